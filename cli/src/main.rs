@@ -1,0 +1,3 @@
+//! The `brevet` command.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Lambda function `evaluate`.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Lambda function `issue`.
+
+fn main() {}

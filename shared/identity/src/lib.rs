@@ -1,0 +1,1 @@
+//! `brevet-identity`.

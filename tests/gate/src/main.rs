@@ -1,0 +1,3 @@
+//! Test gate.
+
+fn main() {}

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Installs the pinned, hash-checked tools of the local stack. Standard library only.
+
+Usage: python3 infra/local/tools.py [all|localstack|tests|dynamodb|decider] ...
+
+Everything lands in ${BREVET_CACHE:-~/.cache/brevet}/tools. A part is installed again only when
+what pins it (its lock file) has changed; a half-finished install counts as none.
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from brevet_local import places, prerequisites  # noqa: E402
+
+DYNAMODB_PACKAGE = "amplify-dynamodb-simulator@2.9.30"
+"""Carries AWS's own DynamoDB Local (jar and libraries) under `package/emulator/`."""
+
+DYNAMODB_INTEGRITY = "sha512-xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ=="
+
+DECIDER_LOCK = places.CHECKOUT / "tests" / "gate" / "decider"
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> None:
+    """Runs a command; its output is shown only if it fails."""
+    done = subprocess.run(
+        [str(part) for part in command], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode != 0:
+        sys.stdout.write(done.stdout)
+        raise SystemExit(f"failed with exit code {done.returncode}: {' '.join(map(str, command))}")
+
+
+def virtual_environment(place: Path, lock: Path) -> None:
+    """Makes a fresh virtual environment with exactly what `lock` names; every file is hash-checked."""
+    run(prerequisites.python311() or "python3.11", "-m", "venv", place)
+    run(place / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", lock)
+
+
+def integrity(archive: Path) -> str:
+    """The Subresource Integrity string of a file, as npm lock files write it."""
+    return "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+
+
+def dynamodb_local(place: Path) -> None:
+    """Fetches the package, checks it against the pinned integrity, and keeps its emulator folder."""
+    with tempfile.TemporaryDirectory() as scratch:
+        run("npm", "pack", "--silent", "--ignore-scripts", DYNAMODB_PACKAGE, cwd=Path(scratch))
+        (archive,) = Path(scratch).glob("*.tgz")
+        seen = integrity(archive)
+        if seen != DYNAMODB_INTEGRITY:
+            raise SystemExit(f"{DYNAMODB_PACKAGE}: integrity is {seen}, expected {DYNAMODB_INTEGRITY}; not installed")
+        with tarfile.open(archive) as packed:
+            packed.extractall(scratch, filter="data")
+        shutil.copytree(Path(scratch) / "package" / "emulator", place, dirs_exist_ok=True)
+
+
+def decider(place: Path) -> None:
+    """Installs the gate's policy evaluator from its lock file."""
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(DECIDER_LOCK / name, place / name)
+    run("npm", "ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", cwd=place)
+
+
+Part = tuple[str, Path, list[Path] | str, Callable[[Path], None]]
+
+PARTS: dict[str, Part] = {
+    "tests": (
+        "template tools, cargo-lambda, pytest, boto3",
+        places.TESTS_VENV,
+        [HERE / "requirements-tests.txt"],
+        lambda place: virtual_environment(place, HERE / "requirements-tests.txt"),
+    ),
+    "dynamodb": ("DynamoDB Local", places.DYNAMODB, DYNAMODB_PACKAGE + DYNAMODB_INTEGRITY, dynamodb_local),
+    "decider": (
+        "the gate's policy evaluator",
+        places.DECIDER,
+        [DECIDER_LOCK / "package.json", DECIDER_LOCK / "package-lock.json"],
+        decider,
+    ),
+    "localstack": (
+        "LocalStack 4.14.0",
+        places.LOCALSTACK_VENV,
+        [HERE / "requirements-localstack.txt"],
+        lambda place: virtual_environment(place, HERE / "requirements-localstack.txt"),
+    ),
+}
+
+
+def pin(what: list[Path] | str) -> str:
+    """The stamp of a part: a hash over whatever pins it."""
+    data = what.encode() if isinstance(what, str) else b"\0".join(path.read_bytes() for path in what)
+    return hashlib.sha256(data).hexdigest()
+
+
+def install(name: str) -> None:
+    """Installs one part, unless its stamp says that it is there as pinned."""
+    title, place, pinned_by, action = PARTS[name]
+    if isinstance(pinned_by, list) and not all(path.exists() for path in pinned_by):
+        raise SystemExit(f"tools: {name}: {', '.join(str(p) for p in pinned_by if not p.exists())} is not there")
+    stamp, want = place / ".installed", pin(pinned_by)
+    if stamp.exists() and json.loads(stamp.read_text()).get("pin") == want:
+        print(f"tools: {name}: there ({title})", flush=True)
+        return
+    print(f"tools: {name}: installing {title} ...", flush=True)
+    started = time.monotonic()
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    action(place)
+    stamp.write_text(json.dumps({"pin": want}))
+    print(f"tools: {name}: done in {time.monotonic() - started:.0f} s", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Installs the named parts, or all. Returns the exit code."""
+    absent = prerequisites.missing()
+    if absent:
+        print("\n".join(map(str, absent)), file=sys.stderr)
+        return 1
+    names = list(PARTS) if not arguments or arguments == ["all"] else arguments
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        print(f"unknown: {', '.join(unknown)}; known: all, {', '.join(PARTS)}", file=sys.stderr)
+        return 2
+    places.TOOLS.mkdir(parents=True, exist_ok=True)
+    # Two installs at once would tear each other's folders down.
+    with open(places.TOOLS / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in names:
+            install(name)
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+    sys.exit(main(sys.argv[1:]))

@@ -1,1 +1,20 @@
-//! `brevet-domain`.
+//! Types and rules of a grant: pure, no clock, no randomness, no I/O.
+//!
+//! Read `grant` first: its states, its events and the one function that moves between them. `plan` renders
+//! what AWS will be asked, `evidence` chains what was decided, done and seen.
+
+pub mod block;
+pub mod bundle;
+pub mod canonical;
+pub mod decision;
+pub mod deny;
+pub mod entitlement;
+pub mod evidence;
+pub mod grant;
+pub mod heart;
+pub mod id;
+pub mod identity;
+pub mod plan;
+pub mod request;
+pub mod settings;
+pub mod time;

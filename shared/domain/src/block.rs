@@ -1,0 +1,90 @@
+//! Blocks: what stops vends and ends grants. A block on one grant is the mark of a release or withdrawal.
+
+use serde::{Deserialize, Serialize};
+
+use crate::grant::{EndCause, Grant};
+use crate::id::{AccountId, EntitlementId, GrantId, IdentityId};
+use crate::identity::IdentityClass;
+use crate::time::Timestamp;
+
+/// What a block covers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "scope", content = "of", rename_all = "snake_case")]
+pub enum BlockScope {
+    /// One grant.
+    Grant(GrantId),
+    /// Every grant of one identity.
+    Identity(IdentityId),
+    /// Every grant of the identities that one human answers for.
+    Sponsor(IdentityId),
+    /// Every grant of one class of identities.
+    Class(IdentityClass),
+    /// Every grant on one entitlement.
+    Entitlement(EntitlementId),
+    /// Every grant in one account.
+    Account(AccountId),
+    /// Every grant.
+    All,
+}
+
+impl BlockScope {
+    /// The scopes that cover `grant`, narrowest first.
+    #[must_use]
+    pub fn covering(grant: &Grant) -> Vec<Self> {
+        let mut scopes = vec![Self::Grant(grant.id)];
+        scopes.extend(Self::covering_request(
+            &grant.identity,
+            &grant.sponsor,
+            grant.class,
+            &grant.entitlement,
+            &grant.account,
+        ));
+        scopes
+    }
+
+    /// The scopes that cover whatever this identity would hold on this entitlement.
+    #[must_use]
+    pub fn covering_request(
+        identity: &IdentityId,
+        sponsor: &IdentityId,
+        class: IdentityClass,
+        entitlement: &EntitlementId,
+        account: &AccountId,
+    ) -> Vec<Self> {
+        vec![
+            Self::Identity(identity.clone()),
+            Self::Sponsor(sponsor.clone()),
+            Self::Class(class),
+            Self::Entitlement(entitlement.clone()),
+            Self::Account(account.clone()),
+            Self::All,
+        ]
+    }
+
+    /// The scope's part of its key: `grant/grt_…`, `identity/…`, `class/agent`, `all`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        match self {
+            Self::Grant(id) => format!("grant/{id}"),
+            Self::Identity(id) => format!("identity/{id}"),
+            Self::Sponsor(id) => format!("sponsor/{id}"),
+            Self::Class(class) => format!("class/{}", class.as_str()),
+            Self::Entitlement(id) => format!("entitlement/{id}"),
+            Self::Account(id) => format!("account/{id}"),
+            Self::All => "all".to_owned(),
+        }
+    }
+}
+
+/// A standing block. While it stands, nothing that it covers is vended, and what lives is ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// What it covers.
+    pub scope: BlockScope,
+    /// Why what it covers ends.
+    pub cause: EndCause,
+    /// Who placed it.
+    pub by: IdentityId,
+    /// When.
+    pub at: Timestamp,
+}

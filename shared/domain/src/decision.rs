@@ -1,0 +1,174 @@
+//! Decisions: what policy said, under which bundle, about exactly which plan; and the votes of people.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::{CanonicalError, Digest};
+use crate::id::{EntitlementId, GrantId, IdentityId};
+use crate::identity::{Identity, IdentityClass, ProofSummary, Task};
+use crate::plan::PlanTemplate;
+use crate::time::{Term, Timestamp};
+
+/// What policy said about a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It may have it.
+    Allow,
+    /// It may not.
+    Deny {
+        /// Why, for the person who asked.
+        reason: String,
+    },
+    /// It may have it once people have said yes.
+    NeedsApproval {
+        /// How many different people must say yes.
+        count: u8,
+        /// Who may: everyone whom policy allows to approve this. Bounded by the catalogue's humans.
+        approvers: BTreeSet<IdentityId>,
+        /// Until when.
+        deadline: Timestamp,
+    },
+}
+
+/// A vote on a decision that needs approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// Who voted.
+    pub by: IdentityId,
+    /// Yes or no.
+    pub approve: bool,
+    /// When.
+    pub at: Timestamp,
+    /// The decision digest that the voter saw.
+    pub digest: Digest,
+    /// What the voter showed.
+    pub proof: ProofSummary,
+}
+
+/// A decision, written by the evaluator alone. Everything but the votes is fixed at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The grant that it decides.
+    pub id: GrantId,
+    /// What it says.
+    pub terms: Terms,
+    /// The votes so far.
+    pub votes: Vec<Vote>,
+}
+
+/// The fixed part of a decision: what an approver sees and its digest names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The grant that it decides.
+    pub id: GrantId,
+    /// Digest of the request as it was read.
+    pub request_digest: Digest,
+    /// The bundle in force.
+    pub bundle_digest: Digest,
+    /// When it was decided.
+    pub decided_at: Timestamp,
+    /// Who asked.
+    pub identity: IdentityId,
+    /// Its class.
+    pub class: IdentityClass,
+    /// The human who answers for it.
+    pub sponsor: IdentityId,
+    /// Its task, from its proof.
+    pub task: Option<Task>,
+    /// What it showed.
+    pub proof: ProofSummary,
+    /// What it asked for.
+    pub entitlement: EntitlementId,
+    /// For how long, from activation.
+    pub term: Term,
+    /// How long after approval it may be started, in seconds.
+    pub start_within_s: u32,
+    /// What policy said.
+    pub outcome: Outcome,
+    /// The policies that determined it, by `@id`.
+    pub determining: Vec<String>,
+    /// What AWS would be asked; absent where the outcome is a denial.
+    pub template: Option<PlanTemplate>,
+}
+
+impl Decision {
+    /// The digest of everything but the votes: what an approver names and issue checks.
+    ///
+    /// # Errors
+    ///
+    /// [`CanonicalError`] if it has no JSON form.
+    pub fn digest(&self) -> Result<Digest, CanonicalError> {
+        Digest::of(&self.terms)
+    }
+
+    /// Whether it permits issuing: allowed by policy alone, or by enough eligible people and refused by none.
+    ///
+    /// Counts afresh from the votes, so that no other record needs to be believed.
+    #[must_use]
+    pub fn permits(&self) -> bool {
+        match &self.terms.outcome {
+            Outcome::Allow => true,
+            Outcome::Deny { .. } => false,
+            Outcome::NeedsApproval {
+                count,
+                approvers,
+                deadline,
+            } => {
+                let Ok(digest) = self.digest() else {
+                    return false;
+                };
+                let valid = |vote: &&Vote| {
+                    vote.digest == digest && vote.at < *deadline && approvers.contains(&vote.by)
+                };
+                let yes: BTreeSet<_> = self
+                    .votes
+                    .iter()
+                    .filter(valid)
+                    .filter(|v| v.approve)
+                    .map(|v| &v.by)
+                    .collect();
+                yes.len() >= usize::from(*count).max(1)
+                    && self.votes.iter().all(|vote| vote.approve)
+            }
+        }
+    }
+}
+
+/// Why somebody may never approve a request, whatever policy says (invariant 11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApproverError {
+    /// Only people approve.
+    #[error("only a human identity can approve")]
+    NotHuman,
+    /// One's own request.
+    #[error("nobody approves their own request")]
+    Requester,
+    /// A request of an identity that one answers for.
+    #[error("nobody approves what an identity that they sponsor asks for")]
+    Sponsor,
+}
+
+/// Whether `approver` may stand apart from a request of `requester`, which `sponsor` answers for.
+///
+/// # Errors
+///
+/// [`ApproverError`] if not.
+pub fn check_approver(
+    approver: &Identity,
+    requester: &IdentityId,
+    sponsor: &IdentityId,
+) -> Result<(), ApproverError> {
+    // INVARIANT: nobody approves their own, nor what a non-human identity that they sponsor asks for.
+    if approver.class != IdentityClass::Human {
+        return Err(ApproverError::NotHuman);
+    }
+    if approver.id == *requester {
+        return Err(ApproverError::Requester);
+    }
+    if approver.id == *sponsor || approver.owner == *sponsor {
+        return Err(ApproverError::Sponsor);
+    }
+    Ok(())
+}

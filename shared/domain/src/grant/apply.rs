@@ -1,0 +1,545 @@
+//! The one function that moves a grant: pure and total over state and event.
+
+use super::state::{DeniedBy, EndCause, EndedBy, LapseCause, Proof, Revoking, Sighting, State};
+use super::vends::Vends;
+use super::{Delivery, Event, Grant, NewVend};
+use crate::id::IdentityId;
+use crate::time::Timestamp;
+
+/// What an event did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The grant is now this. Write it, with its evidence.
+    Changed(Box<Grant>),
+    /// Nothing changed and nothing is to be written: the event tells what is already known.
+    NoOp,
+}
+
+/// Why an event does not apply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransitionError {
+    /// The event cannot follow this state.
+    #[error("`{event}` cannot follow `{state}`")]
+    NotAllowed {
+        /// The event.
+        event: &'static str,
+        /// The state.
+        state: &'static str,
+    },
+    /// The event's time has not come.
+    #[error("`{event}` comes too early: it cannot happen before {not_before}")]
+    TooEarly {
+        /// The event.
+        event: &'static str,
+        /// From when it can happen.
+        not_before: Timestamp,
+    },
+    /// The event's time is over.
+    #[error("`{event}` comes too late: its time was over at {over_at}")]
+    TooLate {
+        /// The event.
+        event: &'static str,
+        /// When it was over.
+        over_at: Timestamp,
+    },
+    /// A vend carries another deadline than the grant: its credential would outlive it.
+    #[error("a vend carries the deadline {vend}, but the grant ends at {grant}")]
+    OtherDeadline {
+        /// The vend's.
+        vend: Timestamp,
+        /// The grant's.
+        grant: Timestamp,
+    },
+}
+
+use TransitionError::{NotAllowed, OtherDeadline, TooEarly, TooLate};
+
+/// The next state, or nothing where the event changes nothing.
+type Next = Result<Option<State>, TransitionError>;
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "each catch-all arm refuses; the golden table shows what it caught"
+)]
+impl Grant {
+    /// Returns the grant after `event`, or the reason the event does not apply.
+    ///
+    /// Pure: same grant, event and `now` give the same answer. A grant that changed has the next version; its
+    /// chain head is still the old one until the evidence for the change is sealed.
+    ///
+    /// # Errors
+    ///
+    /// [`TransitionError::NotAllowed`] if `event` cannot follow the current state;
+    /// [`TransitionError::TooEarly`] or [`TransitionError::TooLate`] if its time has not come or is over;
+    /// [`TransitionError::OtherDeadline`] if a vend would outlive the grant.
+    pub fn apply(&self, event: &Event, now: Timestamp) -> Result<Applied, TransitionError> {
+        let next = match &self.state {
+            State::ApprovalAwaited {
+                deadline,
+                needed,
+                approved_by,
+                start_within_s,
+            } => self.while_awaited(event, now, *deadline, *needed, approved_by, *start_within_s),
+            State::Approved {
+                starts_at,
+                start_by,
+            } => self.while_approved(event, now, *starts_at, *start_by),
+            State::Activating { .. } => self.while_activating(event, now),
+            State::Active { .. } => self.while_active(event, now),
+            State::Revoking(revoking) => self.while_revoking(event, now, revoking),
+            State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } => {
+                self.when_over(event)
+            }
+            State::Ended { .. } => self.when_ended(event),
+        }?;
+        Ok(next.map_or(Applied::NoOp, |state| {
+            Applied::Changed(Box::new(Self {
+                state,
+                version: self.version.saturating_add(1),
+                ..self.clone()
+            }))
+        }))
+    }
+
+    fn refuse(&self, event: &Event) -> TransitionError {
+        NotAllowed {
+            event: event.name(),
+            state: self.state.name(),
+        }
+    }
+
+    fn while_awaited(
+        &self,
+        event: &Event,
+        now: Timestamp,
+        deadline: Timestamp,
+        needed: u8,
+        approved_by: &[IdentityId],
+        start_within_s: u32,
+    ) -> Next {
+        match event {
+            Event::ApprovalGiven { .. } | Event::ApprovalRefused { .. } if now >= deadline => {
+                Err(TooLate {
+                    event: event.name(),
+                    over_at: deadline,
+                })
+            }
+            Event::ApprovalGiven { by } if approved_by.contains(by) => Ok(None),
+            Event::ApprovalGiven { by } => {
+                let approved_by: Vec<_> = approved_by.iter().chain([by]).cloned().collect();
+                Ok(Some(if approved_by.len() >= usize::from(needed) {
+                    State::approved(now, start_within_s)
+                } else {
+                    State::ApprovalAwaited {
+                        deadline,
+                        needed,
+                        approved_by,
+                        start_within_s,
+                    }
+                }))
+            }
+            Event::ApprovalRefused { by } => Ok(Some(State::Denied {
+                by: DeniedBy::Approver(by.clone()),
+                reason: "an approver refused it".to_owned(),
+            })),
+            Event::ApprovalDeadlinePassed if now < deadline => Err(TooEarly {
+                event: event.name(),
+                not_before: deadline,
+            }),
+            Event::ApprovalDeadlinePassed => Ok(Some(State::Lapsed {
+                cause: LapseCause::Approval,
+                at: now,
+            })),
+            Event::Stopped { cause, by, .. } => Ok(Some(State::Withdrawn {
+                cause: *cause,
+                by: by.clone(),
+                at: now,
+            })),
+            _ => Err(self.refuse(event)),
+        }
+    }
+
+    fn while_approved(
+        &self,
+        event: &Event,
+        now: Timestamp,
+        starts_at: Timestamp,
+        start_by: Timestamp,
+    ) -> Next {
+        let session = matches!(self.delivery, Delivery::Session { .. });
+        match event {
+            Event::VendRecorded(_) | Event::ActivationRecorded { .. } if now < starts_at => {
+                Err(TooEarly {
+                    event: event.name(),
+                    not_before: starts_at,
+                })
+            }
+            Event::VendRecorded(_) | Event::ActivationRecorded { .. } if now >= start_by => {
+                Err(TooLate {
+                    event: event.name(),
+                    over_at: start_by,
+                })
+            }
+            Event::VendRecorded(vend) if session => {
+                let deadline = self.deadline_if_activated(now);
+                active_after(vend, now, deadline, now, &Vends::default())
+            }
+            Event::ActivationRecorded {
+                fence,
+                plan_digest,
+                before,
+            } if !session => Ok(Some(State::Activating {
+                deadline: self.deadline_if_activated(now),
+                start_by,
+                fence: *fence,
+                attempt: 1,
+                plan_digest: *plan_digest,
+                before: *before,
+            })),
+            Event::StartByPassed if now < start_by => Err(TooEarly {
+                event: event.name(),
+                not_before: start_by,
+            }),
+            Event::StartByPassed => Ok(Some(State::Lapsed {
+                cause: LapseCause::Start,
+                at: now,
+            })),
+            Event::Stopped { cause, by, .. } => Ok(Some(State::Withdrawn {
+                cause: *cause,
+                by: by.clone(),
+                at: now,
+            })),
+            _ => Err(self.refuse(event)),
+        }
+    }
+
+    fn while_activating(&self, event: &Event, now: Timestamp) -> Next {
+        let State::Activating {
+            deadline,
+            start_by,
+            fence,
+            attempt,
+            plan_digest,
+            before,
+        } = &self.state
+        else {
+            return Err(self.refuse(event));
+        };
+        match event {
+            Event::ActivationRecorded { .. } if now >= *start_by => Err(TooLate {
+                event: event.name(),
+                over_at: *start_by,
+            }),
+            Event::ActivationRecorded {
+                fence: later,
+                plan_digest: same,
+                ..
+            } if same == plan_digest => Ok(Some(State::Activating {
+                deadline: *deadline,
+                start_by: *start_by,
+                fence: (*later).max(*fence),
+                attempt: attempt.saturating_add(1),
+                plan_digest: *plan_digest,
+                before: *before,
+            })),
+            Event::PresenceObserved(_) => Ok(Some(State::Active {
+                activated_at: now,
+                deadline: *deadline,
+                fence: *fence,
+                vends: Vends::default(),
+            })),
+            Event::ActivationFailed { .. } => Ok(Some(revoking(
+                EndCause::ActivationFailed,
+                None,
+                now,
+                *deadline,
+                *fence,
+                Vends::default(),
+            ))),
+            Event::DeadlinePassed | Event::Stopped { .. } | Event::DriftObserved(_) => {
+                self.revoke(event, now, *deadline, *fence, &Vends::default())
+            }
+            _ => Err(self.refuse(event)),
+        }
+    }
+
+    fn while_active(&self, event: &Event, now: Timestamp) -> Next {
+        let State::Active {
+            activated_at,
+            deadline,
+            fence,
+            vends,
+        } = &self.state
+        else {
+            return Err(self.refuse(event));
+        };
+        let session = matches!(self.delivery, Delivery::Session { .. });
+        match event {
+            Event::VendRecorded(_) if now >= *deadline => Err(TooLate {
+                event: event.name(),
+                over_at: *deadline,
+            }),
+            Event::VendRecorded(vend) if session => {
+                active_after(vend, now, *deadline, *activated_at, vends)
+            }
+            Event::VendAnswered { seq, answer } => {
+                let vends = vends
+                    .answer(*seq, answer)
+                    .ok_or_else(|| self.refuse(event))?;
+                Ok(Some(State::Active {
+                    activated_at: *activated_at,
+                    deadline: *deadline,
+                    fence: *fence,
+                    vends,
+                }))
+            }
+            Event::PresenceObserved(_) if !session => Ok(None),
+            Event::DeadlinePassed | Event::Stopped { .. } | Event::DriftObserved(_) => {
+                self.revoke(event, now, *deadline, *fence, vends)
+            }
+            _ => Err(self.refuse(event)),
+        }
+    }
+
+    /// Deadline, block or drift: removal begins. Whatever the cause, it never takes back what is already known.
+    fn revoke(
+        &self,
+        event: &Event,
+        now: Timestamp,
+        deadline: Timestamp,
+        fence: Timestamp,
+        vends: &Vends,
+    ) -> Next {
+        let (cause, by, later) = match event {
+            Event::DeadlinePassed if now < deadline => {
+                return Err(TooEarly {
+                    event: event.name(),
+                    not_before: deadline,
+                });
+            }
+            Event::DeadlinePassed => (EndCause::Deadline, None, fence),
+            Event::Stopped { cause, by, fence } => (*cause, by.clone(), *fence),
+            Event::DriftObserved(_) => (EndCause::Drift, None, fence),
+            _ => return Err(self.refuse(event)),
+        };
+        Ok(Some(revoking(
+            cause,
+            by,
+            now,
+            deadline,
+            fence.max(later),
+            vends.clone(),
+        )))
+    }
+
+    // INVARIANT: no way leads out of `Revoking` but a proof of ending, however many attempts fail.
+    fn while_revoking(&self, event: &Event, now: Timestamp, at: &Revoking) -> Next {
+        let changed = |next: Revoking| Ok(Some(State::Revoking(Box::new(next))));
+        match event {
+            Event::Stopped { .. } | Event::DeadlinePassed | Event::DriftObserved(_) => Ok(None),
+            Event::VendAnswered { seq, answer } => {
+                let vends = at
+                    .vends
+                    .answer(*seq, answer)
+                    .ok_or_else(|| self.refuse(event))?;
+                changed(Revoking {
+                    vends,
+                    ..at.clone()
+                })
+            }
+            Event::RemovalRecorded { next_at, .. } => changed(Revoking {
+                attempts: at.attempts.saturating_add(1),
+                next_at: *next_at,
+                ..at.clone()
+            }),
+            Event::RemovalTroubled { problem, next_at } => changed(Revoking {
+                last_problem: Some(problem.clone()),
+                next_at: *next_at,
+                ..at.clone()
+            }),
+            Event::PresenceObserved(_) if at.first_absence.is_none() => Ok(None),
+            Event::PresenceObserved(_) => changed(Revoking {
+                first_absence: None,
+                ..at.clone()
+            }),
+            Event::AbsenceObserved(seen) => self.absent(event, now, at, seen),
+            Event::DeadlineProved {
+                aws_date,
+                request_id,
+            } => self.past_deadline(event, now, at, *aws_date, request_id),
+            Event::HandedOver { holders, seen } => {
+                let managed = matches!(self.delivery, Delivery::Managed { .. });
+                if !managed || holders.is_empty() || holders.contains(&self.id) {
+                    return Err(self.refuse(event));
+                }
+                let proof = Proof::HandedOver {
+                    holders: holders.clone(),
+                    seen: seen.clone(),
+                };
+                Ok(Some(ended(at.cause, proof, now, EndedBy::HandOver)))
+            }
+            _ => Err(self.refuse(event)),
+        }
+    }
+
+    /// INVARIANT: two absences, the second after the fence and a quiet period after the first.
+    fn absent(&self, event: &Event, now: Timestamp, at: &Revoking, seen: &Sighting) -> Next {
+        if seen.at > now {
+            return Err(TooEarly {
+                event: event.name(),
+                not_before: seen.at,
+            });
+        }
+        let quiet = self.bounds.quiet_s;
+        let Some(first) = &at.first_absence else {
+            let next_at = at.fence.max(seen.at.plus(quiet));
+            return Ok(Some(State::Revoking(Box::new(Revoking {
+                first_absence: Some(seen.clone()),
+                next_at,
+                ..at.clone()
+            }))));
+        };
+        if seen.at < at.fence || seen.at < first.at.plus(quiet) {
+            return Ok(None);
+        }
+        let ended_by = if first.at < at.deadline {
+            EndedBy::Removal
+        } else {
+            EndedBy::TimeLimit
+        };
+        let proof = Proof::Observed {
+            first: first.clone(),
+            second: seen.clone(),
+        };
+        Ok(Some(ended(at.cause, proof, now, ended_by)))
+    }
+
+    /// INVARIANT: by construction only where nothing issued can outlive the deadline, and by AWS's own clock.
+    fn past_deadline(
+        &self,
+        event: &Event,
+        now: Timestamp,
+        at: &Revoking,
+        aws_date: Timestamp,
+        request_id: &str,
+    ) -> Next {
+        if !matches!(
+            self.delivery,
+            Delivery::Session {
+                iam_allowed: false,
+                ..
+            }
+        ) {
+            return Err(self.refuse(event));
+        }
+        let not_before = at.deadline.plus(self.bounds.skew_s);
+        if now < not_before || aws_date <= at.deadline {
+            return Err(TooEarly {
+                event: event.name(),
+                not_before,
+            });
+        }
+        let proof = Proof::ByConstruction {
+            deadline: at.deadline,
+            aws_date,
+            request_id: request_id.to_owned(),
+        };
+        Ok(Some(ended(at.cause, proof, now, EndedBy::TimeLimit)))
+    }
+
+    fn when_over(&self, event: &Event) -> Next {
+        match event {
+            Event::Stopped { .. } | Event::ApprovalDeadlinePassed | Event::StartByPassed => {
+                Ok(None)
+            }
+            _ => Err(self.refuse(event)),
+        }
+    }
+
+    fn when_ended(&self, event: &Event) -> Next {
+        match (event, &self.state) {
+            (Event::Stopped { .. } | Event::DeadlinePassed | Event::DeadlineProved { .. }, _) => {
+                Ok(None)
+            }
+            // A removed entry leaves the reserved deny, or the document is put again: told, but nothing of the end changes.
+            (Event::RemovalRecorded { .. }, ended) => Ok(Some(ended.clone())),
+            (
+                Event::EffectiveAccessChecked(found),
+                State::Ended {
+                    cause,
+                    proof,
+                    verified_at,
+                    ended_by,
+                    ..
+                },
+            ) => Ok(Some(State::Ended {
+                cause: *cause,
+                proof: proof.clone(),
+                verified_at: *verified_at,
+                ended_by: *ended_by,
+                effective: Some(found.clone()),
+            })),
+            _ => Err(self.refuse(event)),
+        }
+    }
+}
+
+fn active_after(
+    vend: &NewVend,
+    now: Timestamp,
+    deadline: Timestamp,
+    activated_at: Timestamp,
+    vends: &Vends,
+) -> Next {
+    if vend.deadline != deadline {
+        return Err(OtherDeadline {
+            vend: vend.deadline,
+            grant: deadline,
+        });
+    }
+    let vends = vends.record(vend, now);
+    let fence = vends
+        .last
+        .iter()
+        .map(|vend| vend.fence)
+        .max()
+        .unwrap_or(vend.fence);
+    Ok(Some(State::Active {
+        activated_at,
+        deadline,
+        fence,
+        vends,
+    }))
+}
+
+fn revoking(
+    cause: EndCause,
+    by: Option<IdentityId>,
+    now: Timestamp,
+    deadline: Timestamp,
+    fence: Timestamp,
+    vends: Vends,
+) -> State {
+    State::Revoking(Box::new(Revoking {
+        cause,
+        by,
+        since: now,
+        deadline,
+        fence,
+        attempts: 0,
+        last_problem: None,
+        first_absence: None,
+        next_at: now,
+        vends,
+    }))
+}
+
+fn ended(cause: EndCause, proof: Proof, now: Timestamp, ended_by: EndedBy) -> State {
+    State::Ended {
+        cause,
+        proof,
+        verified_at: now,
+        ended_by,
+        effective: None,
+    }
+}

@@ -1,0 +1,145 @@
+//! What can happen to a grant. Past tense: an event tells what was done or seen, it does not ask.
+
+use serde::{Deserialize, Serialize};
+
+use super::state::{Before, EffectiveAccess, EndCause, Problem, Sighting};
+use super::vends::VendAnswer;
+use crate::canonical::Digest;
+use crate::id::{GrantId, IdentityId};
+use crate::time::Timestamp;
+
+/// Something that happened to a grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// An eligible person said yes.
+    ApprovalGiven {
+        /// Who.
+        by: IdentityId,
+    },
+    /// An eligible person said no.
+    ApprovalRefused {
+        /// Who.
+        by: IdentityId,
+    },
+    /// The approvals did not come in time.
+    ApprovalDeadlinePassed,
+    /// The start did not come in time.
+    StartByPassed,
+    /// A block covers it: released, withdrawn, revoked, killed, or its identity left.
+    Stopped {
+        /// Why.
+        cause: EndCause,
+        /// By whom.
+        by: Option<IdentityId>,
+        /// The instant from which on the removal's entry is surely in force; see [`super::Revoking::fence`].
+        fence: Timestamp,
+    },
+    /// Its deadline passed.
+    DeadlinePassed,
+    /// Session: a vend was recorded; its call comes next.
+    VendRecorded(NewVend),
+    /// Session: a vend's call was answered.
+    VendAnswered {
+        /// Which vend.
+        seq: u32,
+        /// What became of it.
+        answer: VendAnswer,
+    },
+    /// Attachment: an attempt was recorded; its call comes next.
+    ActivationRecorded {
+        /// The instant before which the call may still land.
+        fence: Timestamp,
+        /// Digest of the document that is put.
+        plan_digest: Digest,
+        /// What stood before.
+        before: Before,
+    },
+    /// Attachment: the call was refused, or its outcome stayed unknown past the fence.
+    ActivationFailed {
+        /// Why.
+        problem: Problem,
+    },
+    /// Attachment: AWS was read and showed it there.
+    PresenceObserved(Sighting),
+    /// Attachment: AWS was read and showed something else than was put.
+    DriftObserved(Sighting),
+    /// A removal was recorded; its call comes next.
+    RemovalRecorded {
+        /// The call, as the AWS API names it.
+        operation: String,
+        /// The role or principal that it changes.
+        target: String,
+        /// The policy that it changes.
+        policy: String,
+        /// Digest of the document that is put; absent for a deletion.
+        document_digest: Option<Digest>,
+        /// When to look at the grant again.
+        next_at: Timestamp,
+    },
+    /// A removal did not go as it should; what it did is unknown until AWS is read.
+    RemovalTroubled {
+        /// What went wrong.
+        problem: Problem,
+        /// When to look at the grant again.
+        next_at: Timestamp,
+    },
+    /// AWS was read and showed it gone (a session: showed it denied).
+    AbsenceObserved(Sighting),
+    /// AWS's own clock is past the deadline that every vended session policy carries.
+    DeadlineProved {
+        /// AWS's `Date`.
+        aws_date: Timestamp,
+        /// AWS's id of the call whose answer carried it.
+        request_id: String,
+    },
+    /// Other live grants still hold the same managed policy.
+    HandedOver {
+        /// They.
+        holders: Vec<GrantId>,
+        /// The reading that showed it present.
+        seen: Sighting,
+    },
+    /// The effective permissions were checked after the end.
+    EffectiveAccessChecked(EffectiveAccess),
+}
+
+/// A vend about to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewVend {
+    /// The deadline that its session policy carries.
+    pub deadline: Timestamp,
+    /// The instant before which its call may still land.
+    pub fence: Timestamp,
+    /// Digest of its session policy.
+    pub policy_digest: Digest,
+    /// How long its credential lives, in seconds.
+    pub duration_s: u32,
+}
+
+impl Event {
+    /// The event's name, as evidence writes it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ApprovalGiven { .. } => "ApprovalGiven",
+            Self::ApprovalRefused { .. } => "ApprovalRefused",
+            Self::ApprovalDeadlinePassed => "ApprovalDeadlinePassed",
+            Self::StartByPassed => "StartByPassed",
+            Self::Stopped { .. } => "Stopped",
+            Self::DeadlinePassed => "DeadlinePassed",
+            Self::VendRecorded(_) => "VendRecorded",
+            Self::VendAnswered { .. } => "VendAnswered",
+            Self::ActivationRecorded { .. } => "ActivationRecorded",
+            Self::ActivationFailed { .. } => "ActivationFailed",
+            Self::PresenceObserved(_) => "PresenceObserved",
+            Self::DriftObserved(_) => "DriftObserved",
+            Self::RemovalRecorded { .. } => "RemovalRecorded",
+            Self::RemovalTroubled { .. } => "RemovalTroubled",
+            Self::AbsenceObserved(_) => "AbsenceObserved",
+            Self::DeadlineProved { .. } => "DeadlineProved",
+            Self::HandedOver { .. } => "HandedOver",
+            Self::EffectiveAccessChecked(_) => "EffectiveAccessChecked",
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The grant: one time-bound hold by one identity on one entitlement, from its decision on.
+//!
+//! `state` says what is known in each state, `event` what can happen, `apply` is the one function between them.
+
+mod apply;
+mod event;
+mod state;
+mod vends;
+
+use serde::{Deserialize, Serialize};
+
+pub use apply::{Applied, TransitionError};
+pub use event::{Event, NewVend};
+pub use state::{
+    Before, DeniedBy, EffectiveAccess, EndCause, EndedBy, LapseCause, Problem, Proof, Revoking,
+    Sighting, State,
+};
+pub use vends::{Vend, VendAnswer, Vends};
+
+use crate::canonical::{CanonicalError, Digest};
+use crate::decision::{Decision, Outcome};
+use crate::evidence::Head;
+use crate::id::{AccountId, EntitlementId, GrantId, IdentityId};
+use crate::identity::{IdentityClass, Task};
+use crate::plan::PlanTemplate;
+use crate::settings::{Bounds, Deployment};
+use crate::time::{Term, Timestamp};
+
+/// How long a terminal grant is kept, in seconds: 400 days.
+pub const RETENTION_S: u32 = 400 * 86_400;
+
+/// How access reaches its holder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "delivery", rename_all = "snake_case")]
+pub enum Delivery {
+    /// STS credentials vended against the grant.
+    Session {
+        /// The session role.
+        role_arn: String,
+        /// The STS session name.
+        session_name: String,
+        /// Whether the session may touch IAM: then its end is never proved by construction.
+        iam_allowed: bool,
+    },
+    /// An inline policy on a principal.
+    Inline {
+        /// The principal.
+        principal_arn: String,
+    },
+    /// A managed policy attached to a principal; shared with other grants, so counted.
+    Managed {
+        /// The principal.
+        principal_arn: String,
+        /// The policy.
+        policy_arn: String,
+    },
+}
+
+/// One grant. Changed by [`Grant::apply`] alone; every change carries evidence in the same write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Its name.
+    pub id: GrantId,
+    /// How often it was written; every write is conditional on it.
+    pub version: u64,
+    /// Who holds it.
+    pub identity: IdentityId,
+    /// The holder's class.
+    pub class: IdentityClass,
+    /// The human who answers for the holder.
+    pub sponsor: IdentityId,
+    /// The holder's task, from its proof.
+    pub task: Option<Task>,
+    /// What it is a hold on.
+    pub entitlement: EntitlementId,
+    /// The account that holds the target.
+    pub account: AccountId,
+    /// How long it lasts from activation.
+    pub term: Term,
+    /// How access reaches the holder.
+    pub delivery: Delivery,
+    /// When it was decided.
+    pub created_at: Timestamp,
+    /// The digest of its decision's terms.
+    pub decision_digest: Digest,
+    /// The bounds on time that hold for it.
+    pub bounds: Bounds,
+    /// Where it is in its life.
+    pub state: State,
+    /// The end of its evidence chain.
+    pub evidence: Head,
+}
+
+impl Grant {
+    /// The grant that `decision` creates: denied, awaiting approval, or approved.
+    #[must_use]
+    pub fn decided(decision: &Decision, deployment: &Deployment, bounds: Bounds) -> Self {
+        let terms = &decision.terms;
+        let state = match &terms.outcome {
+            Outcome::Allow => State::approved(terms.decided_at, terms.start_within_s),
+            Outcome::Deny { reason } => State::Denied {
+                by: DeniedBy::Policy,
+                reason: reason.clone(),
+            },
+            Outcome::NeedsApproval {
+                count, deadline, ..
+            } => State::ApprovalAwaited {
+                deadline: *deadline,
+                needed: (*count).max(1),
+                approved_by: Vec::new(),
+                start_within_s: terms.start_within_s,
+            },
+        };
+        let iam_allowed = terms
+            .template
+            .as_ref()
+            .is_some_and(|t: &PlanTemplate| t.iam_allowed);
+        Self {
+            id: decision.id,
+            version: 1,
+            identity: terms.identity.clone(),
+            class: terms.class,
+            sponsor: terms.sponsor.clone(),
+            task: terms.task.clone(),
+            entitlement: terms.entitlement.clone(),
+            account: deployment.account.clone(),
+            term: terms.term,
+            delivery: Delivery::Session {
+                role_arn: terms
+                    .template
+                    .as_ref()
+                    .map_or_else(String::new, |t| t.role_arn.clone()),
+                session_name: deployment.session_name(decision.id),
+                iam_allowed,
+            },
+            created_at: terms.decided_at,
+            decision_digest: decision.digest().unwrap_or(Digest::ZERO),
+            bounds,
+            state,
+            evidence: Head::START,
+        }
+    }
+
+    /// The deadline that a first activation at `now` fixes, in whole seconds, as a policy can express it.
+    #[must_use]
+    pub fn deadline_if_activated(&self, now: Timestamp) -> Timestamp {
+        now.plus(self.term.as_seconds()).floor()
+    }
+
+    /// The digest of the grant without its chain head: what each evidence entry binds.
+    ///
+    /// # Errors
+    ///
+    /// [`CanonicalError`] if it has no JSON form.
+    pub fn digest(&self) -> Result<Digest, CanonicalError> {
+        Digest::of(&Self {
+            evidence: Head::START,
+            ..self.clone()
+        })
+    }
+
+    /// The next instant at which the reaper must look at it; nothing once it is terminal.
+    #[must_use]
+    pub fn reap_at(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Denied { .. }
+            | State::Lapsed { .. }
+            | State::Withdrawn { .. }
+            | State::Ended { .. } => None,
+            State::ApprovalAwaited { deadline, .. } => Some(*deadline),
+            State::Approved { start_by, .. } => Some(*start_by),
+            State::Activating { deadline, .. } | State::Active { deadline, .. } => Some(*deadline),
+            State::Revoking(revoking) => Some(revoking.next_at),
+        }
+    }
+
+    /// When its record may be dropped: only once terminal, and beyond retention. Never what the reaper still needs.
+    #[must_use]
+    pub fn drop_at(&self) -> Option<Timestamp> {
+        let ended_at = match &self.state {
+            State::Denied { .. } => self.created_at,
+            State::Lapsed { at, .. } | State::Withdrawn { at, .. } => *at,
+            State::Ended { verified_at, .. } => *verified_at,
+            State::ApprovalAwaited { .. }
+            | State::Approved { .. }
+            | State::Activating { .. }
+            | State::Active { .. }
+            | State::Revoking(_) => return None,
+        };
+        Some(ended_at.plus(RETENTION_S))
+    }
+}
+
+#[cfg(test)]
+mod tests;

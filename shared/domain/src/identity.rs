@@ -1,0 +1,176 @@
+//! Who asks: registered identities, and the caller that a verified proof yields.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::Digest;
+use crate::id::{IdentityId, IssuerId, TeamId};
+use crate::time::Timestamp;
+
+/// The lane that an identity runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityClass {
+    /// A person.
+    Human,
+    /// A CI or CD job.
+    Pipeline,
+    /// A running service.
+    Workload,
+    /// An AI agent.
+    Agent,
+}
+
+impl IdentityClass {
+    /// The class as the catalogue writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::Pipeline => "pipeline",
+            Self::Workload => "workload",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// A registered requester.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Its name.
+    pub id: IdentityId,
+    /// Its lane.
+    pub class: IdentityClass,
+    /// The human who answers for it; a human is their own.
+    pub owner: IdentityId,
+    /// Teams that policies can name.
+    #[serde(default)]
+    pub teams: BTreeSet<TeamId>,
+    /// What a proof must show to be this identity: any one of these.
+    pub proofs: Vec<ProofRule>,
+}
+
+/// What a token must hold to prove an identity: this issuer, and each claim with exactly this value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProofRule {
+    /// Which configured issuer signed it.
+    pub issuer: IssuerId,
+    /// Claims and the exact text of their values; a number or boolean is compared by its JSON text. Never empty.
+    pub claims: BTreeMap<String, String>,
+    /// The claim that names the task (a run id, say); absent where the identity has no tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+}
+
+/// A token issuer that this installation trusts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// Its name in the catalogue.
+    pub id: IssuerId,
+    /// The exact `iss` claim.
+    pub issuer: String,
+    /// Algorithms that its tokens may use.
+    pub algorithms: BTreeSet<TokenAlgorithm>,
+    /// Where its keys come from.
+    pub keys: IssuerKeys,
+}
+
+/// Signature algorithms that are accepted; `none` and HMAC are not expressible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TokenAlgorithm {
+    /// RSA PKCS#1 v1.5 with SHA-256.
+    RS256,
+    /// ECDSA on P-256 with SHA-256.
+    ES256,
+    /// ECDSA on P-384 with SHA-384.
+    ES384,
+}
+
+/// Where an issuer's public keys come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IssuerKeys {
+    /// An https URL that answers a JWK set.
+    JwksUri(String),
+    /// The JWK set itself.
+    Jwks(serde_json::Value),
+}
+
+/// The task that a caller works on, as its proof names it: 1 to 256 characters of the session-tag alphabet.
+///
+/// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_Tag.html>
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Task(String);
+
+/// The text cannot name a task.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a task must be 1 to 256 characters of letters, digits, spaces and `_.:/=+-@`")]
+pub struct TaskError;
+
+impl Task {
+    /// The task as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Task {
+    type Error = TaskError;
+
+    fn try_from(text: String) -> Result<Self, TaskError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c);
+        if (1..=256).contains(&text.len()) && text.chars().all(allowed) {
+            Ok(Self(text))
+        } else {
+            Err(TaskError)
+        }
+    }
+}
+
+impl From<Task> for String {
+    fn from(task: Task) -> Self {
+        task.0
+    }
+}
+
+/// What is kept of a verified proof. Never the token itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofSummary {
+    /// The issuer's name in the catalogue.
+    pub issuer: IssuerId,
+    /// The `sub` claim.
+    pub subject: String,
+    /// SHA-256 of the token, so that two uses of one token can be told from two tokens.
+    pub token_digest: Digest,
+    /// When the token was issued.
+    pub issued_at: Timestamp,
+    /// When the token expires.
+    pub expires_at: Timestamp,
+}
+
+/// Someone whose proof was verified and matched to exactly one registered identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    /// Who it is.
+    pub identity: Identity,
+    /// What it works on, where its proof says so.
+    pub task: Option<Task>,
+    /// What was shown.
+    pub proof: ProofSummary,
+}
+
+/// Which of the two audiences a token was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Audience {
+    /// Asking, reading, approving, releasing.
+    Ask,
+    /// Fetching credentials. A token for asking cannot.
+    Credentials,
+}

@@ -1,0 +1,251 @@
+//! Plans: the exact AWS calls that realise a grant, as data.
+//!
+//! A decision carries a [`PlanTemplate`]; the recorded deadline turns it into a [`SessionPlan`]. Both are
+//! functions of what is stored, so that issue can check that the plan is the decision's own.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::canonical::{CanonicalError, Digest, canonical};
+use crate::entitlement::{Conditions, Entitlement, ParameterValue, Statement};
+use crate::id::{GrantId, IdentityId};
+use crate::identity::Task;
+use crate::settings::Deployment;
+use crate::time::Timestamp;
+
+/// The longest inline session policy, in characters.
+///
+/// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+pub const MAX_SESSION_POLICY: usize = 2_048;
+
+/// The shortest credential that STS vends, in seconds. Source: as above.
+pub const MIN_CREDENTIAL_S: u32 = 900;
+
+/// A plan but for its deadline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanTemplate {
+    /// The session role.
+    pub role_arn: String,
+    /// The STS session name; derives from the grant id, so that a retry is the same call.
+    pub session_name: String,
+    /// The STS source identity.
+    pub source_identity: IdentityId,
+    /// Session tags.
+    pub tags: BTreeMap<String, String>,
+    /// How long one credential lives, in seconds.
+    pub credential_s: u32,
+    /// What is allowed, with every parameter filled in.
+    pub statements: Vec<Statement>,
+    /// Whether the session may touch IAM.
+    pub iam_allowed: bool,
+}
+
+/// One `AssumeRole` call.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionPlan {
+    /// The session role.
+    pub role_arn: String,
+    /// The STS session name.
+    pub session_name: String,
+    /// The STS source identity.
+    pub source_identity: String,
+    /// Session tags.
+    pub tags: BTreeMap<String, String>,
+    /// `DurationSeconds`.
+    pub duration_s: u32,
+    /// The inline session policy.
+    pub policy: String,
+    /// SHA-256 of the policy's text.
+    pub policy_digest: Digest,
+}
+
+impl std::fmt::Debug for SessionPlan {
+    /// Leaves the policy out: session policies are never logged.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionPlan")
+            .field("session_name", &self.session_name)
+            .field("policy_digest", &self.policy_digest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why no plan can be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A statement names a parameter that nobody gave.
+    #[error("a statement uses `${{{0}}}`, which is no parameter of the entitlement")]
+    UnknownVariable(String),
+    /// A `${` without its `}`.
+    #[error("a statement holds `${{` without its `}}`: `{0}`")]
+    Unclosed(String),
+    /// The session policy does not fit.
+    #[error("the session policy has {size} characters; STS takes at most {MAX_SESSION_POLICY}")]
+    TooLong {
+        /// Its size in characters.
+        size: usize,
+    },
+    /// It has no JSON form.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+}
+
+impl PlanTemplate {
+    /// Renders the template of `entitlement` for one grant.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::UnknownVariable`] or [`PlanError::Unclosed`] if a statement cannot be filled in.
+    pub fn for_grant(
+        deployment: &Deployment,
+        entitlement: &Entitlement,
+        parameters: &BTreeMap<String, ParameterValue>,
+        identity: &IdentityId,
+        task: Option<&Task>,
+        grant: GrantId,
+    ) -> Result<Self, PlanError> {
+        let variables = variables(deployment, parameters);
+        let mut tags = BTreeMap::from([
+            ("brevet:grant".to_owned(), grant.to_string()),
+            ("brevet:identity".to_owned(), identity.to_string()),
+            ("brevet:entitlement".to_owned(), entitlement.id.to_string()),
+        ]);
+        if let Some(task) = task {
+            tags.insert("brevet:task".to_owned(), task.as_str().to_owned());
+        }
+        Ok(Self {
+            role_arn: deployment.session_role_arn(&entitlement.target),
+            session_name: deployment.session_name(grant),
+            source_identity: identity.clone(),
+            tags,
+            credential_s: entitlement.credential_s,
+            statements: entitlement
+                .statements
+                .iter()
+                .map(|s| fill_statement(s, &variables))
+                .collect::<Result<_, _>>()?,
+            iam_allowed: entitlement.iam_allowed,
+        })
+    }
+
+    /// Renders the `AssumeRole` call of a vend at `now` for a grant that ends at `deadline`.
+    ///
+    /// The policy denies everything from the deadline on. It is a Deny, since only an explicit deny also beats a
+    /// resource policy that names the session. `sts:*` is denied because a chained session or a web identity
+    /// token would outlive the grant.
+    ///
+    /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::TooLong`] if the policy does not fit into a session policy.
+    pub fn render(&self, deadline: Timestamp, now: Timestamp) -> Result<SessionPlan, PlanError> {
+        let policy = self.policy(deadline)?;
+        let size = policy.chars().count();
+        if size > MAX_SESSION_POLICY {
+            return Err(PlanError::TooLong { size });
+        }
+        let remaining = u32::try_from(deadline.seconds_since(now)).unwrap_or(u32::MAX);
+        Ok(SessionPlan {
+            role_arn: self.role_arn.clone(),
+            session_name: self.session_name.clone(),
+            source_identity: self.source_identity.to_string(),
+            tags: self.tags.clone(),
+            duration_s: self.credential_s.min(remaining.max(MIN_CREDENTIAL_S)),
+            policy_digest: Digest::of_bytes(policy.as_bytes()),
+            policy,
+        })
+    }
+
+    fn policy(&self, deadline: Timestamp) -> Result<String, CanonicalError> {
+        let mut statements: Vec<Value> = self.statements.iter().map(allow).collect();
+        statements.push(json!({
+            "Effect": "Deny", "Action": "*", "Resource": "*",
+            "Condition": { "DateGreaterThanEquals": { "aws:CurrentTime": deadline.policy_form() } },
+        }));
+        let never: &[&str] = if self.iam_allowed {
+            &["sts:*"]
+        } else {
+            &["iam:*", "sts:*"]
+        };
+        statements.push(json!({ "Effect": "Deny", "Action": never, "Resource": "*" }));
+        canonical(&json!({ "Version": "2012-10-17", "Statement": statements }))
+    }
+}
+
+fn allow(statement: &Statement) -> Value {
+    let mut rendered =
+        json!({ "Effect": "Allow", "Action": statement.actions, "Resource": statement.resources });
+    if let (false, Some(object)) = (statement.conditions.is_empty(), rendered.as_object_mut()) {
+        object.insert("Condition".to_owned(), json!(statement.conditions));
+    }
+    rendered
+}
+
+fn variables(
+    deployment: &Deployment,
+    parameters: &BTreeMap<String, ParameterValue>,
+) -> BTreeMap<String, String> {
+    let mut variables: BTreeMap<_, _> = parameters
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().to_owned()))
+        .collect();
+    // Last, so that no parameter can stand in for them.
+    variables.insert("account".to_owned(), deployment.account.to_string());
+    variables.insert("partition".to_owned(), deployment.partition.clone());
+    variables.insert("region".to_owned(), deployment.region.clone());
+    variables
+}
+
+fn fill_statement(
+    statement: &Statement,
+    variables: &BTreeMap<String, String>,
+) -> Result<Statement, PlanError> {
+    let all = |texts: &[String]| {
+        texts
+            .iter()
+            .map(|text| fill(text, variables))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let mut conditions = Conditions::new();
+    for (operator, keys) in &statement.conditions {
+        let filled = keys
+            .iter()
+            .map(|(key, values)| Ok((key.clone(), all(values)?)));
+        conditions.insert(operator.clone(), filled.collect::<Result<_, PlanError>>()?);
+    }
+    Ok(Statement {
+        actions: statement.actions.clone(),
+        resources: all(&statement.resources)?,
+        conditions,
+    })
+}
+
+/// Fills every `${name}` in `text`. A filled value is never read again for variables.
+///
+/// # Errors
+///
+/// [`PlanError::UnknownVariable`] for a name that `variables` lacks, [`PlanError::Unclosed`] for `${` without `}`.
+fn fill(text: &str, variables: &BTreeMap<String, String>) -> Result<String, PlanError> {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (name, after) = after
+            .split_once('}')
+            .ok_or_else(|| PlanError::Unclosed(text.to_owned()))?;
+        filled.push_str(before);
+        filled.push_str(
+            variables
+                .get(name)
+                .ok_or_else(|| PlanError::UnknownVariable(name.to_owned()))?,
+        );
+        rest = after;
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! What an installation fixes: its names in AWS and its bounds on time.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AccountId, DeploymentId, GrantId, TargetName};
+
+/// One installation of Brevet in one account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    /// Its short name.
+    pub id: DeploymentId,
+    /// The account that holds its roles.
+    pub account: AccountId,
+    /// `aws`, `aws-cn` or `aws-us-gov`.
+    pub partition: String,
+    /// The Region that the functions run in.
+    pub region: String,
+}
+
+impl Deployment {
+    /// The ARN of session role `target`: `arn:aws:iam::<account>:role/brevet/<dep>/session/brevet-<dep>-<target>`.
+    #[must_use]
+    pub fn session_role_arn(&self, target: &TargetName) -> String {
+        let Self {
+            id,
+            account,
+            partition,
+            ..
+        } = self;
+        format!("arn:{partition}:iam::{account}:role/brevet/{id}/session/brevet-{id}-{target}")
+    }
+
+    /// The STS session name of a grant: `<dep>.<ULID>`. Short, since the reserved deny spends its characters per entry.
+    #[must_use]
+    pub fn session_name(&self, grant: GrantId) -> String {
+        format!("{}.{}", self.id, grant.ulid())
+    }
+
+    /// The name of the reserved inline policy that ends single sessions of a session role early.
+    #[must_use]
+    pub fn deny_policy_name(&self) -> String {
+        format!("brevet-{}-ended", self.id)
+    }
+}
+
+/// Bounds on time that hold for a grant; stored with it, so that an auditor can check them alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// How far two clocks may be apart, in seconds. Default 60.
+    pub skew_s: u32,
+    /// How long an absence must last before a second read counts, in seconds. Default 10: AWS enforces about 4 s late.
+    pub quiet_s: u32,
+    /// The longest that one AWS call may take with all its attempts, in seconds.
+    pub call_s: u32,
+}
+
+impl Bounds {
+    /// How long after its start a call may still land, by any clock, in seconds.
+    #[must_use]
+    pub fn landing_s(&self) -> u32 {
+        self.call_s.saturating_add(self.skew_s)
+    }
+}

@@ -48,7 +48,7 @@ def run(*command: str | Path, cwd: Path | None = None) -> None:
 
 def virtual_environment(place: Path, lock: Path) -> None:
     """Makes a fresh virtual environment with exactly what `lock` names; every file is hash-checked."""
-    run(prerequisites.python311() or "python3.11", "-m", "venv", place)
+    run(prerequisites.suitable_python() or "python3.13", "-m", "venv", place)
     run(place / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", lock)
 
 
@@ -103,9 +103,9 @@ PARTS: dict[str, Part] = {
 
 
 def pin(what: list[Path] | str) -> str:
-    """The stamp of a part: a hash over whatever pins it."""
+    """The stamp of a part: a hash over whatever pins it, and over the interpreter that it was made with."""
     data = what.encode() if isinstance(what, str) else b"\0".join(path.read_bytes() for path in what)
-    return hashlib.sha256(data).hexdigest()
+    return hashlib.sha256(data + str(prerequisites.suitable_python()).encode()).hexdigest()
 
 
 def install(name: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class Missing:
         return f"missing: {self.what} | Debian/Ubuntu: {self.debian} | macOS: {self.macos}"
 
 
-def _first_line(*command: str) -> str | None:
+def _output(*command: str) -> str | None:
     """The command's output (standard output, then error), or None if it cannot run or fails."""
     if shutil.which(command[0]) is None:
         return None
@@ -33,17 +35,23 @@ def _first_line(*command: str) -> str | None:
     return (done.stdout + done.stderr) if done.returncode == 0 else None
 
 
-@cache
-def python311() -> str | None:
-    """A Python 3.11 that can make virtual environments: this one, or one on the path.
+SUITABLE_PYTHONS = ("3.13", "3.12")
+"""LocalStack 4.14.0 uses the syntax of 3.12 (its metadata says 3.10), and its locked dependencies are those of 2026-03."""
 
-    LocalStack's locked dependencies are those of 3.11, so newer ones do not count.
-    """
-    probe = "import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))"
-    for candidate in (sys.executable, "python3.11", "python3"):
-        if candidate and _first_line(candidate, "-c", probe) is not None:
-            return candidate
-    return None
+
+@cache
+def suitable_python() -> str | None:
+    """A Python of [`SUITABLE_PYTHONS`] that can make virtual environments: this one, one on the path, or pyenv's."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    candidates = [sys.executable, "python3"]
+    for version in SUITABLE_PYTHONS:
+        candidates.append(f"python{version}")
+        candidates.extend(str(found) for found in sorted(pyenv.glob(f"{version}.*/bin/python"), reverse=True))
+    probe = (
+        "import sys, venv, ensurepip, ssl, sqlite3;"
+        f"sys.exit('%d.%d' % sys.version_info[:2] not in {SUITABLE_PYTHONS!r})"
+    )
+    return next((python for python in candidates if python and _output(python, "-c", probe) is not None), None)
 
 
 def java_major(version_text: str) -> int | None:
@@ -57,19 +65,19 @@ def missing() -> list[Missing]:
     absent = []
     if shutil.which("cargo") is None:
         absent.append(Missing("cargo (Rust 1.94.1 or newer)", "https://rustup.rs", "https://rustup.rs"))
-    if python311() is None:
+    if suitable_python() is None:
         absent.append(
             Missing(
-                "Python 3.11 with venv (LocalStack 4.14.0 runs on no other)",
-                "apt-get install python3 python3-venv (Debian 12), else python3.11 python3.11-venv",
-                "brew install python@3.11",
+                "Python 3.12 or 3.13 with venv (LocalStack 4.14.0 runs on no other)",
+                "apt-get install python3 python3-venv (Debian 13, Ubuntu 24.04; on older ones: pyenv install 3.13)",
+                "brew install python@3.13",
             )
         )
-    java = _first_line("java", "-version")
+    java = _output("java", "-version")
     major = java_major(java) if java else None
     if major is None or major < 17:
         absent.append(Missing("Java 17 or newer", "apt-get install openjdk-17-jre-headless", "brew install openjdk@17"))
-    if _first_line("node", "--version") is None or _first_line("npm", "--version") is None:
+    if _output("node", "--version") is None or _output("npm", "--version") is None:
         absent.append(Missing("node 18 or newer with npm", "apt-get install nodejs npm", "brew install node"))
     if shutil.which("cc") is None:
         absent.append(Missing("a C compiler (cc)", "apt-get install build-essential", "xcode-select --install"))

@@ -1,1 +1,7 @@
-//! `brevet-engine`.
+//! Use cases over small ports: submit, decide, vote, vend, stop, read and reap.
+//!
+//! Nothing here knows AWS, Cedar or HTTP. `port` says what the outside must offer; each other module is one
+//! use case, called by one function. The fakes behind feature `test-util` keep the same contracts as the adapters.
+
+pub mod port;
+pub mod refusal;

@@ -1,0 +1,142 @@
+//! Ports to proofs, policy and its bundle.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use brevet_domain::bundle::BundleText;
+use brevet_domain::canonical::Digest;
+use brevet_domain::decision::{Decision, Outcome};
+use brevet_domain::entitlement::MisfitError;
+use brevet_domain::id::{EntitlementId, GrantId};
+use brevet_domain::identity::{Audience, Caller};
+use brevet_domain::plan::PlanTemplate;
+use brevet_domain::request::Request;
+use brevet_domain::time::{Term, Timestamp};
+
+use super::PortResult;
+
+/// A proof as it came in, not verified. `Debug` hides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawProof(String);
+
+impl RawProof {
+    /// Wraps a bearer token.
+    #[must_use]
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+
+    /// The token itself: for the verifier and for handing it on to the evaluator.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RawProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RawProof(…)")
+    }
+}
+
+/// A proof that shows nobody, or could not be checked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ProofRefused {
+    /// A short stable name of what is wrong, e.g. `token_expired`.
+    pub code: &'static str,
+    /// What is wrong and what would be right; never part of the token.
+    pub message: String,
+    /// Whether it could not be checked just now, rather than being wrong.
+    pub unavailable: bool,
+    /// Whether it was verified, but proves nobody who is registered.
+    pub unregistered: bool,
+}
+
+/// Turns proofs into callers.
+#[async_trait]
+pub trait ProofVerifier: Send + Sync {
+    /// Verifies `proof` for `audience` at `now`.
+    async fn verify(
+        &self,
+        proof: &RawProof,
+        audience: Audience,
+        now: Timestamp,
+    ) -> Result<Caller, ProofRefused>;
+}
+
+/// What policy says about one request, ready to be decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The bundle that it was said under.
+    pub bundle_digest: Digest,
+    /// Allow, deny, or who must approve.
+    pub outcome: Outcome,
+    /// The policies that determined it, by `@id`.
+    pub determining: Vec<String>,
+    /// What AWS would be asked; absent for a denial.
+    pub template: Option<PlanTemplate>,
+    /// For how long.
+    pub term: Term,
+    /// How long after approval it may be started, in seconds.
+    pub start_within_s: u32,
+}
+
+/// Why policy says nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluatorError {
+    /// Nobody can be asked for it.
+    #[error("there is no entitlement `{0}`")]
+    UnknownEntitlement(EntitlementId),
+    /// The request does not fit its entitlement.
+    #[error(transparent)]
+    Misfit(#[from] MisfitError),
+    /// This person may not.
+    #[error("{0}")]
+    Refused(String),
+    /// The bundle cannot be read or used: nothing is decided.
+    #[error("the policy bundle cannot be used")]
+    Unavailable(#[source] super::Cause),
+}
+
+/// Policy as code.
+#[async_trait]
+pub trait Evaluator: Send + Sync {
+    /// Judges a request of a verified caller.
+    async fn decide(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Verdict, EvaluatorError>;
+
+    /// Judges whether a verified caller may vote on a decision; the determining policies if so.
+    async fn may_approve(
+        &self,
+        approver: &Caller,
+        decision: &Decision,
+        now: Timestamp,
+    ) -> Result<Vec<String>, EvaluatorError>;
+}
+
+/// Where the bundle in force is read from.
+#[async_trait]
+pub trait BundleSource: Send + Sync {
+    /// The digest of the bundle in force, if one was ever published. Consistent.
+    async fn current(&self) -> PortResult<Option<Digest>>;
+
+    /// The parts of a bundle: those named, or all. Not verified here: [`BundleText`] does that when they are used.
+    async fn bundle(&self, digest: Digest, parts: Option<&[&str]>) -> PortResult<BundleText>;
+}
+
+/// How intake reaches the evaluator.
+#[async_trait]
+pub trait EvaluateCall: Send + Sync {
+    /// Asks for the decision of a stored request, with the caller's raw proof. `Ok(Err(…))` is the evaluator's own
+    /// refusal to decide, as a JSON problem that goes to the caller as it is.
+    async fn evaluate(
+        &self,
+        id: GrantId,
+        proof: &RawProof,
+    ) -> PortResult<Result<(), serde_json::Value>>;
+}

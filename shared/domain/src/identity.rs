@@ -165,12 +165,15 @@ pub struct Caller {
     pub proof: ProofSummary,
 }
 
-/// Which of the two audiences a token was made for.
+/// Which audience a token was made for. A token names exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Audience {
-    /// Asking, reading, approving, releasing.
+    /// Asking, reading, releasing: what intake sees.
     Ask,
-    /// Fetching credentials. A token for asking cannot.
+    /// Voting on requests of others. Intake never sees such a token, so an intake that lies cannot vote with it,
+    /// though it may invoke the evaluator.
+    Approvals,
+    /// Fetching credentials. A token that intake sees cannot.
     Credentials,
 }

@@ -1,11 +1,15 @@
 //! Why a use case did not do what was asked, for the person who asked.
 
+use std::borrow::Cow;
+
 use brevet_domain::id::GrantId;
+use serde::{Deserialize, Serialize};
 
 use crate::port::{EvaluatorError, PortError, ProofRefused};
 
 /// What kind of refusal it is: each has one HTTP status and one problem type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RefusalKind {
     /// The proof is missing, wrong or for something else.
     Unauthenticated,
@@ -30,13 +34,15 @@ pub enum RefusalKind {
 }
 
 /// A refusal: kind, a short stable code, and what was wrong and would be right.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+///
+/// Its JSON form is how the evaluator hands one to intake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{detail}")]
 pub struct Refusal {
     /// What kind.
     pub kind: RefusalKind,
     /// A short stable name, e.g. `token_expired`.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// What was wrong and what would be right.
     pub detail: String,
     /// The grant that it is about, where the caller may know it.

@@ -12,8 +12,10 @@ use brevet_domain::identity::{Audience, Caller};
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
 use brevet_domain::time::{Term, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::PortResult;
+use crate::refusal::Refusal;
 
 /// A proof as it came in, not verified. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
@@ -129,14 +131,22 @@ pub trait BundleSource: Send + Sync {
     async fn bundle(&self, digest: Digest, parts: Option<&[&str]>) -> PortResult<BundleText>;
 }
 
+/// The evaluator's answer to intake: `{"answer":"decided"}` or `{"answer":"refused","refusal":{…}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum EvaluateAnswer {
+    /// The decision is stored, whatever it says.
+    Decided,
+    /// Nothing was decided.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
 /// How intake reaches the evaluator.
 #[async_trait]
 pub trait EvaluateCall: Send + Sync {
-    /// Asks for the decision of a stored request, with the caller's raw proof. `Ok(Err(…))` is the evaluator's own
-    /// refusal to decide, as a JSON problem that goes to the caller as it is.
-    async fn evaluate(
-        &self,
-        id: GrantId,
-        proof: &RawProof,
-    ) -> PortResult<Result<(), serde_json::Value>>;
+    /// Asks for the decision of a stored request, with the caller's raw proof.
+    async fn evaluate(&self, id: GrantId, proof: &RawProof) -> PortResult<EvaluateAnswer>;
 }

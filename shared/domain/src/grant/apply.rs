@@ -182,7 +182,7 @@ impl Grant {
             }
             Event::VendRecorded(vend) if session => {
                 let deadline = self.deadline_if_activated(now);
-                active_after(vend, now, deadline, now, &Vends::default())
+                active_after(vend, now, deadline, now, vend.fence, &Vends::default())
             }
             Event::ActivationRecorded {
                 fence,
@@ -226,10 +226,12 @@ impl Grant {
             return Err(self.refuse(event));
         };
         match event {
-            Event::ActivationRecorded { .. } if now >= *start_by => Err(TooLate {
-                event: event.name(),
-                over_at: *start_by,
-            }),
+            Event::ActivationRecorded { .. } if now >= *start_by || now >= *deadline => {
+                Err(TooLate {
+                    event: event.name(),
+                    over_at: *start_by.min(deadline),
+                })
+            }
             Event::ActivationRecorded {
                 fence: later,
                 plan_digest: same,
@@ -280,8 +282,9 @@ impl Grant {
                 over_at: *deadline,
             }),
             Event::VendRecorded(vend) if session => {
-                active_after(vend, now, *deadline, *activated_at, vends)
+                active_after(vend, now, *deadline, *activated_at, *fence, vends)
             }
+            Event::VendAnswered { seq, answer } if vends.knows(*seq, answer) => Ok(None),
             Event::VendAnswered { seq, answer } => {
                 let vends = vends
                     .answer(*seq, answer)
@@ -310,6 +313,14 @@ impl Grant {
         fence: Timestamp,
         vends: &Vends,
     ) -> Next {
+        // Where a session's end is read from the reserved deny, a write of it without this grant's entry, begun
+        // before the entry was stored, may still land until then.
+        let session = matches!(self.delivery, Delivery::Session { .. });
+        let landed = if session {
+            now.plus(self.bounds.landing_s())
+        } else {
+            fence
+        };
         let (cause, by, later) = match event {
             Event::DeadlinePassed if now < deadline => {
                 return Err(TooEarly {
@@ -317,9 +328,9 @@ impl Grant {
                     not_before: deadline,
                 });
             }
-            Event::DeadlinePassed => (EndCause::Deadline, None, fence),
+            Event::DeadlinePassed => (EndCause::Deadline, None, landed),
             Event::Stopped { cause, by, fence } => (*cause, by.clone(), *fence),
-            Event::DriftObserved(_) => (EndCause::Drift, None, fence),
+            Event::DriftObserved(_) => (EndCause::Drift, None, landed),
             _ => return Err(self.refuse(event)),
         };
         Ok(Some(revoking(
@@ -336,7 +347,8 @@ impl Grant {
     fn while_revoking(&self, event: &Event, now: Timestamp, at: &Revoking) -> Next {
         let changed = |next: Revoking| Ok(Some(State::Revoking(Box::new(next))));
         match event {
-            Event::Stopped { .. } | Event::DeadlinePassed | Event::DriftObserved(_) => Ok(None),
+            Event::Stopped { .. } | Event::DeadlinePassed => Ok(None),
+            Event::VendAnswered { seq, answer } if at.vends.knows(*seq, answer) => Ok(None),
             Event::VendAnswered { seq, answer } => {
                 let vends = at
                     .vends
@@ -357,8 +369,10 @@ impl Grant {
                 next_at: *next_at,
                 ..at.clone()
             }),
-            Event::PresenceObserved(_) if at.first_absence.is_none() => Ok(None),
-            Event::PresenceObserved(_) => changed(Revoking {
+            Event::PresenceObserved(_) | Event::DriftObserved(_) if at.first_absence.is_none() => {
+                Ok(None)
+            }
+            Event::PresenceObserved(_) | Event::DriftObserved(_) => changed(Revoking {
                 first_absence: None,
                 ..at.clone()
             }),
@@ -402,7 +416,9 @@ impl Grant {
         if seen.at < at.fence || seen.at < first.at.plus(quiet) {
             return Ok(None);
         }
-        let ended_by = if first.at < at.deadline {
+        // A managed policy carries no time limit.
+        let managed = matches!(self.delivery, Delivery::Managed { .. });
+        let ended_by = if first.at < at.deadline || managed {
             EndedBy::Removal
         } else {
             EndedBy::TimeLimit
@@ -489,6 +505,7 @@ fn active_after(
     now: Timestamp,
     deadline: Timestamp,
     activated_at: Timestamp,
+    fence: Timestamp,
     vends: &Vends,
 ) -> Next {
     if vend.deadline != deadline {
@@ -497,18 +514,11 @@ fn active_after(
             grant: deadline,
         });
     }
-    let vends = vends.record(vend, now);
-    let fence = vends
-        .last
-        .iter()
-        .map(|vend| vend.fence)
-        .max()
-        .unwrap_or(vend.fence);
     Ok(Some(State::Active {
         activated_at,
         deadline,
-        fence,
-        vends,
+        fence: fence.max(vend.fence),
+        vends: vends.record(vend, now),
     }))
 }
 

@@ -1,0 +1,405 @@
+//! A grant in each state, and each event as it looks to a given grant at a given instant.
+
+use ulid::Ulid;
+
+use super::super::*;
+
+/// The bounds of every sample, in seconds.
+pub(super) const BOUNDS: Bounds = Bounds {
+    skew_s: 2,
+    quiet_s: 10,
+    call_s: 8,
+};
+
+/// `seconds` after noon; every instant of a sample is told so.
+pub(super) fn at(seconds: u32) -> Timestamp {
+    Timestamp::from_seconds(1_795_348_800).plus(seconds)
+}
+
+pub(super) fn person(name: &str) -> IdentityId {
+    name.parse().unwrap()
+}
+
+pub(super) fn grant_id(n: u128) -> GrantId {
+    GrantId::from_ulid(Ulid(n))
+}
+
+pub(super) fn seen(at: Timestamp) -> Sighting {
+    Sighting {
+        at,
+        request_id: "read".to_owned(),
+    }
+}
+
+/// How a sample's access reaches its holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    Session,
+    /// A break-glass session, which may touch IAM.
+    IamSession,
+    Inline,
+    Managed,
+}
+
+impl By {
+    fn delivery(self) -> Delivery {
+        let principal_arn = "arn:aws:iam::000000000000:role/app".to_owned();
+        match self {
+            Self::Session | Self::IamSession => Delivery::Session {
+                role_arn: "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-shop"
+                    .to_owned(),
+                session_name: "dev.00000000000000000000000001".to_owned(),
+                iam_allowed: self == Self::IamSession,
+            },
+            Self::Inline => Delivery::Inline { principal_arn },
+            Self::Managed => Delivery::Managed {
+                principal_arn,
+                policy_arn: "arn:aws:iam::000000000000:policy/brevet/dev/managed/read".to_owned(),
+            },
+        }
+    }
+}
+
+/// A grant of 60 s, delivered `by`, in `state`.
+pub(super) fn grant(by: By, state: State) -> Grant {
+    Grant {
+        id: grant_id(1),
+        version: 7,
+        identity: person("release-pipeline"),
+        class: IdentityClass::Pipeline,
+        sponsor: person("olga"),
+        task: None,
+        entitlement: "deploy-shop".parse().unwrap(),
+        account: "000000000000".parse().unwrap(),
+        term: Term::from_seconds(60).unwrap(),
+        delivery: by.delivery(),
+        created_at: at(0),
+        decision_digest: Digest::of_bytes(b"decision"),
+        bounds: BOUNDS,
+        state,
+        evidence: Head {
+            seq: 7,
+            hash: Digest::of_bytes(b"entry 7"),
+        },
+    }
+}
+
+/// Two approvals are needed until 600 s after noon, and `approved_by` have said yes.
+pub(super) fn awaited(approved_by: &[&str]) -> State {
+    State::ApprovalAwaited {
+        deadline: at(600),
+        needed: 2,
+        approved_by: approved_by.iter().map(|name| person(name)).collect(),
+        start_within_s: 300,
+    }
+}
+
+/// To be started from 10 s to 600 s after noon.
+pub(super) fn approved() -> State {
+    State::Approved {
+        starts_at: at(10),
+        start_by: at(600),
+    }
+}
+
+/// A first attempt, made 19 s after noon, of what ends at 80 s and might be started until 600 s.
+pub(super) fn activating(before: Before) -> State {
+    State::Activating {
+        deadline: at(80),
+        start_by: at(600),
+        fence: at(29),
+        attempt: 1,
+        plan_digest: Digest::of_bytes(b"plan"),
+        before,
+    }
+}
+
+/// Two vends: the first answered, the second awaited.
+fn vends() -> Vends {
+    let vend = |seconds| NewVend {
+        deadline: at(80),
+        fence: at(seconds).plus(BOUNDS.landing_s()),
+        policy_digest: Digest::of_bytes(b"policy"),
+        duration_s: 900,
+    };
+    Vends::default()
+        .record(&vend(20), at(20))
+        .answer(1, &issued())
+        .unwrap()
+        .record(&vend(30), at(30))
+}
+
+fn vends_of(by: By) -> Vends {
+    match by {
+        By::Session | By::IamSession => vends(),
+        By::Inline | By::Managed => Vends::default(),
+    }
+}
+
+/// Active from 20 s to 80 s after noon; no call lands after 40 s.
+pub(super) fn active(by: By) -> State {
+    State::Active {
+        activated_at: at(20),
+        deadline: at(80),
+        fence: at(40),
+        vends: vends_of(by),
+    }
+}
+
+/// Released 50 s after noon, to be seen gone from 60 s on; absent already at `first_absence`.
+pub(super) fn revoking_since(by: By, first_absence: Option<Timestamp>) -> State {
+    State::Revoking(Box::new(Revoking {
+        cause: EndCause::Released,
+        by: Some(person("release-pipeline")),
+        since: at(50),
+        deadline: at(80),
+        fence: at(60),
+        attempts: 1,
+        last_problem: None,
+        first_absence: first_absence.map(seen),
+        next_at: at(52),
+        vends: vends_of(by),
+    }))
+}
+
+/// Ended by its deadline, not yet checked for what else is allowed.
+pub(super) fn over() -> State {
+    State::Ended {
+        cause: EndCause::Deadline,
+        proof: Proof::ByConstruction {
+            deadline: at(80),
+            aws_date: at(83),
+            request_id: "read".to_owned(),
+        },
+        verified_at: at(83),
+        ended_by: EndedBy::TimeLimit,
+        effective: None,
+    }
+}
+
+pub(super) fn denied() -> State {
+    State::Denied {
+        by: DeniedBy::Policy,
+        reason: "no policy permits it".to_owned(),
+    }
+}
+
+pub(super) fn lapsed() -> State {
+    State::Lapsed {
+        cause: LapseCause::Start,
+        at: at(600),
+    }
+}
+
+pub(super) fn withdrawn() -> State {
+    State::Withdrawn {
+        cause: EndCause::Released,
+        by: Some(person("release-pipeline")),
+        at: at(5),
+    }
+}
+
+/// The deadline that a vend at `now` must carry.
+pub(super) fn right_deadline(grant: &Grant, now: Timestamp) -> Timestamp {
+    match &grant.state {
+        State::Active { deadline, .. } => *deadline,
+        _ => grant.deadline_if_activated(now),
+    }
+}
+
+pub(super) fn new_vend(deadline: Timestamp, now: Timestamp) -> Event {
+    Event::VendRecorded(NewVend {
+        deadline,
+        fence: now.plus(BOUNDS.landing_s()),
+        policy_digest: Digest::of_bytes(b"policy"),
+        duration_s: 900,
+    })
+}
+
+pub(super) fn issued() -> VendAnswer {
+    VendAnswer::Issued {
+        access_key_id: "ASIAEXAMPLE".to_owned(),
+        expires_at: at(920),
+        packed_percent: Some(12),
+    }
+}
+
+pub(super) fn failed() -> VendAnswer {
+    VendAnswer::Failed {
+        problem: "refused".to_owned().into(),
+    }
+}
+
+fn attempt(plan: &[u8], now: Timestamp) -> Event {
+    Event::ActivationRecorded {
+        fence: now.plus(BOUNDS.landing_s()),
+        plan_digest: Digest::of_bytes(plan),
+        before: Before::Absent,
+    }
+}
+
+/// Every event, in every variant that is told apart, as it looks to `grant` at `now`.
+pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)> {
+    let answer = |seq, answer| Event::VendAnswered { seq, answer };
+    let proved = |aws_date| Event::DeadlineProved {
+        aws_date,
+        request_id: "read".to_owned(),
+    };
+    let handed = |holders: &[u128]| Event::HandedOver {
+        holders: holders.iter().map(|n| grant_id(*n)).collect(),
+        seen: seen(now),
+    };
+    let removal = Event::RemovalRecorded {
+        operation: "iam:PutRolePolicy".to_owned(),
+        target: "brevet-dev-shop".to_owned(),
+        policy: "brevet-dev-ended".to_owned(),
+        document_digest: Some(Digest::of_bytes(b"deny")),
+        next_at: at(200),
+    };
+    let troubled = Event::RemovalTroubled {
+        problem: "throttled".to_owned().into(),
+        next_at: at(200),
+    };
+    let stopped = |cause| Event::Stopped {
+        cause,
+        by: Some(person("olga")),
+        fence: now.plus(BOUNDS.landing_s()),
+    };
+    let right = right_deadline(grant, now);
+    vec![
+        (
+            "by a second person",
+            Event::ApprovalGiven { by: person("bela") },
+        ),
+        (
+            "by the same person",
+            Event::ApprovalGiven { by: person("anna") },
+        ),
+        ("", Event::ApprovalRefused { by: person("bela") }),
+        ("", Event::ApprovalDeadlinePassed),
+        ("", Event::StartByPassed),
+        ("released", stopped(EndCause::Released)),
+        ("killed", stopped(EndCause::Killed)),
+        ("", Event::DeadlinePassed),
+        ("right deadline", new_vend(right, now)),
+        ("later deadline", new_vend(right.plus(1), now)),
+        ("earlier deadline", new_vend(right.minus(1), now)),
+        ("vend 2, issued", answer(2, issued())),
+        ("vend 2, failed", answer(2, failed())),
+        ("vend 2, still awaited", answer(2, VendAnswer::Awaited)),
+        ("vend 1, same answer again", answer(1, issued())),
+        ("vend 1, other answer", answer(1, failed())),
+        ("unknown vend", answer(9, issued())),
+        ("same plan", attempt(b"plan", now)),
+        ("other plan", attempt(b"other", now)),
+        (
+            "",
+            Event::ActivationFailed {
+                problem: "refused".to_owned().into(),
+            },
+        ),
+        ("", Event::PresenceObserved(seen(now))),
+        ("", Event::DriftObserved(seen(now))),
+        ("", removal),
+        ("", troubled),
+        ("read now", Event::AbsenceObserved(seen(now))),
+        (
+            "read in the future",
+            Event::AbsenceObserved(seen(now.plus(1))),
+        ),
+        ("AWS's date past the deadline", proved(at(83))),
+        ("AWS's date at the deadline", proved(at(80))),
+        ("to another grant", handed(&[2])),
+        ("to nobody", handed(&[])),
+        ("to itself too", handed(&[2, 1])),
+        (
+            "not allowed",
+            Event::EffectiveAccessChecked(EffectiveAccess::NotAllowed),
+        ),
+    ]
+}
+
+/// One grant per state and, where it matters, per delivery; with the instants at which its events are tried,
+/// in seconds after noon. Each instant but the first is also tried one millisecond earlier.
+pub(super) fn starts() -> Vec<(&'static str, Grant, Vec<u32>)> {
+    use By::{IamSession, Inline, Managed, Session};
+    let ends = || vec![50, 60, 80, 82];
+    let again = || vec![52, 60, 65, 80, 82];
+    vec![
+        (
+            "nobody has approved",
+            grant(Session, awaited(&[])),
+            vec![0, 600],
+        ),
+        (
+            "one of two has approved",
+            grant(Session, awaited(&["anna"])),
+            vec![0, 600],
+        ),
+        ("session", grant(Session, approved()), vec![0, 10, 600]),
+        ("inline", grant(Inline, approved()), vec![0, 10, 600]),
+        ("managed", grant(Managed, approved()), vec![0, 10, 600]),
+        (
+            "inline",
+            grant(Inline, activating(Before::Absent)),
+            vec![20, 80, 600],
+        ),
+        (
+            "managed",
+            grant(Managed, activating(Before::HeldByGrants)),
+            vec![20, 80, 600],
+        ),
+        ("session", grant(Session, active(Session)), vec![20, 80]),
+        (
+            "break-glass session",
+            grant(IamSession, active(IamSession)),
+            vec![20, 80],
+        ),
+        ("inline", grant(Inline, active(Inline)), vec![20, 80]),
+        ("managed", grant(Managed, active(Managed)), vec![20, 80]),
+        (
+            "session",
+            grant(Session, revoking_since(Session, None)),
+            ends(),
+        ),
+        (
+            "session seen absent at +55",
+            grant(Session, revoking_since(Session, Some(at(55)))),
+            again(),
+        ),
+        (
+            "break-glass session",
+            grant(IamSession, revoking_since(IamSession, None)),
+            ends(),
+        ),
+        (
+            "break-glass session seen absent at +85",
+            grant(IamSession, revoking_since(IamSession, Some(at(85)))),
+            vec![85, 95],
+        ),
+        (
+            "inline",
+            grant(Inline, revoking_since(Inline, None)),
+            ends(),
+        ),
+        (
+            "inline seen absent at +55",
+            grant(Inline, revoking_since(Inline, Some(at(55)))),
+            again(),
+        ),
+        (
+            "managed",
+            grant(Managed, revoking_since(Managed, None)),
+            ends(),
+        ),
+        (
+            "managed seen absent at +85",
+            grant(Managed, revoking_since(Managed, Some(at(85)))),
+            vec![85, 95],
+        ),
+        ("by policy", grant(Session, denied()), vec![0, 600]),
+        ("not started", grant(Session, lapsed()), vec![600, 700]),
+        ("by its holder", grant(Session, withdrawn()), vec![5, 600]),
+        ("session", grant(Session, over()), vec![83, 500]),
+    ]
+}

@@ -1,0 +1,302 @@
+//! Faults that a test orders: the n-th matching call is refused, throttled, lost, delayed, or its caller killed.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::map::{Call, Service};
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// Access denied, without asking the decider. Not forwarded.
+    Refuse,
+    /// The service's throttling error. Not forwarded.
+    Throttle,
+    /// DynamoDB's transaction conflict. Not forwarded.
+    Conflict,
+    /// The connection closes. Not forwarded.
+    DropBefore,
+    /// Decided and forwarded, then the connection closes without an answer.
+    DropAfter,
+    /// Waits `ms` before it is decided: as if it had been on its way.
+    Delay,
+    /// Decided and forwarded at once; the answer waits `ms`.
+    DelayAnswer,
+    /// Process `pid` is killed. Not forwarded.
+    KillBefore,
+    /// Decided and forwarded, then process `pid` is killed, and nobody answered.
+    KillAfter,
+    /// `AssumeRole` only: the session policy that is *enforced* loses its denies by `aws:CurrentTime`. The call itself goes
+    /// through unchanged. For control runs.
+    StripTimeDeny,
+}
+
+/// An order: which call, and what happens to it. Fields that are left out match everything.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rule {
+    /// Names the rule in the log and in what fired.
+    pub(crate) id: String,
+    /// As in a credential scope: `dynamodb`, `iam`, `sts`, `s3`, `secretsmanager`, `lambda`.
+    #[serde(default)]
+    pub(crate) service: Option<String>,
+    /// As the API reference spells it.
+    #[serde(default)]
+    pub(crate) operation: Option<String>,
+    /// Part of the caller's ARN, or `bootstrap`.
+    #[serde(default)]
+    pub(crate) principal: Option<String>,
+    /// Start of a partition key that the call touches.
+    #[serde(default)]
+    pub(crate) pk_prefix: Option<String>,
+    /// Part of a resource that the call is about.
+    #[serde(default)]
+    pub(crate) resource: Option<String>,
+    /// The first matching call that it happens to, from 1.
+    #[serde(default = "one")]
+    pub(crate) nth: u64,
+    /// To how many matching calls in a row.
+    #[serde(default = "one")]
+    pub(crate) times: u64,
+    /// What happens.
+    pub(crate) kind: Kind,
+    /// For the delays: milliseconds, at most 120 000.
+    #[serde(default)]
+    pub(crate) ms: Option<u64>,
+    /// For the kills: a process.
+    #[serde(default)]
+    pub(crate) pid: Option<u32>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// Why an order is not taken.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum RuleError {
+    /// A field that the kind needs is missing or out of bounds.
+    #[error("fault `{id}`: {what}")]
+    Field {
+        /// The rule.
+        id: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+impl Rule {
+    fn checked(self) -> Result<Self, RuleError> {
+        let wrong = match self.kind {
+            Kind::Delay | Kind::DelayAnswer => self
+                .ms
+                .is_none_or(|ms| ms > 120_000)
+                .then_some("a delay needs `ms`, at most 120000"),
+            Kind::KillBefore | Kind::KillAfter => self
+                .pid
+                .is_none_or(|pid| pid < 2)
+                .then_some("a kill needs `pid`, above 1"),
+            Kind::Refuse
+            | Kind::Throttle
+            | Kind::Conflict
+            | Kind::DropBefore
+            | Kind::DropAfter
+            | Kind::StripTimeDeny => None,
+        };
+        let wrong =
+            wrong.or((self.nth == 0 || self.times == 0).then_some("`nth` and `times` start at 1"));
+        match wrong {
+            Some(what) => Err(RuleError::Field { id: self.id, what }),
+            None => Ok(self),
+        }
+    }
+
+    fn matches(
+        &self,
+        service: Option<Service>,
+        operation: &str,
+        principal: &str,
+        call: &Call,
+    ) -> bool {
+        let scope = service.map(|service| format!("{service:?}").to_lowercase());
+        self.service
+            .as_ref()
+            .is_none_or(|name| scope.as_ref() == Some(name))
+            && self.operation.as_ref().is_none_or(|name| name == operation)
+            && self
+                .principal
+                .as_ref()
+                .is_none_or(|part| principal.contains(part))
+            && self
+                .pk_prefix
+                .as_ref()
+                .is_none_or(|prefix| call.keys.iter().any(|key| key.starts_with(prefix)))
+            && self.resource.as_ref().is_none_or(|part| {
+                call.checks
+                    .iter()
+                    .any(|check| check.resource.contains(part))
+            })
+            && (self.kind != Kind::StripTimeDeny || call.assume.is_some())
+    }
+}
+
+/// A rule with what became of it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Armed {
+    #[serde(flatten)]
+    pub(crate) rule: Rule,
+    /// Calls that matched so far.
+    pub(crate) n_matched: u64,
+    /// How often it happened.
+    pub(crate) n_fired: u64,
+}
+
+/// The orders in force.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(Mutex<Vec<Armed>>);
+
+impl Faults {
+    /// Adds `rules`, all or none.
+    ///
+    /// # Errors
+    ///
+    /// [`RuleError`] naming the first rule that is wrong.
+    pub(crate) fn add(&self, rules: Vec<Rule>) -> Result<(), RuleError> {
+        let rules: Vec<Armed> = rules
+            .into_iter()
+            .map(|rule| {
+                Ok(Armed {
+                    rule: rule.checked()?,
+                    n_matched: 0,
+                    n_fired: 0,
+                })
+            })
+            .collect::<Result<_, RuleError>>()?;
+        self.armed().extend(rules);
+        Ok(())
+    }
+
+    /// Every rule and how often it fired.
+    pub(crate) fn list(&self) -> Vec<Armed> {
+        self.armed().clone()
+    }
+
+    /// Forgets every rule.
+    pub(crate) fn clear(&self) {
+        self.armed().clear();
+    }
+
+    /// The rule that happens to this call, if any: every matching rule counts it, the first that is due fires.
+    pub(crate) fn due(
+        &self,
+        service: Option<Service>,
+        operation: &str,
+        principal: &str,
+        call: &Call,
+    ) -> Option<Rule> {
+        let mut due = None;
+        for armed in self.armed().iter_mut() {
+            if !armed.rule.matches(service, operation, principal, call) {
+                continue;
+            }
+            armed.n_matched = armed.n_matched.saturating_add(1);
+            if due.is_none()
+                && armed.n_matched >= armed.rule.nth
+                && armed.n_fired < armed.rule.times
+            {
+                armed.n_fired = armed.n_fired.saturating_add(1);
+                due = Some(armed.rule.clone());
+            }
+        }
+        due
+    }
+
+    fn armed(&self) -> std::sync::MutexGuard<'_, Vec<Armed>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn faults(rules: Value) -> Faults {
+        let faults = Faults::default();
+        faults.add(serde_json::from_value(rules).unwrap()).unwrap();
+        faults
+    }
+
+    fn touching(key: &str) -> Call {
+        Call {
+            keys: vec![key.to_owned()],
+            ..Call::default()
+        }
+    }
+
+    fn fires(faults: &Faults, operation: &str, key: &str) -> bool {
+        let service = Some(Service::DynamoDb);
+        let principal = "arn:aws:sts::000000000000:assumed-role/brevet-dev-issue/x";
+        faults
+            .due(service, operation, principal, &touching(key))
+            .is_some()
+    }
+
+    #[test]
+    fn the_second_and_third_matching_call_fire_and_no_other() {
+        let faults = faults(
+            json!([{ "id": "a", "service": "dynamodb", "operation": "PutItem",
+            "principal": "brevet-dev-issue", "pk_prefix": "GRANT#", "nth": 2, "times": 2, "kind": "throttle" }]),
+        );
+        assert!(!fires(&faults, "PutItem", "BLOCK#1"));
+        assert!(!fires(&faults, "GetItem", "GRANT#1"));
+        let fired: Vec<bool> = (0..4)
+            .map(|_| fires(&faults, "PutItem", "GRANT#1"))
+            .collect();
+        assert_eq!(fired, [false, true, true, false]);
+        let armed = &faults.list()[0];
+        assert_eq!((armed.n_matched, armed.n_fired), (4, 2));
+        faults.clear();
+        assert!(faults.list().is_empty());
+    }
+
+    #[test]
+    fn another_principal_does_not_fire() {
+        let faults =
+            faults(json!([{ "id": "a", "principal": "brevet-dev-reap", "kind": "refuse" }]));
+        assert!(!fires(&faults, "PutItem", "GRANT#1"));
+    }
+
+    #[test]
+    fn a_stripped_deny_is_for_assume_role_only() {
+        let faults = faults(json!([{ "id": "a", "kind": "strip_time_deny" }]));
+        assert!(!fires(&faults, "PutItem", "GRANT#1"));
+    }
+
+    #[test]
+    fn orders_that_cannot_be_carried_out_are_refused() {
+        let add = |rule: Value| {
+            let rules: Result<Vec<Rule>, _> = serde_json::from_value(json!([rule]));
+            match rules {
+                Ok(rules) => Faults::default().add(rules).unwrap_err().to_string(),
+                Err(error) => error.to_string(),
+            }
+        };
+        assert_eq!(
+            add(json!({ "id": "a", "kind": "delay" })),
+            "fault `a`: a delay needs `ms`, at most 120000"
+        );
+        assert_eq!(
+            add(json!({ "id": "a", "kind": "kill_after", "pid": 1 })),
+            "fault `a`: a kill needs `pid`, above 1"
+        );
+        assert_eq!(
+            add(json!({ "id": "a", "kind": "refuse", "nth": 0 })),
+            "fault `a`: `nth` and `times` start at 1"
+        );
+        assert!(add(json!({ "id": "a", "kind": "refuse", "operaton": "x" })).contains("operaton"));
+        assert!(add(json!({ "id": "a", "kind": "explode" })).contains("explode"));
+    }
+}

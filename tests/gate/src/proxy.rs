@@ -1,0 +1,617 @@
+//! One call through the gate: who, what, allowed?, on it goes, what became of it.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::SubsecRound;
+use http::Response;
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+use crate::caller::{Caller, Session, Sessions};
+use crate::clock;
+use crate::config::Config;
+use crate::decide::{Decider, Outcome, Question, Verdict};
+use crate::fault::{Faults, Kind, Rule};
+use crate::inbound::Inbound;
+use crate::live::Live;
+use crate::map::{self, Assume, Call, Context, Place, Service};
+use crate::record::{Asked, Decision, Entry, Happened, Record};
+use crate::refuse::Refusal;
+use crate::sigv4::{self, UnverifiedSignature};
+use crate::upstream::Upstream;
+use crate::xml;
+
+/// Longest session of a chained role, in seconds.
+///
+/// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining>
+const MAX_CHAINED_S: u32 = 3_600;
+
+/// The gate's parts.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) config: Config,
+    pub(crate) decider: Decider,
+    pub(crate) live: Live,
+    pub(crate) upstream: Upstream,
+    pub(crate) sessions: Sessions,
+    pub(crate) faults: Faults,
+    pub(crate) record: Record,
+    /// How many verdicts of the battery were as they must be.
+    pub(crate) n_verdicts: usize,
+}
+
+/// The caller is not answered: the connection closes.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("closed without an answer")]
+pub(crate) struct Dropped;
+
+/// How a call ends.
+enum End {
+    Answer(Response<Bytes>),
+    Refuse(Refusal),
+    Drop,
+}
+
+/// A call that is known well enough to be decided.
+struct Known {
+    claimed: UnverifiedSignature,
+    service: Option<Service>,
+    caller: Caller,
+    call: Call,
+}
+
+impl Gate {
+    /// Handles `inbound` to its end and logs it, whether or not its caller is still there.
+    ///
+    /// # Errors
+    ///
+    /// [`Dropped`] if the connection is to be closed without an answer.
+    pub(crate) async fn handle(&self, inbound: Inbound) -> Result<Response<Full<Bytes>>, Dropped> {
+        let n = self.record.arrival();
+        let mut entry = Entry::arrived(n, clock::millis(clock::now()));
+        let mut service = None;
+        let end = self.pass(&inbound, &mut entry, &mut service).await;
+        let answer = match end {
+            End::Answer(answer) => Ok(answer.map(Full::new)),
+            End::Refuse(refusal) => {
+                let id = format!("gate-{n:08}");
+                entry.error_code = Some(refusal.code(service));
+                entry.request_id = Some(id.clone());
+                Ok(refusal.answer(service, &id))
+            }
+            End::Drop => Err(Dropped),
+        };
+        // A fault that loses the answer does so for a refusal too.
+        let answer = match entry.fault.as_ref().map(|fault| fault.kind) {
+            Some(Kind::DropAfter | Kind::KillAfter) => Err(Dropped),
+            Some(_) | None => answer,
+        };
+        entry.answered = answer.is_ok();
+        entry.done_at = clock::millis(clock::now());
+        if let Err(error) = self.record.write(entry) {
+            tracing::error!("the call log cannot be written: {error}");
+            return Err(Dropped);
+        }
+        answer
+    }
+
+    async fn pass(
+        &self,
+        inbound: &Inbound,
+        entry: &mut Entry,
+        service: &mut Option<Service>,
+    ) -> End {
+        // 1. Who, and what.
+        let known = match self.understand(inbound, entry, service).await {
+            Ok(known) => known,
+            Err(refusal) => return End::Refuse(refusal),
+        };
+
+        // 2. Faults on the way here.
+        let fault = self.faults.due(
+            known.service,
+            &entry.operation,
+            known.caller.name(),
+            &known.call,
+        );
+        entry.fault = fault.as_ref().map(|rule| Happened {
+            id: rule.id.clone(),
+            kind: rule.kind,
+        });
+        if let Some(end) = before(fault.as_ref(), &known, entry).await {
+            return end;
+        }
+
+        // 3. Allowed?
+        if let Err(refusal) = self.decide(&known, inbound, entry).await {
+            after(fault.as_ref()).await;
+            return End::Refuse(refusal);
+        }
+
+        // 4. On it goes.
+        let answer = self.forward(&known, inbound, entry, fault.as_ref()).await;
+
+        // 5. Faults on the way back.
+        after(fault.as_ref()).await;
+        match answer {
+            Ok(answer) => End::Answer(answer),
+            Err(refusal) => End::Refuse(refusal),
+        }
+    }
+
+    /// Who calls, and what the call asks of IAM.
+    async fn understand(
+        &self,
+        inbound: &Inbound,
+        entry: &mut Entry,
+        service: &mut Option<Service>,
+    ) -> Result<Known, Refusal> {
+        let claimed = sigv4::parse(inbound)
+            .map_err(|error| noted(entry, Refusal::Unsigned(error.to_string())))?;
+        *service = Service::of_scope(&claimed.service);
+        entry.of_service(&claimed.service, *service);
+        let operation = service.map(|service| map::operation(service, inbound));
+        if let Some(Ok(operation)) = &operation {
+            entry.operation.clone_from(operation);
+        }
+        let caller = self
+            .sessions
+            .verify(&claimed, inbound, clock::now())
+            .map_err(|refusal| noted(entry, refusal))?;
+        caller.name().clone_into(&mut entry.principal);
+        let bypasses = match &caller {
+            Caller::Bootstrap => true,
+            Caller::Session(session) => {
+                entry.access_key_id = Some(session.access_key.clone());
+                false
+            }
+        };
+        let mapped = match (*service, operation) {
+            (Some(service), Some(Ok(operation))) => {
+                self.map(service, &operation, inbound, &claimed.region)
+                    .await
+            }
+            (_, Some(Err(unmapped))) => Err((Decision::Unmapped, unmapped.to_string())),
+            (_, None) | (None, Some(Ok(_))) => Err((
+                Decision::Unmapped,
+                format!("the gate does not map the service `{}`", claimed.service),
+            )),
+        };
+        let call = match mapped {
+            Ok(call) => call,
+            // Whoever sets the account up may do so with calls that no session makes.
+            Err((_, why)) if bypasses => {
+                entry.reason = Some(why);
+                Call::default()
+            }
+            Err((decision, why)) => {
+                entry.decision = decision;
+                entry.reason = Some(why.clone());
+                return Err(Refusal::Denied(why));
+            }
+        };
+        entry.actions = call
+            .checks
+            .iter()
+            .map(|check| Asked {
+                action: check.action.to_owned(),
+                resource: check.resource.clone(),
+            })
+            .collect();
+        entry.wrote.clone_from(&call.wrote);
+        Ok(Known {
+            claimed,
+            service: *service,
+            caller,
+            call,
+        })
+    }
+
+    async fn map(
+        &self,
+        service: Service,
+        operation: &str,
+        inbound: &Inbound,
+        region: &str,
+    ) -> Result<Call, (Decision, String)> {
+        let needs = map::needs(service, operation, inbound);
+        let facts = self
+            .live
+            .facts(&needs)
+            .await
+            .map_err(|error| (Decision::Denied, error.to_string()))?;
+        let place = Place {
+            partition: self.config.partition.clone(),
+            region: region.to_owned(),
+            account: self.config.account.clone(),
+        };
+        map::map(service, operation, inbound, &facts, &place)
+            .map_err(|unmapped| (Decision::Unmapped, unmapped.to_string()))
+    }
+
+    /// Lets `known` through, or says why not.
+    async fn decide(
+        &self,
+        known: &Known,
+        inbound: &Inbound,
+        entry: &mut Entry,
+    ) -> Result<(), Refusal> {
+        let session = match &known.caller {
+            Caller::Bootstrap => {
+                entry.decision = Decision::Bypassed;
+                return Ok(());
+            }
+            Caller::Session(session) => session,
+        };
+        let verdict = match self.verdict(session, known, inbound).await {
+            Ok(verdict) => verdict,
+            Err(why) => {
+                entry.decision = Decision::Denied;
+                entry.denied_by = Some("gate".to_owned());
+                entry.reason = Some(why.clone());
+                return Err(Refusal::Denied(why));
+            }
+        };
+        if let Some(verdict) = verdict.filter(|verdict| verdict.result != Outcome::Allowed) {
+            let refused = verdict
+                .checks
+                .iter()
+                .find(|check| check.result != Outcome::Allowed);
+            let sentence = match (refused, verdict.error) {
+                (Some(check), _) => format!(
+                    "User: {} is not authorized to perform: {} on resource: {} {}",
+                    session.arn,
+                    check.action,
+                    check.resource,
+                    check.reason.as_deref().unwrap_or_default()
+                ),
+                (None, error) => error.unwrap_or_default(),
+            };
+            entry.decision = Decision::Denied;
+            entry.denied_by =
+                refused.map_or_else(|| Some("gate".to_owned()), |check| check.by.clone());
+            entry.reason = Some(sentence.clone());
+            return Err(Refusal::Denied(sentence));
+        }
+        let invalid = known.call.invalid.clone().or_else(|| too_long(&known.call));
+        if let Some((code, message)) = invalid {
+            entry.decision = Decision::Invalid;
+            entry.reason = Some(message.clone());
+            return Err(Refusal::Invalid { code, message });
+        }
+        entry.decision = Decision::Allowed;
+        Ok(())
+    }
+
+    /// The decider's verdict, none if the call needs no permission.
+    async fn verdict(
+        &self,
+        session: &Session,
+        known: &Known,
+        inbound: &Inbound,
+    ) -> Result<Option<Verdict>, String> {
+        let role = self
+            .live
+            .role(&session.role_name)
+            .await
+            .map_err(|error| error.to_string())?
+            .filter(|role| role.arn == session.role_arn)
+            .ok_or_else(|| format!("the role of {} does not exist", session.arn))?;
+        if known.call.checks.is_empty() {
+            return Ok(None);
+        }
+        let global = self.global(session, known, inbound);
+        let mut checks = known.call.checks.clone();
+        for check in &mut checks {
+            check.context.extend(global.clone());
+        }
+        let question = Question {
+            principal: session.arn.clone(),
+            identity: role.inline.iter().chain(&role.attached).cloned().collect(),
+            session: session.policy.clone(),
+            boundary: role.boundary.clone().map(|policy| vec![policy]),
+            checks,
+        };
+        self.decider
+            .decide(&question)
+            .await
+            .map(Some)
+            .map_err(|error| error.to_string())
+    }
+
+    /// The condition keys that every call has.
+    ///
+    /// `aws:SecureTransport` is true: the gate stands for AWS's HTTPS endpoints.
+    fn global(&self, session: &Session, known: &Known, inbound: &Inbound) -> Context {
+        let now = clock::now();
+        let mut context = Context::new();
+        let mut set = |key: &str, value: &str| {
+            context.insert(key.to_owned(), vec![value.to_owned()]);
+        };
+        set("aws:CurrentTime", &clock::millis(now));
+        set("aws:EpochTime", &now.timestamp().to_string());
+        set("aws:PrincipalAccount", &self.config.account);
+        set("aws:PrincipalArn", &session.role_arn);
+        set("aws:PrincipalIsAWSService", "false");
+        set("aws:PrincipalType", "AssumedRole");
+        set("aws:RequestedRegion", &known.claimed.region);
+        set("aws:ResourceAccount", &self.config.account);
+        set("aws:SecureTransport", "true");
+        set("aws:SourceIp", "127.0.0.1");
+        set("aws:TokenIssueTime", &clock::seconds(session.issued_at));
+        set(
+            "aws:UserAgent",
+            inbound.header("user-agent").unwrap_or_default(),
+        );
+        set("aws:ViaAWSService", "false");
+        set("aws:userid", &session.user_id);
+        if let Some(identity) = &session.source_identity {
+            set("aws:SourceIdentity", identity);
+        }
+        for (key, value) in &session.tags {
+            set(&format!("aws:PrincipalTag/{key}"), value);
+        }
+        context
+    }
+
+    /// Sends the call on, and keeps what must be known of its answer.
+    async fn forward(
+        &self,
+        known: &Known,
+        inbound: &Inbound,
+        entry: &mut Entry,
+        fault: Option<&Rule>,
+    ) -> Result<Response<Bytes>, Refusal> {
+        let to = self.behind(known.service);
+        let reads = ["Get", "List", "Simulate"];
+        let iam_write = known.service == Some(Service::Iam)
+            && !reads.iter().any(|read| entry.operation.starts_with(read));
+        // Another service may write IAM too (a stack, for one); only the bootstrap key reaches those.
+        let iam_write = iam_write || known.service.is_none();
+        let table_write =
+            known.service == Some(Service::DynamoDb) && entry.operation.ends_with("Table");
+        if iam_write {
+            self.live.iam_changes();
+        }
+        entry.forwarded = true;
+        let sent_at = clock::now();
+        let answer = self.upstream.forward(to, inbound).await;
+        if iam_write {
+            self.live.iam_changes();
+        }
+        if table_write {
+            self.live.tables_change();
+        }
+        let answer = answer.map_err(|error| {
+            let why = error.to_string();
+            entry.reason = Some(why.clone());
+            Refusal::Upstream(why)
+        })?;
+        entry.upstream_status = Some(answer.status().as_u16());
+        entry.request_id = request_id(&answer);
+        if let Some(assume) = known
+            .call
+            .assume
+            .as_ref()
+            .filter(|_| answer.status().is_success())
+        {
+            let stripped = fault.is_some_and(|rule| rule.kind == Kind::StripTimeDeny);
+            let session = vended(
+                assume,
+                &known.caller,
+                &answer,
+                sent_at.trunc_subsecs(0),
+                stripped,
+            );
+            let Some(session) = session else {
+                let why = "the answer to `AssumeRole` cannot be read".to_owned();
+                entry.reason = Some(why.clone());
+                return Err(Refusal::Upstream(why));
+            };
+            if let Some(wrote) = entry.wrote.as_mut().and_then(Value::as_object_mut) {
+                wrote.insert("access_key_id".to_owned(), json!(session.access_key));
+                wrote.insert(
+                    "expires_at".to_owned(),
+                    json!(clock::seconds(session.expires_at)),
+                );
+                let text = session.policy.as_ref().map(Value::to_string);
+                let digest = text.map(|text| sigv4::sha256(text.as_bytes()));
+                if stripped {
+                    wrote.insert("enforced_session_policy_sha256".to_owned(), json!(digest));
+                }
+            }
+            self.sessions.add(session);
+        }
+        Ok(answer)
+    }
+
+    fn behind(&self, service: Option<Service>) -> SocketAddr {
+        match service {
+            Some(Service::DynamoDb) => self.config.dynamodb,
+            Some(Service::Lambda) => self.config.lambda,
+            Some(Service::Iam | Service::Sts | Service::S3 | Service::SecretsManager) | None => {
+                self.config.localstack
+            }
+        }
+    }
+}
+
+fn noted(entry: &mut Entry, refusal: Refusal) -> Refusal {
+    entry.decision = Decision::Unauthenticated;
+    entry.reason = Some(match &refusal {
+        Refusal::Unsigned(why) | Refusal::BadSignature(why) => why.clone(),
+        Refusal::Expired => "the session has expired".to_owned(),
+        _ => "the access key or its token was not vended here".to_owned(),
+    });
+    refusal
+}
+
+/// What a fault does before the call is decided; `Some` if the call ends there.
+async fn before(fault: Option<&Rule>, known: &Known, entry: &mut Entry) -> Option<End> {
+    let rule = fault?;
+    let end = match rule.kind {
+        Kind::Refuse => End::Refuse(Refusal::Denied(format!("refused by fault `{}`", rule.id))),
+        Kind::Throttle => End::Refuse(Refusal::Throttled),
+        Kind::Conflict => End::Refuse(Refusal::Conflict {
+            transaction: entry.operation.starts_with("Transact"),
+            n_items: known.call.n_items,
+        }),
+        Kind::DropBefore => End::Drop,
+        Kind::KillBefore => {
+            kill(rule).await;
+            End::Drop
+        }
+        Kind::Delay => {
+            wait(rule).await;
+            return None;
+        }
+        Kind::DropAfter | Kind::DelayAnswer | Kind::KillAfter | Kind::StripTimeDeny => return None,
+    };
+    entry.decision = Decision::Fault;
+    Some(end)
+}
+
+/// What a fault does once the answer is there. That it is not given is up to [`Gate::handle`].
+async fn after(fault: Option<&Rule>) {
+    if let Some(rule) = fault {
+        match rule.kind {
+            Kind::DelayAnswer => wait(rule).await,
+            Kind::KillAfter => kill(rule).await,
+            Kind::Refuse
+            | Kind::Throttle
+            | Kind::Conflict
+            | Kind::DropBefore
+            | Kind::DropAfter
+            | Kind::Delay
+            | Kind::KillBefore
+            | Kind::StripTimeDeny => {}
+        }
+    }
+}
+
+async fn wait(rule: &Rule) {
+    tokio::time::sleep(Duration::from_millis(rule.ms.unwrap_or_default())).await;
+}
+
+async fn kill(rule: &Rule) {
+    if let Some(pid) = rule.pid {
+        let done = tokio::process::Command::new("kill")
+            .args(["-KILL", &pid.to_string()])
+            .status()
+            .await;
+        match done {
+            Ok(status) if status.success() => {}
+            Ok(_) | Err(_) => tracing::warn!("fault `{}` could not kill {pid}", rule.id),
+        }
+    }
+}
+
+/// AWS's bounds on a session's length, which the emulator does not all enforce. A caller that is a session chains.
+fn too_long(call: &Call) -> Option<(&'static str, String)> {
+    let assume = call.assume.as_ref()?;
+    let max = assume.max_duration_s.min(MAX_CHAINED_S);
+    let message = if assume.duration_s > max {
+        format!(
+            "The requested DurationSeconds exceeds {max} seconds, the limit for this role or for roles assumed by role chaining."
+        )
+    } else if assume.duration_s < 900 {
+        "1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must have value greater than or equal to 900".to_owned()
+    } else {
+        return None;
+    };
+    Some(("ValidationError", message))
+}
+
+/// The session that `answer` to `AssumeRole` vends.
+fn vended(
+    assume: &Assume,
+    by: &Caller,
+    answer: &Response<Bytes>,
+    issued_at: chrono::DateTime<chrono::Utc>,
+    stripped: bool,
+) -> Option<Session> {
+    let root = xml::parse(&String::from_utf8_lossy(answer.body()))?;
+    let text = |path: &str| {
+        root.text_at(&format!("AssumeRoleResult/{path}"))
+            .map(str::to_owned)
+    };
+    // Source identity and transitive tags stay through role chaining.
+    let (inherited, inherited_identity) = match by {
+        Caller::Bootstrap => (Vec::new(), None),
+        Caller::Session(session) => (
+            session
+                .tags
+                .iter()
+                .filter(|(key, _)| session.transitive.contains(*key))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+            session.source_identity.clone(),
+        ),
+    };
+    let mut transitive: BTreeSet<String> = assume.transitive.clone();
+    transitive.extend(inherited.iter().map(|(key, _)| key.clone()));
+    let mut tags = assume.tags.clone();
+    tags.extend(inherited);
+    Some(Session {
+        access_key: text("Credentials/AccessKeyId")?,
+        secret: text("Credentials/SecretAccessKey")?,
+        token: text("Credentials/SessionToken")?,
+        role_arn: assume.role_arn.clone(),
+        arn: text("AssumedRoleUser/Arn")?,
+        role_name: assume.role_name.clone(),
+        user_id: text("AssumedRoleUser/AssumedRoleId")?,
+        policy: match (&assume.policy, stripped) {
+            (Some(policy), true) => Some(without_time_deny(policy)),
+            (policy, _) => policy.clone(),
+        },
+        tags,
+        transitive,
+        source_identity: inherited_identity.or_else(|| assume.source_identity.clone()),
+        issued_at,
+        expires_at: text("Credentials/Expiration")?.parse().ok()?,
+    })
+}
+
+/// `policy` without the denies that ask for `aws:CurrentTime`.
+fn without_time_deny(policy: &Value) -> Value {
+    let mut policy = policy.clone();
+    if let Some(statements) = policy.get_mut("Statement").and_then(Value::as_array_mut) {
+        statements.retain(|statement| {
+            let denies = statement.get("Effect").and_then(Value::as_str) == Some("Deny");
+            let by_time = statement
+                .get("Condition")
+                .is_some_and(|condition| condition.to_string().contains("\"aws:CurrentTime\""));
+            !(denies && by_time)
+        });
+    }
+    policy
+}
+
+fn request_id(answer: &Response<Bytes>) -> Option<String> {
+    ["x-amzn-requestid", "x-amz-request-id"]
+        .iter()
+        .find_map(|name| {
+            answer
+                .headers()
+                .get(*name)?
+                .to_str()
+                .ok()
+                .map(str::to_owned)
+        })
+        .or_else(|| {
+            let root = xml::parse(std::str::from_utf8(answer.body()).ok()?)?;
+            root.text_at("ResponseMetadata/RequestId")
+                .or_else(|| root.text_at("RequestId"))
+                .map(str::to_owned)
+        })
+}
+
+/// The gate, shared by its connections.
+pub(crate) type SharedGate = Arc<Gate>;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! The fake of session roles: their reserved inline policies, and calls that land late.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use brevet_domain::time::Timestamp;
+
+use super::faults::{Faults, Manner, Nature};
+use super::locked;
+use super::time::ManualClock;
+use crate::port::{Clock, DenyReading, PortResult, SessionRoles};
+
+/// One write that reached a role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DenyWrite {
+    /// When it took effect.
+    pub at: Timestamp,
+    /// The role.
+    pub role_arn: String,
+    /// The policy.
+    pub policy_name: String,
+    /// What was put; nothing for a deletion.
+    pub document: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    standing: BTreeMap<(String, String), String>,
+    underway: Vec<DenyWrite>,
+    landed: Vec<DenyWrite>,
+    n_reads: u64,
+}
+
+impl Held {
+    /// Lands what is due at `now`, in the order of landing.
+    fn settle(&mut self, now: Timestamp) {
+        let (mut due, later): (Vec<_>, Vec<_>) =
+            self.underway.drain(..).partition(|write| write.at <= now);
+        self.underway = later;
+        due.sort_by_key(|write| write.at);
+        for write in due {
+            self.land(write);
+        }
+    }
+
+    fn land(&mut self, write: DenyWrite) {
+        let place = (write.role_arn.clone(), write.policy_name.clone());
+        match &write.document {
+            Some(document) => self.standing.insert(place, document.clone()),
+            None => self.standing.remove(&place),
+        };
+        self.landed.push(write);
+    }
+}
+
+/// Session roles in memory. Every role exists.
+#[derive(Debug)]
+pub struct MemoryRoles {
+    held: Mutex<Held>,
+    clock: Arc<ManualClock>,
+    faults: Arc<Faults>,
+}
+
+impl MemoryRoles {
+    /// Roles without a reserved policy; AWS's clock is `clock`.
+    #[must_use]
+    pub fn new(clock: Arc<ManualClock>, faults: Arc<Faults>) -> Self {
+        Self {
+            held: Mutex::default(),
+            clock,
+            faults,
+        }
+    }
+
+    /// The reserved policy that stands now. No port call.
+    #[must_use]
+    pub fn standing(&self, role_arn: &str, policy_name: &str) -> Option<String> {
+        let mut held = locked(&self.held);
+        held.settle(self.clock.now());
+        let place = (role_arn.to_owned(), policy_name.to_owned());
+        held.standing.get(&place).cloned()
+    }
+
+    /// Every write that has landed, in the order of landing. No port call.
+    #[must_use]
+    pub fn landed(&self) -> Vec<DenyWrite> {
+        let mut held = locked(&self.held);
+        held.settle(self.clock.now());
+        held.landed.clone()
+    }
+
+    /// Changes or removes the policy behind everybody's back. No port call.
+    pub fn tamper(&self, role_arn: &str, policy_name: &str, document: Option<&str>) {
+        let now = self.clock.now();
+        let mut held = locked(&self.held);
+        held.settle(now);
+        held.land(DenyWrite {
+            at: now,
+            role_arn: role_arn.to_owned(),
+            policy_name: policy_name.to_owned(),
+            document: document.map(str::to_owned),
+        });
+    }
+
+    async fn write(
+        &self,
+        call: &'static str,
+        role_arn: &str,
+        policy_name: &str,
+        document: Option<&str>,
+    ) -> PortResult<()> {
+        let act = |manner: Manner| {
+            let now = self.clock.now();
+            let mut held = locked(&self.held);
+            held.settle(now);
+            let write = |at| DenyWrite {
+                at,
+                role_arn: role_arn.to_owned(),
+                policy_name: policy_name.to_owned(),
+                document: document.map(str::to_owned),
+            };
+            match manner {
+                Manner::Late(seconds) => held.underway.push(write(now.plus(seconds))),
+                Manner::Now | Manner::Stale => held.land(write(now)),
+            }
+            Ok(())
+        };
+        self.faults.call(call, Nature::RoleWrite, act).await
+    }
+}
+
+#[async_trait]
+impl SessionRoles for MemoryRoles {
+    async fn read_deny(&self, role_arn: &str, policy_name: &str) -> PortResult<DenyReading> {
+        let act = |_: Manner| {
+            let now = self.clock.now();
+            let mut held = locked(&self.held);
+            held.settle(now);
+            held.n_reads = held.n_reads.saturating_add(1);
+            let place = (role_arn.to_owned(), policy_name.to_owned());
+            Ok(DenyReading {
+                document: held.standing.get(&place).cloned(),
+                request_id: format!("read-{}", held.n_reads),
+                aws_date: now.floor(),
+            })
+        };
+        self.faults.call("read_deny", Nature::Read, act).await
+    }
+
+    async fn put_deny(&self, role_arn: &str, policy_name: &str, document: &str) -> PortResult<()> {
+        self.write("put_deny", role_arn, policy_name, Some(document))
+            .await
+    }
+
+    async fn delete_deny(&self, role_arn: &str, policy_name: &str) -> PortResult<()> {
+        self.write("delete_deny", role_arn, policy_name, None).await
+    }
+}

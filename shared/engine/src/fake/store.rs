@@ -1,0 +1,364 @@
+//! The store fake: every port of the one table.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::bundle::BundleText;
+use brevet_domain::canonical::Digest;
+use brevet_domain::decision::Decision;
+use brevet_domain::deny::DenyEntry;
+use brevet_domain::evidence::Entry;
+use brevet_domain::grant::Grant;
+use brevet_domain::heart::Heart;
+use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::request::Request;
+use brevet_domain::time::Timestamp;
+
+use super::faults::{Faults, Manner, Nature};
+use super::locked;
+use super::tables::Snapshot;
+use crate::port::{
+    Activation, BundleSource, Commit, DenyStore, DueList, DuePage, GrantPage, GrantReader,
+    GrantStore, HeartStore, KeyClaim, Mark, PortError, PortResult, RequestStore,
+};
+
+/// The one table in memory. Its index reads answer at once, unless a fault makes them stale.
+#[derive(Debug)]
+pub struct MemoryStore {
+    held: Mutex<Held>,
+    faults: Arc<Faults>,
+}
+
+/// The table, and as it was before the last write: what an index that lags may still show.
+#[derive(Debug, Default)]
+struct Held {
+    now: Snapshot,
+    before: Snapshot,
+}
+
+impl MemoryStore {
+    /// An empty table.
+    #[must_use]
+    pub fn new(faults: Arc<Faults>) -> Self {
+        Self {
+            held: Mutex::default(),
+            faults,
+        }
+    }
+
+    /// Publishes `bundle` and puts it in force, as the deploying role does. No port call.
+    pub fn publish(&self, bundle: BundleText) {
+        let now = &mut locked(&self.held).now;
+        now.bundle = Some(bundle.digest);
+        now.bundles.insert(bundle.digest, bundle);
+    }
+
+    /// Places a block of any scope, as a kill switch does. No port call.
+    pub fn block(&self, block: Block) {
+        locked(&self.held)
+            .now
+            .blocks
+            .insert(block.scope.key(), block);
+    }
+
+    /// Overwrites a grant behind everybody's back, as somebody who owns the table could. No port call.
+    pub fn overwrite(&self, grant: Grant) {
+        locked(&self.held).now.grants.insert(grant.id, grant);
+    }
+
+    /// What it holds. No port call.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        locked(&self.held).now.clone()
+    }
+
+    /// Holds what `snapshot` held, as a restored table. No port call.
+    pub fn restore(&self, snapshot: Snapshot) {
+        locked(&self.held).now = snapshot;
+    }
+
+    async fn read<T>(
+        &self,
+        call: &'static str,
+        read: impl FnOnce(&Snapshot) -> PortResult<T> + Send,
+    ) -> PortResult<T> {
+        let act = |_: Manner| read(&locked(&self.held).now);
+        self.faults.call(call, Nature::Read, act).await
+    }
+
+    async fn read_index<T>(
+        &self,
+        call: &'static str,
+        read: impl FnOnce(&Snapshot) -> PortResult<T> + Send,
+    ) -> PortResult<T> {
+        let act = |manner: Manner| {
+            let held = locked(&self.held);
+            read(match manner {
+                Manner::Stale => &held.before,
+                Manner::Now | Manner::Late(_) => &held.now,
+            })
+        };
+        self.faults.call(call, Nature::IndexRead, act).await
+    }
+
+    async fn write<T>(
+        &self,
+        call: &'static str,
+        nature: Nature,
+        write: impl FnOnce(&mut Snapshot) -> PortResult<T> + Send,
+    ) -> PortResult<T> {
+        let act = |_: Manner| {
+            let mut held = locked(&self.held);
+            held.before = held.now.clone();
+            write(&mut held.now)
+        };
+        self.faults.call(call, nature, act).await
+    }
+}
+
+impl Snapshot {
+    /// Every grant, by id.
+    pub fn grants(&self) -> impl Iterator<Item = &Grant> {
+        self.grants.values()
+    }
+
+    /// The evidence of a grant, in order.
+    #[must_use]
+    pub fn evidence_of(&self, id: GrantId) -> Vec<Entry> {
+        let range = self.evidence.range((id, 0)..=(id, u64::MAX));
+        range.map(|(_, entry)| entry.clone()).collect()
+    }
+
+    /// Every early end that stands.
+    pub fn denies(&self) -> impl Iterator<Item = &DenyEntry> {
+        self.denies.values()
+    }
+
+    /// Whether a mark is still on the to-do list.
+    #[must_use]
+    pub fn has_mark(&self, id: GrantId) -> bool {
+        self.marks.contains_key(&id)
+    }
+}
+
+/// A page of `all`, and the cursor of the next: the place where it starts.
+fn page<T>(all: Vec<T>, cursor: Option<&str>, limit: u32) -> PortResult<(Vec<T>, Option<String>)> {
+    let start = match cursor {
+        None => 0,
+        Some(text) => text.parse::<usize>().map_err(|error| PortError::Refused {
+            operation: "page",
+            source: error.into(),
+        })?,
+    };
+    let end = start.saturating_add(usize::try_from(limit).unwrap_or(usize::MAX));
+    let next = (end < all.len()).then(|| end.to_string());
+    let lines = all.into_iter().take(end).skip(start).collect();
+    Ok((lines, next))
+}
+
+#[async_trait]
+impl RequestStore for MemoryStore {
+    async fn claim_key(&self, claim: &KeyClaim) -> PortResult<KeyClaim> {
+        let write = |held: &mut Snapshot| Ok(held.claim_key(claim));
+        self.write("claim_key", Nature::Write, write).await
+    }
+
+    async fn put_request(&self, request: &Request) -> PortResult<Request> {
+        let write = |held: &mut Snapshot| {
+            let standing = held.requests.entry(request.id);
+            Ok(standing.or_insert_with(|| request.clone()).clone())
+        };
+        self.write("put_request", Nature::Write, write).await
+    }
+
+    async fn put_mark(&self, mark: &Mark) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.put_mark(mark);
+            Ok(())
+        };
+        self.write("put_mark", Nature::Write, write).await
+    }
+}
+
+#[async_trait]
+impl GrantReader for MemoryStore {
+    async fn request(&self, id: GrantId) -> PortResult<Option<Request>> {
+        self.read("request", |held| Ok(held.requests.get(&id).cloned()))
+            .await
+    }
+
+    async fn decision(&self, id: GrantId) -> PortResult<Option<Decision>> {
+        self.read("decision", |held| Ok(held.decisions.get(&id).cloned()))
+            .await
+    }
+
+    async fn grant(&self, id: GrantId) -> PortResult<Option<Grant>> {
+        self.read("grant", |held| Ok(held.grants.get(&id).cloned()))
+            .await
+    }
+
+    async fn activation(&self, id: GrantId) -> PortResult<Option<Activation>> {
+        self.read("activation", |held| Ok(held.activations.get(&id).copied()))
+            .await
+    }
+
+    async fn evidence(&self, id: GrantId, after: u64, limit: u32) -> PortResult<Vec<Entry>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let read = |held: &Snapshot| {
+            let entries = held.evidence_of(id).into_iter();
+            Ok(entries
+                .filter(|entry| entry.body.seq > after)
+                .take(limit)
+                .collect())
+        };
+        self.read("evidence", read).await
+    }
+
+    async fn blocks(&self, scopes: &[BlockScope]) -> PortResult<Vec<Block>> {
+        let read = |held: &Snapshot| {
+            let standing = scopes.iter().filter_map(|s| held.blocks.get(&s.key()));
+            Ok(standing.cloned().collect())
+        };
+        self.read("blocks", read).await
+    }
+
+    async fn heart(&self) -> PortResult<Option<Heart>> {
+        self.read("heart", |held| Ok(held.heart)).await
+    }
+
+    async fn grants_of(
+        &self,
+        identity: &IdentityId,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> PortResult<GrantPage> {
+        let read = |held: &Snapshot| {
+            let (grants, next) = page(held.grants_of(identity), cursor, limit)?;
+            Ok(GrantPage { grants, next })
+        };
+        self.read_index("grants_of", read).await
+    }
+}
+
+#[async_trait]
+impl GrantStore for MemoryStore {
+    async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.create(decision, grant, entry)
+                .map_err(|_| PortError::Conflict {
+                    operation: "create",
+                })
+        };
+        self.write("create", Nature::GrantWrite, write).await
+    }
+
+    async fn commit(&self, commit: &Commit) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.commit(commit).map_err(|_| PortError::Conflict {
+                operation: "commit",
+            })
+        };
+        self.write("commit", Nature::GrantWrite, write).await
+    }
+}
+
+#[async_trait]
+impl DueList for MemoryStore {
+    async fn due(
+        &self,
+        shard: u8,
+        now: Timestamp,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> PortResult<DuePage> {
+        let read = |held: &Snapshot| {
+            let (lines, next) = page(held.due(shard, now), cursor, limit)?;
+            Ok(DuePage { lines, next })
+        };
+        self.read_index("due", read).await
+    }
+
+    async fn clear_mark(&self, id: GrantId) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.marks.remove(&id);
+            Ok(())
+        };
+        self.write("clear_mark", Nature::Write, write).await
+    }
+}
+
+#[async_trait]
+impl DenyStore for MemoryStore {
+    async fn denied_roles(&self) -> PortResult<Vec<String>> {
+        self.read_index("denied_roles", |held| Ok(held.denied_roles()))
+            .await
+    }
+
+    async fn entries(&self, role_arn: &str) -> PortResult<Vec<DenyEntry>> {
+        let read = |held: &Snapshot| {
+            let entries = held.denies.values();
+            Ok(entries
+                .filter(|entry| entry.role_arn == role_arn)
+                .cloned()
+                .collect())
+        };
+        self.read("entries", read).await
+    }
+
+    async fn lease(
+        &self,
+        role_arn: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> PortResult<bool> {
+        let write = |held: &mut Snapshot| Ok(held.lease(role_arn, holder, now, until));
+        self.write("lease", Nature::Write, write).await
+    }
+
+    async fn end_lease(&self, role_arn: &str, holder: &str) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.end_lease(role_arn, holder);
+            Ok(())
+        };
+        self.write("end_lease", Nature::Write, write).await
+    }
+
+    async fn drop_entry(&self, entry: &DenyEntry) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.drop_entry(entry);
+            Ok(())
+        };
+        self.write("drop_entry", Nature::Write, write).await
+    }
+}
+
+#[async_trait]
+impl HeartStore for MemoryStore {
+    async fn beat(&self, heart: &Heart) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.heart = Some(*heart);
+            Ok(())
+        };
+        self.write("beat", Nature::Write, write).await
+    }
+}
+
+#[async_trait]
+impl BundleSource for MemoryStore {
+    async fn current(&self) -> PortResult<Option<Digest>> {
+        self.read("current", |held| Ok(held.bundle)).await
+    }
+
+    async fn bundle(&self, digest: Digest, parts: Option<&[&str]>) -> PortResult<BundleText> {
+        let read = |held: &Snapshot| {
+            let stored = held.bundles.get(&digest);
+            let all = stored.map(|b| b.parts.clone()).unwrap_or_default();
+            let wanted = |name: &str| parts.is_none_or(|names| names.contains(&name));
+            let parts = all.into_iter().filter(|(name, _)| wanted(name)).collect();
+            Ok(BundleText { digest, parts })
+        };
+        self.read("bundle", read).await
+    }
+}

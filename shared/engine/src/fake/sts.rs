@@ -1,0 +1,132 @@
+//! The fake of STS: it remembers what it vended, and can tell who could still act.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use brevet_domain::plan::SessionPlan;
+use brevet_domain::time::Timestamp;
+use serde_json::Value;
+
+use super::faults::{Faults, Manner, Nature};
+use super::locked;
+use super::roles::MemoryRoles;
+use super::time::ManualClock;
+use crate::port::{Clock, Credentials, PortResult, Vended, Vendor};
+
+/// One session that was vended, whether or not anybody heard of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Its access key id.
+    pub access_key_id: String,
+    /// The plan that it was vended for.
+    pub plan: SessionPlan,
+    /// When it was vended.
+    pub vended_at: Timestamp,
+    /// When it expires.
+    pub expires_at: Timestamp,
+}
+
+/// STS in memory.
+#[derive(Debug)]
+pub struct MemorySts {
+    vended: Mutex<Vec<Session>>,
+    clock: Arc<ManualClock>,
+    faults: Arc<Faults>,
+}
+
+impl MemorySts {
+    /// STS with nothing vended; its clock is `clock`.
+    #[must_use]
+    pub fn new(clock: Arc<ManualClock>, faults: Arc<Faults>) -> Self {
+        Self {
+            vended: Mutex::default(),
+            clock,
+            faults,
+        }
+    }
+
+    /// Everything that was ever vended, in order. No port call.
+    #[must_use]
+    pub fn vended(&self) -> Vec<Session> {
+        locked(&self.vended).clone()
+    }
+
+    /// The sessions that could act now: not expired, and denied neither by their own time limit nor by the reserved
+    /// policy `policy_name` of their role.
+    ///
+    /// It reads the policies itself, and shares no code with what renders them. No port call.
+    #[must_use]
+    pub fn live(&self, roles: &MemoryRoles, policy_name: &str) -> Vec<Session> {
+        let now = self.clock.now();
+        let denied = |session: &Session| {
+            let reserved = roles.standing(&session.plan.role_arn, policy_name);
+            let user = format!(":{}", session.plan.session_name);
+            denies_from(&session.plan.policy, now)
+                || reserved.is_some_and(|text| denies_user(&text, &user))
+        };
+        let all = self.vended().into_iter();
+        all.filter(|session| now < session.expires_at && !denied(session))
+            .collect()
+    }
+}
+
+fn denials(policy: &str) -> Vec<Value> {
+    let parsed: Value = serde_json::from_str(policy).unwrap_or_default();
+    let statements = parsed.get("Statement").and_then(Value::as_array);
+    let all = statements.into_iter().flatten();
+    all.filter(|statement| {
+        statement.get("Effect") == Some(&"Deny".into())
+            && statement.get("Action") == Some(&"*".into())
+    })
+    .cloned()
+    .collect()
+}
+
+fn denies_from(policy: &str, now: Timestamp) -> bool {
+    let limit = |statement: &Value| {
+        let text = statement.pointer("/Condition/DateGreaterThanEquals/aws:CurrentTime")?;
+        text.as_str()?.parse::<Timestamp>().ok()
+    };
+    denials(policy)
+        .iter()
+        .filter_map(limit)
+        .any(|limit| now >= limit)
+}
+
+fn denies_user(policy: &str, user: &str) -> bool {
+    denials(policy).iter().any(|statement| {
+        let users = statement.pointer("/Condition/StringLike/aws:userid");
+        let users = users.and_then(Value::as_array).into_iter().flatten();
+        users
+            .filter_map(Value::as_str)
+            .any(|pattern| pattern.strip_prefix('*') == Some(user))
+    })
+}
+
+#[async_trait]
+impl Vendor for MemorySts {
+    async fn vend(&self, plan: &SessionPlan) -> PortResult<Vended> {
+        let act = |_: Manner| {
+            let now = self.clock.now();
+            let expires_at = now.plus(plan.duration_s).floor();
+            let mut vended = locked(&self.vended);
+            let access_key_id = format!("ASIAMEMORY{:010}", vended.len().saturating_add(1));
+            vended.push(Session {
+                access_key_id: access_key_id.clone(),
+                plan: plan.clone(),
+                vended_at: now,
+                expires_at,
+            });
+            Ok(Vended {
+                credentials: Credentials {
+                    secret_access_key: format!("secret of {access_key_id}"),
+                    session_token: format!("token of {access_key_id}"),
+                    access_key_id,
+                },
+                expires_at,
+                packed_percent: Some(10),
+            })
+        };
+        self.faults.call("vend", Nature::Write, act).await
+    }
+}

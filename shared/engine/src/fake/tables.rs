@@ -1,0 +1,219 @@
+//! What the store fake holds, and the rules of its writes: conditions first, then all or nothing.
+
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+
+use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::bundle::BundleText;
+use brevet_domain::canonical::Digest;
+use brevet_domain::decision::Decision;
+use brevet_domain::deny::DenyEntry;
+use brevet_domain::evidence::Entry;
+use brevet_domain::grant::Grant;
+use brevet_domain::heart::Heart;
+use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::request::Request;
+use brevet_domain::time::Timestamp;
+
+use crate::port::{Activation, Also, Commit, Due, GrantSummary, KeyClaim, Mark, shard_of};
+
+/// How long an idempotency key is remembered, in seconds: 24 h.
+const KEY_LIFE_S: u32 = 86_400;
+
+/// Everything the store holds at one instant: to be put back later, as restoring a table would.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub(super) keys: BTreeMap<(IdentityId, String), KeyClaim>,
+    pub(super) requests: BTreeMap<GrantId, Request>,
+    pub(super) decisions: BTreeMap<GrantId, Decision>,
+    pub(super) grants: BTreeMap<GrantId, Grant>,
+    pub(super) evidence: BTreeMap<(GrantId, u64), Entry>,
+    pub(super) activations: BTreeMap<GrantId, Activation>,
+    /// By [`brevet_domain::block::BlockScope::key`].
+    pub(super) blocks: BTreeMap<String, Block>,
+    /// Marks that are on the to-do list.
+    pub(super) marks: BTreeMap<GrantId, Timestamp>,
+    pub(super) denies: BTreeMap<(String, GrantId), DenyEntry>,
+    /// Role to holder and end.
+    pub(super) leases: BTreeMap<String, (String, Timestamp)>,
+    pub(super) heart: Option<Heart>,
+    pub(super) bundle: Option<Digest>,
+    pub(super) bundles: BTreeMap<Digest, BundleText>,
+}
+
+/// A condition did not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unmet;
+
+impl Snapshot {
+    pub(super) fn claim_key(&mut self, claim: &KeyClaim) -> KeyClaim {
+        let place = (claim.caller.clone(), claim.key.clone());
+        let standing = self
+            .keys
+            .get(&place)
+            .filter(|held| claim.at < held.at.plus(KEY_LIFE_S));
+        if let Some(held) = standing {
+            return held.clone();
+        }
+        self.keys.insert(place, claim.clone());
+        claim.clone()
+    }
+
+    pub(super) fn put_mark(&mut self, mark: &Mark) {
+        if let btree_map::Entry::Vacant(place) = self.blocks.entry(BlockScope::Grant(mark.id).key())
+        {
+            place.insert(mark.block.clone());
+            self.marks.insert(mark.id, mark.block.at);
+        }
+    }
+
+    /// Whether `entry` is there already: then the very transaction that carried it was made before.
+    fn is_done(&self, id: GrantId, entry: &Entry) -> bool {
+        self.evidence.get(&(id, entry.body.seq)) == Some(entry)
+    }
+
+    pub(super) fn create(
+        &mut self,
+        decision: &Decision,
+        grant: &Grant,
+        entry: &Entry,
+    ) -> Result<(), Unmet> {
+        let id = grant.id;
+        if self.is_done(id, entry) {
+            return Ok(());
+        }
+        if self.decisions.contains_key(&decision.id)
+            || self.grants.contains_key(&id)
+            || self.evidence.contains_key(&(id, entry.body.seq))
+        {
+            return Err(Unmet);
+        }
+        self.decisions.insert(decision.id, decision.clone());
+        self.grants.insert(id, grant.clone());
+        self.evidence.insert((id, entry.body.seq), entry.clone());
+        Ok(())
+    }
+
+    pub(super) fn commit(&mut self, commit: &Commit) -> Result<(), Unmet> {
+        let id = commit.after.id;
+        let seq = commit.entry.body.seq;
+        if self.is_done(id, &commit.entry) {
+            return Ok(());
+        }
+        let version = self.grants.get(&id).map(|grant| grant.version);
+        if version != Some(commit.expected_version) || self.evidence.contains_key(&(id, seq)) {
+            return Err(Unmet);
+        }
+        if !commit.also.iter().all(|also| self.allows(also)) {
+            return Err(Unmet);
+        }
+        self.grants.insert(id, commit.after.clone());
+        self.evidence.insert((id, seq), commit.entry.clone());
+        for also in &commit.also {
+            match also {
+                Also::Activation(activation) => {
+                    self.activations.insert(activation.id, *activation);
+                }
+                Also::Decision { decision, .. } => {
+                    self.decisions.insert(decision.id, (**decision).clone());
+                }
+                Also::Deny(entry) => {
+                    let place = (entry.role_arn.clone(), entry.grant);
+                    self.denies.insert(place, entry.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn allows(&self, also: &Also) -> bool {
+        match also {
+            Also::Activation(activation) => !self.activations.contains_key(&activation.id),
+            Also::Decision {
+                decision,
+                votes_before,
+            } => self
+                .decisions
+                .get(&decision.id)
+                .is_some_and(|stored| stored.votes.len() == *votes_before),
+            Also::Deny(_) => true,
+        }
+    }
+
+    pub(super) fn lease(
+        &mut self,
+        role_arn: &str,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> bool {
+        let taken = self
+            .leases
+            .get(role_arn)
+            .is_some_and(|(other, end)| other != holder && now < *end);
+        if !taken {
+            self.leases
+                .insert(role_arn.to_owned(), (holder.to_owned(), until));
+        }
+        !taken
+    }
+
+    pub(super) fn end_lease(&mut self, role_arn: &str, holder: &str) {
+        if self
+            .leases
+            .get(role_arn)
+            .is_some_and(|(other, _)| other == holder)
+        {
+            self.leases.remove(role_arn);
+        }
+    }
+
+    pub(super) fn drop_entry(&mut self, entry: &DenyEntry) {
+        let place = (entry.role_arn.clone(), entry.grant);
+        if self.denies.get(&place) == Some(entry) {
+            self.denies.remove(&place);
+        }
+    }
+
+    /// The index `due`: oldest first.
+    pub(super) fn due(&self, shard: u8, now: Timestamp) -> Vec<Due> {
+        let grants = self.grants.values().filter_map(|grant| {
+            grant.reap_at().map(|next_at| Due {
+                id: grant.id,
+                is_mark: false,
+                next_at,
+            })
+        });
+        let marks = self.marks.iter().map(|(id, at)| Due {
+            id: *id,
+            is_mark: true,
+            next_at: *at,
+        });
+        let mut lines: Vec<Due> = grants
+            .chain(marks)
+            .filter(|line| shard_of(line.id) == shard && line.next_at <= now)
+            .collect();
+        lines.sort_by_key(|line| (line.next_at, line.is_mark, line.id));
+        lines
+    }
+
+    /// The index `by_identity`: newest first.
+    pub(super) fn grants_of(&self, identity: &IdentityId) -> Vec<GrantSummary> {
+        let mut grants: Vec<GrantSummary> = self
+            .grants
+            .values()
+            .filter(|grant| grant.identity == *identity)
+            .map(|grant| GrantSummary {
+                id: grant.id,
+                state: grant.state.name().to_owned(),
+                created_at: grant.created_at,
+            })
+            .collect();
+        grants.sort_by_key(|grant| std::cmp::Reverse((grant.created_at, grant.id)));
+        grants
+    }
+
+    pub(super) fn denied_roles(&self) -> Vec<String> {
+        let roles: BTreeSet<&String> = self.denies.keys().map(|(role, _)| role).collect();
+        roles.into_iter().cloned().collect()
+    }
+}

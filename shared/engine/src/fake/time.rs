@@ -1,0 +1,70 @@
+//! A clock that tests move, and ids that come out the same in every run.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use brevet_domain::id::{EvidenceId, GrantId};
+use brevet_domain::time::Timestamp;
+use ulid::Ulid;
+
+use crate::port::{Clock, IdSource};
+
+/// A clock that stands still until it is moved.
+#[derive(Debug)]
+pub struct ManualClock {
+    millis: AtomicI64,
+}
+
+impl ManualClock {
+    /// A clock that stands at `now`.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self {
+            millis: AtomicI64::new(now.as_millis()),
+        }
+    }
+
+    /// Moves it `seconds` on.
+    pub fn advance(&self, seconds: u32) {
+        self.set(self.now().plus(seconds));
+    }
+
+    /// Sets it to `now`, forwards or back.
+    pub fn set(&self, now: Timestamp) {
+        self.millis.store(now.as_millis(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.millis.load(Ordering::SeqCst))
+    }
+}
+
+/// Counts: the n-th id of a run is the same in every run.
+#[derive(Debug, Default)]
+pub struct SeqIds {
+    n: AtomicU64,
+}
+
+impl SeqIds {
+    /// Counts from 1.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn next(&self, now: Timestamp) -> Ulid {
+        let n = self.n.fetch_add(1, Ordering::SeqCst).saturating_add(1);
+        Ulid::from_parts(u64::try_from(now.as_millis()).unwrap_or(0), u128::from(n))
+    }
+}
+
+impl IdSource for SeqIds {
+    fn grant_id(&self, now: Timestamp) -> GrantId {
+        GrantId::from_ulid(self.next(now))
+    }
+
+    fn evidence_id(&self, now: Timestamp) -> EvidenceId {
+        EvidenceId::from_ulid(self.next(now))
+    }
+}

@@ -1,0 +1,270 @@
+//! Real keys, hand-made tokens and a scripted key endpoint for the tests of this crate.
+//!
+//! Tokens are signed with `aws-lc-rs` directly, so that what verifies them is not what made them.
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    reason = "a test that overflows fails"
+)]
+
+use std::collections::VecDeque;
+use std::sync::{Arc, LazyLock, Mutex};
+
+use async_trait::async_trait;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    RSA_PKCS1_SHA256,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use brevet_domain::bundle::Index;
+use brevet_domain::identity::Issuer;
+use brevet_domain::time::Timestamp;
+use serde_json::{Value, json};
+
+use crate::source::{KeyError, KeySource};
+
+pub(crate) const ISS: &str = "https://issuer.example";
+pub(crate) const URI: &str = "https://issuer.example/keys";
+pub(crate) const ASK: &str = "brevet-dev";
+pub(crate) const APPROVALS: &str = "brevet-dev-approvals";
+pub(crate) const CREDENTIALS: &str = "brevet-dev-credentials";
+
+/// 2026-11-22T12:00:00Z, in seconds.
+pub(crate) const NOW_S: i64 = 1_795_348_800;
+
+pub(crate) fn at(offset_s: i64) -> Timestamp {
+    Timestamp::from_seconds(NOW_S + offset_s)
+}
+
+pub(crate) fn b64(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// Signs tokens as an issuer would.
+pub(crate) struct Signer {
+    kid: &'static str,
+    pair: Pair,
+}
+
+enum Pair {
+    P256(EcdsaKeyPair),
+    P384(EcdsaKeyPair),
+    Rsa(RsaKeyPair),
+}
+
+/// The issuer's key of the good tokens.
+pub(crate) static ES256: LazyLock<Signer> = LazyLock::new(|| Signer::p256("es256"));
+pub(crate) static ES384: LazyLock<Signer> = LazyLock::new(|| Signer {
+    kid: "es384",
+    pair: Pair::P384(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap()),
+});
+pub(crate) static RS256: LazyLock<Signer> = LazyLock::new(|| Signer {
+    kid: "rs256",
+    pair: Pair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()),
+});
+
+impl Signer {
+    pub(crate) fn p256(kid: &'static str) -> Self {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        Self {
+            kid,
+            pair: Pair::P256(pair),
+        }
+    }
+
+    pub(crate) fn alg(&self) -> &'static str {
+        match self.pair {
+            Pair::P256(_) => "ES256",
+            Pair::P384(_) => "ES384",
+            Pair::Rsa(_) => "RS256",
+        }
+    }
+
+    /// The public key as its issuer publishes it.
+    pub(crate) fn jwk(&self) -> Value {
+        let mut jwk = match &self.pair {
+            Pair::P256(pair) => elliptic("P-256", pair.public_key().as_ref()),
+            Pair::P384(pair) => elliptic("P-384", pair.public_key().as_ref()),
+            Pair::Rsa(pair) => json!({
+                "kty": "RSA",
+                "n": b64(pair.public_key().modulus().big_endian_without_leading_zero()),
+                "e": b64(pair.public_key().exponent().big_endian_without_leading_zero()),
+            }),
+        };
+        jwk["kid"] = json!(self.kid);
+        jwk["use"] = json!("sig");
+        jwk["alg"] = json!(self.alg());
+        jwk
+    }
+
+    /// The public key's bytes, as an attacker would use them for a secret.
+    pub(crate) fn public_bytes(&self) -> Vec<u8> {
+        match &self.pair {
+            Pair::P256(pair) | Pair::P384(pair) => pair.public_key().as_ref().to_vec(),
+            Pair::Rsa(pair) => pair.public_key().as_ref().to_vec(),
+        }
+    }
+
+    pub(crate) fn header(&self) -> Value {
+        json!({"alg": self.alg(), "typ": "JWT", "kid": self.kid})
+    }
+
+    /// A token with the signer's own header.
+    pub(crate) fn token(&self, claims: &Value) -> String {
+        self.sign(&self.header().to_string(), &claims.to_string())
+    }
+
+    /// A token of any header and claims texts, with a true signature over them.
+    pub(crate) fn sign(&self, header: &str, claims: &str) -> String {
+        let message = format!("{}.{}", b64(header), b64(claims));
+        let rng = SystemRandom::new();
+        let signature = match &self.pair {
+            Pair::P256(pair) | Pair::P384(pair) => {
+                let signature = pair.sign(&rng, message.as_bytes()).unwrap();
+                signature.as_ref().to_vec()
+            }
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &rng, message.as_bytes(), &mut signature)
+                    .unwrap();
+                signature
+            }
+        };
+        format!("{message}.{}", b64(signature))
+    }
+}
+
+fn elliptic(crv: &str, point: &[u8]) -> Value {
+    let (x, y) = point[1..].split_at((point.len() - 1) / 2);
+    json!({"kty": "EC", "crv": crv, "x": b64(x), "y": b64(y)})
+}
+
+pub(crate) fn jwks<'a>(signers: impl IntoIterator<Item = &'a Signer>) -> Value {
+    let keys: Vec<_> = signers.into_iter().map(Signer::jwk).collect();
+    json!({ "keys": keys })
+}
+
+/// The claims of a good token of the pipeline, for asking, five minutes long.
+pub(crate) fn claims() -> Value {
+    json!({
+        "iss": ISS,
+        "sub": "repo:acme/shop:environment:production",
+        "aud": ASK,
+        "iat": NOW_S - 10,
+        "nbf": NOW_S - 10,
+        "exp": NOW_S + 300,
+        "repository_id": 4711,
+        "environment": "production",
+        "run_id": "9001",
+    })
+}
+
+/// [`claims`] with the members of `changes` put in; a member that is null is taken out.
+pub(crate) fn claims_with(changes: &Value) -> Value {
+    let mut all = claims();
+    for (name, value) in changes.as_object().unwrap() {
+        if value.is_null() {
+            all.as_object_mut().unwrap().remove(name);
+        } else {
+            all[name] = value.clone();
+        }
+    }
+    all
+}
+
+/// An issuer with inline keys.
+pub(crate) fn inline_issuer(jwks: &Value) -> Issuer {
+    issuer(json!({ "jwks": jwks }))
+}
+
+/// An issuer whose keys are fetched from [`URI`].
+pub(crate) fn fetched_issuer() -> Issuer {
+    issuer(json!({ "jwks_uri": URI }))
+}
+
+fn issuer(keys: Value) -> Issuer {
+    serde_json::from_value(json!({
+        "id": "example",
+        "issuer": ISS,
+        "algorithms": ["RS256", "ES256", "ES384"],
+        "keys": keys,
+    }))
+    .unwrap()
+}
+
+/// The rule of the pipeline that [`claims`] prove.
+pub(crate) fn rule() -> Value {
+    json!({
+        "issuer": "example",
+        "claims": {"repository_id": "4711", "environment": "production"},
+        "task": "run_id",
+    })
+}
+
+/// An index of one issuer and of identities with these proof rules.
+pub(crate) fn index(issuer: Issuer, identities: &[(&str, Value)]) -> Index {
+    let identity = |(id, proofs): &(&str, Value)| {
+        let identity = json!({
+            "id": id, "class": "pipeline", "owner": "dana", "teams": [], "proofs": proofs,
+        });
+        ((*id).to_owned(), identity)
+    };
+    let identities: serde_json::Map<_, _> = identities.iter().map(identity).collect();
+    serde_json::from_value(json!({
+        "version": 1,
+        "issuers": [issuer],
+        "identities": identities,
+        "entitlements": {},
+        "parts": {},
+    }))
+    .unwrap()
+}
+
+/// An index that knows the pipeline alone, from `issuer`.
+pub(crate) fn pipeline(issuer: Issuer) -> Index {
+    index(issuer, &[("shop-release", json!([rule()]))])
+}
+
+/// What a scripted key endpoint does when it is asked.
+pub(crate) enum Answer {
+    Keys(Value),
+    Down,
+}
+
+/// A key endpoint that plays a script, in order, and counts. Asked once more than the script is long, it panics.
+#[derive(Default)]
+pub(crate) struct ScriptedKeys {
+    script: Mutex<VecDeque<Answer>>,
+    fired: Mutex<Vec<&'static str>>,
+}
+
+impl ScriptedKeys {
+    pub(crate) fn new(script: impl IntoIterator<Item = Answer>) -> Arc<Self> {
+        Arc::new(Self {
+            script: Mutex::new(script.into_iter().collect()),
+            fired: Mutex::default(),
+        })
+    }
+
+    /// What it did so far: `keys` or `down`, in order.
+    pub(crate) fn fired(&self) -> Vec<&'static str> {
+        self.fired.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl KeySource for ScriptedKeys {
+    async fn jwks(&self, uri: &str) -> Result<Value, KeyError> {
+        assert_eq!(uri, URI);
+        let answer = self.script.lock().unwrap().pop_front();
+        let (fired, answer) = match answer.expect("asked more often than the script allows") {
+            Answer::Keys(jwks) => ("keys", Ok(jwks)),
+            Answer::Down => ("down", Err(KeyError::Status { status: 503 })),
+        };
+        self.fired.lock().unwrap().push(fired);
+        answer
+    }
+}

@@ -102,6 +102,10 @@ PARTS: dict[str, Part] = {
 }
 
 
+IN_PLACE = {"tests", "localstack"}
+"""Virtual environments hold their own path."""
+
+
 def pin(what: list[Path] | str) -> str:
     """The stamp of a part: a hash over whatever pins it, and over the interpreter that it was made with."""
     data = what.encode() if isinstance(what, str) else b"\0".join(path.read_bytes() for path in what)
@@ -119,10 +123,15 @@ def install(name: str) -> None:
         return
     print(f"tools: {name}: installing {title} ...", flush=True)
     started = time.monotonic()
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    action(place)
-    stamp.write_text(json.dumps({"pin": want}))
+    # A virtual environment must be made where it stays; the others appear whole.
+    making = place if name in IN_PLACE else place.with_name(f".{place.name}.new")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    action(making)
+    (making / stamp.name).write_text(json.dumps({"pin": want}))
+    if making != place:
+        shutil.rmtree(place, ignore_errors=True)
+        making.rename(place)
     print(f"tools: {name}: done in {time.monotonic() - started:.0f} s", flush=True)
 
 

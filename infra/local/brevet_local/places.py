@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[3]
-LOCAL = CHECKOUT / ".local"
-"""State and logs of the running stack; ignored by git, removed at will when nothing runs."""
+LOCAL = Path(os.environ.get("BREVET_LOCAL") or CHECKOUT / ".local").expanduser()
+"""State and logs of the running stack; ignored by git. `BREVET_LOCAL` moves it, so that two stacks can run."""
 
 PIDS = LOCAL / "pids"
 LOGS = LOCAL / "log"

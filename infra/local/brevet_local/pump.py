@@ -1,0 +1,123 @@
+"""The stream pump: the table's stream, through the template's filters, to the function it wakes.
+
+Reads DynamoDB Local itself (as Lambda's pollers read DynamoDB, with nobody's permissions in between that are ours)
+and keeps order within a shard: a batch that fails is tried again, cut in two, and at last set aside.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from . import aws, filters, places, switches
+from .invoke import invoke
+
+_PAUSE_S = 0.25
+_RETRY_PAUSE_S = 0.5
+
+
+def dead_letters() -> Any:
+    """Where records go that could not be delivered: one JSON line for each batch."""
+    return places.LOCAL / "dead-letters.jsonl"
+
+
+def lambda_record(record: dict[str, Any], stream_arn: str) -> dict[str, Any]:
+    """A stream record as Lambda hands it over: plain JSON, times in seconds, binary in base 64."""
+    made = json.loads(json.dumps(record, default=_plain))
+    made["eventSourceARN"] = stream_arn
+    identity = made.pop("userIdentity", None)
+    if identity:
+        made["userIdentity"] = {"type": identity.get("Type"), "principalId": identity.get("PrincipalId")}
+    return made
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.timestamp()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"{type(value)} in a stream record")
+
+
+class Pump:
+    """One event source mapping."""
+
+    def __init__(self, facts: dict[str, Any], mapping: dict[str, Any]):
+        self._function = next(one for one in facts["functions"] if one["id"] == mapping["function"])
+        self._mapping = mapping
+        self._wants = filters.any_of(mapping["filters"])
+        self._streams = aws.client("dynamodbstreams", places.url("dynamodb"))
+        self._arn = ""
+        self._iterators: dict[str, str | None] = {}
+
+    def open(self) -> None:
+        """Finds the stream and stands at its end (`LATEST`), so that what comes from now on is seen."""
+        dynamodb = aws.client("dynamodb", places.url("dynamodb"))
+        self._arn = dynamodb.describe_table(TableName=self._mapping["table"])["Table"]["LatestStreamArn"]
+        for shard in self._shards():
+            self._iterators[shard["ShardId"]] = self._iterator(shard["ShardId"], self._mapping["starting_position"])
+
+    def turn(self) -> int:
+        """Reads every shard once and delivers what passes the filters; returns how many records were seen."""
+        for shard in self._shards():
+            if shard["ShardId"] not in self._iterators:
+                # Made after we stood at the end: all of it is new.
+                self._iterators[shard["ShardId"]] = self._iterator(shard["ShardId"], "TRIM_HORIZON")
+        n_seen = 0
+        for shard_id, iterator in list(self._iterators.items()):
+            if iterator is None:
+                continue
+            answer = self._streams.get_records(ShardIterator=iterator, Limit=1000)
+            self._iterators[shard_id] = answer.get("NextShardIterator")
+            records = [lambda_record(record, self._arn) for record in answer["Records"]]
+            n_seen += len(records)
+            wanted = [record for record in records if self._wants(record)]
+            size = self._mapping["batch_size"]
+            for at in range(0, len(wanted), size):
+                self._deliver(wanted[at : at + size])
+        return n_seen
+
+    def _deliver(self, batch: list[dict[str, Any]]) -> None:
+        detail = ""
+        for attempt in range(self._mapping["max_retries"] + 1):
+            if attempt:
+                time.sleep(_RETRY_PAUSE_S)
+            answer = invoke(self._function, {"Records": batch}, self._function["timeout_s"])
+            if answer.outcome == "ok":
+                return
+            detail = f"{answer.outcome}: {answer.detail}"
+            print(f"pump: {self._function['id']}: {len(batch)} records: {detail}", flush=True)
+            if self._mapping["bisect"] and len(batch) > 1:
+                half = len(batch) // 2
+                self._deliver(batch[:half])
+                self._deliver(batch[half:])
+                return
+        with open(dead_letters(), "a", encoding="utf-8") as set_aside:
+            set_aside.write(json.dumps({"function": self._function["id"], "why": detail, "Records": batch}) + "\n")
+
+    def _shards(self) -> list[dict[str, Any]]:
+        return self._streams.describe_stream(StreamArn=self._arn)["StreamDescription"]["Shards"]
+
+    def _iterator(self, shard_id: str, position: str) -> str:
+        return self._streams.get_shard_iterator(
+            StreamArn=self._arn, ShardId=shard_id, ShardIteratorType=position
+        )["ShardIterator"]
+
+
+def run(pump: Pump, stopping: threading.Event) -> None:
+    """Pumps until told to stop. While switched off nothing is read: it is delivered when switched on again."""
+    while not stopping.wait(_PAUSE_S):
+        if not switches.is_on("pump"):
+            continue
+        try:
+            while pump.turn() and not stopping.is_set():
+                pass
+        except (ClientError, BotoCoreError) as problem:
+            print(f"pump: {problem}", flush=True)
+            stopping.wait(2)

@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""The local stack: LocalStack, DynamoDB Local, the gate, the functions, the HTTP front, the tick and the stream pump.
+
+  stack.py up [--without part,part] [--param Name=value ...]
+  stack.py down | status
+  stack.py logs [part] [--lines N]
+  stack.py tick on|off|once        stack.py pump on|off
+  stack.py kill FUNCTION           stack.py start FUNCTION      (start again for a second copy)
+  stack.py publish [FOLDER]        stack.py facts
+
+Parts: localstack, dynamodb, gate, lambda, functions, driver.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from brevet_local import places  # noqa: E402
+
+
+def in_tests_venv() -> None:
+    """Goes on in the tools' own Python, which has what the rest imports."""
+    python = places.TESTS_VENV / "bin" / "python"
+    if Path(sys.prefix).resolve() == places.TESTS_VENV.resolve():
+        return
+    if not python.exists():
+        raise SystemExit(f"the tools are not installed ({places.TESTS_VENV} is not there): run `make tools`")
+    os.execv(python, [str(python), str(Path(__file__).resolve()), *sys.argv[1:]])
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up")
+    up.add_argument("--without", default="", metavar="part,part")
+    up.add_argument("--param", action="append", default=[], metavar="Name=value")
+    commands.add_parser("down")
+    commands.add_parser("status")
+    commands.add_parser("facts")
+    logs = commands.add_parser("logs")
+    logs.add_argument("part", nargs="?")
+    logs.add_argument("--lines", type=int, default=30)
+    for name, choices in (("tick", ["on", "off", "once"]), ("pump", ["on", "off"])):
+        commands.add_parser(name).add_argument("what", choices=choices)
+    for name in ("kill", "start"):
+        commands.add_parser(name).add_argument("function")
+    commands.add_parser("publish").add_argument("folder", nargs="?", type=Path, default=places.CATALOGUE)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Runs one command; returns the exit code."""
+    chosen = arguments()
+    in_tests_venv()
+    from brevet_local import catalogue, functions, process, stack, switches, template, tick  # noqa: PLC0415
+
+    try:
+        match chosen.command:
+            case "up":
+                without = set(filter(None, chosen.without.split(",")))
+                if without - set(stack.PARTS):
+                    raise process.Trouble(f"--without: parts are {', '.join(stack.PARTS)}")
+                given = dict(pair.split("=", 1) for pair in chosen.param if "=" in pair)
+                if len(given) != len(chosen.param):
+                    raise process.Trouble("--param: Name=value")
+                stack.up(without, given)
+            case "down":
+                return 0 if stack.down() else 1
+            case "status":
+                return 0 if stack.status() else 3
+            case "facts":
+                json.dump(stack.facts(), sys.stdout, indent=2)
+                print()
+            case "logs":
+                parts = [chosen.part] if chosen.part else sorted(log.stem for log in places.LOGS.glob("*.log"))
+                for part in parts:
+                    print(f"==> {part} <==\n{process.tail(part, chosen.lines)}\n")
+            case "tick" if chosen.what == "once":
+                facts = stack.facts()
+                for schedule in facts["schedules"]:
+                    answer = tick.once(facts, schedule)
+                    print(f"{schedule['function']}: {answer.outcome} {json.dumps(answer.payload)} {answer.detail}".rstrip())
+                    if answer.outcome != "ok":
+                        return 1
+            case "tick" | "pump":
+                switches.turn(chosen.command, chosen.what == "on")
+                print(f"{chosen.command}: {chosen.what}")
+            case "kill":
+                functions.of(stack.facts(), chosen.function)
+                print(f"{chosen.function}: {functions.kill(chosen.function)} killed")
+            case "start":
+                print(f"started {functions.start(stack.facts(), chosen.function, stack.gated()).name}")
+            case "publish":
+                print(f"bundle {catalogue.publish(stack.facts(), stack.gated(), chosen.folder)}")
+    except (process.Trouble, template.Unresolvable) as problem:
+        print(f"stack: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,6 +2,8 @@
 //!
 //! Each early end is an entry; all live entries of a role render to one inline policy of that role.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -36,13 +38,8 @@ pub const MAX_ROLE_INLINE: usize = 10_240;
 /// # Errors
 ///
 /// [`CanonicalError`] never in practice: texts always have a JSON form.
-pub fn document<'a>(
-    session_names: impl IntoIterator<Item = &'a str>,
-) -> Result<Option<String>, CanonicalError> {
-    let users: Vec<String> = session_names
-        .into_iter()
-        .map(|name| format!("*:{name}"))
-        .collect();
+pub fn document<'a>(session_names: impl IntoIterator<Item = &'a str>) -> Result<Option<String>, CanonicalError> {
+    let users: Vec<String> = session_names.into_iter().map(|name| format!("*:{name}")).collect();
     if users.is_empty() {
         return Ok(None);
     }
@@ -51,31 +48,32 @@ pub fn document<'a>(
     canonical(&json!({ "Version": "2012-10-17", "Statement": [deny] })).map(Some)
 }
 
-/// Whether `document` denies the session called `session_name`. A document that cannot be read denies nobody.
+/// The sessions that `document` denies, by name. Only statements that deny everything under no other condition count;
+/// a document that cannot be read denies nobody.
 #[must_use]
-pub fn denies(document: &str, session_name: &str) -> bool {
-    let wanted = format!("*:{session_name}");
+pub fn session_names(document: &str) -> BTreeSet<String> {
     let parsed: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
     let statements = parsed.get("Statement").and_then(|s| s.as_array());
-    statements.into_iter().flatten().any(|statement| {
-        let is =
-            |key: &str, value: &str| statement.get(key).and_then(|v| v.as_str()) == Some(value);
-        let users = statement
-            .pointer("/Condition/StringLike/aws:userid")
-            .and_then(|u| u.as_array());
-        let only_users = statement
-            .get("Condition")
-            .and_then(|c| c.as_object())
-            .is_some_and(|c| c.len() == 1);
-        is("Effect", "Deny")
-            && is("Action", "*")
-            && is("Resource", "*")
-            && only_users
-            && users
-                .into_iter()
-                .flatten()
-                .any(|user| user.as_str() == Some(&wanted))
-    })
+    statements.into_iter().flatten().flat_map(denied_by).collect()
+}
+
+/// Whether `document` denies the session called `session_name`.
+#[must_use]
+pub fn denies(document: &str, session_name: &str) -> bool {
+    session_names(document).contains(session_name)
+}
+
+fn denied_by(statement: &serde_json::Value) -> Vec<String> {
+    let is = |key: &str, value: &str| statement.get(key).and_then(|v| v.as_str()) == Some(value);
+    let sizes = (
+        statement.get("Condition").and_then(|c| c.as_object()).map(|c| c.len()),
+        statement.pointer("/Condition/StringLike").and_then(|c| c.as_object()).map(|c| c.len()),
+    );
+    if !(is("Effect", "Deny") && is("Action", "*") && is("Resource", "*") && sizes == (Some(1), Some(1))) {
+        return Vec::new();
+    }
+    let users = statement.pointer("/Condition/StringLike/aws:userid").and_then(|u| u.as_array());
+    users.into_iter().flatten().filter_map(|user| user.as_str()?.strip_prefix("*:").map(str::to_owned)).collect()
 }
 
 #[cfg(test)]
@@ -93,31 +91,20 @@ mod tests {
     #[test]
     fn a_weakened_document_does_not_count_as_a_deny() {
         let text = document(["dev.01A"]).unwrap().unwrap();
-        for (from, to) in [
-            ("Deny", "Allow"),
-            (r#""Resource":"*""#, r#""Resource":"arn:x""#),
-            ("StringLike", "StringEquals"),
-        ] {
+        for (from, to) in
+            [("Deny", "Allow"), (r#""Resource":"*""#, r#""Resource":"arn:x""#), ("StringLike", "StringEquals")]
+        {
             let weakened = text.replace(from, to);
             assert_ne!(weakened, text);
             assert!(!denies(&weakened, "dev.01A"), "{weakened}");
         }
-        let conditional = text.replace(
-            r#"{"StringLike""#,
-            r#"{"Bool":{"aws:SecureTransport":"false"},"StringLike""#,
-        );
+        let conditional = text.replace(r#"{"StringLike""#, r#"{"Bool":{"aws:SecureTransport":"false"},"StringLike""#);
         assert!(!denies(&conditional, "dev.01A") && !denies("not json", "dev.01A"));
     }
 
     #[test]
     fn two_hundred_and_eighty_entries_fit_the_quota() {
         let names: Vec<String> = (0..280).map(|n| format!("p1.01J{n:023}")).collect();
-        assert!(
-            document(names.iter().map(String::as_str))
-                .unwrap()
-                .unwrap()
-                .len()
-                <= MAX_ROLE_INLINE
-        );
+        assert!(document(names.iter().map(String::as_str)).unwrap().unwrap().len() <= MAX_ROLE_INLINE);
     }
 }

@@ -3,5 +3,14 @@
 //! Nothing here knows AWS, Cedar or HTTP. `port` says what the outside must offer; each other module is one
 //! use case, called by one function. The fakes behind feature `test-util` keep the same contracts as the adapters.
 
+pub mod catalogue;
+pub mod decide;
+#[cfg(feature = "test-util")]
+pub mod fake;
+pub mod intake;
+pub mod issue;
+mod journal;
 pub mod port;
+pub mod reap;
 pub mod refusal;
+pub mod report;

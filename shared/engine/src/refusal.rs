@@ -55,41 +55,25 @@ impl Refusal {
     /// A refusal about nothing in particular yet.
     #[must_use]
     pub fn new(kind: RefusalKind, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            code,
-            detail: detail.into(),
-            grant: None,
-            retry_after_s: None,
-        }
+        Self { kind, code: Cow::Borrowed(code), detail: detail.into(), grant: None, retry_after_s: None }
     }
 
     /// Names the grant that it is about.
     #[must_use]
     pub fn about(self, id: GrantId) -> Self {
-        Self {
-            grant: Some(id),
-            ..self
-        }
+        Self { grant: Some(id), ..self }
     }
 
     /// Says when to ask again.
     #[must_use]
     pub fn retry_after(self, seconds: u32) -> Self {
-        Self {
-            retry_after_s: Some(seconds),
-            ..self
-        }
+        Self { retry_after_s: Some(seconds), ..self }
     }
 
     /// No such grant, or none that the caller may see: the two must look alike.
     #[must_use]
     pub fn no_such_grant(id: GrantId) -> Self {
-        Self::new(
-            RefusalKind::NotFound,
-            "grant_not_found",
-            format!("there is no grant `{id}` that you may see"),
-        )
+        Self::new(RefusalKind::NotFound, "grant_not_found", format!("there is no grant `{id}` that you may see"))
     }
 }
 
@@ -119,14 +103,11 @@ impl From<EvaluatorError> for Refusal {
             EvaluatorError::UnknownEntitlement(_) => {
                 Self::new(RefusalKind::Unfit, "entitlement_unknown", error.to_string())
             }
-            EvaluatorError::Misfit(misfit) => {
-                Self::new(RefusalKind::Unfit, "request_unfit", misfit.to_string())
-            }
+            EvaluatorError::Misfit(misfit) => Self::new(RefusalKind::Unfit, "request_unfit", misfit.to_string()),
             EvaluatorError::Refused(why) => Self::new(RefusalKind::Forbidden, "not_allowed", why),
             EvaluatorError::Unavailable(ref cause) => {
                 tracing::error!(problem = %cause, "the policy bundle cannot be used: nothing is decided");
-                let detail =
-                    "the policy bundle cannot be used, so nothing is decided; ask again later";
+                let detail = "the policy bundle cannot be used, so nothing is decided; ask again later";
                 Self::new(RefusalKind::Unavailable, "bundle_unavailable", detail).retry_after(30)
             }
         }

@@ -149,9 +149,7 @@ impl Faults {
 
     /// Does `action` right before port call `number`: what somebody else does at the same time.
     pub fn meanwhile(&self, number: u64, action: impl FnOnce() + Send + 'static) {
-        locked(&self.plan)
-            .meanwhile
-            .insert(number, Box::new(action));
+        locked(&self.plan).meanwhile.insert(number, Box::new(action));
     }
 
     /// The port calls so far, in order; call `n` is at place `n - 1`.
@@ -190,23 +188,12 @@ impl Faults {
             action();
             plan = locked(&self.plan);
         }
-        let numbered = plan
-            .by_number
-            .get(&number)
-            .copied()
-            .filter(|f| nature.can_have(*f));
+        let numbered = plan.by_number.get(&number).copied().filter(|f| nature.can_have(*f));
         let fault = numbered.or_else(|| {
-            let place = plan
-                .by_name
-                .iter()
-                .position(|(name, fault)| *name == call && nature.can_have(*fault))?;
+            let place = plan.by_name.iter().position(|(name, fault)| *name == call && nature.can_have(*fault))?;
             Some(plan.by_name.remove(place).1)
         })?;
-        plan.fired.push(Fired {
-            number,
-            call,
-            fault,
-        });
+        plan.fired.push(Fired { number, call, fault });
         Some(fault)
     }
 
@@ -220,26 +207,13 @@ impl Faults {
         let Some(fault) = self.begin(call, nature) else {
             return act(Manner::Now);
         };
-        let not_done = |why: &str| {
-            Err(PortError::NotDone {
-                operation: call,
-                source: why.into(),
-            })
-        };
-        let unknown = || {
-            Err(PortError::Unknown {
-                operation: call,
-                source: "the connection was lost".into(),
-            })
-        };
+        let not_done = |why: &str| Err(PortError::NotDone { operation: call, source: why.into() });
+        let unknown = || Err(PortError::Unknown { operation: call, source: "the connection was lost".into() });
         match fault {
             Fault::NotSent => not_done("the connection was refused"),
             Fault::Throttled => not_done("the rate was exceeded"),
             Fault::Contended => not_done("another transaction is under way"),
-            Fault::Refused => Err(PortError::Refused {
-                operation: call,
-                source: "access was denied".into(),
-            }),
+            Fault::Refused => Err(PortError::Refused { operation: call, source: "access was denied".into() }),
             Fault::Conflict => Err(PortError::Conflict { operation: call }),
             Fault::RequestLost => unknown(),
             Fault::AnswerLost => {

@@ -35,8 +35,7 @@ struct Held {
 impl Held {
     /// Lands what is due at `now`, in the order of landing.
     fn settle(&mut self, now: Timestamp) {
-        let (mut due, later): (Vec<_>, Vec<_>) =
-            self.underway.drain(..).partition(|write| write.at <= now);
+        let (mut due, later): (Vec<_>, Vec<_>) = self.underway.drain(..).partition(|write| write.at <= now);
         self.underway = later;
         due.sort_by_key(|write| write.at);
         for write in due {
@@ -66,11 +65,7 @@ impl MemoryRoles {
     /// Roles without a reserved policy; AWS's clock is `clock`.
     #[must_use]
     pub fn new(clock: Arc<ManualClock>, faults: Arc<Faults>) -> Self {
-        Self {
-            held: Mutex::default(),
-            clock,
-            faults,
-        }
+        Self { held: Mutex::default(), clock, faults }
     }
 
     /// The reserved policy that stands now. No port call.
@@ -149,8 +144,7 @@ impl SessionRoles for MemoryRoles {
     }
 
     async fn put_deny(&self, role_arn: &str, policy_name: &str, document: &str) -> PortResult<()> {
-        self.write("put_deny", role_arn, policy_name, Some(document))
-            .await
+        self.write("put_deny", role_arn, policy_name, Some(document)).await
     }
 
     async fn delete_deny(&self, role_arn: &str, policy_name: &str) -> PortResult<()> {

@@ -19,8 +19,8 @@ use super::faults::{Faults, Manner, Nature};
 use super::locked;
 use super::tables::Snapshot;
 use crate::port::{
-    Activation, BundleSource, Commit, DenyStore, DueList, DuePage, GrantPage, GrantReader,
-    GrantStore, HeartStore, KeyClaim, Mark, PortError, PortResult, RequestStore,
+    Activation, BundleSource, Commit, DenyStore, DueList, DuePage, GrantPage, GrantReader, GrantStore, HeartStore,
+    KeyClaim, Mark, PortError, PortResult, RequestStore,
 };
 
 /// The one table in memory. Its index reads answer at once, unless a fault makes them stale.
@@ -41,10 +41,7 @@ impl MemoryStore {
     /// An empty table.
     #[must_use]
     pub fn new(faults: Arc<Faults>) -> Self {
-        Self {
-            held: Mutex::default(),
-            faults,
-        }
+        Self { held: Mutex::default(), faults }
     }
 
     /// Publishes `bundle` and puts it in force, as the deploying role does. No port call.
@@ -56,10 +53,7 @@ impl MemoryStore {
 
     /// Places a block of any scope, as a kill switch does. No port call.
     pub fn block(&self, block: Block) {
-        locked(&self.held)
-            .now
-            .blocks
-            .insert(block.scope.key(), block);
+        locked(&self.held).now.blocks.insert(block.scope.key(), block);
     }
 
     /// Overwrites a grant behind everybody's back, as somebody who owns the table could. No port call.
@@ -78,11 +72,7 @@ impl MemoryStore {
         locked(&self.held).now = snapshot;
     }
 
-    async fn read<T>(
-        &self,
-        call: &'static str,
-        read: impl FnOnce(&Snapshot) -> PortResult<T> + Send,
-    ) -> PortResult<T> {
+    async fn read<T>(&self, call: &'static str, read: impl FnOnce(&Snapshot) -> PortResult<T> + Send) -> PortResult<T> {
         let act = |_: Manner| read(&locked(&self.held).now);
         self.faults.call(call, Nature::Read, act).await
     }
@@ -146,10 +136,9 @@ impl Snapshot {
 fn page<T>(all: Vec<T>, cursor: Option<&str>, limit: u32) -> PortResult<(Vec<T>, Option<String>)> {
     let start = match cursor {
         None => 0,
-        Some(text) => text.parse::<usize>().map_err(|error| PortError::Refused {
-            operation: "page",
-            source: error.into(),
-        })?,
+        Some(text) => {
+            text.parse::<usize>().map_err(|error| PortError::Refused { operation: "page", source: error.into() })?
+        }
     };
     let end = start.saturating_add(usize::try_from(limit).unwrap_or(usize::MAX));
     let next = (end < all.len()).then(|| end.to_string());
@@ -184,33 +173,26 @@ impl RequestStore for MemoryStore {
 #[async_trait]
 impl GrantReader for MemoryStore {
     async fn request(&self, id: GrantId) -> PortResult<Option<Request>> {
-        self.read("request", |held| Ok(held.requests.get(&id).cloned()))
-            .await
+        self.read("request", |held| Ok(held.requests.get(&id).cloned())).await
     }
 
     async fn decision(&self, id: GrantId) -> PortResult<Option<Decision>> {
-        self.read("decision", |held| Ok(held.decisions.get(&id).cloned()))
-            .await
+        self.read("decision", |held| Ok(held.decisions.get(&id).cloned())).await
     }
 
     async fn grant(&self, id: GrantId) -> PortResult<Option<Grant>> {
-        self.read("grant", |held| Ok(held.grants.get(&id).cloned()))
-            .await
+        self.read("grant", |held| Ok(held.grants.get(&id).cloned())).await
     }
 
     async fn activation(&self, id: GrantId) -> PortResult<Option<Activation>> {
-        self.read("activation", |held| Ok(held.activations.get(&id).copied()))
-            .await
+        self.read("activation", |held| Ok(held.activations.get(&id).copied())).await
     }
 
     async fn evidence(&self, id: GrantId, after: u64, limit: u32) -> PortResult<Vec<Entry>> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let read = |held: &Snapshot| {
             let entries = held.evidence_of(id).into_iter();
-            Ok(entries
-                .filter(|entry| entry.body.seq > after)
-                .take(limit)
-                .collect())
+            Ok(entries.filter(|entry| entry.body.seq > after).take(limit).collect())
         };
         self.read("evidence", read).await
     }
@@ -227,12 +209,7 @@ impl GrantReader for MemoryStore {
         self.read("heart", |held| Ok(held.heart)).await
     }
 
-    async fn grants_of(
-        &self,
-        identity: &IdentityId,
-        cursor: Option<&str>,
-        limit: u32,
-    ) -> PortResult<GrantPage> {
+    async fn grants_of(&self, identity: &IdentityId, cursor: Option<&str>, limit: u32) -> PortResult<GrantPage> {
         let read = |held: &Snapshot| {
             let (grants, next) = page(held.grants_of(identity), cursor, limit)?;
             Ok(GrantPage { grants, next })
@@ -245,33 +222,20 @@ impl GrantReader for MemoryStore {
 impl GrantStore for MemoryStore {
     async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry) -> PortResult<()> {
         let write = |held: &mut Snapshot| {
-            held.create(decision, grant, entry)
-                .map_err(|_| PortError::Conflict {
-                    operation: "create",
-                })
+            held.create(decision, grant, entry).map_err(|_| PortError::Conflict { operation: "create" })
         };
         self.write("create", Nature::GrantWrite, write).await
     }
 
     async fn commit(&self, commit: &Commit) -> PortResult<()> {
-        let write = |held: &mut Snapshot| {
-            held.commit(commit).map_err(|_| PortError::Conflict {
-                operation: "commit",
-            })
-        };
+        let write = |held: &mut Snapshot| held.commit(commit).map_err(|_| PortError::Conflict { operation: "commit" });
         self.write("commit", Nature::GrantWrite, write).await
     }
 }
 
 #[async_trait]
 impl DueList for MemoryStore {
-    async fn due(
-        &self,
-        shard: u8,
-        now: Timestamp,
-        cursor: Option<&str>,
-        limit: u32,
-    ) -> PortResult<DuePage> {
+    async fn due(&self, shard: u8, now: Timestamp, cursor: Option<&str>, limit: u32) -> PortResult<DuePage> {
         let read = |held: &Snapshot| {
             let (lines, next) = page(held.due(shard, now), cursor, limit)?;
             Ok(DuePage { lines, next })
@@ -291,28 +255,18 @@ impl DueList for MemoryStore {
 #[async_trait]
 impl DenyStore for MemoryStore {
     async fn denied_roles(&self) -> PortResult<Vec<String>> {
-        self.read_index("denied_roles", |held| Ok(held.denied_roles()))
-            .await
+        self.read_index("denied_roles", |held| Ok(held.denied_roles())).await
     }
 
     async fn entries(&self, role_arn: &str) -> PortResult<Vec<DenyEntry>> {
         let read = |held: &Snapshot| {
             let entries = held.denies.values();
-            Ok(entries
-                .filter(|entry| entry.role_arn == role_arn)
-                .cloned()
-                .collect())
+            Ok(entries.filter(|entry| entry.role_arn == role_arn).cloned().collect())
         };
         self.read("entries", read).await
     }
 
-    async fn lease(
-        &self,
-        role_arn: &str,
-        holder: &str,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> PortResult<bool> {
+    async fn lease(&self, role_arn: &str, holder: &str, now: Timestamp, until: Timestamp) -> PortResult<bool> {
         let write = |held: &mut Snapshot| Ok(held.lease(role_arn, holder, now, until));
         self.write("lease", Nature::Write, write).await
     }

@@ -38,11 +38,7 @@ impl MemorySts {
     /// STS with nothing vended; its clock is `clock`.
     #[must_use]
     pub fn new(clock: Arc<ManualClock>, faults: Arc<Faults>) -> Self {
-        Self {
-            vended: Mutex::default(),
-            clock,
-            faults,
-        }
+        Self { vended: Mutex::default(), clock, faults }
     }
 
     /// Everything that was ever vended, in order. No port call.
@@ -61,12 +57,10 @@ impl MemorySts {
         let denied = |session: &Session| {
             let reserved = roles.standing(&session.plan.role_arn, policy_name);
             let user = format!(":{}", session.plan.session_name);
-            denies_from(&session.plan.policy, now)
-                || reserved.is_some_and(|text| denies_user(&text, &user))
+            denies_from(&session.plan.policy, now) || reserved.is_some_and(|text| denies_user(&text, &user))
         };
         let all = self.vended().into_iter();
-        all.filter(|session| now < session.expires_at && !denied(session))
-            .collect()
+        all.filter(|session| now < session.expires_at && !denied(session)).collect()
     }
 }
 
@@ -75,8 +69,7 @@ fn denials(policy: &str) -> Vec<Value> {
     let statements = parsed.get("Statement").and_then(Value::as_array);
     let all = statements.into_iter().flatten();
     all.filter(|statement| {
-        statement.get("Effect") == Some(&"Deny".into())
-            && statement.get("Action") == Some(&"*".into())
+        statement.get("Effect") == Some(&"Deny".into()) && statement.get("Action") == Some(&"*".into())
     })
     .cloned()
     .collect()
@@ -87,19 +80,14 @@ fn denies_from(policy: &str, now: Timestamp) -> bool {
         let text = statement.pointer("/Condition/DateGreaterThanEquals/aws:CurrentTime")?;
         text.as_str()?.parse::<Timestamp>().ok()
     };
-    denials(policy)
-        .iter()
-        .filter_map(limit)
-        .any(|limit| now >= limit)
+    denials(policy).iter().filter_map(limit).any(|limit| now >= limit)
 }
 
 fn denies_user(policy: &str, user: &str) -> bool {
     denials(policy).iter().any(|statement| {
         let users = statement.pointer("/Condition/StringLike/aws:userid");
         let users = users.and_then(Value::as_array).into_iter().flatten();
-        users
-            .filter_map(Value::as_str)
-            .any(|pattern| pattern.strip_prefix('*') == Some(user))
+        users.filter_map(Value::as_str).any(|pattern| pattern.strip_prefix('*') == Some(user))
     })
 }
 

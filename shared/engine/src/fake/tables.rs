@@ -47,10 +47,7 @@ pub(super) struct Unmet;
 impl Snapshot {
     pub(super) fn claim_key(&mut self, claim: &KeyClaim) -> KeyClaim {
         let place = (claim.caller.clone(), claim.key.clone());
-        let standing = self
-            .keys
-            .get(&place)
-            .filter(|held| claim.at < held.at.plus(KEY_LIFE_S));
+        let standing = self.keys.get(&place).filter(|held| claim.at < held.at.plus(KEY_LIFE_S));
         if let Some(held) = standing {
             return held.clone();
         }
@@ -59,8 +56,7 @@ impl Snapshot {
     }
 
     pub(super) fn put_mark(&mut self, mark: &Mark) {
-        if let btree_map::Entry::Vacant(place) = self.blocks.entry(BlockScope::Grant(mark.id).key())
-        {
+        if let btree_map::Entry::Vacant(place) = self.blocks.entry(BlockScope::Grant(mark.id).key()) {
             place.insert(mark.block.clone());
             self.marks.insert(mark.id, mark.block.at);
         }
@@ -71,12 +67,7 @@ impl Snapshot {
         self.evidence.get(&(id, entry.body.seq)) == Some(entry)
     }
 
-    pub(super) fn create(
-        &mut self,
-        decision: &Decision,
-        grant: &Grant,
-        entry: &Entry,
-    ) -> Result<(), Unmet> {
+    pub(super) fn create(&mut self, decision: &Decision, grant: &Grant, entry: &Entry) -> Result<(), Unmet> {
         let id = grant.id;
         if self.is_done(id, entry) {
             return Ok(());
@@ -128,41 +119,23 @@ impl Snapshot {
     fn allows(&self, also: &Also) -> bool {
         match also {
             Also::Activation(activation) => !self.activations.contains_key(&activation.id),
-            Also::Decision {
-                decision,
-                votes_before,
-            } => self
-                .decisions
-                .get(&decision.id)
-                .is_some_and(|stored| stored.votes.len() == *votes_before),
+            Also::Decision { decision, votes_before } => {
+                self.decisions.get(&decision.id).is_some_and(|stored| stored.votes.len() == *votes_before)
+            }
             Also::Deny(_) => true,
         }
     }
 
-    pub(super) fn lease(
-        &mut self,
-        role_arn: &str,
-        holder: &str,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> bool {
-        let taken = self
-            .leases
-            .get(role_arn)
-            .is_some_and(|(other, end)| other != holder && now < *end);
+    pub(super) fn lease(&mut self, role_arn: &str, holder: &str, now: Timestamp, until: Timestamp) -> bool {
+        let taken = self.leases.get(role_arn).is_some_and(|(other, end)| other != holder && now < *end);
         if !taken {
-            self.leases
-                .insert(role_arn.to_owned(), (holder.to_owned(), until));
+            self.leases.insert(role_arn.to_owned(), (holder.to_owned(), until));
         }
         !taken
     }
 
     pub(super) fn end_lease(&mut self, role_arn: &str, holder: &str) {
-        if self
-            .leases
-            .get(role_arn)
-            .is_some_and(|(other, _)| other == holder)
-        {
+        if self.leases.get(role_arn).is_some_and(|(other, _)| other == holder) {
             self.leases.remove(role_arn);
         }
     }
@@ -176,22 +149,13 @@ impl Snapshot {
 
     /// The index `due`: oldest first.
     pub(super) fn due(&self, shard: u8, now: Timestamp) -> Vec<Due> {
-        let grants = self.grants.values().filter_map(|grant| {
-            grant.reap_at().map(|next_at| Due {
-                id: grant.id,
-                is_mark: false,
-                next_at,
-            })
-        });
-        let marks = self.marks.iter().map(|(id, at)| Due {
-            id: *id,
-            is_mark: true,
-            next_at: *at,
-        });
-        let mut lines: Vec<Due> = grants
-            .chain(marks)
-            .filter(|line| shard_of(line.id) == shard && line.next_at <= now)
-            .collect();
+        let grants = self
+            .grants
+            .values()
+            .filter_map(|grant| grant.reap_at().map(|next_at| Due { id: grant.id, is_mark: false, next_at }));
+        let marks = self.marks.iter().map(|(id, at)| Due { id: *id, is_mark: true, next_at: *at });
+        let mut lines: Vec<Due> =
+            grants.chain(marks).filter(|line| shard_of(line.id) == shard && line.next_at <= now).collect();
         lines.sort_by_key(|line| (line.next_at, line.is_mark, line.id));
         lines
     }

@@ -18,9 +18,7 @@ impl ManualClock {
     /// A clock that stands at `now`.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
-        Self {
-            millis: AtomicI64::new(now.as_millis()),
-        }
+        Self { millis: AtomicI64::new(now.as_millis()) }
     }
 
     /// Moves it `seconds` on.

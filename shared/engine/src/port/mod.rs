@@ -6,12 +6,12 @@ mod store;
 
 pub use outside::{Clock, Credentials, DenyReading, IdSource, SessionRoles, Vended, Vendor};
 pub use policy::{
-    BundleSource, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, ProofRefused,
-    ProofVerifier, RawProof, Verdict,
+    BundleSource, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof,
+    Verdict,
 };
 pub use store::{
-    Activation, Also, Commit, DenyStore, Due, DueList, DuePage, GrantPage, GrantReader, GrantStore,
-    GrantSummary, HeartStore, KeyClaim, Mark, RequestStore, SHARDS, shard_of,
+    Activation, Also, Commit, DenyStore, Due, DueList, DuePage, GrantPage, GrantReader, GrantStore, GrantSummary,
+    HeartStore, KeyClaim, Mark, RequestStore, SHARDS, shard_of,
 };
 
 /// The cause of a [`PortError`], as the adapter saw it.
@@ -67,10 +67,7 @@ impl PortError {
     /// Whether the call surely had no effect.
     #[must_use]
     pub fn is_surely_without_effect(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused { .. } | Self::NotDone { .. } | Self::Conflict { .. }
-        )
+        matches!(self, Self::Refused { .. } | Self::NotDone { .. } | Self::Conflict { .. })
     }
 
     /// The error and its causes on one line, for a log or a grant's last problem.

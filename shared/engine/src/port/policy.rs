@@ -59,12 +59,7 @@ pub struct ProofRefused {
 #[async_trait]
 pub trait ProofVerifier: Send + Sync {
     /// Verifies `proof` for `audience` at `now`.
-    async fn verify(
-        &self,
-        proof: &RawProof,
-        audience: Audience,
-        now: Timestamp,
-    ) -> Result<Caller, ProofRefused>;
+    async fn verify(&self, proof: &RawProof, audience: Audience, now: Timestamp) -> Result<Caller, ProofRefused>;
 }
 
 /// What policy says about one request, ready to be decided.
@@ -105,12 +100,7 @@ pub enum EvaluatorError {
 #[async_trait]
 pub trait Evaluator: Send + Sync {
     /// Judges a request of a verified caller.
-    async fn decide(
-        &self,
-        caller: &Caller,
-        request: &Request,
-        now: Timestamp,
-    ) -> Result<Verdict, EvaluatorError>;
+    async fn decide(&self, caller: &Caller, request: &Request, now: Timestamp) -> Result<Verdict, EvaluatorError>;
 
     /// Judges whether a verified caller may vote on a decision; the determining policies if so.
     async fn may_approve(

@@ -21,11 +21,7 @@ pub const SHARDS: u8 = 4;
 /// The shard of a grant, from the low bits of its random part.
 #[must_use]
 pub fn shard_of(id: GrantId) -> u8 {
-    id.ulid()
-        .random()
-        .checked_rem(u128::from(SHARDS))
-        .and_then(|n| u8::try_from(n).ok())
-        .unwrap_or(0)
+    id.ulid().random().checked_rem(u128::from(SHARDS)).and_then(|n| u8::try_from(n).ok()).unwrap_or(0)
 }
 
 /// A caller's idempotency key, claimed for one request.
@@ -119,12 +115,7 @@ pub trait GrantReader: Send + Sync {
     async fn heart(&self) -> PortResult<Option<Heart>>;
 
     /// The grants of one identity, newest first; eventually consistent.
-    async fn grants_of(
-        &self,
-        identity: &IdentityId,
-        cursor: Option<&str>,
-        limit: u32,
-    ) -> PortResult<GrantPage>;
+    async fn grants_of(&self, identity: &IdentityId, cursor: Option<&str>, limit: u32) -> PortResult<GrantPage>;
 }
 
 /// What else is written in the transaction that changes a grant.
@@ -198,13 +189,7 @@ pub struct DuePage {
 #[async_trait]
 pub trait DueList: Send + Sync {
     /// What is due at `now` in one shard.
-    async fn due(
-        &self,
-        shard: u8,
-        now: Timestamp,
-        cursor: Option<&str>,
-        limit: u32,
-    ) -> PortResult<DuePage>;
+    async fn due(&self, shard: u8, now: Timestamp, cursor: Option<&str>, limit: u32) -> PortResult<DuePage>;
 
     /// Takes a mark that was handled off the list. The block itself stays.
     async fn clear_mark(&self, id: GrantId) -> PortResult<()>;
@@ -220,13 +205,7 @@ pub trait DenyStore: Send + Sync {
     async fn entries(&self, role_arn: &str) -> PortResult<Vec<DenyEntry>>;
 
     /// Takes the lease of a role for `holder` until `until`; false if somebody else holds it at `now`.
-    async fn lease(
-        &self,
-        role_arn: &str,
-        holder: &str,
-        now: Timestamp,
-        until: Timestamp,
-    ) -> PortResult<bool>;
+    async fn lease(&self, role_arn: &str, holder: &str, now: Timestamp, until: Timestamp) -> PortResult<bool>;
 
     /// Gives the lease back, if `holder` still has it.
     async fn end_lease(&self, role_arn: &str, holder: &str) -> PortResult<()>;

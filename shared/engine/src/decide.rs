@@ -1,0 +1,232 @@
+//! What `evaluate` does: decide requests and count votes. It trusts nobody's word: it verifies each proof itself.
+
+use std::sync::Arc;
+
+use brevet_domain::block::BlockScope;
+use brevet_domain::canonical::{CanonicalError, Digest};
+use brevet_domain::decision::{ApproverError, Decision, Outcome, Terms, Vote, check_approver};
+use brevet_domain::grant::{Event, Grant, State};
+use brevet_domain::id::GrantId;
+use brevet_domain::identity::{Audience, Caller};
+use brevet_domain::request::Request;
+use brevet_domain::settings::{Bounds, Deployment};
+use brevet_domain::time::Timestamp;
+use serde_json::json;
+
+use crate::journal::{Journal, StepError};
+use crate::port::{Also, Evaluator, GrantReader, GrantStore, IdSource, PortError, ProofVerifier, RawProof, Verdict};
+use crate::refusal::{Refusal, RefusalKind};
+use crate::report::Report;
+
+/// The use cases of the evaluate function.
+pub struct Decider {
+    proofs: Arc<dyn ProofVerifier>,
+    policy: Arc<dyn Evaluator>,
+    reader: Arc<dyn GrantReader>,
+    journal: Journal,
+    deployment: Deployment,
+    bounds: Bounds,
+}
+
+/// A vote as it came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ballot {
+    /// Yes or no.
+    pub approve: bool,
+    /// The digest of the decision that the voter saw.
+    pub digest: Digest,
+}
+
+impl Decider {
+    /// Wires the use cases to their ports.
+    #[must_use]
+    pub fn new(
+        proofs: Arc<dyn ProofVerifier>,
+        policy: Arc<dyn Evaluator>,
+        reader: Arc<dyn GrantReader>,
+        store: Arc<dyn GrantStore>,
+        ids: Arc<dyn IdSource>,
+        deployment: Deployment,
+        bounds: Bounds,
+    ) -> Self {
+        Self { proofs, policy, reader, journal: Journal::new(store, ids, "evaluate"), deployment, bounds }
+    }
+
+    /// Decides the stored request `id` for whoever `proof` shows, once.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if the proof shows nobody, there is no such request in time, it does not fit, or policy or the
+    /// store cannot be used. Then nothing is decided.
+    pub async fn decide(&self, id: GrantId, proof: &RawProof, now: Timestamp) -> Result<(), Refusal> {
+        let caller = self.proofs.verify(proof, Audience::Ask, now).await?;
+        if let Some(decision) = self.reader.decision(id).await? {
+            return own(&decision, &caller, id);
+        }
+        let request = self.reader.request(id).await?.ok_or_else(|| Refusal::no_such_grant(id))?;
+        if now >= request.decide_by {
+            let detail = "the request waited too long for its decision and has lapsed: ask again with another key";
+            return Err(Refusal::new(RefusalKind::Over, "request_lapsed", detail).about(id));
+        }
+        let mut verdict = self.policy.decide(&caller, &request, now).await?;
+        self.apply_blocks(&caller, &request, &mut verdict).await?;
+        let decision = self.decision(&caller, &request, verdict, now).map_err(unwritable)?;
+        let grant = Grant::decided(&decision, &self.deployment, self.bounds);
+        let terms = &decision.terms;
+        let detail = json!({
+            "outcome": terms.outcome, "determining": terms.determining, "decision_digest": grant.decision_digest,
+            "request_digest": terms.request_digest, "bundle_digest": terms.bundle_digest, "proof": terms.proof,
+            "identity": terms.identity, "entitlement": terms.entitlement, "task": terms.task, "term_s": terms.term,
+        });
+        match self.journal.open(&decision, grant, detail, now).await {
+            Ok(_) => Ok(()),
+            // Somebody decided it first, or the answer was lost: the store tells.
+            Err(error) => match self.reader.decision(id).await? {
+                Some(decision) => own(&decision, &caller, id),
+                None => Err(error.into()),
+            },
+        }
+    }
+
+    async fn apply_blocks(&self, caller: &Caller, request: &Request, verdict: &mut Verdict) -> Result<(), Refusal> {
+        let who = &caller.identity;
+        let scopes = BlockScope::covering_request(
+            &who.id,
+            &who.owner,
+            who.class,
+            &request.ask.entitlement,
+            &self.deployment.account,
+        );
+        if let Some(block) = self.reader.blocks(&scopes).await?.first() {
+            verdict.outcome = Outcome::Deny { reason: format!("a block on `{}` stands", block.scope.key()) };
+            verdict.template = None;
+        }
+        Ok(())
+    }
+
+    fn decision(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        verdict: Verdict,
+        now: Timestamp,
+    ) -> Result<Decision, CanonicalError> {
+        let terms = Terms {
+            id: request.id,
+            request_digest: Digest::of(request)?,
+            bundle_digest: verdict.bundle_digest,
+            decided_at: now,
+            identity: caller.identity.id.clone(),
+            class: caller.identity.class,
+            sponsor: caller.identity.owner.clone(),
+            task: caller.task.clone(),
+            proof: caller.proof.clone(),
+            entitlement: request.ask.entitlement.clone(),
+            term: verdict.term,
+            start_within_s: verdict.start_within_s,
+            outcome: verdict.outcome,
+            determining: verdict.determining,
+            template: verdict.template,
+        };
+        Ok(Decision { id: request.id, terms, votes: Vec::new() })
+    }
+
+    /// Counts a person's vote on a grant that awaits approval.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if the proof shows nobody, the voter may not vote on it, saw another decision, comes too late, or
+    /// the grant does not await approval. Then nothing is counted.
+    pub async fn vote(&self, proof: &RawProof, id: GrantId, ballot: Ballot, now: Timestamp) -> Result<Report, Refusal> {
+        let caller = self.proofs.verify(proof, Audience::Approvals, now).await?;
+        let report = Report::read(&self.reader, id).await?;
+        let grant = report.seen_by(id, &caller.identity.id)?;
+        let decision = report.decision.as_ref().ok_or_else(|| Refusal::no_such_grant(id))?;
+        let terms = &decision.terms;
+        check_approver(&caller.identity, &terms.identity, &terms.sponsor).map_err(|error| not_apart(error, id))?;
+        let determining =
+            self.policy.may_approve(&caller, decision, now).await.map_err(|error| Refusal::from(error).about(id))?;
+        self.check_ballot(grant, decision, &caller, ballot, now)?;
+        if let Some(vote) = decision.votes.iter().find(|vote| vote.by == caller.identity.id) {
+            return if vote.approve == ballot.approve { Ok(report) } else { Err(voted_otherwise(id)) };
+        }
+        let by = caller.identity.id.clone();
+        let event = if ballot.approve {
+            Event::ApprovalGiven { by: by.clone() }
+        } else {
+            Event::ApprovalRefused { by: by.clone() }
+        };
+        let vote = Vote { by, approve: ballot.approve, at: now, digest: ballot.digest, proof: caller.proof.clone() };
+        let with = json!({ "proof": vote.proof, "digest": vote.digest, "determining": determining });
+        let mut voted = decision.clone();
+        voted.votes.push(vote);
+        let also = vec![Also::Decision { decision: Box::new(voted), votes_before: decision.votes.len() }];
+        match self.journal.record(grant, &event, Some(with), also, now).await {
+            Ok(_) => Ok(Report::read(&self.reader, id).await?),
+            Err(StepError::Transition(error)) => {
+                Err(Refusal::new(RefusalKind::Conflict, "vote_not_possible", error.to_string()).about(id))
+            }
+            Err(StepError::Port(PortError::Conflict { .. })) => {
+                let detail = "the grant changed while the vote was counted; nothing was counted: vote again";
+                Err(Refusal::new(RefusalKind::Conflict, "changed_meanwhile", detail).about(id).retry_after(1))
+            }
+            Err(StepError::Port(error)) => Err(Refusal::from(error).about(id)),
+        }
+    }
+
+    fn check_ballot(
+        &self,
+        grant: &Grant,
+        decision: &Decision,
+        voter: &Caller,
+        ballot: Ballot,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let conflict = |code, detail: String| Err(Refusal::new(RefusalKind::Conflict, code, detail).about(grant.id));
+        if grant.decision_digest != ballot.digest {
+            let detail =
+                "the digest is not that of this grant's decision: read the grant again and vote on what it shows";
+            return conflict("digest_mismatch", detail.to_owned());
+        }
+        if let State::ApprovalAwaited { deadline, .. } = &grant.state {
+            if now >= *deadline {
+                return conflict("approval_too_late", format!("approval was possible until {deadline}"));
+            }
+            return Ok(());
+        }
+        // A repeated vote is answered as the first one was.
+        if decision.votes.iter().any(|vote| vote.by == voter.identity.id) {
+            return Ok(());
+        }
+        let detail = format!("the grant is `{}`: there is nothing to approve", grant.state.name());
+        conflict("not_awaiting_approval", detail)
+    }
+}
+
+impl std::fmt::Debug for Decider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decider").finish_non_exhaustive()
+    }
+}
+
+/// A decision that is there answers whoever asked for it, and nobody else.
+fn own(decision: &Decision, caller: &Caller, id: GrantId) -> Result<(), Refusal> {
+    if decision.terms.identity == caller.identity.id { Ok(()) } else { Err(Refusal::no_such_grant(id)) }
+}
+
+fn not_apart(error: ApproverError, id: GrantId) -> Refusal {
+    let code = match error {
+        ApproverError::NotHuman => "approver_not_human",
+        ApproverError::Requester => "approver_is_requester",
+        ApproverError::Sponsor => "approver_is_sponsor",
+    };
+    Refusal::new(RefusalKind::Forbidden, code, error.to_string()).about(id)
+}
+
+fn voted_otherwise(id: GrantId) -> Refusal {
+    Refusal::new(RefusalKind::Conflict, "voted_otherwise", "you have voted otherwise before; a vote is final").about(id)
+}
+
+fn unwritable(error: CanonicalError) -> Refusal {
+    Refusal::new(RefusalKind::Unfit, "request_unfit", error.to_string())
+}

@@ -1,0 +1,288 @@
+//! What `issue` does: vend credentials against a grant. It acts on a stored decision and on nothing else.
+
+use std::sync::Arc;
+
+use brevet_domain::block::BlockScope;
+use brevet_domain::decision::Decision;
+use brevet_domain::grant::{Event, Grant, NewVend, Problem, State, VendAnswer};
+use brevet_domain::heart::{Heart, Pulse};
+use brevet_domain::id::GrantId;
+use brevet_domain::identity::{Audience, Caller};
+use brevet_domain::plan::{PlanTemplate, SessionPlan};
+use brevet_domain::time::Timestamp;
+
+use crate::journal::{Journal, StepError};
+use crate::port::{
+    Activation, Also, Clock, Credentials, GrantReader, GrantStore, IdSource, PortError, ProofVerifier, RawProof,
+    Vended, Vendor,
+};
+use crate::refusal::{Refusal, RefusalKind};
+
+/// How often a vend is recorded anew after losing a race. Each loss means that somebody else's change went through.
+const ATTEMPTS: u32 = 3;
+
+/// The use case of the issue function.
+pub struct Issuer {
+    proofs: Arc<dyn ProofVerifier>,
+    reader: Arc<dyn GrantReader>,
+    journal: Journal,
+    vendor: Arc<dyn Vendor>,
+    clock: Arc<dyn Clock>,
+    heart_max_age_s: u32,
+}
+
+/// What the caller is handed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handout {
+    /// The credentials.
+    pub credentials: Credentials,
+    /// When they stop working: their own expiry, or the grant's deadline if that is sooner.
+    pub expiration: Timestamp,
+}
+
+/// A recorded vend, ready for its call.
+struct Recorded {
+    grant: Grant,
+    plan: SessionPlan,
+    seq: u32,
+    deadline: Timestamp,
+}
+
+impl Issuer {
+    /// Wires the use case to its ports.
+    #[must_use]
+    pub fn new(
+        proofs: Arc<dyn ProofVerifier>,
+        reader: Arc<dyn GrantReader>,
+        (store, ids): (Arc<dyn GrantStore>, Arc<dyn IdSource>),
+        vendor: Arc<dyn Vendor>,
+        clock: Arc<dyn Clock>,
+        heart_max_age_s: u32,
+    ) -> Self {
+        Self { proofs, reader, journal: Journal::new(store, ids, "issue"), vendor, clock, heart_max_age_s }
+    }
+
+    /// Vends credentials for grant `id` to its holder.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if the proof is not the holder's, the grant is not approved or is over, issuing has stopped, or
+    /// something needed does not answer. Then no credential is handed out, whatever AWS may have made.
+    pub async fn vend(&self, proof: &RawProof, id: GrantId) -> Result<Handout, Refusal> {
+        let caller = self.proofs.verify(proof, Audience::Credentials, self.clock.now()).await?;
+        // INVARIANT: recorded first. 1. The vend is stored, with its fence, before anything is asked of AWS.
+        let recorded = self.record(&caller, id).await?;
+        // 2. Read blocks and heart again: a stop that the first reading missed is seen by this one.
+        if let Err(refusal) = self.still_clear(&recorded).await {
+            self.answer(&recorded, failed("stopped before the call was made")).await?;
+            return Err(refusal);
+        }
+        // 3. Only now the call.
+        let vended = match self.vendor.vend(&recorded.plan).await {
+            Ok(vended) => vended,
+            Err(error) => return Err(self.not_vended(&recorded, error).await),
+        };
+        // 4. No evidence, no credential: what cannot be recorded is dropped here, and ends by its own policy.
+        let grant = self.answer(&recorded, issued(&vended)).await?;
+        if !matches!(grant.state, State::Active { .. }) {
+            return Err(over(&grant));
+        }
+        let expiration = vended.expires_at.min(recorded.deadline);
+        Ok(Handout { credentials: vended.credentials, expiration })
+    }
+
+    async fn record(&self, caller: &Caller, id: GrantId) -> Result<Recorded, Refusal> {
+        let mut lost = None;
+        for _ in 0..ATTEMPTS {
+            let grant = self.reader.grant(id).await?.ok_or_else(|| Refusal::no_such_grant(id))?;
+            match self.record_once(caller, &grant).await? {
+                Ok(recorded) => return Ok(recorded),
+                // Lost a race, or the answer: the next reading tells. The loser takes the deadline that was stored.
+                Err(error) => lost = Some(error),
+            }
+        }
+        let refusal = lost.map_or_else(|| Refusal::no_such_grant(id), Refusal::from);
+        Err(refusal.about(id))
+    }
+
+    async fn record_once(&self, caller: &Caller, grant: &Grant) -> Result<Result<Recorded, PortError>, Refusal> {
+        let now = self.clock.now();
+        holds(caller, grant)?;
+        let (deadline, first) = if let State::Active { deadline, .. } = &grant.state {
+            (*deadline, false)
+        } else if matches!(grant.state, State::Approved { .. }) {
+            (grant.deadline_if_activated(now), true)
+        } else {
+            return Err(not_vendable(grant));
+        };
+        let template = self.permitted(grant).await?;
+        self.check_activation(grant, (!first).then_some(deadline)).await?;
+        self.clear(grant, now).await?;
+        let plan = template.render(deadline, now).map_err(|error| tampered(grant, &error.to_string()))?;
+        let fence = now.plus(grant.bounds.call_s).plus(grant.bounds.landing_s());
+        let vend = NewVend { deadline, fence, policy_digest: plan.policy_digest, duration_s: plan.duration_s };
+        // INVARIANT: one decision, one activation. Only issue puts this record, and only if it is absent.
+        let also = if first { vec![Also::Activation(Activation { id: grant.id, deadline })] } else { Vec::new() };
+        match self.journal.record(grant, &Event::VendRecorded(vend), None, also, now).await {
+            Ok(Some(after)) => {
+                let State::Active { vends, .. } = &after.state else { return Err(not_vendable(&after)) };
+                Ok(Ok(Recorded { seq: vends.count, grant: after, plan, deadline }))
+            }
+            Ok(None) => Err(not_vendable(grant)),
+            Err(StepError::Transition(error)) => {
+                Err(Refusal::new(RefusalKind::Over, "grant_over", error.to_string()).about(grant.id))
+            }
+            Err(StepError::Port(error)) => Ok(Err(error)),
+        }
+    }
+
+    /// The plan of the grant's own decision, if that decision permits it. No other record is believed.
+    async fn permitted(&self, grant: &Grant) -> Result<PlanTemplate, Refusal> {
+        let decision = self.reader.decision(grant.id).await?;
+        let fits = |decision: &Decision| {
+            decision.digest().ok() == Some(grant.decision_digest)
+                && decision.terms.id == grant.id
+                && decision.terms.identity == grant.identity
+                && decision.terms.term == grant.term
+                && decision.permits()
+        };
+        match decision.filter(fits).and_then(|decision| decision.terms.template) {
+            Some(template) => Ok(template),
+            None => Err(tampered(grant, "its decision does not permit it")),
+        }
+    }
+
+    /// A first vend must find no activation; a later one must find its own deadline in it.
+    async fn check_activation(&self, grant: &Grant, deadline: Option<Timestamp>) -> Result<(), Refusal> {
+        let activation = self.reader.activation(grant.id).await?;
+        if activation.map(|activation| activation.deadline) == deadline {
+            return Ok(());
+        }
+        // A vend that won the race a moment ago put it: the caller asks again and reads the grant afresh.
+        let latest = self.reader.grant(grant.id).await?;
+        if latest.is_some_and(|latest| latest.version != grant.version) {
+            let detail = "another vend was recorded at the same time: ask again";
+            return Err(Refusal::new(RefusalKind::Conflict, "changed_meanwhile", detail)
+                .about(grant.id)
+                .retry_after(1));
+        }
+        Err(tampered(grant, "its activation does not fit its state"))
+    }
+
+    async fn clear(&self, grant: &Grant, now: Timestamp) -> Result<(), Refusal> {
+        if let Some(block) = self.reader.blocks(&BlockScope::covering(grant)).await?.first() {
+            let detail =
+                format!("a block on `{}` stands: nothing is vended for this grant any more", block.scope.key());
+            return Err(Refusal::new(RefusalKind::Over, "blocked", detail).about(grant.id));
+        }
+        match Heart::pulse(self.reader.heart().await?.as_ref(), now, self.heart_max_age_s) {
+            Pulse::Beating => Ok(()),
+            Pulse::Stopped { age_s } => {
+                tracing::error!(heart.age_s = age_s, "nothing is issued: the reaper has no good pass to show");
+                let age = age_s.map_or_else(|| "there was none yet".to_owned(), |age| format!("it is {age} s old"));
+                let detail = format!(
+                    "nothing is issued while ending is not known to work: the reaper's last good pass may be at most \
+                     {} s old, and {age}",
+                    self.heart_max_age_s
+                );
+                Err(Refusal::new(RefusalKind::Stopped, "heart_stopped", detail).about(grant.id).retry_after(60))
+            }
+        }
+    }
+
+    async fn still_clear(&self, recorded: &Recorded) -> Result<(), Refusal> {
+        let (now, grant) = (self.clock.now(), &recorded.grant);
+        self.clear(grant, now).await?;
+        let State::Active { vends, .. } = &grant.state else { return Err(not_vendable(grant)) };
+        let recorded_at = vends.last.last().map_or(Timestamp::EPOCH, |vend| vend.recorded_at);
+        // The fence allows one call's time for getting here; a call started later might land after it.
+        if now > recorded_at.plus(grant.bounds.call_s) || now >= recorded.deadline {
+            let detail = "recording took too long for the call still to be made in time: ask again";
+            return Err(Refusal::new(RefusalKind::Unavailable, "too_slow", detail).about(grant.id).retry_after(1));
+        }
+        Ok(())
+    }
+
+    async fn not_vended(&self, recorded: &Recorded, error: PortError) -> Refusal {
+        // An unknown outcome stays awaited: a credential may exist, and ends by its own policy.
+        if error.is_surely_without_effect()
+            && let Err(refusal) = self.answer(recorded, failed(&error.chain())).await
+        {
+            tracing::warn!(grant.id = %recorded.grant.id, problem = %refusal, "a failed vend could not be recorded");
+        }
+        Refusal::from(error).about(recorded.grant.id)
+    }
+
+    /// Records what became of a vend on the grant as it is by now.
+    async fn answer(&self, recorded: &Recorded, answer: VendAnswer) -> Result<Grant, Refusal> {
+        let id = recorded.grant.id;
+        let event = Event::VendAnswered { seq: recorded.seq, answer };
+        let mut grant = recorded.grant.clone();
+        let mut last = None;
+        for _ in 0..ATTEMPTS {
+            match self.journal.record(&grant, &event, None, Vec::new(), self.clock.now()).await {
+                Ok(after) => return Ok(after.unwrap_or(grant)),
+                Err(StepError::Transition(_)) => return Err(over(&grant)),
+                Err(StepError::Port(error)) => last = Some(error),
+            }
+            grant = self.reader.grant(id).await?.ok_or_else(|| Refusal::no_such_grant(id))?;
+        }
+        Err(last.map_or_else(|| Refusal::no_such_grant(id), Refusal::from).about(id))
+    }
+}
+
+impl std::fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issuer").finish_non_exhaustive()
+    }
+}
+
+/// Only the holder, and on the task that the grant was decided for: another run is another task.
+fn holds(caller: &Caller, grant: &Grant) -> Result<(), Refusal> {
+    if grant.identity != caller.identity.id {
+        return Err(Refusal::no_such_grant(grant.id));
+    }
+    if grant.task != caller.task {
+        let detail = "this grant was decided for another task: ask for one of your own";
+        return Err(Refusal::new(RefusalKind::Forbidden, "other_task", detail).about(grant.id));
+    }
+    Ok(())
+}
+
+fn not_vendable(grant: &Grant) -> Refusal {
+    let state = grant.state.name();
+    if matches!(grant.state, State::ApprovalAwaited { .. } | State::Activating { .. }) {
+        let detail = format!("the grant is `{state}`: credentials can be fetched once it is `Approved`");
+        return Refusal::new(RefusalKind::Conflict, "not_approved", detail).about(grant.id).retry_after(5);
+    }
+    over(grant)
+}
+
+fn over(grant: &Grant) -> Refusal {
+    let detail = format!("the grant is `{}`: a longer need is a new grant", grant.state.name());
+    let (kind, code) = if matches!(grant.state, State::Denied { .. }) {
+        (RefusalKind::Denied, "denied")
+    } else {
+        (RefusalKind::Over, "grant_over")
+    };
+    Refusal::new(kind, code, detail).about(grant.id)
+}
+
+/// Records that cannot have come about by Brevet's own rules. Nothing is vended, and a person should look.
+fn tampered(grant: &Grant, why: &str) -> Refusal {
+    tracing::error!(grant.id = %grant.id, why, "the records of a grant do not fit each other: nothing is vended");
+    let detail = "the records of this grant do not fit each other: nothing is vended, and its operators were told";
+    Refusal::new(RefusalKind::Forbidden, "records_unfit", detail).about(grant.id)
+}
+
+fn failed(problem: &str) -> VendAnswer {
+    VendAnswer::Failed { problem: Problem::from(problem.to_owned()) }
+}
+
+fn issued(vended: &Vended) -> VendAnswer {
+    VendAnswer::Issued {
+        access_key_id: vended.credentials.access_key_id.clone(),
+        expires_at: vended.expires_at,
+        packed_percent: vended.packed_percent,
+    }
+}

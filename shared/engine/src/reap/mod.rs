@@ -1,0 +1,206 @@
+//! What `reap` does: find what is due, remove it, and prove that it is gone.
+//!
+//! A tick carries no input: the to-do list says where to look, a consistent read says what is there, and `apply`
+//! says what may follow. One grant's failure never stops the pass.
+
+mod role;
+mod step;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use brevet_domain::grant::Grant;
+use brevet_domain::heart::Heart;
+use brevet_domain::id::GrantId;
+use brevet_domain::settings::Deployment;
+use brevet_domain::time::Timestamp;
+use serde::Serialize;
+
+use crate::journal::{Journal, StepError};
+use crate::port::{
+    Clock, DenyStore, DueList, GrantReader, GrantStore, HeartStore, IdSource, PortError, PortResult, SHARDS,
+    SessionRoles,
+};
+
+/// How many lines of the to-do list are read at once.
+const PAGE: u32 = 100;
+
+/// The ports of the reap function.
+#[derive(Clone)]
+pub struct Ports {
+    /// Consistent reads.
+    pub reader: Arc<dyn GrantReader>,
+    /// Changes of grants.
+    pub store: Arc<dyn GrantStore>,
+    /// The to-do list.
+    pub due: Arc<dyn DueList>,
+    /// Live early ends.
+    pub deny: Arc<dyn DenyStore>,
+    /// The heart.
+    pub heart: Arc<dyn HeartStore>,
+    /// The reserved deny on session roles.
+    pub roles: Arc<dyn SessionRoles>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Names for evidence.
+    pub ids: Arc<dyn IdSource>,
+}
+
+impl std::fmt::Debug for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ports").finish_non_exhaustive()
+    }
+}
+
+/// The use case of the reap function.
+pub struct Reaper {
+    ports: Ports,
+    journal: Journal,
+    deployment: Deployment,
+    /// Names this process among those that may write a role's deny.
+    holder: String,
+    /// How long one AWS call may take with its attempts, in seconds.
+    call_s: u32,
+    /// How long one pass may take, in seconds; what is left is done by the next tick.
+    budget_s: u32,
+}
+
+/// What a pass did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PassReport {
+    /// Lines of the to-do list that were looked at.
+    pub n_due: u32,
+    /// Changes that were written.
+    pub n_changed: u32,
+    /// Grants that ended with a proof.
+    pub n_ended: u32,
+    /// Grants or roles about which something failed; each is looked at again.
+    pub n_failed: u32,
+    /// Writes of a reserved deny.
+    pub n_deny_written: u32,
+    /// By how many seconds the most overdue line is overdue.
+    pub oldest_overdue_s: u64,
+    /// Whether every shard was read up to the start of the pass.
+    pub good: bool,
+}
+
+/// Grants whose sessions are to be ended early, by session role.
+type RoleWork = BTreeMap<String, Vec<Grant>>;
+
+impl Reaper {
+    /// A reaper over `ports`. `holder` must differ between processes.
+    #[must_use]
+    pub fn new(ports: Ports, deployment: Deployment, holder: String, call_s: u32, budget_s: u32) -> Self {
+        let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "reap");
+        Self { ports, journal, deployment, holder, call_s, budget_s }
+    }
+
+    /// Makes a whole pass: everything due, then every role with live early ends.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] only if the heart of a good pass could not be recorded. Everything else is counted.
+    pub async fn pass(&self) -> PortResult<PassReport> {
+        let started = self.ports.clock.now();
+        let mut report = PassReport { good: true, ..PassReport::default() };
+        let mut work = RoleWork::new();
+        for shard in 0..SHARDS {
+            if let Err(error) = self.shard(shard, started, &mut work, &mut report).await {
+                tracing::error!(shard, problem = error.chain(), "a shard of the to-do list could not be read");
+                report.good = false;
+            }
+        }
+        match self.ports.deny.denied_roles().await {
+            Ok(roles) => {
+                for role in roles {
+                    work.entry(role).or_default();
+                }
+            }
+            Err(error) => {
+                tracing::error!(problem = error.chain(), "the list of early ends could not be read");
+                report.good = false;
+            }
+        }
+        self.settle(work, &mut report).await;
+        if report.good {
+            self.ports.heart.beat(&Heart { read_up_to: started }).await?;
+        }
+        Ok(report)
+    }
+
+    /// Looks at `ids` at once: the stream named them, the store says what to do about them.
+    pub async fn wake(&self, ids: &[GrantId]) -> PassReport {
+        let mut report = PassReport::default();
+        let mut work = RoleWork::new();
+        for id in ids.iter().collect::<BTreeSet<_>>() {
+            report.n_due = report.n_due.saturating_add(1);
+            self.look(*id, &mut work, &mut report).await;
+        }
+        self.settle(work, &mut report).await;
+        report
+    }
+
+    async fn shard(
+        &self,
+        shard: u8,
+        started: Timestamp,
+        work: &mut RoleWork,
+        report: &mut PassReport,
+    ) -> PortResult<()> {
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = self.ports.due.due(shard, started, cursor.as_deref(), PAGE).await?;
+            for line in &page.lines {
+                if self.ports.clock.now() >= started.plus(self.budget_s) {
+                    tracing::warn!(shard, "the pass ran out of time: the next tick goes on");
+                    report.good = false;
+                    return Ok(());
+                }
+                report.n_due = report.n_due.saturating_add(1);
+                report.oldest_overdue_s = report.oldest_overdue_s.max(started.seconds_since(line.next_at));
+                self.look(line.id, work, report).await;
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// One grant; its failure is counted and logged, and stops nothing.
+    async fn look(&self, id: GrantId, work: &mut RoleWork, report: &mut PassReport) {
+        match self.step(id, report).await {
+            Ok(Some((role, grant))) => work.entry(role).or_default().push(grant),
+            Ok(None) => {}
+            Err(error) => note(id, &error, report),
+        }
+    }
+
+    async fn settle(&self, work: RoleWork, report: &mut PassReport) {
+        for (role, grants) in work {
+            if let Err(error) = self.settle_role(&role, grants, report).await {
+                report.n_failed = report.n_failed.saturating_add(1);
+                tracing::warn!(role, problem = error.chain(), "the reserved deny of a role could not be settled");
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Reaper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reaper").field("holder", &self.holder).finish_non_exhaustive()
+    }
+}
+
+/// A race lost to another reaper is no failure: what it did is read by the next look.
+fn note(id: GrantId, error: &StepError, report: &mut PassReport) {
+    match error {
+        StepError::Port(PortError::Conflict { .. }) | StepError::Transition(_) => {
+            tracing::info!(grant.id = %id, reason = %error, "left a grant to the next look");
+        }
+        StepError::Port(error) => {
+            report.n_failed = report.n_failed.saturating_add(1);
+            tracing::warn!(grant.id = %id, problem = error.chain(), "a grant could not be reaped this time");
+        }
+    }
+}

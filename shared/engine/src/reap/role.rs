@@ -1,0 +1,184 @@
+//! The reserved deny of one session role: put when an early end needs it, read back, and cleared when entries leave.
+
+use std::collections::BTreeSet;
+
+use brevet_domain::canonical::Digest;
+use brevet_domain::deny::{DenyEntry, MAX_ROLE_INLINE, denies, document, session_names};
+use brevet_domain::grant::{Delivery, Event, Grant, Problem, Sighting, State};
+use brevet_domain::id::GrantId;
+use brevet_domain::time::Timestamp;
+
+use super::{PassReport, Reaper, note};
+use crate::journal::StepError;
+use crate::port::{DenyReading, PortError, PortResult};
+
+/// How soon a grant whose removal did not go well is looked at again at the least, in seconds.
+const RETRY_S: u32 = 5;
+/// And at the most.
+const RETRY_MAX_S: u32 = 60;
+
+impl Reaper {
+    /// Brings the deny of `role` in line with its entries, then tells `grants` what was read back.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] if the role could not be settled; its grants have been told.
+    pub(super) async fn settle_role(&self, role: &str, grants: Vec<Grant>, report: &mut PassReport) -> PortResult<()> {
+        let settled = self.under_lease(role, report).await;
+        let now = self.ports.clock.now();
+        for grant in grants {
+            // The settling may have written to the grant's chain: read it again.
+            let id = grant.id;
+            let told = match self.ports.reader.grant(id).await {
+                Ok(Some(grant)) => self.tell(grant, settled.as_ref(), now, report).await,
+                Ok(None) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = told {
+                note(id, &error, report);
+            }
+        }
+        settled.map(drop)
+    }
+
+    async fn tell(
+        &self,
+        grant: Grant,
+        settled: Result<&DenyReading, &PortError>,
+        now: Timestamp,
+        report: &mut PassReport,
+    ) -> Result<(), StepError> {
+        let (State::Revoking(revoking), Delivery::Session { session_name, .. }) = (&grant.state, &grant.delivery)
+        else {
+            return Ok(());
+        };
+        let retry_s = RETRY_S.saturating_mul(revoking.attempts.max(1)).min(RETRY_MAX_S);
+        let event = match settled {
+            Ok(reading) if reading.document.as_deref().is_some_and(|text| denies(text, session_name)) => {
+                Event::AbsenceObserved(Sighting { at: now, request_id: reading.request_id.clone() })
+            }
+            Ok(reading) => {
+                let seen = Sighting { at: now, request_id: reading.request_id.clone() };
+                self.advance(grant, &Event::PresenceObserved(seen), Vec::new(), now, report).await?;
+                return Ok(());
+            }
+            Err(error) => Event::RemovalTroubled { problem: Problem::from(error.chain()), next_at: now.plus(retry_s) },
+        };
+        self.advance(grant, &event, Vec::new(), now, report).await.map(drop)
+    }
+
+    /// One writer per role: IAM has no conditional write, so a lease keeps a second rendering away.
+    async fn under_lease(&self, role: &str, report: &mut PassReport) -> PortResult<DenyReading> {
+        let now = self.ports.clock.now();
+        // Room for a reading, a write and a reading back, each with one call's time.
+        let until = now.plus(self.call_s.saturating_mul(4));
+        if !self.ports.deny.lease(role, &self.holder, now, until).await? {
+            let source = "another reaper is settling this role".into();
+            return Err(PortError::NotDone { operation: "deny:Lease", source });
+        }
+        let reading = self.write(role, until, report).await?;
+        // Only given back when all went well: a write without an answer may land until the lease runs out.
+        self.ports.deny.end_lease(role, &self.holder).await?;
+        Ok(reading)
+    }
+
+    async fn write(&self, role: &str, until: Timestamp, report: &mut PassReport) -> PortResult<DenyReading> {
+        let name = self.deployment.deny_policy_name();
+        let entries = self.ports.deny.entries(role).await?;
+        let reading = self.ports.roles.read_deny(role, &name).await?;
+        let now = self.ports.clock.now();
+        let standing = reading.document.as_deref().map(session_names).unwrap_or_default();
+        let known: BTreeSet<&str> = entries.iter().map(|entry| entry.session_name.as_str()).collect();
+        let mut wanted: BTreeSet<&str> =
+            entries.iter().filter(|entry| entry.leave_at > now).map(|entry| entry.session_name.as_str()).collect();
+        // Fail closed: a session that the document denies and the table does not know stays denied.
+        for unknown in standing.iter().filter(|name| !known.contains(name.as_str())) {
+            tracing::error!(role, session = unknown, "the reserved deny names a session that no entry explains");
+            wanted.insert(unknown);
+        }
+        let text = document(wanted.iter().copied()).map_err(|_| unreadable("the deny has no JSON form"))?;
+        let reading = if text == reading.document.as_deref().and_then(canonical_text) {
+            reading
+        } else {
+            self.put(role, &name, text.as_deref(), &entries, &standing, until, report).await?
+        };
+        for entry in entries.iter().filter(|entry| !wanted.contains(entry.session_name.as_str())) {
+            if !reading.document.as_deref().is_some_and(|text| denies(text, &entry.session_name)) {
+                self.ports.deny.drop_entry(entry).await?;
+            }
+        }
+        Ok(reading)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of `write`, split off for its length alone")]
+    async fn put(
+        &self,
+        role: &str,
+        name: &str,
+        text: Option<&str>,
+        entries: &[DenyEntry],
+        standing: &BTreeSet<String>,
+        until: Timestamp,
+        report: &mut PassReport,
+    ) -> PortResult<DenyReading> {
+        if text.is_some_and(|text| text.len() > MAX_ROLE_INLINE) {
+            tracing::error!(role, n_entries = entries.len(), "the reserved deny outgrows the role's inline quota");
+        }
+        // INVARIANT: recorded first. Every grant whose session enters or leaves the document is told before the call.
+        let now = self.ports.clock.now();
+        let affected = |entry: &&DenyEntry| (entry.leave_at > now) != standing.contains(&entry.session_name);
+        let mut told: Vec<&DenyEntry> = entries.iter().filter(affected).collect();
+        if told.is_empty() {
+            // The document differs though nobody enters or leaves: somebody edited it. All of its grants are told.
+            told = entries.iter().collect();
+        }
+        for entry in told {
+            self.record_write(entry.grant, role, name, text, report).await?;
+        }
+        if self.ports.clock.now().plus(self.call_s) >= until {
+            let source = "the lease is nearly over".into();
+            return Err(PortError::NotDone { operation: "iam:PutRolePolicy", source });
+        }
+        report.n_deny_written = report.n_deny_written.saturating_add(1);
+        match text {
+            Some(text) => self.ports.roles.put_deny(role, name, text).await?,
+            None => self.ports.roles.delete_deny(role, name).await?,
+        }
+        // Read back afresh: the answer of the write proves nothing.
+        self.ports.roles.read_deny(role, name).await
+    }
+
+    async fn record_write(
+        &self,
+        id: GrantId,
+        role: &str,
+        policy: &str,
+        text: Option<&str>,
+        report: &mut PassReport,
+    ) -> PortResult<()> {
+        let Some(grant) = self.ports.reader.grant(id).await? else { return Ok(()) };
+        let now = self.ports.clock.now();
+        let event = Event::RemovalRecorded {
+            operation: if text.is_some() { "iam:PutRolePolicy" } else { "iam:DeleteRolePolicy" }.to_owned(),
+            target: role.to_owned(),
+            policy: policy.to_owned(),
+            document_digest: text.map(|text| Digest::of_bytes(text.as_bytes())),
+            next_at: now.plus(RETRY_S),
+        };
+        match self.advance(grant, &event, Vec::new(), now, report).await {
+            Ok(_) => Ok(()),
+            Err(StepError::Port(error)) => Err(error),
+            Err(StepError::Transition(error)) => Err(unreadable(&error.to_string())),
+        }
+    }
+}
+
+fn unreadable(what: &str) -> PortError {
+    PortError::Unreadable { operation: "iam:PutRolePolicy", what: what.to_owned() }
+}
+
+/// The document in the form that is compared: IAM may give it back with other white space or order.
+fn canonical_text(text: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(text).ok()?;
+    brevet_domain::canonical::canonical(&value).ok()
+}

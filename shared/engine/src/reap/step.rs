@@ -1,0 +1,130 @@
+//! One look at one grant.
+
+use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::deny::DenyEntry;
+use brevet_domain::grant::{Delivery, EndCause, Event, Grant, Revoking, State};
+use brevet_domain::id::GrantId;
+use brevet_domain::time::Timestamp;
+
+use super::{PassReport, Reaper};
+use crate::journal::StepError;
+use crate::port::Also;
+
+impl Reaper {
+    /// Moves grant `id` as far as it can go by itself. A session that must be ended early is answered with its role.
+    pub(super) async fn step(
+        &self,
+        id: GrantId,
+        report: &mut PassReport,
+    ) -> Result<Option<(String, Grant)>, StepError> {
+        let Some(grant) = self.ports.reader.grant(id).await? else {
+            // A mark on what was never decided, or a line that outlived its record.
+            self.ports.due.clear_mark(id).await?;
+            return Ok(None);
+        };
+        let now = self.ports.clock.now();
+        let blocks = match grant.state.is_terminal() {
+            true => Vec::new(),
+            false => self.ports.reader.blocks(&BlockScope::covering(&grant)).await?,
+        };
+        let grant = match self.due_event(&grant, blocks.first(), now) {
+            Some((event, also)) => self.advance(grant, &event, also, now, report).await?,
+            None => grant,
+        };
+        let marked = blocks.iter().any(|block| matches!(block.scope, BlockScope::Grant(_)));
+        if grant.state.is_terminal() || (marked && matches!(grant.state, State::Revoking(_))) {
+            self.ports.due.clear_mark(id).await?;
+        }
+        match (&grant.state, &grant.delivery) {
+            (State::Revoking(revoking), Delivery::Session { role_arn, .. }) => {
+                let role = role_arn.clone();
+                if ends_at_deadline(&grant, revoking, now) {
+                    self.prove_deadline(grant, &role, report).await?;
+                    return Ok(None);
+                }
+                let early = ends_early(&grant, revoking);
+                Ok(early.then_some((role, grant)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What has happened to the grant that it does not know yet.
+    fn due_event(&self, grant: &Grant, block: Option<&Block>, now: Timestamp) -> Option<(Event, Vec<Also>)> {
+        let event = match (&grant.state, block) {
+            (State::Revoking(_), _) => return None,
+            (state, Some(block)) if !state.is_terminal() => {
+                let fence = now.plus(grant.bounds.landing_s());
+                Event::Stopped { cause: block.cause, by: Some(block.by.clone()), fence }
+            }
+            (State::ApprovalAwaited { deadline, .. }, _) if now >= *deadline => Event::ApprovalDeadlinePassed,
+            (State::Approved { start_by, .. }, _) if now >= *start_by => Event::StartByPassed,
+            (State::Active { deadline, .. } | State::Activating { deadline, .. }, _) if now >= *deadline => {
+                Event::DeadlinePassed
+            }
+            _ => return None,
+        };
+        let also = self.deny_entry(grant, &event, now).map(Also::Deny).into_iter().collect();
+        Some((event, also))
+    }
+
+    /// The entry that ends a live session before its deadline, stored in the transaction that enters `Revoking`.
+    fn deny_entry(&self, grant: &Grant, event: &Event, now: Timestamp) -> Option<DenyEntry> {
+        let State::Active { deadline, vends, .. } = &grant.state else { return None };
+        let Delivery::Session { role_arn, session_name, iam_allowed } = &grant.delivery else { return None };
+        if !*iam_allowed && matches!(event, Event::DeadlinePassed) {
+            return None;
+        }
+        let gone_by = vends.gone_by.unwrap_or(*deadline);
+        // A session that may touch IAM could have widened itself: only its expiry ends it for sure.
+        let last = if *iam_allowed { gone_by } else { gone_by.min(*deadline) };
+        Some(DenyEntry {
+            role_arn: role_arn.clone(),
+            grant: grant.id,
+            session_name: session_name.clone(),
+            stored_at: now,
+            leave_at: last.plus(grant.bounds.skew_s),
+        })
+    }
+
+    /// Proof by construction: AWS's own clock, read after deadline and skew, is past the deadline.
+    async fn prove_deadline(&self, grant: Grant, role: &str, report: &mut PassReport) -> Result<(), StepError> {
+        let reading = self.ports.roles.read_deny(role, &self.deployment.deny_policy_name()).await?;
+        let event = Event::DeadlineProved { aws_date: reading.aws_date, request_id: reading.request_id };
+        let now = self.ports.clock.now();
+        self.advance(grant, &event, Vec::new(), now, report).await.map(drop)
+    }
+
+    pub(super) async fn advance(
+        &self,
+        grant: Grant,
+        event: &Event,
+        also: Vec<Also>,
+        now: Timestamp,
+        report: &mut PassReport,
+    ) -> Result<Grant, StepError> {
+        let Some(after) = self.journal.record(&grant, event, None, also, now).await? else { return Ok(grant) };
+        report.n_changed = report.n_changed.saturating_add(1);
+        if matches!(after.state, State::Ended { .. }) && !grant.state.is_terminal() {
+            report.n_ended = report.n_ended.saturating_add(1);
+        }
+        if after.state.name() != grant.state.name() {
+            tracing::info!(grant.id = %after.id, event = event.name(), state = after.state.name(), "moved a grant");
+        }
+        Ok(after)
+    }
+}
+
+/// Whether the deadline itself can be proved: nothing vended outlives it, and no clock can still be before it.
+fn ends_at_deadline(grant: &Grant, revoking: &Revoking, now: Timestamp) -> bool {
+    matches!(grant.delivery, Delivery::Session { iam_allowed: false, .. })
+        && now >= revoking.deadline.plus(grant.bounds.skew_s)
+}
+
+/// Whether the session must be denied by the reserved deny.
+fn ends_early(grant: &Grant, revoking: &Revoking) -> bool {
+    match grant.delivery {
+        Delivery::Session { iam_allowed, .. } => iam_allowed || revoking.cause != EndCause::Deadline,
+        Delivery::Inline { .. } | Delivery::Managed { .. } => false,
+    }
+}

@@ -75,10 +75,7 @@ impl BundleText {
     /// [`BundleError`] if it is missing, altered or unreadable.
     pub fn index(&self) -> Result<Index, BundleError> {
         let text = self.part(INDEX_PART, self.digest)?;
-        serde_json::from_str(text).map_err(|source| BundleError::Unreadable {
-            digest: self.digest,
-            source,
-        })
+        serde_json::from_str(text).map_err(|source| BundleError::Unreadable { digest: self.digest, source })
     }
 
     /// The text of `part`, verified against `expected`.
@@ -88,17 +85,11 @@ impl BundleText {
     /// [`BundleError`] if it is missing or altered.
     pub fn part(&self, part: &str, expected: Digest) -> Result<&str, BundleError> {
         let digest = self.digest;
-        let text = self.parts.get(part).ok_or_else(|| BundleError::Missing {
-            digest,
-            part: part.to_owned(),
-        })?;
+        let text = self.parts.get(part).ok_or_else(|| BundleError::Missing { digest, part: part.to_owned() })?;
         if Digest::of_bytes(text.as_bytes()) == expected {
             Ok(text)
         } else {
-            Err(BundleError::Altered {
-                digest,
-                part: part.to_owned(),
-            })
+            Err(BundleError::Altered { digest, part: part.to_owned() })
         }
     }
 }

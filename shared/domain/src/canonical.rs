@@ -101,8 +101,7 @@ mod tests {
     #[test]
     fn key_order_does_not_change_a_digest() {
         let one = serde_json::json!({"a": 1, "b": [true, null]});
-        let other: serde_json::Value =
-            serde_json::from_str(r#"{ "b":[true,null], "a":1.0 }"#).unwrap();
+        let other: serde_json::Value = serde_json::from_str(r#"{ "b":[true,null], "a":1.0 }"#).unwrap();
         assert_eq!(Digest::of(&one).unwrap(), Digest::of(&other).unwrap());
     }
 
@@ -110,12 +109,7 @@ mod tests {
     fn digests_parse_back_and_near_misses_do_not() {
         let digest = Digest::of_bytes(b"x");
         assert_eq!(digest.to_string().parse(), Ok(digest));
-        for text in [
-            "",
-            "00",
-            &digest.to_string().to_uppercase(),
-            &"é".repeat(32),
-        ] {
+        for text in ["", "00", &digest.to_string().to_uppercase(), &"é".repeat(32)] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
     }

@@ -111,26 +111,13 @@ impl Decision {
         match &self.terms.outcome {
             Outcome::Allow => true,
             Outcome::Deny { .. } => false,
-            Outcome::NeedsApproval {
-                count,
-                approvers,
-                deadline,
-            } => {
+            Outcome::NeedsApproval { count, approvers, deadline } => {
                 let Ok(digest) = self.digest() else {
                     return false;
                 };
-                let valid = |vote: &&Vote| {
-                    vote.digest == digest && vote.at < *deadline && approvers.contains(&vote.by)
-                };
-                let yes: BTreeSet<_> = self
-                    .votes
-                    .iter()
-                    .filter(valid)
-                    .filter(|v| v.approve)
-                    .map(|v| &v.by)
-                    .collect();
-                yes.len() >= usize::from(*count).max(1)
-                    && self.votes.iter().all(|vote| vote.approve)
+                let valid = |vote: &&Vote| vote.digest == digest && vote.at < *deadline && approvers.contains(&vote.by);
+                let yes: BTreeSet<_> = self.votes.iter().filter(valid).filter(|v| v.approve).map(|v| &v.by).collect();
+                yes.len() >= usize::from(*count).max(1) && self.votes.iter().all(|vote| vote.approve)
             }
         }
     }
@@ -155,11 +142,7 @@ pub enum ApproverError {
 /// # Errors
 ///
 /// [`ApproverError`] if not.
-pub fn check_approver(
-    approver: &Identity,
-    requester: &IdentityId,
-    sponsor: &IdentityId,
-) -> Result<(), ApproverError> {
+pub fn check_approver(approver: &Identity, requester: &IdentityId, sponsor: &IdentityId) -> Result<(), ApproverError> {
     // INVARIANT: nobody approves their own, nor what a non-human identity that they sponsor asks for.
     if approver.class != IdentityClass::Human {
         return Err(ApproverError::NotHuman);

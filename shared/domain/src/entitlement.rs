@@ -182,9 +182,7 @@ impl Entitlement {
         has_ticket: bool,
     ) -> Result<(), MisfitError> {
         for (name, parameter) in &self.parameters {
-            let value = parameters
-                .get(name)
-                .ok_or_else(|| MisfitError::Missing(name.clone()))?;
+            let value = parameters.get(name).ok_or_else(|| MisfitError::Missing(name.clone()))?;
             if !parameter.accepts(value) {
                 return Err(MisfitError::Pattern {
                     name: name.clone(),
@@ -193,28 +191,17 @@ impl Entitlement {
                 });
             }
         }
-        if let Some(name) = parameters
-            .keys()
-            .find(|name| !self.parameters.contains_key(*name))
-        {
+        if let Some(name) = parameters.keys().find(|name| !self.parameters.contains_key(*name)) {
             let known: Vec<_> = self.parameters.keys().map(String::as_str).collect();
             return Err(MisfitError::Unknown {
                 entitlement: self.id.clone(),
                 name: name.chars().take(80).collect(),
-                known: if known.is_empty() {
-                    "none".to_owned()
-                } else {
-                    known.join(", ")
-                },
+                known: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
             });
         }
         if term > self.max_term {
             let (asked, max) = (term.as_seconds(), self.max_term.as_seconds());
-            return Err(MisfitError::Term {
-                entitlement: self.id.clone(),
-                asked,
-                max,
-            });
+            return Err(MisfitError::Term { entitlement: self.id.clone(), asked, max });
         }
         if self.ticket_required && !has_ticket {
             return Err(MisfitError::Ticket(self.id.clone()));
@@ -229,17 +216,7 @@ mod tests {
 
     #[test]
     fn no_value_can_carry_a_wildcard_or_a_variable() {
-        for text in [
-            "",
-            "*",
-            "a?",
-            "${aws:username}",
-            "a\"b",
-            "a\nb",
-            "a b",
-            "é",
-            &"a".repeat(257),
-        ] {
+        for text in ["", "*", "a?", "${aws:username}", "a\"b", "a\nb", "a b", "é", &"a".repeat(257)] {
             assert!(ParameterValue::try_from(text.to_owned()).is_err(), "{text}");
         }
     }
@@ -247,25 +224,10 @@ mod tests {
     #[test]
     fn a_pattern_matches_the_whole_value_or_nothing() {
         let value = |text: &str| ParameterValue::try_from(text.to_owned()).unwrap();
-        let parameter = Parameter {
-            pattern: "v1|v2".to_owned(),
-            max_length: 8,
-        };
+        let parameter = Parameter { pattern: "v1|v2".to_owned(), max_length: 8 };
         assert!(parameter.accepts(&value("v1")) && parameter.accepts(&value("v2")));
         assert!(!parameter.accepts(&value("v1x")) && !parameter.accepts(&value("xv2")));
-        assert!(
-            !Parameter {
-                pattern: "(".to_owned(),
-                max_length: 8
-            }
-            .accepts(&value("v1"))
-        );
-        assert!(
-            !Parameter {
-                pattern: "a+".to_owned(),
-                max_length: 2
-            }
-            .accepts(&value("aaa"))
-        );
+        assert!(!Parameter { pattern: "(".to_owned(), max_length: 8 }.accepts(&value("v1")));
+        assert!(!Parameter { pattern: "a+".to_owned(), max_length: 2 }.accepts(&value("aaa")));
     }
 }

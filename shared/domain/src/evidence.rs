@@ -18,10 +18,7 @@ pub struct Head {
 
 impl Head {
     /// The head of a chain with no entry.
-    pub const START: Self = Self {
-        seq: 0,
-        hash: Digest::ZERO,
-    };
+    pub const START: Self = Self { seq: 0, hash: Digest::ZERO };
 }
 
 /// What an entry tells.
@@ -66,19 +63,13 @@ impl Entry {
     ///
     /// [`CanonicalError`] if the detail has no JSON form.
     pub fn seal(body: Body) -> Result<Self, CanonicalError> {
-        Ok(Self {
-            hash: Digest::of(&body)?,
-            body,
-        })
+        Ok(Self { hash: Digest::of(&body)?, body })
     }
 
     /// The head of a chain that ends with this entry.
     #[must_use]
     pub fn head(&self) -> Head {
-        Head {
-            seq: self.body.seq,
-            hash: self.hash,
-        }
+        Head { seq: self.body.seq, hash: self.hash }
     }
 }
 
@@ -122,10 +113,7 @@ pub fn verify(grant: GrantId, head: Head, entries: &[Entry]) -> Result<(), Chain
     for entry in entries {
         let (seq, expected) = (entry.body.seq, at.seq.saturating_add(1));
         if seq != expected {
-            return Err(ChainError::Gap {
-                expected,
-                found: seq,
-            });
+            return Err(ChainError::Gap { expected, found: seq });
         }
         if entry.body.grant != grant {
             return Err(ChainError::Foreign(seq));
@@ -138,14 +126,7 @@ pub fn verify(grant: GrantId, head: Head, entries: &[Entry]) -> Result<(), Chain
         }
         at = entry.head();
     }
-    if at == head {
-        Ok(())
-    } else {
-        Err(ChainError::Cut {
-            expected: head.seq,
-            found: at.seq,
-        })
-    }
+    if at == head { Ok(()) } else { Err(ChainError::Cut { expected: head.seq, found: at.seq }) }
 }
 
 #[cfg(test)]

@@ -42,14 +42,9 @@ mod tests {
     #[test]
     fn a_missing_or_old_heart_is_stopped() {
         let now = Timestamp::from_seconds(1_000);
-        let heart = Heart {
-            read_up_to: Timestamp::from_seconds(820),
-        };
+        let heart = Heart { read_up_to: Timestamp::from_seconds(820) };
         assert_eq!(Heart::pulse(None, now, 180), Pulse::Stopped { age_s: None });
         assert_eq!(Heart::pulse(Some(&heart), now, 180), Pulse::Beating);
-        assert_eq!(
-            Heart::pulse(Some(&heart), now.plus(1), 180),
-            Pulse::Stopped { age_s: Some(181) }
-        );
+        assert_eq!(Heart::pulse(Some(&heart), now.plus(1), 180), Pulse::Stopped { age_s: Some(181) });
     }
 }

@@ -16,10 +16,7 @@ pub struct IdError {
 
 impl IdError {
     fn new(text: &str, wanted: &'static str) -> Self {
-        Self {
-            text: text.chars().take(80).collect(),
-            wanted,
-        }
+        Self { text: text.chars().take(80).collect(), wanted }
     }
 }
 
@@ -195,33 +192,14 @@ mod tests {
         let id = GrantId::from_ulid(Ulid::from_parts(1 << 40, 0xABCDEF));
         assert_eq!(id.to_string().parse(), Ok(id));
         let lower = id.to_string().to_lowercase();
-        for text in [
-            "",
-            "grt_",
-            "01ARZ3NDEKTSV4RRFFQ69G5FAV",
-            "grt_../..",
-            "evd_01ARZ3NDEKTSV4RRFFQ69G5FAV",
-            &lower,
-        ] {
+        for text in ["", "grt_", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "grt_../..", "evd_01ARZ3NDEKTSV4RRFFQ69G5FAV", &lower] {
             assert!(text.parse::<GrantId>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn slugs_refuse_what_iam_or_a_key_could_misread() {
-        for text in [
-            "",
-            "a",
-            "A-b",
-            "a_b",
-            "a#b",
-            "a*",
-            "-ab",
-            "ab-",
-            "1ab",
-            "aws:x",
-            &"a".repeat(65),
-        ] {
+        for text in ["", "a", "A-b", "a_b", "a#b", "a*", "-ab", "ab-", "1ab", "aws:x", &"a".repeat(65)] {
             assert!(text.parse::<IdentityId>().is_err(), "{text}");
         }
         assert!("release-pipeline".parse::<IdentityId>().is_ok());

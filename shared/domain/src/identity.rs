@@ -125,11 +125,7 @@ impl TryFrom<String> for Task {
 
     fn try_from(text: String) -> Result<Self, TaskError> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || " _.:/=+-@".contains(c);
-        if (1..=256).contains(&text.len()) && text.chars().all(allowed) {
-            Ok(Self(text))
-        } else {
-            Err(TaskError)
-        }
+        if (1..=256).contains(&text.len()) && text.chars().all(allowed) { Ok(Self(text)) } else { Err(TaskError) }
     }
 }
 

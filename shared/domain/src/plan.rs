@@ -165,33 +165,23 @@ impl PlanTemplate {
             "Effect": "Deny", "Action": "*", "Resource": "*",
             "Condition": { "DateGreaterThanEquals": { "aws:CurrentTime": deadline.policy_form() } },
         }));
-        let never: &[&str] = if self.iam_allowed {
-            &["sts:*"]
-        } else {
-            &["iam:*", "sts:*"]
-        };
+        let never: &[&str] = if self.iam_allowed { &["sts:*"] } else { &["iam:*", "sts:*"] };
         statements.push(json!({ "Effect": "Deny", "Action": never, "Resource": "*" }));
         canonical(&json!({ "Version": "2012-10-17", "Statement": statements }))
     }
 }
 
 fn allow(statement: &Statement) -> Value {
-    let mut rendered =
-        json!({ "Effect": "Allow", "Action": statement.actions, "Resource": statement.resources });
+    let mut rendered = json!({ "Effect": "Allow", "Action": statement.actions, "Resource": statement.resources });
     if let (false, Some(object)) = (statement.conditions.is_empty(), rendered.as_object_mut()) {
         object.insert("Condition".to_owned(), json!(statement.conditions));
     }
     rendered
 }
 
-fn variables(
-    deployment: &Deployment,
-    parameters: &BTreeMap<String, ParameterValue>,
-) -> BTreeMap<String, String> {
-    let mut variables: BTreeMap<_, _> = parameters
-        .iter()
-        .map(|(name, value)| (name.clone(), value.as_str().to_owned()))
-        .collect();
+fn variables(deployment: &Deployment, parameters: &BTreeMap<String, ParameterValue>) -> BTreeMap<String, String> {
+    let mut variables: BTreeMap<_, _> =
+        parameters.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned())).collect();
     // Last, so that no parameter can stand in for them.
     variables.insert("account".to_owned(), deployment.account.to_string());
     variables.insert("partition".to_owned(), deployment.partition.clone());
@@ -199,28 +189,14 @@ fn variables(
     variables
 }
 
-fn fill_statement(
-    statement: &Statement,
-    variables: &BTreeMap<String, String>,
-) -> Result<Statement, PlanError> {
-    let all = |texts: &[String]| {
-        texts
-            .iter()
-            .map(|text| fill(text, variables))
-            .collect::<Result<Vec<_>, _>>()
-    };
+fn fill_statement(statement: &Statement, variables: &BTreeMap<String, String>) -> Result<Statement, PlanError> {
+    let all = |texts: &[String]| texts.iter().map(|text| fill(text, variables)).collect::<Result<Vec<_>, _>>();
     let mut conditions = Conditions::new();
     for (operator, keys) in &statement.conditions {
-        let filled = keys
-            .iter()
-            .map(|(key, values)| Ok((key.clone(), all(values)?)));
+        let filled = keys.iter().map(|(key, values)| Ok((key.clone(), all(values)?)));
         conditions.insert(operator.clone(), filled.collect::<Result<_, PlanError>>()?);
     }
-    Ok(Statement {
-        actions: statement.actions.clone(),
-        resources: all(&statement.resources)?,
-        conditions,
-    })
+    Ok(Statement { actions: statement.actions.clone(), resources: all(&statement.resources)?, conditions })
 }
 
 /// Fills every `${name}` in `text`. A filled value is never read again for variables.
@@ -232,15 +208,9 @@ fn fill(text: &str, variables: &BTreeMap<String, String>) -> Result<String, Plan
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
-        let (name, after) = after
-            .split_once('}')
-            .ok_or_else(|| PlanError::Unclosed(text.to_owned()))?;
+        let (name, after) = after.split_once('}').ok_or_else(|| PlanError::Unclosed(text.to_owned()))?;
         filled.push_str(before);
-        filled.push_str(
-            variables
-                .get(name)
-                .ok_or_else(|| PlanError::UnknownVariable(name.to_owned()))?,
-        );
+        filled.push_str(variables.get(name).ok_or_else(|| PlanError::UnknownVariable(name.to_owned()))?);
         rest = after;
     }
     filled.push_str(rest);

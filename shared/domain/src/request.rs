@@ -67,11 +67,7 @@ impl TryFrom<String> for Ticket {
 
     fn try_from(text: String) -> Result<Self, TicketError> {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-_#/.".contains(c);
-        if (1..=64).contains(&text.len()) && text.chars().all(allowed) {
-            Ok(Self(text))
-        } else {
-            Err(TicketError)
-        }
+        if (1..=64).contains(&text.len()) && text.chars().all(allowed) { Ok(Self(text)) } else { Err(TicketError) }
     }
 }
 
@@ -88,9 +84,7 @@ pub struct Justification(String);
 
 /// The text is no justification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a justification must be 1 to 1000 characters without control characters other than line ends"
-)]
+#[error("a justification must be 1 to 1000 characters without control characters other than line ends")]
 pub struct JustificationError;
 
 impl Justification {

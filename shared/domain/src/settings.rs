@@ -21,12 +21,7 @@ impl Deployment {
     /// The ARN of session role `target`: `arn:aws:iam::<account>:role/brevet/<dep>/session/brevet-<dep>-<target>`.
     #[must_use]
     pub fn session_role_arn(&self, target: &TargetName) -> String {
-        let Self {
-            id,
-            account,
-            partition,
-            ..
-        } = self;
+        let Self { id, account, partition, .. } = self;
         format!("arn:{partition}:iam::{account}:role/brevet/{id}/session/brevet-{id}-{target}")
     }
 

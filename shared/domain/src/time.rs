@@ -50,19 +50,13 @@ impl Timestamp {
     /// This instant `seconds` later.
     #[must_use]
     pub fn plus(self, seconds: u32) -> Self {
-        Self::from_millis(
-            self.0
-                .saturating_add(i64::from(seconds).saturating_mul(1000)),
-        )
+        Self::from_millis(self.0.saturating_add(i64::from(seconds).saturating_mul(1000)))
     }
 
     /// This instant `seconds` earlier.
     #[must_use]
     pub fn minus(self, seconds: u32) -> Self {
-        Self::from_millis(
-            self.0
-                .saturating_sub(i64::from(seconds).saturating_mul(1000)),
-        )
+        Self::from_millis(self.0.saturating_sub(i64::from(seconds).saturating_mul(1000)))
     }
 
     /// The start of this instant's second: what an IAM condition can express.
@@ -92,11 +86,7 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            &self
-                .to_chrono()
-                .to_rfc3339_opts(SecondsFormat::Millis, true),
-        )
+        f.write_str(&self.to_chrono().to_rfc3339_opts(SecondsFormat::Millis, true))
     }
 }
 
@@ -151,11 +141,7 @@ impl Term {
     ///
     /// [`TermError`] if `seconds` is outside [`Self::MIN`]`..=`[`Self::MAX`].
     pub fn from_seconds(seconds: i64) -> Result<Self, TermError> {
-        u32::try_from(seconds)
-            .ok()
-            .filter(|s| (Self::MIN..=Self::MAX).contains(s))
-            .map(Self)
-            .ok_or(TermError(seconds))
+        u32::try_from(seconds).ok().filter(|s| (Self::MIN..=Self::MAX).contains(s)).map(Self).ok_or(TermError(seconds))
     }
 
     /// The term in seconds.
@@ -194,20 +180,14 @@ mod tests {
 
     #[test]
     fn policy_form_rounds_down_to_the_second() {
-        assert_eq!(
-            Timestamp::from_millis(1_999).policy_form(),
-            "1970-01-01T00:00:01Z"
-        );
+        assert_eq!(Timestamp::from_millis(1_999).policy_form(), "1970-01-01T00:00:01Z");
     }
 
     #[test]
     fn terms_out_of_range_are_refused_with_the_range() {
         for seconds in [-1, 0, 59, 43_201, i64::MAX] {
             let error = Term::from_seconds(seconds).unwrap_err();
-            assert!(
-                error.to_string().ends_with("it must be 60 to 43200 s"),
-                "{error}"
-            );
+            assert!(error.to_string().ends_with("it must be 60 to 43200 s"), "{error}");
         }
         assert!(Term::from_seconds(60).is_ok() && Term::from_seconds(43_200).is_ok());
     }

@@ -57,10 +57,7 @@ use TransitionError::{NotAllowed, OtherDeadline, TooEarly, TooLate};
 /// The next state, or nothing where the event changes nothing.
 type Next = Result<Option<State>, TransitionError>;
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "each catch-all arm refuses; the golden table shows what it caught"
-)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "each catch-all arm refuses; the golden table shows what it caught")]
 impl Grant {
     /// Returns the grant after `event`, or the reason the event does not apply.
     ///
@@ -74,38 +71,23 @@ impl Grant {
     /// [`TransitionError::OtherDeadline`] if a vend would outlive the grant.
     pub fn apply(&self, event: &Event, now: Timestamp) -> Result<Applied, TransitionError> {
         let next = match &self.state {
-            State::ApprovalAwaited {
-                deadline,
-                needed,
-                approved_by,
-                start_within_s,
-            } => self.while_awaited(event, now, *deadline, *needed, approved_by, *start_within_s),
-            State::Approved {
-                starts_at,
-                start_by,
-            } => self.while_approved(event, now, *starts_at, *start_by),
+            State::ApprovalAwaited { deadline, needed, approved_by, start_within_s } => {
+                self.while_awaited(event, now, *deadline, *needed, approved_by, *start_within_s)
+            }
+            State::Approved { starts_at, start_by } => self.while_approved(event, now, *starts_at, *start_by),
             State::Activating { .. } => self.while_activating(event, now),
             State::Active { .. } => self.while_active(event, now),
             State::Revoking(revoking) => self.while_revoking(event, now, revoking),
-            State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } => {
-                self.when_over(event)
-            }
+            State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } => self.when_over(event),
             State::Ended { .. } => self.when_ended(event),
         }?;
         Ok(next.map_or(Applied::NoOp, |state| {
-            Applied::Changed(Box::new(Self {
-                state,
-                version: self.version.saturating_add(1),
-                ..self.clone()
-            }))
+            Applied::Changed(Box::new(Self { state, version: self.version.saturating_add(1), ..self.clone() }))
         }))
     }
 
     fn refuse(&self, event: &Event) -> TransitionError {
-        NotAllowed {
-            event: event.name(),
-            state: self.state.name(),
-        }
+        NotAllowed { event: event.name(), state: self.state.name() }
     }
 
     fn while_awaited(
@@ -119,10 +101,7 @@ impl Grant {
     ) -> Next {
         match event {
             Event::ApprovalGiven { .. } | Event::ApprovalRefused { .. } if now >= deadline => {
-                Err(TooLate {
-                    event: event.name(),
-                    over_at: deadline,
-                })
+                Err(TooLate { event: event.name(), over_at: deadline })
             }
             Event::ApprovalGiven { by } if approved_by.contains(by) => Ok(None),
             Event::ApprovalGiven { by } => {
@@ -130,65 +109,36 @@ impl Grant {
                 Ok(Some(if approved_by.len() >= usize::from(needed) {
                     State::approved(now, start_within_s)
                 } else {
-                    State::ApprovalAwaited {
-                        deadline,
-                        needed,
-                        approved_by,
-                        start_within_s,
-                    }
+                    State::ApprovalAwaited { deadline, needed, approved_by, start_within_s }
                 }))
             }
             Event::ApprovalRefused { by } => Ok(Some(State::Denied {
                 by: DeniedBy::Approver(by.clone()),
                 reason: "an approver refused it".to_owned(),
             })),
-            Event::ApprovalDeadlinePassed if now < deadline => Err(TooEarly {
-                event: event.name(),
-                not_before: deadline,
-            }),
-            Event::ApprovalDeadlinePassed => Ok(Some(State::Lapsed {
-                cause: LapseCause::Approval,
-                at: now,
-            })),
-            Event::Stopped { cause, by, .. } => Ok(Some(State::Withdrawn {
-                cause: *cause,
-                by: by.clone(),
-                at: now,
-            })),
+            Event::ApprovalDeadlinePassed if now < deadline => {
+                Err(TooEarly { event: event.name(), not_before: deadline })
+            }
+            Event::ApprovalDeadlinePassed => Ok(Some(State::Lapsed { cause: LapseCause::Approval, at: now })),
+            Event::Stopped { cause, by, .. } => Ok(Some(State::Withdrawn { cause: *cause, by: by.clone(), at: now })),
             _ => Err(self.refuse(event)),
         }
     }
 
-    fn while_approved(
-        &self,
-        event: &Event,
-        now: Timestamp,
-        starts_at: Timestamp,
-        start_by: Timestamp,
-    ) -> Next {
+    fn while_approved(&self, event: &Event, now: Timestamp, starts_at: Timestamp, start_by: Timestamp) -> Next {
         let session = matches!(self.delivery, Delivery::Session { .. });
         match event {
             Event::VendRecorded(_) | Event::ActivationRecorded { .. } if now < starts_at => {
-                Err(TooEarly {
-                    event: event.name(),
-                    not_before: starts_at,
-                })
+                Err(TooEarly { event: event.name(), not_before: starts_at })
             }
             Event::VendRecorded(_) | Event::ActivationRecorded { .. } if now >= start_by => {
-                Err(TooLate {
-                    event: event.name(),
-                    over_at: start_by,
-                })
+                Err(TooLate { event: event.name(), over_at: start_by })
             }
             Event::VendRecorded(vend) if session => {
                 let deadline = self.deadline_if_activated(now);
                 active_after(vend, now, deadline, now, vend.fence, &Vends::default())
             }
-            Event::ActivationRecorded {
-                fence,
-                plan_digest,
-                before,
-            } if !session => Ok(Some(State::Activating {
+            Event::ActivationRecorded { fence, plan_digest, before } if !session => Ok(Some(State::Activating {
                 deadline: self.deadline_if_activated(now),
                 start_by,
                 fence: *fence,
@@ -196,68 +146,40 @@ impl Grant {
                 plan_digest: *plan_digest,
                 before: *before,
             })),
-            Event::StartByPassed if now < start_by => Err(TooEarly {
-                event: event.name(),
-                not_before: start_by,
-            }),
-            Event::StartByPassed => Ok(Some(State::Lapsed {
-                cause: LapseCause::Start,
-                at: now,
-            })),
-            Event::Stopped { cause, by, .. } => Ok(Some(State::Withdrawn {
-                cause: *cause,
-                by: by.clone(),
-                at: now,
-            })),
+            Event::StartByPassed if now < start_by => Err(TooEarly { event: event.name(), not_before: start_by }),
+            Event::StartByPassed => Ok(Some(State::Lapsed { cause: LapseCause::Start, at: now })),
+            Event::Stopped { cause, by, .. } => Ok(Some(State::Withdrawn { cause: *cause, by: by.clone(), at: now })),
             _ => Err(self.refuse(event)),
         }
     }
 
     fn while_activating(&self, event: &Event, now: Timestamp) -> Next {
-        let State::Activating {
-            deadline,
-            start_by,
-            fence,
-            attempt,
-            plan_digest,
-            before,
-        } = &self.state
-        else {
+        let State::Activating { deadline, start_by, fence, attempt, plan_digest, before } = &self.state else {
             return Err(self.refuse(event));
         };
         match event {
             Event::ActivationRecorded { .. } if now >= *start_by || now >= *deadline => {
-                Err(TooLate {
-                    event: event.name(),
-                    over_at: *start_by.min(deadline),
-                })
+                Err(TooLate { event: event.name(), over_at: *start_by.min(deadline) })
             }
-            Event::ActivationRecorded {
-                fence: later,
-                plan_digest: same,
-                ..
-            } if same == plan_digest => Ok(Some(State::Activating {
-                deadline: *deadline,
-                start_by: *start_by,
-                fence: (*later).max(*fence),
-                attempt: attempt.saturating_add(1),
-                plan_digest: *plan_digest,
-                before: *before,
-            })),
+            Event::ActivationRecorded { fence: later, plan_digest: same, .. } if same == plan_digest => {
+                Ok(Some(State::Activating {
+                    deadline: *deadline,
+                    start_by: *start_by,
+                    fence: (*later).max(*fence),
+                    attempt: attempt.saturating_add(1),
+                    plan_digest: *plan_digest,
+                    before: *before,
+                }))
+            }
             Event::PresenceObserved(_) => Ok(Some(State::Active {
                 activated_at: now,
                 deadline: *deadline,
                 fence: *fence,
                 vends: Vends::default(),
             })),
-            Event::ActivationFailed { .. } => Ok(Some(revoking(
-                EndCause::ActivationFailed,
-                None,
-                now,
-                *deadline,
-                *fence,
-                Vends::default(),
-            ))),
+            Event::ActivationFailed { .. } => {
+                Ok(Some(revoking(EndCause::ActivationFailed, None, now, *deadline, *fence, Vends::default())))
+            }
             Event::DeadlinePassed | Event::Stopped { .. } | Event::DriftObserved(_) => {
                 self.revoke(event, now, *deadline, *fence, &Vends::default())
             }
@@ -266,35 +188,17 @@ impl Grant {
     }
 
     fn while_active(&self, event: &Event, now: Timestamp) -> Next {
-        let State::Active {
-            activated_at,
-            deadline,
-            fence,
-            vends,
-        } = &self.state
-        else {
+        let State::Active { activated_at, deadline, fence, vends } = &self.state else {
             return Err(self.refuse(event));
         };
         let session = matches!(self.delivery, Delivery::Session { .. });
         match event {
-            Event::VendRecorded(_) if now >= *deadline => Err(TooLate {
-                event: event.name(),
-                over_at: *deadline,
-            }),
-            Event::VendRecorded(vend) if session => {
-                active_after(vend, now, *deadline, *activated_at, *fence, vends)
-            }
+            Event::VendRecorded(_) if now >= *deadline => Err(TooLate { event: event.name(), over_at: *deadline }),
+            Event::VendRecorded(vend) if session => active_after(vend, now, *deadline, *activated_at, *fence, vends),
             Event::VendAnswered { seq, answer } if vends.knows(*seq, answer) => Ok(None),
             Event::VendAnswered { seq, answer } => {
-                let vends = vends
-                    .answer(*seq, answer)
-                    .ok_or_else(|| self.refuse(event))?;
-                Ok(Some(State::Active {
-                    activated_at: *activated_at,
-                    deadline: *deadline,
-                    fence: *fence,
-                    vends,
-                }))
+                let vends = vends.answer(*seq, answer).ok_or_else(|| self.refuse(event))?;
+                Ok(Some(State::Active { activated_at: *activated_at, deadline: *deadline, fence: *fence, vends }))
             }
             Event::PresenceObserved(_) if !session => Ok(None),
             Event::DeadlinePassed | Event::Stopped { .. } | Event::DriftObserved(_) => {
@@ -305,42 +209,21 @@ impl Grant {
     }
 
     /// Deadline, block or drift: removal begins. Whatever the cause, it never takes back what is already known.
-    fn revoke(
-        &self,
-        event: &Event,
-        now: Timestamp,
-        deadline: Timestamp,
-        fence: Timestamp,
-        vends: &Vends,
-    ) -> Next {
+    fn revoke(&self, event: &Event, now: Timestamp, deadline: Timestamp, fence: Timestamp, vends: &Vends) -> Next {
         // Where a session's end is read from the reserved deny, a write of it without this grant's entry, begun
         // before the entry was stored, may still land until then.
         let session = matches!(self.delivery, Delivery::Session { .. });
-        let landed = if session {
-            now.plus(self.bounds.landing_s())
-        } else {
-            fence
-        };
+        let landed = if session { now.plus(self.bounds.landing_s()) } else { fence };
         let (cause, by, later) = match event {
             Event::DeadlinePassed if now < deadline => {
-                return Err(TooEarly {
-                    event: event.name(),
-                    not_before: deadline,
-                });
+                return Err(TooEarly { event: event.name(), not_before: deadline });
             }
             Event::DeadlinePassed => (EndCause::Deadline, None, landed),
             Event::Stopped { cause, by, fence } => (*cause, by.clone(), *fence),
             Event::DriftObserved(_) => (EndCause::Drift, None, landed),
             _ => return Err(self.refuse(event)),
         };
-        Ok(Some(revoking(
-            cause,
-            by,
-            now,
-            deadline,
-            fence.max(later),
-            vends.clone(),
-        )))
+        Ok(Some(revoking(cause, by, now, deadline, fence.max(later), vends.clone())))
     }
 
     // INVARIANT: no way leads out of `Revoking` but a proof of ending, however many attempts fail.
@@ -350,46 +233,27 @@ impl Grant {
             Event::Stopped { .. } | Event::DeadlinePassed => Ok(None),
             Event::VendAnswered { seq, answer } if at.vends.knows(*seq, answer) => Ok(None),
             Event::VendAnswered { seq, answer } => {
-                let vends = at
-                    .vends
-                    .answer(*seq, answer)
-                    .ok_or_else(|| self.refuse(event))?;
-                changed(Revoking {
-                    vends,
-                    ..at.clone()
-                })
+                let vends = at.vends.answer(*seq, answer).ok_or_else(|| self.refuse(event))?;
+                changed(Revoking { vends, ..at.clone() })
             }
-            Event::RemovalRecorded { next_at, .. } => changed(Revoking {
-                attempts: at.attempts.saturating_add(1),
-                next_at: *next_at,
-                ..at.clone()
-            }),
-            Event::RemovalTroubled { problem, next_at } => changed(Revoking {
-                last_problem: Some(problem.clone()),
-                next_at: *next_at,
-                ..at.clone()
-            }),
-            Event::PresenceObserved(_) | Event::DriftObserved(_) if at.first_absence.is_none() => {
-                Ok(None)
+            Event::RemovalRecorded { next_at, .. } => {
+                changed(Revoking { attempts: at.attempts.saturating_add(1), next_at: *next_at, ..at.clone() })
             }
-            Event::PresenceObserved(_) | Event::DriftObserved(_) => changed(Revoking {
-                first_absence: None,
-                ..at.clone()
-            }),
+            Event::RemovalTroubled { problem, next_at } => {
+                changed(Revoking { last_problem: Some(problem.clone()), next_at: *next_at, ..at.clone() })
+            }
+            Event::PresenceObserved(_) | Event::DriftObserved(_) if at.first_absence.is_none() => Ok(None),
+            Event::PresenceObserved(_) | Event::DriftObserved(_) => {
+                changed(Revoking { first_absence: None, ..at.clone() })
+            }
             Event::AbsenceObserved(seen) => self.absent(event, now, at, seen),
-            Event::DeadlineProved {
-                aws_date,
-                request_id,
-            } => self.past_deadline(event, now, at, *aws_date, request_id),
+            Event::DeadlineProved { aws_date, request_id } => self.past_deadline(event, now, at, *aws_date, request_id),
             Event::HandedOver { holders, seen } => {
                 let managed = matches!(self.delivery, Delivery::Managed { .. });
                 if !managed || holders.is_empty() || holders.contains(&self.id) {
                     return Err(self.refuse(event));
                 }
-                let proof = Proof::HandedOver {
-                    holders: holders.clone(),
-                    seen: seen.clone(),
-                };
+                let proof = Proof::HandedOver { holders: holders.clone(), seen: seen.clone() };
                 Ok(Some(ended(at.cause, proof, now, EndedBy::HandOver)))
             }
             _ => Err(self.refuse(event)),
@@ -399,10 +263,7 @@ impl Grant {
     /// INVARIANT: two absences, the second after the fence and a quiet period after the first.
     fn absent(&self, event: &Event, now: Timestamp, at: &Revoking, seen: &Sighting) -> Next {
         if seen.at > now {
-            return Err(TooEarly {
-                event: event.name(),
-                not_before: seen.at,
-            });
+            return Err(TooEarly { event: event.name(), not_before: seen.at });
         }
         let quiet = self.bounds.quiet_s;
         let Some(first) = &at.first_absence else {
@@ -418,15 +279,8 @@ impl Grant {
         }
         // A managed policy carries no time limit.
         let managed = matches!(self.delivery, Delivery::Managed { .. });
-        let ended_by = if first.at < at.deadline || managed {
-            EndedBy::Removal
-        } else {
-            EndedBy::TimeLimit
-        };
-        let proof = Proof::Observed {
-            first: first.clone(),
-            second: seen.clone(),
-        };
+        let ended_by = if first.at < at.deadline || managed { EndedBy::Removal } else { EndedBy::TimeLimit };
+        let proof = Proof::Observed { first: first.clone(), second: seen.clone() };
         Ok(Some(ended(at.cause, proof, now, ended_by)))
     }
 
@@ -439,62 +293,38 @@ impl Grant {
         aws_date: Timestamp,
         request_id: &str,
     ) -> Next {
-        if !matches!(
-            self.delivery,
-            Delivery::Session {
-                iam_allowed: false,
-                ..
-            }
-        ) {
+        if !matches!(self.delivery, Delivery::Session { iam_allowed: false, .. }) {
             return Err(self.refuse(event));
         }
         let not_before = at.deadline.plus(self.bounds.skew_s);
         if now < not_before || aws_date <= at.deadline {
-            return Err(TooEarly {
-                event: event.name(),
-                not_before,
-            });
+            return Err(TooEarly { event: event.name(), not_before });
         }
-        let proof = Proof::ByConstruction {
-            deadline: at.deadline,
-            aws_date,
-            request_id: request_id.to_owned(),
-        };
+        let proof = Proof::ByConstruction { deadline: at.deadline, aws_date, request_id: request_id.to_owned() };
         Ok(Some(ended(at.cause, proof, now, EndedBy::TimeLimit)))
     }
 
     fn when_over(&self, event: &Event) -> Next {
         match event {
-            Event::Stopped { .. } | Event::ApprovalDeadlinePassed | Event::StartByPassed => {
-                Ok(None)
-            }
+            Event::Stopped { .. } | Event::ApprovalDeadlinePassed | Event::StartByPassed => Ok(None),
             _ => Err(self.refuse(event)),
         }
     }
 
     fn when_ended(&self, event: &Event) -> Next {
         match (event, &self.state) {
-            (Event::Stopped { .. } | Event::DeadlinePassed | Event::DeadlineProved { .. }, _) => {
-                Ok(None)
-            }
+            (Event::Stopped { .. } | Event::DeadlinePassed | Event::DeadlineProved { .. }, _) => Ok(None),
             // A removed entry leaves the reserved deny, or the document is put again: told, but nothing of the end changes.
             (Event::RemovalRecorded { .. }, ended) => Ok(Some(ended.clone())),
-            (
-                Event::EffectiveAccessChecked(found),
-                State::Ended {
-                    cause,
-                    proof,
-                    verified_at,
-                    ended_by,
-                    ..
-                },
-            ) => Ok(Some(State::Ended {
-                cause: *cause,
-                proof: proof.clone(),
-                verified_at: *verified_at,
-                ended_by: *ended_by,
-                effective: Some(found.clone()),
-            })),
+            (Event::EffectiveAccessChecked(found), State::Ended { cause, proof, verified_at, ended_by, .. }) => {
+                Ok(Some(State::Ended {
+                    cause: *cause,
+                    proof: proof.clone(),
+                    verified_at: *verified_at,
+                    ended_by: *ended_by,
+                    effective: Some(found.clone()),
+                }))
+            }
             _ => Err(self.refuse(event)),
         }
     }
@@ -509,17 +339,9 @@ fn active_after(
     vends: &Vends,
 ) -> Next {
     if vend.deadline != deadline {
-        return Err(OtherDeadline {
-            vend: vend.deadline,
-            grant: deadline,
-        });
+        return Err(OtherDeadline { vend: vend.deadline, grant: deadline });
     }
-    Ok(Some(State::Active {
-        activated_at,
-        deadline,
-        fence: fence.max(vend.fence),
-        vends: vends.record(vend, now),
-    }))
+    Ok(Some(State::Active { activated_at, deadline, fence: fence.max(vend.fence), vends: vends.record(vend, now) }))
 }
 
 fn revoking(
@@ -545,11 +367,5 @@ fn revoking(
 }
 
 fn ended(cause: EndCause, proof: Proof, now: Timestamp, ended_by: EndedBy) -> State {
-    State::Ended {
-        cause,
-        proof,
-        verified_at: now,
-        ended_by,
-        effective: None,
-    }
+    State::Ended { cause, proof, verified_at: now, ended_by, effective: None }
 }

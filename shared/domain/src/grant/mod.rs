@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use apply::{Applied, TransitionError};
 pub use event::{Event, NewVend};
 pub use state::{
-    Before, DeniedBy, EffectiveAccess, EndCause, EndedBy, LapseCause, Problem, Proof, Revoking,
-    Sighting, State,
+    Before, DeniedBy, EffectiveAccess, EndCause, EndedBy, LapseCause, Problem, Proof, Revoking, Sighting, State,
 };
 pub use vends::{Vend, VendAnswer, Vends};
 
@@ -98,23 +97,15 @@ impl Grant {
         let terms = &decision.terms;
         let state = match &terms.outcome {
             Outcome::Allow => State::approved(terms.decided_at, terms.start_within_s),
-            Outcome::Deny { reason } => State::Denied {
-                by: DeniedBy::Policy,
-                reason: reason.clone(),
-            },
-            Outcome::NeedsApproval {
-                count, deadline, ..
-            } => State::ApprovalAwaited {
+            Outcome::Deny { reason } => State::Denied { by: DeniedBy::Policy, reason: reason.clone() },
+            Outcome::NeedsApproval { count, deadline, .. } => State::ApprovalAwaited {
                 deadline: *deadline,
                 needed: (*count).max(1),
                 approved_by: Vec::new(),
                 start_within_s: terms.start_within_s,
             },
         };
-        let iam_allowed = terms
-            .template
-            .as_ref()
-            .is_some_and(|t: &PlanTemplate| t.iam_allowed);
+        let iam_allowed = terms.template.as_ref().is_some_and(|t: &PlanTemplate| t.iam_allowed);
         Self {
             id: decision.id,
             version: 1,
@@ -126,10 +117,7 @@ impl Grant {
             account: deployment.account.clone(),
             term: terms.term,
             delivery: Delivery::Session {
-                role_arn: terms
-                    .template
-                    .as_ref()
-                    .map_or_else(String::new, |t| t.role_arn.clone()),
+                role_arn: terms.template.as_ref().map_or_else(String::new, |t| t.role_arn.clone()),
                 session_name: deployment.session_name(decision.id),
                 iam_allowed,
             },
@@ -153,20 +141,14 @@ impl Grant {
     ///
     /// [`CanonicalError`] if it has no JSON form.
     pub fn digest(&self) -> Result<Digest, CanonicalError> {
-        Digest::of(&Self {
-            evidence: Head::START,
-            ..self.clone()
-        })
+        Digest::of(&Self { evidence: Head::START, ..self.clone() })
     }
 
     /// The next instant at which the reaper must look at it; nothing once it is terminal.
     #[must_use]
     pub fn reap_at(&self) -> Option<Timestamp> {
         match &self.state {
-            State::Denied { .. }
-            | State::Lapsed { .. }
-            | State::Withdrawn { .. }
-            | State::Ended { .. } => None,
+            State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Ended { .. } => None,
             State::ApprovalAwaited { deadline, .. } => Some(*deadline),
             State::Approved { start_by, .. } => Some(*start_by),
             State::Activating { deadline, .. } | State::Active { deadline, .. } => Some(*deadline),

@@ -259,10 +259,7 @@ impl State {
     /// Approved at `now`, to be started within `start_within_s` seconds.
     #[must_use]
     pub(crate) fn approved(now: Timestamp, start_within_s: u32) -> Self {
-        Self::Approved {
-            starts_at: now,
-            start_by: now.plus(start_within_s),
-        }
+        Self::Approved { starts_at: now, start_by: now.plus(start_within_s) }
     }
 
     /// The state's name, as items, wire and evidence write it.
@@ -284,9 +281,6 @@ impl State {
     /// Whether nothing can happen to access any more.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
-        matches!(
-            self,
-            Self::Denied { .. } | Self::Lapsed { .. } | Self::Withdrawn { .. } | Self::Ended { .. }
-        )
+        matches!(self, Self::Denied { .. } | Self::Lapsed { .. } | Self::Withdrawn { .. } | Self::Ended { .. })
     }
 }

@@ -83,9 +83,7 @@ impl Vends {
     /// Whether vend `seq` is remembered with exactly this answer.
     #[must_use]
     pub(crate) fn knows(&self, seq: u32, answer: &VendAnswer) -> bool {
-        self.last
-            .iter()
-            .any(|vend| vend.seq == seq && vend.answer == *answer)
+        self.last.iter().any(|vend| vend.seq == seq && vend.answer == *answer)
     }
 
     /// Completes vend `seq` with its answer; nothing if it is not remembered or has another answer already.

@@ -1,1 +1,268 @@
+//! What a plan renders to: one golden session policy, and properties over every value that a parameter may have.
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::entitlement::{Approval, Parameter};
+use crate::time::Term;
+
+fn deployment() -> Deployment {
+    Deployment {
+        id: "dev".parse().unwrap(),
+        account: "000000000000".parse().unwrap(),
+        partition: "aws".to_owned(),
+        region: "us-east-1".to_owned(),
+    }
+}
+
+fn deadline() -> Timestamp {
+    "2026-11-22T14:10:00Z".parse().unwrap()
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+/// Reads objects under one prefix and one table's items, narrowed by two parameters.
+fn entitlement() -> Entitlement {
+    let parameter = |pattern: &str| Parameter { pattern: pattern.to_owned(), max_length: 256 };
+    Entitlement {
+        id: "read-orders".parse().unwrap(),
+        owner: "olga".parse().unwrap(),
+        description: "Read the orders of one shop".to_owned(),
+        target: "orders".parse().unwrap(),
+        credential_s: 900,
+        max_term: Term::from_seconds(3600).unwrap(),
+        start_within_s: 600,
+        parameters: BTreeMap::from([("shop".to_owned(), parameter(".+")), ("table".to_owned(), parameter(".+"))]),
+        statements: vec![
+            Statement {
+                actions: texts(&["s3:GetObject", "s3:GetObjectVersion"]),
+                resources: texts(&["arn:${partition}:s3:::orders-${account}/${shop}/*"]),
+                conditions: Conditions::new(),
+            },
+            Statement {
+                actions: texts(&["dynamodb:GetItem"]),
+                resources: texts(&["arn:${partition}:dynamodb:${region}:${account}:table/${table}"]),
+                conditions: Conditions::from([(
+                    "ForAllValues:StringEquals".to_owned(),
+                    BTreeMap::from([("dynamodb:LeadingKeys".to_owned(), texts(&["${shop}", "all/${shop}"]))]),
+                )]),
+            },
+        ],
+        approval: Approval { count: 1, within_s: 600 },
+        ticket_required: false,
+        iam_allowed: false,
+    }
+}
+
+fn value(text: &str) -> ParameterValue {
+    ParameterValue::try_from(text.to_owned()).unwrap()
+}
+
+fn parameters(shop: &str, table: &str) -> BTreeMap<String, ParameterValue> {
+    BTreeMap::from([("shop".to_owned(), value(shop)), ("table".to_owned(), value(table))])
+}
+
+fn template_of(
+    entitlement: &Entitlement,
+    parameters: &BTreeMap<String, ParameterValue>,
+) -> Result<PlanTemplate, PlanError> {
+    PlanTemplate::for_grant(
+        &deployment(),
+        entitlement,
+        parameters,
+        &"release-pipeline".parse().unwrap(),
+        Some(&Task::try_from("run 17".to_owned()).unwrap()),
+        GrantId::from_ulid(ulid::Ulid(1)),
+    )
+}
+
+fn plan(entitlement: &Entitlement, parameters: &BTreeMap<String, ParameterValue>) -> SessionPlan {
+    template_of(entitlement, parameters).unwrap().render(deadline(), deadline().minus(300)).unwrap()
+}
+
+fn statements(policy: &str) -> Vec<Value> {
+    let policy: Value = serde_json::from_str(policy).unwrap();
+    assert_eq!(policy["Version"], "2012-10-17");
+    assert_eq!(policy.as_object().unwrap().len(), 2);
+    policy["Statement"].as_array().unwrap().clone()
+}
+
+/// Every text that [`ParameterValue`] takes, and some that it should not.
+fn values() -> impl Strategy<Value = ParameterValue> {
+    prop_oneof![
+        "[A-Za-z0-9_.:/=+@,-]{1,40}",
+        "[A-Za-z0-9]{1,8}",
+        // Whatever this lets through must be harmless.
+        "[ -~]{1,6}",
+        Just("${account}".to_owned()),
+        Just("account".to_owned()),
+        Just("*".to_owned()),
+    ]
+    .prop_filter_map("no parameter value", |text| ParameterValue::try_from(text).ok())
+}
+
+#[test]
+fn golden_session_policy() {
+    let plan = plan(&entitlement(), &parameters("berlin", "orders"));
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/session-policy.json");
+    let text = format!("{:#}\n", serde_json::from_str::<Value>(&plan.policy).unwrap());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(kept, text, "if the change is meant: UPDATE_GOLDEN=1 cargo test -p brevet-domain");
+}
+
+#[test]
+fn the_call_carries_the_names_that_derive_from_the_grant() {
+    let plan = plan(&entitlement(), &parameters("berlin", "orders"));
+    assert_eq!(plan.role_arn, "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-orders");
+    assert_eq!(plan.session_name, "dev.00000000000000000000000001");
+    assert_eq!(plan.source_identity, "release-pipeline");
+    let tags: Vec<_> = plan.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(
+        tags,
+        [
+            "brevet:entitlement=read-orders",
+            "brevet:grant=grt_00000000000000000000000001",
+            "brevet:identity=release-pipeline",
+            "brevet:task=run 17",
+        ]
+    );
+    assert!(!format!("{plan:?}").contains("GetObject"), "a session policy is never logged");
+}
+
+proptest! {
+    #[test]
+    fn each_statement_is_the_entitlements_own_with_its_variables_replaced(shop in values(), table in values()) {
+        let plan = plan(&entitlement(), &parameters(shop.as_str(), table.as_str()));
+        let (shop, table) = (shop.as_str(), table.as_str());
+        let wanted = [
+            json!({
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+                "Resource": [format!("arn:aws:s3:::orders-000000000000/{shop}/*")],
+            }),
+            json!({
+                "Effect": "Allow",
+                "Action": ["dynamodb:GetItem"],
+                "Resource": [format!("arn:aws:dynamodb:us-east-1:000000000000:table/{table}")],
+                "Condition": { "ForAllValues:StringEquals": { "dynamodb:LeadingKeys": [shop, format!("all/{shop}")] } },
+            }),
+        ];
+        prop_assert_eq!(&statements(&plan.policy)[..2], &wanted);
+    }
+
+    #[test]
+    fn no_value_brings_a_wildcard_a_variable_or_more_than_the_template_has(shop in values(), table in values()) {
+        let count = |policy: &str, c: char| policy.chars().filter(|found| *found == c).count();
+        let plain = plan(&entitlement(), &parameters("a", "b")).policy;
+        let policy = plan(&entitlement(), &parameters(shop.as_str(), table.as_str())).policy;
+        for c in ['*', '?', '$', '{', '}', '"', '\\', '[', ']'] {
+            prop_assert_eq!(count(&policy, c), count(&plain, c), "{} in {}", c, policy);
+        }
+    }
+
+    #[test]
+    fn invariant_5_aws_ends_it_too(shop in values(), table in values(), iam_allowed: bool, millis in 0_i64..253_402_300_799_999) {
+        let deadline = Timestamp::from_millis(millis);
+        let entitlement = Entitlement { iam_allowed, ..entitlement() };
+        let template = template_of(&entitlement, &parameters(shop.as_str(), table.as_str())).unwrap();
+        let plan = template.render(deadline, deadline).unwrap();
+        let never = if iam_allowed { json!(["sts:*"]) } else { json!(["iam:*", "sts:*"]) };
+        let second = format!("{}Z", deadline.to_string().split_once('.').unwrap().0);
+        let wanted = [
+            json!({
+                "Effect": "Deny", "Action": "*", "Resource": "*",
+                "Condition": { "DateGreaterThanEquals": { "aws:CurrentTime": second } },
+            }),
+            json!({ "Effect": "Deny", "Action": never, "Resource": "*" }),
+        ];
+        let statements = statements(&plan.policy);
+        prop_assert_eq!(&statements[2..], &wanted);
+        prop_assert_eq!(plan.policy_digest, Digest::of_bytes(plan.policy.as_bytes()));
+    }
+
+    #[test]
+    fn a_credential_lives_as_long_as_sts_gives_and_the_entitlement_says(credential_s in 900_u32..=3600, remaining_s in 0_u32..50_000) {
+        let entitlement = Entitlement { credential_s, ..entitlement() };
+        let template = template_of(&entitlement, &parameters("a", "b")).unwrap();
+        let duration_s = template.render(deadline(), deadline().minus(remaining_s)).unwrap().duration_s;
+        prop_assert!((900..=3600).contains(&duration_s) && duration_s <= credential_s);
+        // No longer than needed, no shorter than could be.
+        prop_assert!(duration_s == 900 || duration_s <= remaining_s);
+        prop_assert!(duration_s == credential_s || duration_s == remaining_s.max(900));
+    }
+
+    #[test]
+    fn a_retry_is_the_same_call_and_another_deadline_is_another_policy(shop in values(), later_s in 1_u32..1000) {
+        let template = template_of(&entitlement(), &parameters(shop.as_str(), "orders")).unwrap();
+        let render = |deadline: Timestamp| template.render(deadline, deadline.minus(60)).unwrap();
+        prop_assert_eq!(render(deadline()), render(deadline()));
+        prop_assert_ne!(render(deadline()).policy_digest, render(deadline().plus(later_s)).policy_digest);
+    }
+}
+
+#[test]
+fn no_parameter_stands_in_for_what_the_deployment_fixes() {
+    let mut parameters = parameters("berlin", "orders");
+    for (name, forged) in [("account", "999999999999"), ("partition", "aws-cn"), ("region", "eu-west-1")] {
+        parameters.insert(name.to_owned(), value(forged));
+    }
+    let forged = plan(&entitlement(), &parameters);
+    assert_eq!(forged, plan(&entitlement(), &self::parameters("berlin", "orders")));
+}
+
+#[test]
+fn a_filled_value_is_never_read_again_for_variables() {
+    let variables = BTreeMap::from([("a".to_owned(), "${b}".to_owned()), ("b".to_owned(), "secret".to_owned())]);
+    assert_eq!(fill("x${a}y${b}z", &variables).unwrap(), "x${b}ysecretz");
+    assert_eq!(fill("$${b}}", &variables).unwrap(), "$secret}");
+    assert_eq!(fill("", &variables).unwrap(), "");
+}
+
+#[test]
+fn a_statement_that_cannot_be_filled_in_is_refused() {
+    let refused = |resource: &str| {
+        let mut entitlement = entitlement();
+        entitlement.statements[0].resources = texts(&[resource]);
+        template_of(&entitlement, &parameters("a", "b")).unwrap_err().to_string()
+    };
+    assert_eq!(
+        refused("arn:aws:s3:::${aws:username}"),
+        "a statement uses `${aws:username}`, which is no parameter of the entitlement"
+    );
+    assert_eq!(refused("${shop}/${table"), "a statement holds `${` without its `}`: `${shop}/${table`");
+    let mut entitlement = entitlement();
+    entitlement.statements[0].conditions = Conditions::from([(
+        "StringEquals".to_owned(),
+        BTreeMap::from([("aws:userid".to_owned(), texts(&["${who}"]))]),
+    )]);
+    assert!(template_of(&entitlement, &parameters("a", "b")).unwrap_err().to_string().contains("`${who}`"));
+}
+
+#[test]
+fn a_policy_of_2048_characters_is_rendered_and_one_more_is_refused() {
+    let render = |length: usize| {
+        let mut entitlement = entitlement();
+        entitlement.statements[0].actions.push("s".repeat(length));
+        template_of(&entitlement, &parameters("a", "b")).unwrap().render(deadline(), deadline())
+    };
+    let room = MAX_SESSION_POLICY - render(0).unwrap().policy.len();
+    assert_eq!(render(room).unwrap().policy.len(), 2048);
+    assert_eq!(
+        render(room + 1).unwrap_err().to_string(),
+        "the session policy has 2049 characters; STS takes at most 2048"
+    );
+}
+
+#[test]
+fn a_template_with_an_unknown_field_is_not_read() {
+    let template = template_of(&entitlement(), &parameters("a", "b")).unwrap();
+    let mut json = serde_json::to_value(&template).unwrap();
+    assert_eq!(serde_json::from_value::<PlanTemplate>(json.clone()).unwrap(), template);
+    json["extra"] = json!(1);
+    assert!(serde_json::from_value::<PlanTemplate>(json).is_err());
+}

@@ -40,11 +40,7 @@ impl Told {
             let at: i64 = text.parse().unwrap();
             let noon = super::samples::at(0).as_millis();
             let since = at - now.as_millis();
-            let relative = if since == 0 {
-                String::new()
-            } else {
-                seconds(since)
-            };
+            let relative = if since == 0 { String::new() } else { seconds(since) };
             vec![seconds(at - noon), format!("now{relative}")]
         };
         Self {
@@ -56,37 +52,18 @@ impl Told {
     /// What tells both, if they differ in nothing but how instants can be told.
     fn both(&self, other: &Self) -> Option<Self> {
         let common = |(mine, others): (&Vec<String>, &Vec<String>)| {
-            let ways: Vec<_> = mine
-                .iter()
-                .filter(|way| others.contains(way))
-                .cloned()
-                .collect();
+            let ways: Vec<_> = mine.iter().filter(|way| others.contains(way)).cloned().collect();
             (!ways.is_empty()).then_some(ways)
         };
         let same = self.words == other.words && self.instants.len() == other.instants.len();
-        let instants = self
-            .instants
-            .iter()
-            .zip(&other.instants)
-            .map(common)
-            .collect::<Option<_>>()?;
-        same.then(|| Self {
-            words: self.words.clone(),
-            instants,
-        })
+        let instants = self.instants.iter().zip(&other.instants).map(common).collect::<Option<_>>()?;
+        same.then(|| Self { words: self.words.clone(), instants })
     }
 
     fn text(&self) -> String {
-        let mut instants = self.instants.iter().map(|ways| {
-            ways.iter()
-                .find(|way| *way == "now")
-                .unwrap_or(&ways[0])
-                .as_str()
-        });
-        self.words
-            .iter()
-            .flat_map(|word| [word.as_str(), instants.next().unwrap_or("")])
-            .collect()
+        let mut instants =
+            self.instants.iter().map(|ways| ways.iter().find(|way| *way == "now").unwrap_or(&ways[0]).as_str());
+        self.words.iter().flat_map(|word| [word.as_str(), instants.next().unwrap_or("")]).collect()
     }
 }
 
@@ -100,67 +77,33 @@ fn vends(vends: &Vends) -> String {
             VendAnswer::Failed { .. } => "failed",
         })
         .collect();
-    if answers.is_empty() {
-        "no vends".to_owned()
-    } else {
-        format!("vends {}", answers.join(" "))
-    }
+    if answers.is_empty() { "no vends".to_owned() } else { format!("vends {}", answers.join(" ")) }
 }
 
 /// What is known in a state, in one line.
 fn facts(state: &State) -> String {
     match state {
         State::Denied { by, .. } => format!("by {by:?}"),
-        State::ApprovalAwaited {
-            deadline,
-            needed,
-            approved_by,
-            ..
-        } => {
+        State::ApprovalAwaited { deadline, needed, approved_by, .. } => {
             format!("{} of {needed} until {}", approved_by.len(), rel(*deadline))
         }
         State::Lapsed { cause, .. } => format!("{cause:?}"),
         State::Withdrawn { cause, .. } => format!("{cause:?}"),
-        State::Approved {
-            starts_at,
-            start_by,
-        } => {
+        State::Approved { starts_at, start_by } => {
             format!("to start within {} s", start_by.seconds_since(*starts_at))
         }
-        State::Activating {
-            deadline,
-            fence,
-            attempt,
-            before,
-            ..
-        } => format!(
-            "attempt {attempt}, before {before:?}, deadline {}, fence {}",
-            rel(*deadline),
-            rel(*fence)
-        ),
-        State::Active {
-            deadline,
-            fence,
-            vends: v,
-            ..
-        } => {
-            format!(
-                "deadline {}, fence {}, {}",
-                rel(*deadline),
-                rel(*fence),
-                vends(v)
-            )
+        State::Activating { deadline, fence, attempt, before, .. } => {
+            format!("attempt {attempt}, before {before:?}, deadline {}, fence {}", rel(*deadline), rel(*fence))
+        }
+        State::Active { deadline, fence, vends: v, .. } => {
+            format!("deadline {}, fence {}, {}", rel(*deadline), rel(*fence), vends(v))
         }
         State::Revoking(at) => {
-            let first = at.first_absence.as_ref().map_or_else(
-                || "not seen absent".to_owned(),
-                |s| format!("absent at {}", rel(s.at)),
-            );
-            let problem = if at.last_problem.is_some() {
-                ", a problem"
-            } else {
-                ""
-            };
+            let first = at
+                .first_absence
+                .as_ref()
+                .map_or_else(|| "not seen absent".to_owned(), |s| format!("absent at {}", rel(s.at)));
+            let problem = if at.last_problem.is_some() { ", a problem" } else { "" };
             format!(
                 "{:?}, deadline {}, fence {}, {first}, {} attempts{problem}, look at {}, {}",
                 at.cause,
@@ -171,13 +114,7 @@ fn facts(state: &State) -> String {
                 vends(&at.vends)
             )
         }
-        State::Ended {
-            cause,
-            proof,
-            ended_by,
-            effective,
-            ..
-        } => {
+        State::Ended { cause, proof, ended_by, effective, .. } => {
             let proof = match proof {
                 Proof::Observed { first, second } => {
                     format!("observed {} and {}", rel(first.at), rel(second.at))
@@ -187,9 +124,7 @@ fn facts(state: &State) -> String {
                 }
                 Proof::HandedOver { holders, .. } => format!("handed over to {}", holders.len()),
             };
-            let checked = effective
-                .as_ref()
-                .map_or_else(String::new, |e| format!(", checked {e:?}"));
+            let checked = effective.as_ref().map_or_else(String::new, |e| format!(", checked {e:?}"));
             format!("{cause:?}, {proof}, first ended by {ended_by:?}{checked}")
         }
     }
@@ -202,10 +137,7 @@ fn outcome(before: &Grant, event: &Event, now: Timestamp) -> String {
         }
         Ok(Applied::NoOp) => "no-op".to_owned(),
         Err(error @ TransitionError::NotAllowed { .. }) => {
-            assert_eq!(
-                error.to_string(),
-                format!("`{}` cannot follow `{}`", event.name(), before.state.name())
-            );
+            assert_eq!(error.to_string(), format!("`{}` cannot follow `{}`", event.name(), before.state.name()));
             "not allowed".to_owned()
         }
         Err(error) => {
@@ -215,8 +147,7 @@ fn outcome(before: &Grant, event: &Event, now: Timestamp) -> String {
                 .split(' ')
                 .map(|word| {
                     let bare = word.trim_end_matches(',');
-                    bare.parse::<Timestamp>()
-                        .map_or_else(|_| word.to_owned(), |at| word.replace(bare, &rel(at)))
+                    bare.parse::<Timestamp>().map_or_else(|_| word.to_owned(), |at| word.replace(bare, &rel(at)))
                 })
                 .collect();
             format!("refused: {}", text.join(" "))
@@ -230,10 +161,7 @@ fn instants(seconds: &[u32]) -> Vec<(String, Timestamp)> {
     for (n, second) in seconds.iter().enumerate() {
         let instant = super::samples::at(*second);
         if n > 0 {
-            all.push((
-                format!("{second}-"),
-                Timestamp::from_millis(instant.as_millis() - 1),
-            ));
+            all.push((format!("{second}-"), Timestamp::from_millis(instant.as_millis() - 1)));
         }
         all.push((format!("{second}"), instant));
     }
@@ -251,10 +179,8 @@ fn section(text: &mut String, title: &str, grant: &Grant, seconds: &[u32]) {
     let instants = instants(seconds);
     let mut never = BTreeMap::<&str, Vec<&str>>::new();
     for (n, (variant, sample)) in events(grant, instants[0].1).iter().enumerate() {
-        let outcomes: Vec<_> = instants
-            .iter()
-            .map(|(_, now)| outcome(grant, &events(grant, *now)[n].1, *now))
-            .collect();
+        let outcomes: Vec<_> =
+            instants.iter().map(|(_, now)| outcome(grant, &events(grant, *now)[n].1, *now)).collect();
         if outcomes.iter().all(|o| o == "not allowed") {
             never.entry(sample.name()).or_default().push(variant);
             continue;
@@ -263,24 +189,14 @@ fn section(text: &mut String, title: &str, grant: &Grant, seconds: &[u32]) {
             "" => format!("`{}`", sample.name()),
             variant => format!("`{}`, {variant}", sample.name()),
         };
-        let mut told = instants
-            .iter()
-            .zip(&outcomes)
-            .map(|((at, now), text)| (at, Told::new(text, *now)))
-            .peekable();
+        let mut told = instants.iter().zip(&outcomes).map(|((at, now), text)| (at, Told::new(text, *now))).peekable();
         while let Some((first, mut tale)) = told.next() {
             let mut last = first;
-            while let Some((at, both)) = told
-                .peek()
-                .and_then(|(at, next)| Some((*at, tale.both(next)?)))
-            {
+            while let Some((at, both)) = told.peek().and_then(|(at, next)| Some((*at, tale.both(next)?))) {
                 (last, tale) = (at, both);
                 told.next();
             }
-            let ends = (
-                *first == instants[0].0,
-                *last == instants[instants.len() - 1].0,
-            );
+            let ends = (*first == instants[0].0, *last == instants[instants.len() - 1].0);
             let when = match ends {
                 (true, true) => "any".to_owned(),
                 _ if first == last => first.clone(),
@@ -292,15 +208,8 @@ fn section(text: &mut String, title: &str, grant: &Grant, seconds: &[u32]) {
     let never: Vec<_> = never
         .into_iter()
         .map(|(name, variants)| {
-            let of_all = events(grant, instants[0].1)
-                .iter()
-                .filter(|(_, e)| e.name() == name)
-                .count();
-            if variants.len() == of_all {
-                format!("`{name}`")
-            } else {
-                format!("`{name}` ({})", variants.join("; "))
-            }
+            let of_all = events(grant, instants[0].1).iter().filter(|(_, e)| e.name() == name).count();
+            if variants.len() == of_all { format!("`{name}`") } else { format!("`{name}` ({})", variants.join("; ")) }
         })
         .collect();
     writeln!(text, "\nNever allowed: {}.", never.join(", ")).unwrap();
@@ -325,10 +234,7 @@ fn golden_table_of_every_state_and_event() {
             n + 1
         );
     }
-    assert_eq!(
-        kept, text,
-        "if the change is meant: UPDATE_GOLDEN=1 cargo test -p brevet-domain"
-    );
+    assert_eq!(kept, text, "if the change is meant: UPDATE_GOLDEN=1 cargo test -p brevet-domain");
 }
 
 /// A new state or event does not compile until it is counted here, and fails until the table shows it.
@@ -370,16 +276,10 @@ fn golden_table_leaves_out_no_state_and_no_event() {
         }
     }
     let starts = starts();
-    let states: BTreeSet<_> = starts
-        .iter()
-        .map(|(_, grant, _)| state_number(&grant.state))
-        .collect();
+    let states: BTreeSet<_> = starts.iter().map(|(_, grant, _)| state_number(&grant.state)).collect();
     assert_eq!(states, (0..9).collect());
     for (_, grant, _) in &starts {
-        let events: BTreeSet<_> = events(grant, grant.created_at)
-            .iter()
-            .map(|(_, e)| event_number(e))
-            .collect();
+        let events: BTreeSet<_> = events(grant, grant.created_at).iter().map(|(_, e)| event_number(e)).collect();
         assert_eq!(events, (0..18).collect());
     }
 }

@@ -1,0 +1,326 @@
+//! The invariants that a grant alone can show, over random lives.
+//!
+//! Each is judged from the events that happened, not from what `apply` noted about them.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+
+use super::super::*;
+use super::lives::{Moment, live, lives};
+
+/// The deadline that a state names, if it has one.
+fn deadline(state: &State) -> Option<Timestamp> {
+    match state {
+        State::Activating { deadline, .. } | State::Active { deadline, .. } => Some(*deadline),
+        State::Revoking(at) => Some(at.deadline),
+        _ => None,
+    }
+}
+
+fn fence(state: &State) -> Option<Timestamp> {
+    match state {
+        State::Activating { fence, .. } | State::Active { fence, .. } => Some(*fence),
+        State::Revoking(at) => Some(at.fence),
+        _ => None,
+    }
+}
+
+/// The instants until which a call may land, as the start and every event that was taken said.
+fn latest_fence(moments: &[Moment]) -> Option<Timestamp> {
+    let told = moments.iter().filter(|m| m.after().is_some()).filter_map(|m| match &m.event {
+        Event::VendRecorded(vend) => Some(vend.fence),
+        Event::ActivationRecorded { fence, .. } | Event::Stopped { fence, .. } => Some(*fence),
+        _ => None,
+    });
+    told.chain(fence(&moments[0].before.state)).max()
+}
+
+/// The reading of absence that stands: the first since the last one that showed something there.
+fn standing_absence(start: &State, moments: &[Moment]) -> Option<Sighting> {
+    let start = match start {
+        State::Revoking(at) => at.first_absence.clone(),
+        _ => None,
+    };
+    moments.iter().fold(start, |standing, m| match (&m.before.state, &m.event) {
+        (State::Revoking(_), Event::PresenceObserved(_) | Event::DriftObserved(_)) => None,
+        (State::Revoking(_), Event::AbsenceObserved(seen)) if seen.at <= m.now => {
+            standing.or_else(|| Some(seen.clone()))
+        }
+        _ => standing,
+    })
+}
+
+/// Checks every change of every life; the moments up to and with the change are given.
+fn for_every_change(check: impl Fn(&[Moment], &Grant, &Grant)) {
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() });
+    let outcome = runner.run(&lives(), |life| {
+        let moments = live(&life);
+        for (n, moment) in moments.iter().enumerate() {
+            if let Some(after) = moment.after() {
+                check(&moments[..=n], &moment.before, after);
+            }
+        }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// The event of the change.
+fn event(moments: &[Moment]) -> &Event {
+    &moments[moments.len() - 1].event
+}
+
+fn now(moments: &[Moment]) -> Timestamp {
+    moments[moments.len() - 1].now
+}
+
+#[test]
+fn random_lives_reach_every_state_and_every_proof() {
+    let mut reached = BTreeSet::new();
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..1_000 {
+        let life = lives().new_tree(&mut runner).unwrap().current();
+        for after in live(&life).iter().filter_map(Moment::after) {
+            let how = match &after.state {
+                State::Ended { proof: Proof::Observed { .. }, .. } => "observed",
+                State::Ended { proof: Proof::ByConstruction { .. }, .. } => "by construction",
+                State::Ended { proof: Proof::HandedOver { .. }, .. } => "handed over",
+                other => other.name(),
+            };
+            reached.insert(how);
+        }
+    }
+    let wanted = [
+        "Activating",
+        "Active",
+        "Approved",
+        "ApprovalAwaited",
+        "Denied",
+        "Lapsed",
+        "Revoking",
+        "Withdrawn",
+        "observed",
+        "by construction",
+        "handed over",
+    ];
+    assert_eq!(reached, wanted.into());
+}
+
+#[test]
+fn invariant_1_recorded_first_with_deadline_fence_and_what_stood_before() {
+    for_every_change(|moments, before, after| {
+        if let (State::Approved { start_by, .. }, Some(deadline)) = (&before.state, deadline(&after.state)) {
+            let now = now(moments);
+            assert!(now < *start_by);
+            assert_eq!(deadline, now.plus(60).floor());
+            assert!(matches!(event(moments), Event::VendRecorded(_) | Event::ActivationRecorded { .. }));
+            assert_eq!(fence(&after.state), latest_fence(&moments[moments.len() - 1..]));
+        }
+    });
+}
+
+#[test]
+fn invariant_2_no_quiet_end() {
+    for_every_change(|_, before, after| {
+        if matches!(before.state, State::Activating { .. } | State::Active { .. } | State::Revoking(_)) {
+            assert!(matches!(
+                after.state,
+                State::Activating { .. } | State::Active { .. } | State::Revoking(_) | State::Ended { .. }
+            ));
+        }
+        if let (false, State::Ended { .. }) = (before.state.is_terminal(), &after.state) {
+            assert!(matches!(before.state, State::Revoking(_)), "ended from {}", before.state.name());
+        }
+    });
+}
+
+#[test]
+fn invariant_2_a_removal_may_fail_any_number_of_times() {
+    let (_, mut grant, _) = super::samples::starts().swap_remove(11);
+    for n in 1..=2_000 {
+        for event in [
+            Event::RemovalRecorded {
+                operation: "iam:PutRolePolicy".to_owned(),
+                target: "brevet-dev-shop".to_owned(),
+                policy: "brevet-dev-ended".to_owned(),
+                document_digest: None,
+                next_at: super::samples::at(60 + n),
+            },
+            Event::RemovalTroubled { problem: "x".repeat(1000).into(), next_at: super::samples::at(61 + n) },
+        ] {
+            match grant.apply(&event, super::samples::at(60 + n)) {
+                Ok(Applied::Changed(after)) => grant = *after,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(matches!(&grant.state, State::Revoking(at) if at.attempts == 2_001));
+    let problem = match grant.state {
+        State::Revoking(at) => String::from(at.last_problem.unwrap()),
+        _ => String::new(),
+    };
+    assert_eq!(problem.len(), 300);
+}
+
+#[test]
+fn invariant_3_no_absence_seen_before_the_fence_ends_a_grant() {
+    for_every_change(|moments, before, after| {
+        let ended = (before.state.is_terminal(), &after.state);
+        let (false, State::Ended { proof: Proof::Observed { first, second }, .. }) = ended else {
+            return;
+        };
+        let fence = latest_fence(moments).unwrap();
+        assert!(second.at >= fence, "seen at {}, fence {fence}", second.at);
+        assert!(second.at >= first.at.plus(after.bounds.quiet_s));
+        assert!(second.at <= now(moments));
+        // The absence that stood before this reading.
+        let (_, earlier) = moments.split_last().unwrap();
+        let standing = standing_absence(&moments[0].before.state, earlier);
+        assert_eq!(Some(first), standing.as_ref());
+        assert!(matches!(event(moments), Event::AbsenceObserved(seen) if seen == second));
+    });
+}
+
+#[test]
+fn invariant_3_a_fence_never_moves_back() {
+    for_every_change(|_, before, after| {
+        if let (Some(before), Some(after)) = (fence(&before.state), fence(&after.state)) {
+            assert!(after >= before, "from {before} to {after}");
+        }
+    });
+}
+
+#[test]
+fn invariant_3_a_session_read_from_the_reserved_deny_waits_for_older_writes_of_it() {
+    for_every_change(|moments, before, after| {
+        if let (Delivery::Session { .. }, State::Active { .. }, State::Revoking(at)) =
+            (&before.delivery, &before.state, &after.state)
+            && !matches!(event(moments), Event::Stopped { .. })
+        {
+            assert!(at.fence >= now(moments).plus(after.bounds.landing_s()));
+        }
+    });
+}
+
+#[test]
+fn invariant_4_every_change_is_one_version_and_touches_nothing_else() {
+    for_every_change(|_, before, after| {
+        let wanted = Grant { version: before.version + 1, state: after.state.clone(), ..before.clone() };
+        assert_eq!(after, &wanted);
+    });
+}
+
+#[test]
+fn invariant_5_by_construction_only_where_aws_ended_it() {
+    for_every_change(|moments, before, after| {
+        let ended = (before.state.is_terminal(), &after.state);
+        let (false, State::Ended { proof: Proof::ByConstruction { deadline: proved, aws_date, .. }, ended_by, .. }) =
+            ended
+        else {
+            return;
+        };
+        assert!(matches!(before.delivery, Delivery::Session { iam_allowed: false, .. }));
+        assert_eq!(Some(*proved), deadline(&before.state));
+        assert!(now(moments) >= proved.plus(after.bounds.skew_s));
+        assert!(aws_date > proved);
+        assert_eq!(*ended_by, EndedBy::TimeLimit);
+    });
+}
+
+#[test]
+fn invariant_5_what_carries_no_time_limit_is_never_said_to_be_ended_by_one() {
+    for_every_change(|_, before, after| {
+        if let (Delivery::Managed { .. }, State::Ended { ended_by, .. }) = (&before.delivery, &after.state) {
+            assert!(*ended_by != EndedBy::TimeLimit);
+        }
+    });
+}
+
+#[test]
+fn invariant_10_never_extended() {
+    for_every_change(|moments, before, after| {
+        if let (Some(before), Some(after)) = (deadline(&before.state), deadline(&after.state)) {
+            assert_eq!(before, after);
+        }
+        if let (Event::VendRecorded(vend), Some(deadline)) = (event(moments), deadline(&after.state)) {
+            assert_eq!(vend.deadline, deadline);
+            assert!(now(moments) < deadline);
+        }
+        if let Event::ActivationRecorded { .. } = event(moments) {
+            assert!(deadline(&after.state).is_some_and(|deadline| now(moments) < deadline));
+        }
+    });
+}
+
+#[test]
+fn a_terminal_grant_only_takes_notes() {
+    for_every_change(|moments, before, after| {
+        if before.state.is_terminal() {
+            assert!(matches!(event(moments), Event::EffectiveAccessChecked(_) | Event::RemovalRecorded { .. }));
+            let without_note = |state: &State| match state.clone() {
+                State::Ended { cause, proof, verified_at, ended_by, .. } => {
+                    State::Ended { cause, proof, verified_at, ended_by, effective: None }
+                }
+                other => other,
+            };
+            assert_eq!(without_note(&before.state), without_note(&after.state));
+        }
+    });
+}
+
+#[test]
+fn a_grant_is_looked_at_again_until_it_is_terminal_and_kept_long_after() {
+    for_every_change(|moments, _, after| {
+        assert_eq!(after.reap_at().is_some(), !after.state.is_terminal());
+        assert_eq!(after.drop_at().is_some(), after.state.is_terminal());
+        let kept_from = now(moments).min(after.created_at);
+        assert!(after.drop_at().is_none_or(|at| at >= kept_from.plus(RETENTION_S)));
+    });
+}
+
+#[test]
+fn a_grant_is_looked_at_no_later_than_its_deadline() {
+    for_every_change(|_, _, after| {
+        if let (State::Activating { deadline, .. } | State::Active { deadline, .. }, Some(at)) =
+            (&after.state, after.reap_at())
+        {
+            assert!(at <= *deadline);
+        }
+    });
+}
+
+#[test]
+fn every_vend_is_counted_and_outlived_by_what_is_remembered() {
+    for_every_change(|moments, before, after| {
+        let vends = |state: &State| match state {
+            State::Active { vends, .. } => vends.clone(),
+            State::Revoking(at) => at.vends.clone(),
+            _ => Vends::default(),
+        };
+        if after.state.is_terminal() || before.state.is_terminal() {
+            return;
+        }
+        let (had, has) = (vends(&before.state), vends(&after.state));
+        let recorded = matches!(event(moments), Event::VendRecorded(_));
+        assert_eq!(has.count, had.count + u32::from(recorded));
+        assert!(has.gone_by >= had.gone_by && has.last.len() <= 8);
+        if let Event::VendRecorded(vend) = event(moments) {
+            assert!(has.gone_by >= Some(vend.fence.plus(vend.duration_s)));
+            assert_eq!(has.last.last().map(|vend| vend.seq), Some(has.count));
+        }
+    });
+}
+
+#[test]
+fn stored_and_read_back_a_grant_is_the_same() {
+    for_every_change(|_, _, after| {
+        let text = serde_json::to_string(after).unwrap();
+        assert_eq!(&serde_json::from_str::<Grant>(&text).unwrap(), after);
+        let moved = Grant { evidence: Head::START, ..after.clone() };
+        assert_eq!(moved.digest().unwrap(), after.digest().unwrap());
+    });
+}

@@ -1,0 +1,223 @@
+//! When a decision permits issuing, and who may never approve (invariants 7, 11 and 14).
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "a test that overflows or unwraps nothing fails"
+)]
+
+use std::collections::BTreeSet;
+
+use brevet_domain::canonical::Digest;
+use brevet_domain::decision::{ApproverError, Decision, Outcome, Terms, Vote, check_approver};
+use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::identity::{Identity, IdentityClass, ProofSummary};
+use brevet_domain::time::{Term, Timestamp};
+use proptest::prelude::*;
+
+fn id(name: &str) -> IdentityId {
+    name.parse().unwrap()
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(1_795_348_800 + seconds)
+}
+
+fn proof() -> ProofSummary {
+    ProofSummary {
+        issuer: "okta".parse().unwrap(),
+        subject: "subject".to_owned(),
+        token_digest: Digest::of_bytes(b"token"),
+        issued_at: at(0),
+        expires_at: at(300),
+    }
+}
+
+fn decision(outcome: Outcome) -> Decision {
+    let id_ = GrantId::from_ulid(ulid::Ulid(1));
+    Decision {
+        id: id_,
+        terms: Terms {
+            id: id_,
+            request_digest: Digest::of_bytes(b"request"),
+            bundle_digest: Digest::of_bytes(b"bundle"),
+            decided_at: at(0),
+            identity: id("fix-agent"),
+            class: IdentityClass::Agent,
+            sponsor: id("olga"),
+            task: None,
+            proof: proof(),
+            entitlement: "read-secret".parse().unwrap(),
+            term: Term::from_seconds(600).unwrap(),
+            start_within_s: 300,
+            outcome,
+            determining: vec!["agents-with-approval".to_owned()],
+            template: None,
+        },
+        votes: Vec::new(),
+    }
+}
+
+const APPROVERS: [&str; 3] = ["anna", "bela", "carl"];
+
+/// `count` of [`APPROVERS`] must say yes until 600 s.
+fn awaiting(count: u8) -> Decision {
+    decision(Outcome::NeedsApproval {
+        count,
+        approvers: APPROVERS.iter().map(|name| id(name)).collect(),
+        deadline: at(600),
+    })
+}
+
+fn yes(decision: &Decision, by: &str) -> Vote {
+    Vote { by: id(by), approve: true, at: at(100), digest: decision.digest().unwrap(), proof: proof() }
+}
+
+fn with(mut decision: Decision, votes: impl IntoIterator<Item = Vote>) -> Decision {
+    decision.votes.extend(votes);
+    decision
+}
+
+#[test]
+fn allow_permits_and_deny_does_not_whatever_the_votes_say() {
+    assert!(decision(Outcome::Allow).permits());
+    let denied = decision(Outcome::Deny { reason: "no policy".to_owned() });
+    let votes: Vec<_> = APPROVERS.iter().map(|by| yes(&denied, by)).collect();
+    assert!(!denied.permits() && !with(denied, votes).permits());
+}
+
+#[test]
+fn one_yes_is_needed_even_where_the_count_says_none() {
+    let none = awaiting(0);
+    assert!(!none.permits());
+    let vote = yes(&none, "anna");
+    assert!(with(none, [vote]).permits());
+}
+
+#[test]
+fn only_an_eligible_vote_in_time_on_this_very_decision_counts() {
+    let decision = awaiting(1);
+    let good = yes(&decision, "anna");
+    let permits = |vote: Vote| with(decision.clone(), [vote]).permits();
+    assert!(permits(good.clone()));
+    assert!(permits(Vote { at: Timestamp::from_millis(at(600).as_millis() - 1), ..good.clone() }));
+    assert!(!permits(Vote { at: at(600), ..good.clone() }), "at the deadline");
+    assert!(!permits(Vote { by: id("mallory"), ..good.clone() }), "not eligible");
+    assert!(!permits(Vote { digest: Digest::ZERO, ..good.clone() }), "another digest");
+    let mut longer = decision.clone();
+    longer.terms.term = Term::from_seconds(601).unwrap();
+    assert!(!with(longer, [good]).permits(), "a vote on a shorter term");
+}
+
+#[test]
+fn the_same_person_twice_is_one_vote() {
+    let two = awaiting(2);
+    let (anna, bela) = (yes(&two, "anna"), yes(&two, "bela"));
+    assert!(!with(two.clone(), [anna.clone(), Vote { at: at(200), ..anna.clone() }]).permits());
+    assert!(with(two, [anna, bela]).permits());
+}
+
+#[test]
+fn a_refusal_stops_whoever_said_yes_before_or_after() {
+    let one = awaiting(1);
+    let anna = yes(&one, "anna");
+    let no = Vote { approve: false, ..yes(&one, "bela") };
+    assert!(!with(one.clone(), [anna.clone(), no.clone()]).permits());
+    assert!(!with(one.clone(), [no, anna.clone()]).permits());
+    let changed_mind = Vote { approve: false, at: at(200), ..anna.clone() };
+    assert!(!with(one, [anna, changed_mind]).permits());
+}
+
+#[derive(Clone, Debug)]
+struct Ballot {
+    by: usize,
+    approve: bool,
+    at_s: i64,
+    same_digest: bool,
+}
+
+fn ballots() -> impl Strategy<Value = Vec<Ballot>> {
+    let ballot = (0..5_usize, prop::bool::weighted(0.95), 500_i64..650, prop::bool::weighted(0.8))
+        .prop_map(|(by, approve, at_s, same_digest)| Ballot { by, approve, at_s, same_digest });
+    prop::collection::vec(ballot, 0..6)
+}
+
+proptest! {
+    #[test]
+    fn permits_exactly_with_enough_different_good_votes_and_no_refusal(count in 0_u8..4, ballots in ballots()) {
+        let people = ["anna", "bela", "carl", "mallory", "olga"];
+        let decision = awaiting(count);
+        let votes = ballots.iter().map(|ballot| Vote {
+            by: id(people[ballot.by]),
+            approve: ballot.approve,
+            at: at(ballot.at_s),
+            digest: if ballot.same_digest { decision.digest().unwrap() } else { Digest::of_bytes(b"other") },
+            proof: proof(),
+        }).collect::<Vec<_>>();
+        let good: BTreeSet<_> = ballots.iter()
+            .filter(|b| b.approve && b.by < 3 && b.at_s < 600 && b.same_digest)
+            .map(|b| b.by)
+            .collect();
+        let wanted = ballots.iter().all(|b| b.approve) && good.len() >= usize::from(count.max(1));
+        prop_assert_eq!(with(decision, votes).permits(), wanted);
+    }
+}
+
+#[test]
+fn the_digest_names_every_term_and_no_vote() {
+    let decision = awaiting(1);
+    let digest = decision.digest().unwrap();
+    let vote = yes(&decision, "anna");
+    assert_eq!(with(decision.clone(), [vote]).digest().unwrap(), digest);
+    let mut terms = serde_json::to_value(&decision.terms).unwrap();
+    for (key, other) in [
+        ("id", "grt_00000000000000000000000002".into()),
+        ("request_digest", Digest::ZERO.to_string().into()),
+        ("bundle_digest", Digest::ZERO.to_string().into()),
+        ("decided_at", "2026-11-22T12:00:01.000Z".into()),
+        ("identity", "other-agent".into()),
+        ("class", "human".into()),
+        ("sponsor", "other".into()),
+        ("task", "run 1".into()),
+        ("entitlement", "other".into()),
+        ("term", 601.into()),
+        ("start_within_s", 301.into()),
+        ("outcome", serde_json::json!({ "outcome": "allow" })),
+        ("determining", serde_json::json!([])),
+    ] {
+        let kept = terms[key].clone();
+        assert_ne!(kept, other, "{key}");
+        terms[key] = other;
+        let changed: Terms = serde_json::from_value(terms.clone()).unwrap();
+        terms[key] = kept;
+        assert_ne!(Digest::of(&changed).unwrap(), digest, "{key}");
+    }
+}
+
+#[test]
+fn invariant_11_nobody_approves_their_own_nor_what_they_sponsor() {
+    let identity = |name: &str, class, owner: &str| Identity {
+        id: id(name),
+        class,
+        owner: id(owner),
+        teams: BTreeSet::new(),
+        proofs: Vec::new(),
+    };
+    use ApproverError::{NotHuman, Requester, Sponsor};
+    use IdentityClass::{Agent, Human, Pipeline, Workload};
+    // Who votes, of which class, owned by whom; on a request of whom, sponsored by whom.
+    for (voter, class, owner, requester, sponsor, wanted) in [
+        ("anna", Human, "anna", "fix-agent", "olga", Ok(())),
+        ("anna", Human, "anna", "carl", "carl", Ok(())),
+        ("olga", Human, "olga", "fix-agent", "olga", Err(Sponsor)),
+        ("anna", Human, "anna", "anna", "anna", Err(Requester)),
+        ("anna", Human, "olga", "fix-agent", "olga", Err(Sponsor)),
+        ("fix-agent", Agent, "olga", "fix-agent", "olga", Err(NotHuman)),
+        ("review-agent", Agent, "anna", "fix-agent", "olga", Err(NotHuman)),
+        ("release-pipeline", Pipeline, "anna", "carl", "carl", Err(NotHuman)),
+        ("billing", Workload, "anna", "carl", "carl", Err(NotHuman)),
+    ] {
+        let verdict = check_approver(&identity(voter, class, owner), &id(requester), &id(sponsor));
+        assert_eq!(verdict, wanted, "{voter} on {requester} of {sponsor}");
+    }
+}

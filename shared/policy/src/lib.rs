@@ -1,1 +1,15 @@
-//! `brevet-policy`.
+//! Catalogue to bundle to decision; the only crate with Cedar.
+//!
+//! [`catalogue`] compiles a folder into a bundle and refuses what is wrong in it. [`Bundle`] loads such a
+//! bundle and decides under it. Whatever cannot be evaluated is denied (invariant 9).
+
+mod ask;
+mod bundle;
+pub mod catalogue;
+mod decide;
+mod vote;
+
+pub use ask::Fault;
+pub use bundle::{Bundle, PolicyError};
+pub use decide::{DecideError, Verdict};
+pub use vote::Refusal;

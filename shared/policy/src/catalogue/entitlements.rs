@@ -1,0 +1,325 @@
+//! Entitlements: what may be asked for, and that no request can make more of it than is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use brevet_domain::entitlement::{Approval, Entitlement, Parameter, ParameterValue, Statement};
+use brevet_domain::id::EntitlementId;
+use brevet_domain::plan::{MIN_CREDENTIAL_S, PlanError, PlanTemplate};
+use brevet_domain::settings::Deployment;
+use brevet_domain::time::{Term, Timestamp};
+use serde_saphyr::Spanned;
+
+use super::finding::{Findings, chain};
+use super::form::{EntitlementForm, Forms, InFile, ParameterForm, StatementForm};
+use super::pattern;
+
+/// The longest that STS gives under role chaining, in seconds.
+///
+/// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+const MAX_CREDENTIAL_S: u32 = 3_600;
+
+/// The longest that people may take to approve, or a requester to start, in seconds: a week.
+const MAX_WAIT_S: u32 = 604_800;
+
+/// Variables that every statement may use beside the parameters.
+const GIVEN: [&str; 3] = ["account", "partition", "region"];
+
+pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> BTreeMap<EntitlementId, Entitlement> {
+    let mut entitlements = BTreeMap::new();
+    for InFile { file, form } in &forms.entitlements {
+        check_names(file, form, forms, findings);
+        check_times(file, form, findings);
+        check_parameters(file, form, findings);
+        let mut used = BTreeSet::new();
+        check_statements(file, form, &mut used, findings);
+        for (name, parameter) in &form.parameters {
+            if !used.contains(name.as_str()) {
+                let message = format!("parameter `{name}` is never used; use `${{{name}}}` in a statement or drop it");
+                findings.at(file, parameter, message);
+            }
+        }
+        // `None` only where a finding said why.
+        if let Some(entitlement) = entitlement(form) {
+            check_length(file, form, &entitlement, findings);
+            entitlements.insert(entitlement.id.clone(), entitlement);
+        }
+    }
+    entitlements
+}
+
+fn entitlement(form: &EntitlementForm) -> Option<Entitlement> {
+    let or = |value: &Option<Spanned<u32>>, default| value.as_ref().map_or(default, |v| v.value);
+    let approval = form.approval.as_ref().map(|approval| &approval.value);
+    let parameter = |(name, form): (&String, &Spanned<ParameterForm>)| {
+        let (pattern, max_length) = (form.value.pattern.value.clone(), form.value.max_length.value);
+        (name.clone(), Parameter { pattern, max_length })
+    };
+    Some(Entitlement {
+        id: form.id.value.clone(),
+        owner: form.owner.value.clone(),
+        description: form.description.value.clone(),
+        target: form.target.value.clone(),
+        credential_s: or(&form.credential_s, MIN_CREDENTIAL_S),
+        max_term: Term::from_seconds(i64::from(form.max_term_s.value)).ok()?,
+        start_within_s: or(&form.start_within_s, 3_600),
+        parameters: form.parameters.iter().map(parameter).collect(),
+        statements: form.statements.value.iter().map(statement).collect(),
+        approval: Approval {
+            count: approval.and_then(|a| a.count.as_ref()).map_or(1, |count| count.value),
+            within_s: approval.map_or(1_800, |a| or(&a.within_s, 1_800)),
+        },
+        ticket_required: form.ticket_required,
+        iam_allowed: form.iam_allowed,
+    })
+}
+
+fn statement(form: &StatementForm) -> Statement {
+    let texts = |list: &Vec<Spanned<String>>| list.iter().map(|text| text.value.clone()).collect();
+    let conditions = form.conditions.iter().map(|(operator, keys)| {
+        let keys = keys.iter().map(|(key, values)| (key.clone(), values.value.clone()));
+        (operator.clone(), keys.collect())
+    });
+    Statement {
+        actions: texts(&form.actions.value),
+        resources: texts(&form.resources.value),
+        conditions: conditions.collect(),
+    }
+}
+
+fn check_names(file: &str, form: &EntitlementForm, forms: &Forms, findings: &mut Findings) {
+    if form.id.value.as_str() == "common" {
+        findings.at(file, &form.id, "no entitlement can be called `common`: the bundle uses the name");
+    }
+    let owner = &form.owner;
+    if !forms.is_human(&owner.value) {
+        let message = format!(
+            "owner `{}` is no registered human; name the person who answers for `{}`",
+            owner.value, form.id.value
+        );
+        findings.at(file, owner, message);
+    }
+    if form.description.value.trim().is_empty() {
+        findings.at(file, &form.description, "`description` is empty; say in one line what this is for");
+    }
+}
+
+fn check_times(file: &str, form: &EntitlementForm, findings: &mut Findings) {
+    let mut within = |name: &str, value: &Spanned<u32>, least: u32, most: u32| {
+        if !(least..=most).contains(&value.value) {
+            let message = format!("`{name}` is {}; it must be {least} to {most} seconds", value.value);
+            findings.at(file, value, message);
+        }
+    };
+    within("max_term_s", &form.max_term_s, Term::MIN, Term::MAX);
+    if let Some(credential_s) = &form.credential_s {
+        within("credential_s", credential_s, MIN_CREDENTIAL_S, MAX_CREDENTIAL_S);
+    }
+    if let Some(start_within_s) = &form.start_within_s {
+        within("start_within_s", start_within_s, 60, MAX_WAIT_S);
+    }
+    let Some(approval) = form.approval.as_ref().map(|approval| &approval.value) else { return };
+    if let Some(within_s) = &approval.within_s {
+        within("within_s", within_s, 60, MAX_WAIT_S);
+    }
+    if let Some(count) = approval.count.as_ref().filter(|count| count.value == 0) {
+        findings.at(file, count, "`count` is 0; what needs nobody is said by an `autoApprove` policy, not here");
+    }
+}
+
+fn check_parameters(file: &str, form: &EntitlementForm, findings: &mut Findings) {
+    for (name, parameter) in &form.parameters {
+        let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
+        let rest = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        if !(starts && rest && name.len() <= 32) {
+            findings.at(
+                file,
+                parameter,
+                format!(
+                    "`{name}` is no parameter name; it must be 1 to 32 of `a-z`, `0-9`, `_`, starting with a letter"
+                ),
+            );
+        }
+        if GIVEN.contains(&name.as_str()) {
+            findings.at(file, parameter, format!("`{name}` cannot be a parameter: the deployment gives it"));
+        }
+        let ParameterForm { pattern, max_length } = &parameter.value;
+        if let Some(problem) = pattern::problem(&pattern.value) {
+            findings.at(file, pattern, problem);
+        }
+        let most = u32::try_from(ParameterValue::MAX).unwrap_or(u32::MAX);
+        if !(1..=most).contains(&max_length.value) {
+            findings.at(
+                file,
+                max_length,
+                format!("`max_length` is {}; it must be 1 to {most} characters", max_length.value),
+            );
+        }
+    }
+}
+
+fn check_statements<'a>(file: &str, form: &'a EntitlementForm, used: &mut BTreeSet<&'a str>, findings: &mut Findings) {
+    if form.statements.value.is_empty() {
+        findings.at(file, &form.statements, "`statements` is empty; say what is allowed");
+    }
+    for statement in &form.statements.value {
+        if statement.actions.value.is_empty() {
+            findings.at(file, &statement.actions, "`actions` is empty; name at least one");
+        }
+        if statement.resources.value.is_empty() {
+            findings.at(file, &statement.resources, "`resources` is empty; name at least one ARN");
+        }
+        for action in &statement.actions.value {
+            if let Some(problem) = action_problem(&action.value, form.iam_allowed) {
+                findings.at(file, action, problem);
+            }
+        }
+        for resource in &statement.resources.value {
+            if resource.value != "*" && !resource.value.starts_with("arn:") {
+                findings.at(file, resource, format!("resource `{}` is neither `*` nor an ARN", resource.value));
+            }
+            check_variables(file, resource, &resource.value, form, used, findings);
+        }
+        for (operator, keys) in &statement.conditions {
+            for (key, values) in keys {
+                if operator.contains('$') || key.contains('$') {
+                    findings.at(file, values, "condition operators and keys cannot hold variables; only values can");
+                }
+                for value in &values.value {
+                    check_variables(file, values, value, form, used, findings);
+                }
+            }
+        }
+    }
+}
+
+/// What is wrong with an action, if anything.
+///
+/// `sts` is denied in every session policy, since what it hands out would outlive the grant; `iam` likewise but
+/// for entitlements that are allowed to touch it.
+fn action_problem(action: &str, iam_allowed: bool) -> Option<String> {
+    if action.contains('$') {
+        return Some(format!("action `{action}` holds a variable; actions are always written out"));
+    }
+    if action == "*" {
+        let what = "allows everything, IAM included; name the service, e.g. `s3:GetObject`";
+        return (!iam_allowed).then(|| format!("action `*` {what}"));
+    }
+    let service_ok =
+        |s: &str| !s.is_empty() && s.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    let name_ok = |n: &str| !n.is_empty() && n.chars().all(|c| c.is_ascii_alphanumeric() || c == '*' || c == '?');
+    match action.split_once(':') {
+        Some(("sts", _)) => Some(format!("action `{action}` can never work: every session policy denies `sts:*`")),
+        Some(("iam", _)) if !iam_allowed => {
+            Some(format!("action `{action}` touches IAM, which could outlive the grant; only with `iam_allowed: true`"))
+        }
+        Some((service, name)) if service_ok(service) && name_ok(name) => None,
+        Some(_) | None => Some(format!(
+            "`{action}` is no action; it must be `service:Name` with the service in lower case and without wildcard, e.g. `s3:GetObject`"
+        )),
+    }
+}
+
+fn check_variables<'a, T>(
+    file: &str,
+    place: &Spanned<T>,
+    text: &'a str,
+    form: &EntitlementForm,
+    used: &mut BTreeSet<&'a str>,
+    findings: &mut Findings,
+) {
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once("${") {
+        let Some((name, after)) = after.split_once('}') else {
+            findings.at(file, place, format!("`{text}` holds `${{` without its `}}`"));
+            return;
+        };
+        used.insert(name);
+        if !GIVEN.contains(&name) && !form.parameters.contains_key(name) {
+            let mut known: Vec<_> = form.parameters.keys().map(String::as_str).collect();
+            known.extend(GIVEN);
+            let message = format!("`${{{name}}}` is no parameter; it could be: {}", known.join(", "));
+            findings.at(file, place, message);
+        }
+        rest = after;
+    }
+}
+
+/// Renders the session policy with the longest values there can be.
+fn check_length(file: &str, form: &EntitlementForm, entitlement: &Entitlement, findings: &mut Findings) {
+    match longest_policy(entitlement) {
+        // Other statement errors are found one by one, with their place.
+        Ok(()) | Err(PlanError::UnknownVariable(_) | PlanError::Unclosed(_)) => {}
+        Err(error @ (PlanError::TooLong { .. } | PlanError::Canonical(_))) => {
+            let message = format!("with the longest parameters, {}; shorten statements or `max_length`", chain(&error));
+            findings.at(file, &form.statements, message);
+        }
+    }
+}
+
+fn longest_policy(entitlement: &Entitlement) -> Result<(), PlanError> {
+    let value = |parameter: &Parameter| {
+        let n = usize::try_from(parameter.max_length).unwrap_or(0).clamp(1, ParameterValue::MAX);
+        ParameterValue::try_from("x".repeat(n)).ok()
+    };
+    let parameters =
+        entitlement.parameters.iter().filter_map(|(name, parameter)| Some((name.clone(), value(parameter)?))).collect();
+    // Only partition, Region and account stand in statements; other names stand outside the session policy.
+    let (Ok(id), Ok(account), Ok(grant)) =
+        ("longestdep".parse(), "000000000000".parse(), "grt_00000000000000000000000000".parse())
+    else {
+        return Ok(());
+    };
+    let deployment = Deployment {
+        id,
+        account,
+        partition: "aws-us-gov".to_owned(),
+        region: "ap-southeast-99".to_owned(), // as long as any Region's name, and one more
+    };
+    let owner = &entitlement.owner;
+    PlanTemplate::for_grant(&deployment, entitlement, &parameters, owner, None, grant)?
+        .render(Timestamp::EPOCH, Timestamp::EPOCH)
+        .map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actions_that_reach_iam_or_sts_are_refused_however_they_are_written() {
+        for action in [
+            "*",
+            "iam:PassRole",
+            "iam:*",
+            "IAM:PassRole",
+            "i*:PassRole",
+            "*:*",
+            "sts:AssumeRole",
+            "STS:*",
+            "s3",
+            "s3:",
+            ":x",
+            "${service}:Get",
+        ] {
+            assert!(action_problem(action, false).is_some(), "{action}");
+        }
+        for action in ["s3:GetObject", "s3:Get*", "execute-api:Invoke"] {
+            assert_eq!(action_problem(action, false), None, "{action}");
+        }
+        assert_eq!(action_problem("iam:PassRole", true), None);
+        assert!(action_problem("sts:AssumeRole", true).is_some());
+    }
+
+    #[test]
+    fn the_longest_rendering_is_really_rendered() {
+        let form: EntitlementForm = serde_saphyr::from_str(
+            "{id: xx, owner: dana, description: d, target: tt, max_term_s: 60, statements: [{actions: ['s3:GetObject'], resources: ['arn:${p}']}], parameters: {p: {pattern: '[a-z]+', max_length: 256}}}",
+        )
+        .unwrap();
+        let mut entitlement = entitlement(&form).unwrap();
+        assert!(longest_policy(&entitlement).is_ok());
+        let resources = (0..8).map(|n| format!("arn:{n}:${{p}}")).collect();
+        entitlement.statements[0].resources = resources;
+        assert!(matches!(longest_policy(&entitlement), Err(PlanError::TooLong { size }) if size > 2_048));
+    }
+}

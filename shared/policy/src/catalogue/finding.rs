@@ -1,0 +1,106 @@
+//! What is wrong in a catalogue, and where.
+
+use std::fmt;
+
+use serde_saphyr::{Location, Spanned};
+
+/// One thing that is wrong: what it is and what would be right, with its place.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// The file, relative to the catalogue.
+    pub file: String,
+    /// The line, from 1; 0 where the whole file is meant.
+    pub line: u64,
+    /// The column, from 1; 0 where the whole file is meant.
+    pub column: u64,
+    /// What is wrong; what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, column, message } = self;
+        match line {
+            0 => write!(f, "{file}: {message}"),
+            _ => write!(f, "{file}:{line}:{column}: {message}"),
+        }
+    }
+}
+
+/// A catalogue that does not compile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CatalogueError {
+    /// Everything found, in the order of the files; never empty.
+    pub findings: Vec<Finding>,
+}
+
+impl fmt::Display for CatalogueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, finding) in self.findings.iter().enumerate() {
+            if n > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{finding}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for CatalogueError {}
+
+/// Findings so far.
+#[derive(Debug, Default)]
+pub(super) struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// At the place of `value` in `file`.
+    pub(super) fn at<T>(&mut self, file: &str, value: &Spanned<T>, message: impl Into<String>) {
+        self.place(file, value.referenced, message);
+    }
+
+    /// At a place in `file`.
+    pub(super) fn place(&mut self, file: &str, place: Location, message: impl Into<String>) {
+        self.push(file, place.line(), place.column(), message.into());
+    }
+
+    /// At byte `offset` of `text`, which is the whole of `file`.
+    pub(super) fn offset(&mut self, file: &str, text: &str, offset: usize, message: impl Into<String>) {
+        let before = text.get(..offset).unwrap_or(text);
+        let line = before.matches('\n').count().saturating_add(1);
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count().saturating_add(1);
+        let number = |n| u64::try_from(n).unwrap_or(u64::MAX);
+        self.push(file, number(line), number(column), message.into());
+    }
+
+    /// About the whole of `file`.
+    pub(super) fn whole(&mut self, file: &str, message: impl Into<String>) {
+        self.push(file, 0, 0, message.into());
+    }
+
+    fn push(&mut self, file: &str, line: u64, column: u64, message: String) {
+        self.0.push(Finding { file: file.to_owned(), line, column, message });
+    }
+
+    /// Stops if anything was found.
+    pub(super) fn stop(&mut self) -> Result<(), CatalogueError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let mut findings = std::mem::take(&mut self.0);
+        findings.sort();
+        findings.dedup();
+        Err(CatalogueError { findings })
+    }
+}
+
+/// An error with its causes, on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text.replace('\n', " ")
+}

@@ -1,0 +1,176 @@
+//! The catalogue's files as they are written, with the place of everything that a finding may point at.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use brevet_domain::id::{EntitlementId, IdentityId, IssuerId, TargetName, TeamId};
+use brevet_domain::identity::{IdentityClass, TokenAlgorithm};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_saphyr::Spanned;
+
+use super::finding::Findings;
+use super::sources::{ISSUERS, Sources};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuersForm {
+    pub(super) issuers: Vec<IssuerForm>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IssuerForm {
+    pub(super) id: Spanned<IssuerId>,
+    pub(super) issuer: Spanned<String>,
+    pub(super) algorithms: Spanned<BTreeSet<TokenAlgorithm>>,
+    pub(super) jwks_uri: Option<Spanned<String>>,
+    pub(super) jwks: Option<Spanned<serde_json::Value>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IdentityForm {
+    pub(super) id: Spanned<IdentityId>,
+    pub(super) class: Spanned<IdentityClass>,
+    pub(super) owner: Option<Spanned<IdentityId>>,
+    #[serde(default)]
+    pub(super) teams: BTreeSet<TeamId>,
+    pub(super) proofs: Spanned<Vec<ProofForm>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProofForm {
+    pub(super) issuer: Spanned<IssuerId>,
+    pub(super) claims: Spanned<BTreeMap<String, String>>,
+    pub(super) task: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EntitlementForm {
+    pub(super) id: Spanned<EntitlementId>,
+    pub(super) owner: Spanned<IdentityId>,
+    pub(super) description: Spanned<String>,
+    pub(super) target: Spanned<TargetName>,
+    pub(super) credential_s: Option<Spanned<u32>>,
+    pub(super) max_term_s: Spanned<u32>,
+    pub(super) start_within_s: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) parameters: BTreeMap<String, Spanned<ParameterForm>>,
+    pub(super) statements: Spanned<Vec<StatementForm>>,
+    pub(super) approval: Option<Spanned<ApprovalForm>>,
+    #[serde(default)]
+    pub(super) ticket_required: bool,
+    #[serde(default)]
+    pub(super) iam_allowed: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ParameterForm {
+    pub(super) pattern: Spanned<String>,
+    pub(super) max_length: Spanned<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApprovalForm {
+    pub(super) count: Option<Spanned<u8>>,
+    pub(super) within_s: Option<Spanned<u32>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StatementForm {
+    pub(super) actions: Spanned<Vec<Spanned<String>>>,
+    pub(super) resources: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) conditions: BTreeMap<String, BTreeMap<String, Spanned<Vec<String>>>>,
+}
+
+/// A form and the file that it stands in.
+#[derive(Debug)]
+pub(super) struct InFile<T> {
+    pub(super) file: String,
+    pub(super) form: T,
+}
+
+/// All files of a catalogue but its policies.
+#[derive(Debug)]
+pub(super) struct Forms {
+    pub(super) issuers: Vec<InFile<IssuerForm>>,
+    pub(super) identities: Vec<InFile<IdentityForm>>,
+    pub(super) entitlements: Vec<InFile<EntitlementForm>>,
+}
+
+impl Forms {
+    /// Reads all files; what cannot be read is found, not returned.
+    pub(super) fn read(sources: &Sources, findings: &mut Findings) -> Self {
+        let mut issuers = Vec::new();
+        match sources.0.get(ISSUERS) {
+            Some(text) => {
+                if let Some(form) = parse::<IssuersForm>(ISSUERS, text, findings) {
+                    let in_file = |form| InFile { file: ISSUERS.to_owned(), form };
+                    issuers.extend(form.issuers.into_iter().map(in_file));
+                }
+            }
+            None => findings.whole(ISSUERS, "the file is missing; it lists whose tokens are accepted"),
+        }
+        let forms = Self {
+            issuers,
+            identities: folder(sources, "identities", findings),
+            entitlements: folder(sources, "entitlements", findings),
+        };
+        for InFile { file, form } in &forms.identities {
+            check_name(file, &form.id, findings);
+        }
+        for InFile { file, form } in &forms.entitlements {
+            check_name(file, &form.id, findings);
+        }
+        forms
+    }
+
+    /// The registered identity `id`.
+    pub(super) fn identity(&self, id: &IdentityId) -> Option<&IdentityForm> {
+        let forms = self.identities.iter().map(|in_file| &in_file.form);
+        forms.into_iter().find(|form| form.id.value == *id)
+    }
+
+    /// Whether `id` is a registered human.
+    pub(super) fn is_human(&self, id: &IdentityId) -> bool {
+        self.identity(id).is_some_and(|form| form.class.value == IdentityClass::Human)
+    }
+}
+
+fn folder<T: DeserializeOwned>(sources: &Sources, folder: &str, findings: &mut Findings) -> Vec<InFile<T>> {
+    let files = sources.folder(folder);
+    files
+        .filter_map(|(file, text)| parse(file, text, findings).map(|form| InFile { file: file.to_owned(), form }))
+        .collect()
+}
+
+fn parse<T: DeserializeOwned>(file: &str, text: &str, findings: &mut Findings) -> Option<T> {
+    match serde_saphyr::from_str(text) {
+        Ok(form) => Some(form),
+        Err(error) => {
+            let message = error.without_snippet().to_string();
+            // The place is told by the finding.
+            let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
+            match error.location() {
+                Some(place) => findings.place(file, place, message),
+                None => findings.whole(file, message),
+            }
+            None
+        }
+    }
+}
+
+/// One document per file, named like the file: so no two can have one name.
+fn check_name<T: ToString>(file: &str, id: &Spanned<T>, findings: &mut Findings) {
+    let id_text = id.value.to_string();
+    let stem = file.rsplit('/').next().and_then(|name| name.strip_suffix(".yaml"));
+    if stem != Some(&id_text) {
+        findings.at(file, id, format!("the file of `{id_text}` must be called `{id_text}.yaml`"));
+    }
+}

@@ -1,0 +1,115 @@
+//! Identities: each has a human who answers for it, and proofs that no other identity could give.
+
+use std::collections::BTreeMap;
+
+use brevet_domain::id::IdentityId;
+use brevet_domain::identity::{Identity, IdentityClass, ProofRule};
+
+use super::finding::Findings;
+use super::form::{Forms, IdentityForm, InFile, ProofForm};
+
+pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> BTreeMap<IdentityId, Identity> {
+    let mut identities = BTreeMap::new();
+    for (n, InFile { file, form }) in forms.identities.iter().enumerate() {
+        check_owner(file, form, forms, findings);
+        if form.proofs.value.is_empty() {
+            let message = format!("`{}` has no proofs; without one nobody can be it", form.id.value);
+            findings.at(file, &form.proofs, message);
+        }
+        for proof in &form.proofs.value {
+            check_proof(file, form, proof, forms, findings);
+        }
+        for earlier in forms.identities.iter().take(n) {
+            check_apart(file, form, earlier, findings);
+        }
+        identities.insert(form.id.value.clone(), identity(form));
+    }
+    identities
+}
+
+fn identity(form: &IdentityForm) -> Identity {
+    let owner = form.owner.as_ref().unwrap_or(&form.id);
+    let rule = |proof: &ProofForm| ProofRule {
+        issuer: proof.issuer.value.clone(),
+        claims: proof.claims.value.clone(),
+        task: proof.task.as_ref().map(|task| task.value.clone()),
+    };
+    Identity {
+        id: form.id.value.clone(),
+        class: form.class.value,
+        owner: owner.value.clone(),
+        teams: form.teams.clone(),
+        proofs: form.proofs.value.iter().map(rule).collect(),
+    }
+}
+
+fn check_owner(file: &str, form: &IdentityForm, forms: &Forms, findings: &mut Findings) {
+    let (id, class) = (&form.id.value, form.class.value);
+    match (&form.owner, class) {
+        (None, IdentityClass::Human) => {}
+        (Some(owner), IdentityClass::Human) => {
+            if owner.value != *id {
+                let message =
+                    format!("`{id}` is human and so their own owner, not `{}`'s; leave `owner` out", owner.value);
+                findings.at(file, owner, message);
+            }
+        }
+        (None, IdentityClass::Pipeline | IdentityClass::Workload | IdentityClass::Agent) => {
+            let message = format!("`{id}` has no `owner`; name the human who answers for it");
+            findings.at(file, &form.id, message);
+        }
+        (Some(owner), IdentityClass::Pipeline | IdentityClass::Workload | IdentityClass::Agent) => {
+            if forms.identity(&owner.value).is_none() {
+                let message =
+                    format!("owner `{}` is not registered; the owner must be a human in `identities`", owner.value);
+                findings.at(file, owner, message);
+            } else if !forms.is_human(&owner.value) {
+                let message = format!("owner `{}` is no human; only a human can answer for `{id}`", owner.value);
+                findings.at(file, owner, message);
+            }
+        }
+    }
+}
+
+fn check_proof(file: &str, form: &IdentityForm, proof: &ProofForm, forms: &Forms, findings: &mut Findings) {
+    let issuer = &proof.issuer;
+    if !forms.issuers.iter().any(|known| known.form.id.value == issuer.value) {
+        let message = format!("issuer `{}` is not in `issuers.yaml`", issuer.value);
+        findings.at(file, issuer, message);
+    }
+    if proof.claims.value.is_empty() {
+        let message = format!(
+            "a proof of `{}` names no claims, so every token of `{}` would be it; name at least one",
+            form.id.value, issuer.value
+        );
+        findings.at(file, &proof.claims, message);
+    }
+    for (claim, value) in &proof.claims.value {
+        if claim.is_empty() || value.is_empty() || value.contains('*') {
+            let message = format!("claim `{claim}` must have an exact value; wildcards match nothing but themselves");
+            findings.at(file, &proof.claims, message);
+        }
+    }
+    if let Some(task) = proof.task.as_ref().filter(|task| task.value.is_empty()) {
+        findings.at(file, task, "`task` is empty; name the claim that holds the task, or leave it out");
+    }
+}
+
+/// Two identities that one token could prove: it would be both, or whichever comes first.
+fn check_apart(file: &str, form: &IdentityForm, earlier: &InFile<IdentityForm>, findings: &mut Findings) {
+    for proof in &form.proofs.value {
+        for other in &earlier.form.proofs.value {
+            let differ = |(claim, value): (&String, &String)| {
+                other.claims.value.get(claim).is_some_and(|theirs| theirs != value)
+            };
+            let apart = proof.claims.value.iter().any(differ);
+            if proof.issuer.value == other.issuer.value && !apart {
+                let message = format!(
+                    "one token of `{}` could prove both `{}` and `{}`; give them a common claim with different values",
+                    proof.issuer.value, form.id.value, earlier.form.id.value
+                );
+                findings.at(file, &proof.claims, message);
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The compiler: a catalogue folder becomes a bundle, or a list of what is wrong in it.
+//!
+//! Steps: read the files, read each into its shape (`form`), check what depends on other files, compile the
+//! policies, put the bundle together, load it, and ask it whether every approval can be given.
+
+mod entitlements;
+mod finding;
+mod form;
+mod identities;
+mod issuers;
+mod pattern;
+mod policies;
+mod reach;
+mod sources;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
+use brevet_domain::canonical::{Digest, canonical};
+
+pub use finding::{CatalogueError, Finding};
+pub use sources::Sources;
+
+use crate::bundle::{Bundle, INDEX_VERSION};
+use finding::Findings;
+
+/// The longest part, in bytes: one item of the table holds it, with its keys.
+///
+/// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html> (400 KB an item)
+const MAX_PART_BYTES: usize = 380 * 1024;
+
+/// Compiles the catalogue in folder `dir`.
+///
+/// # Errors
+///
+/// [`CatalogueError`] with everything that was found wrong; files are named relative to `dir`.
+pub fn compile_dir(dir: &Path) -> Result<BundleText, CatalogueError> {
+    compile(&Sources::read(dir)?)
+}
+
+/// Compiles a catalogue. Pure: the same files give the same bundle, byte for byte.
+///
+/// # Errors
+///
+/// [`CatalogueError`] with everything that was found wrong.
+pub fn compile(sources: &Sources) -> Result<BundleText, CatalogueError> {
+    let mut findings = Findings::default();
+    // 1. Each file by itself. What refers to a file that cannot be read is not reported as well.
+    let forms = form::Forms::read(sources, &mut findings);
+    findings.stop()?;
+    // 2. What depends on other files.
+    let issuers = issuers::compile(&forms, &mut findings);
+    let identities = identities::compile(&forms, &mut findings);
+    let entitlements = entitlements::compile(&forms, &mut findings);
+    let policy_parts = policies::compile(sources, &forms, &mut findings);
+    findings.stop()?;
+    // 3. The bundle.
+    let index = Index {
+        version: INDEX_VERSION,
+        issuers,
+        identities,
+        entitlements,
+        parts: policy_parts.iter().map(|(name, text)| (name.clone(), Digest::of_bytes(text.as_bytes()))).collect(),
+    };
+    let text = bundle(&index, policy_parts, &mut findings);
+    findings.stop()?;
+    // 4. As its readers will see it.
+    match Bundle::load(&text) {
+        Ok(bundle) => reach::check(&bundle, &forms, &mut findings),
+        Err(error) => findings.whole("policies", finding::chain(&error)),
+    }
+    findings.stop()?;
+    Ok(text)
+}
+
+fn bundle(index: &Index, mut parts: BTreeMap<String, String>, findings: &mut Findings) -> BundleText {
+    let text = canonical(index).unwrap_or_else(|error| {
+        findings.whole("issuers.yaml", finding::chain(&error));
+        String::new()
+    });
+    let digest = Digest::of_bytes(text.as_bytes());
+    parts.insert(INDEX_PART.to_owned(), text);
+    for (name, text) in &parts {
+        if text.len() > MAX_PART_BYTES {
+            let n = text.len();
+            findings
+                .whole(name, format!("this part of the bundle has {n} bytes; at most {MAX_PART_BYTES} can be stored"));
+        }
+    }
+    BundleText { digest, parts }
+}

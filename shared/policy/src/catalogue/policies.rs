@@ -1,0 +1,174 @@
+//! Policies: validated strictly against the schema, named by their `@id`, and split into parts by entitlement.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use brevet_domain::id::EntitlementId;
+use cedar_policy::ffi::DetailedError;
+use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, ResourceConstraint, Schema, ValidationMode, Validator};
+
+use super::finding::{Findings, chain};
+use super::form::Forms;
+use super::sources::Sources;
+use crate::bundle::{COMMON_PART, part_name, schema};
+
+/// The names that policies may mention.
+struct Known {
+    identities: BTreeSet<String>,
+    teams: BTreeSet<String>,
+    entitlements: BTreeSet<String>,
+}
+
+/// Compiles all policy files: part name to text.
+pub(super) fn compile(sources: &Sources, forms: &Forms, findings: &mut Findings) -> BTreeMap<String, String> {
+    let schema = match schema() {
+        Ok(schema) => schema,
+        Err(error) => {
+            findings.whole("policies", chain(&error));
+            return BTreeMap::new();
+        }
+    };
+    let known = Known::of(forms);
+    let mut first: BTreeMap<String, String> = BTreeMap::new();
+    // Part to `@id` to text: so neither the files' names nor their order change the bundle.
+    let mut parts: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    parts.insert(COMMON_PART.to_owned(), BTreeMap::new());
+    for (file, text) in sources.folder("policies") {
+        let mut named = PolicySet::new();
+        for (policy, offset) in in_order(file, text, findings) {
+            let Some(id) = id_of(file, text, &policy, offset, findings) else { continue };
+            let policy = policy.new_id(PolicyId::new(&id));
+            if let Some(other) = first.insert(id.clone(), file.to_owned()) {
+                let message = format!(
+                    "two policies have the `@id` `{id}`, the other is in `{other}`; a reason must name one policy"
+                );
+                findings.offset(file, text, offset, message);
+                continue;
+            }
+            check_names(file, text, &policy, offset, &known, findings);
+            parts.entry(part(&policy)).or_default().insert(id, policy.to_cedar().unwrap_or_default());
+            // It has no duplicates, since no two files together have any.
+            let _ = named.add(policy);
+        }
+        validate(file, text, &named, &schema, findings);
+    }
+    let join = |policies: BTreeMap<String, String>| {
+        policies.into_values().map(|text| text.trim().to_owned() + "\n").collect::<String>()
+    };
+    parts.into_iter().map(|(name, policies)| (name, join(policies))).collect()
+}
+
+impl Known {
+    fn of(forms: &Forms) -> Self {
+        let identities = || forms.identities.iter().map(|in_file| &in_file.form);
+        let entitlements = forms.entitlements.iter().map(|in_file| in_file.form.id.value.to_string());
+        Self {
+            identities: identities().map(|form| form.id.value.to_string()).collect(),
+            teams: identities().flat_map(|form| &form.teams).map(ToString::to_string).collect(),
+            entitlements: entitlements.collect(),
+        }
+    }
+
+    /// What is wrong with naming `uid`, if anything.
+    fn problem(&self, uid: &EntityUid) -> Option<String> {
+        let (kind, name) = (uid.type_name().to_string(), uid.id().unescaped());
+        let (names, wanted) = match kind.as_str() {
+            "Brevet::Identity" => (&self.identities, "identities are in `identities`"),
+            "Brevet::Team" => (&self.teams, "a team is there once an identity is in it"),
+            "Brevet::Entitlement" => (&self.entitlements, "entitlements are in `entitlements`"),
+            "Brevet::Grant" => return Some("a policy cannot name a grant; name its entitlement".to_owned()),
+            _ => return None, // actions, and types that validation refuses
+        };
+        (!names.contains(name)).then(|| format!("`{uid}` is not in the catalogue; {wanted}"))
+    }
+}
+
+/// The policies of a file in the order of its text, each with the offset where it starts.
+fn in_order(file: &str, text: &str, findings: &mut Findings) -> Vec<(Policy, usize)> {
+    let parsed: PolicySet = match text.parse() {
+        Ok(parsed) => parsed,
+        Err(errors) => {
+            for error in errors.iter() {
+                detailed(file, text, &DetailedError::from(error), "this is not Cedar", findings);
+            }
+            return Vec::new();
+        }
+    };
+    if let Some(template) = parsed.templates().next() {
+        let start = text.find(&template.to_cedar()).unwrap_or(0);
+        findings.offset(file, text, start, "this is a template; write a policy without `?principal` and `?resource`");
+    }
+    // Cedar numbers them `policy0`, `policy1` … as they come.
+    let number = |policy: &Policy| -> Option<usize> { policy.id().to_string().strip_prefix("policy")?.parse().ok() };
+    let mut policies: Vec<Policy> = parsed.policies().cloned().collect();
+    policies.sort_by_key(number);
+    let mut from = 0;
+    let mut placed = Vec::new();
+    for policy in policies {
+        let own = policy.to_cedar().unwrap_or_default();
+        let at = text.get(from..).and_then(|rest| rest.find(&own)).unwrap_or(0);
+        let start = from.saturating_add(at);
+        from = start.saturating_add(own.len());
+        placed.push((policy, start));
+    }
+    placed
+}
+
+fn id_of(file: &str, text: &str, policy: &Policy, offset: usize, findings: &mut Findings) -> Option<String> {
+    let Some(id) = policy.annotation("id") else {
+        findings.offset(
+            file,
+            text,
+            offset,
+            "this policy has no `@id`, so it could not be given as a reason; write `@id(\"what-it-says\")` above it",
+        );
+        return None;
+    };
+    let plain = id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if !plain || !(1..=64).contains(&id.len()) {
+        findings.offset(file, text, offset, format!("`@id` `{id}` must be 1 to 64 of `a-z`, `0-9`, `-`"));
+        return None;
+    }
+    Some(id.to_owned())
+}
+
+fn check_names(file: &str, text: &str, policy: &Policy, offset: usize, known: &Known, findings: &mut Findings) {
+    for uid in policy.entity_literals() {
+        if let Some(problem) = known.problem(&uid) {
+            let own = text.get(offset..).unwrap_or("");
+            let at = own.find(&uid.to_string()).unwrap_or(0);
+            findings.offset(file, text, offset.saturating_add(at), problem);
+        }
+    }
+}
+
+/// A policy that can only ever concern one entitlement goes to that entitlement's part; all others are common.
+fn part(policy: &Policy) -> String {
+    if let ResourceConstraint::Eq(uid) = policy.resource_constraint()
+        && uid.type_name().to_string() == "Brevet::Entitlement"
+        && let Ok(id) = uid.id().unescaped().parse::<EntitlementId>()
+    {
+        return part_name(&id);
+    }
+    COMMON_PART.to_owned()
+}
+
+fn validate(file: &str, text: &str, policies: &PolicySet, schema: &Schema, findings: &mut Findings) {
+    let result = Validator::new(schema.clone()).validate(policies, ValidationMode::Strict);
+    for error in result.validation_errors() {
+        detailed(file, text, &DetailedError::from(error), "policy does not fit the schema", findings);
+    }
+    // A policy that can never apply, or names that only look alike: never meant.
+    for warning in result.validation_warnings() {
+        detailed(file, text, &DetailedError::from(warning), "policy cannot be meant so", findings);
+    }
+}
+
+fn detailed(file: &str, text: &str, error: &DetailedError, what: &str, findings: &mut Findings) {
+    let offset = error.source_locations.first().map_or(0, |label| label.loc.start);
+    let mut message = format!("{what}: {}", error.message.replace('\n', " "));
+    if let Some(help) = &error.help {
+        message.push_str("; ");
+        message.push_str(&help.replace('\n', " "));
+    }
+    findings.offset(file, text, offset, message);
+}

@@ -1,0 +1,64 @@
+//! Whether every approval that could be asked for could also be given.
+
+use brevet_domain::entitlement::Entitlement;
+use brevet_domain::identity::Identity;
+use brevet_domain::time::Timestamp;
+
+use super::finding::Findings;
+use super::form::Forms;
+use crate::ask::Facts;
+use crate::bundle::Bundle;
+use crate::decide::Weighed;
+
+/// Instants that stand for all: a Wednesday and a Sunday, by day and by night (UTC). A policy about one date
+/// is not seen through; a request that nobody could approve then is denied when it comes.
+const SAMPLES: [i64; 4] = [1_767_787_200, 1_767_830_400, 1_768_132_800, 1_768_176_000];
+
+/// Finds entitlements that some identity may request, with approval, while too few people may approve it.
+pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
+    for in_file in &forms.entitlements {
+        let Some(entitlement) = bundle.index().entitlements.get(&in_file.form.id.value) else { continue };
+        // One example is enough.
+        let Some((who, n)) =
+            bundle.index().identities.values().find_map(|identity| stuck(bundle, identity, entitlement))
+        else {
+            continue;
+        };
+        let (id, count) = (&entitlement.id, entitlement.approval.count);
+        let message = format!(
+            "`{}` may request `{id}` with approval by {count}, but policy lets only {n} registered people approve it; allow `approve` to more people, apart from `{}` and `{}`",
+            who.id, who.id, who.owner
+        );
+        match &in_file.form.approval {
+            Some(approval) => findings.at(&in_file.file, approval, message),
+            None => findings.at(&in_file.file, &in_file.form.id, message),
+        }
+    }
+}
+
+/// The identity and the number of its possible approvers, if it can end up with too few.
+fn stuck<'a>(bundle: &Bundle, identity: &'a Identity, entitlement: &Entitlement) -> Option<(&'a Identity, usize)> {
+    circumstances(entitlement).into_iter().find_map(|facts| match bundle.weigh(identity, entitlement, &facts) {
+        Ok(Weighed::TooFew { approvers }) => Some((identity, approvers.len())),
+        Ok(Weighed::Yes(_) | Weighed::People { .. } | Weighed::No(_)) | Err(_) => None,
+    })
+}
+
+fn circumstances(entitlement: &Entitlement) -> Vec<Facts> {
+    let mut all = Vec::new();
+    for seconds in SAMPLES {
+        for term_s in [60, 600, entitlement.max_term.as_seconds()] {
+            for has_ticket in [true, false] {
+                for task in [None, Some("task".to_owned())] {
+                    let now = Timestamp::from_seconds(seconds);
+                    let fits =
+                        term_s <= entitlement.max_term.as_seconds() && (has_ticket || !entitlement.ticket_required);
+                    if fits {
+                        all.push(Facts { term_s, has_ticket, task, now });
+                    }
+                }
+            }
+        }
+    }
+    all
+}

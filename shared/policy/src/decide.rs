@@ -1,0 +1,230 @@
+//! May this caller have it: yes, no, or once people have said yes.
+
+use std::collections::BTreeSet;
+
+use brevet_domain::canonical::Digest;
+use brevet_domain::decision::{Outcome, check_approver};
+use brevet_domain::entitlement::{Entitlement, MisfitError};
+use brevet_domain::id::{EntitlementId, IdentityId};
+use brevet_domain::identity::{Caller, Identity};
+use brevet_domain::plan::{PlanError, PlanTemplate};
+use brevet_domain::request::Request;
+use brevet_domain::settings::Deployment;
+use brevet_domain::time::{Term, Timestamp};
+
+use crate::ask::{Action, Answer, Facts, Fault, GrantFacts};
+use crate::bundle::Bundle;
+
+/// What policy says about one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The bundle that it was said under.
+    pub bundle_digest: Digest,
+    /// Allow, deny, or who must approve.
+    pub outcome: Outcome,
+    /// The policies that determined it, by `@id`; none where nothing allows it.
+    pub determining: Vec<String>,
+    /// What AWS would be asked; absent for a denial.
+    pub template: Option<PlanTemplate>,
+    /// For how long, from activation.
+    pub term: Term,
+    /// How long after approval it may be started, in seconds.
+    pub start_within_s: u32,
+}
+
+/// Why policy says nothing: the request itself is wrong, whoever asks.
+#[derive(Debug, thiserror::Error)]
+pub enum DecideError {
+    /// Nobody can be asked for it.
+    #[error("there is no entitlement `{0}`")]
+    UnknownEntitlement(EntitlementId),
+    /// The request does not fit its entitlement.
+    #[error(transparent)]
+    Misfit(#[from] MisfitError),
+    /// No plan can be rendered for it.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+/// What policy says, before it is put into terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Weighed {
+    /// Without a person.
+    Yes(Vec<String>),
+    /// Once enough of these have said yes.
+    People { approvers: BTreeSet<IdentityId>, determining: Vec<String> },
+    /// People would have to say yes, but too few may.
+    TooFew { approvers: BTreeSet<IdentityId> },
+    /// Forbidden by these policies; by none, if nothing allows it.
+    No(Vec<String>),
+}
+
+impl Bundle {
+    /// Decides a request of a verified caller at `now`.
+    ///
+    /// Pure: same bundle, caller, request and `now` give the same verdict. What cannot be evaluated is denied.
+    ///
+    /// # Errors
+    ///
+    /// [`DecideError`] if the request is wrong whoever asks: the caller's mistake, not a denial.
+    pub fn decide(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        deployment: &Deployment,
+        now: Timestamp,
+    ) -> Result<Verdict, DecideError> {
+        let ask = &request.ask;
+        let entitlement = self
+            .index()
+            .entitlements
+            .get(&ask.entitlement)
+            .ok_or_else(|| DecideError::UnknownEntitlement(ask.entitlement.clone()))?;
+        entitlement.check(&ask.parameters, ask.term_s, ask.ticket.is_some())?;
+        let facts = Facts {
+            term_s: ask.term_s.as_seconds(),
+            has_ticket: ask.ticket.is_some(),
+            task: caller.task.as_ref().map(|task| task.as_str().to_owned()),
+            now,
+        };
+        let (outcome, determining) = self.outcome(&caller.identity, entitlement, &facts);
+        let template = match outcome {
+            Outcome::Deny { .. } => None,
+            Outcome::Allow | Outcome::NeedsApproval { .. } => {
+                let (who, task) = (&caller.identity.id, caller.task.as_ref());
+                let template =
+                    PlanTemplate::for_grant(deployment, entitlement, &ask.parameters, who, task, request.id)?;
+                // A plan that cannot be rendered is better known now than when credentials are fetched.
+                template.render(now.plus(ask.term_s.as_seconds()), now)?;
+                Some(template)
+            }
+        };
+        Ok(Verdict {
+            bundle_digest: self.digest(),
+            outcome,
+            determining,
+            template,
+            term: ask.term_s,
+            start_within_s: entitlement.start_within_s,
+        })
+    }
+
+    fn outcome(&self, identity: &Identity, entitlement: &Entitlement, facts: &Facts) -> (Outcome, Vec<String>) {
+        let deny = |reason: String, determining| (Outcome::Deny { reason }, determining);
+        if !self.knows(identity) {
+            let reason = format!("`{}` is not registered in the catalogue in force", identity.id);
+            return deny(reason, Vec::new());
+        }
+        match self.weigh(identity, entitlement, facts) {
+            Ok(Weighed::Yes(determining)) => (Outcome::Allow, determining),
+            Ok(Weighed::People { approvers, determining }) => {
+                let outcome = Outcome::NeedsApproval {
+                    count: entitlement.approval.count,
+                    approvers,
+                    deadline: facts.now.plus(entitlement.approval.within_s),
+                };
+                (outcome, determining)
+            }
+            Ok(Weighed::TooFew { approvers }) => {
+                let (needed, n) = (entitlement.approval.count, approvers.len());
+                let reason = format!(
+                    "`{}` needs {needed} to approve it, but only {n} of the registered people may approve this request",
+                    entitlement.id
+                );
+                deny(reason, Vec::new())
+            }
+            Ok(Weighed::No(policies)) => {
+                let reason = self.refusal(identity, entitlement, facts, &policies);
+                deny(reason, policies)
+            }
+            Err(fault) => deny(fault.to_string(), fault.policies()),
+        }
+    }
+
+    /// Asks the policies, without the checks that do not concern them.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if anything could not be evaluated: a denial.
+    pub(crate) fn weigh(
+        &self,
+        identity: &Identity,
+        entitlement: &Entitlement,
+        facts: &Facts,
+    ) -> Result<Weighed, Fault> {
+        let world = self.world(&entitlement.id);
+        let ask = |action| world.on_entitlement(&identity.id, action, &entitlement.id, facts);
+        let mut determining = match ask(Action::Request)? {
+            Answer::Yes(policies) => policies,
+            Answer::No(policies) => return Ok(Weighed::No(policies)),
+        };
+        if let Answer::Yes(policies) = ask(Action::AutoApprove)? {
+            determining.extend(policies);
+            return Ok(Weighed::Yes(sorted(determining)));
+        }
+        let grant = GrantFacts {
+            id: None,
+            entitlement: &entitlement.id,
+            requester: &identity.id,
+            sponsor: &identity.owner,
+            class: identity.class,
+        };
+        let (approvers, policies) = self.approvers(&grant, facts)?;
+        if approvers.len() < usize::from(entitlement.approval.count).max(1) {
+            return Ok(Weighed::TooFew { approvers });
+        }
+        determining.extend(policies);
+        Ok(Weighed::People { approvers, determining: sorted(determining) })
+    }
+
+    /// Everyone who may approve `grant`, and the policies that say so.
+    fn approvers(&self, grant: &GrantFacts<'_>, facts: &Facts) -> Result<(BTreeSet<IdentityId>, Vec<String>), Fault> {
+        let mut world = self.world(grant.entitlement);
+        let entities = world.entities_with(grant)?;
+        world.entities = &entities;
+        let (mut approvers, mut determining) = (BTreeSet::new(), Vec::new());
+        for person in self.index().identities.values() {
+            if check_approver(person, grant.requester, grant.sponsor).is_err() {
+                continue;
+            }
+            if let Answer::Yes(policies) = world.on_grant(&person.id, grant, facts)? {
+                approvers.insert(person.id.clone());
+                determining.extend(policies);
+            }
+        }
+        Ok((approvers, determining))
+    }
+
+    /// Why a request is denied and, where one change would do, what would be right.
+    fn refusal(&self, identity: &Identity, entitlement: &Entitlement, facts: &Facts, forbids: &[String]) -> String {
+        let (who, what) = (&identity.id, &entitlement.id);
+        let mut reason = if forbids.is_empty() {
+            format!("no policy allows `{who}` to request `{what}` like this")
+        } else {
+            format!("forbidden by policy `{}`", forbids.join("`, `"))
+        };
+        let shorter = Facts { term_s: Term::MIN, ..facts.clone() };
+        let with_ticket = Facts { has_ticket: true, ..facts.clone() };
+        let with_task = Facts { task: Some("task".to_owned()), ..facts.clone() };
+        for (other, advice) in [
+            (&with_ticket, "with a `ticket` it could be asked for"),
+            (&shorter, "for a shorter term it could be asked for"),
+            (&with_task, "with a proof that names a task it could be asked for"),
+        ] {
+            let world = self.world(what);
+            let answer = world.on_entitlement(who, Action::Request, what, other);
+            if other != facts && matches!(answer, Ok(Answer::Yes(_))) {
+                reason.push_str("; ");
+                reason.push_str(advice);
+                return reason;
+            }
+        }
+        reason
+    }
+}
+
+pub(crate) fn sorted(mut policies: Vec<String>) -> Vec<String> {
+    policies.sort();
+    policies.dedup();
+    policies
+}

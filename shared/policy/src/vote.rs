@@ -1,0 +1,94 @@
+//! May this person vote on this decision?
+
+use brevet_domain::decision::{ApproverError, Decision, Outcome, check_approver};
+use brevet_domain::id::{EntitlementId, IdentityId};
+use brevet_domain::identity::Caller;
+use brevet_domain::time::Timestamp;
+
+use crate::ask::{Answer, Facts, Fault, GrantFacts};
+use crate::bundle::Bundle;
+
+/// Why somebody may not vote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The decision does not wait for people.
+    #[error("this request does not wait for an approval")]
+    NotAwaited,
+    /// Someone or something is not in the catalogue in force, or is registered there as something else.
+    #[error("`{0}` is not registered in the catalogue in force as this decision needs it")]
+    Unregistered(String),
+    /// Never, whatever policy says.
+    #[error(transparent)]
+    Apart(#[from] ApproverError),
+    /// The decision does not count this person's vote.
+    #[error("`{0}` is not among those who may approve this request")]
+    NotListed(IdentityId),
+    /// No policy allows it.
+    #[error("no policy allows `{0}` to approve requests for `{1}` like this")]
+    NotAllowed(IdentityId, EntitlementId),
+    /// A policy forbids it.
+    #[error("forbidden by policy `{}`", .0.join("`, `"))]
+    Forbidden(Vec<String>),
+    /// It could not be evaluated.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl Bundle {
+    /// Judges whether `approver` may vote on `decision` at `now`; the policies that allow it if so.
+    ///
+    /// Judged under this bundle, even if an older one made the decision: who left since then does not approve.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if not, or if anything could not be evaluated.
+    pub fn may_approve(&self, approver: &Caller, decision: &Decision, now: Timestamp) -> Result<Vec<String>, Refusal> {
+        let terms = &decision.terms;
+        let Outcome::NeedsApproval { approvers, .. } = &terms.outcome else {
+            return Err(Refusal::NotAwaited);
+        };
+        let person = &approver.identity;
+        let unregistered = |id: &IdentityId| Refusal::Unregistered(id.to_string());
+        if !self.knows(person) {
+            return Err(unregistered(&person.id));
+        }
+        let requester = self
+            .index()
+            .identities
+            .get(&terms.identity)
+            .filter(|requester| requester.class == terms.class && self.knows(requester))
+            .ok_or_else(|| unregistered(&terms.identity))?;
+        if !self.index().entitlements.contains_key(&terms.entitlement) {
+            return Err(Refusal::Unregistered(terms.entitlement.to_string()));
+        }
+        // Whoever answered for the requester when it asked, and whoever does now.
+        check_approver(person, &terms.identity, &terms.sponsor)?;
+        check_approver(person, &terms.identity, &requester.owner)?;
+        if !approvers.contains(&person.id) {
+            return Err(Refusal::NotListed(person.id.clone()));
+        }
+        let grant = GrantFacts {
+            id: Some(terms.id),
+            entitlement: &terms.entitlement,
+            requester: &terms.identity,
+            sponsor: &terms.sponsor,
+            class: terms.class,
+        };
+        let facts = Facts {
+            term_s: terms.term.as_seconds(),
+            has_ticket: false, // policies on `approve` do not see it
+            task: terms.task.as_ref().map(|task| task.as_str().to_owned()),
+            now,
+        };
+        let mut world = self.world(&terms.entitlement);
+        let entities = world.entities_with(&grant)?;
+        world.entities = &entities;
+        match world.on_grant(&person.id, &grant, &facts)? {
+            Answer::Yes(policies) => Ok(policies),
+            Answer::No(policies) if policies.is_empty() => {
+                Err(Refusal::NotAllowed(person.id.clone(), terms.entitlement.clone()))
+            }
+            Answer::No(policies) => Err(Refusal::Forbidden(policies)),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Which crate may depend on which: read from what cargo resolves, not from what files say.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that unwraps nothing fails")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
+
+/// Where the workspace is.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
+}
+
+/// The workspace as cargo resolves it for this machine.
+fn metadata() -> Metadata {
+    let rustc = Command::new("rustc").arg("-vV").output().expect("rustc runs").stdout;
+    let rustc = String::from_utf8(rustc).unwrap();
+    let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    MetadataCommand::new()
+        .manifest_path(root().join("Cargo.toml"))
+        .other_options(["--locked".to_owned(), "--filter-platform".to_owned(), host.to_owned()])
+        .exec()
+        .expect("cargo metadata answers")
+}
+
+/// The members under `folder` (`shared`, `functions`, `cli`, `tests`), by name.
+fn members<'a>(metadata: &'a Metadata, folder: &str) -> BTreeMap<&'a str, &'a Package> {
+    let folder = root().join(folder);
+    let found: BTreeMap<_, _> = metadata
+        .workspace_packages()
+        .into_iter()
+        .filter(|package| package.manifest_path.as_std_path().starts_with(&folder))
+        .map(|package| (package.name.as_str(), package))
+        .collect();
+    assert!(!found.is_empty(), "no crate under {folder:?}");
+    found
+}
+
+/// What is shipped: everything but the crates that test.
+fn shipped(metadata: &Metadata) -> BTreeMap<&str, &Package> {
+    ["shared", "functions", "cli"].into_iter().flat_map(|folder| members(metadata, folder)).collect()
+}
+
+/// The direct dependencies of `package`, optional ones and those of its build script among them.
+fn direct(package: &Package) -> BTreeSet<&str> {
+    let linked = package.dependencies.iter().filter(|d| d.kind != DependencyKind::Development);
+    linked.map(|dependency| dependency.name.as_str()).collect()
+}
+
+/// As [`direct`], and what only its tests use.
+fn direct_with_tests(package: &Package) -> BTreeSet<&str> {
+    package.dependencies.iter().map(|dependency| dependency.name.as_str()).collect()
+}
+
+/// The names of all packages that `package` links, itself left out.
+fn linked(metadata: &Metadata, package: &Package) -> BTreeSet<String> {
+    let nodes = &metadata.resolve.as_ref().unwrap().nodes;
+    let next: BTreeMap<&PackageId, Vec<&PackageId>> = nodes
+        .iter()
+        .map(|node| {
+            let linked =
+                |d: &&cargo_metadata::NodeDep| d.dep_kinds.iter().any(|k| k.kind != DependencyKind::Development);
+            (&node.id, node.deps.iter().filter(linked).map(|d| &d.pkg).collect())
+        })
+        .collect();
+    let (mut seen, mut open) = (BTreeSet::new(), vec![&package.id]);
+    while let Some(id) = open.pop() {
+        for id in next.get(id).into_iter().flatten() {
+            if seen.insert(*id) {
+                open.push(id);
+            }
+        }
+    }
+    seen.into_iter().map(|id| metadata[id].name.to_string()).collect()
+}
+
+/// The list of `allowed.txt`: crate, dependency and why, one a line.
+fn allowed() -> BTreeMap<String, BTreeSet<String>> {
+    let mut allowed = BTreeMap::<String, BTreeSet<String>>::new();
+    for line in include_str!("../allowed.txt").lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let (crate_, dependency) = (words.next().unwrap(), words.next().expect("a dependency"));
+        assert!(words.next().is_some(), "`{line}` says no why");
+        assert!(allowed.entry(crate_).or_default().insert(dependency), "`{line}` is there twice");
+    }
+    allowed
+}
+
+#[test]
+fn shared_crates_depend_on_exactly_what_the_list_allows() {
+    let metadata = metadata();
+    let found: BTreeMap<_, BTreeSet<_>> = members(&metadata, "shared")
+        .into_iter()
+        .map(|(name, package)| (name.to_owned(), direct(package).into_iter().map(str::to_owned).collect()))
+        .collect();
+    let allowed = allowed();
+    for (name, found) in &found {
+        let allowed = allowed.get(name).cloned().unwrap_or_default();
+        let news: Vec<_> = found.difference(&allowed).collect();
+        let gone: Vec<_> = allowed.difference(found).collect();
+        assert!(news.is_empty(), "`{name}` now depends on {news:?}: say why in tests/walls/allowed.txt, or do without");
+        assert!(gone.is_empty(), "`{name}` no longer depends on {gone:?}: take it out of tests/walls/allowed.txt");
+    }
+    assert_eq!(allowed.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn shared_crates_point_one_way() {
+    let metadata = metadata();
+    for (name, below) in [
+        ("brevet-domain", &[][..]),
+        ("brevet-policy", &["brevet-domain"]),
+        ("brevet-identity", &["brevet-domain"]),
+        ("brevet-api", &["brevet-domain"]),
+        ("brevet-engine", &["brevet-domain"]),
+        ("brevet-aws", &["brevet-domain", "brevet-engine"]),
+        ("brevet-lambda", &["brevet-api", "brevet-domain", "brevet-engine"]),
+    ] {
+        let shared = members(&metadata, "shared");
+        let found = direct(shared.get(name).unwrap());
+        let ours: Vec<_> = found.into_iter().filter(|d| d.starts_with("brevet-")).collect();
+        assert!(ours.iter().all(|d| below.contains(d)), "`{name}` depends on {ours:?}; it may on {below:?}");
+    }
+}
+
+#[test]
+fn aws_sdks_are_named_by_brevet_aws_alone_and_linked_only_by_functions() {
+    let metadata = metadata();
+    let sdk = |name: &str| name.starts_with("aws-sdk-") || name.starts_with("aws-smithy-") || name == "aws-config";
+    assert!(direct(members(&metadata, "shared")["brevet-aws"]).into_iter().any(sdk), "the test sees SDKs at all");
+    for (name, package) in shipped(&metadata) {
+        let named: Vec<_> = direct_with_tests(package).into_iter().filter(|d| sdk(d)).collect();
+        assert!(named.is_empty() || name == "brevet-aws", "`{name}` names {named:?}");
+    }
+    for folder in ["shared", "cli"] {
+        for (name, package) in members(&metadata, folder) {
+            let found: Vec<_> = linked(&metadata, package).into_iter().filter(|d| sdk(d)).collect();
+            assert!(found.is_empty() || name == "brevet-aws", "`{name}` links {found:?}");
+        }
+    }
+}
+
+#[test]
+fn cedar_is_named_by_brevet_policy_alone_and_linked_only_where_decisions_are_made_or_compiled() {
+    let metadata = metadata();
+    for (name, package) in shipped(&metadata) {
+        let named = direct_with_tests(package).contains("cedar-policy");
+        assert_eq!(named, name == "brevet-policy", "`{name}`");
+        let links = linked(&metadata, package).contains("cedar-policy");
+        let may = ["brevet-policy", "brevet-cli", "brevet-evaluate"].contains(&name);
+        assert!(!links || may, "`{name}` links Cedar: only the evaluator decides");
+    }
+}
+
+#[test]
+fn the_domain_links_nothing_asynchronous_and_no_network() {
+    let metadata = metadata();
+    let found = linked(&metadata, members(&metadata, "shared")["brevet-domain"]);
+    assert!(found.contains("chrono") && found.contains("sha2"), "the test sees what is linked at all");
+    for never in ["tokio", "futures", "async-trait", "mio", "hyper", "reqwest", "tracing", "aws-config"] {
+        assert!(!found.contains(never), "the domain links `{never}`");
+    }
+    assert!(!found.iter().any(|name| name.starts_with("futures-") || name.starts_with("async-")));
+}
+
+#[test]
+fn no_function_depends_on_another_and_none_links_what_it_may_not_touch() {
+    let metadata = metadata();
+    let functions = members(&metadata, "functions");
+    assert_eq!(functions.len(), 4);
+    for (name, package) in &functions {
+        let others: Vec<_> = direct_with_tests(package).into_iter().filter(|d| functions.contains_key(d)).collect();
+        assert!(others.is_empty(), "`{name}` depends on {others:?}");
+        let services: BTreeSet<_> = package
+            .dependencies
+            .iter()
+            .filter(|d| d.name == "brevet-aws")
+            .flat_map(|d| d.features.iter().map(String::as_str))
+            .collect();
+        let allowed: &[&str] = match name.rsplit('-').next().unwrap() {
+            "intake" => &["dynamodb", "invoke"],
+            "evaluate" => &["dynamodb"],
+            "issue" => &["dynamodb", "sts"],
+            "reap" => &["dynamodb", "iam"],
+            _ => &[],
+        };
+        assert_eq!(services, allowed.iter().copied().collect(), "`{name}`");
+    }
+}
+
+#[test]
+fn nothing_shipped_links_the_fakes() {
+    let metadata = metadata();
+    for (name, package) in shipped(&metadata) {
+        let fakes = package
+            .dependencies
+            .iter()
+            .filter(|d| d.kind != DependencyKind::Development)
+            .any(|d| d.features.iter().any(|feature| feature == "test-util"));
+        assert!(!fakes, "`{name}` links the fakes of `test-util`");
+    }
+}

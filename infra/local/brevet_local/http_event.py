@@ -133,7 +133,8 @@ def response(payload: Any) -> Response:
         # Format 2.0 infers: any other JSON is the body of a 200.
         return Response(200, [("content-type", "application/json")], json.dumps(payload).encode())
     headers: list[tuple[str, str]] = []
-    status, body = payload["statusCode"], payload.get("body") or ""
+    status, body = payload["statusCode"], payload.get("body")
+    body = "" if body is None else body
     if not isinstance(status, int) or not 100 <= status <= 599 or not isinstance(body, str):
         return problem(500, "Internal Server Error")
     for name, value in (payload.get("headers") or {}).items():

@@ -30,7 +30,9 @@ def dead_letters() -> Any:
 def lambda_record(record: dict[str, Any], stream_arn: str) -> dict[str, Any]:
     """A stream record as Lambda hands it over: plain JSON, times in seconds, binary in base 64."""
     made = json.loads(json.dumps(record, default=_plain))
-    made["eventSourceARN"] = stream_arn
+    # DynamoDB Local calls every region `ddblocal`.
+    made["awsRegion"] = places.REGION
+    made["eventSourceARN"] = stream_arn.replace(":ddblocal:", f":{places.REGION}:")
     identity = made.pop("userIdentity", None)
     if identity:
         made["userIdentity"] = {"type": identity.get("Type"), "principalId": identity.get("PrincipalId")}

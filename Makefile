@@ -1,0 +1,38 @@
+# Everything a developer does. `make help` lists it.
+# Downloads, tools and compiled code lie outside the checkout and are kept between runs.
+SHELL := /bin/bash
+BREVET_CACHE ?= $(HOME)/.cache/brevet
+CARGO_TARGET_DIR ?= $(BREVET_CACHE)/target
+export BREVET_CACHE CARGO_TARGET_DIR
+PYTHON := $(BREVET_CACHE)/tools/tests/bin/python
+STACK := python3 infra/local/stack.py
+
+.DEFAULT_GOAL := help
+.PHONY: help tools build up down status demo test lint
+
+help: ## Lists the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+tools: ## Installs the pinned tools of the local stack (once)
+	@python3 infra/local/tools.py
+
+build: ## Builds functions, command and gate (debug)
+	cargo build --locked --workspace --bins
+
+up: tools build ## Starts the local stack
+	@$(STACK) up
+
+down: ## Stops the local stack; leaves nothing running
+	@$(STACK) down
+
+status: ## Says what runs
+	@$(STACK) status
+
+demo: tools build ## Plays the three cases over HTTP, from request to proof of ending
+	@$(PYTHON) tests/demo/demo.py
+
+lint: tools ## Formatting, clippy and cfn-lint
+	@$(PYTHON) infra/local/suites.py lint
+
+test: tools ## Every suite, on the local stack where it needs one
+	@$(PYTHON) infra/local/suites.py

@@ -1,0 +1,72 @@
+"""Lambda's event filtering rules, one by one, and the template's own filters."""
+
+import pytest
+
+from brevet_local.filters import UnknownFilter, any_of, compile_pattern
+
+
+@pytest.mark.parametrize(
+    ("leaf", "passing", "refused"),
+    [
+        (["a", "b"], ["a", "b", ["x", "b"]], ["c", None, 1, {"a": 1}]),
+        ([1], [1], [True, "1", 2]),
+        ([None], [None], ["null", 0]),
+        ([{"prefix": "ab"}], ["ab", "abc"], ["b", "", 1, None]),
+        ([{"suffix": "yz"}], ["yz", "xyz"], ["y", 1]),
+        ([{"equals-ignore-case": "Ab"}], ["aB"], ["abc"]),
+        ([{"anything-but": ["x"]}], ["y", 1, ""], ["x"]),
+        ([{"exists": True}], ["x", None, 0], [{"S": "x"}]),
+        (["a", {"prefix": "z"}], ["a", "zz"], ["b"]),
+    ],
+)
+def test_a_leaf_passes_what_it_names_and_refuses_the_rest(leaf, passing, refused):
+    matches = compile_pattern({"k": leaf})
+    assert [value for value in passing if not matches({"k": value})] == []
+    assert [value for value in refused if matches({"k": value})] == []
+
+
+def test_an_absent_key_passes_only_exists_false():
+    assert compile_pattern({"k": [{"exists": False}]})({})
+    for leaf in (["a"], [None], [{"prefix": ""}], [{"anything-but": ["a"]}], [{"exists": True}]):
+        assert not compile_pattern({"k": leaf})({}), leaf
+
+
+def test_every_key_of_a_pattern_must_match():
+    matches = compile_pattern({"a": {"b": [1]}, "c": [2]})
+    assert matches({"a": {"b": 1}, "c": 2, "more": 3})
+    assert not matches({"a": {"b": 1}})
+    assert not matches({"a": 1, "c": 2})
+
+
+@pytest.mark.parametrize("leaf", [[{"numeric": [">", 1]}], [{"wildcard": "*"}], [[1]], [], "x", [{"exists": 1}], [{}]])
+def test_an_unknown_operator_is_refused_when_the_pattern_is_read(leaf):
+    with pytest.raises(UnknownFilter):
+        compile_pattern({"k": leaf})
+
+
+def record(event, pk, new=None, old=None):
+    image = {"Keys": {"pk": {"S": pk}, "sk": {"S": "META"}}}
+    for name, attributes in (("NewImage", new), ("OldImage", old)):
+        if attributes is not None:
+            image[name] = {key: {"S": value} for key, value in attributes.items()}
+    return {"eventName": event, "dynamodb": image}
+
+
+@pytest.mark.parametrize(
+    ("wakes", "why", "seen"),
+    [
+        (True, "a mark", record("INSERT", "BLOCK#grant/g", {"due_pk": "reap#0"})),
+        (True, "a mark put again", record("MODIFY", "BLOCK#grant/g", {"due_pk": "reap#0"}, {})),
+        (False, "a mark taken off the list", record("MODIFY", "BLOCK#grant/g", {}, {"due_pk": "reap#0"})),
+        (False, "a mark that expired", record("REMOVE", "BLOCK#grant/g", None, {"due_pk": "reap#0"})),
+        (False, "a kill, which the tick walks", record("INSERT", "BLOCK#identity/i", {"due_pk": "reap#0"})),
+        (True, "entry into Revoking", record("MODIFY", "GRANT#g", {"state": "Revoking"}, {"state": "Active"})),
+        (False, "progress in Revoking", record("MODIFY", "GRANT#g", {"state": "Revoking"}, {"state": "Revoking"})),
+        (False, "the end", record("MODIFY", "GRANT#g", {"state": "Ended"}, {"state": "Revoking"})),
+        (False, "an evidence entry", record("INSERT", "GRANT#g", {"body": "{}"})),
+        (False, "the heart", record("MODIFY", "HEART#reap", {"at": "now"}, {"at": "then"})),
+    ],
+)
+def test_only_what_asks_for_a_removal_wakes_the_reaper(facts, wakes, why, seen):
+    (stream,) = facts["streams"]
+    assert any_of(stream["filters"])(seen) is wakes, why

@@ -1,0 +1,86 @@
+"""Processes are ended with their children, and never by an id that is no longer theirs."""
+
+import os
+import socket
+import sys
+import time
+
+import pytest
+
+from brevet_local import places, prerequisites, process
+from brevet_local.process import Process, Trouble
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path, monkeypatch):
+    for name in ("LOCAL", "PIDS", "LOGS"):
+        monkeypatch.setattr(places, name, tmp_path / name.lower())
+    places.LOCAL.mkdir()
+
+
+def sleeper(name="sleeper", code="import time; print('up', flush=True); time.sleep(60)"):
+    started = process.start(name, [sys.executable, "-c", code], dict(os.environ))
+    until = time.monotonic() + 10
+    while "up" not in process.tail(name) and time.monotonic() < until:
+        time.sleep(0.02)
+    return started
+
+
+def test_a_started_process_is_on_record_and_stop_ends_it():
+    started = sleeper()
+    assert process.alive("sleeper") == started
+    assert process.stop([started]) == []
+    assert not started.alive and process.recorded() == []
+
+
+def test_stop_ends_children_and_those_who_ignore_the_request(monkeypatch):
+    monkeypatch.setattr(process, "_PATIENCE_S", 1.0)
+    code = (
+        "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
+        "print('up', child.pid, flush=True); time.sleep(60)"
+    )
+    started = sleeper("stubborn", code)
+    child = int(process.tail("stubborn").split()[1])
+    assert process.birth(child)
+    assert process.stop([started]) == []
+    assert not started.alive and not process.birth(child)
+
+
+def test_a_process_with_the_same_id_but_another_birth_is_not_ours():
+    stranger = Process("old", os.getpid(), "ticks 1", 0.0)
+    assert not stranger.alive
+    assert process.stop([stranger]) == []
+    process.kill(stranger)
+
+
+def test_a_port_in_use_is_named_with_the_variable_that_moves_it(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv("BREVET_PORT_GATE", str(taken.getsockname()[1]))
+        with pytest.raises(Trouble, match=rf"gate: port {taken.getsockname()[1]} is in use.*BREVET_PORT_GATE"):
+            process.require_free("gate")
+    process.require_free("gate")
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "x", "-1", "80 "])
+def test_a_port_variable_that_is_no_port_is_refused(monkeypatch, text):
+    monkeypatch.setenv("BREVET_PORT_HTTP", text)
+    with pytest.raises(SystemExit, match="BREVET_PORT_HTTP"):
+        places.port("http")
+
+
+@pytest.mark.parametrize(
+    ("text", "major"), [('openjdk version "17.0.15" 2025', 17), ('java version "1.8.0_292"', 8), ("no java", None)]
+)
+def test_javas_version_is_read(text, major):
+    assert prerequisites.java_major(text) == major
+
+
+def test_a_missing_prerequisite_is_one_line_for_both_systems(monkeypatch):
+    monkeypatch.setattr(prerequisites.shutil, "which", lambda _: None)
+    monkeypatch.setattr(prerequisites, "suitable_python", lambda: None)
+    lines = [str(one) for one in prerequisites.missing()]
+    assert len(lines) == 5
+    assert all("Debian/Ubuntu:" in line and "macOS:" in line and "\n" not in line for line in lines)

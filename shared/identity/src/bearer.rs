@@ -13,9 +13,7 @@ use crate::error::ProofError;
 /// [`ProofError::Missing`] if there is no header or it is empty; [`ProofError::Header`] if it holds anything but
 /// the scheme, one space and one token.
 pub fn bearer(header: Option<&str>) -> Result<&str, ProofError> {
-    let header = header
-        .filter(|text| !text.is_empty())
-        .ok_or(ProofError::Missing)?;
+    let header = header.filter(|text| !text.is_empty()).ok_or(ProofError::Missing)?;
     let (scheme, token) = header.split_once(' ').ok_or(ProofError::Header)?;
     // The alphabet of `b64token`, without the padding that no JWT has.
     let fits = |c: u8| c.is_ascii_alphanumeric() || b"-._~+/".contains(&c);

@@ -37,10 +37,7 @@ struct Slot {
 
 impl KeyCache {
     pub(crate) fn new(source: Arc<dyn KeySource>) -> Self {
-        Self {
-            source,
-            slots: Mutex::default(),
-        }
+        Self { source, slots: Mutex::default() }
     }
 
     /// The key of `issuer` that a header with `kid` and `algorithm` names.
@@ -51,10 +48,7 @@ impl KeyCache {
         algorithm: TokenAlgorithm,
         now: Timestamp,
     ) -> Result<PublicKey, ProofError> {
-        let unavailable = |source| ProofError::KeysUnavailable {
-            issuer: issuer.id.clone(),
-            source,
-        };
+        let unavailable = |source| ProofError::KeysUnavailable { issuer: issuer.id.clone(), source };
         let uri = match &issuer.keys {
             IssuerKeys::Jwks(jwks) => {
                 let keys = KeySet::from_jwks(jwks).map_err(|source| unavailable(Some(source)))?;
@@ -96,22 +90,15 @@ impl KeyCache {
 impl Slot {
     fn needs_fetch(&self, kid: Option<&str>, algorithm: TokenAlgorithm, now: Timestamp) -> bool {
         self.good.as_ref().is_none_or(|(keys, read_at)| {
-            apart_s(now, *read_at) >= REFRESH_AFTER_S
-                || matches!(keys.choose(kid, algorithm), Choice::Nothing)
+            apart_s(now, *read_at) >= REFRESH_AFTER_S || matches!(keys.choose(kid, algorithm), Choice::Nothing)
         })
     }
 
     fn may_fetch(&self, now: Timestamp) -> bool {
-        self.tried_at
-            .is_none_or(|tried_at| apart_s(now, tried_at) >= REFETCH_PAUSE_S)
+        self.tried_at.is_none_or(|tried_at| apart_s(now, tried_at) >= REFETCH_PAUSE_S)
     }
 
-    async fn fetch(
-        &mut self,
-        source: &dyn KeySource,
-        uri: &str,
-        now: Timestamp,
-    ) -> Result<(), KeyError> {
+    async fn fetch(&mut self, source: &dyn KeySource, uri: &str, now: Timestamp) -> Result<(), KeyError> {
         // Counted before it is made: a call that is dropped half way was made too.
         self.tried_at = Some(now);
         self.failed = true;
@@ -122,10 +109,7 @@ impl Slot {
     }
 
     fn keys_at(&self, now: Timestamp) -> Option<&KeySet> {
-        self.good
-            .as_ref()
-            .filter(|(_, read_at)| apart_s(now, *read_at) < LAST_GOOD_S)
-            .map(|(keys, _)| keys)
+        self.good.as_ref().filter(|(_, read_at)| apart_s(now, *read_at) < LAST_GOOD_S).map(|(keys, _)| keys)
     }
 }
 

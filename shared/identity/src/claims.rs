@@ -32,10 +32,7 @@ impl Claims {
         subject
             .filter(|text| !text.is_empty())
             .map(str::to_owned)
-            .ok_or(ProofError::Claim {
-                claim: "sub",
-                wanted: "a text that names the caller",
-            })
+            .ok_or(ProofError::Claim { claim: "sub", wanted: "a text that names the caller" })
     }
 
     /// Refuses unless `aud` holds `wanted` and no other of `audiences`, which are all of this installation's.
@@ -43,15 +40,8 @@ impl Claims {
     /// # Errors
     ///
     /// [`ProofError::Claim`], [`ProofError::Audience`] or [`ProofError::AudienceSeveral`].
-    pub(crate) fn check_audience(
-        &self,
-        wanted: &str,
-        audiences: &[&str],
-    ) -> Result<(), ProofError> {
-        let wrong = || ProofError::Claim {
-            claim: "aud",
-            wanted: "a text or an array of texts",
-        };
+    pub(crate) fn check_audience(&self, wanted: &str, audiences: &[&str]) -> Result<(), ProofError> {
+        let wrong = || ProofError::Claim { claim: "aud", wanted: "a text or an array of texts" };
         let aud = self.0.get("aud").ok_or_else(wrong)?;
         let named: Vec<&str> = match aud {
             Value::String(one) => vec![one],
@@ -64,15 +54,11 @@ impl Claims {
             }
         };
         if !named.contains(&wanted) {
-            return Err(ProofError::Audience {
-                wanted: wanted.to_owned(),
-            });
+            return Err(ProofError::Audience { wanted: wanted.to_owned() });
         }
         // INVARIANT: a token seen by those who are asked can neither vote nor fetch credentials, so none is good twice.
         if audiences.iter().filter(|it| named.contains(it)).count() > 1 {
-            return Err(ProofError::AudienceSeveral {
-                wanted: wanted.to_owned(),
-            });
+            return Err(ProofError::AudienceSeveral { wanted: wanted.to_owned() });
         }
         Ok(())
     }
@@ -84,49 +70,28 @@ impl Claims {
     /// [`ProofError::Claim`], [`ProofError::LivesTooLong`], [`ProofError::Expired`] or [`ProofError::NotYetValid`].
     pub(crate) fn check_times(&self, now: Timestamp, leeway_s: u32) -> Result<Life, ProofError> {
         let required = |claim, at: Option<_>| {
-            at.ok_or(ProofError::Claim {
-                claim,
-                wanted: "present, as whole seconds since 1970",
-            })
+            at.ok_or(ProofError::Claim { claim, wanted: "present, as whole seconds since 1970" })
         };
         let expires_at = required("exp", self.instant("exp")?)?;
         let issued_at = required("iat", self.instant("iat")?)?;
         let not_before = self.instant("nbf")?;
 
         if expires_at <= issued_at {
-            return Err(ProofError::Claim {
-                claim: "exp",
-                wanted: "later than `iat`",
-            });
+            return Err(ProofError::Claim { claim: "exp", wanted: "later than `iat`" });
         }
         let life_s = expires_at.seconds_since(issued_at);
         if life_s > MAX_LIFE_S {
-            return Err(ProofError::LivesTooLong {
-                life_s,
-                max_s: MAX_LIFE_S,
-            });
+            return Err(ProofError::LivesTooLong { life_s, max_s: MAX_LIFE_S });
         }
         if now >= expires_at.plus(leeway_s) {
-            return Err(ProofError::Expired {
-                expired_at: expires_at,
-                now,
-                leeway_s,
-            });
+            return Err(ProofError::Expired { expired_at: expires_at, now, leeway_s });
         }
         for (claim, valid_from) in [("iat", Some(issued_at)), ("nbf", not_before)] {
             if let Some(valid_from) = valid_from.filter(|at| *at > now.plus(leeway_s)) {
-                return Err(ProofError::NotYetValid {
-                    claim,
-                    valid_from,
-                    now,
-                    leeway_s,
-                });
+                return Err(ProofError::NotYetValid { claim, valid_from, now, leeway_s });
             }
         }
-        Ok(Life {
-            issued_at,
-            expires_at,
-        })
+        Ok(Life { issued_at, expires_at })
     }
 
     fn instant(&self, claim: &'static str) -> Result<Option<Timestamp>, ProofError> {
@@ -136,10 +101,7 @@ impl Claims {
         let seconds = value.as_i64().filter(|s| (0..=MAX_SECONDS).contains(s));
         seconds
             .map(|seconds| Some(Timestamp::from_seconds(seconds)))
-            .ok_or(ProofError::Claim {
-                claim,
-                wanted: "whole seconds since 1970",
-            })
+            .ok_or(ProofError::Claim { claim, wanted: "whole seconds since 1970" })
     }
 
     /// The claim `name` as text: a text as it is, a whole number or boolean by its JSON text; else `None`.

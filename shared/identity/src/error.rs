@@ -13,9 +13,7 @@ pub enum ProofError {
     #[error("there is no token; send the header `Authorization: Bearer <token>`")]
     Missing,
     /// The header is there and holds something else.
-    #[error(
-        "the `Authorization` header must be the word `Bearer`, one space and exactly one token"
-    )]
+    #[error("the `Authorization` header must be the word `Bearer`, one space and exactly one token")]
     Header,
     /// The token is larger than is read.
     #[error("the token has {size_bytes} bytes; at most {max_bytes} are read")]
@@ -26,9 +24,7 @@ pub enum ProofError {
         max_bytes: usize,
     },
     /// The token cannot be read.
-    #[error(
-        "the token cannot be read: {wrong}; send a signed JWT of header, claims and signature, joined by dots"
-    )]
+    #[error("the token cannot be read: {wrong}; send a signed JWT of header, claims and signature, joined by dots")]
     Malformed {
         /// What is wrong with it.
         wrong: &'static str,
@@ -42,9 +38,7 @@ pub enum ProofError {
         accepted: String,
     },
     /// Nobody configured this issuer.
-    #[error(
-        "the issuer `{found}` is not configured here; `iss` must be exactly that of a configured issuer"
-    )]
+    #[error("the issuer `{found}` is not configured here; `iss` must be exactly that of a configured issuer")]
     IssuerUnknown {
         /// The `iss` claim, cut to 80 characters.
         found: String,
@@ -66,17 +60,13 @@ pub enum ProofError {
         issuer: IssuerId,
     },
     /// The header does not tell which of several keys signed the token.
-    #[error(
-        "several keys of issuer `{issuer}` fit the token; its header must name exactly one by `kid`"
-    )]
+    #[error("several keys of issuer `{issuer}` fit the token; its header must name exactly one by `kid`")]
     KeyUnclear {
         /// The issuer.
         issuer: IssuerId,
     },
     /// The issuer's keys cannot be read, and no recent enough copy holds the key.
-    #[error(
-        "the keys of issuer `{issuer}` cannot be read now, so its tokens are not accepted; try again in a minute"
-    )]
+    #[error("the keys of issuer `{issuer}` cannot be read now, so its tokens are not accepted; try again in a minute")]
     KeysUnavailable {
         /// The issuer.
         issuer: IssuerId,
@@ -85,9 +75,7 @@ pub enum ProofError {
         source: Option<KeyError>,
     },
     /// The signature is not that of the issuer's key.
-    #[error(
-        "the signature does not fit the token under the key of issuer `{issuer}` that it names"
-    )]
+    #[error("the signature does not fit the token under the key of issuer `{issuer}` that it names")]
     Signature {
         /// The issuer.
         issuer: IssuerId,
@@ -107,17 +95,13 @@ pub enum ProofError {
         wanted: String,
     },
     /// The token is for more than one of this installation's uses.
-    #[error(
-        "the token is for several uses at once; of this installation's audiences `aud` must hold `{wanted}` alone"
-    )]
+    #[error("the token is for several uses at once; of this installation's audiences `aud` must hold `{wanted}` alone")]
     AudienceSeveral {
         /// The audience that was wanted.
         wanted: String,
     },
     /// The token is too old.
-    #[error(
-        "the token expired at {expired_at}; it is now {now}, and the clocks may differ by {leeway_s} s"
-    )]
+    #[error("the token expired at {expired_at}; it is now {now}, and the clocks may differ by {leeway_s} s")]
     Expired {
         /// Its `exp`.
         expired_at: Timestamp,
@@ -157,9 +141,7 @@ pub enum ProofError {
         issuer: IssuerId,
     },
     /// The token proves more than one identity, so none.
-    #[error(
-        "the token fits several registered identities (`{first}`, `{second}`); it must fit exactly one"
-    )]
+    #[error("the token fits several registered identities (`{first}`, `{second}`); it must fit exactly one")]
     Ambiguous {
         /// One of them.
         first: IdentityId,
@@ -186,9 +168,7 @@ pub enum ProofError {
         source: TaskError,
     },
     /// Two proof rules of the identity fit, and they take the task from different claims.
-    #[error(
-        "several proof rules of identity `{identity}` fit, and they name different task claims; they must agree"
-    )]
+    #[error("several proof rules of identity `{identity}` fit, and they name different task claims; they must agree")]
     TaskAmbiguous {
         /// The identity.
         identity: IdentityId,

@@ -44,17 +44,13 @@ impl HttpKeySource {
     }
 
     fn build(client: reqwest::ClientBuilder) -> Result<Self, KeyError> {
-        let client = client.build().map_err(|source| KeyError::Client {
-            source: Box::new(source),
-        })?;
+        let client = client.build().map_err(|source| KeyError::Client { source: Box::new(source) })?;
         Ok(Self { client })
     }
 }
 
 fn unreachable(source: reqwest::Error) -> KeyError {
-    KeyError::Unreachable {
-        source: Box::new(source),
-    }
+    KeyError::Unreachable { source: Box::new(source) }
 }
 
 #[async_trait]
@@ -63,16 +59,12 @@ impl KeySource for HttpKeySource {
         let request = self.client.get(uri).header("accept", "application/json");
         let mut answer = request.send().await.map_err(unreachable)?;
         if answer.status() != reqwest::StatusCode::OK {
-            return Err(KeyError::Status {
-                status: answer.status().as_u16(),
-            });
+            return Err(KeyError::Status { status: answer.status().as_u16() });
         }
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
             if body.len().saturating_add(chunk.len()) > MAX_BODY_BYTES {
-                return Err(KeyError::TooLarge {
-                    max_bytes: MAX_BODY_BYTES,
-                });
+                return Err(KeyError::TooLarge { max_bytes: MAX_BODY_BYTES });
             }
             body.extend_from_slice(&chunk);
         }

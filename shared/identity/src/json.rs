@@ -79,12 +79,9 @@ mod tests {
 
     #[test]
     fn a_name_that_stands_twice_is_refused_at_any_depth() {
-        for text in [
-            r#"{"a":1,"a":1}"#,
-            r#"{"a":1,"\u0061":2}"#,
-            r#"{"o":{"a":1,"b":2,"a":3}}"#,
-            r#"{"l":[0,{"a":1,"a":2}]}"#,
-        ] {
+        for text in
+            [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"o":{"a":1,"b":2,"a":3}}"#, r#"{"l":[0,{"a":1,"a":2}]}"#]
+        {
             assert!(object(text.as_bytes()).is_none(), "{text}");
         }
     }
@@ -92,10 +89,7 @@ mod tests {
     #[test]
     fn plain_objects_are_read_whole() {
         let text = r#"{"a":[1,-1,1.5,"x",null,true,{"a":{}}],"b":{"a":1}}"#;
-        assert_eq!(
-            Value::Object(object(text.as_bytes()).unwrap()).to_string(),
-            text
-        );
+        assert_eq!(Value::Object(object(text.as_bytes()).unwrap()).to_string(), text);
     }
 
     #[test]

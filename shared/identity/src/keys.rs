@@ -9,11 +9,8 @@ use serde_json::Value;
 use crate::source::KeyError;
 
 /// The accepted algorithms and their names in a header.
-pub(crate) const ALGORITHMS: [(TokenAlgorithm, &str); 3] = [
-    (TokenAlgorithm::ES256, "ES256"),
-    (TokenAlgorithm::ES384, "ES384"),
-    (TokenAlgorithm::RS256, "RS256"),
-];
+pub(crate) const ALGORITHMS: [(TokenAlgorithm, &str); 3] =
+    [(TokenAlgorithm::ES256, "ES256"), (TokenAlgorithm::ES384, "ES384"), (TokenAlgorithm::RS256, "RS256")];
 
 /// A public key that verifies signatures of exactly one algorithm.
 #[derive(Clone)]
@@ -32,10 +29,7 @@ impl PublicKey {
     fn from_jwk(jwk: &Value) -> Option<Self> {
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         let (algorithm, key) = match (text("kty")?, text("crv")) {
-            ("RSA", None) => (
-                TokenAlgorithm::RS256,
-                DecodingKey::from_rsa_components(text("n")?, text("e")?).ok()?,
-            ),
+            ("RSA", None) => (TokenAlgorithm::RS256, DecodingKey::from_rsa_components(text("n")?, text("e")?).ok()?),
             ("EC", Some("P-256")) => (TokenAlgorithm::ES256, elliptic(text("x")?, text("y")?, 32)?),
             ("EC", Some("P-384")) => (TokenAlgorithm::ES384, elliptic(text("x")?, text("y")?, 48)?),
             _ => return None,
@@ -50,11 +44,7 @@ impl PublicKey {
             && says("kid", &Value::is_string)
             // A key whose private half was published with it proves nothing.
             && says("d", &|_| false);
-        verifies.then(|| Self {
-            kid: text("kid").map(str::to_owned),
-            algorithm,
-            key,
-        })
+        verifies.then(|| Self { kid: text("kid").map(str::to_owned), algorithm, key })
     }
 
     /// Whether `signature` (base64url) over `message` was made with this key.
@@ -64,8 +54,7 @@ impl PublicKey {
             TokenAlgorithm::ES256 => Algorithm::ES256,
             TokenAlgorithm::ES384 => Algorithm::ES384,
         };
-        jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, algorithm)
-            .unwrap_or(false)
+        jsonwebtoken::crypto::verify(signature, message.as_bytes(), &self.key, algorithm).unwrap_or(false)
     }
 }
 
@@ -79,14 +68,8 @@ pub(crate) fn name_of(algorithm: TokenAlgorithm) -> &'static str {
 }
 
 fn elliptic(x: &str, y: &str, size_bytes: usize) -> Option<DecodingKey> {
-    let fits = |part: &str| {
-        URL_SAFE_NO_PAD
-            .decode(part)
-            .is_ok_and(|bytes| bytes.len() == size_bytes)
-    };
-    (fits(x) && fits(y))
-        .then(|| DecodingKey::from_ec_components(x, y).ok())
-        .flatten()
+    let fits = |part: &str| URL_SAFE_NO_PAD.decode(part).is_ok_and(|bytes| bytes.len() == size_bytes);
+    (fits(x) && fits(y)).then(|| DecodingKey::from_ec_components(x, y).ok()).flatten()
 }
 
 /// The keys of one JWK set that are usable here.
@@ -114,9 +97,8 @@ impl KeySet {
 
     /// The key for `algorithm` with this `kid`; without `kid`, the only one for `algorithm`.
     pub(crate) fn choose(&self, kid: Option<&str>, algorithm: TokenAlgorithm) -> Choice<'_> {
-        let mut fitting = self.0.iter().filter(|key| {
-            key.algorithm == algorithm && (kid.is_none() || key.kid.as_deref() == kid)
-        });
+        let mut fitting =
+            self.0.iter().filter(|key| key.algorithm == algorithm && (kid.is_none() || key.kid.as_deref() == kid));
         match (fitting.next(), fitting.next()) {
             (Some(key), None) => Choice::One(key),
             (None, _) => Choice::Nothing,

@@ -20,22 +20,14 @@ pub(crate) fn identify(
     index: &Index,
 ) -> Result<(Identity, Option<Task>), ProofError> {
     let proves = |rule: &&ProofRule| fits(rule, claims, issuer);
-    let mut proved = index
-        .identities
-        .values()
-        .filter(|identity| identity.proofs.iter().any(|rule| proves(&rule)));
+    let mut proved = index.identities.values().filter(|identity| identity.proofs.iter().any(|rule| proves(&rule)));
     let identity = match (proved.next(), proved.next()) {
         (Some(identity), None) => identity,
         (None, _) => {
-            return Err(ProofError::Unregistered {
-                issuer: issuer.clone(),
-            });
+            return Err(ProofError::Unregistered { issuer: issuer.clone() });
         }
         (Some(first), Some(second)) => {
-            return Err(ProofError::Ambiguous {
-                first: first.id.clone(),
-                second: second.id.clone(),
-            });
+            return Err(ProofError::Ambiguous { first: first.id.clone(), second: second.id.clone() });
         }
     };
     let rules = identity.proofs.iter().filter(proves);
@@ -43,9 +35,7 @@ pub(crate) fn identify(
     let mut task_claims = task_claims.into_iter();
     let task = match (task_claims.next().flatten(), task_claims.next()) {
         (_, Some(_)) => {
-            return Err(ProofError::TaskAmbiguous {
-                identity: identity.id.clone(),
-            });
+            return Err(ProofError::TaskAmbiguous { identity: identity.id.clone() });
         }
         (None, None) => None,
         (Some(claim), None) => Some(task(claims, claim, identity)?),
@@ -57,17 +47,13 @@ pub(crate) fn identify(
 fn fits(rule: &ProofRule, claims: &Claims, issuer: &IssuerId) -> bool {
     rule.issuer == *issuer
         && !rule.claims.is_empty()
-        && rule
-            .claims
-            .iter()
-            .all(|(name, value)| claims.text(name).as_ref() == Some(value))
+        && rule.claims.iter().all(|(name, value)| claims.text(name).as_ref() == Some(value))
 }
 
 fn task(claims: &Claims, claim: &str, identity: &Identity) -> Result<Task, ProofError> {
-    let text = claims.text(claim).ok_or_else(|| ProofError::TaskMissing {
-        identity: identity.id.clone(),
-        claim: claim.to_owned(),
-    })?;
+    let text = claims
+        .text(claim)
+        .ok_or_else(|| ProofError::TaskMissing { identity: identity.id.clone(), claim: claim.to_owned() })?;
     Task::try_from(text).map_err(|source| ProofError::TaskUnfit {
         identity: identity.id.clone(),
         claim: claim.to_owned(),

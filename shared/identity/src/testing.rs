@@ -2,10 +2,7 @@
 //!
 //! Tokens are signed with `aws-lc-rs` directly, so that what verifies them is not what made them.
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    reason = "a test that overflows fails"
-)]
+#![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 
 use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -14,8 +11,7 @@ use async_trait::async_trait;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
-    RSA_PKCS1_SHA256,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -61,18 +57,13 @@ pub(crate) static ES384: LazyLock<Signer> = LazyLock::new(|| Signer {
     kid: "es384",
     pair: Pair::P384(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap()),
 });
-pub(crate) static RS256: LazyLock<Signer> = LazyLock::new(|| Signer {
-    kid: "rs256",
-    pair: Pair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()),
-});
+pub(crate) static RS256: LazyLock<Signer> =
+    LazyLock::new(|| Signer { kid: "rs256", pair: Pair::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()) });
 
 impl Signer {
     pub(crate) fn p256(kid: &'static str) -> Self {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
-        Self {
-            kid,
-            pair: Pair::P256(pair),
-        }
+        Self { kid, pair: Pair::P256(pair) }
     }
 
     pub(crate) fn alg(&self) -> &'static str {
@@ -128,8 +119,7 @@ impl Signer {
             }
             Pair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &rng, message.as_bytes(), &mut signature)
-                    .unwrap();
+                pair.sign(&RSA_PKCS1_SHA256, &rng, message.as_bytes(), &mut signature).unwrap();
                 signature
             }
         };
@@ -243,10 +233,7 @@ pub(crate) struct ScriptedKeys {
 
 impl ScriptedKeys {
     pub(crate) fn new(script: impl IntoIterator<Item = Answer>) -> Arc<Self> {
-        Arc::new(Self {
-            script: Mutex::new(script.into_iter().collect()),
-            fired: Mutex::default(),
-        })
+        Arc::new(Self { script: Mutex::new(script.into_iter().collect()), fired: Mutex::default() })
     }
 
     /// What it did so far: `keys` or `down`, in order.

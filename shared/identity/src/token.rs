@@ -36,45 +36,27 @@ impl<'a> UnverifiedToken<'a> {
     /// [`ProofError::TooLarge`], [`ProofError::Malformed`] or [`ProofError::Algorithm`].
     pub(crate) fn parse(token: &'a str) -> Result<Self, ProofError> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(ProofError::TooLarge {
-                size_bytes: token.len(),
-                max_bytes: MAX_TOKEN_BYTES,
-            });
+            return Err(ProofError::TooLarge { size_bytes: token.len(), max_bytes: MAX_TOKEN_BYTES });
         }
         let malformed = |wrong| ProofError::Malformed { wrong };
         let three = || malformed("it does not have three parts");
         let (signed, signature) = token.rsplit_once('.').ok_or_else(three)?;
         let (header, claims) = signed.split_once('.').ok_or_else(three)?;
         let object = |part, wrong| {
-            URL_SAFE_NO_PAD
-                .decode(part)
-                .ok()
-                .and_then(|bytes| json::object(&bytes))
-                .ok_or_else(|| malformed(wrong))
+            URL_SAFE_NO_PAD.decode(part).ok().and_then(|bytes| json::object(&bytes)).ok_or_else(|| malformed(wrong))
         };
         let header = object(header, "its header is not a JSON object in base64url")?;
         let algorithm = algorithm(&header)?;
         if header.contains_key("crit") {
-            return Err(malformed(
-                "its header has `crit`, and no extension is understood here",
-            ));
+            return Err(malformed("its header has `crit`, and no extension is understood here"));
         }
         let kid = match header.get("kid") {
             None => None,
             Some(Value::String(kid)) => Some(kid.clone()),
             Some(_) => return Err(malformed("its `kid` is not a text")),
         };
-        let claims = object(
-            claims,
-            "its claims are not a JSON object in base64url with each name once",
-        )?;
-        Ok(Self {
-            signed,
-            signature,
-            algorithm,
-            kid,
-            claims,
-        })
+        let claims = object(claims, "its claims are not a JSON object in base64url with each name once")?;
+        Ok(Self { signed, signature, algorithm, kid, claims })
     }
 
     pub(crate) fn kid(&self) -> Option<&str> {
@@ -84,17 +66,13 @@ impl<'a> UnverifiedToken<'a> {
     /// The one configured issuer whose `iss` this is, character by character.
     pub(crate) fn issuer<'i>(&self, configured: &'i [Issuer]) -> Result<&'i Issuer, ProofError> {
         let iss = self.claims.get("iss").and_then(Value::as_str);
-        let iss = iss.ok_or(ProofError::Claim {
-            claim: "iss",
-            wanted: "the text that names a configured issuer",
-        })?;
+        let iss = iss.ok_or(ProofError::Claim { claim: "iss", wanted: "the text that names a configured issuer" })?;
         let mut fitting = configured.iter().filter(|issuer| issuer.issuer == iss);
         match (fitting.next(), fitting.next()) {
             (Some(issuer), None) => Ok(issuer),
-            (Some(first), Some(second)) => Err(ProofError::IssuerAmbiguous {
-                first: first.id.clone(),
-                second: second.id.clone(),
-            }),
+            (Some(first), Some(second)) => {
+                Err(ProofError::IssuerAmbiguous { first: first.id.clone(), second: second.id.clone() })
+            }
             (None, _) => Err(ProofError::IssuerUnknown { found: shown(iss) }),
         }
     }
@@ -105,38 +83,25 @@ impl<'a> UnverifiedToken<'a> {
             return Ok(self.algorithm);
         }
         let accepted: Vec<_> = issuer.algorithms.iter().map(|it| name_of(*it)).collect();
-        Err(ProofError::Algorithm {
-            found: name_of(self.algorithm).to_owned(),
-            accepted: accepted.join(", "),
-        })
+        Err(ProofError::Algorithm { found: name_of(self.algorithm).to_owned(), accepted: accepted.join(", ") })
     }
 
     /// The claims, now vouched for by `issuer`.
-    pub(crate) fn verified_by(
-        self,
-        key: &PublicKey,
-        issuer: &Issuer,
-    ) -> Result<Claims, ProofError> {
+    pub(crate) fn verified_by(self, key: &PublicKey, issuer: &Issuer) -> Result<Claims, ProofError> {
         if key.verifies(self.signed, self.signature) {
             Ok(Claims::new(self.claims))
         } else {
-            Err(ProofError::Signature {
-                issuer: issuer.id.clone(),
-            })
+            Err(ProofError::Signature { issuer: issuer.id.clone() })
         }
     }
 }
 
 fn algorithm(header: &Map<String, Value>) -> Result<TokenAlgorithm, ProofError> {
     let alg = header.get("alg").and_then(Value::as_str);
-    let alg = alg.ok_or(ProofError::Malformed {
-        wrong: "its header has no `alg`",
-    })?;
+    let alg = alg.ok_or(ProofError::Malformed { wrong: "its header has no `alg`" })?;
     let known = ALGORITHMS.iter().find(|(_, name)| *name == alg);
-    known
-        .map(|(algorithm, _)| *algorithm)
-        .ok_or_else(|| ProofError::Algorithm {
-            found: shown(alg),
-            accepted: ALGORITHMS.map(|(_, name)| name).join(", "),
-        })
+    known.map(|(algorithm, _)| *algorithm).ok_or_else(|| ProofError::Algorithm {
+        found: shown(alg),
+        accepted: ALGORITHMS.map(|(_, name)| name).join(", "),
+    })
 }

@@ -36,11 +36,7 @@ impl Verifier {
     /// A verifier for these audiences, whose clock and the issuers' may differ by `leeway_s` seconds.
     #[must_use]
     pub fn new(audiences: Audiences, leeway_s: u32, keys: Arc<dyn KeySource>) -> Self {
-        Self {
-            audiences,
-            leeway_s,
-            keys: KeyCache::new(keys),
-        }
+        Self { audiences, leeway_s, keys: KeyCache::new(keys) }
     }
 
     /// The caller that `token`, made for `audience`, proves under the issuers and identities of `index` at `now`.
@@ -61,18 +57,11 @@ impl Verifier {
         // 2. Find the key: the configured issuer's own, for an algorithm that it uses.
         let issuer = unverified.issuer(&index.issuers)?;
         let algorithm = unverified.algorithm(issuer)?;
-        let key = self
-            .keys
-            .key(issuer, unverified.kid(), algorithm, now)
-            .await?;
+        let key = self.keys.key(issuer, unverified.kid(), algorithm, now).await?;
         // 3. From here the issuer vouches for the claims.
         let claims = unverified.verified_by(&key, issuer)?;
         // 4. Are they meant for this use, now?
-        let Audiences {
-            ask,
-            approvals,
-            credentials,
-        } = &self.audiences;
+        let Audiences { ask, approvals, credentials } = &self.audiences;
         let wanted = match audience {
             Audience::Ask => ask,
             Audience::Approvals => approvals,

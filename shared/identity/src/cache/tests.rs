@@ -77,21 +77,14 @@ async fn a_dead_endpoint_serves_the_last_good_keys_for_an_hour_and_then_nothing(
     let cache = cache(&keys);
     assert_eq!(outcome(&cache, "es256", 0).await, "ok");
     assert_eq!(outcome(&cache, "es256", 600).await, "ok");
-    assert_eq!(
-        keys.fired(),
-        ["keys", "down"],
-        "the fault fired and was lived through"
-    );
+    assert_eq!(keys.fired(), ["keys", "down"], "the fault fired and was lived through");
     assert_eq!(outcome(&cache, "es256", 1_800).await, "ok");
     assert_eq!(outcome(&cache, "es256", HOUR - 1).await, "ok");
     assert_eq!(keys.fired().len(), 4);
     // Asked a second ago; the keys are an hour old, and refused without asking again.
     assert_eq!(outcome(&cache, "es256", HOUR).await, "keys_unavailable");
     assert_eq!(keys.fired().len(), 4);
-    assert_eq!(
-        outcome(&cache, "es256", HOUR + 60).await,
-        "keys_unavailable"
-    );
+    assert_eq!(outcome(&cache, "es256", HOUR + 60).await, "keys_unavailable");
     assert_eq!(keys.fired(), ["keys", "down", "down", "down", "down"]);
     // And it comes back by itself.
     assert_eq!(outcome(&cache, "es256", HOUR + 120).await, "ok");
@@ -141,11 +134,8 @@ async fn a_clock_set_back_does_not_keep_old_keys_alive() {
 async fn a_burst_of_callers_asks_once() {
     let keys = ScriptedKeys::new([Keys(good())]);
     let cache = cache(&keys);
-    let (one, two, three) = tokio::join!(
-        outcome(&cache, "es256", 0),
-        outcome(&cache, "es256", 0),
-        outcome(&cache, "other", 0)
-    );
+    let (one, two, three) =
+        tokio::join!(outcome(&cache, "es256", 0), outcome(&cache, "es256", 0), outcome(&cache, "other", 0));
     assert_eq!([one, two, three], ["ok", "ok", "key_unknown"]);
     assert_eq!(keys.fired(), ["keys"]);
 }
@@ -157,21 +147,14 @@ async fn the_first_failure_is_told_as_the_cause() {
     let key = cache.key(&issuer, None, TokenAlgorithm::ES256, at(0)).await;
     let error = key.err().unwrap();
     let source = std::error::Error::source(&error).unwrap();
-    assert_eq!(
-        source.to_string(),
-        "the key endpoint answered 503 instead of 200"
-    );
+    assert_eq!(source.to_string(), "the key endpoint answered 503 instead of 200");
 }
 
 #[tokio::test]
 async fn inline_keys_need_no_fetch_and_broken_ones_fail_closed() {
     let keys = ScriptedKeys::new([]);
     let cache = cache(&keys);
-    for (jwks, expected) in [
-        (good(), "ok"),
-        (json!({"keys": []}), "key_unknown"),
-        (json!({}), "keys_unavailable"),
-    ] {
+    for (jwks, expected) in [(good(), "ok"), (json!({"keys": []}), "key_unknown"), (json!({}), "keys_unavailable")] {
         let issuer = inline_issuer(&jwks);
         let key = cache.key(&issuer, Some("es256"), TokenAlgorithm::ES256, at(0));
         let outcome = key.await.map_or_else(|error| error.code(), |_| "ok");

@@ -64,15 +64,9 @@ async fn a_key_set_is_read() {
 async fn a_redirect_is_not_followed() {
     let target = Server::answering("200 OK\r\ncontent-length: 11", r#"{"keys":[]}"#).await;
     for status in [301, 302, 307, 308] {
-        let head = format!(
-            "{status} Moved\r\nlocation: {}\r\ncontent-length: 0",
-            target.uri
-        );
+        let head = format!("{status} Moved\r\nlocation: {}\r\ncontent-length: 0", target.uri);
         let error = Server::answering(&head, "").await.read().await.unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("the key endpoint answered {status} instead of 200")
-        );
+        assert_eq!(error.to_string(), format!("the key endpoint answered {status} instead of 200"));
     }
     assert_eq!(target.n_asked(), 0);
 }
@@ -83,10 +77,7 @@ async fn any_status_but_200_is_refused() {
         let head = format!("{status} X\r\ncontent-length: 11");
         let server = Server::answering(&head, r#"{"keys":[]}"#).await;
         let error = server.read().await.unwrap_err();
-        assert!(
-            matches!(error, KeyError::Status { status: s } if s == status),
-            "{error}"
-        );
+        assert!(matches!(error, KeyError::Status { status: s } if s == status), "{error}");
     }
 }
 
@@ -126,7 +117,8 @@ async fn a_body_that_is_no_json_or_stops_half_way_is_refused() {
 #[tokio::test]
 async fn a_server_that_never_answers_is_given_up() {
     let server = Server::start(None).await;
-    let error = server.read().await.unwrap_err();
+    let answer = tokio::time::timeout(Duration::from_secs(10), server.read()).await;
+    let error = answer.expect("still waiting").unwrap_err();
     assert!(matches!(error, KeyError::Unreachable { .. }), "{error}");
 }
 

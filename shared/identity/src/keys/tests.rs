@@ -41,9 +41,7 @@ fn keys_for_anything_else_are_passed_over() {
         assert!(!usable(jwk), "{member} {value}");
     }
     assert!(!usable(json!({"kty": "oct", "k": "AAAA", "alg": "HS256"})));
-    assert!(!usable(
-        json!({"kty": "OKP", "crv": "Ed25519", "x": "AAAA"})
-    ));
+    assert!(!usable(json!({"kty": "OKP", "crv": "Ed25519", "x": "AAAA"})));
     assert!(!usable(json!("EC")));
 }
 
@@ -54,20 +52,14 @@ fn one_strange_key_does_not_hide_the_others() {
     keys.insert(0, json!({"kty": "AKP", "alg": "ML-DSA-44"}));
     keys.insert(1, json!(null));
     let set = KeySet::from_jwks(&set).unwrap();
-    assert!(matches!(
-        set.choose(Some("es256"), TokenAlgorithm::ES256),
-        Choice::One(_)
-    ));
+    assert!(matches!(set.choose(Some("es256"), TokenAlgorithm::ES256), Choice::One(_)));
 }
 
 #[test]
 fn two_keys_of_one_name_and_kind_are_one_too_many() {
     let twin = Signer::p256("es256");
     let set = KeySet::from_jwks(&jwks([&*ES256, &twin])).unwrap();
-    assert!(matches!(
-        set.choose(Some("es256"), TokenAlgorithm::ES256),
-        Choice::Several
-    ));
+    assert!(matches!(set.choose(Some("es256"), TokenAlgorithm::ES256), Choice::Several));
 }
 
 #[test]

@@ -1,0 +1,113 @@
+"""AWS through the gate: as the administrator who sets things up, and as the holder of vended credentials.
+
+A probe is a real call of the service that was granted. `GetCallerIdentity` is never one: it needs no permission, so
+it shows nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any, Callable
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+ADMIN_KEY, ADMIN_SECRET = "AKIABREVETBOOTSTRAP0", "bootstrap"
+
+# One attempt: a probe says what this very call got.
+_CONFIG = Config(
+    region_name=REGION,
+    retries={"total_max_attempts": 1},
+    connect_timeout=5,
+    read_timeout=20,
+    s3={"addressing_style": "path"},
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+)
+
+
+def gate_url() -> str:
+    """Where the gate listens."""
+    return f"http://127.0.0.1:{os.environ.get('BREVET_PORT_GATE') or 4600}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a probe got: `allowed`, `denied`, or `other` with the error's code; when, by the wall clock."""
+
+    outcome: str
+    code: str
+    at: float
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.outcome}" + (f" ({self.code})" if self.code else "")
+
+
+class Session:
+    """AWS with one set of credentials."""
+
+    def __init__(self, access_key: str, secret: str, token: str | None = None) -> None:
+        self.access_key = access_key
+        self._session = boto3.Session(access_key, secret, token, region_name=REGION)
+        self._clients: dict[str, Any] = {}
+
+    @classmethod
+    def admin(cls) -> Session:
+        """The administrator, whom the gate does not judge."""
+        return cls(ADMIN_KEY, ADMIN_SECRET)
+
+    @classmethod
+    def vended(cls, answer: dict[str, Any]) -> Session:
+        """The credentials of a `credential_process` answer."""
+        return cls(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
+
+    @classmethod
+    def assumed(cls, role_arn: str, session_name: str) -> Session:
+        """A session of `role_arn` without session policy, assumed by the administrator: the role's own rights."""
+        answer = cls.admin().client("sts").assume_role(RoleArn=role_arn, RoleSessionName=session_name)
+        found = answer["Credentials"]
+        return cls(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
+
+    def client(self, service: str) -> Any:
+        """The SDK client of `service`, through the gate."""
+        if service not in self._clients:
+            self._clients[service] = self._session.client(service, endpoint_url=gate_url(), config=_CONFIG)
+        return self._clients[service]
+
+    def probe(self, what: str, call: Callable[[], Any]) -> Seen:
+        """Makes `call` and says what became of it."""
+        try:
+            call()
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            denied = code in ("AccessDenied", "AccessDeniedException")
+            return Seen("denied" if denied else "other", code, time.time(), what)
+        except BotoCoreError as error:
+            return Seen("other", type(error).__name__, time.time(), what)
+        return Seen("allowed", "", time.time(), what)
+
+    def put_object(self, bucket: str, key: str) -> Seen:
+        """`s3:PutObject`."""
+        call = lambda: self.client("s3").put_object(Bucket=bucket, Key=key, Body=b"release")  # noqa: E731
+        return self.probe(f"s3:PutObject {bucket}/{key}", call)
+
+    def get_secret(self, name: str) -> Seen:
+        """`secretsmanager:GetSecretValue`."""
+        call = lambda: self.client("secretsmanager").get_secret_value(SecretId=name)  # noqa: E731
+        return self.probe(f"secretsmanager:GetSecretValue {name}", call)
+
+    def get_item(self, table: str, key: str = "1") -> Seen:
+        """`dynamodb:GetItem`."""
+        call = lambda: self.client("dynamodb").get_item(TableName=table, Key={"id": {"S": key}})  # noqa: E731
+        return self.probe(f"dynamodb:GetItem {table}/{key}", call)
+
+    def put_item(self, table: str, key: str = "1") -> Seen:
+        """`dynamodb:PutItem`."""
+        call = lambda: self.client("dynamodb").put_item(TableName=table, Item={"id": {"S": key}})  # noqa: E731
+        return self.probe(f"dynamodb:PutItem {table}/{key}", call)

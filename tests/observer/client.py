@@ -1,0 +1,113 @@
+"""Brevet's HTTP API as a caller sees it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One HTTP answer: `body` is parsed JSON, or text if it is none."""
+
+    status: int
+    body: Any
+    headers: Any
+
+    @property
+    def problem(self) -> str | None:
+        """The slug of the problem's type, if it is a problem document."""
+        kind = self.body.get("type", "") if isinstance(self.body, dict) else ""
+        prefix = "urn:brevet:problem:"
+        media = self.headers.get("Content-Type", "").split(";")[0]
+        return kind[len(prefix) :] if kind.startswith(prefix) and media == "application/problem+json" else None
+
+    def __str__(self) -> str:
+        # Never the whole body: it may hold credentials.
+        if not isinstance(self.body, dict):
+            return f"{self.status} {str(self.body)[:200]}"
+        keep = ("state", "type", "code", "detail", "title", "message", "id")
+        return f"{self.status} { {k: self.body[k] for k in keep if k in self.body} }"
+
+
+def new_key() -> str:
+    """An idempotency key that nobody used."""
+    return f"k-{uuid.uuid4().hex}"
+
+
+class Api:
+    """The API at `url`. Every call names the token that it carries; `None` sends none."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def call(self, method: str, path: str, token: str | None, body: Any = None, *, raw: bytes | str | None = None,
+             headers: dict[str, str] | None = None, timeout_s: float = 40) -> Answer:
+        """Sends `body` as JSON, or `raw` as it is."""
+        sent = dict(headers or {})
+        if token is not None:
+            sent.setdefault("Authorization", f"Bearer {token}")
+        if raw is not None:
+            sent.setdefault("Content-Type", "application/json")
+        # A connection of its own each time: calls come from many threads.
+        answer = requests.request(method, self.url + path, json=body, data=raw, headers=sent, timeout=timeout_s)
+        try:
+            parsed = answer.json()
+        except ValueError:
+            parsed = answer.text
+        return Answer(answer.status_code, parsed, answer.headers)
+
+    def ask(self, token: str | None, body: Any = None, *, key: str | None = None, **more: Any) -> Answer:
+        """Asks for a grant, with a fresh idempotency key unless one is given."""
+        headers = {"Idempotency-Key": key or new_key(), **more.pop("headers", {})}
+        return self.call("POST", "/v1/grants", token, body, headers=headers, **more)
+
+    def show(self, token: str | None, grant: str) -> Answer:
+        """Reads a grant."""
+        return self.call("GET", f"/v1/grants/{grant}", token)
+
+    def vote(self, token: str | None, grant: str, digest: str, approve: bool = True) -> Answer:
+        """Votes on a grant, naming the decision's digest that was seen."""
+        return self.call("POST", f"/v1/grants/{grant}/approvals", token, {"approve": approve, "digest": digest})
+
+    def credentials(self, token: str | None, grant: str) -> Answer:
+        """Fetches credentials."""
+        return self.call("POST", f"/v1/grants/{grant}/credentials", token)
+
+    def release(self, token: str | None, grant: str) -> Answer:
+        """Gives a grant back."""
+        return self.call("POST", f"/v1/grants/{grant}/release", token)
+
+    def health(self) -> Answer:
+        """Reads the health route, which needs no token."""
+        return self.call("GET", "/v1/health", None)
+
+    def evidence(self, token: str | None, grant: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The head that the grant names and its whole chain, page by page."""
+        entries: list[dict[str, Any]] = []
+        after, head = 0, {}
+        while after is not None:
+            answer = self.call("GET", f"/v1/grants/{grant}/evidence?after={after}", token)
+            if answer.status != 200:
+                raise AssertionError(f"evidence of {grant}: expected 200, saw {answer}")
+            entries += answer.body["entries"]
+            head, after = answer.body["head"], answer.body.get("next")
+        return head, entries
+
+    def wait_for(self, token_of: Any, grant: str, states: set[str], within_s: float) -> dict[str, Any]:
+        """Polls until the grant is in one of `states`; `token_of()` gives a token for each read.
+
+        Raises `AssertionError` that says the last state seen.
+        """
+        until = time.monotonic() + within_s
+        while True:
+            seen = self.show(token_of(), grant)
+            if seen.status == 200 and seen.body["state"] in states:
+                return seen.body
+            if time.monotonic() > until:
+                raise AssertionError(f"{grant}: expected {sorted(states)} within {within_s:.0f} s, saw {seen}")
+            time.sleep(0.5)

@@ -1,0 +1,52 @@
+"""The gate's own routes: what it saw, and which faults it is to inject."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import Any, Iterator
+
+import requests
+
+from .aws import gate_url
+
+
+def _ask(method: str, path: str, **more: Any) -> Any:
+    answer = requests.request(method, f"{gate_url()}/_gate/{path}", timeout=30, **more)
+    if answer.status_code != 200:
+        raise RuntimeError(f"{method} /_gate/{path}: {answer.status_code} {answer.text[:300]}")
+    return answer.json()
+
+
+def log(since: int = 0, *, whole_within_s: float = 15) -> list[dict[str, Any]]:
+    """Every call with a number above `since`, once none is under way."""
+    until = time.monotonic() + whole_within_s
+    while True:
+        extract = _ask("GET", f"log?since={since}")
+        if extract["n_in_flight"] == 0 or time.monotonic() > until:
+            return extract["entries"]
+        time.sleep(0.2)
+
+
+def last() -> int:
+    """The number of the last call that is done."""
+    entries = _ask("GET", "log?since=0")["entries"]
+    return entries[-1]["n"] if entries else 0
+
+
+def fired() -> dict[str, int]:
+    """How often each rule in force happened."""
+    return {rule["id"]: rule["n_fired"] for rule in _ask("GET", "faults")["rules"]}
+
+
+@contextmanager
+def faults(*rules: dict[str, Any]) -> Iterator[None]:
+    """Arms `rules` (each with an `id` and a `kind`) in the block; each must have happened by its end.
+
+    Rules are told apart by id: those of other threads stay as they are, and a rule that is done never fires again.
+    """
+    _ask("POST", "faults", json={"rules": list(rules)})
+    yield
+    seen = fired()
+    missed = [rule["id"] for rule in rules if not seen.get(rule["id"])]
+    assert not missed, f"these faults never fired, so nothing was shown: {missed}"

@@ -1,0 +1,245 @@
+"""Call log against evidence: every write in AWS is explained by an entry, every entry by a call.
+
+Times are compared as texts: both sides write RFC 3339 in UTC with milliseconds, by the clock of one machine.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from . import chain
+from .store import Snapshot
+
+Call = dict[str, Any]
+READS = ("Get", "List", "Describe", "Simulate")
+
+
+@dataclass
+class Report:
+    """What was compared, how often, and what does not fit."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    findings: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{n} {what}" for what, n in sorted(self.counts.items()))
+        return told + "".join(f"\n  UNEXPLAINED {finding}" for finding in self.findings)
+
+
+class _Reconciler:
+    def __init__(self, calls: list[Call], snapshot: Snapshot, deployment: str) -> None:
+        self.calls, self.snapshot, self.deployment = calls, snapshot, deployment
+        self.report = Report()
+
+    def find(self, text: str) -> None:
+        self.report.findings.append(text)
+
+    def by(self, function: str, call: Call) -> bool:
+        return f":assumed-role/brevet-{self.deployment}-{function}/" in call["principal"]
+
+    def of(self, function: str, *operations: str) -> list[Call]:
+        return [c for c in self.calls if self.by(function, c) and c["operation"] in operations]
+
+    def faulty_after(self, function: str, at: str) -> bool:
+        """Whether a fault hit a call of `function` soon after `at`: then what should follow may be missing."""
+        return any(c["fault"] and self.by(function, c) and at <= c["done_at"] <= _later(at, 15) for c in self.calls)
+
+    # ------------------------------------------------------------------------------------------------ chains
+    def chains(self) -> None:
+        for grant, body in self.snapshot.grants.items():
+            entries = self.snapshot.evidence.get(grant, [])
+            self.report.counts["chains"] += 1
+            self.report.counts["entries"] += len(entries)
+            try:
+                chain.verify(grant, body["evidence"], entries)
+            except chain.BrokenChain as broken:
+                self.find(str(broken))
+                continue
+            start = {**body, "evidence": {"seq": 0, "hash": chain.ZERO}}
+            if chain.digest(start) != entries[-1]["grant_digest"]:
+                self.find(f"{grant}: the stored grant is not the one that its last entry binds")
+        for grant in self.snapshot.evidence.keys() - self.snapshot.grants.keys():
+            self.find(f"{grant}: evidence of a grant that does not exist")
+
+    # ------------------------------------------------------------------------------------------------- table
+    def transactions(self) -> None:
+        """A grant's item is never written without its entry, and every entry came with such a write."""
+        written: set[tuple[str, int]] = set()
+        for call in self.calls:
+            if call["service"] != "dynamodb" or call["principal"] == "bootstrap":
+                continue
+            items = (call["wrote"] or {}).get("items") or []
+            writes = {(i["pk"], i["sk"]) for i in items if i["action"] not in ("ConditionCheckItem", "GetItem")}
+            grants = {pk for pk, sk in writes if pk.startswith("GRANT#") and sk == "META"}
+            entries = {(pk, sk) for pk, sk in writes if pk.startswith("GRANT#") and sk != "META"}
+            if not call["forwarded"]:
+                continue
+            for pk in grants:
+                self.report.counts["grant writes"] += 1
+                mine = [sk for owner, sk in entries if owner == pk]
+                if call["operation"] != "TransactWriteItems" or len(mine) != 1 or not mine[0].startswith("EVD#"):
+                    self.find(f"call {call['n']}: {pk} was written by {call['operation']} with entries {mine}")
+                elif call["upstream_status"] == 200:
+                    written.add((pk.removeprefix("GRANT#"), int(mine[0].removeprefix("EVD#"))))
+            for pk, sk in entries:
+                if pk not in grants:
+                    self.find(f"call {call['n']}: {pk} {sk} was written without its grant")
+        stored = {(grant, e["seq"]) for grant, entries in self.snapshot.evidence.items() for e in entries}
+        for grant, seq in sorted(stored - written):
+            self.find(f"{grant}: entry {seq} came with no logged write")
+        for grant, seq in sorted(written - stored):
+            self.find(f"{grant}: entry {seq} was written but is not there")
+
+    # ------------------------------------------------------------------------------------------------- vends
+    def vends(self) -> None:
+        calls_of: dict[tuple[str, int], list[Call]] = {}
+        for call in self.of("issue", "AssumeRole"):
+            self.report.counts["AssumeRole calls"] += 1
+            wrote = call["wrote"] or {}
+            grant = "grt_" + str(wrote.get("session_name", "")).removeprefix(f"{self.deployment}.")
+            records = self.records(grant)
+            fits = [
+                seq
+                for seq, entry in enumerate(records, 1)
+                if entry["at"] <= call["at"] and entry["detail"]["policy_digest"] == wrote.get("session_policy_sha256")
+            ]
+            if not fits:
+                self.find(f"call {call['n']}: AssumeRole {wrote.get('session_name')} was not recorded first")
+                continue
+            calls_of.setdefault((grant, fits[-1]), []).append(call)
+            body = self.snapshot.grants.get(grant, {})
+            if wrote["role"] != body.get("delivery", {}).get("role_arn"):
+                self.find(f"call {call['n']}: AssumeRole on {wrote['role']}, which is not the grant's role")
+            if wrote["source_identity"] != body.get("identity"):
+                self.find(f"call {call['n']}: AssumeRole for {wrote['source_identity']}, who does not hold the grant")
+        for grant in self.snapshot.grants:
+            for seq, entry in enumerate(self.records(grant), 1):
+                self.vend(grant, seq, entry, calls_of.get((grant, seq), []))
+
+    def records(self, grant: str) -> list[dict[str, Any]]:
+        return [e for e in self.snapshot.evidence.get(grant, []) if e["event"] == "VendRecorded"]
+
+    def vend(self, grant: str, seq: int, record: dict[str, Any], calls: list[Call]) -> None:
+        self.report.counts["vends"] += 1
+        answers = [
+            e["detail"]["answer"]
+            for e in self.snapshot.evidence[grant]
+            if e["event"] == "VendAnswered" and e["detail"]["seq"] == seq
+        ]
+        keys = [c["wrote"]["access_key_id"] for c in calls if "access_key_id" in c["wrote"]]
+        told = [a["access_key_id"] for a in answers if a["kind"] == "issued"]
+        failed = any(a["kind"] == "failed" for a in answers)
+        for key in told:
+            self.report.counts["vends answered"] += 1
+            if key not in keys:
+                self.find(f"{grant}: vend {seq} says that {key} was issued, but no call issued it")
+        for call in calls:
+            key = call["wrote"].get("access_key_id")
+            if key and key not in told and not call["fault"] and not self.faulty_after("issue", call["at"]):
+                self.find(f"{grant}: vend {seq} does not tell of {key}, which call {call['n']} issued")
+        if not calls and not failed and not self.faulty_after("issue", record["at"]):
+            self.find(f"{grant}: vend {seq} was recorded, but no AssumeRole followed")
+
+    # ---------------------------------------------------------------------------------------------- removals
+    def removals(self) -> None:
+        reserved = f"brevet-{self.deployment}-ended"
+        recorded = [
+            (entry["detail"]["target"], entry["detail"]["policy"], entry["detail"].get("document_digest"), entry["at"], grant)
+            for grant, entries in self.snapshot.evidence.items()
+            for entry in entries
+            if entry["event"] == "RemovalRecorded"
+        ]
+        called = []
+        for call in self.of("reap", "PutRolePolicy", "DeleteRolePolicy"):
+            self.report.counts["deny writes"] += 1
+            wrote = call["wrote"]
+            what = (wrote["role"], wrote["policy_name"], wrote["document_sha256"])
+            called.append((what, call["at"], call["done_at"]))
+            if wrote["policy_name"] != reserved:
+                self.find(f"call {call['n']}: {call['operation']} on {wrote['policy_name']}, not the reserved policy")
+            if not any(entry[:3] == what and entry[3] <= call["at"] for entry in recorded):
+                self.find(f"call {call['n']}: {call['operation']} on {wrote['role']} was not recorded first")
+        for *what, at, grant in recorded:
+            self.report.counts["removals recorded"] += 1
+            follows = any(call == tuple(what) and at <= called_at <= _later(at, 15) for call, called_at, _ in called)
+            if not follows and not self.faulty_after("reap", at):
+                self.find(f"{grant}: a removal of {at} was recorded, but no call followed")
+
+    def nothing_else(self) -> None:
+        """Beyond the writes above, no function wrote to AWS outside the table."""
+        explained = {"issue": {"AssumeRole"}, "reap": {"PutRolePolicy", "DeleteRolePolicy"}, "intake": {"Invoke"}}
+        for function in ("intake", "evaluate", "issue", "reap"):
+            for call in self.calls:
+                if not self.by(function, call) or call["service"] == "dynamodb" or not call["forwarded"]:
+                    continue
+                read = call["operation"].startswith(READS)
+                if not read and call["operation"] not in explained.get(function, set()):
+                    self.find(f"call {call['n']}: {function} made {call['service']}:{call['operation']}")
+
+    # ------------------------------------------------------------------------------------------------ proofs
+    def proofs(self) -> None:
+        reads = {c["request_id"]: c for c in self.of("reap", "GetRolePolicy") if c["request_id"] and c["answered"]}
+        for grant, body in self.snapshot.grants.items():
+            state = body["state"]
+            if state["name"] != "ended":
+                continue
+            proof, role = state["proof"], body["delivery"]["role_arn"]
+            self.report.counts[f"ended {proof['kind']}"] += 1
+            if proof["kind"] == "observed":
+                sightings = [proof["first"], proof["second"]]
+                if proof["first"]["request_id"] == proof["second"]["request_id"]:
+                    self.find(f"{grant}: both sightings are the same reading")
+                if proof["second"]["at"] < _later(proof["first"]["at"], body["bounds"]["quiet_s"]):
+                    self.find(f"{grant}: the second reading came before the quiet period was over")
+            elif proof["kind"] == "by_construction":
+                sightings = [{"request_id": proof["request_id"], "at": state["verified_at"]}]
+                if proof["aws_date"] <= proof["deadline"]:
+                    self.find(f"{grant}: AWS's date {proof['aws_date']} is not past the deadline")
+            else:
+                self.find(f"{grant}: a session ended with proof {proof['kind']}")
+                continue
+            for sighting in sightings:
+                call = reads.get(sighting["request_id"])
+                if call is None:
+                    self.find(f"{grant}: the proof names reading {sighting['request_id']}, which the log does not know")
+                elif call["actions"][0]["resource"] != role or call["done_at"] > _later(sighting["at"], 1):
+                    self.find(f"{grant}: call {call['n']} does not show what the proof says that it showed")
+
+    # -------------------------------------------------------------------------------------------------- uses
+    def uses(self) -> None:
+        """No vended credential was let through at or after its grant's deadline, or after its end was verified."""
+        issued: dict[str, tuple[str, str]] = {}
+        for call in self.of("issue", "AssumeRole"):
+            wrote = call["wrote"] or {}
+            if "access_key_id" not in wrote or (call["fault"] or {}).get("kind") == "strip_time_deny":
+                continue
+            grant = "grt_" + wrote["session_name"].removeprefix(f"{self.deployment}.")
+            records = self.records(grant)
+            if not records:
+                continue
+            end = records[0]["detail"]["deadline"]
+            state = self.snapshot.grants[grant]["state"]
+            issued[wrote["access_key_id"]] = (grant, min(end, state.get("verified_at", end)))
+        for call in self.calls:
+            grant, end = issued.get(call["access_key_id"] or "", (None, ""))
+            if grant is None:
+                continue
+            self.report.counts["uses of vended credentials"] += 1
+            if call["decision"] == "allowed" and call["at"] >= end:
+                self.find(f"{grant}: call {call['n']} ({call['operation']}) was allowed at {call['at']}, after {end}")
+
+
+def _later(at: str, seconds: int) -> str:
+    moved = datetime.fromisoformat(at) + timedelta(seconds=seconds)
+    return moved.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moved.microsecond // 1000:03d}Z"
+
+
+def reconcile(calls: list[Call], snapshot: Snapshot, deployment: str = "dev") -> Report:
+    """Compares the gate's whole call log with the table's grants and evidence."""
+    work = _Reconciler(calls, snapshot, deployment)
+    for step in (work.chains, work.transactions, work.vends, work.removals, work.nothing_else, work.proofs, work.uses):
+        step()
+    return work.report

@@ -1,0 +1,81 @@
+"""The local stack, driven by its own command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+COMMAND = CHECKOUT / "infra" / "local" / "stack.py"
+PIDS = CHECKOUT / ".local" / "pids"
+
+
+class RunnerFailed(RuntimeError):
+    """The stack's command said no; its own words."""
+
+
+def stack(*arguments: str, show: bool = False, env: dict[str, str] | None = None) -> str:
+    """Runs `stack.py` with `arguments`; its output goes to the terminal if `show`, else it is returned."""
+    done = subprocess.run(
+        [sys.executable, str(COMMAND), *arguments],
+        env={**os.environ, **(env or {})},
+        stdout=None if show else subprocess.PIPE,
+        stderr=None if show else subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RunnerFailed(f"stack.py {' '.join(arguments)}: exit {done.returncode}\n{done.stdout or ''}".rstrip())
+    return done.stdout or ""
+
+
+def is_up() -> bool:
+    """Whether a stack runs."""
+    return any(_lives(json.loads(record.read_text())["pid"]) for record in PIDS.glob("*.json"))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def pids(function: str) -> list[int]:
+    """The processes of a function's copies."""
+    found = (json.loads(record.read_text())["pid"] for record in sorted(PIDS.glob(f"fn-{function}-*.json")))
+    return [pid for pid in found if _lives(pid)]
+
+
+def tick() -> None:
+    """One pass of the reaper, now, whether ticking is on or off."""
+    stack("tick", "once")
+
+
+@cache
+def facts() -> dict[str, Any]:
+    """What the template says, as the running stack resolved it."""
+    return json.loads(stack("facts"))
+
+
+def setting(function: str, variable: str) -> str:
+    """An environment variable of a function, from the template."""
+    return next(one for one in facts()["functions"] if one["id"] == function)["environment"][variable]
+
+
+def role_arn(name: str) -> str:
+    """The ARN of a role of the template, by the last part of its name."""
+    return next(role["arn"] for role in facts()["roles"] if role["name"] == f"brevet-dev-{name}")
+
+
+def api_url() -> str:
+    """Where the HTTP API listens."""
+    return f"http://127.0.0.1:{os.environ.get('BREVET_PORT_HTTP') or 8080}"

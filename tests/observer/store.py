@@ -1,0 +1,55 @@
+"""What the table holds, read with the administrator's key."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+
+from .aws import Session
+
+_READ = TypeDeserializer()
+
+
+def items(table: str = "brevet-dev") -> list[dict[str, Any]]:
+    """Every item of the table, as plain values."""
+    client = Session.admin().client("dynamodb")
+    found: list[dict[str, Any]] = []
+    more: dict[str, Any] = {}
+    while True:
+        page = client.scan(TableName=table, ConsistentRead=True, **more)
+        found += [{name: _READ.deserialize(value) for name, value in item.items()} for item in page["Items"]]
+        if "LastEvaluatedKey" not in page:
+            return found
+        more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+def keys(*prefixes: str, table: str = "brevet-dev") -> set[tuple[str, str]]:
+    """Keys of the items whose partition key starts with one of `prefixes`."""
+    return {(item["pk"], item["sk"]) for item in items(table) if item["pk"].startswith(prefixes)}
+
+
+@dataclass
+class Snapshot:
+    """Grants and their evidence at one time."""
+
+    grants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    evidence: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+def snapshot(table: str = "brevet-dev") -> Snapshot:
+    """Every grant (as its item's body says) with its chain in order."""
+    found = Snapshot()
+    for item in items(table):
+        kind, _, grant = item["pk"].partition("#")
+        if kind != "GRANT" or not grant.startswith("grt_"):
+            continue
+        if item["sk"] == "META":
+            found.grants[grant] = json.loads(item["body"])
+        elif item["sk"].startswith("EVD#"):
+            found.evidence.setdefault(grant, []).append(json.loads(item["body"]))
+    for chain in found.evidence.values():
+        chain.sort(key=lambda entry: entry["seq"])
+    return found

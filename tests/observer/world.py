@@ -1,0 +1,173 @@
+"""A caller's view of the whole: who asks for what with which token, and what AWS then lets them do."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from . import runner, targets
+from .aws import Seen, Session
+from .client import Answer, Api
+from .tokens import Forge
+
+
+@dataclass(frozen=True)
+class Case:
+    """One of the example catalogue's three uses: what is asked, what it lets do, and what it must not."""
+
+    identity: str
+    body: dict[str, Any]
+    role: str
+    uses: str
+    neighbour: str
+
+    def use(self, session: Session) -> Seen:
+        """The granted call."""
+        return getattr(_Uses, self.uses)(session)
+
+    def use_neighbour(self, session: Session) -> Seen:
+        """The same call on a neighbour that the session role's base rights reach."""
+        return getattr(_Uses, self.neighbour)(session)
+
+
+class _Uses:
+    version = "v1.4.2"
+
+    @staticmethod
+    def release(session: Session) -> Seen:
+        return session.put_object(targets.BUCKET, f"{_Uses.version}/app.tar")
+
+    @staticmethod
+    def other_release(session: Session) -> Seen:
+        return session.put_object(targets.BUCKET, "v1.4.3/app.tar")
+
+    @staticmethod
+    def secret(session: Session) -> Seen:
+        return session.get_secret(targets.SECRET)
+
+    @staticmethod
+    def other_secret(session: Session) -> Seen:
+        return session.get_secret(targets.OTHER_SECRET)
+
+    @staticmethod
+    def orders(session: Session) -> Seen:
+        return session.get_item(targets.TABLE)
+
+    @staticmethod
+    def orders_archive(session: Session) -> Seen:
+        return session.get_item(targets.NEIGHBOUR_TABLE)
+
+
+PIPELINE = Case(
+    "release-pipeline",
+    {"entitlement": "deploy-release", "parameters": {"version": _Uses.version}, "term_s": 60},
+    "release-deploy", "release", "other_release",
+)
+AGENT = Case(
+    "remediation-agent",
+    {"entitlement": "read-secret", "parameters": {"secret": "payments/db"}, "term_s": 60, "ticket": "INC-4711"},
+    "agent-secret", "secret", "other_secret",
+)
+ONCALL = Case(
+    "ana",
+    {"entitlement": "read-orders-table", "term_s": 60, "ticket": "INC-4712"},
+    "oncall-read", "orders", "orders_archive",
+)
+APPROVER, BYSTANDER = "omar", "dana"
+
+
+def instant(text: str) -> float:
+    """An RFC 3339 instant as seconds since the epoch."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def sleep_until(at: float) -> None:
+    """Sleeps until the wall clock shows `at`."""
+    time.sleep(max(0.0, at - time.time()))
+
+
+class World:
+    """The running stack, with every identity of the catalogue ready to show a token."""
+
+    def __init__(self, forge: Forge) -> None:
+        self.forge, self.api = forge, Api(runner.api_url())
+        self.ask_audience = runner.setting("intake", "BREVET_ASK_AUDIENCE")
+        self.vote_audience = runner.setting("evaluate", "BREVET_APPROVALS_AUDIENCE")
+        self.credentials_audience = runner.setting("issue", "BREVET_CREDENTIALS_AUDIENCE")
+
+    def token(self, identity: str, **changes: Any) -> str:
+        """A token for asking and reading."""
+        return self.forge.token(identity, self.ask_audience, **changes)
+
+    def vote_token(self, identity: str, **changes: Any) -> str:
+        """A token for voting."""
+        return self.forge.token(identity, self.vote_audience, **changes)
+
+    def credentials_token(self, identity: str, **changes: Any) -> str:
+        """A token for fetching credentials."""
+        return self.forge.token(identity, self.credentials_audience, **changes)
+
+    def ask(self, case: Case, **changes: Any) -> Answer:
+        """Asks for what `case` asks for; `changes` to the body, `None` drops a field."""
+        key, task = changes.pop("key", None), changes.pop("task", None)
+        body = {name: value for name, value in {**case.body, **changes}.items() if value is not None}
+        return self.api.ask(self.token(case.identity, task=task), body, key=key)
+
+    def approve(self, grant: dict[str, Any], by: str = APPROVER, approve: bool = True) -> Answer:
+        """Votes on what the grant's view shows."""
+        return self.api.vote(self.vote_token(by), grant["id"], grant["digest"], approve)
+
+    def approved(self, case: Case, **changes: Any) -> str:
+        """A grant of `case` that may be used; its id."""
+        answer = self.ask(case, **changes)
+        assert answer.status in (201, 202), f"ask: expected 201 or 202, saw {answer}"
+        if answer.status == 202:
+            voted = self.approve(answer.body)
+            assert voted.status == 200, f"approve: expected 200, saw {voted}"
+        return answer.body["id"]
+
+    def fetch(self, case: Case, grant: str) -> Answer:
+        """Fetches credentials as the holder."""
+        return self.api.credentials(self.credentials_token(case.identity), grant)
+
+    def session(self, case: Case, grant: str) -> Session:
+        """Fetched credentials, ready for use."""
+        answer = self.fetch(case, grant)
+        assert answer.status == 200, f"credentials of {grant}: expected 200, saw {answer}"
+        return Session.vended(answer.body)
+
+    def show(self, case: Case, grant: str) -> dict[str, Any]:
+        """The grant as its holder sees it."""
+        answer = self.api.show(self.token(case.identity), grant)
+        assert answer.status == 200, f"read {grant}: expected 200, saw {answer}"
+        return answer.body
+
+    def release(self, case: Case, grant: str) -> Answer:
+        """Gives it back."""
+        return self.api.release(self.token(case.identity), grant)
+
+    def await_state(self, case: Case, grant: str, *states: str, within_s: float) -> dict[str, Any]:
+        """Polls until the grant is in one of `states`."""
+        return self.api.wait_for(lambda: self.token(case.identity), grant, set(states), within_s)
+
+    def await_use(self, case: Case, session: Session, outcome: str, within_s: float) -> Seen:
+        """Probes the granted call until it gets `outcome`."""
+        until = time.monotonic() + within_s
+        while True:
+            seen = case.use(session)
+            if seen.outcome == outcome:
+                return seen
+            assert time.monotonic() < until, f"expected {outcome} within {within_s:.0f} s, saw {seen}"
+            time.sleep(0.5)
+
+    def await_ready(self, within_s: float = 60) -> None:
+        """Waits until the heart beats: before the reaper's first good pass nothing is issued."""
+        until = time.monotonic() + within_s
+        while True:
+            answer = self.api.health()
+            if answer.status == 200:
+                return
+            assert time.monotonic() < until, f"health: expected 200 within {within_s:.0f} s, saw {answer}"
+            time.sleep(0.3)

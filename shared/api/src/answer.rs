@@ -1,0 +1,113 @@
+//! Answers other than a grant and a problem.
+
+use std::fmt;
+
+use brevet_domain::canonical::Digest;
+use brevet_domain::evidence::{Entry, Head};
+use brevet_domain::id::GrantId;
+use brevet_domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One line of a list of grants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantLine {
+    /// The grant.
+    pub id: GrantId,
+    /// Its state; lists may lag a little.
+    pub state: String,
+    /// When it was decided.
+    pub created_at: Timestamp,
+}
+
+/// A page of the caller's own grants, newest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantList {
+    /// The page.
+    pub grants: Vec<GrantLine>,
+    /// The `cursor` of the next page; null at the end.
+    pub next: Option<String>,
+}
+
+/// A page of a grant's evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidencePage {
+    /// Whose it is.
+    pub grant: GrantId,
+    /// What the whole chain must end in.
+    pub head: Head,
+    /// The page, in order.
+    pub entries: Vec<Entry>,
+    /// The `after` of the next page; null at the end.
+    pub next: Option<u64>,
+}
+
+/// Credentials, in the form that `credential_process` wants. `Debug` hides them.
+///
+/// Source: <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ProcessCredentials {
+    /// The form of this answer; 1.
+    pub version: u32,
+    /// The access key id.
+    pub access_key_id: String,
+    /// The secret access key.
+    pub secret_access_key: String,
+    /// The session token.
+    pub session_token: String,
+    /// When they stop working: AWS's expiry or the grant's deadline, whichever is sooner.
+    pub expiration: Timestamp,
+}
+
+impl fmt::Debug for ProcessCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessCredentials").field("expiration", &self.expiration).finish_non_exhaustive()
+    }
+}
+
+/// Whether Brevet can do its work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthAnswer {
+    /// Whether anything would be issued.
+    pub status: HealthStatus,
+    /// The age of the reaper's last good pass, in seconds; null if there was none.
+    pub heart_age_s: Option<u64>,
+    /// The bundle in force; null if none can be read.
+    pub bundle: Option<Digest>,
+}
+
+/// Whether anything would be issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    /// Yes.
+    Ok,
+    /// No.
+    Stopped,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_have_the_form_of_credential_process_and_hide_in_debug() {
+        let credentials = ProcessCredentials {
+            version: 1,
+            access_key_id: "ASIAX".to_owned(),
+            secret_access_key: "s3cr3t".to_owned(),
+            session_token: "t0k3n".to_owned(),
+            expiration: Timestamp::EPOCH,
+        };
+        let expected = serde_json::json!({
+            "Version": 1,
+            "AccessKeyId": "ASIAX",
+            "SecretAccessKey": "s3cr3t",
+            "SessionToken": "t0k3n",
+            "Expiration": "1970-01-01T00:00:00.000Z",
+        });
+        assert_eq!(serde_json::to_value(&credentials).unwrap(), expected);
+        let debug = format!("{credentials:?}");
+        assert!(!debug.contains("s3cr3t") && !debug.contains("t0k3n"));
+    }
+}

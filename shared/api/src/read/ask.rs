@@ -1,0 +1,262 @@
+//! `POST /v1/grants`: what is asked. Nothing about who asks is taken from the body.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use brevet_domain::entitlement::ParameterValue;
+use brevet_domain::id::EntitlementId;
+use brevet_domain::request::{Ask, Justification, Ticket};
+use brevet_domain::time::Term;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::{BadInput, RawBody, json, shown};
+
+const FIELDS: [&str; 5] = ["entitlement", "parameters", "term_s", "ticket", "justification"];
+
+/// The body before its fields are parsed: any JSON in each, so that an error can name the field.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAsk {
+    entitlement: Option<Value>,
+    #[serde(default)]
+    parameters: RawParameters,
+    term_s: Option<Value>,
+    ticket: Option<Value>,
+    justification: Option<Value>,
+}
+
+/// Parameters by name; a name that is there twice is refused, as nobody can say which of the two was meant.
+#[derive(Default)]
+struct RawParameters(BTreeMap<String, Value>);
+
+impl<'de> Deserialize<'de> for RawParameters {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ParametersVisitor)
+    }
+}
+
+struct ParametersVisitor;
+
+impl<'de> Visitor<'de> for ParametersVisitor {
+    type Value = RawParameters;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of strings in `parameters`")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawParameters, A::Error> {
+        let mut parameters = BTreeMap::new();
+        while let Some((name, value)) = map.next_entry::<String, Value>()? {
+            if parameters.contains_key(&name) {
+                return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+            }
+            parameters.insert(name, value);
+        }
+        Ok(RawParameters(parameters))
+    }
+}
+
+/// Reads the body of a request for a grant.
+///
+/// # Errors
+///
+/// [`BadInput`]: malformed where the JSON has another shape, unfit where a value can never be right.
+pub fn ask(body: RawBody<'_>) -> Result<Ask, BadInput> {
+    let raw: RawAsk = json::object(body, &FIELDS)?;
+    Ok(Ask {
+        entitlement: entitlement(raw.entitlement)?,
+        parameters: parameters(raw.parameters)?,
+        term_s: term(raw.term_s)?,
+        ticket: json::optional_text("ticket", raw.ticket)?
+            .map(Ticket::try_from)
+            .transpose()
+            .map_err(|error| BadInput::unfit("ticket_unfit", error.to_string()))?,
+        justification: json::optional_text("justification", raw.justification)?
+            .map(Justification::try_from)
+            .transpose()
+            .map_err(|error| BadInput::unfit("justification_unfit", error.to_string()))?,
+    })
+}
+
+fn entitlement(value: Option<Value>) -> Result<EntitlementId, BadInput> {
+    json::text("entitlement", value)?.parse().map_err(|_| {
+        let detail =
+            "field `entitlement` names no entitlement: an id has 2 to 64 of `a-z`, `0-9`, `-`, starting with a letter";
+        BadInput::unfit("entitlement_unknown", detail)
+    })
+}
+
+fn parameters(raw: RawParameters) -> Result<BTreeMap<String, ParameterValue>, BadInput> {
+    let parse = |(name, value): (String, Value)| {
+        let text = json::text(&format!("parameters.{}", shown(&name)), Some(value))?;
+        let value = ParameterValue::try_from(text)
+            .map_err(|error| BadInput::unfit("parameter_unfit", format!("parameter `{}`: {error}", shown(&name))))?;
+        Ok((name, value))
+    };
+    raw.0.into_iter().map(parse).collect()
+}
+
+fn term(value: Option<Value>) -> Result<Term, BadInput> {
+    let wanted = format!("a whole number of seconds from {} to {}", Term::MIN, Term::MAX);
+    let Some(value) = value else {
+        return Err(json::missing("term_s"));
+    };
+    let Value::Number(number) = value else {
+        return Err(json::wrong_type("term_s", &wanted));
+    };
+    number
+        .as_i64()
+        .and_then(|seconds| Term::from_seconds(seconds).ok())
+        .ok_or_else(|| BadInput::unfit("term_out_of_range", format!("field `term_s` must be {wanted}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::ProblemKind;
+
+    fn read(text: &str) -> Result<Ask, BadInput> {
+        ask(RawBody { content_type: Some("application/json; charset=utf-8"), bytes: text.as_bytes() })
+    }
+
+    fn refused(text: &str) -> (u16, &'static str, String) {
+        let bad = read(text).unwrap_err();
+        (bad.kind.status(), bad.code, bad.detail)
+    }
+
+    #[test]
+    fn a_whole_ask_is_read() {
+        let text = r#"{"entitlement":"deploy-release","parameters":{"version":"v1.2.3"},"term_s":90,
+            "ticket":"OPS-1","justification":"why not"}"#;
+        let ask = read(text).unwrap();
+        assert_eq!(ask.entitlement.as_str(), "deploy-release");
+        assert_eq!(ask.term_s.as_seconds(), 90);
+        assert_eq!(ask.parameters["version"].as_str(), "v1.2.3");
+        assert_eq!(ask.ticket.unwrap().as_str(), "OPS-1");
+        assert_eq!(ask.justification.unwrap().as_str(), "why not");
+        let least = read(r#"{"entitlement":"deploy-release","term_s":60,"ticket":null}"#).unwrap();
+        assert!(least.parameters.is_empty() && least.ticket.is_none());
+    }
+
+    #[test]
+    fn each_bad_body_is_refused_by_name() {
+        let deep = format!(r#"{{"entitlement":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
+        let rows: [(&str, u16, &str, &str); 28] = [
+            ("", 400, "body_missing", "a JSON object is wanted"),
+            (" \n", 400, "body_missing", "a JSON object is wanted"),
+            ("{", 400, "json_syntax", "line 1 column 1"),
+            ("{\n\"entitlement\":}", 400, "json_syntax", "expected value at line 2 column 15"),
+            ("{}x", 400, "json_syntax", "trailing characters at line 1 column 3"),
+            ("\u{feff}{}", 400, "json_syntax", "line 1 column 1"),
+            (&deep, 400, "json_syntax", "recursion limit"),
+            ("[]", 400, "field_type", "the body must be a JSON object"),
+            (r#"["ab",{},60,null,null]"#, 400, "field_type", "the body must be a JSON object"),
+            ("\"x\"", 400, "field_type", "the body must be a JSON object"),
+            ("null", 400, "field_type", "must be a JSON object"),
+            ("{}", 400, "field_missing", "field `entitlement` is missing"),
+            (r#"{"entitlement":"ab"}"#, 400, "field_missing", "field `term_s` is missing"),
+            (r#"{"entitlement":7,"term_s":60}"#, 400, "field_type", "field `entitlement` must be a string"),
+            (r#"{"entitlement":"A*","term_s":60}"#, 422, "entitlement_unknown", "names no entitlement"),
+            (
+                r#"{"entitlement":"ab","term_s":60,"identity":"dana"}"#,
+                400,
+                "field_unknown",
+                "there is no field `identity` (line 1 column 42); the fields are: entitlement, parameters, term_s, ticket, justification",
+            ),
+            (
+                r#"{"entitlement":"ab","entitlement":"cd","term_s":60}"#,
+                400,
+                "field_duplicate",
+                "`entitlement` is there twice",
+            ),
+            (
+                r#"{"entitlement":"ab","term_s":"90"}"#,
+                400,
+                "field_type",
+                "field `term_s` must be a whole number of seconds from 60 to 43200",
+            ),
+            (r#"{"entitlement":"ab","term_s":0}"#, 422, "term_out_of_range", "from 60 to 43200"),
+            (r#"{"entitlement":"ab","term_s":-90}"#, 422, "term_out_of_range", "from 60 to 43200"),
+            (r#"{"entitlement":"ab","term_s":1e9}"#, 422, "term_out_of_range", "from 60 to 43200"),
+            (r#"{"entitlement":"ab","term_s":99999999999999999999999}"#, 422, "term_out_of_range", "from 60 to 43200"),
+            (
+                r#"{"entitlement":"ab","term_s":60,"parameters":[]}"#,
+                400,
+                "field_type",
+                "an object of strings in `parameters`",
+            ),
+            (
+                r#"{"entitlement":"ab","term_s":60,"parameters":{"a":1}}"#,
+                400,
+                "field_type",
+                "field `parameters.a` must be a string",
+            ),
+            (
+                r#"{"entitlement":"ab","term_s":60,"parameters":{"a":"1","a":"2"}}"#,
+                400,
+                "field_duplicate",
+                "`a` is there twice",
+            ),
+            (
+                r#"{"entitlement":"ab","term_s":60,"parameters":{"a":"*"}}"#,
+                422,
+                "parameter_unfit",
+                "wildcards and `$` are never allowed",
+            ),
+            (r#"{"entitlement":"ab","term_s":60,"ticket":"a b"}"#, 422, "ticket_unfit", "1 to 64 characters"),
+            (
+                r#"{"entitlement":"ab","term_s":60,"justification":""}"#,
+                422,
+                "justification_unfit",
+                "1 to 1000 characters",
+            ),
+        ];
+        for (text, status, code, words) in rows {
+            let (found_status, found_code, detail) = refused(text);
+            assert_eq!((found_status, found_code), (status, code), "{text}: {detail}");
+            assert!(detail.contains(words), "{text}: {detail}");
+        }
+    }
+
+    #[test]
+    fn no_message_quotes_a_value() {
+        let start = "eyJhbGciOiJFUzI1NiJ9.c2VjcmV0LXNlY3JldC1zZWNyZXQt";
+        let secret = format!("{start}c2VjcmV0.c2ln");
+        for text in [
+            format!(r#""{secret}""#),
+            format!(r#"{{"term_s":"{secret}","entitlement":"ab"}}"#),
+            format!(r#"{{"entitlement":"{secret}"}}"#),
+            format!(r#"{{"parameters":"{secret}"}}"#),
+            format!(r#"{{"{secret}":1}}"#),
+            format!(r#"{{"x`, expected {secret}":1}}"#),
+            format!(r#"{{"parameters":{{"{secret}":1,"{secret}":2}}}}"#),
+            format!(r#"{{"entitlement":"ab","term_s":60,"parameters":{{"a":"{secret}*"}}}}"#),
+            format!(r#"{{"entitlement":"ab","term_s":60,"ticket":"{secret} "}}"#),
+            format!(r#"{{"entitlement":"ab","term_s":60,"justification":"{secret}\u0007"}}"#),
+        ] {
+            let (_, _, detail) = refused(&text);
+            assert!(!detail.contains(start), "{text}: {detail}");
+        }
+    }
+
+    #[test]
+    fn size_and_media_type_are_checked_before_the_json() {
+        let long = format!(r#"{{"justification":"{}"}}"#, "x".repeat(16 * 1024));
+        assert_eq!(read(&long).unwrap_err().kind, ProblemKind::TooLarge);
+        let xml = RawBody { content_type: Some("text/xml"), bytes: b"{}" };
+        assert_eq!(ask(xml).unwrap_err().kind, ProblemKind::UnsupportedMedia);
+        let bare = RawBody { content_type: None, bytes: br#"{"entitlement":"ab","term_s":60}"# };
+        assert!(ask(bare).is_ok());
+        let at_limit = format!("{{}}{}", " ".repeat(super::super::MAX_BODY_BYTES - 2));
+        assert_eq!(read(&at_limit).unwrap_err().code, "field_missing");
+        assert_eq!(read(&format!("{at_limit} ")).unwrap_err().code, "body_too_large");
+    }
+
+    #[test]
+    fn text_that_is_no_unicode_is_refused() {
+        let body = RawBody { content_type: None, bytes: b"{\"entitlement\":\"\xff\"}" };
+        assert_eq!(ask(body).unwrap_err().code, "json_syntax");
+    }
+}

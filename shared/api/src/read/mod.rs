@@ -1,0 +1,61 @@
+//! Reading what a caller sent: bounded, strict, and with an answer that says what was wrong and would be right.
+
+mod ask;
+mod ballot;
+mod json;
+mod query;
+
+pub use ask::ask;
+pub use ballot::{BallotBody, ballot};
+pub use json::{MAX_BODY_BYTES, nothing};
+pub use query::{EvidenceQuery, ListQuery, evidence_query, grant_id, idempotency_key, list_query, no_query};
+
+use crate::problem::{Problem, ProblemKind};
+
+/// A body as it came in: nothing of it is trusted. `Debug` hides its text.
+#[derive(Clone, Copy)]
+pub struct RawBody<'a> {
+    /// The `Content-Type` header, if there was one.
+    pub content_type: Option<&'a str>,
+    /// The bytes.
+    pub bytes: &'a [u8],
+}
+
+impl std::fmt::Debug for RawBody<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RawBody({} bytes)", self.bytes.len())
+    }
+}
+
+/// What a caller sent cannot be used. Nothing was stored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct BadInput {
+    /// Malformed, too large, of an unsupported media type, or unfit.
+    pub kind: ProblemKind,
+    /// A short stable name of what is wrong.
+    pub code: &'static str,
+    /// What was wrong and what would be right; never a value from the body.
+    pub detail: String,
+}
+
+impl BadInput {
+    pub(crate) fn malformed(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { kind: ProblemKind::Malformed, code, detail: detail.into() }
+    }
+
+    pub(crate) fn unfit(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { kind: ProblemKind::Unfit, code, detail: detail.into() }
+    }
+}
+
+impl From<BadInput> for Problem {
+    fn from(bad: BadInput) -> Self {
+        Self::new(bad.kind, bad.code, bad.detail)
+    }
+}
+
+/// At most the first 40 characters of a name that a caller chose, so that no message carries a token.
+pub(crate) fn shown(name: &str) -> String {
+    name.chars().take(40).collect()
+}

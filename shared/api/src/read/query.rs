@@ -1,0 +1,206 @@
+//! Names in paths, headers and queries.
+
+use std::collections::BTreeMap;
+
+use brevet_domain::id::GrantId;
+
+use super::{BadInput, shown};
+
+/// The states that a list can be narrowed to.
+const STATES: [&str; 9] =
+    ["Denied", "ApprovalAwaited", "Lapsed", "Withdrawn", "Approved", "Activating", "Active", "Revoking", "Ended"];
+
+/// The longest cursor, in characters; ours are shorter.
+const MAX_CURSOR: usize = 1024;
+
+/// How many grants a page holds unless the query says otherwise.
+const PAGE: u32 = 25;
+
+/// `GET /v1/grants`: `cursor`, `limit` (1 to 100, 25 by default), `state`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Where the page starts.
+    pub cursor: Option<String>,
+    /// How many grants at most.
+    pub limit: u32,
+    /// Only grants in this state.
+    pub state: Option<&'static str>,
+}
+
+/// `GET /v1/grants/{id}/evidence`: `after`, the number of the last entry that the caller has; 0 by default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvidenceQuery {
+    /// Only entries after this one.
+    pub after: u64,
+}
+
+/// The grant that a path names.
+///
+/// # Errors
+///
+/// [`BadInput`] if the text is no grant id.
+pub fn grant_id(text: Option<&str>) -> Result<GrantId, BadInput> {
+    let text = text.unwrap_or_default();
+    text.parse().map_err(|_| {
+        let detail = format!(
+            "`{}` is not a grant id: one is `grt_` and 26 characters, as the answer to a request gives it",
+            shown(text)
+        );
+        BadInput::malformed("grant_id", detail)
+    })
+}
+
+/// The `Idempotency-Key` header: 1 to 64 of `A-Z`, `a-z`, `0-9`, `.`, `_`, `-`.
+///
+/// # Errors
+///
+/// [`BadInput`] if it is missing or something else.
+pub fn idempotency_key(header: Option<&str>) -> Result<&str, BadInput> {
+    const WANTED: &str = "1 to 64 of `A-Z`, `a-z`, `0-9`, `.`, `_`, `-`, new for each new request";
+    let Some(key) = header else {
+        let detail = format!("header `Idempotency-Key` is missing: {WANTED}");
+        return Err(BadInput::malformed("idempotency_key_missing", detail));
+    };
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if (1..=64).contains(&key.len()) && key.bytes().all(allowed) {
+        Ok(key)
+    } else {
+        let detail = format!("header `Idempotency-Key` must be {WANTED}");
+        Err(BadInput::malformed("idempotency_key", detail))
+    }
+}
+
+/// Reads the query of a list.
+///
+/// # Errors
+///
+/// [`BadInput`] if a name is unknown or a value is none of those that are taken.
+pub fn list_query(query: &BTreeMap<String, String>) -> Result<ListQuery, BadInput> {
+    known(query, &["cursor", "limit", "state"])?;
+    let limit = match query.get("limit") {
+        None => PAGE,
+        Some(text) => number(text)
+            .and_then(|n| u32::try_from(n).ok())
+            .filter(|n| (1..=100).contains(n))
+            .ok_or_else(|| bad("query `limit` must be a whole number from 1 to 100"))?,
+    };
+    let state = match query.get("state") {
+        None => None,
+        Some(text) => Some(
+            STATES
+                .into_iter()
+                .find(|state| state == text)
+                .ok_or_else(|| bad(format!("query `state` must be one of {}", STATES.join(", "))))?,
+        ),
+    };
+    let cursor = query.get("cursor").cloned();
+    if cursor.as_ref().is_some_and(|c| c.is_empty() || c.len() > MAX_CURSOR) {
+        return Err(bad("query `cursor` must be the `next` of the page before, as it was given"));
+    }
+    Ok(ListQuery { cursor, limit, state })
+}
+
+/// Reads the query of a page of evidence.
+///
+/// # Errors
+///
+/// [`BadInput`] if a name is unknown or `after` is no number.
+pub fn evidence_query(query: &BTreeMap<String, String>) -> Result<EvidenceQuery, BadInput> {
+    known(query, &["after"])?;
+    let after = match query.get("after") {
+        None => 0,
+        Some(text) => {
+            number(text).ok_or_else(|| bad("query `after` must be the number of the last entry that you have, or 0"))?
+        }
+    };
+    Ok(EvidenceQuery { after })
+}
+
+/// Checks that there is no query.
+///
+/// # Errors
+///
+/// [`BadInput`] if there is one.
+pub fn no_query(query: &BTreeMap<String, String>) -> Result<(), BadInput> {
+    known(query, &[])
+}
+
+/// Digits alone: Rust would also read a leading `+`.
+fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+fn known(query: &BTreeMap<String, String>, names: &[&str]) -> Result<(), BadInput> {
+    match query.keys().find(|name| !names.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => {
+            let taken = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            Err(bad(format!("there is no query `{}`; those that are taken: {taken}", shown(name))))
+        }
+    }
+}
+
+fn bad(detail: impl Into<String>) -> BadInput {
+    BadInput::malformed("query", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn lists_have_bounded_pages_and_known_names() {
+        let all = list_query(&query(&[("cursor", "abc"), ("limit", "100"), ("state", "Active")])).unwrap();
+        assert_eq!((all.cursor.as_deref(), all.limit, all.state), (Some("abc"), 100, Some("Active")));
+        assert_eq!(list_query(&query(&[])).unwrap().limit, 25);
+        for (name, value) in [
+            ("limit", "0"),
+            ("limit", "101"),
+            ("limit", "-1"),
+            ("limit", "+5"),
+            ("limit", "ten"),
+            ("limit", ""),
+            ("limit", "99999999999999999999"),
+            ("state", "active"),
+            ("state", ""),
+            ("cursor", ""),
+            ("identity", "dana"),
+        ] {
+            let bad = list_query(&query(&[(name, value)])).unwrap_err();
+            assert!(bad.detail.contains(&format!("`{name}`")), "{bad}");
+        }
+    }
+
+    #[test]
+    fn evidence_starts_after_a_number() {
+        assert_eq!(evidence_query(&query(&[("after", "7")])).unwrap().after, 7);
+        assert_eq!(evidence_query(&query(&[])).unwrap().after, 0);
+        for pair in [("after", "-1"), ("after", "x"), ("after", ""), ("limit", "5")] {
+            assert!(evidence_query(&query(&[pair])).is_err(), "{pair:?}");
+        }
+        assert!(no_query(&query(&[("after", "1")])).is_err() && no_query(&query(&[])).is_ok());
+    }
+
+    #[test]
+    fn an_id_that_is_not_an_id_is_named() {
+        for text in ["", "7", "grt_", "../../x", "grt_01arz3ndektsv4rrffq69g5fav", "grt_01ARZ3NDEKTSV4RRFFQ69G5FA*"] {
+            let bad = grant_id(Some(text)).unwrap_err();
+            assert!(bad.detail.starts_with(&format!("`{text}` is not a grant id")), "{bad}");
+        }
+        assert!(grant_id(None).is_err());
+        assert!(grant_id(Some("grt_01ARZ3NDEKTSV4RRFFQ69G5FAV")).is_ok());
+    }
+
+    #[test]
+    fn idempotency_keys_are_short_and_plain() {
+        assert_eq!(idempotency_key(Some("Run-7_a.b")), Ok("Run-7_a.b"));
+        assert_eq!(idempotency_key(None).unwrap_err().code, "idempotency_key_missing");
+        for key in ["", "a b", "a#b", "é", "a/b", &"a".repeat(65)] {
+            assert_eq!(idempotency_key(Some(key)).unwrap_err().code, "idempotency_key", "{key}");
+        }
+    }
+}

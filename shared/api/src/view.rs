@@ -1,0 +1,345 @@
+//! One grant as its holder, sponsor or approver sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use brevet_domain::canonical::Digest;
+use brevet_domain::decision::{Decision, Outcome};
+use brevet_domain::entitlement::ParameterValue;
+use brevet_domain::grant::{
+    DeniedBy, EffectiveAccess, EndCause, EndedBy, Grant, LapseCause, Problem, Proof, Revoking, Sighting, State, Vend,
+    Vends,
+};
+use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
+use brevet_domain::identity::{IdentityClass, Task};
+use brevet_domain::request::{Justification, Request, Ticket};
+use brevet_domain::time::{Term, Timestamp};
+use serde::Serialize;
+
+/// A grant, or a request that is not decided yet. What does not apply is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GrantView {
+    /// Its name.
+    pub id: GrantId,
+    /// Its state; `Requested` until it is decided.
+    pub state: &'static str,
+    /// Who holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentityId>,
+    /// The holder's class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<IdentityClass>,
+    /// The human who answers for the holder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sponsor: Option<IdentityId>,
+    /// What it is a hold on.
+    pub entitlement: EntitlementId,
+    /// The holder's task, from its proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+    /// How long it lasts from activation.
+    pub term_s: Term,
+    /// When it was decided; when it came in, until then.
+    pub created_at: Timestamp,
+    /// The digest of its decision: what an approver names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// The bundle that it was decided under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Digest>,
+    /// The policies that determined the decision.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub determining: Vec<String>,
+    /// What was asked, if it is still what was decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestView>,
+    /// Whose approval it awaits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalView>,
+    /// From when it may be started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Timestamp>,
+    /// Until when it may be started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_by: Option<Timestamp>,
+    /// When it was activated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activated_at: Option<Timestamp>,
+    /// When access must be gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// What was vended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vends: Option<VendsView>,
+    /// Its removal, while that is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoking: Option<RevokingView>,
+    /// Its end, once that is proved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<EndView>,
+    /// Why it never came to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RequestView {
+    /// The entitlement's parameters.
+    pub parameters: BTreeMap<String, ParameterValue>,
+    /// The ticket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<Ticket>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub justification: Option<Justification>,
+}
+
+/// Whose approval is awaited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ApprovalView {
+    /// How many different people must say yes.
+    pub needed: u8,
+    /// Who has.
+    pub approved_by: Vec<IdentityId>,
+    /// Who may.
+    pub approvers: BTreeSet<IdentityId>,
+    /// Until when.
+    pub deadline: Timestamp,
+}
+
+/// What was vended: never a credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VendsView {
+    /// How many times.
+    pub count: u32,
+    /// The last few.
+    pub last: Vec<Vend>,
+}
+
+/// A removal that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RevokingView {
+    /// Why it ends.
+    pub cause: EndCause,
+    /// Who asked for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<IdentityId>,
+    /// Since when.
+    pub since: Timestamp,
+    /// Removals attempted.
+    pub attempts: u32,
+    /// What went wrong last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_problem: Option<Problem>,
+    /// The first reading that showed it gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_absence: Option<Sighting>,
+}
+
+/// A proved end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EndView {
+    /// Why it ended.
+    pub cause: EndCause,
+    /// How that is known.
+    pub proof: Proof,
+    /// When it became known.
+    pub verified_at: Timestamp,
+    /// What ended it first.
+    pub ended_by: EndedBy,
+    /// What the check of effective permissions found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective: Option<EffectiveAccess>,
+}
+
+impl GrantView {
+    /// The view of what is stored at `now`; nothing if there is neither a grant nor a request.
+    #[must_use]
+    pub fn of(
+        request: Option<&Request>,
+        decision: Option<&Decision>,
+        grant: Option<&Grant>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        match (grant, request) {
+            (Some(grant), request) => Some(Self::decided(grant, decision, request)),
+            (None, Some(request)) => Some(Self::requested(request, now)),
+            (None, None) => None,
+        }
+    }
+
+    fn requested(request: &Request, now: Timestamp) -> Self {
+        let lapsed = now >= request.decide_by;
+        Self {
+            id: request.id,
+            state: if lapsed { "Lapsed" } else { "Requested" },
+            identity: None,
+            class: None,
+            sponsor: None,
+            entitlement: request.ask.entitlement.clone(),
+            task: None,
+            term_s: request.ask.term_s,
+            created_at: request.asked_at,
+            digest: None,
+            bundle: None,
+            determining: Vec::new(),
+            request: Some(RequestView::of(request)),
+            approval: None,
+            starts_at: None,
+            start_by: None,
+            activated_at: None,
+            deadline: None,
+            vends: None,
+            revoking: None,
+            end: None,
+            reason: lapsed.then(|| format!("it was not decided by {}", request.decide_by)),
+        }
+    }
+
+    fn decided(grant: &Grant, decision: Option<&Decision>, request: Option<&Request>) -> Self {
+        // A request is intake's word: shown only if it is what the decision was made about.
+        let asked = request.filter(|request| {
+            decision.is_some_and(|d| Digest::of(*request).is_ok_and(|digest| digest == d.terms.request_digest))
+        });
+        let view = Self {
+            id: grant.id,
+            state: grant.state.name(),
+            identity: Some(grant.identity.clone()),
+            class: Some(grant.class),
+            sponsor: Some(grant.sponsor.clone()),
+            entitlement: grant.entitlement.clone(),
+            task: grant.task.clone(),
+            term_s: grant.term,
+            created_at: grant.created_at,
+            digest: Some(grant.decision_digest),
+            bundle: decision.map(|d| d.terms.bundle_digest),
+            determining: decision.map(|d| d.terms.determining.clone()).unwrap_or_default(),
+            request: asked.map(RequestView::of),
+            approval: None,
+            starts_at: None,
+            start_by: None,
+            activated_at: None,
+            deadline: None,
+            vends: None,
+            revoking: None,
+            end: None,
+            reason: None,
+        };
+        view.in_state(&grant.state, decision)
+    }
+
+    fn in_state(self, state: &State, decision: Option<&Decision>) -> Self {
+        match state {
+            State::Denied { by, reason } => Self { reason: Some(denial(by, reason)), ..self },
+            State::ApprovalAwaited { deadline, needed, approved_by, .. } => {
+                let approval = ApprovalView {
+                    needed: *needed,
+                    approved_by: approved_by.clone(),
+                    approvers: decision.map(approvers).unwrap_or_default(),
+                    deadline: *deadline,
+                };
+                Self { approval: Some(approval), ..self }
+            }
+            State::Lapsed { cause, at } => Self { reason: Some(lapse(*cause, *at)), ..self },
+            State::Withdrawn { cause, by, at } => Self { reason: Some(withdrawal(*cause, by.as_ref(), *at)), ..self },
+            State::Approved { starts_at, start_by } => {
+                Self { starts_at: Some(*starts_at), start_by: Some(*start_by), ..self }
+            }
+            State::Activating { deadline, start_by, .. } => {
+                Self { deadline: Some(*deadline), start_by: Some(*start_by), ..self }
+            }
+            State::Active { activated_at, deadline, vends, .. } => Self {
+                activated_at: Some(*activated_at),
+                deadline: Some(*deadline),
+                vends: Some(VendsView::of(vends)),
+                ..self
+            },
+            State::Revoking(revoking) => Self {
+                deadline: Some(revoking.deadline),
+                vends: Some(VendsView::of(&revoking.vends)),
+                revoking: Some(RevokingView::of(revoking)),
+                ..self
+            },
+            State::Ended { cause, proof, verified_at, ended_by, effective } => {
+                let end = EndView {
+                    cause: *cause,
+                    proof: proof.clone(),
+                    verified_at: *verified_at,
+                    ended_by: *ended_by,
+                    effective: effective.clone(),
+                };
+                Self { end: Some(end), ..self }
+            }
+        }
+    }
+}
+
+impl RequestView {
+    fn of(request: &Request) -> Self {
+        let ask = &request.ask;
+        Self {
+            parameters: ask.parameters.clone(),
+            ticket: ask.ticket.clone(),
+            justification: ask.justification.clone(),
+        }
+    }
+}
+
+impl VendsView {
+    fn of(vends: &Vends) -> Self {
+        Self { count: vends.count, last: vends.last.clone() }
+    }
+}
+
+impl RevokingView {
+    fn of(revoking: &Revoking) -> Self {
+        Self {
+            cause: revoking.cause,
+            by: revoking.by.clone(),
+            since: revoking.since,
+            attempts: revoking.attempts,
+            last_problem: revoking.last_problem.clone(),
+            first_absence: revoking.first_absence.clone(),
+        }
+    }
+}
+
+fn approvers(decision: &Decision) -> BTreeSet<IdentityId> {
+    match &decision.terms.outcome {
+        Outcome::NeedsApproval { approvers, .. } => approvers.clone(),
+        Outcome::Allow | Outcome::Deny { .. } => BTreeSet::new(),
+    }
+}
+
+fn denial(by: &DeniedBy, reason: &str) -> String {
+    match by {
+        DeniedBy::Policy => reason.to_owned(),
+        DeniedBy::Approver(who) => format!("`{who}` refused: {reason}"),
+    }
+}
+
+fn lapse(cause: LapseCause, at: Timestamp) -> String {
+    match cause {
+        LapseCause::Approval => format!("its approvals did not come in time; lapsed at {at}"),
+        LapseCause::Start => format!("it was not started in time; lapsed at {at}"),
+    }
+}
+
+fn withdrawal(cause: EndCause, by: Option<&IdentityId>, at: Timestamp) -> String {
+    let cause = match cause {
+        EndCause::Deadline => "its time was over",
+        EndCause::Released => "released",
+        EndCause::Revoked => "revoked",
+        EndCause::Killed => "killed",
+        EndCause::Leaver => "its identity, owner or entitlement left the catalogue",
+        EndCause::Drift => "what stands in AWS had changed",
+        EndCause::ActivationFailed => "it could not be activated for sure",
+    };
+    match by {
+        Some(by) => format!("withdrawn before activation: {cause} by `{by}` at {at}"),
+        None => format!("withdrawn before activation: {cause} at {at}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+use brevet_domain::decision::Terms;
+use brevet_domain::identity::ProofSummary;
+use brevet_domain::settings::{Bounds, Deployment};
+use serde_json::{Value, json};
+
+use super::*;
+
+const BOUNDS: Bounds = Bounds { skew_s: 2, quiet_s: 10, call_s: 8 };
+
+fn at(seconds: u32) -> Timestamp {
+    Timestamp::from_seconds(1_795_348_800).plus(seconds)
+}
+
+fn request() -> Request {
+    let ask = json!({
+        "entitlement": "read-orders-table", "parameters": {"table": "orders"}, "term_s": 90,
+        "ticket": "INC-7", "justification": "the shop is down",
+    });
+    Request {
+        id: "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
+        ask: serde_json::from_value(ask).unwrap(),
+        asked_at: at(0),
+        decide_by: at(60),
+    }
+}
+
+fn decision(outcome: Outcome) -> Decision {
+    let request = request();
+    let proof = ProofSummary {
+        issuer: "okta".parse().unwrap(),
+        subject: "ana".to_owned(),
+        token_digest: Digest::of_bytes(b"token"),
+        issued_at: at(0),
+        expires_at: at(600),
+    };
+    let terms = Terms {
+        id: request.id,
+        request_digest: Digest::of(&request).unwrap(),
+        bundle_digest: Digest::of_bytes(b"bundle"),
+        decided_at: at(1),
+        identity: "oncall-ana".parse().unwrap(),
+        class: IdentityClass::Human,
+        sponsor: "oncall-ana".parse().unwrap(),
+        task: None,
+        proof,
+        entitlement: request.ask.entitlement,
+        term: request.ask.term_s,
+        start_within_s: 900,
+        outcome,
+        determining: vec!["oncall-may-read".to_owned()],
+        template: None,
+    };
+    Decision { id: request.id, terms, votes: Vec::new() }
+}
+
+fn awaited() -> Decision {
+    decision(Outcome::NeedsApproval {
+        count: 1,
+        approvers: ["omar".parse().unwrap(), "lea".parse().unwrap()].into(),
+        deadline: at(1800),
+    })
+}
+
+fn grant(decision: &Decision) -> Grant {
+    let deployment = Deployment {
+        id: "dev".parse().unwrap(),
+        account: "000000000000".parse().unwrap(),
+        partition: "aws".to_owned(),
+        region: "us-east-1".to_owned(),
+    };
+    Grant::decided(decision, &deployment, BOUNDS)
+}
+
+fn shown(grant: &Grant, decision: &Decision) -> Value {
+    serde_json::to_value(GrantView::of(Some(&request()), Some(decision), Some(grant), at(2)).unwrap()).unwrap()
+}
+
+fn in_state(state: Value) -> Value {
+    let decision = decision(Outcome::Allow);
+    let grant = Grant { state: serde_json::from_value(state).unwrap(), ..grant(&decision) };
+    shown(&grant, &decision)
+}
+
+#[test]
+fn an_approver_sees_what_there_is_to_approve() {
+    let decision = awaited();
+    let view = shown(&grant(&decision), &decision);
+    let expected = json!({
+        "id": "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "state": "ApprovalAwaited",
+        "identity": "oncall-ana",
+        "class": "human",
+        "sponsor": "oncall-ana",
+        "entitlement": "read-orders-table",
+        "term_s": 90,
+        "created_at": at(1).to_string(),
+        "digest": decision.digest().unwrap().to_string(),
+        "bundle": Digest::of_bytes(b"bundle").to_string(),
+        "determining": ["oncall-may-read"],
+        "request": {"parameters": {"table": "orders"}, "ticket": "INC-7", "justification": "the shop is down"},
+        "approval": {"needed": 1, "approved_by": [], "approvers": ["lea", "omar"], "deadline": at(1800).to_string()},
+    });
+    assert_eq!(view, expected);
+}
+
+#[test]
+fn a_request_that_was_exchanged_after_the_decision_is_not_shown() {
+    let decision = awaited();
+    let mut other = request();
+    other.ask.justification = None;
+    let view = GrantView::of(Some(&other), Some(&decision), Some(&grant(&decision)), at(2)).unwrap();
+    assert_eq!(view.request, None);
+    let undecided = GrantView::of(Some(&request()), None, Some(&grant(&decision)), at(2)).unwrap();
+    assert_eq!(undecided.request, None);
+}
+
+#[test]
+fn a_request_without_a_grant_is_requested_until_it_lapses() {
+    let view = |seconds| GrantView::of(Some(&request()), None, None, at(seconds)).unwrap();
+    assert_eq!((view(59).state, view(59).reason), ("Requested", None));
+    assert_eq!(view(60).state, "Lapsed");
+    assert!(view(60).reason.unwrap().starts_with("it was not decided by 2026-"));
+    assert_eq!(GrantView::of(None, None, None, at(0)), None);
+}
+
+#[test]
+fn a_live_session_shows_its_deadline_and_vends() {
+    let vend = json!({
+        "seq": 1, "recorded_at": at(5), "fence": at(15), "policy_digest": Digest::ZERO, "duration_s": 900,
+        "answer": {"kind": "issued", "access_key_id": "ASIAX", "expires_at": at(905), "packed_percent": 40},
+    });
+    let vends = json!({"count": 1, "last": [vend], "gone_by": at(915)});
+    let state = json!({"name": "active", "activated_at": at(5), "deadline": at(95), "fence": at(15), "vends": vends});
+    let view = in_state(state);
+    assert_eq!(view["deadline"], json!(at(95)));
+    assert_eq!(view["activated_at"], json!(at(5)));
+    assert_eq!(view["vends"]["count"], 1);
+    assert_eq!(view["vends"]["last"][0]["answer"]["access_key_id"], "ASIAX");
+}
+
+#[test]
+fn an_end_shows_its_cause_and_proof() {
+    let proof = json!({"kind": "by_construction", "deadline": at(95), "aws_date": at(98), "request_id": "r-1"});
+    let state = json!({
+        "name": "ended", "cause": "deadline", "proof": proof, "verified_at": at(99), "ended_by": "time_limit",
+        "effective": null,
+    });
+    let view = in_state(state);
+    assert_eq!(view["state"], "Ended");
+    assert_eq!(view["end"]["proof"]["kind"], "by_construction");
+    assert_eq!(view["end"]["ended_by"], "time_limit");
+    assert!(view["end"].get("effective").is_none() && view.get("reason").is_none());
+}
+
+#[test]
+fn a_removal_under_way_shows_what_goes_wrong() {
+    let state = json!({
+        "name": "revoking", "cause": "released", "by": "dana", "since": at(20), "deadline": at(95), "fence": at(40),
+        "attempts": 3, "last_problem": "`iam:PutRolePolicy` did not answer", "first_absence": null,
+        "next_at": at(50), "vends": {"count": 0, "last": [], "gone_by": null},
+    });
+    let view = in_state(state);
+    assert_eq!(view["revoking"]["attempts"], 3);
+    assert_eq!(view["revoking"]["by"], "dana");
+    assert_eq!(view["revoking"]["last_problem"], "`iam:PutRolePolicy` did not answer");
+}
+
+#[test]
+fn what_never_came_to_be_says_why() {
+    for (state, words) in [
+        (json!({"name": "denied", "by": "policy", "reason": "no policy allows it"}), "no policy allows it"),
+        (json!({"name": "denied", "by": {"approver": "lea"}, "reason": "no"}), "`lea` refused: no"),
+        (json!({"name": "lapsed", "cause": "approval", "at": at(9)}), "its approvals did not come in time"),
+        (json!({"name": "lapsed", "cause": "start", "at": at(9)}), "it was not started in time"),
+        (json!({"name": "withdrawn", "cause": "released", "by": "dana", "at": at(9)}), "released by `dana`"),
+    ] {
+        let view = in_state(state);
+        assert!(view["reason"].as_str().unwrap().contains(words), "{view}");
+    }
+}

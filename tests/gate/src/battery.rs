@@ -64,34 +64,23 @@ pub(crate) enum BatteryError {
 pub(crate) async fn run(decider: &Decider) -> Result<usize, BatteryError> {
     let mut n_right: usize = 0;
     for case in cases()? {
-        for (wanted, question) in [
-            (Outcome::Denied, case.variant("denied")?),
-            (Outcome::Allowed, case.variant("allowed")?),
-        ] {
+        for (wanted, question) in
+            [(Outcome::Denied, case.variant("denied")?), (Outcome::Allowed, case.variant("allowed")?)]
+        {
             let verdict = decider
                 .decide(&question)
                 .await
-                .map_err(|source| BatteryError::None {
-                    name: case.name.clone(),
-                    source,
-                })?;
+                .map_err(|source| BatteryError::None { name: case.name.clone(), source })?;
             let by = verdict.checks.first().and_then(|check| check.by.clone());
             let (right, wanted) = match wanted {
                 Outcome::Denied => (
                     verdict.result == Outcome::Denied && by.as_ref() == Some(&case.by),
                     format!("denied by {}", case.by),
                 ),
-                Outcome::Allowed => (
-                    verdict.result == Outcome::Allowed && by.is_none(),
-                    "allowed".to_owned(),
-                ),
+                Outcome::Allowed => (verdict.result == Outcome::Allowed && by.is_none(), "allowed".to_owned()),
             };
             if !right {
-                return Err(BatteryError::Wrong {
-                    name: case.name.clone(),
-                    wanted,
-                    answered: format!("{verdict:?}"),
-                });
+                return Err(BatteryError::Wrong { name: case.name.clone(), wanted, answered: format!("{verdict:?}") });
             }
             n_right = n_right.saturating_add(1);
         }
@@ -118,11 +107,7 @@ fn cases() -> Result<Vec<Case>, BatteryError> {
                     .map(str::to_owned)
                     .ok_or_else(|| BatteryError::Unreadable(format!("a case has no `{name}`")))
             };
-            Ok(Case {
-                name: text("name")?,
-                by: text("by")?,
-                fields,
-            })
+            Ok(Case { name: text("name")?, by: text("by")?, fields })
         })
         .collect()
 }
@@ -134,11 +119,8 @@ impl Case {
             serde_json::from_str(CONTEXT).map_err(|error| unreadable(&error.to_string()))?;
         let mut question = Map::new();
         for part in ["question", patch] {
-            let fields = self
-                .fields
-                .get(part)
-                .and_then(Value::as_object)
-                .ok_or_else(|| unreadable("no question or patch"))?;
+            let fields =
+                self.fields.get(part).and_then(Value::as_object).ok_or_else(|| unreadable("no question or patch"))?;
             for (name, value) in fields {
                 match value.as_object() {
                     Some(keys) if name == "context" => context.extend(keys.clone()),
@@ -147,25 +129,16 @@ impl Case {
             }
         }
         context.retain(|_, value| !value.is_null());
-        let context: Context = serde_json::from_value(Value::Object(context))
-            .map_err(|error| unreadable(&error.to_string()))?;
-        let text = |name: &str| {
-            question
-                .get(name)
-                .and_then(Value::as_str)
-                .ok_or_else(|| unreadable("no action or resource"))
-        };
-        let policy = |name: &str| {
-            question.get(name).map(|policy| Policy {
-                name: name.to_owned(),
-                policy: policy.clone(),
-            })
-        };
+        let context: Context =
+            serde_json::from_value(Value::Object(context)).map_err(|error| unreadable(&error.to_string()))?;
+        let text =
+            |name: &str| question.get(name).and_then(Value::as_str).ok_or_else(|| unreadable("no action or resource"));
+        let policy =
+            |name: &str| question.get(name).map(|policy| Policy { name: name.to_owned(), policy: policy.clone() });
         let action = text("action")?;
         let row = table::TABLE.iter().find(|row| row.action == action);
         Ok(Question {
-            principal: "arn:aws:sts::000000000000:assumed-role/brevet-dev-issue/brevet-dev-issue"
-                .to_owned(),
+            principal: "arn:aws:sts::000000000000:assumed-role/brevet-dev-issue/brevet-dev-issue".to_owned(),
             identity: policy("identity").into_iter().collect(),
             session: question.get("session").cloned(),
             boundary: policy("boundary").map(|policy| vec![policy]),
@@ -206,14 +179,8 @@ mod tests {
         for (good, bad) in [
             // The evaluator ignores options that it does not know.
             ("simulation.sessionPolicy =", "simulation.sessionPolicies ="),
-            (
-                "simulation.permissionBoundaryPolicies =",
-                "simulation.permissionBoundaries =",
-            ),
-            (
-                "simulation.resourcePolicy =",
-                "simulation.resourcePolicies =",
-            ),
+            ("simulation.permissionBoundaryPolicies =", "simulation.permissionBoundaries ="),
+            ("simulation.resourcePolicy =", "simulation.resourcePolicies ="),
             // A Deny whose key is missing does not match.
             ("if (unmodelled) return", "if (false) return"),
             ("contextVariables: check.context", "contextVariables: {}"),
@@ -224,10 +191,7 @@ mod tests {
             let decider = sabotaged(&modules, good, bad);
             let caught = run(&decider).await;
             println!("{bad}: {caught:?}");
-            assert!(
-                matches!(caught, Err(BatteryError::Wrong { .. })),
-                "`{bad}` was not caught: {caught:?}"
-            );
+            assert!(matches!(caught, Err(BatteryError::Wrong { .. })), "`{bad}` was not caught: {caught:?}");
         }
     }
 }

@@ -40,10 +40,7 @@ pub(crate) struct Session {
 impl fmt::Debug for Session {
     /// Names the session; its secret and token stay out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session")
-            .field("arn", &self.arn)
-            .field("access_key", &self.access_key)
-            .finish_non_exhaustive()
+        f.debug_struct("Session").field("arn", &self.arn).field("access_key", &self.access_key).finish_non_exhaustive()
     }
 }
 
@@ -73,10 +70,7 @@ pub(crate) struct Sessions(RwLock<BTreeMap<String, Arc<Session>>>);
 impl Sessions {
     /// Remembers a vended session.
     pub(crate) fn add(&self, session: Session) {
-        self.0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(session.access_key.clone(), Arc::new(session));
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(session.access_key.clone(), Arc::new(session));
     }
 
     /// Verifies who made `call`.
@@ -105,8 +99,7 @@ impl Sessions {
         if claimed.session_token.as_deref() != Some(session.token.as_str()) {
             return Err(Refusal::UnknownKey);
         }
-        sigv4::verify(claimed, call, &session.secret, now)
-            .map_err(|error| Refusal::BadSignature(error.to_string()))?;
+        sigv4::verify(claimed, call, &session.secret, now).map_err(|error| Refusal::BadSignature(error.to_string()))?;
         if now >= session.expires_at {
             return Err(Refusal::Expired);
         }
@@ -130,7 +123,7 @@ pub(crate) fn session(issued_at: DateTime<Utc>) -> Session {
         transitive: BTreeSet::new(),
         source_identity: Some("pipeline".to_owned()),
         issued_at,
-        expires_at: issued_at + chrono::TimeDelta::minutes(15),
+        expires_at: issued_at.checked_add_signed(chrono::TimeDelta::minutes(15)).unwrap(),
     }
 }
 
@@ -150,12 +143,7 @@ mod tests {
         if let Some(token) = token {
             headers.insert("x-amz-security-token", token.parse().unwrap());
         }
-        let call = Inbound {
-            method: Method::POST,
-            uri: "/".parse().unwrap(),
-            headers,
-            body: "{}".into(),
-        };
+        let call = Inbound { method: Method::POST, uri: "/".parse().unwrap(), headers, body: "{}".into() };
         sigv4::sign(call, key, secret, "dynamodb", at)
     }
 
@@ -197,10 +185,7 @@ mod tests {
     fn a_session_ends_at_its_expiry() {
         let end = now() + TimeDelta::minutes(15);
         let just_before = end - TimeDelta::seconds(1);
-        let early = verify(
-            &call("ASIAONE", "secret", Some("token"), just_before),
-            just_before,
-        );
+        let early = verify(&call("ASIAONE", "secret", Some("token"), just_before), just_before);
         assert!(early.is_ok());
         let late = verify(&call("ASIAONE", "secret", Some("token"), end), end);
         assert!(matches!(late, Err(Refusal::Expired)));
@@ -209,9 +194,6 @@ mod tests {
     #[test]
     fn printing_a_session_shows_no_secret() {
         let printed = format!("{:?}", session(now()));
-        assert!(
-            !printed.contains("secret") && !printed.contains("token"),
-            "{printed}"
-        );
+        assert!(!printed.contains("secret") && !printed.contains("token"), "{printed}");
     }
 }

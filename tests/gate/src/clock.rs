@@ -3,10 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 
 /// The instant at which AWS would say that the call arrived.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the gate stands for AWS, and AWS decides by its own clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "the gate stands for AWS, and AWS decides by its own clock")]
 pub(crate) fn now() -> DateTime<Utc> {
     Utc::now()
 }

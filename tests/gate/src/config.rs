@@ -65,10 +65,7 @@ impl Config {
             },
         };
         let path = |name: &'static str, wanted: &'static str| {
-            env(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-                .ok_or(ConfigError::Missing { name, wanted })
+            env(name).filter(|value| !value.is_empty()).map(PathBuf::from).ok_or(ConfigError::Missing { name, wanted })
         };
         Ok(Self {
             listen: port("BREVET_PORT_GATE", 4600)?,
@@ -77,10 +74,7 @@ impl Config {
             lambda: port("BREVET_PORT_LAMBDA", 9000)?,
             account: env("BREVET_ACCOUNT").unwrap_or_else(|| "000000000000".to_owned()),
             partition: env("BREVET_PARTITION").unwrap_or_else(|| "aws".to_owned()),
-            log: path(
-                "BREVET_GATE_LOG",
-                "the file that the call log is appended to",
-            )?,
+            log: path("BREVET_GATE_LOG", "the file that the call log is appended to")?,
             modules: path(
                 "BREVET_DECIDER_MODULES",
                 "the folder whose `node_modules` holds `@cloud-copilot/iam-simulate`",
@@ -100,18 +94,12 @@ mod tests {
     #[test]
     fn missing_log_is_named() {
         let error = Config::from_env(|_| None).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "`BREVET_GATE_LOG` is not set: the file that the call log is appended to"
-        );
+        assert_eq!(error.to_string(), "`BREVET_GATE_LOG` is not set: the file that the call log is appended to");
     }
 
     #[test]
     fn a_port_that_is_none_is_named() {
         let error = Config::from_env(|name| (name == "BREVET_PORT_GATE").then(|| "0".to_owned()));
-        assert_eq!(
-            error.unwrap_err().to_string(),
-            "`BREVET_PORT_GATE` is `0`, which is not a port from 1 to 65535"
-        );
+        assert_eq!(error.unwrap_err().to_string(), "`BREVET_PORT_GATE` is `0`, which is not a port from 1 to 65535");
     }
 }

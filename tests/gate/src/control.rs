@@ -21,22 +21,15 @@ struct Orders {
 /// Answers a control call from `peer`.
 pub(crate) fn answer(gate: &Gate, call: &Inbound, peer: SocketAddr) -> Response<Full<Bytes>> {
     if !peer.ip().is_loopback() {
-        return json_answer(
-            StatusCode::FORBIDDEN,
-            &json!({ "error": "only from this machine" }),
-        );
+        return json_answer(StatusCode::FORBIDDEN, &json!({ "error": "only from this machine" }));
     }
     match (&call.method, call.path()) {
-        (&Method::GET, "/_gate/health") => json_answer(
-            StatusCode::OK,
-            &json!({ "status": "ready", "battery_verdicts": gate.n_verdicts }),
-        ),
+        (&Method::GET, "/_gate/health") => {
+            json_answer(StatusCode::OK, &json!({ "status": "ready", "battery_verdicts": gate.n_verdicts }))
+        }
         (&Method::GET, "/_gate/log") => {
-            let since = call
-                .query()
-                .into_iter()
-                .find(|(name, _)| name == "since")
-                .map_or(Ok(0), |(_, value)| value.parse());
+            let since =
+                call.query().into_iter().find(|(name, _)| name == "since").map_or(Ok(0), |(_, value)| value.parse());
             match since {
                 Ok(since) => json_answer(StatusCode::OK, &json!(gate.record.since(since))),
                 Err(_) => bad("`since` is not a number"),
@@ -69,9 +62,6 @@ fn bad(why: &str) -> Response<Full<Bytes>> {
 fn json_answer(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
     let mut answer = Response::new(Full::new(Bytes::from(body.to_string())));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(
-        http::header::CONTENT_TYPE,
-        http::HeaderValue::from_static("application/json"),
-    );
+    answer.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     answer
 }

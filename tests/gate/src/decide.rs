@@ -124,27 +124,16 @@ impl Decider {
             while let Ok(Some(line)) = lines.next_line().await {
                 let answer: Value = serde_json::from_str(&line).unwrap_or_default();
                 let id = answer.get("id").and_then(Value::as_u64).unwrap_or_default();
-                let asker = answers
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .remove(&id);
+                let asker = answers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
                 if let Some(asker) = asker {
                     // Who asked may have gone.
                     asker.send(answer).ok();
                 }
             }
             // Nobody is answered any more: dropping the senders tells those who wait.
-            answers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clear();
+            answers.lock().unwrap_or_else(PoisonError::into_inner).clear();
         });
-        Ok(Self {
-            next: AtomicU64::new(1),
-            to: tokio::sync::Mutex::new(to),
-            waiting,
-            _child: child,
-        })
+        Ok(Self { next: AtomicU64::new(1), to: tokio::sync::Mutex::new(to), waiting, _child: child })
     }
 
     /// Decides `question`.
@@ -155,12 +144,7 @@ impl Decider {
     pub(crate) async fn decide(&self, question: &Question) -> Result<Verdict, DeciderError> {
         let odd = |error: serde_json::Error| DeciderError::Odd(error.to_string());
         let mut line = serde_json::to_value(question).map_err(odd)?;
-        for check in line
-            .get_mut("checks")
-            .and_then(Value::as_array_mut)
-            .into_iter()
-            .flatten()
-        {
+        for check in line.get_mut("checks").and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(modelled) = check.get_mut("modelled").and_then(Value::as_array_mut) {
                 modelled.extend(crate::map::table::GLOBAL.iter().map(|key| json!(key)));
             }
@@ -185,10 +169,7 @@ impl Decider {
             fields.insert("id".to_owned(), json!(id));
         }
         let (tell, told) = oneshot::channel();
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, tell);
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, tell);
         let mut to = self.to.lock().await;
         let sent = to.write_all(format!("{line}\n").as_bytes()).await;
         let sent = match sent {

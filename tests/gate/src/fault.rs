@@ -90,14 +90,12 @@ pub(crate) enum RuleError {
 impl Rule {
     fn checked(self) -> Result<Self, RuleError> {
         let wrong = match self.kind {
-            Kind::Delay | Kind::DelayAnswer => self
-                .ms
-                .is_none_or(|ms| ms > 120_000)
-                .then_some("a delay needs `ms`, at most 120000"),
-            Kind::KillBefore | Kind::KillAfter => self
-                .pid
-                .is_none_or(|pid| pid < 2)
-                .then_some("a kill needs `pid`, above 1"),
+            Kind::Delay | Kind::DelayAnswer => {
+                self.ms.is_none_or(|ms| ms > 120_000).then_some("a delay needs `ms`, at most 120000")
+            }
+            Kind::KillBefore | Kind::KillAfter => {
+                self.pid.is_none_or(|pid| pid < 2).then_some("a kill needs `pid`, above 1")
+            }
             Kind::Refuse
             | Kind::Throttle
             | Kind::Conflict
@@ -105,39 +103,20 @@ impl Rule {
             | Kind::DropAfter
             | Kind::StripTimeDeny => None,
         };
-        let wrong =
-            wrong.or((self.nth == 0 || self.times == 0).then_some("`nth` and `times` start at 1"));
+        let wrong = wrong.or((self.nth == 0 || self.times == 0).then_some("`nth` and `times` start at 1"));
         match wrong {
             Some(what) => Err(RuleError::Field { id: self.id, what }),
             None => Ok(self),
         }
     }
 
-    fn matches(
-        &self,
-        service: Option<Service>,
-        operation: &str,
-        principal: &str,
-        call: &Call,
-    ) -> bool {
+    fn matches(&self, service: Option<Service>, operation: &str, principal: &str, call: &Call) -> bool {
         let scope = service.map(|service| format!("{service:?}").to_lowercase());
-        self.service
-            .as_ref()
-            .is_none_or(|name| scope.as_ref() == Some(name))
+        self.service.as_ref().is_none_or(|name| scope.as_ref() == Some(name))
             && self.operation.as_ref().is_none_or(|name| name == operation)
-            && self
-                .principal
-                .as_ref()
-                .is_none_or(|part| principal.contains(part))
-            && self
-                .pk_prefix
-                .as_ref()
-                .is_none_or(|prefix| call.keys.iter().any(|key| key.starts_with(prefix)))
-            && self.resource.as_ref().is_none_or(|part| {
-                call.checks
-                    .iter()
-                    .any(|check| check.resource.contains(part))
-            })
+            && self.principal.as_ref().is_none_or(|part| principal.contains(part))
+            && self.pk_prefix.as_ref().is_none_or(|prefix| call.keys.iter().any(|key| key.starts_with(prefix)))
+            && self.resource.as_ref().is_none_or(|part| call.checks.iter().any(|check| check.resource.contains(part)))
             && (self.kind != Kind::StripTimeDeny || call.assume.is_some())
     }
 }
@@ -166,13 +145,7 @@ impl Faults {
     pub(crate) fn add(&self, rules: Vec<Rule>) -> Result<(), RuleError> {
         let rules: Vec<Armed> = rules
             .into_iter()
-            .map(|rule| {
-                Ok(Armed {
-                    rule: rule.checked()?,
-                    n_matched: 0,
-                    n_fired: 0,
-                })
-            })
+            .map(|rule| Ok(Armed { rule: rule.checked()?, n_matched: 0, n_fired: 0 }))
             .collect::<Result<_, RuleError>>()?;
         self.armed().extend(rules);
         Ok(())
@@ -189,23 +162,14 @@ impl Faults {
     }
 
     /// The rule that happens to this call, if any: every matching rule counts it, the first that is due fires.
-    pub(crate) fn due(
-        &self,
-        service: Option<Service>,
-        operation: &str,
-        principal: &str,
-        call: &Call,
-    ) -> Option<Rule> {
+    pub(crate) fn due(&self, service: Option<Service>, operation: &str, principal: &str, call: &Call) -> Option<Rule> {
         let mut due = None;
         for armed in self.armed().iter_mut() {
             if !armed.rule.matches(service, operation, principal, call) {
                 continue;
             }
             armed.n_matched = armed.n_matched.saturating_add(1);
-            if due.is_none()
-                && armed.n_matched >= armed.rule.nth
-                && armed.n_fired < armed.rule.times
-            {
+            if due.is_none() && armed.n_matched >= armed.rule.nth && armed.n_fired < armed.rule.times {
                 armed.n_fired = armed.n_fired.saturating_add(1);
                 due = Some(armed.rule.clone());
             }
@@ -230,31 +194,22 @@ mod tests {
     }
 
     fn touching(key: &str) -> Call {
-        Call {
-            keys: vec![key.to_owned()],
-            ..Call::default()
-        }
+        Call { keys: vec![key.to_owned()], ..Call::default() }
     }
 
     fn fires(faults: &Faults, operation: &str, key: &str) -> bool {
         let service = Some(Service::DynamoDb);
         let principal = "arn:aws:sts::000000000000:assumed-role/brevet-dev-issue/x";
-        faults
-            .due(service, operation, principal, &touching(key))
-            .is_some()
+        faults.due(service, operation, principal, &touching(key)).is_some()
     }
 
     #[test]
     fn the_second_and_third_matching_call_fire_and_no_other() {
-        let faults = faults(
-            json!([{ "id": "a", "service": "dynamodb", "operation": "PutItem",
-            "principal": "brevet-dev-issue", "pk_prefix": "GRANT#", "nth": 2, "times": 2, "kind": "throttle" }]),
-        );
+        let faults = faults(json!([{ "id": "a", "service": "dynamodb", "operation": "PutItem",
+            "principal": "brevet-dev-issue", "pk_prefix": "GRANT#", "nth": 2, "times": 2, "kind": "throttle" }]));
         assert!(!fires(&faults, "PutItem", "BLOCK#1"));
         assert!(!fires(&faults, "GetItem", "GRANT#1"));
-        let fired: Vec<bool> = (0..4)
-            .map(|_| fires(&faults, "PutItem", "GRANT#1"))
-            .collect();
+        let fired: Vec<bool> = (0..4).map(|_| fires(&faults, "PutItem", "GRANT#1")).collect();
         assert_eq!(fired, [false, true, true, false]);
         let armed = &faults.list()[0];
         assert_eq!((armed.n_matched, armed.n_fired), (4, 2));
@@ -264,8 +219,7 @@ mod tests {
 
     #[test]
     fn another_principal_does_not_fire() {
-        let faults =
-            faults(json!([{ "id": "a", "principal": "brevet-dev-reap", "kind": "refuse" }]));
+        let faults = faults(json!([{ "id": "a", "principal": "brevet-dev-reap", "kind": "refuse" }]));
         assert!(!fires(&faults, "PutItem", "GRANT#1"));
     }
 
@@ -284,18 +238,9 @@ mod tests {
                 Err(error) => error.to_string(),
             }
         };
-        assert_eq!(
-            add(json!({ "id": "a", "kind": "delay" })),
-            "fault `a`: a delay needs `ms`, at most 120000"
-        );
-        assert_eq!(
-            add(json!({ "id": "a", "kind": "kill_after", "pid": 1 })),
-            "fault `a`: a kill needs `pid`, above 1"
-        );
-        assert_eq!(
-            add(json!({ "id": "a", "kind": "refuse", "nth": 0 })),
-            "fault `a`: `nth` and `times` start at 1"
-        );
+        assert_eq!(add(json!({ "id": "a", "kind": "delay" })), "fault `a`: a delay needs `ms`, at most 120000");
+        assert_eq!(add(json!({ "id": "a", "kind": "kill_after", "pid": 1 })), "fault `a`: a kill needs `pid`, above 1");
+        assert_eq!(add(json!({ "id": "a", "kind": "refuse", "nth": 0 })), "fault `a`: `nth` and `times` start at 1");
         assert!(add(json!({ "id": "a", "kind": "refuse", "operaton": "x" })).contains("operaton"));
         assert!(add(json!({ "id": "a", "kind": "explode" })).contains("explode"));
     }

@@ -46,10 +46,7 @@ pub(crate) struct Form(Vec<(String, String)>);
 impl Form {
     /// The value of parameter `name`.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// The members of list `name`, in order: `<name>.member.<i>`, or `….<field>` of each if `field` is given.
@@ -118,9 +115,7 @@ pub(crate) fn encode(text: &str, also_safe: &[u8]) -> String {
 }
 
 fn hex(byte: u8) -> Option<u8> {
-    char::from(byte)
-        .to_digit(16)
-        .and_then(|digit| u8::try_from(digit).ok())
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]
@@ -129,10 +124,7 @@ mod tests {
 
     #[test]
     fn form_lists_keep_their_order_and_stop_at_a_gap() {
-        let form = Form(pairs(
-            "Tags.member.1.Key=a%3Ab&Tags.member.2.Key=c+d&Tags.member.4.Key=e",
-            true,
-        ));
+        let form = Form(pairs("Tags.member.1.Key=a%3Ab&Tags.member.2.Key=c+d&Tags.member.4.Key=e", true));
         assert_eq!(form.members("Tags", Some("Key")), ["a:b", "c d"]);
     }
 

@@ -71,6 +71,9 @@ pub(crate) enum LiveError {
     },
 }
 
+/// A role, or that there is none, with the generation it was read at.
+type Kept = (u64, Option<Arc<Role>>);
+
 /// Reads and keeps what is in force.
 #[derive(Debug)]
 pub(crate) struct Live {
@@ -80,17 +83,12 @@ pub(crate) struct Live {
     region: String,
     /// Raised before and after each IAM write: what was read at an older generation is not used.
     generation: AtomicU64,
-    roles: Mutex<BTreeMap<String, (u64, Option<Arc<Role>>)>>,
+    roles: Mutex<BTreeMap<String, Kept>>,
     tables: Mutex<BTreeMap<String, TableKeys>>,
 }
 
 impl Live {
-    pub(crate) fn new(
-        upstream: Upstream,
-        localstack: SocketAddr,
-        dynamodb: SocketAddr,
-        place: &Place,
-    ) -> Self {
+    pub(crate) fn new(upstream: Upstream, localstack: SocketAddr, dynamodb: SocketAddr, place: &Place) -> Self {
         Self {
             upstream,
             localstack,
@@ -109,10 +107,7 @@ impl Live {
 
     /// Forgets the keys of every table.
     pub(crate) fn tables_change(&self) {
-        self.tables
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Looks up everything in `needs`.
@@ -152,10 +147,7 @@ impl Live {
             return Ok(role);
         }
         let role = self.read_role(name).await?.map(Arc::new);
-        self.roles
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.to_owned(), (generation, role.clone()));
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), (generation, role.clone()));
         Ok(role)
     }
 
@@ -165,74 +157,46 @@ impl Live {
             return Ok(None);
         };
         let text = |path: &str| answer.text_at(&format!("GetRoleResult/Role/{path}"));
-        let odd = |what: &str| LiveError::Odd {
-            what: format!("GetRole {name}"),
-            answer: format!("no {what}"),
-        };
+        let odd = |what: &str| LiveError::Odd { what: format!("GetRole {name}"), answer: format!("no {what}") };
         let boundary = match text("PermissionsBoundary/PermissionsBoundaryArn") {
             Some(arn) => Some(self.managed(arn).await?),
             None => None,
         };
         let mut inline = Vec::new();
-        for policy in self
-            .members("ListRolePolicies", &by_name, "PolicyNames")
-            .await?
-        {
+        for policy in self.members("ListRolePolicies", &by_name, "PolicyNames").await? {
             let of_policy = [("RoleName", name), ("PolicyName", policy.text.as_str())];
             // One that went since it was listed is not in force.
             if let Some(answer) = self.iam("GetRolePolicy", &of_policy).await? {
                 let document = answer.text_at("GetRolePolicyResult/PolicyDocument");
                 inline.push(Policy {
                     name: policy.text.clone(),
-                    policy: document
-                        .and_then(json_of)
-                        .ok_or_else(|| odd("inline policy"))?,
+                    policy: document.and_then(json_of).ok_or_else(|| odd("inline policy"))?,
                 });
             }
         }
         let mut attached = Vec::new();
-        for policy in self
-            .members("ListAttachedRolePolicies", &by_name, "AttachedPolicies")
-            .await?
-        {
-            let arn = policy
-                .text_at("PolicyArn")
-                .ok_or_else(|| odd("policy ARN"))?;
+        for policy in self.members("ListAttachedRolePolicies", &by_name, "AttachedPolicies").await? {
+            let arn = policy.text_at("PolicyArn").ok_or_else(|| odd("policy ARN"))?;
             attached.push(self.managed(arn).await?);
         }
         Ok(Some(Role {
             arn: text("Arn").ok_or_else(|| odd("ARN"))?.to_owned(),
             name: name.to_owned(),
-            trust: text("AssumeRolePolicyDocument")
-                .and_then(json_of)
-                .ok_or_else(|| odd("trust policy"))?,
+            trust: text("AssumeRolePolicyDocument").and_then(json_of).ok_or_else(|| odd("trust policy"))?,
             inline,
             attached,
             boundary,
             tags: tags_of(answer.list_at("GetRoleResult/Role/Tags")),
-            max_session_s: text("MaxSessionDuration")
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(3_600),
+            max_session_s: text("MaxSessionDuration").and_then(|text| text.parse().ok()).unwrap_or(3_600),
         }))
     }
 
     async fn managed(&self, arn: &str) -> Result<Policy, LiveError> {
-        let odd = || LiveError::Odd {
-            what: format!("policy {arn}"),
-            answer: "no document".to_owned(),
-        };
-        let policy = self
-            .iam("GetPolicy", &[("PolicyArn", arn)])
-            .await?
-            .ok_or_else(odd)?;
-        let version = policy
-            .text_at("GetPolicyResult/Policy/DefaultVersionId")
-            .ok_or_else(odd)?;
+        let odd = || LiveError::Odd { what: format!("policy {arn}"), answer: "no document".to_owned() };
+        let policy = self.iam("GetPolicy", &[("PolicyArn", arn)]).await?.ok_or_else(odd)?;
+        let version = policy.text_at("GetPolicyResult/Policy/DefaultVersionId").ok_or_else(odd)?;
         let of_version = [("PolicyArn", arn), ("VersionId", version)];
-        let document = self
-            .iam("GetPolicyVersion", &of_version)
-            .await?
-            .ok_or_else(odd)?;
+        let document = self.iam("GetPolicyVersion", &of_version).await?.ok_or_else(odd)?;
         Ok(Policy {
             name: arn.to_owned(),
             policy: document
@@ -269,75 +233,45 @@ impl Live {
     }
 
     /// An IAM read; nothing if what it asks for does not exist.
-    async fn iam(
-        &self,
-        operation: &str,
-        parameters: &[(&str, &str)],
-    ) -> Result<Option<Element>, LiveError> {
+    async fn iam(&self, operation: &str, parameters: &[(&str, &str)]) -> Result<Option<Element>, LiveError> {
         let mut body = format!("Action={operation}&Version=2010-05-08");
         for (name, value) in parameters {
             body.push_str(&format!("&{name}={}", encode(value, b"")));
         }
         let scope = format!("{}/iam", self.region);
-        let answer = self
-            .upstream
-            .ask(self.localstack, &scope, Ask::Form(body), clock::now())
-            .await?;
+        let answer = self.upstream.ask(self.localstack, &scope, Ask::Form(body), clock::now()).await?;
         let text = String::from_utf8_lossy(answer.body());
         if text.contains("<Code>NoSuchEntity</Code>") {
             return Ok(None);
         }
-        xml::parse(&text)
-            .filter(|_| answer.status().is_success())
-            .map(Some)
-            .ok_or_else(|| odd(operation, &text))
+        xml::parse(&text).filter(|_| answer.status().is_success()).map(Some).ok_or_else(|| odd(operation, &text))
     }
 
     async fn table(&self, name: &str) -> Result<Option<TableKeys>, LiveError> {
-        let kept = self
-            .tables
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned();
+        let kept = self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         if kept.is_some() {
             return Ok(kept);
         }
         let answer = self
-            .json(
-                self.dynamodb,
-                "dynamodb",
-                "DynamoDB_20120810.DescribeTable",
-                &json!({ "TableName": name }),
-            )
+            .json(self.dynamodb, "dynamodb", "DynamoDB_20120810.DescribeTable", &json!({ "TableName": name }))
             .await?;
         let Some(answer) = answer else {
             return Ok(None);
         };
         let keys = keys_of(&answer).ok_or_else(|| odd("DescribeTable", &answer.to_string()))?;
-        self.tables
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.to_owned(), keys.clone());
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), keys.clone());
         Ok(Some(keys))
     }
 
     async fn secret(&self, id: &str) -> Result<Option<Secret>, LiveError> {
         let answer = self
-            .json(
-                self.localstack,
-                "secretsmanager",
-                "secretsmanager.DescribeSecret",
-                &json!({ "SecretId": id }),
-            )
+            .json(self.localstack, "secretsmanager", "secretsmanager.DescribeSecret", &json!({ "SecretId": id }))
             .await?;
         let Some(answer) = answer else {
             return Ok(None);
         };
-        let arn = answer
-            .get("ARN")
-            .and_then(Value::as_str)
-            .ok_or_else(|| odd("DescribeSecret", &answer.to_string()))?;
+        let arn =
+            answer.get("ARN").and_then(Value::as_str).ok_or_else(|| odd("DescribeSecret", &answer.to_string()))?;
         let tags = answer
             .get("Tags")
             .and_then(Value::as_array)
@@ -348,10 +282,7 @@ impl Live {
                 Some((of("Key")?, of("Value")?))
             })
             .collect();
-        Ok(Some(Secret {
-            arn: arn.to_owned(),
-            tags,
-        }))
+        Ok(Some(Secret { arn: arn.to_owned(), tags }))
     }
 
     async fn json(
@@ -362,10 +293,7 @@ impl Live {
         body: &Value,
     ) -> Result<Option<Value>, LiveError> {
         let scope = format!("{}/{service}", self.region);
-        let ask = Ask::Json {
-            target,
-            body: body.to_string(),
-        };
+        let ask = Ask::Json { target, body: body.to_string() };
         let answer = self.upstream.ask(to, &scope, ask, clock::now()).await?;
         let text = String::from_utf8_lossy(answer.body());
         if text.contains("ResourceNotFoundException") {
@@ -380,28 +308,16 @@ impl Live {
 }
 
 fn odd(what: &str, answer: &str) -> LiveError {
-    LiveError::Odd {
-        what: what.to_owned(),
-        answer: answer.chars().take(300).collect(),
-    }
+    LiveError::Odd { what: what.to_owned(), answer: answer.chars().take(300).collect() }
 }
 
 /// A document in IAM's answers: JSON, percent-encoded.
 fn json_of(text: &str) -> Option<Value> {
-    serde_json::from_str(text)
-        .or_else(|_| serde_json::from_str(&decode(text, false)))
-        .ok()
+    serde_json::from_str(text).or_else(|_| serde_json::from_str(&decode(text, false))).ok()
 }
 
 fn tags_of(list: &[Element]) -> BTreeMap<String, String> {
-    list.iter()
-        .filter_map(|tag| {
-            Some((
-                tag.text_at("Key")?.to_owned(),
-                tag.text_at("Value")?.to_owned(),
-            ))
-        })
-        .collect()
+    list.iter().filter_map(|tag| Some((tag.text_at("Key")?.to_owned(), tag.text_at("Value")?.to_owned()))).collect()
 }
 
 fn keys_of(answer: &Value) -> Option<TableKeys> {
@@ -424,11 +340,7 @@ fn keys_of(answer: &Value) -> Option<TableKeys> {
             Some((name, key(index, "HASH")?))
         })
         .collect();
-    Some(TableKeys {
-        hash: key(table, "HASH")?,
-        range: key(table, "RANGE"),
-        indexes,
-    })
+    Some(TableKeys { hash: key(table, "HASH")?, range: key(table, "RANGE"), indexes })
 }
 
 #[cfg(test)]
@@ -443,22 +355,13 @@ mod tests {
                 { "AttributeName": "due_pk", "KeyType": "HASH" }, { "AttributeName": "next_at", "KeyType": "RANGE" }] }],
         } });
         let keys = keys_of(&answer).unwrap();
-        assert_eq!(
-            (keys.hash.as_str(), keys.range.as_deref()),
-            ("pk", Some("sk"))
-        );
+        assert_eq!((keys.hash.as_str(), keys.range.as_deref()), ("pk", Some("sk")));
         assert_eq!(keys.indexes["due"], "due_pk");
     }
 
     #[test]
     fn documents_may_be_percent_encoded() {
-        assert_eq!(
-            json_of("%7B%22a%22%3A%20%22b%2Bc%22%7D"),
-            Some(json!({ "a": "b+c" }))
-        );
-        assert_eq!(
-            json_of("{\"a\": \"100%25\"}"),
-            Some(json!({ "a": "100%25" }))
-        );
+        assert_eq!(json_of("%7B%22a%22%3A%20%22b%2Bc%22%7D"), Some(json!({ "a": "b+c" })));
+        assert_eq!(json_of("{\"a\": \"100%25\"}"), Some(json!({ "a": "100%25" })));
     }
 }

@@ -73,11 +73,8 @@ async fn run() -> Result<(), AnyError> {
     let n_verdicts = battery::run(&decider).await?;
     tracing::info!("battery: {n_verdicts} verdicts as they must be");
 
-    let place = Place {
-        partition: config.partition.clone(),
-        region: "us-east-1".to_owned(),
-        account: config.account.clone(),
-    };
+    let place =
+        Place { partition: config.partition.clone(), region: "us-east-1".to_owned(), account: config.account.clone() };
     let upstream = Upstream::new();
     let listener = TcpListener::bind(config.listen)
         .await

@@ -99,12 +99,7 @@ impl Gate {
         answer
     }
 
-    async fn pass(
-        &self,
-        inbound: &Inbound,
-        entry: &mut Entry,
-        service: &mut Option<Service>,
-    ) -> End {
+    async fn pass(&self, inbound: &Inbound, entry: &mut Entry, service: &mut Option<Service>) -> End {
         // 1. Who, and what.
         let known = match self.understand(inbound, entry, service).await {
             Ok(known) => known,
@@ -112,16 +107,8 @@ impl Gate {
         };
 
         // 2. Faults on the way here.
-        let fault = self.faults.due(
-            known.service,
-            &entry.operation,
-            known.caller.name(),
-            &known.call,
-        );
-        entry.fault = fault.as_ref().map(|rule| Happened {
-            id: rule.id.clone(),
-            kind: rule.kind,
-        });
+        let fault = self.faults.due(known.service, &entry.operation, known.caller.name(), &known.call);
+        entry.fault = fault.as_ref().map(|rule| Happened { id: rule.id.clone(), kind: rule.kind });
         if let Some(end) = before(fault.as_ref(), &known, entry).await {
             return end;
         }
@@ -150,18 +137,14 @@ impl Gate {
         entry: &mut Entry,
         service: &mut Option<Service>,
     ) -> Result<Known, Refusal> {
-        let claimed = sigv4::parse(inbound)
-            .map_err(|error| noted(entry, Refusal::Unsigned(error.to_string())))?;
+        let claimed = sigv4::parse(inbound).map_err(|error| noted(entry, Refusal::Unsigned(error.to_string())))?;
         *service = Service::of_scope(&claimed.service);
         entry.of_service(&claimed.service, *service);
         let operation = service.map(|service| map::operation(service, inbound));
         if let Some(Ok(operation)) = &operation {
             entry.operation.clone_from(operation);
         }
-        let caller = self
-            .sessions
-            .verify(&claimed, inbound, clock::now())
-            .map_err(|refusal| noted(entry, refusal))?;
+        let caller = self.sessions.verify(&claimed, inbound, clock::now()).map_err(|refusal| noted(entry, refusal))?;
         caller.name().clone_into(&mut entry.principal);
         let bypasses = match &caller {
             Caller::Bootstrap => true,
@@ -171,15 +154,11 @@ impl Gate {
             }
         };
         let mapped = match (*service, operation) {
-            (Some(service), Some(Ok(operation))) => {
-                self.map(service, &operation, inbound, &claimed.region)
-                    .await
-            }
+            (Some(service), Some(Ok(operation))) => self.map(service, &operation, inbound, &claimed.region).await,
             (_, Some(Err(unmapped))) => Err((Decision::Unmapped, unmapped.to_string())),
-            (_, None) | (None, Some(Ok(_))) => Err((
-                Decision::Unmapped,
-                format!("the gate does not map the service `{}`", claimed.service),
-            )),
+            (_, None) | (None, Some(Ok(_))) => {
+                Err((Decision::Unmapped, format!("the gate does not map the service `{}`", claimed.service)))
+            }
         };
         let call = match mapped {
             Ok(call) => call,
@@ -197,18 +176,10 @@ impl Gate {
         entry.actions = call
             .checks
             .iter()
-            .map(|check| Asked {
-                action: check.action.to_owned(),
-                resource: check.resource.clone(),
-            })
+            .map(|check| Asked { action: check.action.to_owned(), resource: check.resource.clone() })
             .collect();
-        entry.wrote.clone_from(&call.wrote);
-        Ok(Known {
-            claimed,
-            service: *service,
-            caller,
-            call,
-        })
+        entry.write.clone_from(&call.write);
+        Ok(Known { claimed, service: *service, caller, call })
     }
 
     async fn map(
@@ -219,11 +190,7 @@ impl Gate {
         region: &str,
     ) -> Result<Call, (Decision, String)> {
         let needs = map::needs(service, operation, inbound);
-        let facts = self
-            .live
-            .facts(&needs)
-            .await
-            .map_err(|error| (Decision::Denied, error.to_string()))?;
+        let facts = self.live.facts(&needs).await.map_err(|error| (Decision::Denied, error.to_string()))?;
         let place = Place {
             partition: self.config.partition.clone(),
             region: region.to_owned(),
@@ -234,12 +201,7 @@ impl Gate {
     }
 
     /// Lets `known` through, or says why not.
-    async fn decide(
-        &self,
-        known: &Known,
-        inbound: &Inbound,
-        entry: &mut Entry,
-    ) -> Result<(), Refusal> {
+    async fn decide(&self, known: &Known, inbound: &Inbound, entry: &mut Entry) -> Result<(), Refusal> {
         let session = match &known.caller {
             Caller::Bootstrap => {
                 entry.decision = Decision::Bypassed;
@@ -257,10 +219,7 @@ impl Gate {
             }
         };
         if let Some(verdict) = verdict.filter(|verdict| verdict.result != Outcome::Allowed) {
-            let refused = verdict
-                .checks
-                .iter()
-                .find(|check| check.result != Outcome::Allowed);
+            let refused = verdict.checks.iter().find(|check| check.result != Outcome::Allowed);
             let sentence = match (refused, verdict.error) {
                 (Some(check), _) => format!(
                     "User: {} is not authorized to perform: {} on resource: {} {}",
@@ -272,8 +231,7 @@ impl Gate {
                 (None, error) => error.unwrap_or_default(),
             };
             entry.decision = Decision::Denied;
-            entry.denied_by =
-                refused.map_or_else(|| Some("gate".to_owned()), |check| check.by.clone());
+            entry.denied_by = refused.map_or_else(|| Some("gate".to_owned()), |check| check.by.clone());
             entry.reason = Some(sentence.clone());
             return Err(Refusal::Denied(sentence));
         }
@@ -288,12 +246,7 @@ impl Gate {
     }
 
     /// The decider's verdict, none if the call needs no permission.
-    async fn verdict(
-        &self,
-        session: &Session,
-        known: &Known,
-        inbound: &Inbound,
-    ) -> Result<Option<Verdict>, String> {
+    async fn verdict(&self, session: &Session, known: &Known, inbound: &Inbound) -> Result<Option<Verdict>, String> {
         let role = self
             .live
             .role(&session.role_name)
@@ -316,11 +269,7 @@ impl Gate {
             boundary: role.boundary.clone().map(|policy| vec![policy]),
             checks,
         };
-        self.decider
-            .decide(&question)
-            .await
-            .map(Some)
-            .map_err(|error| error.to_string())
+        self.decider.decide(&question).await.map(Some).map_err(|error| error.to_string())
     }
 
     /// The condition keys that every call has.
@@ -343,10 +292,7 @@ impl Gate {
         set("aws:SecureTransport", "true");
         set("aws:SourceIp", "127.0.0.1");
         set("aws:TokenIssueTime", &clock::seconds(session.issued_at));
-        set(
-            "aws:UserAgent",
-            inbound.header("user-agent").unwrap_or_default(),
-        );
+        set("aws:UserAgent", inbound.header("user-agent").unwrap_or_default());
         set("aws:ViaAWSService", "false");
         set("aws:userid", &session.user_id);
         if let Some(identity) = &session.source_identity {
@@ -368,12 +314,11 @@ impl Gate {
     ) -> Result<Response<Bytes>, Refusal> {
         let to = self.behind(known.service);
         let reads = ["Get", "List", "Simulate"];
-        let iam_write = known.service == Some(Service::Iam)
-            && !reads.iter().any(|read| entry.operation.starts_with(read));
+        let iam_write =
+            known.service == Some(Service::Iam) && !reads.iter().any(|read| entry.operation.starts_with(read));
         // Another service may write IAM too (a stack, for one); only the bootstrap key reaches those.
         let iam_write = iam_write || known.service.is_none();
-        let table_write =
-            known.service == Some(Service::DynamoDb) && entry.operation.ends_with("Table");
+        let table_write = known.service == Some(Service::DynamoDb) && entry.operation.ends_with("Table");
         if iam_write {
             self.live.iam_changes();
         }
@@ -393,35 +338,21 @@ impl Gate {
         })?;
         entry.upstream_status = Some(answer.status().as_u16());
         entry.request_id = request_id(&answer);
-        if let Some(assume) = known
-            .call
-            .assume
-            .as_ref()
-            .filter(|_| answer.status().is_success())
-        {
+        if let Some(assume) = known.call.assume.as_ref().filter(|_| answer.status().is_success()) {
             let stripped = fault.is_some_and(|rule| rule.kind == Kind::StripTimeDeny);
-            let session = vended(
-                assume,
-                &known.caller,
-                &answer,
-                sent_at.trunc_subsecs(0),
-                stripped,
-            );
+            let session = vended(assume, &known.caller, &answer, sent_at.trunc_subsecs(0), stripped);
             let Some(session) = session else {
                 let why = "the answer to `AssumeRole` cannot be read".to_owned();
                 entry.reason = Some(why.clone());
                 return Err(Refusal::Upstream(why));
             };
-            if let Some(wrote) = entry.wrote.as_mut().and_then(Value::as_object_mut) {
-                wrote.insert("access_key_id".to_owned(), json!(session.access_key));
-                wrote.insert(
-                    "expires_at".to_owned(),
-                    json!(clock::seconds(session.expires_at)),
-                );
+            if let Some(write) = entry.write.as_mut().and_then(Value::as_object_mut) {
+                write.insert("access_key_id".to_owned(), json!(session.access_key));
+                write.insert("expires_at".to_owned(), json!(clock::seconds(session.expires_at)));
                 let text = session.policy.as_ref().map(Value::to_string);
                 let digest = text.map(|text| sigv4::sha256(text.as_bytes()));
                 if stripped {
-                    wrote.insert("enforced_session_policy_sha256".to_owned(), json!(digest));
+                    write.insert("enforced_session_policy_sha256".to_owned(), json!(digest));
                 }
             }
             self.sessions.add(session);
@@ -433,19 +364,19 @@ impl Gate {
         match service {
             Some(Service::DynamoDb) => self.config.dynamodb,
             Some(Service::Lambda) => self.config.lambda,
-            Some(Service::Iam | Service::Sts | Service::S3 | Service::SecretsManager) | None => {
-                self.config.localstack
-            }
+            Some(Service::Iam | Service::Sts | Service::S3 | Service::SecretsManager) | None => self.config.localstack,
         }
     }
 }
 
 fn noted(entry: &mut Entry, refusal: Refusal) -> Refusal {
     entry.decision = Decision::Unauthenticated;
-    entry.reason = Some(match &refusal {
-        Refusal::Unsigned(why) | Refusal::BadSignature(why) => why.clone(),
-        Refusal::Expired => "the session has expired".to_owned(),
-        _ => "the access key or its token was not vended here".to_owned(),
+    entry.reason = Some(if let Refusal::Unsigned(why) | Refusal::BadSignature(why) = &refusal {
+        why.clone()
+    } else if refusal == Refusal::Expired {
+        "the session has expired".to_owned()
+    } else {
+        "the access key or its token was not vended here".to_owned()
     });
     refusal
 }
@@ -499,10 +430,7 @@ async fn wait(rule: &Rule) {
 
 async fn kill(rule: &Rule) {
     if let Some(pid) = rule.pid {
-        let done = tokio::process::Command::new("kill")
-            .args(["-KILL", &pid.to_string()])
-            .status()
-            .await;
+        let done = tokio::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().await;
         match done {
             Ok(status) if status.success() => {}
             Ok(_) | Err(_) => tracing::warn!("fault `{}` could not kill {pid}", rule.id),
@@ -535,10 +463,7 @@ fn vended(
     stripped: bool,
 ) -> Option<Session> {
     let root = xml::parse(&String::from_utf8_lossy(answer.body()))?;
-    let text = |path: &str| {
-        root.text_at(&format!("AssumeRoleResult/{path}"))
-            .map(str::to_owned)
-    };
+    let text = |path: &str| root.text_at(&format!("AssumeRoleResult/{path}")).map(str::to_owned);
     // Source identity and transitive tags stay through role chaining.
     let (inherited, inherited_identity) = match by {
         Caller::Bootstrap => (Vec::new(), None),
@@ -594,19 +519,10 @@ fn without_time_deny(policy: &Value) -> Value {
 fn request_id(answer: &Response<Bytes>) -> Option<String> {
     ["x-amzn-requestid", "x-amz-request-id"]
         .iter()
-        .find_map(|name| {
-            answer
-                .headers()
-                .get(*name)?
-                .to_str()
-                .ok()
-                .map(str::to_owned)
-        })
+        .find_map(|name| answer.headers().get(*name)?.to_str().ok().map(str::to_owned))
         .or_else(|| {
             let root = xml::parse(std::str::from_utf8(answer.body()).ok()?)?;
-            root.text_at("ResponseMetadata/RequestId")
-                .or_else(|| root.text_at("RequestId"))
-                .map(str::to_owned)
+            root.text_at("ResponseMetadata/RequestId").or_else(|| root.text_at("RequestId")).map(str::to_owned)
         })
 }
 

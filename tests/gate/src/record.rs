@@ -79,8 +79,8 @@ pub(crate) struct Entry {
     pub(crate) fault: Option<Happened>,
     /// AWS's request id in the answer.
     pub(crate) request_id: Option<String>,
-    /// Of a write: what it wrote, to be reconciled with evidence.
-    pub(crate) wrote: Option<Value>,
+    /// Of a write: what it writes (or would, if not `forwarded`), to be reconciled with evidence.
+    pub(crate) write: Option<Value>,
 }
 
 impl Entry {
@@ -104,16 +104,13 @@ impl Entry {
             answered: false,
             fault: None,
             request_id: None,
-            wrote: None,
+            write: None,
         }
     }
 
     /// Names the service as callers know it.
     pub(crate) fn of_service(&mut self, scope: &str, service: Option<Service>) {
-        self.service = service.map_or_else(
-            || scope.to_owned(),
-            |service| format!("{service:?}").to_lowercase(),
-        );
+        self.service = service.map_or_else(|| scope.to_owned(), |service| format!("{service:?}").to_lowercase());
     }
 }
 
@@ -153,9 +150,7 @@ impl Record {
 
     /// The number of the next call.
     pub(crate) fn arrival(&self) -> u64 {
-        self.n_arrived
-            .fetch_add(1, Ordering::SeqCst)
-            .saturating_add(1)
+        self.n_arrived.fetch_add(1, Ordering::SeqCst).saturating_add(1)
     }
 
     /// Writes a call that is done.
@@ -168,10 +163,7 @@ impl Record {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         writeln!(file, "{line}")?;
         drop(file);
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(entry);
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
         Ok(())
     }
 
@@ -182,10 +174,7 @@ impl Record {
         let mut entries: Vec<Entry> = all.iter().filter(|entry| entry.n > n).cloned().collect();
         drop(all);
         entries.sort_by_key(|entry| entry.n);
-        Extract {
-            entries,
-            n_in_flight: self.n_arrived.load(Ordering::SeqCst).saturating_sub(n_done),
-        }
+        Extract { entries, n_in_flight: self.n_arrived.load(Ordering::SeqCst).saturating_sub(n_done) }
     }
 }
 
@@ -195,8 +184,7 @@ mod tests {
 
     #[test]
     fn entries_come_in_order_of_arrival_and_tell_what_is_still_under_way() {
-        let path =
-            std::env::temp_dir().join(format!("brevet-gate-record-{}.jsonl", std::process::id()));
+        let path = std::env::temp_dir().join(format!("brevet-gate-record-{}.jsonl", std::process::id()));
         let record = Record::open(&path).unwrap();
         let numbers: Vec<u64> = (0..3).map(|_| record.arrival()).collect();
         assert_eq!(numbers, [1, 2, 3]);

@@ -80,55 +80,28 @@ impl Refusal {
                     (_, true) => "UnrecognizedClientException",
                     (false, false) => "InvalidClientTokenId",
                 };
-                words(
-                    denied_status,
-                    code,
-                    "The security token included in the request is invalid.",
-                )
+                words(denied_status, code, "The security token included in the request is invalid.")
             }
             Self::Expired => {
-                let code = if rest_or_json {
-                    "ExpiredTokenException"
-                } else {
-                    "ExpiredToken"
-                };
+                let code = if rest_or_json { "ExpiredTokenException" } else { "ExpiredToken" };
                 let status = if s3 { 400 } else { denied_status };
-                words(
-                    status,
-                    code,
-                    "The security token included in the request is expired",
-                )
+                words(status, code, "The security token included in the request is expired")
             }
             Self::BadSignature(why) => {
-                let code = if rest_or_json {
-                    "InvalidSignatureException"
-                } else {
-                    "SignatureDoesNotMatch"
-                };
+                let code = if rest_or_json { "InvalidSignatureException" } else { "SignatureDoesNotMatch" };
                 words(denied_status, code, why)
             }
             Self::Denied(why) => {
-                let code = if rest_or_json {
-                    "AccessDeniedException"
-                } else {
-                    "AccessDenied"
-                };
+                let code = if rest_or_json { "AccessDeniedException" } else { "AccessDenied" };
                 words(denied_status, code, why)
             }
             Self::Throttled => match service {
                 Some(Service::S3) => words(503, "SlowDown", "Please reduce your request rate."),
                 Some(Service::Lambda) => words(429, "TooManyRequestsException", "Rate exceeded"),
-                Some(Service::DynamoDb | Service::SecretsManager) => {
-                    words(400, "ThrottlingException", "Rate exceeded")
-                }
-                Some(Service::Iam | Service::Sts) | None => {
-                    words(400, "Throttling", "Rate exceeded")
-                }
+                Some(Service::DynamoDb | Service::SecretsManager) => words(400, "ThrottlingException", "Rate exceeded"),
+                Some(Service::Iam | Service::Sts) | None => words(400, "Throttling", "Rate exceeded"),
             },
-            Self::Conflict {
-                transaction: true,
-                n_items,
-            } => {
+            Self::Conflict { transaction: true, n_items } => {
                 let reasons = reasons(*n_items).join(", ");
                 words(
                     400,
@@ -138,13 +111,9 @@ impl Refusal {
                     ),
                 )
             }
-            Self::Conflict {
-                transaction: false, ..
-            } => words(
-                400,
-                "TransactionConflictException",
-                "Transaction is ongoing for the item",
-            ),
+            Self::Conflict { transaction: false, .. } => {
+                words(400, "TransactionConflictException", "Transaction is ongoing for the item")
+            }
             Self::Invalid { code, message } => {
                 let status = if *code == "LimitExceeded" { 409 } else { 400 };
                 words(status, code, message)
@@ -154,33 +123,18 @@ impl Refusal {
     }
 
     /// The whole answer, as `service` would give it. `request_id` names it.
-    pub(crate) fn answer(
-        &self,
-        service: Option<Service>,
-        request_id: &str,
-    ) -> Response<Full<Bytes>> {
+    pub(crate) fn answer(&self, service: Option<Service>, request_id: &str) -> Response<Full<Bytes>> {
         let words = self.words(service);
-        let Words {
-            status,
-            code,
-            message,
-        } = &words;
+        let Words { status, code, message } = &words;
         let mut headers = vec![("x-amzn-requestid", request_id.to_owned())];
         let body = match service {
             Some(Service::DynamoDb | Service::SecretsManager) => {
                 let dynamodb = service == Some(Service::DynamoDb);
-                let (version, space) = if dynamodb {
-                    ("1.0", "com.amazonaws.dynamodb.v20120810#")
-                } else {
-                    ("1.1", "")
-                };
+                let (version, space) =
+                    if dynamodb { ("1.0", "com.amazonaws.dynamodb.v20120810#") } else { ("1.1", "") };
                 headers.push(("content-type", format!("application/x-amz-json-{version}")));
-                let mut body = json!({ "__type": format!("{space}{code}"), "message": message });
-                if let Self::Conflict {
-                    transaction: true,
-                    n_items,
-                } = self
-                {
+                let kind = format!("{space}{code}");
+                let body = if let Self::Conflict { transaction: true, n_items } = self {
                     let reasons: Vec<_> = reasons(*n_items)
                         .iter()
                         .map(|code| match *code {
@@ -188,9 +142,10 @@ impl Refusal {
                             _ => json!({ "Code": code, "Message": "Transaction is ongoing for the item" }),
                         })
                         .collect();
-                    body["Message"] = json!(message);
-                    body["CancellationReasons"] = json!(reasons);
-                }
+                    json!({ "__type": kind, "Message": message, "CancellationReasons": reasons })
+                } else {
+                    json!({ "__type": kind, "message": message })
+                };
                 body.to_string()
             }
             Some(Service::Lambda) => {
@@ -260,10 +215,7 @@ mod tests {
         let denied = Refusal::Denied("no <b>".to_owned());
         let (status, text) = body(&denied, Service::DynamoDb);
         assert_eq!(status, 400);
-        assert_eq!(
-            text,
-            r#"{"__type":"com.amazonaws.dynamodb.v20120810#AccessDeniedException","message":"no <b>"}"#
-        );
+        assert_eq!(text, r#"{"__type":"com.amazonaws.dynamodb.v20120810#AccessDeniedException","message":"no <b>"}"#);
         let (status, text) = body(&denied, Service::Sts);
         assert_eq!(status, 403);
         assert!(text.contains("<Code>AccessDenied</Code><Message>no &lt;b&gt;</Message>"));
@@ -276,41 +228,21 @@ mod tests {
 
     #[test]
     fn expired_and_unknown_have_the_codes_of_their_service() {
-        let codes = |service| {
-            (
-                Refusal::UnknownKey.code(Some(service)),
-                Refusal::Expired.code(Some(service)),
-            )
-        };
+        let codes = |service| (Refusal::UnknownKey.code(Some(service)), Refusal::Expired.code(Some(service)));
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(
-            codes(Service::Sts),
-            pair("InvalidClientTokenId", "ExpiredToken")
-        );
-        assert_eq!(
-            codes(Service::S3),
-            pair("InvalidAccessKeyId", "ExpiredToken")
-        );
-        assert_eq!(
-            codes(Service::DynamoDb),
-            pair("UnrecognizedClientException", "ExpiredTokenException")
-        );
+        assert_eq!(codes(Service::Sts), pair("InvalidClientTokenId", "ExpiredToken"));
+        assert_eq!(codes(Service::S3), pair("InvalidAccessKeyId", "ExpiredToken"));
+        assert_eq!(codes(Service::DynamoDb), pair("UnrecognizedClientException", "ExpiredTokenException"));
     }
 
     #[test]
     fn a_conflict_names_one_reason_for_each_item() {
-        let conflict = Refusal::Conflict {
-            transaction: true,
-            n_items: 3,
-        };
+        let conflict = Refusal::Conflict { transaction: true, n_items: 3 };
         let (status, text) = body(&conflict, Service::DynamoDb);
         assert_eq!(status, 400);
         assert!(text.contains("[TransactionConflict, None, None]"), "{text}");
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(value["CancellationReasons"].as_array().unwrap().len(), 3);
-        assert_eq!(
-            value["CancellationReasons"][0]["Code"],
-            "TransactionConflict"
-        );
+        assert_eq!(value["CancellationReasons"][0]["Code"], "TransactionConflict");
     }
 }

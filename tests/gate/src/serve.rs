@@ -30,10 +30,7 @@ pub(crate) async fn serve(gate: SharedGate, listener: TcpListener) {
                     stream.set_nodelay(true).ok();
                     let service = service_fn(|request| answer(Arc::clone(&gate), request, peer));
                     // An error here is a connection that closed, or that was closed on purpose.
-                    http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await
-                        .ok();
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
                 });
             }
             Err(error) => tracing::warn!("a connection could not be taken: {error}"),
@@ -52,12 +49,7 @@ async fn answer(
         *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
         return Ok(answer);
     };
-    let inbound = Inbound {
-        method: parts.method,
-        uri: parts.uri,
-        headers: parts.headers,
-        body: body.to_bytes(),
-    };
+    let inbound = Inbound { method: parts.method, uri: parts.uri, headers: parts.headers, body: body.to_bytes() };
     if inbound.path().starts_with("/_gate/") {
         return Ok(control::answer(&gate, &inbound, peer));
     }

@@ -74,15 +74,9 @@ pub(crate) fn parse(call: &Inbound) -> Result<UnverifiedSignature, SignatureErro
         date,
         region,
         service,
-        signed_headers: part("SignedHeaders")?
-            .split(';')
-            .map(str::to_owned)
-            .collect(),
+        signed_headers: part("SignedHeaders")?.split(';').map(str::to_owned).collect(),
         signature: part("Signature")?.to_owned(),
-        at: call
-            .header("x-amz-date")
-            .ok_or(SignatureError::Malformed("`X-Amz-Date`"))?
-            .to_owned(),
+        at: call.header("x-amz-date").ok_or(SignatureError::Malformed("`X-Amz-Date`"))?.to_owned(),
         session_token: call.header("x-amz-security-token").map(str::to_owned),
     })
 }
@@ -101,60 +95,31 @@ pub(crate) fn verify(
     let at = NaiveDateTime::parse_from_str(&claimed.at, "%Y%m%dT%H%M%SZ")
         .map_err(|_| SignatureError::Malformed("a readable `X-Amz-Date`"))?
         .and_utc();
-    if (now - at).abs() > MAX_CLOCK_DIFFERENCE || !claimed.at.starts_with(&claimed.date) {
+    if now.signed_duration_since(at).abs() > MAX_CLOCK_DIFFERENCE || !claimed.at.starts_with(&claimed.date) {
         return Err(SignatureError::Skewed(claimed.at.clone()));
     }
-    let scope = format!(
-        "{}/{}/{}/aws4_request",
-        claimed.date, claimed.region, claimed.service
-    );
-    let text = format!(
-        "AWS4-HMAC-SHA256\n{}\n{scope}\n{}",
-        claimed.at,
-        sha256(canonical(claimed, call)?.as_bytes())
-    );
+    let scope = format!("{}/{}/{}/aws4_request", claimed.date, claimed.region, claimed.service);
+    let text = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", claimed.at, sha256(canonical(claimed, call)?.as_bytes()));
     let mut key = format!("AWS4{secret}").into_bytes();
-    for part in [
-        claimed.date.as_str(),
-        &claimed.region,
-        &claimed.service,
-        "aws4_request",
-    ] {
+    for part in [claimed.date.as_str(), &claimed.region, &claimed.service, "aws4_request"] {
         key = mac(&key, part)?.finalize().into_bytes().to_vec();
     }
     let signature = bytes_of(&claimed.signature).ok_or(SignatureError::Malformed("a signature"))?;
-    mac(&key, &text)?
-        .verify_slice(&signature)
-        .map_err(|_| SignatureError::Mismatch)
+    mac(&key, &text)?.verify_slice(&signature).map_err(|_| SignatureError::Mismatch)
 }
 
 fn canonical(claimed: &UnverifiedSignature, call: &Inbound) -> Result<String, SignatureError> {
     // S3 signs the path as sent; every other service signs it encoded once more.
-    let path = if claimed.service == "s3" {
-        call.path().to_owned()
-    } else {
-        encode(call.path(), b"/")
-    };
-    let mut query: Vec<(String, String)> = call
-        .query()
-        .iter()
-        .map(|(name, value)| (encode(name, b""), encode(value, b"")))
-        .collect();
+    let path = if claimed.service == "s3" { call.path().to_owned() } else { encode(call.path(), b"/") };
+    let mut query: Vec<(String, String)> =
+        call.query().iter().map(|(name, value)| (encode(name, b""), encode(value, b""))).collect();
     query.sort();
-    let query: Vec<String> = query
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={value}")).collect();
 
     let mut headers = String::new();
     for name in &claimed.signed_headers {
-        let values: Vec<&str> = call
-            .headers
-            .get_all(name.as_str())
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .map(str::trim)
-            .collect();
+        let values: Vec<&str> =
+            call.headers.get_all(name.as_str()).iter().filter_map(|value| value.to_str().ok()).map(str::trim).collect();
         headers.push_str(&format!("{name}:{}\n", values.join(",")));
     }
 
@@ -175,43 +140,26 @@ fn canonical(claimed: &UnverifiedSignature, call: &Inbound) -> Result<String, Si
 
 /// SHA-256 of `bytes` in 64 lower-case hexadecimal digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn mac(key: &[u8], text: &str) -> Result<Hmac<Sha256>, SignatureError> {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(key).map_err(|_| SignatureError::Malformed("a key"))?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(|_| SignatureError::Malformed("a key"))?;
     mac.update(text.as_bytes());
     Ok(mac)
 }
 
 fn bytes_of(hex: &str) -> Option<Vec<u8>> {
-    hex.as_bytes()
-        .chunks(2)
-        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
+    hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// Signs `call` as an SDK would, for tests: sets `Authorization`.
 #[cfg(test)]
-pub(crate) fn sign(
-    mut call: Inbound,
-    access_key: &str,
-    secret: &str,
-    service: &str,
-    now: DateTime<Utc>,
-) -> Inbound {
+pub(crate) fn sign(mut call: Inbound, access_key: &str, secret: &str, service: &str, now: DateTime<Utc>) -> Inbound {
     let at = now.format("%Y%m%dT%H%M%SZ").to_string();
     let date = now.format("%Y%m%d").to_string();
     call.headers.insert("x-amz-date", at.parse().unwrap());
-    let mut signed_headers: Vec<String> = call
-        .headers
-        .keys()
-        .map(|name| name.as_str().to_owned())
-        .collect();
+    let mut signed_headers: Vec<String> = call.headers.keys().map(|name| name.as_str().to_owned()).collect();
     signed_headers.sort();
     let claimed = UnverifiedSignature {
         access_key: access_key.to_owned(),
@@ -231,19 +179,13 @@ pub(crate) fn sign(
     for part in [date.as_str(), "us-east-1", service, "aws4_request"] {
         key = mac(&key, part).unwrap().finalize().into_bytes().to_vec();
     }
-    let signature: String = mac(&key, &text)
-        .unwrap()
-        .finalize()
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let signature: String =
+        mac(&key, &text).unwrap().finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let header = format!(
         "AWS4-HMAC-SHA256 Credential={access_key}/{date}/us-east-1/{service}/aws4_request, SignedHeaders={}, Signature={signature}",
         claimed.signed_headers.join(";")
     );
-    call.headers
-        .insert("authorization", header.parse().unwrap());
+    call.headers.insert("authorization", header.parse().unwrap());
     call
 }
 
@@ -293,16 +235,10 @@ mod tests {
         assert_eq!(other, Err(SignatureError::Mismatch));
         let mut call = vector();
         call.uri = "/?Param2=value2&Param1=value2".parse().unwrap();
-        assert_eq!(
-            verify(&claimed, &call, SECRET, then()),
-            Err(SignatureError::Mismatch)
-        );
+        assert_eq!(verify(&claimed, &call, SECRET, then()), Err(SignatureError::Mismatch));
         let mut call = vector();
         call.body = "x".into();
-        assert_eq!(
-            verify(&claimed, &call, SECRET, then()),
-            Err(SignatureError::Mismatch)
-        );
+        assert_eq!(verify(&claimed, &call, SECRET, then()), Err(SignatureError::Mismatch));
     }
 
     #[test]

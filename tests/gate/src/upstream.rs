@@ -41,9 +41,7 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     pub(crate) fn new() -> Self {
-        Self {
-            client: Client::builder(TokioExecutor::new()).build_http(),
-        }
+        Self { client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
     /// Forwards `call` to `to`, unchanged but for the headers of the connection, and reads the whole answer.
@@ -51,35 +49,18 @@ impl Upstream {
     /// # Errors
     ///
     /// [`NoAnswer`] if there was none, or only a part.
-    pub(crate) async fn forward(
-        &self,
-        to: SocketAddr,
-        call: &Inbound,
-    ) -> Result<Response<Bytes>, NoAnswer> {
-        let why = |error: &dyn std::error::Error| NoAnswer {
-            to,
-            why: chain(error),
-        };
+    pub(crate) async fn forward(&self, to: SocketAddr, call: &Inbound) -> Result<Response<Bytes>, NoAnswer> {
+        let why = |error: &dyn std::error::Error| NoAnswer { to, why: chain(error) };
         let path = call.uri.path_and_query().map_or("/", |path| path.as_str());
-        let uri: Uri = format!("http://{to}{path}")
-            .parse()
-            .map_err(|error: http::uri::InvalidUri| why(&error))?;
+        let uri: Uri = format!("http://{to}{path}").parse().map_err(|error: http::uri::InvalidUri| why(&error))?;
         let mut request = Request::new(Full::new(call.body.clone()));
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = uri;
         *request.headers_mut() = without_hops(&call.headers);
-        let answer = self
-            .client
-            .request(request)
-            .await
-            .map_err(|error| why(&error))?;
+        let answer = self.client.request(request).await.map_err(|error| why(&error))?;
         let (mut parts, body) = answer.into_parts();
         let length = parts.headers.get(header::CONTENT_LENGTH).cloned();
-        let body = body
-            .collect()
-            .await
-            .map_err(|error| why(&error))?
-            .to_bytes();
+        let body = body.collect().await.map_err(|error| why(&error))?.to_bytes();
         parts.headers = without_hops(&parts.headers);
         // The answer to `HEAD` tells a length that its body does not have.
         if let Some(length) = length.filter(|_| call.method == Method::HEAD) {
@@ -100,10 +81,7 @@ impl Upstream {
         kind: Ask<'_>,
         now: DateTime<Utc>,
     ) -> Result<Response<Bytes>, NoAnswer> {
-        let credential = format!(
-            "{BOOTSTRAP_KEY}/{}/{scope}/aws4_request",
-            now.format("%Y%m%d")
-        );
+        let credential = format!("{BOOTSTRAP_KEY}/{}/{scope}/aws4_request", now.format("%Y%m%d"));
         let signature = "0".repeat(64);
         let mut headers = HeaderMap::new();
         let mut set = |name: &'static str, value: &str| {
@@ -113,9 +91,7 @@ impl Upstream {
         };
         set(
             "authorization",
-            &format!(
-                "AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature={signature}"
-            ),
+            &format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature={signature}"),
         );
         set("x-amz-date", &now.format("%Y%m%dT%H%M%SZ").to_string());
         let body = match kind {
@@ -129,12 +105,7 @@ impl Upstream {
                 body
             }
         };
-        let call = Inbound {
-            method: Method::POST,
-            uri: Uri::from_static("/"),
-            headers,
-            body: Bytes::from(body),
-        };
+        let call = Inbound { method: Method::POST, uri: Uri::from_static("/"), headers, body: Bytes::from(body) };
         self.forward(to, &call).await
     }
 }

@@ -14,9 +14,7 @@ pub(crate) struct Element {
 impl Element {
     /// The first element at `path` below this one, e.g. `AssumeRoleResult/Credentials`.
     pub(crate) fn at(&self, path: &str) -> Option<&Self> {
-        path.split('/').try_fold(self, |element, name| {
-            element.children.iter().find(|child| child.name == name)
-        })
+        path.split('/').try_fold(self, |element, name| element.children.iter().find(|child| child.name == name))
     }
 
     /// The text at `path`.
@@ -26,8 +24,7 @@ impl Element {
 
     /// The children of the list at `path`, none if there is no such list.
     pub(crate) fn list_at(&self, path: &str) -> &[Self] {
-        self.at(path)
-            .map_or(&[], |element| element.children.as_slice())
+        self.at(path).map_or(&[], |element| element.children.as_slice())
     }
 }
 
@@ -39,10 +36,7 @@ pub(crate) fn parse(text: &str) -> Option<Element> {
     loop {
         match reader.read_event().ok()? {
             Event::Start(tag) => open.push(named(tag.local_name().as_ref())),
-            Event::Empty(tag) => open
-                .last_mut()?
-                .children
-                .push(named(tag.local_name().as_ref())),
+            Event::Empty(tag) => open.last_mut()?.children.push(named(tag.local_name().as_ref())),
             Event::End(_) => {
                 let mut done = open.pop()?;
                 if done.children.is_empty() {
@@ -66,18 +60,11 @@ pub(crate) fn parse(text: &str) -> Option<Element> {
         }
     }
     let mut document = open.pop()?;
-    if open.is_empty() {
-        document.children.pop()
-    } else {
-        None
-    }
+    if open.is_empty() { document.children.pop() } else { None }
 }
 
 fn named(name: &str) -> Element {
-    Element {
-        name: name.to_owned(),
-        ..Element::default()
-    }
+    Element { name: name.to_owned(), ..Element::default() }
 }
 
 fn resolve(reference: &BytesRef<'_>) -> Option<char> {

@@ -52,21 +52,13 @@ pub(super) fn needs(operation: &str, body: &Value) -> Needs {
         "GetItem" | "PutItem" | "UpdateItem" | "DeleteItem" | "Query" | "Scan" => want(body),
         _ => {}
     }
-    Needs {
-        tables,
-        ..Needs::default()
-    }
+    Needs { tables, ..Needs::default() }
 }
 
 pub(super) fn map(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call, Unmapped> {
     match asker.operation {
         "ListTables" => Ok(Call {
-            checks: vec![asker.check(
-                "dynamodb:ListTables",
-                "*",
-                "*".to_owned(),
-                Context::new(),
-            )?],
+            checks: vec![asker.check("dynamodb:ListTables", "*", "*".to_owned(), Context::new())?],
             ..Call::default()
         }),
         "Query" | "Scan" => search(asker, body, facts),
@@ -76,7 +68,7 @@ pub(super) fn map(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call
             let action = format!("dynamodb:{}", asker.operation);
             let item = Item::of(asker, &action, body, facts)?;
             Ok(Call {
-                wrote: item.wrote(asker, body),
+                write: item.write(asker, body),
                 keys: vec![item.pk],
                 checks: vec![item.check],
                 n_items: 1,
@@ -86,16 +78,9 @@ pub(super) fn map(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call
         // What is left in the table is about tables.
         operation => {
             let table = required(body, "TableName")?;
-            let check = asker.check(
-                &format!("dynamodb:{operation}"),
-                "table",
-                table_arn(asker, table),
-                Context::new(),
-            )?;
-            Ok(Call {
-                checks: vec![check],
-                ..Call::default()
-            })
+            let check =
+                asker.check(&format!("dynamodb:{operation}"), "table", table_arn(asker, table), Context::new())?;
+            Ok(Call { checks: vec![check], ..Call::default() })
         }
     }
 }
@@ -108,12 +93,7 @@ struct Item {
 }
 
 impl Item {
-    fn of(
-        asker: &Asker<'_>,
-        action: &str,
-        request: &Value,
-        facts: &Facts,
-    ) -> Result<Self, Unmapped> {
+    fn of(asker: &Asker<'_>, action: &str, request: &Value, facts: &Facts) -> Result<Self, Unmapped> {
         modern(request)?;
         let table = required(request, "TableName")?;
         let schema = schema(facts, table)?;
@@ -125,10 +105,7 @@ impl Item {
             .get(&schema.hash)
             .and_then(scalar)
             .ok_or_else(|| Unmapped::because(format!("its item has no `{}`", schema.hash)))?;
-        let sk = schema
-            .range
-            .as_ref()
-            .and_then(|name| scalar(item.get(name)?));
+        let sk = schema.range.as_ref().and_then(|name| scalar(item.get(name)?));
 
         let mut context = requested(request);
         put(&mut context, "dynamodb:LeadingKeys", [pk.as_str()]);
@@ -143,10 +120,9 @@ impl Item {
     }
 
     /// What the call log keeps of a write.
-    fn wrote(&self, asker: &Asker<'_>, body: &Value) -> Option<Value> {
-        (asker.operation != "GetItem").then(
-            || json!({ "items": [self.as_written()], "token": body.get("ClientRequestToken") }),
-        )
+    fn write(&self, asker: &Asker<'_>, body: &Value) -> Option<Value> {
+        (asker.operation != "GetItem")
+            .then(|| json!({ "items": [self.as_written()], "token": body.get("ClientRequestToken") }))
     }
 
     fn as_written(&self) -> Value {
@@ -161,33 +137,22 @@ fn transaction(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call, U
     for (action, request) in transaction_parts(body) {
         let mut item = Item::of(asker, action, request, facts)?;
         if action != "dynamodb:ConditionCheckItem" {
-            put(
-                &mut item.check.context,
-                "dynamodb:EnclosingOperation",
-                [asker.operation],
-            );
+            put(&mut item.check.context, "dynamodb:EnclosingOperation", [asker.operation]);
         }
         if let Some(capacity) = text(body, "ReturnConsumedCapacity") {
-            put(
-                &mut item.check.context,
-                "dynamodb:ReturnConsumedCapacity",
-                [capacity],
-            );
+            put(&mut item.check.context, "dynamodb:ReturnConsumedCapacity", [capacity]);
         }
         written.push(item.as_written());
         call.keys.push(item.pk);
         call.checks.push(item.check);
     }
-    let n_sent = body
-        .get("TransactItems")
-        .and_then(Value::as_array)
-        .map_or(0, Vec::len);
+    let n_sent = body.get("TransactItems").and_then(Value::as_array).map_or(0, Vec::len);
     call.n_items = call.checks.len();
     if call.n_items == 0 || call.n_items != n_sent {
         return Err(Unmapped::because("one of its items is of no known kind"));
     }
     if asker.operation == "TransactWriteItems" {
-        call.wrote = Some(json!({ "items": written, "token": body.get("ClientRequestToken") }));
+        call.write = Some(json!({ "items": written, "token": body.get("ClientRequestToken") }));
     }
     Ok(call)
 }
@@ -199,10 +164,7 @@ fn transaction_parts(body: &Value) -> Vec<(&'static str, &Value)> {
         .flatten()
         .flat_map(|entry| {
             let read = entry.get("Get").map(|get| ("dynamodb:GetItem", get));
-            PARTS
-                .into_iter()
-                .filter_map(|(part, action)| Some((action, entry.get(part)?)))
-                .chain(read)
+            PARTS.into_iter().filter_map(|(part, action)| Some((action, entry.get(part)?))).chain(read)
         })
         .collect()
 }
@@ -226,10 +188,7 @@ fn batch(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call, Unmappe
                 .get(&schema.hash)
                 .and_then(scalar)
                 .ok_or_else(|| Unmapped::because(format!("an item has no `{}`", schema.hash)))?;
-            let sk = schema
-                .range
-                .as_ref()
-                .and_then(|name| scalar(item.get(name)?));
+            let sk = schema.range.as_ref().and_then(|name| scalar(item.get(name)?));
             written.push(json!({ "action": kind, "pk": pk, "sk": sk }));
             names.extend(item.keys().cloned());
             keys.insert(pk);
@@ -241,24 +200,24 @@ fn batch(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call, Unmappe
             put(&mut context, "dynamodb:Attributes", names);
         }
         call.keys.extend(keys);
-        call.checks
-            .push(asker.check(&action, "table", table_arn(asker, table), context)?);
+        call.checks.push(asker.check(&action, "table", table_arn(asker, table), context)?);
     }
     if asker.operation == "BatchWriteItem" {
-        call.wrote = Some(json!({ "items": written }));
+        call.write = Some(json!({ "items": written }));
     }
     Ok(call)
 }
 
-fn batch_items(requests: &Value) -> Result<Vec<(&'static str, &Map<String, Value>)>, Unmapped> {
+/// Items with the single call that each stands for.
+type Items<'a> = Vec<(&'static str, &'a Map<String, Value>)>;
+
+fn batch_items(requests: &Value) -> Result<Items<'_>, Unmapped> {
     let odd = || Unmapped::because("an item of its batch is of no known kind");
     if let Some(writes) = requests.as_array() {
         return writes
             .iter()
             .map(|write| {
-                let put = write
-                    .pointer("/PutRequest/Item")
-                    .map(|item| ("PutItem", item));
+                let put = write.pointer("/PutRequest/Item").map(|item| ("PutItem", item));
                 let delete = || Some(("DeleteItem", write.pointer("/DeleteRequest/Key")?));
                 let (kind, item) = put.or_else(delete).ok_or_else(odd)?;
                 Ok((kind, item.as_object().ok_or_else(odd)?))
@@ -308,11 +267,7 @@ fn search(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call, Unmapp
         put(&mut context, "dynamodb:Attributes", names);
     }
     let action = format!("dynamodb:{}", asker.operation);
-    Ok(Call {
-        checks: vec![asker.check(&action, kind, resource, context)?],
-        keys,
-        ..Call::default()
-    })
+    Ok(Call { checks: vec![asker.check(&action, kind, resource, context)?], keys, ..Call::default() })
 }
 
 /// The condition keys that a request's own parameters fill.
@@ -330,19 +285,12 @@ fn requested(request: &Value) -> Context {
 
 /// The attributes that a request's expressions name.
 fn expressed(request: &Value) -> BTreeSet<String> {
-    let names = request
-        .get("ExpressionAttributeNames")
-        .unwrap_or(&Value::Null);
-    [
-        "ConditionExpression",
-        "FilterExpression",
-        "ProjectionExpression",
-        "UpdateExpression",
-    ]
-    .into_iter()
-    .filter_map(|parameter| text(request, parameter))
-    .flat_map(|expression| attributes(expression, names))
-    .collect()
+    let names = request.get("ExpressionAttributeNames").unwrap_or(&Value::Null);
+    ["ConditionExpression", "FilterExpression", "ProjectionExpression", "UpdateExpression"]
+        .into_iter()
+        .filter_map(|parameter| text(request, parameter))
+        .flat_map(|expression| attributes(expression, names))
+        .collect()
 }
 
 fn modern(request: &Value) -> Result<(), Unmapped> {
@@ -357,11 +305,7 @@ fn schema<'a>(facts: &'a Facts, table: &str) -> Result<&'a TableKeys, Unmapped> 
         .tables
         .get(table_name(table))
         .and_then(Option::as_ref)
-        .ok_or_else(|| {
-            Unmapped::because(format!(
-                "there is no table `{table}` whose keys it could name"
-            ))
-        })
+        .ok_or_else(|| Unmapped::because(format!("there is no table `{table}` whose keys it could name")))
 }
 
 /// `TableName` may be an ARN.
@@ -375,9 +319,7 @@ fn table_arn(asker: &Asker<'_>, name: &str) -> String {
 
 /// A key's value: `{"S": "…"}`, `{"N": "…"}` or `{"B": "…"}`.
 fn scalar(value: &Value) -> Option<String> {
-    ["S", "N", "B"]
-        .into_iter()
-        .find_map(|kind| value.get(kind)?.as_str().map(str::to_owned))
+    ["S", "N", "B"].into_iter().find_map(|kind| value.get(kind)?.as_str().map(str::to_owned))
 }
 
 fn text<'a>(request: &'a Value, name: &str) -> Option<&'a str> {

@@ -19,9 +19,7 @@ enum Token {
     Sign(char),
 }
 
-const KEYWORDS: &[&str] = &[
-    "and", "or", "not", "between", "in", "set", "remove", "add", "delete",
-];
+const KEYWORDS: &[&str] = &["and", "or", "not", "between", "in", "set", "remove", "add", "delete"];
 
 fn tokens(text: &str, names: &Value) -> Vec<Token> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -81,11 +79,9 @@ pub(super) fn attributes(expression: &str, names: &Value) -> BTreeSet<String> {
 pub(super) fn equals(expression: &str, names: &Value, attribute: &str) -> Option<String> {
     let tokens = tokens(expression, names);
     tokens.windows(3).find_map(|window| match window {
-        [
-            Token::Word(name) | Token::Alias(name),
-            Token::Sign('='),
-            Token::Value(value),
-        ] if name == attribute => Some(value.clone()),
+        [Token::Word(name) | Token::Alias(name), Token::Sign('='), Token::Value(value)] if name == attribute => {
+            Some(value.clone())
+        }
         _ => None,
     })
 }
@@ -118,10 +114,7 @@ mod tests {
     fn the_value_of_a_key_is_found_wherever_it_stands() {
         let names = json!({ "#pk": "pk" });
         let found = |text| equals(text, &names, "pk");
-        assert_eq!(
-            found("#pk = :k AND begins_with(sk, :p)"),
-            Some(":k".to_owned())
-        );
+        assert_eq!(found("#pk = :k AND begins_with(sk, :p)"), Some(":k".to_owned()));
         assert_eq!(found("sk=:s and pk=:k"), Some(":k".to_owned()));
         assert_eq!(found("(pk = :k)"), Some(":k".to_owned()));
         assert_eq!(found("begins_with(pk, :k)"), None);

@@ -13,45 +13,32 @@ use crate::sigv4::sha256;
 const MAX_INLINE: usize = 10_240;
 
 pub(super) fn needs(form: &Form) -> Needs {
-    Needs {
-        roles: role_name(form).into_iter().collect(),
-        ..Needs::default()
-    }
+    Needs { roles: role_name(form).into_iter().collect(), ..Needs::default() }
 }
 
 pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call, Unmapped> {
     let action = format!("iam:{}", asker.operation);
-    let kind = super::table::rows(asker.service, asker.operation)
-        .next()
-        .map_or("*", |row| row.resource);
+    let kind = super::table::rows(asker.service, asker.operation).next().map_or("*", |row| row.resource);
     let mut call = Call::default();
     match kind {
         "role" => {
             let name = role_name(form).ok_or_else(|| Unmapped::because("it names no role"))?;
             let role = facts.role(&name);
             // A role that does not exist has no path: AWS asks about the name alone.
-            let arn = role.map_or_else(
-                || asker.global_arn("iam", &format!("role/{name}")),
-                |role| role.arn.clone(),
-            );
+            let arn = role.map_or_else(|| asker.global_arn("iam", &format!("role/{name}")), |role| role.arn.clone());
             let context = context_of(asker, &action, role, form);
-            call.checks
-                .push(asker.check(&action, kind, arn.clone(), context)?);
-            call.wrote = wrote(asker.operation, &arn, form);
+            call.checks.push(asker.check(&action, kind, arn.clone(), context)?);
+            call.write = write(asker.operation, &arn, form);
             if asker.operation == "PutRolePolicy" {
                 call.invalid = role.and_then(|role| over_quota(role, form));
             }
         }
         "policy" => {
-            let arn = form
-                .field("PolicyArn")
-                .ok_or_else(|| Unmapped::because("it has no `PolicyArn`"))?;
+            let arn = form.field("PolicyArn").ok_or_else(|| Unmapped::because("it has no `PolicyArn`"))?;
             let check = asker.check(&action, kind, arn.to_owned(), Context::new())?;
             call.checks.push(check);
         }
-        _ => call
-            .checks
-            .push(asker.check(&action, "*", "*".to_owned(), Context::new())?),
+        _ => call.checks.push(asker.check(&action, "*", "*".to_owned(), Context::new())?),
     }
     Ok(call)
 }
@@ -67,8 +54,7 @@ fn role_name(form: &Form) -> Option<String> {
 fn context_of(asker: &Asker<'_>, action: &str, role: Option<&Role>, form: &Form) -> Context {
     let mut context = Context::new();
     let models = |key: &str| {
-        super::table::rows(asker.service, asker.operation)
-            .any(|row| row.action == action && row.models(key))
+        super::table::rows(asker.service, asker.operation).any(|row| row.action == action && row.models(key))
     };
     if let Some(role) = role {
         super::sts::put_role_tags(&mut context, role);
@@ -79,11 +65,7 @@ fn context_of(asker: &Asker<'_>, action: &str, role: Option<&Role>, form: &Form)
         }
     }
     if asker.operation == "PutRolePermissionsBoundary" {
-        put(
-            &mut context,
-            "iam:PermissionsBoundary",
-            form.field("PermissionsBoundary"),
-        );
+        put(&mut context, "iam:PermissionsBoundary", form.field("PermissionsBoundary"));
     }
     if models("iam:PolicyARN") {
         put(&mut context, "iam:PolicyARN", form.field("PolicyArn"));
@@ -91,7 +73,7 @@ fn context_of(asker: &Asker<'_>, action: &str, role: Option<&Role>, form: &Form)
     context
 }
 
-fn wrote(operation: &str, role: &str, form: &Form) -> Option<serde_json::Value> {
+fn write(operation: &str, role: &str, form: &Form) -> Option<serde_json::Value> {
     match operation {
         "PutRolePolicy" | "DeleteRolePolicy" => Some(json!({
             "role": role,
@@ -102,10 +84,9 @@ fn wrote(operation: &str, role: &str, form: &Form) -> Option<serde_json::Value> 
             "role": role,
             "policy_arn": form.field("PolicyArn"),
         })),
-        "PutRolePermissionsBoundary"
-        | "DeleteRolePermissionsBoundary"
-        | "UpdateAssumeRolePolicy"
-        | "DeleteRole" => Some(json!({ "role": role })),
+        "PutRolePermissionsBoundary" | "DeleteRolePermissionsBoundary" | "UpdateAssumeRolePolicy" | "DeleteRole" => {
+            Some(json!({ "role": role }))
+        }
         _ => None,
     }
 }
@@ -122,10 +103,7 @@ fn over_quota(role: &Role, form: &Form) -> Option<(&'static str, String)> {
         .sum();
     let total = others.saturating_add(length(form.field("PolicyDocument").unwrap_or_default()));
     (total > MAX_INLINE).then(|| {
-        let message = format!(
-            "Maximum policy size of {MAX_INLINE} bytes exceeded for role {}",
-            role.name
-        );
+        let message = format!("Maximum policy size of {MAX_INLINE} bytes exceeded for role {}", role.name);
         ("LimitExceeded", message)
     })
 }

@@ -16,23 +16,15 @@ pub(super) fn map(asker: &Asker<'_>, call: &Inbound) -> Result<Call, Unmapped> {
     if !call.query().is_empty() {
         return Err(Unmapped::because("a `Qualifier` is not modelled"));
     }
-    let name = name
-        .rsplit_once(":function:")
-        .map_or(name.as_str(), |(_, name)| name);
+    let name = name.rsplit_once(":function:").map_or(name.as_str(), |(_, name)| name);
     if name.contains(':') {
         return Err(Unmapped::because("a qualified function is not modelled"));
     }
     let arn = asker.arn("lambda", &format!("function:{name}"));
-    Ok(Call {
-        checks: vec![asker.check("lambda:InvokeFunction", "function", arn, Context::new())?],
-        ..Call::default()
-    })
+    Ok(Call { checks: vec![asker.check("lambda:InvokeFunction", "function", arn, Context::new())?], ..Call::default() })
 }
 
 fn function(call: &Inbound) -> Option<String> {
-    let name = call
-        .path()
-        .strip_prefix("/2015-03-31/functions/")?
-        .strip_suffix("/invocations")?;
+    let name = call.path().strip_prefix("/2015-03-31/functions/")?.strip_suffix("/invocations")?;
     (!name.is_empty() && !name.contains('/')).then(|| decode(name, false))
 }

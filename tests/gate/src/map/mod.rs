@@ -37,7 +37,7 @@ pub(crate) enum Service {
 }
 
 impl Service {
-    /// The service that a SigV4 credential scope names.
+    /// The service that a `SigV4` credential scope names.
     pub(crate) fn of_scope(name: &str) -> Option<Self> {
         match name {
             "dynamodb" => Some(Self::DynamoDb),
@@ -88,7 +88,7 @@ pub(crate) struct Call {
     /// Partition keys of the items that are touched.
     pub(crate) keys: Vec<String>,
     /// For a write: what to reconcile with. Never a credential or a document.
-    pub(crate) wrote: Option<Value>,
+    pub(crate) write: Option<Value>,
     /// For `AssumeRole`: what the new session will be.
     pub(crate) assume: Option<Assume>,
     /// AWS would reject this call although the emulator would not: error code and sentence.
@@ -145,11 +145,9 @@ pub(crate) fn operation(service: Service, call: &Inbound) -> Result<String, Unma
             .and_then(|target| target.split_once('.'))
             .map(|(_, operation)| operation.to_owned())
             .ok_or_else(|| Unmapped::because("it has no `X-Amz-Target`")),
-        Service::Iam | Service::Sts => call
-            .form()
-            .field("Action")
-            .map(str::to_owned)
-            .ok_or_else(|| Unmapped::because("its form has no `Action`")),
+        Service::Iam | Service::Sts => {
+            call.form().field("Action").map(str::to_owned).ok_or_else(|| Unmapped::because("its form has no `Action`"))
+        }
         Service::S3 => s3::operation(call).map(str::to_owned),
         Service::Lambda => lambda::operation(call).map(str::to_owned),
     }
@@ -182,15 +180,9 @@ pub(crate) fn map(
         return Ok(Call::default());
     }
     if table::rows(service, operation).next().is_none() {
-        return Err(Unmapped::because(format!(
-            "`{operation}` is not in the table"
-        )));
+        return Err(Unmapped::because(format!("`{operation}` is not in the table")));
     }
-    let asker = Asker {
-        service,
-        operation,
-        place,
-    };
+    let asker = Asker { service, operation, place };
     match service {
         Service::DynamoDb => dynamodb::map(&asker, &call.json(), facts),
         Service::Iam => iam::map(&asker, &call.form(), facts),
@@ -215,25 +207,14 @@ impl Asker<'_> {
     /// # Errors
     ///
     /// [`Unmapped`] if the table has no such row, or `context` has a key that the row does not.
-    fn check(
-        &self,
-        action: &str,
-        kind: &str,
-        resource: String,
-        context: Context,
-    ) -> Result<Check, Unmapped> {
+    fn check(&self, action: &str, kind: &str, resource: String, context: Context) -> Result<Check, Unmapped> {
         let row = table::rows(self.service, self.operation)
             .find(|row| row.action == action && row.resource == kind)
             .ok_or_else(|| {
-                Unmapped::because(format!(
-                    "`{}` as `{action}` on a {kind} is not in the table",
-                    self.operation
-                ))
+                Unmapped::because(format!("`{}` as `{action}` on a {kind} is not in the table", self.operation))
             })?;
         if let Some(key) = context.keys().find(|key| !row.models(key)) {
-            return Err(Unmapped::because(format!(
-                "`{action}` is not mapped with `{key}`"
-            )));
+            return Err(Unmapped::because(format!("`{action}` is not mapped with `{key}`")));
         }
         Ok(Check {
             action: row.action,
@@ -247,19 +228,13 @@ impl Asker<'_> {
 
     /// `arn:<partition>:<service>:<region>:<account>:<rest>`.
     fn arn(&self, service: &str, rest: &str) -> String {
-        let Place {
-            partition,
-            region,
-            account,
-        } = self.place;
+        let Place { partition, region, account } = self.place;
         format!("arn:{partition}:{service}:{region}:{account}:{rest}")
     }
 
     /// As [`Self::arn`], for services without regions.
     fn global_arn(&self, service: &str, rest: &str) -> String {
-        let Place {
-            partition, account, ..
-        } = self.place;
+        let Place { partition, account, .. } = self.place;
         format!("arn:{partition}:{service}::{account}:{rest}")
     }
 }

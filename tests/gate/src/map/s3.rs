@@ -40,18 +40,13 @@ const MORE: &[&str] = &[
 
 pub(super) fn operation(call: &Inbound) -> Result<&'static str, Unmapped> {
     let query = call.query();
-    if let Some((name, _)) = query
-        .iter()
-        .find(|(name, _)| !PLAIN.contains(&name.as_str()))
-    {
+    if let Some((name, _)) = query.iter().find(|(name, _)| !PLAIN.contains(&name.as_str())) {
         return Err(Unmapped::because(format!("`?{name}` is not modelled")));
     }
     if let Some(name) = MORE.iter().find(|name| call.headers.contains_key(**name)) {
         return Err(Unmapped::because(format!("`{name}` is not modelled")));
     }
-    let second = query
-        .iter()
-        .any(|(name, value)| name == "list-type" && value == "2");
+    let second = query.iter().any(|(name, value)| name == "list-type" && value == "2");
     let (bucket, key) = target(call);
     let operation = match (call.method.as_str(), bucket.is_some(), key.is_some()) {
         ("GET", true, true) => "GetObject",
@@ -65,9 +60,7 @@ pub(super) fn operation(call: &Inbound) -> Result<&'static str, Unmapped> {
         ("DELETE", true, false) => "DeleteBucket",
         ("GET", false, false) => "ListBuckets",
         (method, _, _) => {
-            return Err(Unmapped::because(format!(
-                "`{method}` here is not modelled"
-            )));
+            return Err(Unmapped::because(format!("`{method}` here is not modelled")));
         }
     };
     Ok(operation)
@@ -98,10 +91,7 @@ pub(super) fn map(asker: &Asker<'_>, call: &Inbound) -> Result<Call, Unmapped> {
             put(&mut context, &key, call.header(name));
         }
     }
-    Ok(Call {
-        checks: vec![asker.check(row.action, row.resource, resource, context)?],
-        ..Call::default()
-    })
+    Ok(Call { checks: vec![asker.check(row.action, row.resource, resource, context)?], ..Call::default() })
 }
 
 /// Bucket and key, decoded.

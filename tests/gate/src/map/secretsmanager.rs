@@ -5,10 +5,7 @@ use serde_json::Value;
 use super::{Asker, Call, Context, Facts, Needs, Unmapped, put};
 
 pub(super) fn needs(body: &Value) -> Needs {
-    Needs {
-        secrets: secret_id(body).map(str::to_owned).into_iter().collect(),
-        ..Needs::default()
-    }
+    Needs { secrets: secret_id(body).map(str::to_owned).into_iter().collect(), ..Needs::default() }
 }
 
 pub(super) fn map(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call, Unmapped> {
@@ -25,11 +22,7 @@ pub(super) fn map(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call
         Some(secret) => {
             for (key, value) in &secret.tags {
                 for space in ["aws", "secretsmanager"] {
-                    put(
-                        &mut context,
-                        &format!("{space}:ResourceTag/{key}"),
-                        [value.as_str()],
-                    );
+                    put(&mut context, &format!("{space}:ResourceTag/{key}"), [value.as_str()]);
                 }
             }
             secret.arn.clone()
@@ -40,21 +33,13 @@ pub(super) fn map(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call
     };
     put(&mut context, "secretsmanager:SecretId", [arn.as_str()]);
     if asker.operation == "GetSecretValue" {
-        for (parameter, key) in [
-            ("VersionId", "secretsmanager:VersionId"),
-            ("VersionStage", "secretsmanager:VersionStage"),
-        ] {
-            put(
-                &mut context,
-                key,
-                body.get(parameter).and_then(Value::as_str),
-            );
+        for (parameter, key) in
+            [("VersionId", "secretsmanager:VersionId"), ("VersionStage", "secretsmanager:VersionStage")]
+        {
+            put(&mut context, key, body.get(parameter).and_then(Value::as_str));
         }
     }
-    Ok(Call {
-        checks: vec![asker.check(&action, "Secret", arn, context)?],
-        ..Call::default()
-    })
+    Ok(Call { checks: vec![asker.check(&action, "Secret", arn, context)?], ..Call::default() })
 }
 
 fn secret_id(body: &Value) -> Option<&str> {

@@ -32,28 +32,15 @@ pub(crate) struct Assume {
 
 pub(super) fn needs(form: &Form) -> Needs {
     Needs {
-        roles: form
-            .field("RoleArn")
-            .and_then(|arn| arn.rsplit('/').next())
-            .map(str::to_owned)
-            .into_iter()
-            .collect(),
+        roles: form.field("RoleArn").and_then(|arn| arn.rsplit('/').next()).map(str::to_owned).into_iter().collect(),
         ..Needs::default()
     }
 }
 
 pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call, Unmapped> {
-    let required = |name: &str| {
-        form.field(name)
-            .ok_or_else(|| Unmapped::because(format!("it has no `{name}`")))
-    };
+    let required = |name: &str| form.field(name).ok_or_else(|| Unmapped::because(format!("it has no `{name}`")));
     let (arn, session_name) = (required("RoleArn")?, required("RoleSessionName")?);
-    for odd in [
-        "PolicyArns.",
-        "ProvidedContexts.",
-        "SerialNumber",
-        "TokenCode",
-    ] {
+    for odd in ["PolicyArns.", "ProvidedContexts.", "SerialNumber", "TokenCode"] {
         if form.has_prefix(odd) {
             let name = odd.trim_end_matches('.');
             return Err(Unmapped::because(format!("`{name}` is not modelled")));
@@ -67,11 +54,8 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
     if tag_keys.len() != tag_values.len() {
         return Err(Unmapped::because("a tag has no value"));
     }
-    let tags: BTreeMap<String, String> = tag_keys
-        .iter()
-        .zip(&tag_values)
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-        .collect();
+    let tags: BTreeMap<String, String> =
+        tag_keys.iter().zip(&tag_values).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let transitive = form.members("TransitiveTagKeys", None);
     let source_identity = form.field("SourceIdentity");
 
@@ -81,18 +65,10 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
     }
     let mut tagged = on_role.clone();
     for (key, value) in &tags {
-        put(
-            &mut tagged,
-            &format!("aws:RequestTag/{key}"),
-            [value.as_str()],
-        );
+        put(&mut tagged, &format!("aws:RequestTag/{key}"), [value.as_str()]);
     }
     put(&mut tagged, "aws:TagKeys", tag_keys);
-    put(
-        &mut tagged,
-        "sts:TransitiveTagKeys",
-        transitive.iter().copied(),
-    );
+    put(&mut tagged, "sts:TransitiveTagKeys", transitive.iter().copied());
     let mut sourced = on_role;
     put(&mut sourced, "sts:SourceIdentity", source_identity);
     let mut assumed = tagged.clone();
@@ -112,8 +88,7 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
         "Effect": "Deny", "Principal": "*", "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
     }] });
     for check in &mut checks {
-        check.resource_policy =
-            Some(role.map_or_else(|| nobody.clone(), |role| role.trust.clone()));
+        check.resource_policy = Some(role.map_or_else(|| nobody.clone(), |role| role.trust.clone()));
     }
 
     let text = form.field("Policy");
@@ -122,26 +97,19 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
         role_arn: arn.to_owned(),
         role_name: name.to_owned(),
         policy: policy.clone(),
-        tags: role
-            .map(|role| role.tags.clone())
-            .unwrap_or_default()
-            .into_iter()
-            .chain(tags)
-            .collect(),
+        tags: role.map(|role| role.tags.clone()).unwrap_or_default().into_iter().chain(tags).collect(),
         transitive: transitive.into_iter().map(str::to_owned).collect(),
         source_identity: source_identity.map(str::to_owned),
         duration_s: match form.field("DurationSeconds") {
             None => 3_600,
-            Some(text) => text
-                .parse()
-                .map_err(|_| Unmapped::because("`DurationSeconds` is not a number"))?,
+            Some(text) => text.parse().map_err(|_| Unmapped::because("`DurationSeconds` is not a number"))?,
         },
         max_duration_s: role.map_or(3_600, |role| role.max_session_s),
     };
     Ok(Call {
         checks,
         invalid: invalid(text, policy.as_ref()),
-        wrote: Some(json!({
+        write: Some(json!({
             "role": arn,
             "session_name": session_name,
             "source_identity": source_identity,
@@ -157,11 +125,7 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
 pub(super) fn put_role_tags(context: &mut Context, role: &Role) {
     for (key, value) in &role.tags {
         for space in ["aws", "iam"] {
-            put(
-                context,
-                &format!("{space}:ResourceTag/{key}"),
-                [value.as_str()],
-            );
+            put(context, &format!("{space}:ResourceTag/{key}"), [value.as_str()]);
         }
     }
 }
@@ -174,10 +138,7 @@ fn invalid(text: Option<&str>, policy: Option<&Value>) -> Option<(&'static str, 
         );
         return Some(("ValidationError", message));
     }
-    policy.is_some_and(|policy| !policy.is_object()).then(|| {
-        (
-            "MalformedPolicyDocument",
-            "The session policy is not JSON.".to_owned(),
-        )
-    })
+    policy
+        .is_some_and(|policy| !policy.is_object())
+        .then(|| ("MalformedPolicyDocument", "The session policy is not JSON.".to_owned()))
 }

@@ -24,12 +24,10 @@ pub(crate) struct Row {
 impl Row {
     /// Whether the row has `key`.
     pub(crate) fn models(&self, key: &str) -> bool {
-        self.keys
-            .iter()
-            .any(|pattern| match pattern.strip_suffix('*') {
-                Some(prefix) => key.starts_with(prefix),
-                None => key == *pattern,
-            })
+        self.keys.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(prefix) => key.starts_with(prefix),
+            None => key == *pattern,
+        })
     }
 }
 
@@ -60,9 +58,7 @@ pub(crate) const FREE: &[(Service, &str)] = &[(Sts, "GetCallerIdentity")];
 
 /// The rows of one operation.
 pub(crate) fn rows(service: Service, operation: &str) -> impl Iterator<Item = &'static Row> {
-    TABLE
-        .iter()
-        .filter(move |row| row.service == service && row.operation == operation)
+    TABLE.iter().filter(move |row| row.service == service && row.operation == operation)
 }
 
 const fn row(
@@ -72,13 +68,7 @@ const fn row(
     resource: &'static str,
     keys: &'static [&'static str],
 ) -> Row {
-    Row {
-        service,
-        operation,
-        action,
-        resource,
-        keys,
-    }
+    Row { service, operation, action, resource, keys }
 }
 
 const READ: &[&str] = &[
@@ -95,12 +85,8 @@ const WRITE: &[&str] = &[
     "dynamodb:ReturnConsumedCapacity",
     "dynamodb:ReturnValues",
 ];
-const CONDITION_CHECK: &[&str] = &[
-    "dynamodb:Attributes",
-    "dynamodb:LeadingKeys",
-    "dynamodb:ReturnConsumedCapacity",
-    "dynamodb:ReturnValues",
-];
+const CONDITION_CHECK: &[&str] =
+    &["dynamodb:Attributes", "dynamodb:LeadingKeys", "dynamodb:ReturnConsumedCapacity", "dynamodb:ReturnValues"];
 const QUERY: &[&str] = &[
     "dynamodb:Attributes",
     "dynamodb:LeadingKeys",
@@ -108,35 +94,14 @@ const QUERY: &[&str] = &[
     "dynamodb:ReturnValues",
     "dynamodb:Select",
 ];
-const SCAN: &[&str] = &[
-    "dynamodb:Attributes",
-    "dynamodb:ReturnConsumedCapacity",
-    "dynamodb:ReturnValues",
-    "dynamodb:Select",
-];
-const BATCH_READ: &[&str] = &[
-    "dynamodb:Attributes",
-    "dynamodb:LeadingKeys",
-    "dynamodb:ReturnConsumedCapacity",
-    "dynamodb:Select",
-];
-const BATCH_WRITE: &[&str] = &[
-    "dynamodb:Attributes",
-    "dynamodb:LeadingKeys",
-    "dynamodb:ReturnConsumedCapacity",
-];
+const SCAN: &[&str] =
+    &["dynamodb:Attributes", "dynamodb:ReturnConsumedCapacity", "dynamodb:ReturnValues", "dynamodb:Select"];
+const BATCH_READ: &[&str] =
+    &["dynamodb:Attributes", "dynamodb:LeadingKeys", "dynamodb:ReturnConsumedCapacity", "dynamodb:Select"];
+const BATCH_WRITE: &[&str] = &["dynamodb:Attributes", "dynamodb:LeadingKeys", "dynamodb:ReturnConsumedCapacity"];
 const ROLE: &[&str] = &["aws:ResourceTag/*", "iam:ResourceTag/*"];
-const BOUNDED_ROLE: &[&str] = &[
-    "aws:ResourceTag/*",
-    "iam:PermissionsBoundary",
-    "iam:ResourceTag/*",
-];
-const ATTACH: &[&str] = &[
-    "aws:ResourceTag/*",
-    "iam:PermissionsBoundary",
-    "iam:PolicyARN",
-    "iam:ResourceTag/*",
-];
+const BOUNDED_ROLE: &[&str] = &["aws:ResourceTag/*", "iam:PermissionsBoundary", "iam:ResourceTag/*"];
+const ATTACH: &[&str] = &["aws:ResourceTag/*", "iam:PermissionsBoundary", "iam:PolicyARN", "iam:ResourceTag/*"];
 const ASSUME: &[&str] = &[
     "aws:RequestTag/*",
     "aws:ResourceTag/*",
@@ -147,23 +112,10 @@ const ASSUME: &[&str] = &[
     "sts:SourceIdentity",
     "sts:TransitiveTagKeys",
 ];
-const TAG_SESSION: &[&str] = &[
-    "aws:RequestTag/*",
-    "aws:ResourceTag/*",
-    "aws:TagKeys",
-    "iam:ResourceTag/*",
-    "sts:TransitiveTagKeys",
-];
-const SET_SOURCE: &[&str] = &[
-    "aws:ResourceTag/*",
-    "iam:ResourceTag/*",
-    "sts:SourceIdentity",
-];
-const SECRET: &[&str] = &[
-    "aws:ResourceTag/*",
-    "secretsmanager:ResourceTag/*",
-    "secretsmanager:SecretId",
-];
+const TAG_SESSION: &[&str] =
+    &["aws:RequestTag/*", "aws:ResourceTag/*", "aws:TagKeys", "iam:ResourceTag/*", "sts:TransitiveTagKeys"];
+const SET_SOURCE: &[&str] = &["aws:ResourceTag/*", "iam:ResourceTag/*", "sts:SourceIdentity"];
+const SECRET: &[&str] = &["aws:ResourceTag/*", "secretsmanager:ResourceTag/*", "secretsmanager:SecretId"];
 const SECRET_VALUE: &[&str] = &[
     "aws:ResourceTag/*",
     "secretsmanager:ResourceTag/*",
@@ -179,192 +131,42 @@ const IF_EITHER: &[&str] = &["s3:if-match", "s3:if-none-match"];
 pub(crate) const TABLE: &[Row] = &[
     row(DynamoDb, "GetItem", "dynamodb:GetItem", "table", READ),
     row(DynamoDb, "PutItem", "dynamodb:PutItem", "table", WRITE),
-    row(
-        DynamoDb,
-        "UpdateItem",
-        "dynamodb:UpdateItem",
-        "table",
-        WRITE,
-    ),
-    row(
-        DynamoDb,
-        "DeleteItem",
-        "dynamodb:DeleteItem",
-        "table",
-        WRITE,
-    ),
+    row(DynamoDb, "UpdateItem", "dynamodb:UpdateItem", "table", WRITE),
+    row(DynamoDb, "DeleteItem", "dynamodb:DeleteItem", "table", WRITE),
     row(DynamoDb, "Query", "dynamodb:Query", "table", QUERY),
     row(DynamoDb, "Query", "dynamodb:Query", "index", QUERY),
     row(DynamoDb, "Scan", "dynamodb:Scan", "table", SCAN),
     row(DynamoDb, "Scan", "dynamodb:Scan", "index", SCAN),
-    row(
-        DynamoDb,
-        "BatchGetItem",
-        "dynamodb:BatchGetItem",
-        "table",
-        BATCH_READ,
-    ),
-    row(
-        DynamoDb,
-        "BatchWriteItem",
-        "dynamodb:BatchWriteItem",
-        "table",
-        BATCH_WRITE,
-    ),
-    row(
-        DynamoDb,
-        "TransactGetItems",
-        "dynamodb:GetItem",
-        "table",
-        READ,
-    ),
-    row(
-        DynamoDb,
-        "TransactWriteItems",
-        "dynamodb:PutItem",
-        "table",
-        WRITE,
-    ),
-    row(
-        DynamoDb,
-        "TransactWriteItems",
-        "dynamodb:UpdateItem",
-        "table",
-        WRITE,
-    ),
-    row(
-        DynamoDb,
-        "TransactWriteItems",
-        "dynamodb:DeleteItem",
-        "table",
-        WRITE,
-    ),
-    row(
-        DynamoDb,
-        "TransactWriteItems",
-        "dynamodb:ConditionCheckItem",
-        "table",
-        CONDITION_CHECK,
-    ),
-    row(
-        DynamoDb,
-        "DescribeTable",
-        "dynamodb:DescribeTable",
-        "table",
-        &[],
-    ),
-    row(
-        DynamoDb,
-        "DescribeTimeToLive",
-        "dynamodb:DescribeTimeToLive",
-        "table",
-        &[],
-    ),
-    row(
-        DynamoDb,
-        "DeleteTable",
-        "dynamodb:DeleteTable",
-        "table",
-        &[],
-    ),
+    row(DynamoDb, "BatchGetItem", "dynamodb:BatchGetItem", "table", BATCH_READ),
+    row(DynamoDb, "BatchWriteItem", "dynamodb:BatchWriteItem", "table", BATCH_WRITE),
+    row(DynamoDb, "TransactGetItems", "dynamodb:GetItem", "table", READ),
+    row(DynamoDb, "TransactWriteItems", "dynamodb:PutItem", "table", WRITE),
+    row(DynamoDb, "TransactWriteItems", "dynamodb:UpdateItem", "table", WRITE),
+    row(DynamoDb, "TransactWriteItems", "dynamodb:DeleteItem", "table", WRITE),
+    row(DynamoDb, "TransactWriteItems", "dynamodb:ConditionCheckItem", "table", CONDITION_CHECK),
+    row(DynamoDb, "DescribeTable", "dynamodb:DescribeTable", "table", &[]),
+    row(DynamoDb, "DescribeTimeToLive", "dynamodb:DescribeTimeToLive", "table", &[]),
+    row(DynamoDb, "DeleteTable", "dynamodb:DeleteTable", "table", &[]),
     row(DynamoDb, "ListTables", "dynamodb:ListTables", "*", &[]),
     row(Iam, "GetRole", "iam:GetRole", "role", BOUNDED_ROLE),
     row(Iam, "GetRolePolicy", "iam:GetRolePolicy", "role", ROLE),
-    row(
-        Iam,
-        "ListRolePolicies",
-        "iam:ListRolePolicies",
-        "role",
-        ROLE,
-    ),
-    row(
-        Iam,
-        "ListAttachedRolePolicies",
-        "iam:ListAttachedRolePolicies",
-        "role",
-        ROLE,
-    ),
+    row(Iam, "ListRolePolicies", "iam:ListRolePolicies", "role", ROLE),
+    row(Iam, "ListAttachedRolePolicies", "iam:ListAttachedRolePolicies", "role", ROLE),
     row(Iam, "ListRoleTags", "iam:ListRoleTags", "role", ROLE),
     row(Iam, "ListRoles", "iam:ListRoles", "*", &[]),
-    row(
-        Iam,
-        "PutRolePolicy",
-        "iam:PutRolePolicy",
-        "role",
-        BOUNDED_ROLE,
-    ),
-    row(
-        Iam,
-        "DeleteRolePolicy",
-        "iam:DeleteRolePolicy",
-        "role",
-        BOUNDED_ROLE,
-    ),
-    row(
-        Iam,
-        "AttachRolePolicy",
-        "iam:AttachRolePolicy",
-        "role",
-        ATTACH,
-    ),
-    row(
-        Iam,
-        "DetachRolePolicy",
-        "iam:DetachRolePolicy",
-        "role",
-        ATTACH,
-    ),
-    row(
-        Iam,
-        "PutRolePermissionsBoundary",
-        "iam:PutRolePermissionsBoundary",
-        "role",
-        BOUNDED_ROLE,
-    ),
-    row(
-        Iam,
-        "DeleteRolePermissionsBoundary",
-        "iam:DeleteRolePermissionsBoundary",
-        "role",
-        BOUNDED_ROLE,
-    ),
-    row(
-        Iam,
-        "UpdateAssumeRolePolicy",
-        "iam:UpdateAssumeRolePolicy",
-        "role",
-        BOUNDED_ROLE,
-    ),
+    row(Iam, "PutRolePolicy", "iam:PutRolePolicy", "role", BOUNDED_ROLE),
+    row(Iam, "DeleteRolePolicy", "iam:DeleteRolePolicy", "role", BOUNDED_ROLE),
+    row(Iam, "AttachRolePolicy", "iam:AttachRolePolicy", "role", ATTACH),
+    row(Iam, "DetachRolePolicy", "iam:DetachRolePolicy", "role", ATTACH),
+    row(Iam, "PutRolePermissionsBoundary", "iam:PutRolePermissionsBoundary", "role", BOUNDED_ROLE),
+    row(Iam, "DeleteRolePermissionsBoundary", "iam:DeleteRolePermissionsBoundary", "role", BOUNDED_ROLE),
+    row(Iam, "UpdateAssumeRolePolicy", "iam:UpdateAssumeRolePolicy", "role", BOUNDED_ROLE),
     row(Iam, "DeleteRole", "iam:DeleteRole", "role", BOUNDED_ROLE),
-    row(
-        Iam,
-        "SimulatePrincipalPolicy",
-        "iam:SimulatePrincipalPolicy",
-        "role",
-        ROLE,
-    ),
+    row(Iam, "SimulatePrincipalPolicy", "iam:SimulatePrincipalPolicy", "role", ROLE),
     row(Iam, "GetPolicy", "iam:GetPolicy", "policy", &[]),
-    row(
-        Iam,
-        "GetPolicyVersion",
-        "iam:GetPolicyVersion",
-        "policy",
-        &[],
-    ),
-    row(
-        Iam,
-        "ListPolicyVersions",
-        "iam:ListPolicyVersions",
-        "policy",
-        &[],
-    ),
-    row(
-        Iam,
-        "CreatePolicyVersion",
-        "iam:CreatePolicyVersion",
-        "policy",
-        &[],
-    ),
+    row(Iam, "GetPolicyVersion", "iam:GetPolicyVersion", "policy", &[]),
+    row(Iam, "ListPolicyVersions", "iam:ListPolicyVersions", "policy", &[]),
+    row(Iam, "CreatePolicyVersion", "iam:CreatePolicyVersion", "policy", &[]),
     row(
         Lambda,
         "Invoke",
@@ -382,62 +184,14 @@ pub(crate) const TABLE: &[Row] = &[
     row(S3, "CreateBucket", "s3:CreateBucket", "bucket", &[]),
     row(S3, "DeleteBucket", "s3:DeleteBucket", "bucket", &[]),
     row(S3, "ListBuckets", "s3:ListAllMyBuckets", "*", &[]),
-    row(
-        SecretsManager,
-        "GetSecretValue",
-        "secretsmanager:GetSecretValue",
-        "Secret",
-        SECRET_VALUE,
-    ),
-    row(
-        SecretsManager,
-        "DescribeSecret",
-        "secretsmanager:DescribeSecret",
-        "Secret",
-        SECRET,
-    ),
-    row(
-        SecretsManager,
-        "ListSecretVersionIds",
-        "secretsmanager:ListSecretVersionIds",
-        "Secret",
-        SECRET,
-    ),
-    row(
-        SecretsManager,
-        "PutSecretValue",
-        "secretsmanager:PutSecretValue",
-        "Secret",
-        SECRET,
-    ),
-    row(
-        SecretsManager,
-        "UpdateSecret",
-        "secretsmanager:UpdateSecret",
-        "Secret",
-        SECRET,
-    ),
-    row(
-        SecretsManager,
-        "DeleteSecret",
-        "secretsmanager:DeleteSecret",
-        "Secret",
-        SECRET,
-    ),
-    row(
-        SecretsManager,
-        "ListSecrets",
-        "secretsmanager:ListSecrets",
-        "*",
-        &[],
-    ),
+    row(SecretsManager, "GetSecretValue", "secretsmanager:GetSecretValue", "Secret", SECRET_VALUE),
+    row(SecretsManager, "DescribeSecret", "secretsmanager:DescribeSecret", "Secret", SECRET),
+    row(SecretsManager, "ListSecretVersionIds", "secretsmanager:ListSecretVersionIds", "Secret", SECRET),
+    row(SecretsManager, "PutSecretValue", "secretsmanager:PutSecretValue", "Secret", SECRET),
+    row(SecretsManager, "UpdateSecret", "secretsmanager:UpdateSecret", "Secret", SECRET),
+    row(SecretsManager, "DeleteSecret", "secretsmanager:DeleteSecret", "Secret", SECRET),
+    row(SecretsManager, "ListSecrets", "secretsmanager:ListSecrets", "*", &[]),
     row(Sts, "AssumeRole", "sts:AssumeRole", "role", ASSUME),
     row(Sts, "AssumeRole", "sts:TagSession", "role", TAG_SESSION),
-    row(
-        Sts,
-        "AssumeRole",
-        "sts:SetSourceIdentity",
-        "role",
-        SET_SOURCE,
-    ),
+    row(Sts, "AssumeRole", "sts:SetSourceIdentity", "role", SET_SOURCE),
 ];

@@ -1,1 +1,486 @@
+//! The whole way of a call, over TCP, against a small upstream in this process. These need the evaluator: a gate that decides
+//! otherwise would be another gate.
 
+use super::*;
+use crate::caller;
+use crate::config::{BOOTSTRAP_KEY, BOOTSTRAP_SECRET};
+use crate::decide::tests::modules;
+use crate::fault::Rule;
+use crate::inbound::encode;
+use crate::map::Place;
+use crate::serve;
+use chrono::{DateTime, TimeDelta, Utc};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::net::TcpListener;
+
+static N_GATES: AtomicU32 = AtomicU32::new(0);
+const ROLE: &str = "arn:aws:iam::000000000000:role/brevet/dev/session/worker";
+const TABLE: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/T";
+
+/// Stands for `LocalStack` and DynamoDB Local: one role, one table, and it does whatever it is told.
+#[derive(Debug)]
+struct Behind {
+    policy: Mutex<Value>,
+    /// What was forwarded to it: `operation` and body. The gate's own reads are left out.
+    calls: Mutex<Vec<(String, String)>>,
+}
+
+impl Behind {
+    fn answer(&self, target: &str, body: &str) -> (String, &'static str) {
+        let parameter = |name: &str| {
+            body.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap_or_default().to_owned()
+        };
+        let operation = match target.split_once('.') {
+            Some((_, operation)) => operation.to_owned(),
+            None => parameter("Action"),
+        };
+        let xml = |inner: &str| {
+            format!("<{operation}Response><{operation}Result>{inner}</{operation}Result></{operation}Response>")
+        };
+        let document = |value: &Value| encode(&value.to_string(), b"");
+        match operation.as_str() {
+            "GetRole" => {
+                let trust = json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Principal": { "AWS": ROLE },
+                    "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"] }] });
+                (
+                    xml(&format!(
+                        "<Role><Arn>{ROLE}</Arn><AssumeRolePolicyDocument>{}</AssumeRolePolicyDocument><MaxSessionDuration>3600</MaxSessionDuration></Role>",
+                        document(&trust)
+                    )),
+                    "",
+                )
+            }
+            "ListRolePolicies" => (xml("<PolicyNames><member>p</member></PolicyNames>"), ""),
+            "ListAttachedRolePolicies" => (xml("<AttachedPolicies/>"), ""),
+            "GetRolePolicy" => {
+                let policy = document(&self.policy.lock().unwrap());
+                (xml(&format!("<PolicyDocument>{policy}</PolicyDocument>")), "")
+            }
+            "DescribeTable" => {
+                (json!({ "Table": { "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }] } }).to_string(), "")
+            }
+            "AssumeRole" => {
+                self.note(&operation, body);
+                let name = parameter("RoleSessionName");
+                (
+                    xml(&format!(
+                        "<Credentials><AccessKeyId>ASIA{name}</AccessKeyId><SecretAccessKey>made-secret</SecretAccessKey><SessionToken>made-token</SessionToken><Expiration>2126-01-01T00:00:00Z</Expiration></Credentials><AssumedRoleUser><Arn>arn:aws:sts::000000000000:assumed-role/worker/{name}</Arn><AssumedRoleId>AROA:{name}</AssumedRoleId></AssumedRoleUser>"
+                    )),
+                    "req-assume",
+                )
+            }
+            "PutRolePolicy" => {
+                self.note(&operation, body);
+                let text = crate::inbound::decode(&parameter("PolicyDocument"), true);
+                *self.policy.lock().unwrap() = serde_json::from_str(&text).unwrap();
+                (xml(""), "req-put")
+            }
+            _ => {
+                self.note(&operation, body);
+                ("{\"done\":true}".to_owned(), "req-1")
+            }
+        }
+    }
+
+    fn note(&self, operation: &str, body: &str) {
+        self.calls.lock().unwrap().push((operation.to_owned(), body.to_owned()));
+    }
+
+    fn operations(&self) -> Vec<String> {
+        self.calls.lock().unwrap().iter().map(|(operation, _)| operation.clone()).collect()
+    }
+}
+
+async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let at = listener.local_addr().unwrap();
+    (listener, at)
+}
+
+async fn start_behind() -> (Arc<Behind>, SocketAddr) {
+    let behind = Arc::new(Behind {
+        policy: Mutex::new(allow(&json!(["dynamodb:GetItem", "dynamodb:PutItem", "sts:*"]), "*")),
+        calls: Mutex::default(),
+    });
+    let (listener, at) = listen().await;
+    let shared = Arc::clone(&behind);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let behind = Arc::clone(&shared);
+            tokio::spawn(async move {
+                let service = service_fn(|request: Request<Incoming>| {
+                    let behind = Arc::clone(&behind);
+                    async move {
+                        let target =
+                            request.headers().get("x-amz-target").map(|value| value.to_str().unwrap().to_owned());
+                        let body = request.into_body().collect().await.unwrap().to_bytes();
+                        let body = String::from_utf8(body.to_vec()).unwrap();
+                        let (text, id) = behind.answer(&target.unwrap_or_default(), &body);
+                        let answer = Response::builder()
+                            .header("date", "Sun, 22 Nov 2026 12:00:00 GMT")
+                            .header("x-amzn-requestid", id)
+                            .body(Full::new(Bytes::from(text)));
+                        Ok::<_, std::convert::Infallible>(answer.unwrap())
+                    }
+                });
+                http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+            });
+        }
+    });
+    (behind, at)
+}
+
+/// A gate that listens, with what is behind it and one session (see [`caller::session`]).
+struct Stand {
+    gate: Arc<Gate>,
+    behind: Arc<Behind>,
+    at: SocketAddr,
+    log: PathBuf,
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.log).ok();
+    }
+}
+
+/// A gate with the real decider; nothing, said aloud, if this run has no evaluator.
+async fn stand(test: &str) -> Option<Stand> {
+    let modules = modules(test)?;
+    let (behind, upstream_at) = start_behind().await;
+    let number = N_GATES.fetch_add(1, Ordering::Relaxed);
+    let log = std::env::temp_dir().join(format!("brevet-gate-{}-{number}.jsonl", std::process::id()));
+    let (listener, at) = listen().await;
+    let config = Config {
+        listen: at,
+        localstack: upstream_at,
+        dynamodb: upstream_at,
+        lambda: upstream_at,
+        account: "000000000000".to_owned(),
+        partition: "aws".to_owned(),
+        log: log.clone(),
+        modules: modules.clone(),
+    };
+    let place =
+        Place { partition: "aws".to_owned(), region: "us-east-1".to_owned(), account: "000000000000".to_owned() };
+    let upstream = Upstream::new();
+    let gate = Arc::new(Gate {
+        decider: Decider::start(&modules).unwrap(),
+        live: Live::new(upstream.clone(), upstream_at, upstream_at, &place),
+        upstream,
+        sessions: Sessions::default(),
+        faults: Faults::default(),
+        record: Record::open(&log).unwrap(),
+        n_verdicts: 0,
+        config,
+    });
+    gate.sessions.add(caller::session(clock::now()));
+    tokio::spawn(serve::serve(Arc::clone(&gate), listener));
+    Some(Stand { gate, behind, at, log })
+}
+
+/// Who signs a call.
+#[derive(Clone, Copy)]
+struct As<'a> {
+    key: &'a str,
+    secret: &'a str,
+    token: Option<&'a str>,
+}
+const WORKER: As<'_> = As { key: "ASIAONE", secret: "secret", token: Some("token") };
+const BOOTSTRAP: As<'_> = As { key: BOOTSTRAP_KEY, secret: BOOTSTRAP_SECRET, token: None };
+
+impl Stand {
+    async fn send(
+        &self,
+        by: As<'_>,
+        service: &str,
+        target: Option<&str>,
+        body: &str,
+    ) -> Result<Response<Bytes>, String> {
+        self.send_at(by, service, target, body, clock::now()).await
+    }
+
+    async fn send_at(
+        &self,
+        by: As<'_>,
+        service: &str,
+        target: Option<&str>,
+        body: &str,
+        at: DateTime<Utc>,
+    ) -> Result<Response<Bytes>, String> {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", self.at.to_string().parse().unwrap());
+        if let Some(target) = target {
+            headers.insert("x-amz-target", target.parse().unwrap());
+        }
+        if let Some(token) = by.token {
+            headers.insert("x-amz-security-token", token.parse().unwrap());
+        }
+        let call = Inbound {
+            method: Method::POST,
+            uri: "/".parse().unwrap(),
+            headers,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+        };
+        let call = sigv4::sign(call, by.key, by.secret, service, at);
+        // A client of its own: a connection that was closed must not be tried again.
+        Upstream::new().forward(self.at, &call).await.map_err(|error| error.to_string())
+    }
+
+    /// `operation` on the item with key `pk`.
+    async fn item(&self, by: As<'_>, operation: &str, pk: &str) -> Result<Response<Bytes>, String> {
+        let target = format!("DynamoDB_20120810.{operation}");
+        let part = if operation == "PutItem" { "Item" } else { "Key" };
+        let body = json!({ "TableName": "T", part: { "pk": { "S": pk } } }).to_string();
+        self.send(by, "dynamodb", Some(&target), &body).await
+    }
+
+    async fn assume(&self, name: &str, policy: &Value) -> Result<Response<Bytes>, String> {
+        let body = format!(
+            "Action=AssumeRole&Version=2011-06-15&RoleArn={ROLE}&RoleSessionName={name}&Policy={}",
+            encode(&policy.to_string(), b"")
+        );
+        self.send(WORKER, "sts", None, &body).await
+    }
+
+    fn fault(&self, rule: Value) {
+        let rule: Rule = serde_json::from_value(rule).unwrap();
+        self.gate.faults.add(vec![rule]).unwrap();
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        self.gate.record.since(0).entries
+    }
+}
+
+fn allow(action: &Value, resource: &str) -> Value {
+    json!({ "Version": "2012-10-17", "Statement": [{ "Effect": "Allow", "Action": action, "Resource": resource }] })
+}
+
+fn error(answer: &Response<Bytes>) -> String {
+    String::from_utf8(answer.body().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn what_is_allowed_goes_on_unchanged_and_comes_back_with_aws_s_date() {
+    let Some(stand) = stand("what_is_allowed_goes_on_unchanged_and_comes_back_with_aws_s_date").await else {
+        return;
+    };
+    let answer = stand.item(WORKER, "GetItem", "GRANT#1").await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.body(), "{\"done\":true}");
+    assert_eq!(answer.headers()["date"], "Sun, 22 Nov 2026 12:00:00 GMT");
+    let calls = stand.behind.calls.lock().unwrap().clone();
+    assert_eq!(calls, [("GetItem".to_owned(), r#"{"Key":{"pk":{"S":"GRANT#1"}},"TableName":"T"}"#.to_owned())]);
+    let entry = &stand.entries()[0];
+    assert_eq!((entry.decision, entry.upstream_status), (Decision::Allowed, Some(200)));
+    assert_eq!(entry.actions[0].resource, TABLE);
+    assert_eq!(entry.request_id.as_deref(), Some("req-1"));
+    assert!(entry.forwarded && entry.answered);
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_goes_nowhere() {
+    let Some(stand) = stand("what_is_not_allowed_goes_nowhere").await else {
+        return;
+    };
+    let denied = stand.item(WORKER, "DeleteItem", "GRANT#1").await.unwrap();
+    assert_eq!(denied.status(), StatusCode::BAD_REQUEST);
+    assert!(error(&denied).contains("#AccessDeniedException"), "{}", error(&denied));
+    assert!(error(&denied).contains("not authorized to perform: dynamodb:DeleteItem"));
+    let unmapped = stand.send(WORKER, "dynamodb", Some("DynamoDB_20120810.ExecuteStatement"), "{}").await.unwrap();
+    assert!(error(&unmapped).contains("does not map"));
+    let service = stand.send(WORKER, "sqs", None, "Action=SendMessage").await.unwrap();
+    assert_eq!(service.status(), StatusCode::FORBIDDEN);
+    assert_eq!(stand.behind.operations(), Vec::<String>::new());
+    let decisions: Vec<Decision> = stand.entries().iter().map(|entry| entry.decision).collect();
+    assert_eq!(decisions, [Decision::Denied, Decision::Unmapped, Decision::Unmapped]);
+    assert_eq!(stand.entries()[0].denied_by.as_deref(), Some("identity-based policy"));
+}
+
+#[tokio::test]
+async fn who_is_not_known_gets_nowhere() {
+    let Some(stand) = stand("who_is_not_known_gets_nowhere").await else {
+        return;
+    };
+    let mut expired = caller::session(clock::now() - TimeDelta::minutes(16));
+    expired.access_key = "ASIAOLD".to_owned();
+    stand.gate.sessions.add(expired);
+    for (by, code) in [
+        (As { key: "ASIAWHO", ..WORKER }, "UnrecognizedClientException"),
+        (As { token: Some("guess"), ..WORKER }, "UnrecognizedClientException"),
+        (As { secret: "guess", ..WORKER }, "InvalidSignatureException"),
+        (As { secret: "guess", ..BOOTSTRAP }, "InvalidSignatureException"),
+        (As { key: "ASIAOLD", ..WORKER }, "ExpiredTokenException"),
+    ] {
+        let refused = stand.item(by, "GetItem", "GRANT#1").await.unwrap();
+        assert!(error(&refused).contains(code), "{code}: {}", error(&refused));
+    }
+    assert_eq!(stand.behind.operations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_bootstrap_key_may_do_what_is_not_even_mapped() {
+    let Some(stand) = stand("the_bootstrap_key_may_do_what_is_not_even_mapped").await else {
+        return;
+    };
+    let answer = stand.send(BOOTSTRAP, "dynamodb", Some("DynamoDB_20120810.CreateTable"), "{}").await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let entry = &stand.entries()[0];
+    assert_eq!((entry.decision, entry.principal.as_str()), (Decision::Bypassed, "bootstrap"));
+}
+
+/// Allows reading; denies everything since 2000 by `aws:CurrentTime`.
+fn ended() -> Value {
+    json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": TABLE },
+        { "Effect": "Deny", "Action": "*", "Resource": "*",
+          "Condition": { "DateGreaterThanEquals": { "aws:CurrentTime": "2000-01-01T00:00:00Z" } } },
+    ] })
+}
+
+#[tokio::test]
+async fn a_vended_session_is_held_to_its_session_policy() {
+    let Some(stand) = stand("a_vended_session_is_held_to_its_session_policy").await else {
+        return;
+    };
+    let vended = |key| As { key, secret: "made-secret", token: Some("made-token") };
+    stand.assume("narrow", &allow(&json!("dynamodb:GetItem"), TABLE)).await.unwrap();
+    let narrow = vended("ASIAnarrow");
+    assert_eq!(stand.item(narrow, "GetItem", "a").await.unwrap().status(), StatusCode::OK);
+    let put = stand.item(narrow, "PutItem", "a").await.unwrap();
+    assert!(error(&put).contains("because no session policy allows it"), "{}", error(&put));
+
+    stand.assume("ended", &ended()).await.unwrap();
+    let late = stand.item(vended("ASIAended"), "GetItem", "a").await.unwrap();
+    assert!(error(&late).contains("explicit deny in a session policy"), "{}", error(&late));
+
+    // Control: with that protection removed, the same call goes through.
+    stand.fault(json!({ "id": "strip", "kind": "strip_time_deny" }));
+    stand.assume("control", &ended()).await.unwrap();
+    assert_eq!(stand.item(vended("ASIAcontrol"), "GetItem", "a").await.unwrap().status(), StatusCode::OK);
+    let put = stand.item(vended("ASIAcontrol"), "PutItem", "a").await.unwrap();
+    assert!(error(&put).contains("no session policy"), "only the time deny is gone");
+
+    let entries = stand.entries();
+    let strip = entries.iter().find(|entry| entry.fault.is_some()).unwrap();
+    assert_eq!(strip.fault.as_ref().unwrap().kind, Kind::StripTimeDeny);
+    let write = strip.write.as_ref().unwrap();
+    assert_ne!(write["session_policy_sha256"], write["enforced_session_policy_sha256"]);
+    assert_eq!(write["access_key_id"], "ASIAcontrol");
+    let log = std::fs::read_to_string(&stand.log).unwrap();
+    assert_eq!(log.lines().count(), entries.len());
+    assert!(!log.contains("made-secret") && !log.contains("made-token"), "{log}");
+}
+
+#[tokio::test]
+async fn an_iam_write_through_the_gate_counts_at_once() {
+    let Some(stand) = stand("an_iam_write_through_the_gate_counts_at_once").await else {
+        return;
+    };
+    assert_eq!(stand.item(WORKER, "GetItem", "a").await.unwrap().status(), StatusCode::OK);
+    let deny = json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Action": "*", "Resource": "*" },
+        { "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": { "StringLike": { "aws:userid": ["*:dev.one"] } } },
+    ] });
+    let body =
+        format!("Action=PutRolePolicy&RoleName=worker&PolicyName=p&PolicyDocument={}", encode(&deny.to_string(), b""));
+    assert_eq!(stand.send(BOOTSTRAP, "iam", None, &body).await.unwrap().status(), StatusCode::OK);
+    let denied = stand.item(WORKER, "GetItem", "a").await.unwrap();
+    assert!(error(&denied).contains("explicit deny in an identity-based policy"), "{}", error(&denied));
+}
+
+#[tokio::test]
+async fn faults_lose_calls_and_answers_and_the_log_tells_which() {
+    let Some(stand) = stand("faults_lose_calls_and_answers_and_the_log_tells_which").await else {
+        return;
+    };
+    for (kind, pk) in
+        [("drop_before", "B#"), ("drop_after", "A#"), ("throttle", "T#"), ("refuse", "R#"), ("conflict", "C#")]
+    {
+        stand.fault(json!({ "id": kind, "kind": kind, "pk_prefix": pk }));
+    }
+    assert!(stand.item(WORKER, "PutItem", "B#1").await.is_err());
+    assert!(stand.item(WORKER, "PutItem", "A#1").await.is_err());
+    for (pk, code) in
+        [("T#1", "ThrottlingException"), ("R#1", "AccessDeniedException"), ("C#1", "TransactionConflictException")]
+    {
+        let answer = stand.item(WORKER, "PutItem", pk).await.unwrap();
+        assert!(error(&answer).contains(code), "{}", error(&answer));
+    }
+    assert_eq!(stand.behind.operations(), ["PutItem"], "only the call whose answer was lost");
+    let told: Vec<(bool, bool)> = stand.entries().iter().map(|entry| (entry.forwarded, entry.answered)).collect();
+    assert_eq!(told, [(false, false), (true, false), (false, true), (false, true), (false, true)]);
+    assert_eq!(stand.item(WORKER, "PutItem", "B#1").await.unwrap().status(), StatusCode::OK, "once only");
+    assert!(stand.gate.faults.list().iter().all(|rule| rule.n_fired == 1));
+}
+
+#[tokio::test]
+async fn a_killed_caller_is_dead_and_its_call_logged() {
+    let Some(stand) = stand("a_killed_caller_is_dead_and_its_call_logged").await else {
+        return;
+    };
+    let mut victim = tokio::process::Command::new("sleep").arg("60").kill_on_drop(true).spawn().unwrap();
+    stand.fault(json!({ "id": "kill", "kind": "kill_after", "pid": victim.id() }));
+    assert!(stand.item(WORKER, "PutItem", "a").await.is_err());
+    let status = victim.wait().await.unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+    assert_eq!(stand.behind.operations(), ["PutItem"]);
+    assert!(!stand.entries()[0].answered);
+}
+
+#[tokio::test]
+async fn a_delayed_call_is_decided_when_it_arrives() {
+    let Some(stand) = stand("a_delayed_call_is_decided_when_it_arrives").await else {
+        return;
+    };
+    // The evaluator reads its data at the first call.
+    stand.item(WORKER, "GetItem", "warm").await.unwrap();
+    stand.fault(json!({ "id": "slow", "kind": "delay", "ms": 3500, "pk_prefix": "slow" }));
+    let until = clock::seconds(clock::now() + TimeDelta::seconds(3));
+    let policy = json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Action": "*", "Resource": "*", "Condition": { "DateLessThanEquals": { "aws:CurrentTime": until } } } ] });
+    *stand.behind.policy.lock().unwrap() = policy;
+    stand.gate.live.iam_changes();
+    assert_eq!(stand.item(WORKER, "GetItem", "quick").await.unwrap().status(), StatusCode::OK);
+    let late = stand.item(WORKER, "GetItem", "slow").await.unwrap();
+    assert!(error(&late).contains("AccessDeniedException"), "{}", error(&late));
+}
+
+#[tokio::test]
+async fn control_calls_tell_health_and_refuse_wrong_orders() {
+    let Some(stand) = stand("control_calls_tell_health_and_refuse_wrong_orders").await else {
+        return;
+    };
+    let send = async |method: Method, path: &str, body: &'static str| {
+        let call = Inbound {
+            method,
+            uri: path.parse().unwrap(),
+            headers: HeaderMap::new(),
+            body: Bytes::from_static(body.as_bytes()),
+        };
+        let answer = Upstream::new().forward(stand.at, &call).await.unwrap();
+        (answer.status().as_u16(), error(&answer))
+    };
+    let (status, text) = send(Method::GET, "/_gate/health", "").await;
+    assert!(status == 200 && text.contains("ready"), "{text}");
+    let (status, _) = send(Method::POST, "/_gate/faults", r#"{"rules":[{"id":"a","kind":"refuse"}]}"#).await;
+    assert_eq!(status, 200);
+    let (status, text) = send(Method::POST, "/_gate/faults", r#"{"rules":[{"id":"a","kind":"delay"}]}"#).await;
+    assert!(status == 400 && text.contains("needs `ms`"), "{text}");
+    let (_, text) = send(Method::DELETE, "/_gate/faults", "").await;
+    assert_eq!(text, r#"{"rules":[]}"#);
+    assert_eq!(send(Method::GET, "/_gate/log?since=x", "").await.0, 400);
+    assert_eq!(send(Method::POST, "/_gate/enforcement", "{}").await.0, 404);
+    assert!(stand.entries().is_empty(), "control calls are not AWS calls");
+}

@@ -52,8 +52,8 @@ impl Moment {
 /// Up to 40 steps from one of the starts.
 pub(super) fn lives() -> impl Strategy<Value = (usize, Vec<Step>)> {
     let wait_ms = prop_oneof![
-        3 => 0_i64..2_000,
-        3 => (0_i64..30).prop_map(|seconds| seconds * 1000),
+        8 => 0_i64..2_000,
+        3 => (0_i64..15).prop_map(|seconds| seconds * 1000),
         1 => 0_i64..400_000,
         1 => -5_000_i64..0,
     ];
@@ -61,7 +61,7 @@ pub(super) fn lives() -> impl Strategy<Value = (usize, Vec<Step>)> {
     let happening = prop_oneof![
         6 => (0..n_events).prop_map(Happening::Fitting),
         1 => (0_u32..14).prop_map(Happening::Answer),
-        1 => (0_u32..700, 0_u32..700).prop_map(|(deadline, fence)| Happening::Vend(deadline, fence)),
+        2 => (0_u32..700, 0_u32..100).prop_map(|(deadline, fence)| Happening::Vend(deadline, fence)),
         1 => (0_u32..700).prop_map(Happening::Stop),
         4 => (-15_i64..15, 0_u8..8).prop_map(|(age, what)| Happening::Read(age, what)),
         1 => (0_u32..700).prop_map(Happening::Proved),

@@ -128,14 +128,14 @@ pub(super) fn active(by: By) -> State {
     State::Active { activated_at: at(20), deadline: at(80), fence: at(40), vends: vends_of(by) }
 }
 
-/// Released 50 s after noon, to be seen gone from 60 s on; absent already at `first_absence`.
+/// Released 50 s after noon, to be seen gone from 70 s on; absent already at `first_absence`.
 pub(super) fn revoking_since(by: By, first_absence: Option<Timestamp>) -> State {
     State::Revoking(Box::new(Revoking {
         cause: EndCause::Released,
         by: Some(person("release-pipeline")),
         since: at(50),
         deadline: at(80),
-        fence: at(60),
+        fence: at(70),
         attempts: 1,
         last_problem: None,
         first_absence: first_absence.map(seen),
@@ -254,8 +254,8 @@ pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)
 /// in seconds after noon. Each instant but the first is also tried one millisecond earlier.
 pub(super) fn starts() -> Vec<(&'static str, Grant, Vec<u32>)> {
     use By::{IamSession, Inline, Managed, Session};
-    let ends = || vec![50, 60, 80, 82];
-    let again = || vec![52, 60, 65, 80, 82];
+    let ends = || vec![50, 70, 80, 82];
+    let again = || vec![52, 65, 70, 80, 82];
     vec![
         ("nobody has approved", grant(Session, awaited(&[])), vec![0, 600]),
         ("one of two has approved", grant(Session, awaited(&["anna"])), vec![0, 600]),

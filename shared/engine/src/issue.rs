@@ -115,6 +115,10 @@ impl Issuer {
         } else {
             return Err(not_vendable(grant));
         };
+        if now >= deadline {
+            let detail = format!("the grant ended at {deadline}: a longer need is a new grant");
+            return Err(Refusal::new(RefusalKind::Over, "grant_over", detail).about(grant.id));
+        }
         let template = self.permitted(grant).await?;
         self.check_activation(grant, (!first).then_some(deadline)).await?;
         self.clear(grant, now).await?;

@@ -14,3 +14,6 @@ pub mod port;
 pub mod reap;
 pub mod refusal;
 pub mod report;
+
+#[cfg(test)]
+mod tests;

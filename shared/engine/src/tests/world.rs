@@ -1,0 +1,364 @@
+//! A small world: all use cases over one set of fakes, and an observer that asks the fakes of AWS, never Brevet.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
+use brevet_domain::canonical::{Digest, canonical};
+use brevet_domain::decision::{Decision, Outcome};
+use brevet_domain::entitlement::{Approval, Entitlement, Parameter, Statement};
+use brevet_domain::evidence;
+use brevet_domain::grant::{Grant, Proof, State};
+use brevet_domain::id::GrantId;
+use brevet_domain::identity::{Audience, Caller, Identity, IdentityClass, ProofSummary, Task};
+use brevet_domain::plan::PlanTemplate;
+use brevet_domain::request::{Ask, Request};
+use brevet_domain::settings::{Bounds, Deployment};
+use brevet_domain::time::{Term, Timestamp};
+
+use crate::catalogue::Catalogue;
+use crate::decide::{Ballot, Decider};
+use crate::fake::{Faults, ManualClock, MemoryRoles, MemoryStore, MemorySts, SeqIds, run};
+use crate::intake::Intake;
+use crate::issue::{Handout, Issuer};
+use crate::port::{
+    Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, PortResult, ProofRefused, ProofVerifier, RawProof,
+    Verdict,
+};
+use crate::reap::{PassReport, Ports, Reaper};
+use crate::refusal::Refusal;
+use crate::report::Report;
+
+pub(super) const SKEW_S: u32 = 2;
+pub(super) const CALL_S: u32 = 8;
+pub(super) const TERM_S: u32 = 300;
+/// How far apart the ticks of the world's schedule are.
+pub(super) const TICK_S: u32 = 15;
+
+pub(super) struct World {
+    pub(super) faults: Arc<Faults>,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) sts: Arc<MemorySts>,
+    pub(super) roles: Arc<MemoryRoles>,
+    pub(super) deployment: Deployment,
+    pub(super) intake: Intake,
+    pub(super) decider: Arc<Decider>,
+    pub(super) issuer: Issuer,
+    pub(super) reaper: Reaper,
+    pub(super) other_reaper: Reaper,
+}
+
+/// Proofs are texts like `bot ask run-1`: identity, audience, task.
+struct TextProofs(BTreeMap<String, Identity>);
+
+#[async_trait]
+impl ProofVerifier for TextProofs {
+    async fn verify(&self, proof: &RawProof, audience: Audience, now: Timestamp) -> Result<Caller, ProofRefused> {
+        let refused =
+            |code, unregistered| ProofRefused { code, message: code.to_owned(), unavailable: false, unregistered };
+        let mut words = proof.expose().split(' ');
+        let (who, made_for, task) = (words.next().unwrap(), words.next().unwrap(), words.next());
+        let wanted = match audience {
+            Audience::Ask => "ask",
+            Audience::Approvals => "approve",
+            Audience::Credentials => "credentials",
+        };
+        if made_for != wanted {
+            return Err(refused("token_audience", false));
+        }
+        let identity = self.0.get(who).cloned().ok_or_else(|| refused("identity_unregistered", true))?;
+        let proof = ProofSummary {
+            issuer: "okta".parse().unwrap(),
+            subject: who.to_owned(),
+            token_digest: Digest::of_bytes(proof.expose().as_bytes()),
+            issued_at: now,
+            expires_at: now.plus(300),
+        };
+        Ok(Caller { identity, task: task.map(|task| Task::try_from(task.to_owned()).unwrap()), proof })
+    }
+}
+
+/// Pipelines get it at once, agents with one approval, others not at all. Omar and lea approve.
+struct ClassPolicy(Deployment, Arc<Mutex<Digest>>);
+
+#[async_trait]
+impl Evaluator for ClassPolicy {
+    async fn decide(&self, caller: &Caller, request: &Request, now: Timestamp) -> Result<Verdict, EvaluatorError> {
+        let entitlement = entitlement();
+        let outcome = match caller.identity.class {
+            IdentityClass::Pipeline => Outcome::Allow,
+            IdentityClass::Agent => Outcome::NeedsApproval {
+                count: 1,
+                approvers: ["omar", "lea"].into_iter().map(|who| who.parse().unwrap()).collect(),
+                deadline: now.plus(600),
+            },
+            IdentityClass::Human | IdentityClass::Workload => {
+                Outcome::Deny { reason: "no policy allows it".to_owned() }
+            }
+        };
+        let template = PlanTemplate::for_grant(
+            &self.0,
+            &entitlement,
+            &request.ask.parameters,
+            &caller.identity.id,
+            caller.task.as_ref(),
+            request.id,
+        );
+        Ok(Verdict {
+            bundle_digest: *self.1.lock().unwrap(),
+            outcome,
+            determining: vec!["by-class".to_owned()],
+            template: Some(template.unwrap()),
+            term: request.ask.term_s,
+            start_within_s: entitlement.start_within_s,
+        })
+    }
+
+    async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
+        Ok(vec!["anybody-apart".to_owned()])
+    }
+}
+
+/// The evaluator, called as intake calls it.
+struct Direct(Arc<Decider>, Arc<ManualClock>);
+
+#[async_trait]
+impl EvaluateCall for Direct {
+    async fn evaluate(&self, id: GrantId, proof: &RawProof) -> PortResult<EvaluateAnswer> {
+        Ok(match self.0.decide(id, proof, self.1.now()).await {
+            Ok(()) => EvaluateAnswer::Decided,
+            Err(refusal) => EvaluateAnswer::Refused { refusal },
+        })
+    }
+}
+
+fn identity(id: &str, class: IdentityClass, owner: &str) -> (String, Identity) {
+    let identity = Identity {
+        id: id.parse().unwrap(),
+        class,
+        owner: owner.parse().unwrap(),
+        teams: std::collections::BTreeSet::new(),
+        proofs: Vec::new(),
+    };
+    (id.to_owned(), identity)
+}
+
+pub(super) fn entitlement() -> Entitlement {
+    Entitlement {
+        id: "deploy".parse().unwrap(),
+        owner: "dana".parse().unwrap(),
+        description: "deploys one version".to_owned(),
+        target: "deploy".parse().unwrap(),
+        credential_s: 900,
+        max_term: Term::from_seconds(3600).unwrap(),
+        start_within_s: 600,
+        parameters: BTreeMap::from([(
+            "version".to_owned(),
+            Parameter { pattern: "v[0-9]+".to_owned(), max_length: 8 },
+        )]),
+        statements: vec![Statement {
+            actions: vec!["s3:PutObject".to_owned()],
+            resources: vec!["arn:${partition}:s3:::artifacts/${version}/*".to_owned()],
+            conditions: BTreeMap::new(),
+        }],
+        approval: Approval { count: 1, within_s: 600 },
+        ticket_required: false,
+        iam_allowed: false,
+    }
+}
+
+pub(super) fn ask() -> Ask {
+    serde_json::from_value(serde_json::json!({
+        "entitlement": "deploy", "parameters": { "version": "v1" }, "term_s": TERM_S,
+    }))
+    .unwrap()
+}
+
+pub(super) fn proof(text: &str) -> RawProof {
+    RawProof::new(text)
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let faults = Arc::new(Faults::none());
+        let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_000_000)));
+        let store = Arc::new(MemoryStore::new(Arc::clone(&faults)));
+        let sts = Arc::new(MemorySts::new(Arc::clone(&clock), Arc::clone(&faults)));
+        let roles = Arc::new(MemoryRoles::new(Arc::clone(&clock), Arc::clone(&faults)));
+        let ids = Arc::new(SeqIds::new());
+        let deployment = Deployment {
+            id: "dev".parse().unwrap(),
+            account: "000000000000".parse().unwrap(),
+            partition: "aws".to_owned(),
+            region: "us-east-1".to_owned(),
+        };
+        let bounds = Bounds { skew_s: SKEW_S, quiet_s: 10, call_s: CALL_S };
+        let people = BTreeMap::from([
+            identity("bot", IdentityClass::Pipeline, "dana"),
+            identity("agent", IdentityClass::Agent, "dana"),
+            identity("dana", IdentityClass::Human, "dana"),
+            identity("omar", IdentityClass::Human, "omar"),
+            identity("lea", IdentityClass::Human, "lea"),
+        ]);
+        let digest = publish(&store, &people);
+        let proofs: Arc<dyn ProofVerifier> = Arc::new(TextProofs(people));
+        let decider = Arc::new(Decider::new(
+            Arc::clone(&proofs),
+            Arc::new(ClassPolicy(deployment.clone(), Arc::new(Mutex::new(digest)))),
+            store.clone(),
+            store.clone(),
+            ids.clone(),
+            deployment.clone(),
+            bounds,
+        ));
+        let intake = Intake {
+            proofs: Arc::clone(&proofs),
+            catalogue: Arc::new(Catalogue::new(store.clone())),
+            requests: store.clone(),
+            reader: store.clone(),
+            evaluator: Arc::new(Direct(Arc::clone(&decider), Arc::clone(&clock))),
+            ids: ids.clone(),
+            heart_max_age_s: 180,
+        };
+        let issuer = Issuer::new(proofs, store.clone(), (store.clone(), ids.clone()), sts.clone(), clock.clone(), 180);
+        let reaper = |holder: &str| {
+            let ports = Ports {
+                reader: store.clone(),
+                store: store.clone(),
+                due: store.clone(),
+                deny: store.clone(),
+                heart: store.clone(),
+                roles: roles.clone(),
+                clock: clock.clone(),
+                ids: ids.clone(),
+            };
+            Reaper::new(ports, deployment.clone(), holder.to_owned(), CALL_S, 40)
+        };
+        let (reaper, other_reaper) = (reaper("one"), reaper("two"));
+        Self { faults, clock, store, sts, roles, deployment, intake, decider, issuer, reaper, other_reaper }
+    }
+
+    /// Submits; nothing if the function crashed.
+    pub(super) fn submit(&self, who: &str, key: &str) -> Option<Result<Report, Refusal>> {
+        run(self.intake.submit(&proof(who), key, ask(), self.clock.now()))
+    }
+
+    pub(super) fn vend(&self, who: &str, id: GrantId) -> Option<Result<Handout, Refusal>> {
+        run(self.issuer.vend(&proof(who), id))
+    }
+
+    pub(super) fn vote(&self, who: &str, id: GrantId, approve: bool) -> Option<Result<Report, Refusal>> {
+        let digest = self.grant(id).decision_digest;
+        run(self.decider.vote(&proof(who), id, Ballot { approve, digest }, self.clock.now()))
+    }
+
+    pub(super) fn release(&self, who: &str, id: GrantId) -> Option<Result<Report, Refusal>> {
+        run(self.intake.release(&proof(who), id, self.clock.now()))
+    }
+
+    pub(super) fn tick(&self) -> Option<PortResult<PassReport>> {
+        run(self.reaper.pass())
+    }
+
+    /// The schedule: a tick, then time goes on.
+    pub(super) fn tick_for(&self, seconds: u32) {
+        for _ in 0..seconds.div_ceil(TICK_S) {
+            self.tick();
+            self.clock.advance(TICK_S);
+        }
+        self.tick();
+    }
+
+    pub(super) fn grant(&self, id: GrantId) -> Grant {
+        self.store.snapshot().grants().find(|grant| grant.id == id).cloned().unwrap()
+    }
+
+    /// Which sessions of this grant AWS would still let act, by the model of AWS.
+    pub(super) fn can_act(&self, id: GrantId) -> bool {
+        let name = self.deployment.session_name(id);
+        let live = self.sts.live(&self.roles, &self.deployment.deny_policy_name());
+        live.iter().any(|session| session.plan.session_name == name)
+    }
+
+    /// What must hold at any time, whatever failed.
+    pub(super) fn assert_invariants(&self, context: &str) {
+        let snapshot = self.store.snapshot();
+        for grant in snapshot.grants() {
+            let id = grant.id;
+            let chain = evidence::verify(id, grant.evidence, &snapshot.evidence_of(id));
+            assert_eq!(chain, Ok(()), "{context}: invariant 4: evidence of {id}");
+            assert_eq!(grant.version, grant.evidence.seq, "{context}: invariant 4: one entry a change");
+            let last = snapshot.evidence_of(id).pop().unwrap().body.grant_digest;
+            assert_eq!(grant.digest().unwrap(), last, "{context}: the last entry binds the grant");
+            if let State::Ended { proof, .. } = &grant.state {
+                assert!(!self.can_act(id), "{context}: invariant 2: {id} ended by {proof:?}, yet AWS lets it act");
+            }
+            assert_eq!(
+                grant.reap_at().is_none(),
+                grant.state.is_terminal(),
+                "{context}: {id} is on the list while it lives"
+            );
+            assert_eq!(grant.drop_at().is_some(), grant.state.is_terminal(), "{context}: TTL only once it is over");
+        }
+        for session in self.sts.vended() {
+            let name = &session.plan.session_name;
+            let grant = snapshot.grants().find(|grant| self.deployment.session_name(grant.id) == *name);
+            let grant = grant.unwrap_or_else(|| panic!("{context}: invariant 1: nobody recorded {name}"));
+            let text = canonical(&snapshot.evidence_of(grant.id)).unwrap();
+            let digest = session.plan.policy_digest.to_string();
+            assert!(text.contains(&digest), "{context}: invariant 1: the vend of {name} was not recorded");
+            assert!(!text.contains("secret of"), "{context}: invariant 6: a credential is in the evidence");
+        }
+    }
+
+    /// Lets the schedule run until everything must be over, then asserts that it is.
+    pub(super) fn assert_all_ends(&self, context: &str) {
+        self.faults.clear();
+        // The longest life there is: start-by, then the term, then a credential.
+        for _ in 0..200 {
+            self.tick();
+            let snapshot = self.store.snapshot();
+            if snapshot.grants().all(|grant| grant.state.is_terminal()) && snapshot.denies().count() == 0 {
+                break;
+            }
+            self.clock.advance(TICK_S);
+        }
+        self.assert_invariants(context);
+        let snapshot = self.store.snapshot();
+        for grant in snapshot.grants() {
+            assert!(grant.state.is_terminal(), "{context}: {} is stuck in {:?}", grant.id, grant.state);
+            assert!(!self.can_act(grant.id), "{context}: {} still acts", grant.id);
+        }
+        assert_eq!(snapshot.denies().count(), 0, "{context}: early ends are left over");
+        let role = self.deployment.session_role_arn(&"deploy".parse().unwrap());
+        let reserved = self.roles.standing(&role, &self.deployment.deny_policy_name());
+        assert_eq!(reserved, None, "{context}: the reserved deny is left over");
+    }
+
+    pub(super) fn proof_of(&self, id: GrantId) -> Proof {
+        match self.grant(id).state {
+            State::Ended { proof, .. } => proof,
+            state => panic!("not ended: {state:?}"),
+        }
+    }
+}
+
+fn publish(store: &MemoryStore, people: &BTreeMap<String, Identity>) -> Digest {
+    let index = Index {
+        version: 1,
+        issuers: Vec::new(),
+        identities: people.values().map(|identity| (identity.id.clone(), identity.clone())).collect(),
+        entitlements: BTreeMap::from([(entitlement().id, entitlement())]),
+        parts: BTreeMap::new(),
+    };
+    let text = canonical(&index).unwrap();
+    let digest = Digest::of_bytes(text.as_bytes());
+    store.publish(BundleText { digest, parts: BTreeMap::from([(INDEX_PART.to_owned(), text)]) });
+    digest
+}
+
+pub(super) fn id_of(answer: Option<Result<Report, Refusal>>) -> GrantId {
+    answer.unwrap().unwrap().grant.unwrap().id
+}

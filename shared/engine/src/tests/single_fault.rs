@@ -79,7 +79,7 @@ fn play(name: &str, story: Story) -> usize {
     story(&clean);
     let n_calls = clean.faults.n_calls();
     clean.assert_all_ends(name);
-    let mut fired = 0;
+    let mut fired = 0_usize;
     for number in 1..=n_calls {
         for fault in Fault::ALL {
             let context = format!("{name}: call {number} with {fault:?}");
@@ -94,7 +94,7 @@ fn play(name: &str, story: Story) -> usize {
             }
             let first = world.faults.fired().into_iter().next().unwrap();
             assert_eq!((first.number, first.fault), (number, fault), "{context}: another fault fired");
-            fired += 1;
+            fired = fired.saturating_add(1);
         }
     }
     // Seven kinds can befall every call: had fewer fired, the runs would prove nothing.

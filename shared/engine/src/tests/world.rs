@@ -338,10 +338,9 @@ impl World {
     }
 
     pub(super) fn proof_of(&self, id: GrantId) -> Proof {
-        match self.grant(id).state {
-            State::Ended { proof, .. } => proof,
-            state => panic!("not ended: {state:?}"),
-        }
+        let state = self.grant(id).state;
+        let State::Ended { proof, .. } = state else { panic!("not ended: {state:?}") };
+        proof
     }
 }
 

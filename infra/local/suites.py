@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs every suite, shows its output, and prints counts for each and a plain total. Runs in the tests venv.
 
-Usage: suites.py [lint|rust|runner|e2e] ...      (nothing: all of them, in that order)
+Usage: suites.py [lint|rust|runner|rights|e2e] ...      (nothing: all of them, in that order)
 
 A check without test cases (formatting, clippy, cfn-lint) counts as one. A test that was skipped or ignored counts
 as failed: what did not run has shown nothing. Exit code 0 only if nothing failed.
@@ -112,12 +112,18 @@ def runner() -> Iterator[Count]:
     yield python("runner", "infra/local/tests")
 
 
+def rights() -> Iterator[Count]:
+    """What each function's role may do, tried behind the gate."""
+    yield check("build", ["cargo", "build", "--locked", "--workspace", "--bins"])
+    with running_stack({"functions", "driver"}):
+        yield python("rights", "infra/local/live")
+
+
 def e2e() -> Iterator[Count]:
     """End to end over HTTP, behind the gate."""
     if not (places.CHECKOUT / "tests" / "e2e").exists():
         print("e2e: there is no tests/e2e yet")
         return
-    yield check("build", ["cargo", "build", "--locked", "--workspace", "--bins"])
     with running_stack(set()):
         yield python("e2e", "tests/e2e")
 
@@ -134,7 +140,7 @@ def running_stack(without: set[str]) -> Iterator[None]:
         stack.down()
 
 
-SUITES: dict[str, Callable[[], Iterator[Count]]] = {"lint": lint, "rust": rust, "runner": runner, "e2e": e2e}
+SUITES: dict[str, Callable[[], Iterator[Count]]] = {"lint": lint, "rust": rust, "runner": runner, "rights": rights, "e2e": e2e}
 
 
 def main(names: list[str]) -> int:

@@ -178,7 +178,7 @@ impl Gate {
             .iter()
             .map(|check| Asked { action: check.action.to_owned(), resource: check.resource.clone() })
             .collect();
-        entry.write.clone_from(&call.write);
+        entry.wrote.clone_from(&call.wrote);
         Ok(Known { claimed, service: *service, caller, call })
     }
 
@@ -346,7 +346,7 @@ impl Gate {
                 entry.reason = Some(why.clone());
                 return Err(Refusal::Upstream(why));
             };
-            if let Some(write) = entry.write.as_mut().and_then(Value::as_object_mut) {
+            if let Some(write) = entry.wrote.as_mut().and_then(Value::as_object_mut) {
                 write.insert("access_key_id".to_owned(), json!(session.access_key));
                 write.insert("expires_at".to_owned(), json!(clock::seconds(session.expires_at)));
                 let text = session.policy.as_ref().map(Value::to_string);

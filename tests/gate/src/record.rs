@@ -80,7 +80,7 @@ pub(crate) struct Entry {
     /// AWS's request id in the answer.
     pub(crate) request_id: Option<String>,
     /// Of a write: what it writes (or would, if not `forwarded`), to be reconciled with evidence.
-    pub(crate) write: Option<Value>,
+    pub(crate) wrote: Option<Value>,
 }
 
 impl Entry {
@@ -104,7 +104,7 @@ impl Entry {
             answered: false,
             fault: None,
             request_id: None,
-            write: None,
+            wrote: None,
         }
     }
 

@@ -68,7 +68,7 @@ pub(super) fn map(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call
             let action = format!("dynamodb:{}", asker.operation);
             let item = Item::of(asker, &action, body, facts)?;
             Ok(Call {
-                write: item.write(asker, body),
+                wrote: item.written(asker, body),
                 keys: vec![item.pk],
                 checks: vec![item.check],
                 n_items: 1,
@@ -120,7 +120,7 @@ impl Item {
     }
 
     /// What the call log keeps of a write.
-    fn write(&self, asker: &Asker<'_>, body: &Value) -> Option<Value> {
+    fn written(&self, asker: &Asker<'_>, body: &Value) -> Option<Value> {
         (asker.operation != "GetItem")
             .then(|| json!({ "items": [self.as_written()], "token": body.get("ClientRequestToken") }))
     }
@@ -152,7 +152,7 @@ fn transaction(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call, U
         return Err(Unmapped::because("one of its items is of no known kind"));
     }
     if asker.operation == "TransactWriteItems" {
-        call.write = Some(json!({ "items": written, "token": body.get("ClientRequestToken") }));
+        call.wrote = Some(json!({ "items": written, "token": body.get("ClientRequestToken") }));
     }
     Ok(call)
 }
@@ -203,7 +203,7 @@ fn batch(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call, Unmappe
         call.checks.push(asker.check(&action, "table", table_arn(asker, table), context)?);
     }
     if asker.operation == "BatchWriteItem" {
-        call.write = Some(json!({ "items": written }));
+        call.wrote = Some(json!({ "items": written }));
     }
     Ok(call)
 }

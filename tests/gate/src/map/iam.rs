@@ -28,7 +28,7 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
             let arn = role.map_or_else(|| asker.global_arn("iam", &format!("role/{name}")), |role| role.arn.clone());
             let context = context_of(asker, &action, role, form);
             call.checks.push(asker.check(&action, kind, arn.clone(), context)?);
-            call.write = write(asker.operation, &arn, form);
+            call.wrote = write(asker.operation, &arn, form);
             if asker.operation == "PutRolePolicy" {
                 call.invalid = role.and_then(|role| over_quota(role, form));
             }

@@ -88,7 +88,7 @@ pub(crate) struct Call {
     /// Partition keys of the items that are touched.
     pub(crate) keys: Vec<String>,
     /// For a write: what to reconcile with. Never a credential or a document.
-    pub(crate) write: Option<Value>,
+    pub(crate) wrote: Option<Value>,
     /// For `AssumeRole`: what the new session will be.
     pub(crate) assume: Option<Assume>,
     /// AWS would reject this call although the emulator would not: error code and sentence.

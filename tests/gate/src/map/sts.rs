@@ -109,7 +109,7 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
     Ok(Call {
         checks,
         invalid: invalid(text, policy.as_ref()),
-        write: Some(json!({
+        wrote: Some(json!({
             "role": arn,
             "session_name": session_name,
             "source_identity": source_identity,

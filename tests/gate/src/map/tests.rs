@@ -193,7 +193,7 @@ fn a_put_asks_with_its_leading_key_and_attributes() {
     assert_eq!(context["dynamodb:LeadingKeys"], ["GRANT#1"]);
     assert_eq!(context["dynamodb:Attributes"], ["body", "pk", "sk", "version"]);
     assert_eq!(context["dynamodb:ReturnValues"], ["NONE"]);
-    assert_eq!(call.write.unwrap()["items"], json!([{ "action": "PutItem", "pk": "GRANT#1", "sk": "META" }]));
+    assert_eq!(call.wrote.unwrap()["items"], json!([{ "action": "PutItem", "pk": "GRANT#1", "sk": "META" }]));
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_transaction_asks_for_each_of_its_items() {
     assert_eq!(call.keys, ["ACT#1", "GRANT#1", "FUSE#1", "BLOCK#all"]);
     assert_eq!(call.checks[0].context["dynamodb:EnclosingOperation"], ["TransactWriteItems"]);
     assert_eq!(call.n_items, 4);
-    assert_eq!(call.write.unwrap()["items"].as_array().unwrap().len(), 4);
+    assert_eq!(call.wrote.unwrap()["items"].as_array().unwrap().len(), 4);
 }
 
 #[test]
@@ -306,7 +306,7 @@ fn assuming_a_role_asks_for_what_it_brings() {
     assert_eq!(context["iam:ResourceTag/owner"], ["team"]);
     assert!(full.checks.iter().all(|check| check.resource_policy.is_some()));
     assert_eq!(
-        full.write.unwrap()["session_policy_sha256"],
+        full.wrote.unwrap()["session_policy_sha256"],
         "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
     );
 }
@@ -335,7 +335,7 @@ fn iam_writes_ask_with_the_role_s_boundary_and_the_policy() {
         .unwrap();
     assert_eq!(asked(&put), [("iam:PutRolePolicy", ROLE_ARN)]);
     assert_eq!(put.checks[0].context["iam:PermissionsBoundary"], ["arn:aws:iam::000000000000:policy/boundary"]);
-    assert_eq!(put.write.unwrap()["policy_name"], "p");
+    assert_eq!(put.wrote.unwrap()["policy_name"], "p");
     assert_eq!(put.invalid, None);
     let attach = form(Service::Iam, "Action=AttachRolePolicy&RoleName=brevet-dev-deploy&PolicyArn=arn%3Ax").unwrap();
     assert_eq!(attach.checks[0].context["iam:PolicyARN"], ["arn:x"]);

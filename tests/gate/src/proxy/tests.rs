@@ -375,7 +375,7 @@ async fn a_vended_session_is_held_to_its_session_policy() {
     let entries = stand.entries();
     let strip = entries.iter().find(|entry| entry.fault.is_some()).unwrap();
     assert_eq!(strip.fault.as_ref().unwrap().kind, Kind::StripTimeDeny);
-    let write = strip.write.as_ref().unwrap();
+    let write = strip.wrote.as_ref().unwrap();
     assert_ne!(write["session_policy_sha256"], write["enforced_session_policy_sha256"]);
     assert_eq!(write["access_key_id"], "ASIAcontrol");
     let log = std::fs::read_to_string(&stand.log).unwrap();

@@ -1,0 +1,192 @@
+#!/usr/bin/env python3
+"""Two cold-start facts of `issue` in a release build, beside a function that does nothing, in the same run.
+
+1. From process start to the first poll of the Runtime API.
+2. From the first event to the first HTTPS request (which needs the first TLS handshake), `issue` only.
+
+Usage: coldstart.py [--runs N] DIR      DIR holds the release binaries `issue` and `bare`. Run by `make coldstart`.
+
+The Runtime API and AWS are stood in for by two small servers here; the runs alternate, so that the machine's noise
+falls on both alike. Quote the medians and the ratio, not single figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import ipaddress
+import json
+import os
+import ssl
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+EVENT = {
+    "version": "2.0",
+    "routeKey": "POST /v1/grants/{id}/credentials",
+    "rawPath": "/v1/grants/grt_01ARZ3NDEKTSV4RRFFQ69G5FAV/credentials",
+    "rawQueryString": "",
+    "headers": {"authorization": "Bearer e30.e30.e30", "content-type": "application/json"},
+    "pathParameters": {"id": "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV"},
+    "requestContext": {
+        "accountId": "000000000000", "apiId": "api", "domainName": "localhost", "domainPrefix": "api",
+        "http": {"method": "POST", "path": "/v1/grants/grt_01ARZ3NDEKTSV4RRFFQ69G5FAV/credentials",
+                 "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "coldstart"},
+        "requestId": "cold", "routeKey": "POST /v1/grants/{id}/credentials", "stage": "$default",
+        "time": "22/Nov/2026:00:00:00 +0000", "timeEpoch": 1795305600000,
+    },
+    "isBase64Encoded": False,
+}
+
+
+class Marks:
+    """When things happened first in one run, by the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.at: dict[str, float] = {}
+        self.done = threading.Event()
+
+    def first(self, what: str) -> None:
+        self.at.setdefault(what, time.monotonic())
+
+
+def handler(marks: Marks, tls: bool) -> type[BaseHTTPRequestHandler]:
+    """The Runtime API (plain) or AWS (TLS), as far as a first event goes."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            if "poll" in marks.at:
+                marks.done.wait(30)
+                return
+            marks.first("poll")
+            deadline = str(int((time.time() + 30) * 1000))
+            self.answer(200, json.dumps(EVENT).encode(), {
+                "Content-Type": "application/json", "Lambda-Runtime-Aws-Request-Id": "cold",
+                "Lambda-Runtime-Deadline-Ms": deadline, "Lambda-Runtime-Trace-Id": "Root=1-0-0",
+                "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:000000000000:function:cold",
+            })
+            marks.first("event")
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if tls:
+                marks.first("https")
+                error = b'{"__type":"com.amazonaws.dynamodb.v20120810#AccessDeniedException","message":"no"}'
+                self.answer(400, error, {"Content-Type": "application/x-amz-json-1.0"})
+            else:
+                self.answer(202, b"", {})
+                marks.first("answer")
+                marks.done.set()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
+
+
+def certificate(folder: Path) -> Path:
+    """A self-signed certificate for localhost, with its key in the same file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    built = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        .serial_number(1).not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1)).add_extension(names, False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True).sign(key, hashes.SHA256())
+    )
+    file = folder / "localhost.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.write_bytes(private + built.public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+def serve(marks: Marks, pem: Path | None) -> ThreadingHTTPServer:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler(marks, pem is not None))
+    server.daemon_threads = True
+    if pem is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def run(binary: Path, pem: Path) -> dict[str, float]:
+    """One cold start; milliseconds."""
+    marks = Marks()
+    runtime, aws = serve(marks, None), serve(marks, pem)
+    environment = {
+        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{runtime.server_address[1]}",
+        "AWS_LAMBDA_FUNCTION_NAME": "cold", "AWS_LAMBDA_FUNCTION_VERSION": "1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+        "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKIDCOLD", "AWS_SECRET_ACCESS_KEY": "cold",
+        "AWS_ENDPOINT_URL": f"https://localhost:{aws.server_address[1]}", "SSL_CERT_FILE": str(pem),
+        "BREVET_DEPLOYMENT": "cold", "BREVET_ACCOUNT": "000000000000", "BREVET_PARTITION": "aws",
+        "BREVET_TABLE": "brevet-cold", "BREVET_SKEW_S": "60", "BREVET_QUIET_S": "10", "BREVET_HEART_MAX_AGE_S": "180",
+        "BREVET_ASK_AUDIENCE": "brevet", "BREVET_APPROVALS_AUDIENCE": "brevet/approvals",
+        "BREVET_CREDENTIALS_AUDIENCE": "brevet/credentials", "PATH": os.environ["PATH"],
+    }
+    started = time.monotonic()
+    process = subprocess.Popen([binary], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    answered = marks.done.wait(20)
+    process.kill()
+    errors = process.communicate()[1].decode(errors="replace")
+    runtime.shutdown(), aws.shutdown()
+    if not answered:
+        raise SystemExit(f"{binary.name} gave no answer within 20 s; it said:\n{errors}")
+    at = marks.at
+    figures = {"to first poll": (at["poll"] - started) * 1000}
+    if "https" in at:
+        figures["event to first HTTPS request"] = (at["https"] - at["event"]) * 1000
+    return figures
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--runs", type=int, default=15)
+    arguments.add_argument("folder", type=Path)
+    given = arguments.parse_args()
+    seen: dict[tuple[str, str], list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        pem = certificate(Path(folder))
+        for turn in range(given.runs + 1):
+            for name in ("bare", "issue"):
+                for figure, value in run(given.folder / name, pem).items():
+                    if turn:  # the first turn only warms the page cache
+                        seen.setdefault((name, figure), []).append(value)
+    if ("issue", "event to first HTTPS request") not in seen:
+        raise SystemExit("issue made no HTTPS request: nothing was measured")
+    print(f"{given.runs} runs each, in turn; milliseconds as min / median / max")
+    for (name, figure), values in sorted(seen.items()):
+        low, middle, high = min(values), statistics.median(values), max(values)
+        print(f"{name:6} {figure:30} {low:8.1f} / {middle:8.1f} / {high:8.1f}")
+    poll = [statistics.median(seen[name, "to first poll"]) for name in ("issue", "bare")]
+    print(f"issue / bare, to first poll: {poll[0] / poll[1]:.2f}")
+    for name in ("bare", "issue"):
+        print(f"{name:6} binary {(given.folder / name).stat().st_size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    main()

@@ -212,6 +212,7 @@ fn invariant_11_nobody_approves_their_own_nor_what_they_sponsor() {
         ("olga", Human, "olga", "fix-agent", "olga", Err(Sponsor)),
         ("anna", Human, "anna", "anna", "anna", Err(Requester)),
         ("anna", Human, "olga", "fix-agent", "olga", Err(Sponsor)),
+        ("olga", Human, "anna", "fix-agent", "olga", Err(Sponsor)),
         ("fix-agent", Agent, "olga", "fix-agent", "olga", Err(NotHuman)),
         ("review-agent", Agent, "anna", "fix-agent", "olga", Err(NotHuman)),
         ("release-pipeline", Pipeline, "anna", "carl", "carl", Err(NotHuman)),

@@ -78,6 +78,8 @@ def up(without: set[str], given: dict[str, str]) -> None:
             _bring_up(wanted, known)
         except (Trouble, ClientError, BotoCoreError, KeyboardInterrupt) as problem:
             _end_all()
+            UP.unlink(missing_ok=True)
+            FACTS.unlink(missing_ok=True)
             raise problem if isinstance(problem, Trouble) else Trouble(f"up: {problem!r}") from problem
         say(f"up in {time.monotonic() - started:.0f} s; logs in {places.LOGS}")
         if "driver" in wanted:

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 use brevet_domain::bundle::{BundleError, BundleText, Index};
 use brevet_domain::canonical::Digest;
@@ -61,7 +62,7 @@ pub enum PolicyError {
 pub struct Bundle {
     digest: Digest,
     index: Index,
-    schema: Schema,
+    schema: &'static Schema,
     entities: Entities,
     common: PolicySet,
     /// For each entitlement with policies of its own: those and the common ones.
@@ -107,7 +108,7 @@ impl Bundle {
             }
         }
         let schema = schema()?;
-        let entities = catalogue_entities(&index, &schema).map_err(PolicyError::Entities)?;
+        let entities = catalogue_entities(&index, schema).map_err(PolicyError::Entities)?;
         let mut partitions = BTreeMap::new();
         for (entitlement, mut policies) in own {
             for policy in common.policies() {
@@ -133,7 +134,7 @@ impl Bundle {
     /// What to ask about `entitlement`.
     pub(crate) fn world(&self, entitlement: &EntitlementId) -> World<'_> {
         World {
-            schema: &self.schema,
+            schema: self.schema,
             entities: &self.entities,
             policies: self.partitions.get(entitlement).unwrap_or(&self.common),
         }
@@ -152,10 +153,13 @@ impl Bundle {
 /// # Errors
 ///
 /// [`PolicyError::Schema`] if the built-in text is broken.
-pub(crate) fn schema() -> Result<Schema, PolicyError> {
-    Schema::from_cedarschema_str(SCHEMA)
-        .map(|(schema, _)| schema)
-        .map_err(|error| PolicyError::Schema(error.to_string()))
+pub(crate) fn schema() -> Result<&'static Schema, PolicyError> {
+    static PARSED: OnceLock<Schema> = OnceLock::new();
+    if let Some(schema) = PARSED.get() {
+        return Ok(schema);
+    }
+    let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|error| PolicyError::Schema(error.to_string()))?;
+    Ok(PARSED.get_or_init(|| schema))
 }
 
 /// The part that holds the policies of one entitlement alone.

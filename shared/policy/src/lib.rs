@@ -13,3 +13,6 @@ pub use ask::Fault;
 pub use bundle::{Bundle, PolicyError};
 pub use decide::{DecideError, Verdict};
 pub use vote::Refusal;
+
+#[cfg(test)]
+mod tests;

@@ -155,14 +155,26 @@ fn parse<T: DeserializeOwned>(file: &str, text: &str, findings: &mut Findings) -
         Ok(form) => Some(form),
         Err(error) => {
             let message = error.without_snippet().to_string();
-            // The place is told by the finding.
-            let message = message.split(" at line ").next().unwrap_or(&message).to_owned();
+            let message = plain(&message);
             match error.location() {
                 Some(place) => findings.place(file, place, message),
                 None => findings.whole(file, message),
             }
             None
         }
+    }
+}
+
+/// The reader's message, without what only its programmer can act on: the finding tells the place.
+fn plain(message: &str) -> String {
+    let message = message.split(" at line ").next().unwrap_or(message);
+    match message {
+        "invalid u8" | "invalid u32" => "this must be a whole number, not negative".to_owned(),
+        _ if message.starts_with("multiple YAML documents") => {
+            "a file holds one document; move the others to files of their own".to_owned()
+        }
+        "invalid boolean" => "this must be `true` or `false`".to_owned(),
+        _ => message.split(", set DuplicateKeyPolicy").next().unwrap_or(message).to_owned(),
     }
 }
 

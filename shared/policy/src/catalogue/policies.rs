@@ -49,7 +49,7 @@ pub(super) fn compile(sources: &Sources, forms: &Forms, findings: &mut Findings)
             // It has no duplicates, since no two files together have any.
             let _ = named.add(policy);
         }
-        validate(file, text, &named, &schema, findings);
+        validate(file, text, &named, schema, findings);
     }
     let join = |policies: BTreeMap<String, String>| {
         policies.into_values().map(|text| text.trim().to_owned() + "\n").collect::<String>()
@@ -156,6 +156,9 @@ fn validate(file: &str, text: &str, policies: &PolicySet, schema: &Schema, findi
     let result = Validator::new(schema.clone()).validate(policies, ValidationMode::Strict);
     for error in result.validation_errors() {
         detailed(file, text, &DetailedError::from(error), "policy does not fit the schema", findings);
+    }
+    if !result.validation_passed() {
+        return; // warnings often follow from an error
     }
     // A policy that can never apply, or names that only look alike: never meant.
     for warning in result.validation_warnings() {

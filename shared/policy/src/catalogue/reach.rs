@@ -25,9 +25,10 @@ pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
             continue;
         };
         let (id, count) = (&entitlement.id, entitlement.approval.count);
+        let apart = if who.owner == who.id { format!("`{}`", who.id) } else { format!("its owner `{}`", who.owner) };
         let message = format!(
-            "`{}` may request `{id}` with approval by {count}, but policy lets only {n} registered people approve it; allow `approve` to more people, apart from `{}` and `{}`",
-            who.id, who.id, who.owner
+            "`{}` may request `{id}` with approval by {count}, but policy lets only {n} registered people approve it; allow `approve` to more people, apart from {apart}",
+            who.id
         );
         match &in_file.form.approval {
             Some(approval) => findings.at(&in_file.file, approval, message),

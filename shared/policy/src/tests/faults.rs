@@ -1,0 +1,125 @@
+//! Invariant 9: policy error = deny.
+
+use brevet_domain::decision::Outcome;
+
+use super::*;
+use crate::bundle::PolicyError;
+
+const PERMIT_ALL: &str = r#"
+@id("all") permit (principal, action, resource);
+"#;
+
+fn outcome(bundle: &Bundle, who: &str, what: &str) -> (Outcome, Vec<String>) {
+    let verdict =
+        bundle.decide(&caller(bundle, who, None), &request(what, 60, Some("INC-1")), &deployment(), now()).unwrap();
+    (verdict.outcome, verdict.determining)
+}
+
+fn denied_for(policies: &str, who: &str, what: &str) -> (String, Vec<String>) {
+    match outcome(&bundle_with(policies), who, what) {
+        (Outcome::Deny { reason }, determining) => (reason, determining),
+        (other, _) => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_control_without_an_error_is_allowed() {
+    let (outcome, by) = outcome(&bundle_with(PERMIT_ALL), "ana", "read-orders-table");
+    assert_eq!((outcome, by), (Outcome::Allow, vec!["all".to_owned()]));
+}
+
+#[test]
+fn erroring_forbid_policy_denies() {
+    // A human has no `sponsor`: Cedar skips this forbid, and would allow.
+    let forbid = r#"@id("not-ruis") forbid (principal, action == Brevet::Action::"request", resource)
+        when { principal.sponsor == Brevet::Identity::"rui" };"#;
+    let (reason, by) = denied_for(&format!("{PERMIT_ALL}{forbid}"), "ana", "read-orders-table");
+    assert!(reason.starts_with("policy `not-ruis` cannot be evaluated: "), "{reason}");
+    assert_eq!(by, ["not-ruis"]);
+}
+
+#[test]
+fn erroring_permit_policy_denies_although_another_permits() {
+    let permit = r#"@id("ruis") permit (principal, action == Brevet::Action::"request", resource)
+        when { principal.sponsor == Brevet::Identity::"rui" };"#;
+    let (reason, by) = denied_for(&format!("{PERMIT_ALL}{permit}"), "ana", "read-orders-table");
+    assert!(reason.starts_with("policy `ruis` cannot be evaluated: "), "{reason}");
+    assert_eq!(by, ["ruis"]);
+}
+
+#[test]
+fn an_error_about_auto_approve_denies() {
+    let forbid = r#"@id("odd") forbid (principal, action == Brevet::Action::"autoApprove", resource)
+        when { context.task == "x" };"#;
+    let (reason, _) = denied_for(&format!("{PERMIT_ALL}{forbid}"), "ana", "read-orders-table");
+    assert!(reason.starts_with("policy `odd` cannot be evaluated: "), "{reason}");
+}
+
+#[test]
+fn an_error_about_one_approver_denies() {
+    let policies = r#"
+        @id("ask") permit (principal, action == Brevet::Action::"request", resource);
+        @id("yes") permit (principal, action == Brevet::Action::"approve", resource);
+        @id("odd") forbid (principal == Brevet::Identity::"lea", action == Brevet::Action::"approve", resource)
+        when { context.hasTicket };"#;
+    let (reason, by) = denied_for(policies, "ana", "read-orders-table");
+    assert!(reason.starts_with("policy `odd` cannot be evaluated: "), "{reason}");
+    assert_eq!(by, ["odd"]);
+}
+
+#[test]
+fn too_few_approvers_denies_and_says_so() {
+    let policies = r#"
+        @id("ask") permit (principal, action == Brevet::Action::"request", resource);
+        @id("own") permit (principal == Brevet::Identity::"ana", action == Brevet::Action::"approve", resource);"#;
+    let (reason, _) = denied_for(policies, "ana", "read-orders-table");
+    assert_eq!(
+        reason,
+        "`read-orders-table` needs 1 to approve it, but only 0 of the registered people may approve this request"
+    );
+}
+
+#[test]
+fn a_bundle_that_was_touched_is_not_loaded() {
+    let good = text_with(PERMIT_ALL);
+    Bundle::load(&good).unwrap();
+    let mut policies = good.clone();
+    policies.parts.get_mut(COMMON_PART).unwrap().push(' ');
+    let mut index = good.clone();
+    index.parts.get_mut(INDEX_PART).unwrap().push(' ');
+    let mut cut = good;
+    cut.parts.remove(COMMON_PART);
+    for (text, expected) in [
+        (policies, "part `policies/common` of bundle"),
+        (index, "part `index` of bundle"),
+        (cut, "has no part `policies/common`"),
+    ] {
+        let error = Bundle::load(&text).unwrap_err();
+        assert!(matches!(error, PolicyError::Bundle(_)), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn policies_that_could_not_be_named_as_reasons_are_not_loaded() {
+    let load = |policies: &str| Bundle::load(&text_with(policies)).unwrap_err();
+    let permit = "permit (principal, action, resource);";
+    assert!(matches!(load(permit), PolicyError::Unnamed { .. }));
+    let twice = format!("@id(\"a\") {permit} @id(\"a\") {permit}");
+    assert!(matches!(load(&twice), PolicyError::Duplicate(id) if id == "a"));
+    let template = r#"@id("t") permit (principal == ?principal, action, resource);"#;
+    assert!(matches!(load(template), PolicyError::Unnamed { .. }));
+    assert!(matches!(load("permit ("), PolicyError::Syntax { .. }));
+}
+
+#[test]
+fn an_index_of_another_generation_is_not_loaded() {
+    let mut index: Index = text_with(PERMIT_ALL).index().unwrap();
+    index.version = 2;
+    let index = canonical(&index).unwrap();
+    let text = BundleText {
+        digest: Digest::of_bytes(index.as_bytes()),
+        parts: BTreeMap::from([(INDEX_PART.to_owned(), index)]),
+    };
+    assert!(matches!(Bundle::load(&text).unwrap_err(), PolicyError::Version(2)));
+}

@@ -1,0 +1,106 @@
+//! The example catalogue, people who ask, and bundles with policies that no compiler would let through.
+
+mod broken;
+mod decisions;
+mod faults;
+mod forbids;
+mod votes;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
+use brevet_domain::canonical::{Digest, canonical};
+use brevet_domain::identity::{Caller, ProofSummary};
+use brevet_domain::request::Request;
+use brevet_domain::settings::Deployment;
+use brevet_domain::time::Timestamp;
+use serde_json::json;
+
+use crate::Bundle;
+use crate::bundle::COMMON_PART;
+use crate::catalogue::{Sources, compile};
+
+/// 2026-11-22T14:00:00Z.
+const NOW: i64 = 1_795_356_000;
+
+fn now() -> Timestamp {
+    Timestamp::from_seconds(NOW)
+}
+
+fn example() -> Sources {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/catalogue");
+    Sources::read(&dir).unwrap()
+}
+
+fn example_text() -> BundleText {
+    static TEXT: OnceLock<BundleText> = OnceLock::new();
+    TEXT.get_or_init(|| compile(&example()).unwrap()).clone()
+}
+
+fn example_bundle() -> Bundle {
+    Bundle::load(&example_text()).unwrap()
+}
+
+/// The example's identities and entitlements under `policies` alone, past the compiler.
+fn text_with(policies: &str) -> BundleText {
+    let mut index: Index = example_text().index().unwrap();
+    index.parts = BTreeMap::from([(COMMON_PART.to_owned(), Digest::of_bytes(policies.as_bytes()))]);
+    let index = canonical(&index).unwrap();
+    BundleText {
+        digest: Digest::of_bytes(index.as_bytes()),
+        parts: BTreeMap::from([(INDEX_PART.to_owned(), index), (COMMON_PART.to_owned(), policies.to_owned())]),
+    }
+}
+
+fn bundle_with(policies: &str) -> Bundle {
+    Bundle::load(&text_with(policies)).unwrap()
+}
+
+fn deployment() -> Deployment {
+    serde_json::from_value(json!({
+        "id": "dev", "account": "000000000000", "partition": "aws", "region": "us-east-1",
+    }))
+    .unwrap()
+}
+
+fn caller(bundle: &Bundle, id: &str, task: Option<&str>) -> Caller {
+    let identity = bundle.index().identities[&id.parse().unwrap()].clone();
+    Caller {
+        proof: ProofSummary {
+            issuer: identity.proofs[0].issuer.clone(),
+            subject: id.to_owned(),
+            token_digest: Digest::ZERO,
+            issued_at: now(),
+            expires_at: now().plus(300),
+        },
+        identity,
+        task: task.map(|task| task.to_owned().try_into().unwrap()),
+    }
+}
+
+/// A request that fits `entitlement` of the example.
+fn request(entitlement: &str, term_s: u32, ticket: Option<&str>) -> Request {
+    let parameters = match entitlement {
+        "deploy-release" => json!({ "version": "v1.2.3" }),
+        "read-secret" => json!({ "secret": "shop/db" }),
+        _ => json!({}),
+    };
+    let mut ask = json!({ "entitlement": entitlement, "term_s": term_s, "parameters": parameters });
+    if let Some(ticket) = ticket {
+        ask["ticket"] = json!(ticket);
+    }
+    Request {
+        id: "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
+        ask: serde_json::from_value(ask).unwrap(),
+        asked_at: now(),
+        decide_by: now().plus(60),
+    }
+}
+
+/// Compares with a golden file, and prints what would be the new one.
+fn assert_golden(actual: &str, golden: &str, name: &str) {
+    let differs = actual.lines().zip(golden.lines()).find(|(actual, golden)| actual != golden);
+    assert!(actual == golden, "`{name}` differs first at {differs:?}; now it would be:\n{actual}");
+}

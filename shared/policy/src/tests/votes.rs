@@ -1,0 +1,110 @@
+//! Who may vote, and who never may.
+
+use brevet_domain::decision::{ApproverError, Decision, Terms};
+
+use super::*;
+use crate::Refusal;
+
+/// The decision on a request of `who`, under the example catalogue.
+fn decision(bundle: &Bundle, who: &str, what: &str, ticket: Option<&str>) -> Decision {
+    let caller = caller(bundle, who, Some("task-1"));
+    let request = request(what, 90, ticket);
+    let verdict = bundle.decide(&caller, &request, &deployment(), now()).unwrap();
+    Decision {
+        id: request.id,
+        terms: Terms {
+            id: request.id,
+            request_digest: Digest::ZERO,
+            bundle_digest: verdict.bundle_digest,
+            decided_at: now(),
+            identity: caller.identity.id.clone(),
+            class: caller.identity.class,
+            sponsor: caller.identity.owner.clone(),
+            task: caller.task.clone(),
+            proof: caller.proof.clone(),
+            entitlement: request.ask.entitlement.clone(),
+            term: verdict.term,
+            start_within_s: verdict.start_within_s,
+            outcome: verdict.outcome,
+            determining: verdict.determining,
+            template: verdict.template,
+        },
+        votes: Vec::new(),
+    }
+}
+
+fn vote(bundle: &Bundle, who: &str, decision: &Decision) -> Result<Vec<String>, Refusal> {
+    bundle.may_approve(&caller(bundle, who, None), decision, now())
+}
+
+#[test]
+fn those_whom_policy_lists_may_vote_and_nobody_else() {
+    let bundle = example_bundle();
+    let orders = decision(&bundle, "ana", "read-orders-table", Some("INC-1"));
+    let yes = Ok(vec!["security-or-leads-approve-orders".to_owned()]);
+    assert_eq!(vote(&bundle, "omar", &orders), yes);
+    assert_eq!(vote(&bundle, "lea", &orders), yes);
+    for (who, refusal) in [
+        ("ana", Refusal::Apart(ApproverError::Requester)),
+        ("dana", Refusal::NotListed("dana".parse().unwrap())),
+        ("remediation-agent", Refusal::Apart(ApproverError::NotHuman)),
+    ] {
+        assert_eq!(vote(&bundle, who, &orders), Err(refusal), "{who}");
+    }
+}
+
+#[test]
+fn the_sponsor_never_votes_on_what_its_agent_asks_for() {
+    let open = r#"@id("ask") permit (principal, action == Brevet::Action::"request", resource);
+        @id("yes") permit (principal, action == Brevet::Action::"approve", resource);"#;
+    let bundle = bundle_with(open);
+    let secret = decision(&bundle, "remediation-agent", "read-secret", None);
+    assert_eq!(vote(&bundle, "rui", &secret), Err(Refusal::Apart(ApproverError::Sponsor)));
+    assert_eq!(vote(&bundle, "dana", &secret), Ok(vec!["yes".to_owned()]));
+    // Nor whoever answered for it when it asked, nor whoever does now.
+    let mut moved = secret;
+    moved.terms.sponsor = "dana".parse().unwrap();
+    assert_eq!(vote(&bundle, "dana", &moved), Err(Refusal::Apart(ApproverError::Sponsor)));
+    assert_eq!(vote(&bundle, "rui", &moved), Err(Refusal::Apart(ApproverError::Sponsor)));
+}
+
+#[test]
+fn votes_are_judged_under_the_catalogue_in_force() {
+    let bundle = example_bundle();
+    let orders = decision(&bundle, "ana", "read-orders-table", Some("INC-1"));
+    // Omar has left the team, but not the catalogue.
+    let mut left = example();
+    let omar = left.0.get_mut("identities/omar.yaml").unwrap();
+    *omar = omar.replace("security", "security-alumni");
+    let policy = left.0.get_mut("policies/read-orders-table.cedar").unwrap();
+    *policy = policy.replace("principal in Brevet::Team::\"security\" || ", "");
+    left.0.remove("policies/read-secret.cedar").unwrap();
+    let left = Bundle::load(&compile(&left).unwrap()).unwrap();
+    assert_eq!(
+        vote(&left, "omar", &orders).unwrap_err().to_string(),
+        "no policy allows `omar` to approve requests for `read-orders-table` like this"
+    );
+    // And whom the catalogue does not know as verified does not vote at all.
+    let stale = caller(&bundle, "omar", None);
+    assert_eq!(left.may_approve(&stale, &orders, now()), Err(Refusal::Unregistered("omar".to_owned())));
+}
+
+#[test]
+fn a_forbid_or_an_error_about_the_vote_refuses_it() {
+    let open = r#"@id("ask") permit (principal, action == Brevet::Action::"request", resource);
+        @id("yes") permit (principal, action == Brevet::Action::"approve", resource);"#;
+    let orders = decision(&bundle_with(open), "ana", "read-orders-table", Some("INC-1"));
+    let with = |more: &str| vote(&bundle_with(&format!("{open}{more}")), "omar", &orders);
+    assert_eq!(with(""), Ok(vec!["yes".to_owned()]));
+    let no = r#"@id("no") forbid (principal, action == Brevet::Action::"approve", resource);"#;
+    assert_eq!(with(no), Err(Refusal::Forbidden(vec!["no".to_owned()])));
+    let odd = r#"@id("odd") forbid (principal, action, resource) when { context.hasTicket };"#;
+    assert!(matches!(with(odd), Err(Refusal::Fault(_))), "{:?}", with(odd));
+}
+
+#[test]
+fn what_does_not_wait_for_people_takes_no_votes() {
+    let bundle = example_bundle();
+    let secret = decision(&bundle, "remediation-agent", "read-secret", Some("INC-1"));
+    assert_eq!(vote(&bundle, "omar", &secret), Err(Refusal::NotAwaited));
+}

@@ -51,6 +51,8 @@ mod tests {
 
     use super::*;
 
+    type Break = fn(&mut Value);
+
     fn answer() -> Value {
         let grant: GrantId = "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
         let mut prev = Digest::ZERO;
@@ -83,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_changed_cut_or_reordered_chain_is_refused() {
-        let broken: [(&str, fn(&mut Value)); 5] = [
+        let broken: [(&str, Break); 5] = [
             ("entry 2 was altered", |a| a["entries"][1]["detail"] = json!({ "seq": 9 })),
             ("the chain ends at entry 2", |a| {
                 a["entries"].as_array_mut().unwrap().pop();

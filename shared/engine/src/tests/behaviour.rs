@@ -75,6 +75,24 @@ fn invariant_03_a_lost_answer_of_assume_role_stays_unknown_and_bounds_the_end() 
 }
 
 #[test]
+fn invariant_04_a_credential_whose_vend_cannot_be_evidenced_is_not_handed_out() {
+    let (world, id) = active();
+    let first_commit = world.faults.calls().iter().filter(|call| **call == "commit").count();
+    assert_eq!(first_commit, 2, "one before the call, one after it");
+    let calls = world.faults.n_calls();
+    // Dry run: which calls are the commits after the `AssumeRole` of a second vend.
+    world.vend("bot credentials run-1", id).unwrap().unwrap();
+    let after = world.faults.calls().into_iter().skip(usize::try_from(calls).unwrap()).position(|call| call == "vend");
+    let n = world.faults.n_calls() + u64::try_from(after.unwrap()).unwrap() + 1;
+    for later in 1..=12 {
+        world.faults.plan(n + later, Fault::Refused);
+    }
+    assert_eq!(refused(world.vend("bot credentials run-1", id)).0, RefusalKind::Unavailable);
+    assert!(world.faults.fired().iter().any(|fired| fired.call == "commit"));
+    world.assert_all_ends("an unevidenced credential");
+}
+
+#[test]
 fn invariant_05_with_the_reaper_gone_access_ends_at_the_deadline_all_the_same() {
     let (world, id) = active();
     world.clock.advance(TERM_S - 1);

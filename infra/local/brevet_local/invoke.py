@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import http.client
 import json
+import select
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
-from . import places
+from . import places, process
+
+_LOOK_S = 0.25
+_GRACE_S = 2.0
+"""When a copy of the function died, how long its siblings may still take to answer."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,14 @@ BUSY = _Busy()
 
 
 def invoke(function: dict[str, Any], event: Any, timeout_s: float) -> Answer:
-    """Invokes a function and waits for its answer, at most `timeout_s`."""
+    """Invokes a function and waits for its answer, at most `timeout_s`.
+
+    Lambda says at once that a function crashed; the emulator would let its caller wait for ever. So a copy that dies
+    while we wait ends the wait as a failure, unless another copy answers shortly.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", places.port("lambda"), timeout=timeout_s)
     with BUSY:
+        present = _copies(function)
         try:
             connection.request(
                 "POST",
@@ -54,6 +65,8 @@ def invoke(function: dict[str, Any], event: Any, timeout_s: float) -> Answer:
                 json.dumps(event).encode(),
                 {"content-type": "application/json"},
             )
+            if missed := _wait(connection, present, timeout_s):
+                return missed
             answer = connection.getresponse()
             body = answer.read()
         except TimeoutError:
@@ -71,3 +84,23 @@ def invoke(function: dict[str, Any], event: Any, timeout_s: float) -> Answer:
         return Answer("ok", json.loads(text) if text else None)
     except ValueError:
         return Answer("failed", None, f"no JSON: {text[:200]}")
+
+
+def _copies(function: dict[str, Any]) -> list[process.Process]:
+    return [one for one in process.recorded() if one.name.startswith(f"fn-{function['id']}-") and one.alive]
+
+
+def _wait(connection: http.client.HTTPConnection, present: list[process.Process], timeout_s: float) -> Answer | None:
+    """Waits until the answer begins; an `Answer` says why it will not."""
+    until = time.monotonic() + timeout_s
+    crashed: process.Process | None = None
+    while not select.select([connection.sock], [], [], _LOOK_S)[0]:
+        if time.monotonic() > until:
+            if crashed:
+                return Answer("failed", None, f"{crashed.name} ended before it answered")
+            return Answer("timeout", None, f"no answer in {timeout_s:g} s")
+        if crashed is None:
+            crashed = next((one for one in present if not one.alive), None)
+            if crashed:
+                until = min(until, time.monotonic() + _GRACE_S)
+    return None

@@ -164,7 +164,9 @@ impl Parameter {
     #[must_use]
     pub fn accepts(&self, value: &ParameterValue) -> bool {
         let fits = u32::try_from(value.as_str().len()).is_ok_and(|n| n <= self.max_length);
-        let whole = regex_lite::Regex::new(&format!("^(?:{})$", self.pattern));
+        // Alone too: `a)|(?:b` compiles between the anchors, but is no pattern.
+        let whole = regex_lite::Regex::new(&self.pattern)
+            .and_then(|_| regex_lite::Regex::new(&format!("^(?:{})$", self.pattern)));
         fits && whole.is_ok_and(|pattern| pattern.is_match(value.as_str()))
     }
 }
@@ -227,6 +229,7 @@ mod tests {
         let parameter = Parameter { pattern: "v1|v2".to_owned(), max_length: 8 };
         assert!(parameter.accepts(&value("v1")) && parameter.accepts(&value("v2")));
         assert!(!parameter.accepts(&value("v1x")) && !parameter.accepts(&value("xv2")));
+        assert!(!Parameter { pattern: "a)|(?:v1".to_owned(), max_length: 8 }.accepts(&value("v1")));
         assert!(!Parameter { pattern: "(".to_owned(), max_length: 8 }.accepts(&value("v1")));
         assert!(!Parameter { pattern: "a+".to_owned(), max_length: 2 }.accepts(&value("aaa")));
     }

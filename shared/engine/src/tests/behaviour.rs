@@ -282,6 +282,27 @@ fn a_write_that_lands_late_cannot_forge_the_proof() {
 }
 
 #[test]
+fn a_deny_that_is_gone_when_read_back_is_no_absence() {
+    let play = |removed_before: Option<u64>| {
+        let (world, id) = active();
+        world.release("bot ask run-1", id);
+        let start = world.faults.n_calls();
+        if let Some(call) = removed_before {
+            let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
+            let (roles, name) = (std::sync::Arc::clone(&world.roles), world.deployment.deny_policy_name());
+            world.faults.meanwhile(start + call, move || roles.tamper(&role, &name, None));
+        }
+        world.tick();
+        let put = world.faults.calls().into_iter().skip(usize::try_from(start).unwrap()).position(|c| c == "put_deny");
+        (world.grant(id), u64::try_from(put.unwrap()).unwrap() + 1)
+    };
+    let (honest, put) = play(None);
+    assert!(matches!(&honest.state, State::Revoking(r) if r.first_absence.is_some()));
+    let (grant, _) = play(Some(put + 1));
+    assert!(matches!(&grant.state, State::Revoking(r) if r.first_absence.is_none()), "the write's answer was believed");
+}
+
+#[test]
 fn the_same_key_answers_the_same_grant_and_another_body_is_refused() {
     let (world, id) = approved();
     assert_eq!(id_of(world.submit("bot ask run-1", "key")), id);

@@ -1,1 +1,23 @@
-//! `brevet-aws`.
+//! Adapters to AWS: each keeps the contract of a port of the engine. The only crate with the SDKs.
+//!
+//! `error` is the part to read first: it decides what a failed call is known to have done.
+
+pub mod config;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
+pub mod error;
+#[cfg(feature = "iam")]
+mod iam;
+#[cfg(feature = "invoke")]
+mod invoke;
+#[cfg(feature = "sts")]
+mod sts;
+
+#[cfg(feature = "dynamodb")]
+pub use dynamodb::DynamoStore;
+#[cfg(feature = "iam")]
+pub use iam::IamSessionRoles;
+#[cfg(feature = "invoke")]
+pub use invoke::LambdaEvaluateCall;
+#[cfg(feature = "sts")]
+pub use sts::StsVendor;

@@ -1,0 +1,84 @@
+//! The reaper's to-do list and heart.
+
+use async_trait::async_trait;
+use brevet_domain::heart::Heart;
+use brevet_domain::id::GrantId;
+use brevet_domain::time::Timestamp;
+use brevet_engine::port::{Due, DueList, DuePage, HeartStore, PortError, PortResult};
+
+use super::DynamoStore;
+use super::item::{Item, Key, reap_list, text};
+use super::table::{Expression, PutIf, Query};
+use crate::error::unreadable;
+
+const QUERY: &str = "dynamodb:Query";
+
+#[async_trait]
+impl DueList for DynamoStore {
+    async fn due(&self, shard: u8, now: Timestamp, cursor: Option<&str>, limit: u32) -> PortResult<DuePage> {
+        let keys = Expression::new("#due_pk = :list AND #next_at <= :now")
+            .with(":list", text(reap_list(shard)))
+            .with(":now", text(now.to_string()));
+        let query = Query {
+            index: Some("due"),
+            keys,
+            is_descending: false,
+            limit: Some(limit),
+            after: cursor.map(|text| start(shard, text)).transpose()?,
+        };
+        let page = self.query(query).await?;
+        let mut lines = Vec::new();
+        for item in &page.items {
+            match line(item) {
+                Some(line) => lines.push(line),
+                // One bad line must not stop the pass.
+                None => tracing::error!(key = item.text("pk"), "a line of the to-do list cannot be read"),
+            }
+        }
+        let next = match &page.last {
+            None => None,
+            Some(last) => Some(cursor_of(last)?),
+        };
+        Ok(DuePage { lines, next })
+    }
+
+    async fn clear_mark(&self, id: GrantId) -> PortResult<()> {
+        self.take_off_list(Key::mark(id)).await.map(drop)
+    }
+}
+
+fn line(item: &Item) -> Option<Due> {
+    let pk = item.text("pk")?;
+    let (id, is_mark) = match pk.strip_prefix("GRANT#") {
+        Some(id) => (id, false),
+        None => (pk.strip_prefix("BLOCK#grant/")?, true),
+    };
+    Some(Due { id: id.parse().ok()?, is_mark, next_at: item.instant("next_at")? })
+}
+
+/// Where the next page starts: instant and keys of the last line, none of which holds a `|`.
+fn cursor_of(last: &Item) -> PortResult<String> {
+    let parts = ["next_at", "pk", "sk"].map(|name| last.text(name));
+    let parts: Option<Vec<&str>> = parts.into_iter().collect();
+    let parts = parts.ok_or_else(|| unreadable(QUERY, "the last key of its page is incomplete"))?;
+    Ok(parts.join("|"))
+}
+
+fn start(shard: u8, cursor: &str) -> PortResult<Item> {
+    let mut parts = cursor.split('|');
+    let (Some(next_at), Some(pk), Some(sk), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return Err(PortError::Refused { operation: QUERY, source: "the cursor is none that was handed out".into() });
+    };
+    let attributes =
+        [("due_pk", reap_list(shard)), ("next_at", next_at.to_owned()), ("pk", pk.to_owned()), ("sk", sk.to_owned())];
+    Ok(attributes.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect())
+}
+
+#[async_trait]
+impl HeartStore for DynamoStore {
+    async fn beat(&self, heart: &Heart) -> PortResult<()> {
+        let item = Item::of("dynamodb:PutItem", Key::heart(), heart)?;
+        let condition = None;
+        self.put(PutIf { item, condition }).await
+    }
+}

@@ -1,0 +1,291 @@
+//! Items: their keys, and how things are written into them.
+//!
+//! Each carries `v`, the version of its form, and `body`, the thing itself as JSON. Whatever else stands at the top is
+//! there for conditions, indexes and expiry, and repeats what the body says.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use brevet_domain::block::BlockScope;
+use brevet_domain::canonical::Digest;
+use brevet_domain::decision::Decision;
+use brevet_domain::deny::DenyEntry;
+use brevet_domain::evidence::Entry;
+use brevet_domain::grant::{Grant, RETENTION_S};
+use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::request::Request;
+use brevet_domain::time::Timestamp;
+use brevet_engine::port::{Activation, KeyClaim, Mark, PortResult, shard_of};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::unreadable;
+
+/// The version of every item's form.
+const VERSION: &str = "1";
+
+/// How long an idempotency key is remembered, in seconds: 24 h.
+const KEY_LIFE_S: u32 = 86_400;
+
+/// How long a mark is kept, in seconds: 30 days, far longer than any grant can live.
+const MARK_LIFE_S: u32 = 30 * 86_400;
+
+/// The partition of the index `due` that lists early ends.
+pub(super) const DENY_LIST: &str = "deny";
+
+/// The sort key of a role's lease; entries have a grant id there.
+pub(super) const LEASE: &str = "LEASE";
+
+/// Where an item is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) pk: String,
+    pub(super) sk: String,
+}
+
+impl Key {
+    fn alone(pk: String) -> Self {
+        Self { pk, sk: "-".to_owned() }
+    }
+
+    pub(super) fn request(id: GrantId) -> Self {
+        Self::alone(format!("REQUEST#{id}"))
+    }
+
+    pub(super) fn claim(caller: &IdentityId, key: &str) -> Self {
+        // No identity id holds a `#`.
+        Self::alone(format!("IDEM#{caller}#{key}"))
+    }
+
+    pub(super) fn decision(id: GrantId) -> Self {
+        Self::alone(format!("DECISION#{id}"))
+    }
+
+    pub(super) fn grant(id: GrantId) -> Self {
+        Self { pk: format!("GRANT#{id}"), sk: "META".to_owned() }
+    }
+
+    pub(super) fn evidence(id: GrantId, seq: u64) -> Self {
+        Self { pk: format!("GRANT#{id}"), sk: format!("EVD#{seq:06}") }
+    }
+
+    pub(super) fn activation(id: GrantId) -> Self {
+        Self::alone(format!("ACT#{id}"))
+    }
+
+    pub(super) fn block(scope: &BlockScope) -> Self {
+        Self::alone(format!("BLOCK#{}", scope.key()))
+    }
+
+    pub(super) fn mark(id: GrantId) -> Self {
+        Self::block(&BlockScope::Grant(id))
+    }
+
+    pub(super) fn deny(role_arn: &str, sk: impl Into<String>) -> Self {
+        Self { pk: format!("DENY#{role_arn}"), sk: sk.into() }
+    }
+
+    pub(super) fn heart() -> Self {
+        Self::alone("HEART#reap".to_owned())
+    }
+
+    pub(super) fn current_bundle() -> Self {
+        Self::alone("BUNDLE#current".to_owned())
+    }
+
+    pub(super) fn bundle(digest: Digest, part: &str) -> Self {
+        Self { pk: format!("BUNDLE#{digest}"), sk: part.to_owned() }
+    }
+
+    /// The attributes of the key.
+    pub(super) fn attributes(self) -> [(String, AttributeValue); 2] {
+        [("pk".to_owned(), text(self.pk)), ("sk".to_owned(), text(self.sk))]
+    }
+}
+
+pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(super) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// The partition of the index `due` in which the reaper finds a grant or its mark.
+pub(super) fn reap_list(shard: u8) -> String {
+    format!("reap#{shard}")
+}
+
+/// One item.
+#[derive(Clone, Debug)]
+pub(super) struct Item(BTreeMap<String, AttributeValue>);
+
+impl FromIterator<(String, AttributeValue)> for Item {
+    fn from_iter<I: IntoIterator<Item = (String, AttributeValue)>>(attributes: I) -> Self {
+        Self(attributes.into_iter().collect())
+    }
+}
+
+impl Item {
+    /// An item at `key` whose body is `thing`.
+    pub(super) fn of<T: Serialize>(operation: &'static str, key: Key, thing: &T) -> PortResult<Self> {
+        let body = serde_json::to_string(thing).map_err(|e| unreadable(operation, e))?;
+        let item: Self = key.attributes().into_iter().collect();
+        Ok(item.with("v", AttributeValue::N(VERSION.to_owned())).with("body", text(body)))
+    }
+
+    pub(super) fn with(mut self, name: &str, value: AttributeValue) -> Self {
+        self.0.insert(name.to_owned(), value);
+        self
+    }
+
+    /// On a to-do list of the index `due`.
+    fn due(self, list: String, next_at: Timestamp) -> Self {
+        self.with("due_pk", text(list)).with("next_at", text(next_at.to_string()))
+    }
+
+    /// To be dropped by DynamoDB some time after `at`.
+    fn expiring(self, at: Timestamp) -> Self {
+        self.with("ttl", number(at.plus(1).as_seconds()))
+    }
+
+    pub(super) fn attributes(self) -> impl Iterator<Item = (String, AttributeValue)> {
+        self.0.into_iter()
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let value = self.0.get(name)?;
+        value.as_s().ok().map(String::as_str)
+    }
+
+    fn number(&self, name: &str) -> Option<&str> {
+        let value = self.0.get(name)?;
+        value.as_n().ok().map(String::as_str)
+    }
+
+    pub(super) fn instant(&self, name: &str) -> Option<Timestamp> {
+        self.text(name)?.parse().ok()
+    }
+
+    /// The thing that it holds.
+    pub(super) fn body<T: DeserializeOwned>(&self, operation: &'static str) -> PortResult<T> {
+        let name = self.text("pk").unwrap_or_default();
+        if self.number("v") != Some(VERSION) {
+            let found = self.number("v").unwrap_or("none");
+            let what = format!("item `{name}` has form {found}; this version reads form {VERSION}");
+            return Err(unreadable(operation, what));
+        }
+        let body = self.text("body").ok_or_else(|| unreadable(operation, format!("item `{name}` has no body")))?;
+        serde_json::from_str(body).map_err(|error| {
+            // Where, but not what: bodies are not for logs.
+            let place = format!("line {}, column {}", error.line(), error.column());
+            unreadable(operation, format!("the body of item `{name}`, {place}"))
+        })
+    }
+
+    /// The grant that it holds; what stands at the top must agree with it.
+    pub(super) fn grant(&self, operation: &'static str) -> PortResult<Grant> {
+        let grant: Grant = self.body(operation)?;
+        if self.number("version") == Some(grant.version.to_string().as_str())
+            && self.text("state") == Some(grant.state.name())
+        {
+            Ok(grant)
+        } else {
+            let what = format!("the item of `{}` contradicts its own body", grant.id);
+            Err(unreadable(operation, what))
+        }
+    }
+}
+
+/// How each thing is written down.
+pub(super) trait Stored {
+    fn item(&self, operation: &'static str) -> PortResult<Item>;
+}
+
+impl Stored for Request {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let item = Item::of(operation, Key::request(self.id), self)?;
+        // As long as the grant that it may become.
+        Ok(item.expiring(self.decide_by.plus(RETENTION_S)))
+    }
+}
+
+impl Stored for KeyClaim {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let item = Item::of(operation, Key::claim(&self.caller, &self.key), self)?;
+        Ok(item.with("forgotten_at", text(self.at.plus(KEY_LIFE_S).to_string())).expiring(self.at.plus(KEY_LIFE_S)))
+    }
+}
+
+impl Stored for Mark {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let item = Item::of(operation, Key::mark(self.id), &self.block)?;
+        Ok(item.due(reap_list(shard_of(self.id)), self.block.at).expiring(self.block.at.plus(MARK_LIFE_S)))
+    }
+}
+
+impl Stored for Decision {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let item = Item::of(operation, Key::decision(self.id), self)?;
+        Ok(item.with("n_votes", number(self.votes.len())))
+    }
+}
+
+impl Stored for Grant {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let mut item = Item::of(operation, Key::grant(self.id), self)?
+            .with("version", number(self.version))
+            .with("state", text(self.state.name()))
+            .with("identity_id", text(self.identity.as_str()))
+            .with("created_at", text(self.created_at.to_string()));
+        if let Some(next_at) = self.reap_at() {
+            item = item.due(reap_list(shard_of(self.id)), next_at);
+        }
+        if let Some(drop_at) = self.drop_at() {
+            item = item.expiring(drop_at);
+        }
+        Ok(item)
+    }
+}
+
+impl Stored for Entry {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let key = Key::evidence(self.body.grant, self.body.seq);
+        Item::of(operation, key, self)
+    }
+}
+
+impl Stored for Activation {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        Item::of(operation, Key::activation(self.id), self)
+    }
+}
+
+impl Stored for DenyEntry {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let key = Key::deny(&self.role_arn, self.grant.to_string());
+        let item = Item::of(operation, key, self)?;
+        Ok(item.due(DENY_LIST.to_owned(), self.stored_at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_of_another_form_is_unreadable() {
+        let item = Item::of("test", Key::heart(), &7).unwrap();
+        assert_eq!(item.body::<u8>("test").unwrap(), 7);
+        let newer = item.with("v", number(2));
+        let error = newer.body::<u8>("test").unwrap_err();
+        assert!(error.to_string().contains("form 2"), "{error}");
+    }
+
+    #[test]
+    fn a_broken_body_is_told_by_place_and_never_by_content() {
+        let item = Item::of("test", Key::heart(), &"secret").unwrap();
+        let error = item.body::<u8>("test").unwrap_err().to_string();
+        assert!(error.contains("HEART#reap") && !error.contains("secret"), "{error}");
+    }
+}

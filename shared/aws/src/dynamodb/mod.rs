@@ -1,0 +1,29 @@
+//! The one table: every store port over one client.
+//!
+//! `item` knows how things are written down, `table` makes the calls; each other file is one port.
+
+mod bundle;
+mod denies;
+mod due;
+mod grants;
+mod item;
+mod reader;
+mod requests;
+mod table;
+
+use aws_sdk_dynamodb::Client;
+
+/// The store, in one DynamoDB table.
+#[derive(Clone, Debug)]
+pub struct DynamoStore {
+    client: Client,
+    table: String,
+}
+
+impl DynamoStore {
+    /// Reads and writes `table` through `client`.
+    #[must_use]
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+}

@@ -1,0 +1,363 @@
+//! The calls: each watched, and repeated where another transaction was in the way.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Get, Put, TransactGetItem, TransactWriteItem};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use brevet_engine::port::{PortError, PortResult};
+
+use super::DynamoStore;
+use super::item::{Item, Key};
+use crate::error::{Watch, unreadable};
+
+/// How often a write is made again when another transaction was in the way, and after how long, in milliseconds.
+///
+/// Such a conflict is no lost race: the other transaction may have been about another item of the same request.
+const AGAIN_AFTER_MS: [u64; 3] = [20, 60, 140];
+
+/// An expression with its values; names in it are written `#name`.
+#[derive(Clone, Debug)]
+pub(super) struct Expression {
+    pub(super) text: &'static str,
+    pub(super) values: Vec<(&'static str, AttributeValue)>,
+}
+
+impl Expression {
+    pub(super) fn new(text: &'static str) -> Self {
+        Self { text, values: Vec::new() }
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: AttributeValue) -> Self {
+        self.values.push((name, value));
+        self
+    }
+
+    /// `#name` to `name`, for each name in the text: some names are reserved words, so all are written so.
+    pub(super) fn names(&self) -> BTreeMap<String, String> {
+        let parts = self.text.split('#').skip(1);
+        let names = parts.map(|part| {
+            let end = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+            part.split(end).next().unwrap_or_default()
+        });
+        names.map(|name| (format!("#{name}"), name.to_owned())).collect()
+    }
+
+    pub(super) fn values(self) -> Option<Vec<(String, AttributeValue)>> {
+        let values = self.values.into_iter();
+        let values: Vec<_> = values.map(|(name, value)| (name.to_owned(), value)).collect();
+        (!values.is_empty()).then_some(values)
+    }
+}
+
+/// Put only where nothing is.
+pub(super) fn if_absent() -> Expression {
+    Expression::new("attribute_not_exists(#pk)")
+}
+
+/// One put of a transaction, or alone.
+#[derive(Clone, Debug)]
+pub(super) struct PutIf {
+    pub(super) item: Item,
+    pub(super) condition: Option<Expression>,
+}
+
+/// A page of items, and the key after which the next begins.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) items: Vec<Item>,
+    pub(super) last: Option<Item>,
+}
+
+/// What to query.
+#[derive(Clone, Debug)]
+pub(super) struct Query {
+    pub(super) index: Option<&'static str>,
+    pub(super) keys: Expression,
+    pub(super) is_descending: bool,
+    pub(super) limit: Option<u32>,
+    pub(super) after: Option<Item>,
+}
+
+impl DynamoStore {
+    /// One item, read consistently.
+    pub(super) async fn get(&self, key: Key) -> PortResult<Option<Item>> {
+        let watch = Watch::new();
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key.attributes().into_iter().collect()))
+            .consistent_read(true)
+            .customize()
+            .interceptor(watch.clone())
+            .send()
+            .await
+            .map_err(|error| watch.classify("dynamodb:GetItem", error))?;
+        Ok(answer.item.map(|item| item.into_iter().collect()))
+    }
+
+    /// Those of `keys` that are there, as they all stood at one instant. No key may come twice.
+    pub(super) async fn get_all(&self, keys: &[Key]) -> PortResult<Vec<Item>> {
+        const OPERATION: &str = "dynamodb:TransactGetItems";
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let gets = keys.iter().map(|key| {
+            let attributes = key.clone().attributes().into_iter().collect();
+            let get = Get::builder().table_name(&self.table).set_key(Some(attributes)).build()?;
+            Ok(TransactGetItem::builder().get(get).build())
+        });
+        let gets: Vec<_> = gets
+            .collect::<Result<_, aws_sdk_dynamodb::error::BuildError>>()
+            .map_err(|error| refused(OPERATION, error))?;
+        let read = || async {
+            let watch = Watch::new();
+            let call = self.client.transact_get_items();
+            call.set_transact_items(Some(gets.clone()))
+                .customize()
+                .interceptor(watch.clone())
+                .send()
+                .await
+                .map_err(|error| of_transact_get(OPERATION, &watch, error))
+        };
+        let answer = again(read).await?;
+        let found = answer.responses.unwrap_or_default().into_iter();
+        Ok(found.filter_map(|response| response.item).map(|item| item.into_iter().collect()).collect())
+    }
+
+    /// One put. [`PortError::Conflict`] if its condition did not hold, also when an own earlier attempt broke it.
+    pub(super) async fn put(&self, put: PutIf) -> PortResult<()> {
+        again(|| async {
+            let watch = Watch::new();
+            let PutIf { item, condition } = put.clone();
+            let mut call = self.client.put_item().table_name(&self.table).set_item(Some(item.attributes().collect()));
+            if let Some(condition) = condition {
+                call = call
+                    .condition_expression(condition.text)
+                    .set_expression_attribute_names(Some(condition.names().into_iter().collect()))
+                    .set_expression_attribute_values(condition.values().map(|v| v.into_iter().collect()));
+            }
+            call.customize()
+                .interceptor(watch.clone())
+                .send()
+                .await
+                .map(drop)
+                .map_err(|error| watch.classify("dynamodb:PutItem", error))
+        })
+        .await
+    }
+
+    /// Several puts, all or none. [`PortError::Conflict`] if a condition did not hold.
+    pub(super) async fn put_all(&self, puts: Vec<PutIf>) -> PortResult<()> {
+        const OPERATION: &str = "dynamodb:TransactWriteItems";
+        let items = puts.into_iter().map(|PutIf { item, condition }| {
+            let mut put = Put::builder().table_name(&self.table).set_item(Some(item.attributes().collect()));
+            if let Some(condition) = condition {
+                put = put
+                    .condition_expression(condition.text)
+                    .set_expression_attribute_names(Some(condition.names().into_iter().collect()))
+                    .set_expression_attribute_values(condition.values().map(|v| v.into_iter().collect()));
+            }
+            Ok(TransactWriteItem::builder().put(put.build()?).build())
+        });
+        let items: Vec<_> = items
+            .collect::<Result<_, aws_sdk_dynamodb::error::BuildError>>()
+            .map_err(|error| refused(OPERATION, error))?;
+        again(|| async {
+            let watch = Watch::new();
+            let call = self.client.transact_write_items();
+            call.set_transact_items(Some(items.clone()))
+                .customize()
+                .interceptor(watch.clone())
+                .send()
+                .await
+                .map(drop)
+                .map_err(|error| of_transact_write(OPERATION, &watch, error))
+        })
+        .await
+    }
+
+    /// Deletes one item if `condition` holds; false if it does not.
+    pub(super) async fn delete_if(&self, key: Key, condition: Expression) -> PortResult<bool> {
+        let deleted = again(|| async {
+            let watch = Watch::new();
+            let condition = condition.clone();
+            self.client
+                .delete_item()
+                .table_name(&self.table)
+                .set_key(Some(key.clone().attributes().into_iter().collect()))
+                .condition_expression(condition.text)
+                .set_expression_attribute_names(Some(condition.names().into_iter().collect()))
+                .set_expression_attribute_values(condition.values().map(|v| v.into_iter().collect()))
+                .customize()
+                .interceptor(watch.clone())
+                .send()
+                .await
+                .map(drop)
+                .map_err(|error| watch.classify("dynamodb:DeleteItem", error))
+        });
+        held(deleted.await)
+    }
+
+    /// Takes one item off its to-do list, if it is there.
+    pub(super) async fn take_off_list(&self, key: Key) -> PortResult<bool> {
+        let update = Expression::new("REMOVE #due_pk, #next_at");
+        let condition = Expression::new("attribute_exists(#pk)");
+        let mut names = update.names();
+        names.extend(condition.names());
+        let updated = again(|| async {
+            let watch = Watch::new();
+            self.client
+                .update_item()
+                .table_name(&self.table)
+                .set_key(Some(key.clone().attributes().into_iter().collect()))
+                .update_expression(update.text)
+                .condition_expression(condition.text)
+                .set_expression_attribute_names(Some(names.clone().into_iter().collect()))
+                .customize()
+                .interceptor(watch.clone())
+                .send()
+                .await
+                .map(drop)
+                .map_err(|error| watch.classify("dynamodb:UpdateItem", error))
+        });
+        held(updated.await)
+    }
+
+    /// One page of a query; of the table itself consistently.
+    pub(super) async fn query(&self, query: Query) -> PortResult<Page> {
+        const OPERATION: &str = "dynamodb:Query";
+        let watch = Watch::new();
+        let limit = query.limit.map(|n| i32::try_from(n.max(1)).unwrap_or(i32::MAX));
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .set_index_name(query.index.map(str::to_owned))
+            .consistent_read(query.index.is_none())
+            .scan_index_forward(!query.is_descending)
+            .key_condition_expression(query.keys.text)
+            .set_expression_attribute_names(Some(query.keys.names().into_iter().collect()))
+            .set_expression_attribute_values(query.keys.values().map(|v| v.into_iter().collect()))
+            .set_limit(limit)
+            .set_exclusive_start_key(query.after.map(|item| item.attributes().collect()))
+            .customize()
+            .interceptor(watch.clone())
+            .send()
+            .await
+            .map_err(|error| watch.classify(OPERATION, error))?;
+        let items = answer.items.unwrap_or_default().into_iter();
+        Ok(Page {
+            items: items.map(|item| item.into_iter().collect()).collect(),
+            last: answer.last_evaluated_key.filter(|key| !key.is_empty()).map(|key| key.into_iter().collect()),
+        })
+    }
+
+    /// Every page of a query.
+    pub(super) async fn query_all(&self, mut query: Query) -> PortResult<Vec<Item>> {
+        let mut items = Vec::new();
+        loop {
+            let page = self.query(query.clone()).await?;
+            items.extend(page.items);
+            match page.last {
+                Some(last) => query.after = Some(last),
+                None => return Ok(items),
+            }
+        }
+    }
+}
+
+/// Makes a call, and a few times again while another transaction is in its way.
+async fn again<T, F>(call: impl Fn() -> F) -> PortResult<T>
+where
+    F: Future<Output = PortResult<T>>,
+{
+    for pause_ms in AGAIN_AFTER_MS {
+        match call().await {
+            Err(PortError::NotDone { source, .. }) if is_contention(source.as_ref()) => {
+                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            }
+            answer => return answer,
+        }
+    }
+    call().await
+}
+
+fn is_contention(source: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(source);
+    while let Some(error) = next {
+        if error.is::<Contention>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// Another transaction on the same items was under way.
+#[derive(Debug, thiserror::Error)]
+#[error("another transaction was under way: {0}")]
+struct Contention(String);
+
+/// A condition that does not hold is an answer, not a failure.
+pub(super) fn held(answer: PortResult<()>) -> PortResult<bool> {
+    match answer {
+        Ok(()) => Ok(true),
+        Err(PortError::Conflict { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn refused(operation: &'static str, error: aws_sdk_dynamodb::error::BuildError) -> PortError {
+    PortError::Refused { operation, source: error.into() }
+}
+
+fn of_transact_write(
+    operation: &'static str,
+    watch: &Watch,
+    error: SdkError<TransactWriteItemsError, HttpResponse>,
+) -> PortError {
+    let cancelled = match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(e)) => e.cancellation_reasons(),
+        _ => return watch.classify(operation, error),
+    };
+    of_cancellation(operation, watch, cancelled)
+}
+
+fn of_transact_get(
+    operation: &'static str,
+    watch: &Watch,
+    error: SdkError<TransactGetItemsError, HttpResponse>,
+) -> PortError {
+    let cancelled = match error.as_service_error() {
+        Some(TransactGetItemsError::TransactionCanceledException(e)) => e.cancellation_reasons(),
+        _ => return watch.classify(operation, error),
+    };
+    of_cancellation(operation, watch, cancelled)
+}
+
+/// Why a transaction was cancelled: the worst of its reasons.
+///
+/// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
+fn of_cancellation(operation: &'static str, watch: &Watch, reasons: &[CancellationReason]) -> PortError {
+    let codes: Vec<&str> = reasons.iter().filter_map(CancellationReason::code).filter(|code| *code != "None").collect();
+    let has = |wanted: &[&str]| codes.iter().any(|code| wanted.contains(code));
+    let told = codes.join(", ");
+    if has(&["ConditionalCheckFailed"]) {
+        PortError::Conflict { operation }
+    } else if watch.is_doubtful() {
+        PortError::Unknown { operation, source: format!("an attempt before was not answered; then: {told}").into() }
+    } else if has(&["TransactionConflict"]) {
+        PortError::NotDone { operation, source: Contention(told).into() }
+    } else if has(&["ProvisionedThroughputExceeded", "ThrottlingError"]) {
+        PortError::NotDone { operation, source: told.into() }
+    } else if codes.is_empty() {
+        unreadable(operation, "it was cancelled without a reason")
+    } else {
+        PortError::Refused { operation, source: told.into() }
+    }
+}

@@ -11,6 +11,7 @@ mod clock;
 mod config;
 mod control;
 mod decide;
+mod effect;
 mod fault;
 mod inbound;
 mod live;
@@ -21,6 +22,7 @@ mod refuse;
 mod serve;
 mod sigv4;
 mod upstream;
+mod vend;
 mod xml;
 
 use std::process::ExitCode;

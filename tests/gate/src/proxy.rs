@@ -1,9 +1,7 @@
 //! One call through the gate: who, what, allowed?, on it goes, what became of it.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::SubsecRound;
@@ -15,20 +13,17 @@ use crate::caller::{Caller, Session, Sessions};
 use crate::clock;
 use crate::config::Config;
 use crate::decide::{Decider, Outcome, Question, Verdict};
+use crate::effect::{self, Ended};
 use crate::fault::{Faults, Kind, Rule};
 use crate::inbound::Inbound;
 use crate::live::Live;
-use crate::map::{self, Assume, Call, Context, Place, Service};
+use crate::map::{self, Call, Context, Place, Service};
 use crate::record::{Asked, Decision, Entry, Happened, Record};
 use crate::refuse::Refusal;
 use crate::sigv4::{self, UnverifiedSignature};
 use crate::upstream::Upstream;
+use crate::vend;
 use crate::xml;
-
-/// Longest session of a chained role, in seconds.
-///
-/// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining>
-const MAX_CHAINED_S: u32 = 3_600;
 
 /// The gate's parts.
 #[derive(Debug)]
@@ -109,13 +104,18 @@ impl Gate {
         // 2. Faults on the way here.
         let fault = self.faults.due(known.service, &entry.operation, known.caller.name(), &known.call);
         entry.fault = fault.as_ref().map(|rule| Happened { id: rule.id.clone(), kind: rule.kind });
-        if let Some(end) = before(fault.as_ref(), &known, entry).await {
-            return end;
+        let transaction = entry.operation.starts_with("Transact");
+        if let Some(ended) = effect::before(fault.as_ref(), known.call.n_items, transaction).await {
+            entry.decision = Decision::Fault;
+            return match ended {
+                Ended::Refused(refusal) => End::Refuse(refusal),
+                Ended::Dropped => End::Drop,
+            };
         }
 
         // 3. Allowed?
         if let Err(refusal) = self.decide(&known, inbound, entry).await {
-            after(fault.as_ref()).await;
+            effect::after(fault.as_ref()).await;
             return End::Refuse(refusal);
         }
 
@@ -123,7 +123,7 @@ impl Gate {
         let answer = self.forward(&known, inbound, entry, fault.as_ref()).await;
 
         // 5. Faults on the way back.
-        after(fault.as_ref()).await;
+        effect::after(fault.as_ref()).await;
         match answer {
             Ok(answer) => End::Answer(answer),
             Err(refusal) => End::Refuse(refusal),
@@ -235,7 +235,7 @@ impl Gate {
             entry.reason = Some(sentence.clone());
             return Err(Refusal::Denied(sentence));
         }
-        let invalid = known.call.invalid.clone().or_else(|| too_long(&known.call));
+        let invalid = known.call.invalid.clone().or_else(|| vend::too_long(&known.call));
         if let Some((code, message)) = invalid {
             entry.decision = Decision::Invalid;
             entry.reason = Some(message.clone());
@@ -340,7 +340,7 @@ impl Gate {
         entry.request_id = request_id(&answer);
         if let Some(assume) = known.call.assume.as_ref().filter(|_| answer.status().is_success()) {
             let stripped = fault.is_some_and(|rule| rule.kind == Kind::StripTimeDeny);
-            let session = vended(assume, &known.caller, &answer, sent_at.trunc_subsecs(0), stripped);
+            let session = vend::vended(assume, &known.caller, &answer, sent_at.trunc_subsecs(0), stripped);
             let Some(session) = session else {
                 let why = "the answer to `AssumeRole` cannot be read".to_owned();
                 entry.reason = Some(why.clone());
@@ -379,141 +379,6 @@ fn noted(entry: &mut Entry, refusal: Refusal) -> Refusal {
         "the access key or its token was not vended here".to_owned()
     });
     refusal
-}
-
-/// What a fault does before the call is decided; `Some` if the call ends there.
-async fn before(fault: Option<&Rule>, known: &Known, entry: &mut Entry) -> Option<End> {
-    let rule = fault?;
-    let end = match rule.kind {
-        Kind::Refuse => End::Refuse(Refusal::Denied(format!("refused by fault `{}`", rule.id))),
-        Kind::Throttle => End::Refuse(Refusal::Throttled),
-        Kind::Conflict => End::Refuse(Refusal::Conflict {
-            transaction: entry.operation.starts_with("Transact"),
-            n_items: known.call.n_items,
-        }),
-        Kind::DropBefore => End::Drop,
-        Kind::KillBefore => {
-            kill(rule).await;
-            End::Drop
-        }
-        Kind::Delay => {
-            wait(rule).await;
-            return None;
-        }
-        Kind::DropAfter | Kind::DelayAnswer | Kind::KillAfter | Kind::StripTimeDeny => return None,
-    };
-    entry.decision = Decision::Fault;
-    Some(end)
-}
-
-/// What a fault does once the answer is there. That it is not given is up to [`Gate::handle`].
-async fn after(fault: Option<&Rule>) {
-    if let Some(rule) = fault {
-        match rule.kind {
-            Kind::DelayAnswer => wait(rule).await,
-            Kind::KillAfter => kill(rule).await,
-            Kind::Refuse
-            | Kind::Throttle
-            | Kind::Conflict
-            | Kind::DropBefore
-            | Kind::DropAfter
-            | Kind::Delay
-            | Kind::KillBefore
-            | Kind::StripTimeDeny => {}
-        }
-    }
-}
-
-async fn wait(rule: &Rule) {
-    tokio::time::sleep(Duration::from_millis(rule.ms.unwrap_or_default())).await;
-}
-
-async fn kill(rule: &Rule) {
-    if let Some(pid) = rule.pid {
-        let done = tokio::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().await;
-        match done {
-            Ok(status) if status.success() => {}
-            Ok(_) | Err(_) => tracing::warn!("fault `{}` could not kill {pid}", rule.id),
-        }
-    }
-}
-
-/// AWS's bounds on a session's length, which the emulator does not all enforce. A caller that is a session chains.
-fn too_long(call: &Call) -> Option<(&'static str, String)> {
-    let assume = call.assume.as_ref()?;
-    let max = assume.max_duration_s.min(MAX_CHAINED_S);
-    let message = if assume.duration_s > max {
-        format!(
-            "The requested DurationSeconds exceeds {max} seconds, the limit for this role or for roles assumed by role chaining."
-        )
-    } else if assume.duration_s < 900 {
-        "1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: Member must have value greater than or equal to 900".to_owned()
-    } else {
-        return None;
-    };
-    Some(("ValidationError", message))
-}
-
-/// The session that `answer` to `AssumeRole` vends.
-fn vended(
-    assume: &Assume,
-    by: &Caller,
-    answer: &Response<Bytes>,
-    issued_at: chrono::DateTime<chrono::Utc>,
-    stripped: bool,
-) -> Option<Session> {
-    let root = xml::parse(&String::from_utf8_lossy(answer.body()))?;
-    let text = |path: &str| root.text_at(&format!("AssumeRoleResult/{path}")).map(str::to_owned);
-    // Source identity and transitive tags stay through role chaining.
-    let (inherited, inherited_identity) = match by {
-        Caller::Bootstrap => (Vec::new(), None),
-        Caller::Session(session) => (
-            session
-                .tags
-                .iter()
-                .filter(|(key, _)| session.transitive.contains(*key))
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .collect(),
-            session.source_identity.clone(),
-        ),
-    };
-    let mut transitive: BTreeSet<String> = assume.transitive.clone();
-    transitive.extend(inherited.iter().map(|(key, _)| key.clone()));
-    let mut tags = assume.tags.clone();
-    tags.extend(inherited);
-    Some(Session {
-        access_key: text("Credentials/AccessKeyId")?,
-        secret: text("Credentials/SecretAccessKey")?,
-        token: text("Credentials/SessionToken")?,
-        role_arn: assume.role_arn.clone(),
-        arn: text("AssumedRoleUser/Arn")?,
-        role_name: assume.role_name.clone(),
-        user_id: text("AssumedRoleUser/AssumedRoleId")?,
-        policy: match (&assume.policy, stripped) {
-            (Some(policy), true) => Some(without_time_deny(policy)),
-            (policy, _) => policy.clone(),
-        },
-        tags,
-        transitive,
-        source_identity: inherited_identity.or_else(|| assume.source_identity.clone()),
-        issued_at,
-        expires_at: text("Credentials/Expiration")?.parse().ok()?,
-    })
-}
-
-/// `policy` without the denies that ask for `aws:CurrentTime`.
-fn without_time_deny(policy: &Value) -> Value {
-    let mut policy = policy.clone();
-    if let Some(statements) = policy.get_mut("Statement").and_then(Value::as_array_mut) {
-        statements.retain(|statement| {
-            let denies = statement.get("Effect").and_then(Value::as_str) == Some("Deny");
-            let by_time = statement
-                .get("Condition")
-                .is_some_and(|condition| condition.to_string().contains("\"aws:CurrentTime\""));
-            !(denies && by_time)
-        });
-    }
-    policy
 }
 
 fn request_id(answer: &Response<Bytes>) -> Option<String> {

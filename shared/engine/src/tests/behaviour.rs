@@ -9,7 +9,7 @@ use brevet_domain::id::GrantId;
 use super::world::{TERM_S, World, ask, id_of, proof};
 use crate::decide::Ballot;
 use crate::fake::{Fault, run};
-use crate::port::{Clock, HeartStore};
+use crate::port::{Clock, DenyStore, HeartStore};
 use crate::refusal::RefusalKind;
 
 fn refused<T: std::fmt::Debug>(answer: Option<Result<T, crate::refusal::Refusal>>) -> (RefusalKind, String) {
@@ -300,6 +300,21 @@ fn a_deny_that_is_gone_when_read_back_is_no_absence() {
     assert!(matches!(&honest.state, State::Revoking(r) if r.first_absence.is_some()));
     let (grant, _) = play(Some(put + 1));
     assert!(matches!(&grant.state, State::Revoking(r) if r.first_absence.is_none()), "the write's answer was believed");
+}
+
+#[test]
+fn a_role_that_another_reaper_settles_is_left_to_it_until_its_lease_is_over() {
+    let (world, id) = active();
+    world.release("bot ask run-1", id);
+    let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
+    let now = world.clock.now();
+    assert!(run(world.store.lease(&role, "two", now, now.plus(30))).unwrap().unwrap());
+    world.tick();
+    assert!(matches!(&world.grant(id).state, State::Revoking(r) if r.last_problem.is_some()));
+    assert_eq!(world.roles.landed(), [], "two writers at once would undo each other's entries");
+    world.clock.advance(30);
+    world.tick();
+    assert!(!world.can_act(id));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::decision::Decision;
 use brevet_domain::evidence::Entry;
-use brevet_domain::grant::Grant;
+use brevet_domain::grant::{EndCause, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::Request;
@@ -89,7 +89,7 @@ impl GrantReader for DynamoStore {
         let mut blocks = Vec::new();
         for some in keys.chunks(MAX_TRANSACTION) {
             for item in self.get_all(some).await? {
-                blocks.push(item.body("dynamodb:TransactGetItems")?);
+                blocks.push(block(&item, scopes)?);
             }
         }
         Ok(blocks)
@@ -115,6 +115,18 @@ impl GrantReader for DynamoStore {
             next: last.map(|(id, created_at)| format!("{}.{id}", created_at.as_millis())),
         })
     }
+}
+
+/// A block that stands but cannot be read is a block all the same: whoever garbles one must not keep a grant from ending.
+fn block(item: &Item, scopes: &[BlockScope]) -> PortResult<Block> {
+    let operation = "dynamodb:TransactGetItems";
+    item.body(operation).or_else(|error| {
+        let pk = item.text("pk").unwrap_or_default();
+        let scope = scopes.iter().find(|scope| Key::block(scope).pk == pk).ok_or(error)?;
+        tracing::error!(block = pk, "a block cannot be read: it is taken for a revocation");
+        let by = "unreadable".parse().map_err(|_| unreadable(operation, pk))?;
+        Ok(Block { scope: scope.clone(), cause: EndCause::Revoked, by, at: Timestamp::EPOCH })
+    })
 }
 
 /// The index key that a cursor names. Whose list it is comes from the caller, never from the cursor.

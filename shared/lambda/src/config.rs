@@ -1,0 +1,206 @@
+//! Configuration: parsed once, at the start, from the environment that the template sets.
+
+use brevet_domain::settings::{Bounds, Deployment};
+use brevet_identity::Audiences;
+
+/// A variable is missing or wrong. The function does not start.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// It is not set.
+    #[error("environment variable `{name}` is not set; it must be {wanted}")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+        /// What it must be.
+        wanted: &'static str,
+    },
+    /// It is something else.
+    #[error("environment variable `{name}` is `{found}`; it must be {wanted}")]
+    Wrong {
+        /// The variable.
+        name: &'static str,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        wanted: &'static str,
+    },
+}
+
+/// What every function is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// This installation.
+    pub deployment: Deployment,
+    /// Bounds on time.
+    pub bounds: Bounds,
+    /// How old the reaper's last good pass may be, in seconds.
+    pub heart_max_age_s: u32,
+    /// The three audiences of tokens.
+    pub audiences: Audiences,
+    /// The name of the one table.
+    pub table: String,
+}
+
+impl Settings {
+    /// Reads the environment. `call_s` is the longest that one AWS call may take, which the adapter fixes.
+    ///
+    /// # Errors
+    ///
+    /// The first [`ConfigError`] found.
+    pub fn from_env(call_s: u32) -> Result<Self, ConfigError> {
+        Self::read(|name| std::env::var(name).ok(), call_s)
+    }
+
+    /// Reads variables through `lookup`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_env`].
+    pub fn read(lookup: impl Fn(&'static str) -> Option<String>, call_s: u32) -> Result<Self, ConfigError> {
+        let env = Environment { lookup };
+        let deployment = Deployment {
+            id: env.parsed("BREVET_DEPLOYMENT", "a deployment id (2 to 10 of `a-z`, `0-9`, `-`)")?,
+            account: env.parsed("BREVET_ACCOUNT", "an AWS account number of 12 digits")?,
+            partition: env.checked("BREVET_PARTITION", "`aws`, `aws-cn` or `aws-us-gov`", |text| {
+                ["aws", "aws-cn", "aws-us-gov"].contains(&text)
+            })?,
+            region: env.checked("AWS_REGION", "a Region, which Lambda sets", |text| text.contains('-'))?,
+        };
+        let bounds = Bounds {
+            skew_s: env.seconds("BREVET_SKEW_S", "1 to 300 seconds", 1..=300)?,
+            quiet_s: env.seconds("BREVET_QUIET_S", "1 to 300 seconds", 1..=300)?,
+            call_s,
+        };
+        Ok(Self {
+            deployment,
+            bounds,
+            heart_max_age_s: env.seconds("BREVET_HEART_MAX_AGE_S", "5 to 3600 seconds", 5..=3600)?,
+            audiences: env.audiences()?,
+            table: env.checked("BREVET_TABLE", "the name of the table", |text| !text.is_empty())?,
+        })
+    }
+}
+
+/// The name of the function that decides.
+///
+/// # Errors
+///
+/// [`ConfigError`] if `BREVET_EVALUATE_FUNCTION` is not set.
+pub fn evaluate_function_from_env() -> Result<String, ConfigError> {
+    let env = Environment { lookup: |name| std::env::var(name).ok() };
+    env.checked("BREVET_EVALUATE_FUNCTION", "the name of the evaluate function", |text| !text.is_empty())
+}
+
+struct Environment<L> {
+    lookup: L,
+}
+
+impl<L: Fn(&'static str) -> Option<String>> Environment<L> {
+    fn checked(
+        &self,
+        name: &'static str,
+        wanted: &'static str,
+        fits: impl Fn(&str) -> bool,
+    ) -> Result<String, ConfigError> {
+        let found = (self.lookup)(name).ok_or(ConfigError::Missing { name, wanted })?;
+        if fits(&found) { Ok(found) } else { Err(ConfigError::Wrong { name, found, wanted }) }
+    }
+
+    fn parsed<T: std::str::FromStr>(&self, name: &'static str, wanted: &'static str) -> Result<T, ConfigError> {
+        let found = self.checked(name, wanted, |_| true)?;
+        found.parse().map_err(|_| ConfigError::Wrong { name, found, wanted })
+    }
+
+    fn seconds(
+        &self,
+        name: &'static str,
+        wanted: &'static str,
+        range: std::ops::RangeInclusive<u32>,
+    ) -> Result<u32, ConfigError> {
+        let seconds: u32 = self.parsed(name, wanted)?;
+        if range.contains(&seconds) {
+            Ok(seconds)
+        } else {
+            Err(ConfigError::Wrong { name, found: seconds.to_string(), wanted })
+        }
+    }
+
+    /// A token that one function sees must be of no use to another, so the three must differ.
+    fn audiences(&self) -> Result<Audiences, ConfigError> {
+        let wanted = "an audience, not empty and different from the two others";
+        let ask = self.checked("BREVET_ASK_AUDIENCE", wanted, |text| !text.is_empty())?;
+        let approvals = self.checked("BREVET_APPROVALS_AUDIENCE", wanted, |text| !text.is_empty() && text != ask)?;
+        let credentials = self.checked("BREVET_CREDENTIALS_AUDIENCE", wanted, |text| {
+            !text.is_empty() && text != ask && text != approvals
+        })?;
+        Ok(Audiences { ask, approvals, credentials })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const GOOD: [(&str, &str); 11] = [
+        ("BREVET_DEPLOYMENT", "dev"),
+        ("BREVET_ACCOUNT", "000000000000"),
+        ("BREVET_PARTITION", "aws"),
+        ("AWS_REGION", "us-east-1"),
+        ("BREVET_SKEW_S", "2"),
+        ("BREVET_QUIET_S", "10"),
+        ("BREVET_HEART_MAX_AGE_S", "180"),
+        ("BREVET_ASK_AUDIENCE", "brevet"),
+        ("BREVET_APPROVALS_AUDIENCE", "brevet/approvals"),
+        ("BREVET_CREDENTIALS_AUDIENCE", "brevet/credentials"),
+        ("BREVET_TABLE", "brevet-dev"),
+    ];
+
+    fn read(change: Option<(&'static str, Option<&'static str>)>) -> Result<Settings, ConfigError> {
+        let mut set: BTreeMap<_, _> = GOOD.into_iter().collect();
+        match change {
+            Some((name, Some(value))) => drop(set.insert(name, value)),
+            Some((name, None)) => drop(set.remove(name)),
+            None => {}
+        }
+        Settings::read(|name| set.get(name).map(|value| (*value).to_owned()), 8)
+    }
+
+    #[test]
+    fn a_whole_environment_is_read() {
+        let settings = read(None).unwrap();
+        assert_eq!(settings.deployment.deny_policy_name(), "brevet-dev-ended");
+        assert_eq!(settings.bounds, Bounds { skew_s: 2, quiet_s: 10, call_s: 8 });
+        assert_eq!((settings.heart_max_age_s, settings.table.as_str()), (180, "brevet-dev"));
+    }
+
+    #[test]
+    fn a_missing_variable_is_named_with_what_it_must_be() {
+        for (name, _) in GOOD {
+            let error = read(Some((name, None))).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("environment variable `{name}` is not set; it must be ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_variable_is_named_with_what_it_is() {
+        for (name, value) in [
+            ("BREVET_DEPLOYMENT", "Dev"),
+            ("BREVET_ACCOUNT", "12"),
+            ("BREVET_PARTITION", "azure"),
+            ("AWS_REGION", "moon"),
+            ("BREVET_SKEW_S", "0"),
+            ("BREVET_QUIET_S", "ten"),
+            ("BREVET_HEART_MAX_AGE_S", "-5"),
+            ("BREVET_ASK_AUDIENCE", ""),
+            ("BREVET_APPROVALS_AUDIENCE", "brevet"),
+            ("BREVET_CREDENTIALS_AUDIENCE", "brevet"),
+            ("BREVET_CREDENTIALS_AUDIENCE", "brevet/approvals"),
+            ("BREVET_TABLE", ""),
+        ] {
+            let error = read(Some((name, Some(value)))).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("environment variable `{name}` is `{value}`; it must be ")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What woke a function. Each function takes the kinds it was made for and refuses all others.
+
+use std::collections::BTreeSet;
+
+use brevet_domain::id::GrantId;
+use brevet_engine::port::RawProof;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::http::Call;
+
+/// An event that a function can be woken by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// A call of the HTTP API.
+    Http(Call),
+    /// Intake asks for a decision.
+    Evaluate {
+        /// The stored request.
+        id: GrantId,
+        /// Whose it claims to be; verified by the evaluator itself.
+        proof: RawProof,
+    },
+    /// The schedule. What else it carries does not matter.
+    Tick,
+    /// Changes in the table: the grants that they name.
+    Woken(Vec<GrantId>),
+}
+
+/// An event of no kind that the function takes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found} came; this function takes {wanted}")]
+pub struct UnexpectedEvent {
+    found: String,
+    wanted: &'static str,
+}
+
+impl UnexpectedEvent {
+    /// `incoming` is not among the kinds that are `wanted`.
+    #[must_use]
+    pub fn instead_of(wanted: &'static str, incoming: &Incoming) -> Self {
+        let found = match incoming {
+            Incoming::Http(call) => format!("HTTP call `{}`", call.route),
+            Incoming::Evaluate { .. } => "a request for a decision".to_owned(),
+            Incoming::Tick => "a tick of the schedule".to_owned(),
+            Incoming::Woken(_) => "records of the table's stream".to_owned(),
+        };
+        Self { found, wanted }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EvaluateEvent {
+    evaluate: EvaluateBody,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EvaluateBody {
+    id: GrantId,
+    proof: String,
+}
+
+impl Incoming {
+    /// Tells what came.
+    ///
+    /// # Errors
+    ///
+    /// [`UnexpectedEvent`] if it is of no known kind; it names the event's fields, never their values.
+    pub fn read(event: Value) -> Result<Self, UnexpectedEvent> {
+        let unknown = UnexpectedEvent { found: described(&event), wanted: "other events" };
+        let has = |path: &str| event.pointer(path).is_some();
+        let read = if has("/requestContext/http") {
+            Call::from_event(event).map(Self::Http)
+        } else if has("/evaluate") {
+            serde_json::from_value(event).ok().map(|EvaluateEvent { evaluate: EvaluateBody { id, proof } }| {
+                Self::Evaluate { id, proof: RawProof::new(proof) }
+            })
+        } else if has("/Records") {
+            woken(&event)
+        } else if event.get("detail-type").and_then(Value::as_str) == Some("Scheduled Event") {
+            Some(Self::Tick)
+        } else {
+            None
+        };
+        read.ok_or(unknown)
+    }
+}
+
+/// The grants that stream records name by their keys: `GRANT#<id>` and `BLOCK#grant/<id>`.
+fn woken(event: &Value) -> Option<Incoming> {
+    let records = event.get("Records")?.as_array()?;
+    let mut ids = BTreeSet::new();
+    for record in records {
+        let source = record.get("eventSource").and_then(Value::as_str);
+        let key = record.pointer("/dynamodb/Keys/pk/S").and_then(Value::as_str);
+        let (Some("aws:dynamodb"), Some(key)) = (source, key) else {
+            return None;
+        };
+        let id = key.strip_prefix("GRANT#").or_else(|| key.strip_prefix("BLOCK#grant/"));
+        match id.and_then(|id| id.parse().ok()) {
+            Some(id) => drop(ids.insert(id)),
+            None => tracing::warn!(key, "a record of the table's stream names no grant; it was left out"),
+        }
+    }
+    Some(Incoming::Woken(ids.into_iter().collect()))
+}
+
+fn described(event: &Value) -> String {
+    match event {
+        Value::Object(fields) => {
+            let names: Vec<String> = fields.keys().take(12).map(|name| name.chars().take(40).collect()).collect();
+            format!("an event with the fields [{}]", names.join(", "))
+        }
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "a boolean".to_owned(),
+        Value::Number(_) => "a number".to_owned(),
+        Value::String(_) => "a text".to_owned(),
+        Value::Array(_) => "an array".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ID: &str = "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+
+    fn record(key: &str) -> Value {
+        json!({"eventID": "1", "eventName": "INSERT", "eventSource": "aws:dynamodb",
+            "dynamodb": {"Keys": {"pk": {"S": key}, "sk": {"S": "-"}}}})
+    }
+
+    #[test]
+    fn each_kind_is_told_from_the_others() {
+        let http = json!({"routeKey": "GET /v1/health", "requestContext": {"http": {"method": "GET"}}});
+        assert!(matches!(Incoming::read(http), Ok(Incoming::Http(call)) if call.route == "GET /v1/health"));
+        let evaluate = json!({"evaluate": {"id": ID, "proof": "a.b.c"}});
+        let expected = Incoming::Evaluate { id: ID.parse().unwrap(), proof: RawProof::new("a.b.c") };
+        assert_eq!(Incoming::read(evaluate), Ok(expected));
+        let tick = json!({"version": "0", "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}"});
+        assert_eq!(Incoming::read(tick), Ok(Incoming::Tick));
+    }
+
+    #[test]
+    fn stream_records_name_grants_once_each() {
+        let records = [record(&format!("GRANT#{ID}")), record(&format!("BLOCK#grant/{ID}")), record("BLOCK#all")];
+        let woken = Incoming::read(json!({ "Records": records }));
+        assert_eq!(woken, Ok(Incoming::Woken(vec![ID.parse().unwrap()])));
+    }
+
+    #[test]
+    fn anything_else_is_refused_by_the_names_of_its_fields() {
+        for event in [
+            json!(null),
+            json!({}),
+            json!({"secret": "s3cr3t"}),
+            json!({"evaluate": {"id": ID}}),
+            json!({"evaluate": {"id": ID, "proof": "s3cr3t", "identity": "dana"}}),
+            json!({"evaluate": {"id": ID, "proof": "s3cr3t"}, "requestContext": {}, "x": 1}),
+            json!({"evaluate": {"id": "no", "proof": "s3cr3t"}}),
+            json!({"Records": [{"eventSource": "aws:s3", "s3": {}}]}),
+            json!({"Records": [{"eventSource": "aws:dynamodb"}]}),
+            json!({"requestContext": {"http": {}}}),
+        ] {
+            let error = Incoming::read(event.clone()).unwrap_err().to_string();
+            assert!(!error.contains("s3cr3t"), "{error}");
+            for name in event.as_object().into_iter().flatten().map(|(name, _)| name) {
+                assert!(error.contains(name), "{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Tokens to callers, under the issuers and identities of the bundle in force.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use brevet_domain::identity::{Audience, Caller};
+use brevet_domain::time::Timestamp;
+use brevet_engine::catalogue::Catalogue;
+use brevet_engine::port::{ProofRefused, ProofVerifier, RawProof};
+use brevet_identity::{ProofError, Verifier};
+
+/// Verifies OIDC tokens. Every function that acts on a caller has its own.
+pub struct OidcProofs {
+    verifier: Verifier,
+    catalogue: Arc<Catalogue>,
+}
+
+impl OidcProofs {
+    /// Verifies with `verifier` who is registered in `catalogue`.
+    #[must_use]
+    pub fn new(verifier: Verifier, catalogue: Arc<Catalogue>) -> Self {
+        Self { verifier, catalogue }
+    }
+}
+
+impl std::fmt::Debug for OidcProofs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OidcProofs").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl ProofVerifier for OidcProofs {
+    async fn verify(&self, proof: &RawProof, audience: Audience, now: Timestamp) -> Result<Caller, ProofRefused> {
+        let (_, index) = self.catalogue.current().await.map_err(|error| {
+            tracing::error!(problem = error.chain(), "the bundle in force cannot be read: nobody is let in");
+            ProofRefused {
+                code: "bundle_unavailable",
+                message: "the bundle that says who is registered cannot be read; ask again later".to_owned(),
+                unavailable: true,
+                unregistered: false,
+            }
+        })?;
+        self.verifier.verify(proof.expose(), audience, &index, now).await.map_err(|error| refused(&error))
+    }
+}
+
+/// The engine's form of an error of `brevet-identity`.
+pub(crate) fn refused(error: &ProofError) -> ProofRefused {
+    if error.is_unavailable() {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        tracing::warn!(problem = %error, cause, "a token could not be checked");
+    }
+    ProofRefused {
+        code: error.code(),
+        message: error.to_string(),
+        unavailable: error.is_unavailable(),
+        unregistered: matches!(error, ProofError::Unregistered { .. } | ProofError::Ambiguous { .. }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
+    use brevet_domain::canonical::{Digest, canonical};
+    use brevet_engine::fake::{Fault, Faults, MemoryStore, run};
+    use brevet_engine::refusal::{Refusal, RefusalKind};
+    use brevet_identity::{Audiences, KeyError, KeySource};
+
+    use super::*;
+
+    struct NoKeys;
+
+    #[async_trait]
+    impl KeySource for NoKeys {
+        async fn jwks(&self, _uri: &str) -> Result<serde_json::Value, KeyError> {
+            Err(KeyError::Status { status: 500 })
+        }
+    }
+
+    fn bundle() -> BundleText {
+        let index =
+            Index { version: 1, issuers: Vec::new(), identities: [].into(), entitlements: [].into(), parts: [].into() };
+        let text = canonical(&index).unwrap();
+        BundleText { digest: Digest::of_bytes(text.as_bytes()), parts: [(INDEX_PART.to_owned(), text)].into() }
+    }
+
+    fn proofs(store: Arc<MemoryStore>) -> OidcProofs {
+        let audiences = Audiences { ask: "a".to_owned(), approvals: "b".to_owned(), credentials: "c".to_owned() };
+        OidcProofs::new(Verifier::new(audiences, 2, Arc::new(NoKeys)), Arc::new(Catalogue::new(store)))
+    }
+
+    fn refusal(proofs: &OidcProofs, token: &str) -> Refusal {
+        run(proofs.verify(&RawProof::new(token), Audience::Ask, Timestamp::EPOCH)).unwrap().unwrap_err().into()
+    }
+
+    #[test]
+    fn a_bad_token_is_unauthenticated_and_no_message_shows_it() {
+        let store = Arc::new(MemoryStore::new(Arc::new(Faults::none())));
+        store.publish(bundle());
+        let proofs = proofs(store);
+        for token in ["", "garbage", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", &"x".repeat(9000)] {
+            let refusal = refusal(&proofs, token);
+            assert_eq!(refusal.kind, RefusalKind::Unauthenticated, "{refusal:?}");
+            assert!(token.is_empty() || !refusal.detail.contains(token), "{refusal:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_readable_bundle_nobody_is_let_in() {
+        let none = Arc::new(MemoryStore::new(Arc::new(Faults::none())));
+        let found = refusal(&proofs(none), "a.b.c");
+        assert_eq!((found.kind, found.code.as_ref()), (RefusalKind::Unavailable, "bundle_unavailable"));
+        let faults = Arc::new(Faults::at(1, Fault::AnswerLost));
+        let silent = Arc::new(MemoryStore::new(Arc::clone(&faults)));
+        silent.publish(bundle());
+        assert_eq!(refusal(&proofs(silent), "a.b.c").kind, RefusalKind::Unavailable);
+        assert_eq!(faults.fired().len(), 1);
+    }
+}

@@ -1,0 +1,125 @@
+//! For the tests of handlers: proofs that say who they are, and HTTP events.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use brevet_domain::canonical::Digest;
+use brevet_domain::identity::{Audience, Caller, Identity, ProofSummary};
+use brevet_domain::time::Timestamp;
+use brevet_engine::port::{ProofRefused, ProofVerifier, RawProof};
+use serde_json::{Value, json};
+
+/// Proofs are texts: the audience (`ask`, `approvals`, `credentials`), a dot, and the identity. Nothing is signed.
+#[derive(Clone, Debug, Default)]
+pub struct NamedProofs {
+    /// Who is registered.
+    pub registered: Vec<Identity>,
+}
+
+#[async_trait]
+impl ProofVerifier for NamedProofs {
+    async fn verify(&self, proof: &RawProof, audience: Audience, now: Timestamp) -> Result<Caller, ProofRefused> {
+        let refused = |code: &'static str, unregistered| ProofRefused {
+            code,
+            message: format!("the test's token is refused: {code}"),
+            unavailable: false,
+            unregistered,
+        };
+        let wanted = match audience {
+            Audience::Ask => "ask",
+            Audience::Approvals => "approvals",
+            Audience::Credentials => "credentials",
+        };
+        let (found, name) = proof.expose().split_once('.').ok_or_else(|| refused("token_malformed", false))?;
+        if found != wanted {
+            return Err(refused("token_audience", false));
+        }
+        let identity = self.registered.iter().find(|identity| identity.id.as_str() == name);
+        let identity = identity.ok_or_else(|| refused("identity_unregistered", true))?.clone();
+        let issuer = "test".parse().map_err(|_| refused("issuer_unknown", false))?;
+        let proof = ProofSummary {
+            issuer,
+            subject: name.to_owned(),
+            token_digest: Digest::of_bytes(proof.expose().as_bytes()),
+            issued_at: now,
+            expires_at: now.plus(600),
+        };
+        Ok(Caller { identity, task: None, proof })
+    }
+}
+
+/// An HTTP event under construction.
+#[derive(Clone, Debug)]
+pub struct HttpCall(Value);
+
+impl HttpCall {
+    /// A call of `route`, e.g. `GET /v1/grants/{id}`, as API Gateway hands it over.
+    #[must_use]
+    pub fn to(route: &str) -> Self {
+        let method = route.split(' ').next().unwrap_or_default();
+        Self(json!({
+            "version": "2.0", "routeKey": route, "rawPath": "/", "rawQueryString": "", "headers": {},
+            "requestContext": {"http": {"method": method}}, "isBase64Encoded": false,
+        }))
+    }
+
+    /// With a bearer token.
+    #[must_use]
+    pub fn token(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// With a header.
+    #[must_use]
+    pub fn header(self, name: &str, value: &str) -> Self {
+        self.within("headers", name, value)
+    }
+
+    /// With `{id}` of the path.
+    #[must_use]
+    pub fn id(self, id: &str) -> Self {
+        self.within("pathParameters", "id", id)
+    }
+
+    /// With a part of the query.
+    #[must_use]
+    pub fn query(self, name: &str, value: &str) -> Self {
+        self.within("queryStringParameters", name, value)
+    }
+
+    /// With a body.
+    #[must_use]
+    pub fn body(self, text: &str) -> Self {
+        let Self(mut event) = self;
+        if let Some(fields) = event.as_object_mut() {
+            fields.insert("body".to_owned(), json!(text));
+        }
+        Self(event)
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn event(self) -> Value {
+        self.0
+    }
+
+    fn within(self, field: &str, name: &str, value: &str) -> Self {
+        let Self(mut event) = self;
+        if let Some(fields) = event.as_object_mut() {
+            let inner = fields.entry(field).or_insert_with(|| json!({}));
+            if let Some(inner) = inner.as_object_mut() {
+                inner.insert(name.to_owned(), json!(value));
+            }
+        }
+        Self(event)
+    }
+}
+
+/// An HTTP answer taken apart again: status, headers, body.
+#[must_use]
+pub fn taken_apart(event: &Value) -> (u64, BTreeMap<String, String>, Value) {
+    let status = event.get("statusCode").and_then(Value::as_u64).unwrap_or(0);
+    let headers = event.get("headers").cloned().and_then(|h| serde_json::from_value(h).ok()).unwrap_or_default();
+    let body = event.get("body").and_then(Value::as_str).and_then(|text| serde_json::from_str(text).ok());
+    (status, headers, body.unwrap_or_default())
+}

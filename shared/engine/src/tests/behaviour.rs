@@ -343,6 +343,41 @@ fn a_request_that_was_never_decided_is_resumed_by_its_key_and_lapses() {
     world.clock.advance(61);
     let report = world.submit("bot ask run-1", "key").unwrap().unwrap();
     assert_eq!(report.grant, None, "a lapsed request is not decided");
+    // Nor by an evaluator that is asked by somebody else than intake.
+    let id = report.request.unwrap().id;
+    let asked = run(world.decider.decide(id, &proof("bot ask run-1"), world.clock.now()));
+    assert_eq!(refused(asked).1, "request_lapsed");
+}
+
+#[test]
+fn an_entry_stays_as_long_as_the_role_is_seen_to_name_its_session() {
+    let (world, id) = active();
+    world.release("bot ask run-1", id);
+    world.tick_for(60);
+    let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
+    let name = world.deployment.deny_policy_name();
+    let reserved = world.roles.standing(&role, &name).unwrap();
+    world.clock.advance(TERM_S);
+    // Deleted, and put back by somebody before it is read back.
+    let calls = || world.faults.calls();
+    let start = calls().len();
+    let roles = std::sync::Arc::clone(&world.roles);
+    let (at, policy) = (role.clone(), name.clone());
+    for later in 1..=40 {
+        let (roles, at, policy, text) = (std::sync::Arc::clone(&roles), at.clone(), policy.clone(), reserved.clone());
+        let number = u64::try_from(start).unwrap() + later;
+        let before = std::sync::Arc::clone(&world.faults);
+        world.faults.meanwhile(number, move || {
+            if before.calls().iter().rev().nth(1) == Some(&"delete_deny") {
+                roles.tamper(&at, &policy, Some(&text));
+            }
+        });
+    }
+    world.tick();
+    assert!(calls().iter().skip(start).any(|call| *call == "delete_deny"));
+    assert_eq!(world.store.snapshot().denies().count(), 1, "what is still denied must stay explained");
+    world.faults.clear();
+    world.assert_all_ends("put back once");
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn shared_crates_point_one_way() {
         ("brevet-api", &["brevet-domain"]),
         ("brevet-engine", &["brevet-domain"]),
         ("brevet-aws", &["brevet-domain", "brevet-engine"]),
-        ("brevet-lambda", &["brevet-api", "brevet-domain", "brevet-engine"]),
+        ("brevet-lambda", &["brevet-api", "brevet-domain", "brevet-engine", "brevet-identity"]),
     ] {
         let shared = members(&metadata, "shared");
         let found = direct(shared.get(name).unwrap());

@@ -4,6 +4,8 @@
 //! use case, called by one function. The fakes behind feature `test-util` keep the same contracts as the adapters.
 
 pub mod catalogue;
+#[cfg(feature = "test-util")]
+pub mod contract;
 pub mod decide;
 #[cfg(feature = "test-util")]
 pub mod fake;

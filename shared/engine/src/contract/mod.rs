@@ -1,0 +1,26 @@
+//! What every implementation of a port must keep: one suite per port, run on the fake and on the adapter alike.
+//!
+//! `store_contract!`, `vendor_contract!` and `roles_contract!` write one test for each check; a check panics where the
+//! contract is broken.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is test code, shared between crates")]
+
+pub mod roles;
+mod samples;
+pub mod store;
+pub mod vendor;
+
+/// Writes the given checks as tests; `$made` makes what is checked, or nothing where that is impossible here.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! contract_tests {
+    ($suite:ident, $made:expr, $($check:ident)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread")]
+            async fn $check() {
+                if let Some(made) = $made.await {
+                    $crate::contract::$suite::$check(&made).await;
+                }
+            }
+        )*
+    };
+}

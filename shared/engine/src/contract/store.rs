@@ -1,0 +1,540 @@
+//! What every store keeps.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::bundle::BundleText;
+use brevet_domain::canonical::Digest;
+use brevet_domain::deny::DenyEntry;
+use brevet_domain::evidence;
+use brevet_domain::grant::{EndCause, Grant};
+use brevet_domain::heart::Heart;
+use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::request::{Ask, Request};
+use brevet_domain::time::{Term, Timestamp};
+use tokio::task::JoinSet;
+
+use super::samples::{ROLE, approved, at, change, decided, early_end, vote, withdrawn};
+use crate::port::{
+    Activation, Also, BundleSource, Commit, DenyStore, Due, DueList, GrantReader, GrantStore, HeartStore, IdSource,
+    KeyClaim, Mark, PortError, PortResult, RequestStore, shard_of,
+};
+
+/// Publishes a bundle and puts it in force, as the deploying role does: no port offers that.
+pub type Publish = Arc<dyn Fn(BundleText) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// The ports of one empty store.
+#[derive(Clone)]
+pub struct Ports {
+    /// What intake writes.
+    pub requests: Arc<dyn RequestStore>,
+    /// What everybody reads.
+    pub reader: Arc<dyn GrantReader>,
+    /// What changes grants.
+    pub grants: Arc<dyn GrantStore>,
+    /// The reaper's to-do list.
+    pub due: Arc<dyn DueList>,
+    /// Early ends.
+    pub denies: Arc<dyn DenyStore>,
+    /// The heart.
+    pub heart: Arc<dyn HeartStore>,
+    /// The bundle.
+    pub bundles: Arc<dyn BundleSource>,
+    /// Publishes a bundle.
+    pub publish: Publish,
+    /// Fresh ids.
+    pub ids: Arc<dyn IdSource>,
+}
+
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ports").finish_non_exhaustive()
+    }
+}
+
+impl Ports {
+    /// All ports of `store`.
+    pub fn of<S>(store: Arc<S>, publish: Publish, ids: Arc<dyn IdSource>) -> Self
+    where
+        S: RequestStore + GrantReader + GrantStore + DueList + DenyStore + HeartStore + BundleSource + 'static,
+    {
+        Self {
+            requests: store.clone(),
+            reader: store.clone(),
+            grants: store.clone(),
+            due: store.clone(),
+            denies: store.clone(),
+            heart: store.clone(),
+            bundles: store,
+            publish,
+            ids,
+        }
+    }
+
+    async fn created(&self, identity: &str, now: Timestamp) -> Grant {
+        let (decision, grant, entry) = decided(&*self.ids, identity, now);
+        self.grants.create(&decision, &grant, &entry).await.unwrap();
+        grant
+    }
+
+    async fn due_of(&self, id: GrantId, now: Timestamp) -> Vec<Due> {
+        let page = self.due.due(shard_of(id), now, None, 100).await.unwrap();
+        page.lines.into_iter().filter(|line| line.id == id).collect()
+    }
+}
+
+/// Writes every check of this module as a test.
+#[macro_export]
+macro_rules! store_contract {
+    ($made:expr) => {
+        $crate::contract_tests! { store, $made,
+            what_is_created_reads_back_whole
+            nothing_is_created_over_a_decision_that_stands
+            the_same_creation_again_is_the_same_creation
+            a_change_moves_state_and_evidence_together
+            a_change_of_another_version_changes_nothing
+            the_same_change_again_is_the_same_change
+            of_two_hundred_concurrent_changes_one_wins
+            a_decision_is_used_once
+            votes_are_added_only_to_the_votes_that_were_read
+            evidence_reads_in_order_after_a_number
+            a_key_names_one_request_for_a_day
+            a_key_belongs_to_its_caller
+            a_request_is_never_overwritten
+            a_mark_is_due_at_once_and_its_block_outlives_it
+            a_grant_is_due_when_its_next_instant_comes_and_never_again_once_terminal
+            the_to_do_list_comes_in_pages_oldest_first
+            grants_are_listed_by_identity_newest_first_in_pages
+            a_cursor_that_was_not_handed_out_is_refused
+            early_ends_are_listed_by_role_until_they_are_dropped
+            an_early_end_stored_anew_is_not_dropped_for_the_old_one
+            a_lease_has_one_holder_at_a_time
+            the_heart_is_the_last_that_beat
+            the_bundle_in_force_reads_back_by_its_parts
+        }
+    };
+}
+
+/// Tries again for a second, since indexes may lag.
+async fn eventually<T, F>(mut read: impl FnMut() -> F, is_right: impl Fn(&T) -> bool) -> T
+where
+    F: Future<Output = PortResult<T>>,
+{
+    let mut seen = read().await.unwrap();
+    for _ in 0..20 {
+        if is_right(&seen) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        seen = read().await.unwrap();
+    }
+    seen
+}
+
+fn is_conflict<T: fmt::Debug>(answer: PortResult<T>) {
+    assert!(matches!(answer, Err(PortError::Conflict { .. })), "a conflict was expected: {answer:?}");
+}
+
+/// Decision, grant and evidence come back as they were, and the chain holds.
+pub async fn what_is_created_reads_back_whole(ports: &Ports) {
+    let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
+    assert_eq!(ports.reader.grant(grant.id).await.unwrap(), None);
+    assert_eq!(ports.reader.decision(grant.id).await.unwrap(), None);
+    ports.grants.create(&decision, &grant, &entry).await.unwrap();
+    assert_eq!(ports.reader.grant(grant.id).await.unwrap(), Some(grant.clone()));
+    assert_eq!(ports.reader.decision(grant.id).await.unwrap(), Some(decision));
+    assert_eq!(ports.reader.activation(grant.id).await.unwrap(), None);
+    let entries = ports.reader.evidence(grant.id, 0, 10).await.unwrap();
+    assert_eq!(entries, [entry]);
+    evidence::verify(grant.id, grant.evidence, &entries).unwrap();
+}
+
+/// A second decision of the same request loses, and nothing of it stays.
+pub async fn nothing_is_created_over_a_decision_that_stands(ports: &Ports) {
+    let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
+    ports.grants.create(&decision, &grant, &entry).await.unwrap();
+    let other = change(&grant, approved(at(1)), &*ports.ids, at(1));
+    is_conflict(ports.grants.create(&vote(&decision, "ada"), &other.after, &other.entry).await);
+    assert_eq!(ports.reader.grant(grant.id).await.unwrap(), Some(grant.clone()));
+    assert_eq!(ports.reader.decision(grant.id).await.unwrap(), Some(decision));
+    assert_eq!(ports.reader.evidence(grant.id, 0, 10).await.unwrap(), [entry]);
+}
+
+/// A creation whose answer got lost may be repeated.
+pub async fn the_same_creation_again_is_the_same_creation(ports: &Ports) {
+    let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
+    ports.grants.create(&decision, &grant, &entry).await.unwrap();
+    ports.grants.create(&decision, &grant, &entry).await.unwrap();
+    assert_eq!(ports.reader.evidence(grant.id, 0, 10).await.unwrap(), [entry]);
+}
+
+/// After a change, both the grant and its evidence tell it.
+pub async fn a_change_moves_state_and_evidence_together(ports: &Ports) {
+    let grant = ports.created("olga", at(0)).await;
+    let commit = change(&grant, approved(at(1)), &*ports.ids, at(1));
+    ports.grants.commit(&commit).await.unwrap();
+    assert_eq!(ports.reader.grant(grant.id).await.unwrap(), Some(commit.after.clone()));
+    let entries = ports.reader.evidence(grant.id, 0, 10).await.unwrap();
+    evidence::verify(grant.id, commit.after.evidence, &entries).unwrap();
+    assert_eq!(entries.len(), 2);
+}
+
+/// Whoever read an older version changes nothing, and leaves no evidence.
+pub async fn a_change_of_another_version_changes_nothing(ports: &Ports) {
+    let grant = ports.created("olga", at(0)).await;
+    let first = change(&grant, approved(at(1)), &*ports.ids, at(1));
+    let late = change(&grant, withdrawn(at(2)), &*ports.ids, at(2));
+    let unborn = change(&decided(&*ports.ids, "olga", at(0)).1, approved(at(1)), &*ports.ids, at(1));
+    ports.grants.commit(&first).await.unwrap();
+    is_conflict(ports.grants.commit(&late).await);
+    is_conflict(ports.grants.commit(&unborn).await);
+    assert_eq!(ports.reader.grant(grant.id).await.unwrap(), Some(first.after));
+    assert_eq!(ports.reader.grant(unborn.after.id).await.unwrap(), None);
+    assert_eq!(ports.reader.evidence(grant.id, 1, 10).await.unwrap(), [first.entry]);
+    assert_eq!(ports.reader.evidence(unborn.after.id, 0, 10).await.unwrap(), []);
+}
+
+/// A change whose answer got lost may be repeated, even after the next change.
+pub async fn the_same_change_again_is_the_same_change(ports: &Ports) {
+    let grant = ports.created("olga", at(0)).await;
+    let first = change(&grant, approved(at(1)), &*ports.ids, at(1));
+    ports.grants.commit(&first).await.unwrap();
+    ports.grants.commit(&first).await.unwrap();
+    let second = change(&first.after, withdrawn(at(2)), &*ports.ids, at(2));
+    ports.grants.commit(&second).await.unwrap();
+    ports.grants.commit(&first).await.unwrap();
+    assert_eq!(ports.reader.grant(grant.id).await.unwrap(), Some(second.after));
+    assert_eq!(ports.reader.evidence(grant.id, 0, 10).await.unwrap().len(), 3);
+}
+
+/// INVARIANT: every change is conditional on the version. Of many at once, exactly one is made.
+pub async fn of_two_hundred_concurrent_changes_one_wins(ports: &Ports) {
+    let grant = ports.created("olga", at(0)).await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..200 {
+        let commit = change(&grant, approved(at(1)), &*ports.ids, at(1));
+        let grants = ports.grants.clone();
+        tasks.spawn(async move {
+            let outcome = grants.commit(&commit).await;
+            (commit, outcome)
+        });
+    }
+    let outcomes = tasks.join_all().await;
+    assert_eq!(outcomes.len(), 200);
+    let (won, lost): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|(_, outcome)| outcome.is_ok());
+    assert_eq!(won.len(), 1);
+    for (_, outcome) in lost {
+        // Contended: surely not done, though somebody else may not have won either.
+        let surely = outcome.as_ref().is_err_and(PortError::is_surely_without_effect);
+        assert!(surely, "{outcome:?}");
+    }
+    assert_eq!(ports.reader.grant(grant.id).await.unwrap(), Some(won[0].0.after.clone()));
+    assert_eq!(ports.reader.evidence(grant.id, 1, 10).await.unwrap(), [won[0].0.entry.clone()]);
+}
+
+/// INVARIANT: one decision, one activation, even if the grant was put back to before it.
+pub async fn a_decision_is_used_once(ports: &Ports) {
+    let grant = ports.created("olga", at(0)).await;
+    let activation = Activation { id: grant.id, deadline: at(61) };
+    let using = |grant: &Grant, activation| Commit {
+        also: vec![Also::Activation(activation)],
+        ..change(grant, approved(at(1)), &*ports.ids, at(1))
+    };
+    let first = using(&grant, activation);
+    ports.grants.commit(&first).await.unwrap();
+    assert_eq!(ports.reader.activation(grant.id).await.unwrap(), Some(activation));
+    // The version is right and the evidence is new: only the activation stands in the way, and stops all of it.
+    let second = using(&first.after, Activation { id: grant.id, deadline: at(99) });
+    is_conflict(ports.grants.commit(&second).await);
+    assert_eq!(ports.reader.activation(grant.id).await.unwrap(), Some(activation));
+    assert_eq!(ports.reader.grant(grant.id).await.unwrap(), Some(first.after.clone()));
+    assert_eq!(ports.reader.evidence(grant.id, first.entry.body.seq, 10).await.unwrap(), []);
+}
+
+/// Two votes at once: the second to be stored loses, with the change of the grant that came with it.
+pub async fn votes_are_added_only_to_the_votes_that_were_read(ports: &Ports) {
+    let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
+    ports.grants.create(&decision, &grant, &entry).await.unwrap();
+    let voting = |grant: &Grant, voted| Commit {
+        also: vec![Also::Decision { decision: Box::new(voted), votes_before: 0 }],
+        ..change(grant, approved(at(1)), &*ports.ids, at(1))
+    };
+    let first = voting(&grant, vote(&decision, "ada"));
+    ports.grants.commit(&first).await.unwrap();
+    is_conflict(ports.grants.commit(&voting(&first.after, vote(&decision, "bob"))).await);
+    assert_eq!(ports.reader.decision(grant.id).await.unwrap(), Some(vote(&decision, "ada")));
+    assert_eq!(ports.reader.grant(grant.id).await.unwrap(), Some(first.after));
+}
+
+/// Evidence comes in the order of its numbers, from any of them, bounded; ten comes after nine.
+pub async fn evidence_reads_in_order_after_a_number(ports: &Ports) {
+    let mut grant = ports.created("olga", at(0)).await;
+    for n in 1..=11 {
+        let commit = change(&grant, approved(at(n)), &*ports.ids, at(n));
+        ports.grants.commit(&commit).await.unwrap();
+        grant = commit.after;
+    }
+    let all = ports.reader.evidence(grant.id, 0, 100).await.unwrap();
+    evidence::verify(grant.id, grant.evidence, &all).unwrap();
+    assert_eq!(all.len(), 12);
+    let some = ports.reader.evidence(grant.id, 8, 3).await.unwrap();
+    assert_eq!(some.iter().map(|entry| entry.body.seq).collect::<Vec<_>>(), [9, 10, 11]);
+    assert_eq!(ports.reader.evidence(grant.id, 12, 10).await.unwrap(), []);
+    assert_eq!(ports.reader.evidence(grant.id, u64::MAX, 10).await.unwrap(), []);
+}
+
+fn claim(ports: &Ports, caller: &str, at: Timestamp) -> KeyClaim {
+    let id = ports.ids.grant_id(at);
+    KeyClaim {
+        caller: caller.parse().unwrap(),
+        key: "run#42/1".to_owned(),
+        body_digest: Digest::of_bytes(id.to_string().as_bytes()),
+        id,
+        at,
+    }
+}
+
+/// The first claim of a key stands for 24 h; after that the key is free, whether or not the old claim is still there.
+pub async fn a_key_names_one_request_for_a_day(ports: &Ports) {
+    let first = claim(ports, "olga", at(0));
+    assert_eq!(ports.requests.claim_key(&first).await.unwrap(), first);
+    assert_eq!(ports.requests.claim_key(&first).await.unwrap(), first);
+    let soon = claim(ports, "olga", at(86_399));
+    assert_eq!(ports.requests.claim_key(&soon).await.unwrap(), first);
+    let next_day = claim(ports, "olga", at(86_400));
+    assert_eq!(ports.requests.claim_key(&next_day).await.unwrap(), next_day);
+    assert_eq!(ports.requests.claim_key(&claim(ports, "olga", at(86_401))).await.unwrap(), next_day);
+}
+
+/// The same key of two callers is two keys.
+pub async fn a_key_belongs_to_its_caller(ports: &Ports) {
+    let (hers, his) = (claim(ports, "olga", at(0)), claim(ports, "oleg", at(0)));
+    assert_eq!(ports.requests.claim_key(&hers).await.unwrap(), hers);
+    assert_eq!(ports.requests.claim_key(&his).await.unwrap(), his);
+}
+
+/// What was asked first under an id stays.
+pub async fn a_request_is_never_overwritten(ports: &Ports) {
+    let id = ports.ids.grant_id(at(0));
+    let request = |seconds| Request {
+        id,
+        ask: Ask {
+            entitlement: "deploy-shop".parse().unwrap(),
+            parameters: BTreeMap::from([("bucket".to_owned(), "acme-1".to_owned().try_into().unwrap())]),
+            term_s: Term::from_seconds(seconds).unwrap(),
+            ticket: Some("OPS-1".to_owned().try_into().unwrap()),
+            justification: Some("because\nof \"this\"".to_owned().try_into().unwrap()),
+        },
+        asked_at: at(0),
+        decide_by: at(60),
+    };
+    assert_eq!(ports.reader.request(id).await.unwrap(), None);
+    assert_eq!(ports.requests.put_request(&request(60)).await.unwrap(), request(60));
+    assert_eq!(ports.requests.put_request(&request(90)).await.unwrap(), request(60));
+    assert_eq!(ports.reader.request(id).await.unwrap(), Some(request(60)));
+}
+
+fn mark(id: GrantId, by: &str, at: Timestamp) -> Mark {
+    let block = Block { scope: BlockScope::Grant(id), cause: EndCause::Released, by: by.parse().unwrap(), at };
+    Mark { id, block }
+}
+
+/// A mark is on the to-do list until it was handled. Its block stays, and so does the first of two.
+pub async fn a_mark_is_due_at_once_and_its_block_outlives_it(ports: &Ports) {
+    let id = ports.ids.grant_id(at(0));
+    let (first, second) = (mark(id, "olga", at(5)), mark(id, "oleg", at(6)));
+    let scopes = [BlockScope::All, BlockScope::Grant(id), BlockScope::Grant(id)];
+    assert_eq!(ports.reader.blocks(&scopes).await.unwrap(), []);
+    ports.due.clear_mark(id).await.unwrap();
+    assert_eq!(ports.reader.blocks(&scopes).await.unwrap(), [], "clearing nothing makes no block");
+    ports.requests.put_mark(&first).await.unwrap();
+    ports.requests.put_mark(&second).await.unwrap();
+    let due = Due { id, is_mark: true, next_at: at(5) };
+    let shard = shard_of(id);
+    let seen = eventually(|| ports.due.due(shard, at(5), None, 10), |page| !page.lines.is_empty()).await;
+    assert_eq!(seen.lines, [due]);
+    assert_eq!(ports.reader.blocks(&scopes[..2]).await.unwrap(), std::slice::from_ref(&first.block));
+    ports.due.clear_mark(id).await.unwrap();
+    ports.due.clear_mark(id).await.unwrap();
+    let seen = eventually(|| ports.due.due(shard, at(99), None, 10), |page| page.lines.is_empty()).await;
+    assert_eq!(seen.lines, []);
+    assert_eq!(ports.reader.blocks(&scopes[1..2]).await.unwrap(), [first.block]);
+    ports.requests.put_mark(&second).await.unwrap();
+    assert_eq!(ports.due_of(id, at(99)).await, [], "a mark that was handled does not come back");
+    assert_eq!(ports.reader.blocks(&[]).await.unwrap(), []);
+}
+
+/// A grant is listed from its next instant on, in its own shard, and leaves the list when it is over.
+pub async fn a_grant_is_due_when_its_next_instant_comes_and_never_again_once_terminal(ports: &Ports) {
+    let grant = ports.created("olga", at(0)).await;
+    let due = Due { id: grant.id, is_mark: false, next_at: at(600) };
+    let shard = shard_of(grant.id);
+    let seen = eventually(|| ports.due.due(shard, at(600), None, 10), |page| !page.lines.is_empty()).await;
+    assert_eq!(seen.lines, [due]);
+    assert_eq!(ports.due_of(grant.id, Timestamp::from_millis(at(600).as_millis().saturating_sub(1))).await, []);
+    let elsewhere = ports.due.due(shard ^ 1, at(600), None, 10).await.unwrap();
+    assert_eq!(elsewhere.lines, []);
+    let sooner = change(&grant, approved(at(1)), &*ports.ids, at(1));
+    ports.grants.commit(&sooner).await.unwrap();
+    let next = Due { next_at: at(301), ..due };
+    let seen = eventually(|| ports.due.due(shard, at(600), None, 10), |page| page.lines == [next]).await;
+    assert_eq!(seen.lines, [next]);
+    ports.grants.commit(&change(&sooner.after, withdrawn(at(2)), &*ports.ids, at(2))).await.unwrap();
+    let seen = eventually(|| ports.due.due(shard, at(99_999), None, 10), |page| page.lines.is_empty()).await;
+    assert_eq!(seen.lines, []);
+}
+
+/// Pages of the to-do list together are the list; its cursor loses nothing and shows nothing twice.
+pub async fn the_to_do_list_comes_in_pages_oldest_first(ports: &Ports) {
+    let mut wanted = Vec::new();
+    for n in 0..40 {
+        // Newest first, several at each instant, so that the order is not that of their creation.
+        let id = ports.ids.grant_id(at(0));
+        ports.requests.put_mark(&mark(id, "olga", at(100_u32.saturating_sub(n / 8)))).await.unwrap();
+        if shard_of(id) == 0 {
+            wanted.push(id);
+        }
+    }
+    assert_eq!(wanted.len(), 10);
+    eventually(|| ports.due.due(0, at(100), None, 100), |page| page.lines.len() == 10).await;
+    let (mut lines, mut cursor) = (Vec::new(), None);
+    for _ in 0..20 {
+        let page = ports.due.due(0, at(100), cursor.as_deref(), 3).await.unwrap();
+        assert!(page.lines.len() <= 3);
+        lines.extend(page.lines);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert!(lines.windows(2).all(|pair| pair[0].next_at <= pair[1].next_at), "{lines:?}");
+    let mut found: Vec<_> = lines.iter().map(|line| line.id).collect();
+    found.sort();
+    assert_eq!(found, wanted);
+}
+
+/// The list of one identity holds its grants alone, with their state, newest first.
+pub async fn grants_are_listed_by_identity_newest_first_in_pages(ports: &Ports) {
+    let mut wanted = Vec::new();
+    for n in 0..5 {
+        wanted.push(ports.created("olga", at(n)).await.id);
+        ports.created("oleg", at(n)).await;
+    }
+    wanted.reverse();
+    let olga: IdentityId = "olga".parse().unwrap();
+    eventually(|| ports.reader.grants_of(&olga, None, 100), |page| page.grants.len() == 5).await;
+    let (mut grants, mut cursor) = (Vec::new(), None);
+    for _ in 0..10 {
+        let page = ports.reader.grants_of(&olga, cursor.as_deref(), 2).await.unwrap();
+        assert!(page.grants.len() <= 2);
+        grants.extend(page.grants);
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(grants.iter().map(|grant| grant.id).collect::<Vec<_>>(), wanted);
+    assert!(grants.iter().all(|grant| grant.state == "ApprovalAwaited"));
+    assert_eq!(grants[0].created_at, at(4));
+    let nobody = ports.reader.grants_of(&"nobody".parse().unwrap(), None, 10).await.unwrap();
+    assert_eq!((nobody.grants.len(), nobody.next), (0, None));
+}
+
+/// A caller's made-up cursor is refused, not guessed at.
+pub async fn a_cursor_that_was_not_handed_out_is_refused(ports: &Ports) {
+    for cursor in ["", "x", "1.x", "../..", "é"] {
+        let answer = ports.reader.grants_of(&"olga".parse().unwrap(), Some(cursor), 10).await;
+        assert!(matches!(answer, Err(PortError::Refused { .. })), "{cursor}: {answer:?}");
+    }
+}
+
+async fn end_early(ports: &Ports, role_arn: &str, stored_at: Timestamp) -> DenyEntry {
+    let grant = ports.created("olga", at(0)).await;
+    let entry = early_end(role_arn, grant.id, stored_at);
+    let also = vec![Also::Deny(entry.clone())];
+    let commit = Commit { also, ..change(&grant, approved(at(1)), &*ports.ids, at(1)) };
+    ports.grants.commit(&commit).await.unwrap();
+    entry
+}
+
+/// Early ends come with the change of their grant, and are found by role, whoever holds the role's lease.
+pub async fn early_ends_are_listed_by_role_until_they_are_dropped(ports: &Ports) {
+    let other_role = format!("{ROLE}-2");
+    let first = end_early(ports, ROLE, at(1)).await;
+    let second = end_early(ports, ROLE, at(2)).await;
+    let other = end_early(ports, &other_role, at(3)).await;
+    assert!(ports.denies.lease(ROLE, "one", at(3), at(13)).await.unwrap());
+    let roles = eventually(|| ports.denies.denied_roles(), |roles: &Vec<_>| roles.len() == 2).await;
+    assert_eq!(roles, [ROLE.to_owned(), other_role.clone()]);
+    assert_eq!(ports.denies.entries(ROLE).await.unwrap(), [first.clone(), second.clone()]);
+    assert_eq!(ports.denies.entries(&other_role).await.unwrap(), [other]);
+    ports.denies.drop_entry(&first).await.unwrap();
+    ports.denies.drop_entry(&first).await.unwrap();
+    assert_eq!(ports.denies.entries(ROLE).await.unwrap(), std::slice::from_ref(&second));
+    ports.denies.drop_entry(&second).await.unwrap();
+    let roles = eventually(|| ports.denies.denied_roles(), |roles: &Vec<_>| roles.len() == 1).await;
+    assert_eq!(roles, [other_role]);
+}
+
+/// Whoever read an older entry does not drop the newer one in its place.
+pub async fn an_early_end_stored_anew_is_not_dropped_for_the_old_one(ports: &Ports) {
+    let old = end_early(ports, ROLE, at(1)).await;
+    let grant = ports.reader.grant(old.grant).await.unwrap().unwrap();
+    let new = early_end(ROLE, old.grant, at(7));
+    let also = vec![Also::Deny(new.clone())];
+    ports.grants.commit(&Commit { also, ..change(&grant, approved(at(7)), &*ports.ids, at(7)) }).await.unwrap();
+    ports.denies.drop_entry(&old).await.unwrap();
+    assert_eq!(ports.denies.entries(ROLE).await.unwrap(), [new]);
+}
+
+/// A lease excludes others until it is over or given back; only its holder gives it back.
+pub async fn a_lease_has_one_holder_at_a_time(ports: &Ports) {
+    let denies = &ports.denies;
+    denies.end_lease(ROLE, "one").await.unwrap();
+    assert!(denies.lease(ROLE, "one", at(0), at(10)).await.unwrap());
+    assert!(denies.lease(ROLE, "one", at(1), at(11)).await.unwrap(), "its holder may take it again");
+    assert!(!denies.lease(ROLE, "two", at(10), at(20)).await.unwrap());
+    assert!(denies.lease(&format!("{ROLE}-2"), "two", at(0), at(20)).await.unwrap(), "another role is free");
+    denies.end_lease(ROLE, "two").await.unwrap();
+    assert!(!denies.lease(ROLE, "two", at(10), at(20)).await.unwrap(), "others cannot give it back");
+    assert!(denies.lease(ROLE, "two", at(11), at(21)).await.unwrap(), "it is over");
+    assert!(!denies.lease(ROLE, "one", at(12), at(22)).await.unwrap());
+    denies.end_lease(ROLE, "two").await.unwrap();
+    assert!(denies.lease(ROLE, "one", at(12), at(22)).await.unwrap());
+    assert_eq!(denies.entries(ROLE).await.unwrap(), []);
+}
+
+/// The heart reads as it last beat.
+pub async fn the_heart_is_the_last_that_beat(ports: &Ports) {
+    assert_eq!(ports.reader.heart().await.unwrap(), None);
+    for seconds in [5, 65] {
+        let heart = Heart { read_up_to: at(seconds) };
+        ports.heart.beat(&heart).await.unwrap();
+        assert_eq!(ports.reader.heart().await.unwrap(), Some(heart));
+    }
+}
+
+/// The bundle in force is the last published; older ones can still be read by their digest.
+pub async fn the_bundle_in_force_reads_back_by_its_parts(ports: &Ports) {
+    assert_eq!(ports.bundles.current().await.unwrap(), None);
+    let bundle = |index: &str| BundleText {
+        digest: Digest::of_bytes(index.as_bytes()),
+        parts: [("index", index), ("common", "permit ü"), ("deploy", "forbid")]
+            .map(|(name, text)| (name.to_owned(), text.to_owned()))
+            .into(),
+    };
+    let (old, new) = (bundle("{\"old\":1}"), bundle("{\"new\":1}"));
+    (ports.publish)(old.clone()).await;
+    (ports.publish)(new.clone()).await;
+    assert_eq!(ports.bundles.current().await.unwrap(), Some(new.digest));
+    assert_eq!(ports.bundles.bundle(new.digest, None).await.unwrap(), new);
+    assert_eq!(ports.bundles.bundle(old.digest, None).await.unwrap(), old);
+    let some = ports.bundles.bundle(new.digest, Some(&["index", "deploy", "missing"])).await.unwrap();
+    assert_eq!(some.parts.keys().collect::<Vec<_>>(), ["deploy", "index"]);
+    assert_eq!(ports.bundles.bundle(Digest::ZERO, None).await.unwrap().parts.len(), 0);
+}

@@ -1,0 +1,55 @@
+//! The fakes keep the contracts of the ports.
+
+use std::sync::Arc;
+
+use brevet_domain::time::Timestamp;
+use brevet_engine::contract::{roles, store, vendor};
+use brevet_engine::fake::{Faults, ManualClock, MemoryRoles, MemoryStore, MemorySts, SeqIds};
+use brevet_engine::port::{Clock, IdSource};
+
+const ROLE: &str = "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-shop";
+
+fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(Timestamp::from_seconds(1_795_348_800)))
+}
+
+mod on_memory_store {
+    use super::*;
+
+    async fn ports() -> Option<store::Ports> {
+        let memory = Arc::new(MemoryStore::new(Arc::new(Faults::none())));
+        let published = memory.clone();
+        let publish: store::Publish = Arc::new(move |bundle| {
+            published.publish(bundle);
+            Box::pin(async {})
+        });
+        Some(store::Ports::of(memory, publish, Arc::new(SeqIds::new())))
+    }
+
+    brevet_engine::store_contract!(ports());
+}
+
+mod on_memory_sts {
+    use super::*;
+
+    async fn tried() -> Option<vendor::Tried> {
+        let clock = clock();
+        let now = clock.now();
+        let vendor = Arc::new(MemorySts::new(clock, Arc::new(Faults::none())));
+        let grant = SeqIds::new().grant_id(now);
+        Some(vendor::Tried { vendor, role_arn: ROLE.to_owned(), grant, now })
+    }
+
+    brevet_engine::vendor_contract!(tried());
+}
+
+mod on_memory_roles {
+    use super::*;
+
+    async fn tried() -> Option<roles::Tried> {
+        let roles = Arc::new(MemoryRoles::new(clock(), Arc::new(Faults::none())));
+        Some(roles::Tried { roles, role_arn: ROLE.to_owned() })
+    }
+
+    brevet_engine::roles_contract!(tried());
+}

@@ -1,6 +1,7 @@
 //! IAM: the reserved deny on session roles.
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_sdk_iam::Client;
 use aws_smithy_types::date_time::{DateTime, Format};
 use brevet_domain::time::Timestamp;
@@ -23,6 +24,12 @@ impl IamSessionRoles {
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
+    }
+
+    /// A client of its own, as `config` says.
+    #[must_use]
+    pub fn connect(config: &SdkConfig) -> Self {
+        Self::new(Client::new(config))
     }
 }
 

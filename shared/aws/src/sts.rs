@@ -1,6 +1,7 @@
 //! STS: vends sessions.
 
 use async_trait::async_trait;
+use aws_config::SdkConfig;
 use aws_sdk_sts::Client;
 use aws_sdk_sts::types::Tag;
 use brevet_domain::plan::SessionPlan;
@@ -22,6 +23,12 @@ impl StsVendor {
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
+    }
+
+    /// A client of its own, as `config` says.
+    #[must_use]
+    pub fn connect(config: &SdkConfig) -> Self {
+        Self::new(Client::new(config))
     }
 }
 

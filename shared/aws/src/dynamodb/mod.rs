@@ -11,6 +11,7 @@ mod reader;
 mod requests;
 mod table;
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 
 /// The store, in one DynamoDB table.
@@ -25,5 +26,11 @@ impl DynamoStore {
     #[must_use]
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
+    }
+
+    /// A client of its own, as `config` says.
+    #[must_use]
+    pub fn connect(config: &SdkConfig, table: impl Into<String>) -> Self {
+        Self::new(Client::new(config), table)
     }
 }

@@ -1,0 +1,449 @@
+//! What each way of failing is known to have done: a small server plays the fault, and tells that it did.
+
+#![expect(clippy::unwrap_used, reason = "this is test code")]
+
+#[path = "local/config.rs"]
+mod local;
+mod server;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use brevet_aws::{DynamoStore, IamSessionRoles, LambdaEvaluateCall, StsVendor};
+use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::canonical::Digest;
+use brevet_domain::evidence::{Body, Entry};
+use brevet_domain::grant::EndCause;
+use brevet_domain::heart::Heart;
+use brevet_domain::id::GrantId;
+use brevet_domain::plan::SessionPlan;
+use brevet_domain::time::Timestamp;
+use brevet_engine::fake::SeqIds;
+use brevet_engine::port::{
+    EvaluateAnswer, EvaluateCall, GrantReader, HeartStore, IdSource, Mark, PortError, PortResult, RawProof,
+    RequestStore, SessionRoles, Vendor,
+};
+use server::{Reply, Server};
+
+const ROLE: &str = "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-shop";
+
+/// Three attempts, as in the functions, but quick ones.
+async fn config(url: &str) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(Duration::from_millis(400))
+        .operation_timeout(Duration::from_secs(8));
+    let retry = RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(5));
+    let config = local::config(url).await.into_builder();
+    config.timeout_config(timeouts.build()).retry_config(retry).build()
+}
+
+async fn store(url: &str) -> DynamoStore {
+    DynamoStore::new(aws_sdk_dynamodb::Client::new(&config(url).await), "table")
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_seconds(1_795_348_800)
+}
+
+fn grant_id() -> GrantId {
+    SeqIds::new().grant_id(now())
+}
+
+async fn beat(replies: Vec<Reply>) -> (PortResult<()>, Arc<Server>) {
+    let server = Server::start(replies).await;
+    let answer = store(&server.url()).await.beat(&Heart { read_up_to: now() }).await;
+    (answer, server)
+}
+
+fn dynamodb_error(code: &str) -> Reply {
+    Reply::Answer {
+        status: 400,
+        headers: Vec::new(),
+        body: format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"told"}}"#),
+    }
+}
+
+fn cancelled(reasons: &[&str]) -> Reply {
+    let reasons: Vec<String> = reasons.iter().map(|code| format!(r#"{{"Code":"{code}"}}"#)).collect();
+    let body = format!(
+        r#"{{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","Message":"m","CancellationReasons":[{}]}}"#,
+        reasons.join(",")
+    );
+    Reply::Answer { status: 400, headers: Vec::new(), body }
+}
+
+fn ok(body: &str) -> Reply {
+    Reply::Answer { status: 200, headers: Vec::new(), body: body.to_owned() }
+}
+
+fn query_error(status: u16, code: &str) -> Reply {
+    let body = format!(
+        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>told</Message></Error><RequestId>r</RequestId></ErrorResponse>"
+    );
+    let headers = vec![("date", "Sun, 22 Nov 2026 12:00:07 GMT"), ("x-amzn-requestid", "id-of-the-answer")];
+    Reply::Answer { status, headers, body }
+}
+
+fn is_unknown<T: std::fmt::Debug>(answer: &PortResult<T>) {
+    assert!(matches!(answer, Err(PortError::Unknown { .. })), "{answer:?}");
+}
+
+fn is_not_done<T: std::fmt::Debug>(answer: &PortResult<T>) {
+    assert!(matches!(answer, Err(PortError::NotDone { .. })), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_refused_is_surely_not_done() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    is_not_done(&store(&url).await.beat(&Heart { read_up_to: now() }).await);
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_surely_not_done() {
+    is_not_done(&store("http://nowhere.invalid").await.beat(&Heart { read_up_to: now() }).await);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_made_in_time_is_surely_not_done() {
+    // It connects, but never gets to speak TLS: no request can have been sent.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_millis(100))
+        .operation_attempt_timeout(Duration::from_secs(5))
+        .operation_timeout(Duration::from_secs(20));
+    let config = config(&url).await.into_builder().timeout_config(timeouts.build()).build();
+    let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(&config), "table");
+    is_not_done(&store.beat(&Heart { read_up_to: now() }).await);
+    drop(listener);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_unknown() {
+    let (answer, server) = beat(vec![Reply::Hangup, Reply::Hangup, Reply::Hangup]).await;
+    is_unknown(&answer);
+    assert_eq!(server.n_played(), 3);
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_in_time_is_unknown() {
+    let (answer, server) = beat(vec![Reply::Silence, Reply::Silence, Reply::Silence]).await;
+    is_unknown(&answer);
+    assert_eq!(server.n_played(), 3);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_unknown() {
+    let (answer, server) = beat(vec![Reply::Half, Reply::Half, Reply::Half]).await;
+    is_unknown(&answer);
+    assert!(server.n_played() >= 1);
+}
+
+#[tokio::test]
+async fn a_failure_inside_aws_is_unknown() {
+    let failed =
+        || Reply::Answer { status: 500, headers: Vec::new(), body: r#"{"__type":"InternalServerError"}"#.to_owned() };
+    let (answer, server) = beat(vec![failed(), failed(), failed()]).await;
+    is_unknown(&answer);
+    assert_eq!(server.n_played(), 3);
+}
+
+#[tokio::test]
+async fn a_throttled_call_is_surely_not_done() {
+    let throttled = || dynamodb_error("ThrottlingException");
+    let (answer, server) = beat(vec![throttled(), throttled(), throttled()]).await;
+    is_not_done(&answer);
+    assert_eq!(server.n_played(), 3);
+}
+
+#[tokio::test]
+async fn a_throttled_call_goes_through_on_a_later_attempt() {
+    let (answer, server) = beat(vec![dynamodb_error("ThrottlingException"), ok("{}")]).await;
+    answer.unwrap();
+    assert_eq!(server.n_played(), 2);
+}
+
+#[tokio::test]
+async fn a_lost_answer_stays_unknown_whatever_later_attempts_say() {
+    let throttled = || dynamodb_error("ThrottlingException");
+    for last in [dynamodb_error("AccessDeniedException"), throttled()] {
+        let (answer, server) = beat(vec![Reply::Hangup, throttled(), last]).await;
+        is_unknown(&answer);
+        assert_eq!(server.n_played(), 3);
+    }
+    let (answer, server) = beat(vec![Reply::HangupForGood]).await;
+    is_unknown(&answer);
+    assert_eq!(server.n_played(), 1, "the later attempts found nobody");
+}
+
+#[tokio::test]
+async fn a_refusal_is_final_and_not_repeated() {
+    for code in ["AccessDeniedException", "ValidationException", "ResourceNotFoundException"] {
+        let (answer, server) = beat(vec![dynamodb_error(code)]).await;
+        assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
+        assert_eq!(server.n_played(), 1);
+    }
+}
+
+/// An entry as the adapter stores it.
+fn entry() -> Entry {
+    Entry::seal(Body {
+        id: SeqIds::new().evidence_id(now()),
+        grant: grant_id(),
+        seq: 1,
+        at: now(),
+        by: "test".to_owned(),
+        event: "Decided".to_owned(),
+        state: "Denied".to_owned(),
+        grant_digest: Digest::ZERO,
+        detail: serde_json::json!({}),
+        prev: Digest::ZERO,
+    })
+    .unwrap()
+}
+
+mod transactions {
+    use brevet_domain::decision::{Decision, Outcome, Terms};
+    use brevet_domain::grant::Grant;
+    use brevet_domain::identity::{IdentityClass, ProofSummary};
+    use brevet_domain::settings::{Bounds, Deployment};
+    use brevet_domain::time::Term;
+    use brevet_engine::port::GrantStore;
+
+    use super::*;
+
+    fn decision() -> Decision {
+        let proof = ProofSummary {
+            issuer: "okta".parse().unwrap(),
+            subject: "olga".to_owned(),
+            token_digest: Digest::ZERO,
+            issued_at: now(),
+            expires_at: now(),
+        };
+        let terms = Terms {
+            id: grant_id(),
+            request_digest: Digest::ZERO,
+            bundle_digest: Digest::ZERO,
+            decided_at: now(),
+            identity: "olga".parse().unwrap(),
+            class: IdentityClass::Human,
+            sponsor: "olga".parse().unwrap(),
+            task: None,
+            proof,
+            entitlement: "deploy".parse().unwrap(),
+            term: Term::from_seconds(60).unwrap(),
+            start_within_s: 60,
+            outcome: Outcome::Deny { reason: "no".to_owned() },
+            determining: Vec::new(),
+            template: None,
+        };
+        Decision { id: grant_id(), terms, votes: Vec::new() }
+    }
+
+    async fn create(replies: Vec<Reply>) -> (PortResult<()>, Arc<Server>) {
+        let server = Server::start(replies).await;
+        let deployment = Deployment {
+            id: "dev".parse().unwrap(),
+            account: "000000000000".parse().unwrap(),
+            partition: "aws".to_owned(),
+            region: "us-east-1".to_owned(),
+        };
+        let bounds = Bounds { skew_s: 2, quiet_s: 10, call_s: 8 };
+        let decision = decision();
+        let grant = Grant::decided(&decision, &deployment, bounds);
+        let answer = store(&server.url()).await.create(&decision, &grant, &entry()).await;
+        (answer, server)
+    }
+
+    fn stored(entry: &Entry) -> Reply {
+        let body = serde_json::to_string(entry).unwrap();
+        let item = serde_json::json!({"Item": {"pk": {"S": "x"}, "v": {"N": "1"}, "body": {"S": body}}});
+        ok(&item.to_string())
+    }
+
+    #[tokio::test]
+    async fn another_transaction_in_the_way_is_waited_for() {
+        let conflict = || cancelled(&["None", "TransactionConflict", "None"]);
+        let (answer, server) = create(vec![conflict(), conflict(), ok("{}")]).await;
+        answer.unwrap();
+        assert_eq!(server.n_played(), 3);
+    }
+
+    #[tokio::test]
+    async fn another_transaction_that_stays_in_the_way_is_surely_not_done_and_no_lost_race() {
+        let conflict = || cancelled(&["TransactionConflict", "None", "None"]);
+        let (answer, server) = create(vec![conflict(), conflict(), conflict(), conflict()]).await;
+        is_not_done(&answer);
+        assert_eq!(server.n_played(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_lost_answer_before_another_transaction_in_the_way_stays_unknown() {
+        let (answer, server) = create(vec![Reply::Hangup, cancelled(&["TransactionConflict", "None", "None"])]).await;
+        is_unknown(&answer);
+        assert_eq!(server.n_played(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_failed_condition_is_a_conflict_if_somebody_elses_entry_stands() {
+        let failed = || cancelled(&["ConditionalCheckFailed", "None", "None"]);
+        let mut other = entry();
+        other.body.by = "somebody else".to_owned();
+        for standing in [stored(&other), ok("{}")] {
+            let (answer, server) = create(vec![failed(), standing]).await;
+            assert!(matches!(answer, Err(PortError::Conflict { .. })), "{answer:?}");
+            assert_eq!(server.n_played(), 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failed_condition_is_success_if_the_own_entry_stands() {
+        let failed = cancelled(&["ConditionalCheckFailed", "ConditionalCheckFailed", "ConditionalCheckFailed"]);
+        let (answer, server) = create(vec![Reply::Hangup, failed, stored(&entry())]).await;
+        answer.unwrap();
+        assert_eq!(server.n_played(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_failed_condition_that_cannot_be_read_back_is_unknown() {
+        let failed = cancelled(&["ConditionalCheckFailed", "None", "None"]);
+        let (answer, server) = create(vec![failed, dynamodb_error("AccessDeniedException")]).await;
+        is_unknown(&answer);
+        assert_eq!(server.n_played(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_cannot_be_right_is_refused_and_a_throttled_one_not_done() {
+        let (answer, _) = create(vec![cancelled(&["ValidationError", "None", "None"])]).await;
+        assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
+        let (answer, _) = create(vec![cancelled(&["ThrottlingError", "None", "None"])]).await;
+        is_not_done(&answer);
+    }
+
+    #[tokio::test]
+    async fn blocks_are_read_again_when_a_transaction_was_in_the_way() {
+        let server = Server::start(vec![cancelled(&["TransactionConflict"]), ok(r#"{"Responses":[{}]}"#)]).await;
+        let blocks = store(&server.url()).await.blocks(&[BlockScope::All]).await.unwrap();
+        assert_eq!(blocks, []);
+        assert_eq!(server.n_played(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_mark_that_stands_is_as_good_as_one_that_was_put() {
+    let server = Server::start(vec![Reply::Hangup, dynamodb_error("ConditionalCheckFailedException")]).await;
+    let id = grant_id();
+    let by = "olga".parse().unwrap();
+    let block = Block { scope: BlockScope::Grant(id), cause: EndCause::Released, by, at: now() };
+    store(&server.url()).await.put_mark(&Mark { id, block }).await.unwrap();
+    assert_eq!(server.n_played(), 2);
+}
+
+#[tokio::test]
+async fn an_item_that_cannot_be_read_says_so_and_shows_nothing_of_it() {
+    let item = r#"{"Item":{"pk":{"S":"GRANT#x"},"v":{"N":"1"},"body":{"S":"{\"secret\":1}"}}}"#;
+    let server = Server::start(vec![ok(item)]).await;
+    let error = store(&server.url()).await.grant(grant_id()).await.unwrap_err();
+    assert!(matches!(error, PortError::Unreadable { .. }), "{error:?}");
+    assert!(!error.chain().contains("secret"), "{}", error.chain());
+}
+
+fn plan() -> SessionPlan {
+    SessionPlan {
+        role_arn: ROLE.to_owned(),
+        session_name: "dev.x".to_owned(),
+        source_identity: "olga".to_owned(),
+        tags: [("brevet:grant".to_owned(), "grt".to_owned())].into(),
+        duration_s: 900,
+        policy: "{}".to_owned(),
+        policy_digest: Digest::of_bytes(b"{}"),
+    }
+}
+
+#[tokio::test]
+async fn a_vend_is_refused_throttled_or_unknown_as_sts_says() {
+    let vend = async |replies: Vec<Reply>| {
+        let server = Server::start(replies).await;
+        let answer = StsVendor::new(aws_sdk_sts::Client::new(&config(&server.url()).await)).vend(&plan()).await;
+        (answer, server)
+    };
+    let (answer, server) = vend(vec![query_error(403, "AccessDenied")]).await;
+    assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
+    assert_eq!(server.n_played(), 1);
+    let throttled = || query_error(400, "Throttling");
+    let (answer, server) = vend(vec![throttled(), throttled(), throttled()]).await;
+    is_not_done(&answer);
+    assert_eq!(server.n_played(), 3);
+    let (answer, server) = vend(vec![Reply::Hangup, query_error(403, "AccessDenied")]).await;
+    is_unknown(&answer);
+    assert_eq!(server.n_played(), 2);
+}
+
+#[tokio::test]
+async fn a_role_without_the_policy_is_told_with_the_id_and_date_of_that_very_answer() {
+    let server = Server::start(vec![query_error(500, "ServiceFailure"), query_error(404, "NoSuchEntity")]).await;
+    let roles = IamSessionRoles::new(aws_sdk_iam::Client::new(&config(&server.url()).await));
+    let reading = roles.read_deny(ROLE, "brevet-dev-ended").await.unwrap();
+    assert_eq!(reading.document, None);
+    assert_eq!(reading.request_id, "id-of-the-answer");
+    assert_eq!(reading.aws_date.to_string(), "2026-11-22T12:00:07.000Z");
+    assert_eq!(server.n_played(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_without_a_date_or_id_proves_nothing() {
+    let body = "<ErrorResponse><Error><Code>NoSuchEntity</Code></Error></ErrorResponse>".to_owned();
+    let date = ("date", "Sun, 22 Nov 2026 12:00:07 GMT");
+    for headers in
+        [vec![], vec![date], vec![("x-amzn-requestid", "r")], vec![("date", "soon"), ("x-amzn-requestid", "r")]]
+    {
+        let server = Server::start(vec![Reply::Answer { status: 404, headers, body: body.clone() }]).await;
+        let roles = IamSessionRoles::new(aws_sdk_iam::Client::new(&config(&server.url()).await));
+        let answer = roles.read_deny(ROLE, "brevet-dev-ended").await;
+        assert!(matches!(answer, Err(PortError::Unreadable { .. })), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_write_is_repeated_while_iam_is_busy_and_a_deletion_of_nothing_is_done() {
+    let server = Server::start(vec![query_error(404, "NoSuchEntity")]).await;
+    let roles = IamSessionRoles::new(aws_sdk_iam::Client::new(&config(&server.url()).await));
+    roles.delete_deny(ROLE, "brevet-dev-ended").await.unwrap();
+    let server =
+        Server::start(vec![query_error(409, "ConcurrentModification"), query_error(409, "LimitExceeded")]).await;
+    let roles = IamSessionRoles::new(aws_sdk_iam::Client::new(&config(&server.url()).await));
+    is_not_done(&roles.put_deny(ROLE, "brevet-dev-ended", "{}").await);
+    let answer = roles.put_deny(ROLE, "brevet-dev-ended", "{}").await;
+    assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
+    assert_eq!(server.n_played(), 2);
+}
+
+#[tokio::test]
+async fn the_evaluator_is_asked_once_and_what_it_does_not_say_is_unknown() {
+    let evaluate = async |reply: Reply| {
+        let server = Server::start(vec![reply]).await;
+        let call = LambdaEvaluateCall::new(&config(&server.url()).await, "brevet-dev-evaluate");
+        let answer = call.evaluate(grant_id(), &RawProof::new("the-token")).await;
+        assert_eq!(server.n_played(), 1);
+        let asked = format!(r#"{{"evaluate":{{"id":"{}","proof":"the-token"}}}}"#, grant_id());
+        assert!(server.requests()[0].ends_with(&asked), "{:?}", server.requests());
+        answer
+    };
+    assert_eq!(evaluate(ok(r#"{"answer":"decided"}"#)).await.unwrap(), EvaluateAnswer::Decided);
+    is_unknown(&evaluate(Reply::Hangup).await);
+    is_unknown(&evaluate(Reply::Answer { status: 500, headers: Vec::new(), body: "{}".to_owned() }).await);
+    let headers = vec![("x-amz-function-error", "Unhandled")];
+    let failed = Reply::Answer { status: 200, headers, body: r#"{"errorMessage":"the-token"}"#.to_owned() };
+    let answer = evaluate(failed).await;
+    is_unknown(&answer);
+    assert!(!answer.unwrap_err().chain().contains("the-token"));
+    let throttled = r#"{"Type":"User","message":"Rate Exceeded"}"#.to_owned();
+    let headers = vec![("x-amzn-errortype", "TooManyRequestsException")];
+    is_not_done(&evaluate(Reply::Answer { status: 429, headers, body: throttled }).await);
+}

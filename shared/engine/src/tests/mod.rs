@@ -1,5 +1,7 @@
 //! Tests of the use cases over fakes.
 
-mod behaviour;
+mod asking;
+mod ending;
+mod invariants;
 mod single_fault;
 mod world;

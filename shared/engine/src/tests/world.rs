@@ -27,7 +27,7 @@ use crate::port::{
     Verdict,
 };
 use crate::reap::{PassReport, Ports, Reaper};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RefusalKind};
 use crate::report::Report;
 
 pub(super) const SKEW_S: u32 = 2;
@@ -360,4 +360,26 @@ fn publish(store: &MemoryStore, people: &BTreeMap<String, Identity>) -> Digest {
 
 pub(super) fn id_of(answer: Option<Result<Report, Refusal>>) -> GrantId {
     answer.unwrap().unwrap().grant.unwrap().id
+}
+
+/// Kind and code of a refusal.
+pub(super) fn refused<T: std::fmt::Debug>(answer: Option<Result<T, Refusal>>) -> (RefusalKind, String) {
+    let refusal = answer.unwrap().unwrap_err();
+    (refusal.kind, refusal.code.into_owned())
+}
+
+/// A world whose reaper is well, with an approved grant of `bot`.
+pub(super) fn approved() -> (World, GrantId) {
+    let world = World::new();
+    world.tick();
+    let id = id_of(world.submit("bot ask run-1", "key"));
+    assert!(matches!(world.grant(id).state, State::Approved { .. }));
+    (world, id)
+}
+
+/// The same, once its credentials were fetched.
+pub(super) fn active() -> (World, GrantId) {
+    let (world, id) = approved();
+    world.vend("bot credentials run-1", id).unwrap().unwrap();
+    (world, id)
 }

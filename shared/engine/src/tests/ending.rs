@@ -1,0 +1,196 @@
+//! How access is ended, and how that is proved.
+
+use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::deny::denies;
+use brevet_domain::grant::{EndCause, EndedBy, Proof, State};
+
+use super::world::{TERM_S, active, approved, id_of, refused};
+use crate::fake::{Fault, run};
+use crate::port::{Clock, DenyStore};
+
+#[test]
+fn a_release_seen_between_recording_and_calling_stops_the_call() {
+    let (world, id) = approved();
+    let start = world.faults.n_calls();
+    world.vend("bot credentials run-1", id).unwrap().unwrap();
+    let commit = world.faults.calls().iter().skip(usize::try_from(start).unwrap()).position(|call| *call == "commit");
+    let after_commit = u64::try_from(commit.unwrap()).unwrap() + 2;
+
+    let (world, id) = approved();
+    let block = Block {
+        scope: BlockScope::Grant(id),
+        cause: EndCause::Killed,
+        by: "dana".parse().unwrap(),
+        at: world.clock.now(),
+    };
+    let store = std::sync::Arc::clone(&world.store);
+    world.faults.meanwhile(world.faults.n_calls() + after_commit, move || store.block(block));
+    assert_eq!(refused(world.vend("bot credentials run-1", id)).1, "blocked");
+    assert_eq!(world.sts.vended(), [], "the second reading did not stop the call");
+}
+
+#[test]
+fn the_deadline_is_proved_by_aws_own_clock_and_not_before_the_skew_is_over() {
+    let (world, id) = active();
+    world.clock.advance(TERM_S);
+    world.tick();
+    assert!(matches!(world.grant(id).state, State::Revoking(_)), "the skew is not over");
+    world.clock.advance(3);
+    world.tick();
+    let State::Ended { cause, proof, ended_by, .. } = world.grant(id).state else { panic!("not ended") };
+    assert_eq!((cause, ended_by), (EndCause::Deadline, EndedBy::TimeLimit));
+    assert!(matches!(proof, Proof::ByConstruction { deadline, aws_date, .. } if aws_date > deadline));
+}
+
+#[test]
+fn an_early_end_denies_one_session_and_leaves_its_siblings_alone() {
+    let (world, id) = active();
+    let other = id_of(world.submit("bot ask run-1", "other"));
+    world.vend("bot credentials run-1", other).unwrap().unwrap();
+    world.release("bot ask run-1", id).unwrap().unwrap();
+    assert!(world.can_act(id), "a release only marks: the reaper ends");
+    run(world.reaper.wake(&[id])).unwrap();
+    assert!(!world.can_act(id) && world.can_act(other));
+    assert!(!world.store.snapshot().has_mark(id), "a handled mark leaves the list");
+    world.tick_for(60);
+    let Proof::Observed { first, second } = world.proof_of(id) else { panic!("not observed") };
+    assert!(second.at >= first.at.plus(10) && first.request_id != second.request_id);
+    assert!(world.can_act(other));
+    world.assert_all_ends("two siblings");
+}
+
+#[test]
+fn the_deny_stays_as_long_as_the_credential_could_act_and_leaves_then() {
+    let (world, id) = active();
+    world.release("bot ask run-1", id);
+    world.tick_for(60);
+    assert!(matches!(world.grant(id).state, State::Ended { .. }));
+    let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
+    let name = world.deployment.deny_policy_name();
+    let reserved = world.roles.standing(&role, &name).unwrap();
+    assert!(denies(&reserved, &world.deployment.session_name(id)));
+    world.tick_for(TERM_S);
+    assert_eq!(world.roles.standing(&role, &name), None);
+    world.assert_invariants("after the entry left");
+}
+
+#[test]
+fn a_deny_that_somebody_edits_is_put_again() {
+    let (world, id) = active();
+    world.release("bot ask run-1", id);
+    world.tick();
+    let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
+    let name = world.deployment.deny_policy_name();
+    world.roles.tamper(&role, &name, None);
+    assert!(world.can_act(id));
+    world.tick();
+    assert!(!world.can_act(id));
+    let contradicted = matches!(world.grant(id).state, State::Revoking(_));
+    assert!(contradicted, "an absence that was contradicted counts no more");
+    world.assert_all_ends("edited deny");
+}
+
+#[test]
+fn a_session_in_the_deny_that_no_entry_explains_stays_denied() {
+    let (world, id) = active();
+    let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
+    let name = world.deployment.deny_policy_name();
+    let foreign = brevet_domain::deny::document(["dev.FOREIGN"]).unwrap().unwrap();
+    world.roles.tamper(&role, &name, Some(&foreign));
+    world.release("bot ask run-1", id);
+    world.tick();
+    let reserved = world.roles.standing(&role, &name).unwrap();
+    assert!(denies(&reserved, "dev.FOREIGN") && denies(&reserved, &world.deployment.session_name(id)));
+}
+
+#[test]
+fn a_write_that_lands_late_cannot_forge_the_proof() {
+    let (world, id) = active();
+    world.release("bot ask run-1", id);
+    world.faults.plan_next("put_deny", Fault::LandsLate(5));
+    world.tick();
+    assert_eq!(world.faults.fired().len(), 1);
+    let State::Revoking(revoking) = world.grant(id).state else { panic!() };
+    assert_eq!(revoking.first_absence, None, "the answer of a write proves nothing");
+    world.assert_all_ends("late write");
+}
+
+#[test]
+fn a_deny_that_is_gone_when_read_back_is_no_absence() {
+    let play = |removed_before: Option<u64>| {
+        let (world, id) = active();
+        world.release("bot ask run-1", id);
+        let start = world.faults.n_calls();
+        if let Some(call) = removed_before {
+            let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
+            let (roles, name) = (std::sync::Arc::clone(&world.roles), world.deployment.deny_policy_name());
+            world.faults.meanwhile(start + call, move || roles.tamper(&role, &name, None));
+        }
+        world.tick();
+        let put = world.faults.calls().into_iter().skip(usize::try_from(start).unwrap()).position(|c| c == "put_deny");
+        (world.grant(id), u64::try_from(put.unwrap()).unwrap() + 1)
+    };
+    let (honest, put) = play(None);
+    assert!(matches!(&honest.state, State::Revoking(r) if r.first_absence.is_some()));
+    let (grant, _) = play(Some(put + 1));
+    assert!(matches!(&grant.state, State::Revoking(r) if r.first_absence.is_none()), "the write's answer was believed");
+}
+
+#[test]
+fn a_role_that_another_reaper_settles_is_left_to_it_until_its_lease_is_over() {
+    let (world, id) = active();
+    world.release("bot ask run-1", id);
+    let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
+    let now = world.clock.now();
+    assert!(run(world.store.lease(&role, "two", now, now.plus(30))).unwrap().unwrap());
+    world.tick();
+    assert!(matches!(&world.grant(id).state, State::Revoking(r) if r.last_problem.is_some()));
+    assert_eq!(world.roles.landed(), [], "two writers at once would undo each other's entries");
+    world.clock.advance(30);
+    world.tick();
+    assert!(!world.can_act(id));
+}
+
+#[test]
+fn an_entry_stays_as_long_as_the_role_is_seen_to_name_its_session() {
+    let (world, id) = active();
+    world.release("bot ask run-1", id);
+    world.tick_for(60);
+    let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
+    let name = world.deployment.deny_policy_name();
+    let reserved = world.roles.standing(&role, &name).unwrap();
+    world.clock.advance(TERM_S);
+    // Deleted, and put back by somebody before it is read back.
+    let calls = || world.faults.calls();
+    let start = calls().len();
+    let roles = std::sync::Arc::clone(&world.roles);
+    let (at, policy) = (role.clone(), name.clone());
+    for later in 1..=40 {
+        let (roles, at, policy, text) = (std::sync::Arc::clone(&roles), at.clone(), policy.clone(), reserved.clone());
+        let number = u64::try_from(start).unwrap() + later;
+        let before = std::sync::Arc::clone(&world.faults);
+        world.faults.meanwhile(number, move || {
+            if before.calls().iter().rev().nth(1) == Some(&"delete_deny") {
+                roles.tamper(&at, &policy, Some(&text));
+            }
+        });
+    }
+    world.tick();
+    assert!(calls().iter().skip(start).any(|call| *call == "delete_deny"));
+    assert_eq!(world.store.snapshot().denies().count(), 1, "what is still denied must stay explained");
+    world.faults.clear();
+    world.assert_all_ends("put back once");
+}
+
+#[test]
+fn one_unreadable_grant_does_not_stop_the_pass() {
+    let (world, id) = active();
+    let other = id_of(world.submit("bot ask run-1", "other"));
+    world.vend("bot credentials run-1", other).unwrap().unwrap();
+    world.clock.advance(TERM_S + 3);
+    world.faults.plan_next("grant", Fault::Refused);
+    let report = world.tick().unwrap().unwrap();
+    assert_eq!((world.faults.fired().len(), report.n_failed, report.n_ended), (1, 1, 1));
+    world.tick();
+    assert!([id, other].iter().all(|id| matches!(world.grant(*id).state, State::Ended { .. })));
+}

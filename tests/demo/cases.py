@@ -80,10 +80,12 @@ def agent(story: Story, world: World) -> None:
     story.expect("it is denied while the deadline is ahead", True, seen.at < deadline, told=f"{deadline - seen.at:.0f} s before the deadline")
     view = world.await_state(case, grant, "Ended", within_s=45)
     _ended(story, view, "released", "observed", "removal")
-    story.expect("the end is proved while the deadline is ahead", True, instant(view["end"]["verified_at"]) < deadline)
-    vend = view["vends"]["last"][-1] if "vends" in view else {}
-    expires = vend.get("answer", {}).get("expires_at", "in 15 minutes")
-    story.tell("holder", f"the credential itself would have lived until {expires}")
+    left_s = deadline - instant(view["end"]["verified_at"])
+    story.expect("the end is proved while the deadline is ahead", True, left_s > 0, told=f"{left_s:.0f} s before the deadline")
+    _, entries = world.api.evidence(world.token(case.identity), grant)
+    answer = next(entry["detail"]["answer"] for entry in entries if entry["event"] == "VendAnswered")
+    lives_on = instant(answer["expires_at"]) > deadline
+    story.expect("the credential itself lives on", True, lives_on, told=f"STS lets it live until {answer['expires_at']}")
     _use(story, "after the end", "denied", case.use(session))
     sleep_until(deadline + 1)
     _use(story, "after the deadline", "denied", case.use(session))

@@ -41,12 +41,13 @@ def fired() -> dict[str, int]:
 
 @contextmanager
 def faults(*rules: dict[str, Any]) -> Iterator[None]:
-    """Arms `rules` (each with an `id` and a `kind`) in the block; each must have happened by its end.
-
-    Rules are told apart by id: those of other threads stay as they are, and a rule that is done never fires again.
-    """
+    """Arms `rules` (each with an `id` and a `kind`) in the block; each must have happened by its end."""
+    _ask("DELETE", "faults")
     _ask("POST", "faults", json={"rules": list(rules)})
-    yield
-    seen = fired()
+    try:
+        yield
+        seen = fired()
+    finally:
+        _ask("DELETE", "faults")
     missed = [rule["id"] for rule in rules if not seen.get(rule["id"])]
     assert not missed, f"these faults never fired, so nothing was shown: {missed}"

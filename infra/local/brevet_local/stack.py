@@ -196,7 +196,8 @@ def _dynamodb() -> Process:
 
 def _lambda(known: dict[str, Any]) -> Process:
     command = [places.TESTS_VENV / "bin" / "cargo-lambda", "lambda", "watch", "--only-lambda-apis", "--disable-cors"]
-    command += ["--timeout", "60", "--invoke-address", "127.0.0.1", "--invoke-port", str(places.port("lambda"))]
+    # The emulator ends a function's wait for work after this time too, and the function with it.
+    command += ["--timeout", "86400", "--invoke-address", "127.0.0.1", "--invoke-port", str(places.port("lambda"))]
     return process.start("lambda", command, {**os.environ}, functions.emulator_folder(known))
 
 

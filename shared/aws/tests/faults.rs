@@ -170,6 +170,17 @@ async fn a_throttled_call_goes_through_on_a_later_attempt() {
 }
 
 #[tokio::test]
+async fn a_single_write_waits_for_a_transaction_in_its_way() {
+    let conflict = || dynamodb_error("TransactionConflictException");
+    let (answer, server) = beat(vec![conflict(), conflict(), ok("{}")]).await;
+    answer.unwrap();
+    assert_eq!(server.n_played(), 3);
+    let (answer, server) = beat(vec![conflict(), conflict(), conflict(), conflict()]).await;
+    is_not_done(&answer);
+    assert_eq!(server.n_played(), 4);
+}
+
+#[tokio::test]
 async fn a_lost_answer_stays_unknown_whatever_later_attempts_say() {
     let throttled = || dynamodb_error("ThrottlingException");
     for last in [dynamodb_error("AccessDeniedException"), throttled()] {

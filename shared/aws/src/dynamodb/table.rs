@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Get, Put, TransactGetItem, TransactWriteItem};
@@ -146,7 +146,7 @@ impl DynamoStore {
                 .send()
                 .await
                 .map(drop)
-                .map_err(|error| watch.classify("dynamodb:PutItem", error))
+                .map_err(|error| of_single("dynamodb:PutItem", &watch, error))
         })
         .await
     }
@@ -198,7 +198,7 @@ impl DynamoStore {
                 .send()
                 .await
                 .map(drop)
-                .map_err(|error| watch.classify("dynamodb:DeleteItem", error))
+                .map_err(|error| of_single("dynamodb:DeleteItem", &watch, error))
         });
         held(deleted.await)
     }
@@ -223,7 +223,7 @@ impl DynamoStore {
                 .send()
                 .await
                 .map(drop)
-                .map_err(|error| watch.classify("dynamodb:UpdateItem", error))
+                .map_err(|error| of_single("dynamodb:UpdateItem", &watch, error))
         });
         held(updated.await)
     }
@@ -314,6 +314,19 @@ pub(super) fn held(answer: PortResult<()>) -> PortResult<bool> {
 
 fn refused(operation: &'static str, error: aws_sdk_dynamodb::error::BuildError) -> PortError {
     PortError::Refused { operation, source: error.into() }
+}
+
+/// A single write can lose against a transaction, too.
+fn of_single<E>(operation: &'static str, watch: &Watch, error: SdkError<E, HttpResponse>) -> PortError
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+    if code == Some("TransactionConflictException") && !watch.is_doubtful() {
+        let source = Contention(error.to_string()).into();
+        return PortError::NotDone { operation, source };
+    }
+    watch.classify(operation, error)
 }
 
 fn of_transact_write(

@@ -1,3 +1,40 @@
-//! Lambda function `evaluate`.
+//! Lambda function `evaluate`: decides requests and counts votes. It verifies every proof itself; no IAM, no STS.
 
-fn main() {}
+mod bundle;
+mod handler;
+
+use std::sync::Arc;
+
+use brevet_aws::{DynamoStore, config};
+use brevet_engine::catalogue::Catalogue;
+use brevet_engine::decide::Decider;
+use brevet_identity::{HttpKeySource, Verifier};
+use brevet_lambda::clock::{RandomIds, SystemClock};
+use brevet_lambda::config::Settings;
+use brevet_lambda::logs;
+use brevet_lambda::proof::OidcProofs;
+use lambda_runtime::{Error, service_fn};
+
+use crate::bundle::BundleEvaluator;
+use crate::handler::Handler;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    logs::init();
+    let settings = Settings::from_env(config::CALL_BOUND_S)?;
+    let aws = config::from_env().await;
+    let store = Arc::new(DynamoStore::connect(&aws, settings.table));
+    let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _));
+    let verifier = Verifier::new(settings.audiences, settings.bounds.skew_s, Arc::new(HttpKeySource::new()?));
+    let decider = Decider::new(
+        Arc::new(OidcProofs::new(verifier, catalogue)),
+        Arc::new(BundleEvaluator::new(Arc::clone(&store) as _, settings.deployment.clone())),
+        Arc::clone(&store) as _,
+        store,
+        Arc::new(RandomIds),
+        settings.deployment,
+        settings.bounds,
+    );
+    let handler = &Handler::new(decider, Arc::new(SystemClock));
+    lambda_runtime::run(service_fn(|event| handler.handle(event))).await
+}

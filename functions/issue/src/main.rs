@@ -1,3 +1,37 @@
-//! Lambda function `issue`.
+//! Lambda function `issue`: vends credentials against decisions. It cannot decide and cannot remove.
 
-fn main() {}
+mod handler;
+
+use std::sync::Arc;
+
+use brevet_aws::{DynamoStore, StsVendor, config};
+use brevet_engine::catalogue::Catalogue;
+use brevet_engine::issue::Issuer;
+use brevet_identity::{HttpKeySource, Verifier};
+use brevet_lambda::clock::{RandomIds, SystemClock};
+use brevet_lambda::config::Settings;
+use brevet_lambda::logs;
+use brevet_lambda::proof::OidcProofs;
+use lambda_runtime::{Error, service_fn};
+
+use crate::handler::Handler;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    logs::init();
+    let settings = Settings::from_env(config::CALL_BOUND_S)?;
+    let aws = config::from_env().await;
+    let store = Arc::new(DynamoStore::connect(&aws, settings.table));
+    let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _));
+    let verifier = Verifier::new(settings.audiences, settings.bounds.skew_s, Arc::new(HttpKeySource::new()?));
+    let issuer = Issuer::new(
+        Arc::new(OidcProofs::new(verifier, catalogue)),
+        Arc::clone(&store) as _,
+        (store, Arc::new(RandomIds)),
+        Arc::new(StsVendor::connect(&aws)),
+        Arc::new(SystemClock),
+        settings.heart_max_age_s,
+    );
+    let handler = &Handler::new(issuer);
+    lambda_runtime::run(service_fn(|event| handler.handle(event))).await
+}

@@ -1,3 +1,44 @@
-//! Lambda function `reap`.
+//! Lambda function `reap`: ends what is due and proves that it ended. It can remove access, not add it; no STS.
 
-fn main() {}
+mod handler;
+mod metric;
+
+use std::sync::Arc;
+
+use brevet_aws::{DynamoStore, IamSessionRoles, config};
+use brevet_engine::port::Clock;
+use brevet_engine::reap::{Ports, Reaper};
+use brevet_lambda::clock::{RandomIds, SystemClock};
+use brevet_lambda::config::Settings;
+use brevet_lambda::logs;
+use lambda_runtime::{Error, service_fn};
+
+use crate::handler::Handler;
+
+/// How long one pass may look at grants, in seconds: what is left of the function's time is for settling roles.
+const PASS_BUDGET_S: u32 = 30;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    logs::init();
+    let settings = Settings::from_env(config::CALL_BOUND_S)?;
+    let aws = config::from_env().await;
+    let store = Arc::new(DynamoStore::connect(&aws, settings.table));
+    let clock = Arc::new(SystemClock);
+    let ports = Ports {
+        reader: Arc::clone(&store) as _,
+        store: Arc::clone(&store) as _,
+        due: Arc::clone(&store) as _,
+        deny: Arc::clone(&store) as _,
+        heart: store,
+        roles: Arc::new(IamSessionRoles::connect(&aws)),
+        clock: Arc::clone(&clock) as _,
+        ids: Arc::new(RandomIds),
+    };
+    let holder = RandomIds.process_name(clock.now());
+    let deployment = settings.deployment;
+    let name = deployment.id.clone();
+    let reaper = Reaper::new(ports, deployment, holder, config::CALL_BOUND_S, PASS_BUDGET_S);
+    let handler = &Handler::new(reaper, name, clock);
+    lambda_runtime::run(service_fn(|event| handler.handle(event))).await
+}

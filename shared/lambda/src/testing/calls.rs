@@ -1,52 +1,8 @@
-//! For the tests of handlers: proofs that say who they are, and HTTP events.
+//! HTTP events as API Gateway hands them over, and its answers taken apart.
 
 use std::collections::BTreeMap;
 
-use async_trait::async_trait;
-use brevet_domain::canonical::Digest;
-use brevet_domain::identity::{Audience, Caller, Identity, ProofSummary};
-use brevet_domain::time::Timestamp;
-use brevet_engine::port::{ProofRefused, ProofVerifier, RawProof};
 use serde_json::{Value, json};
-
-/// Proofs are texts: the audience (`ask`, `approvals`, `credentials`), a dot, and the identity. Nothing is signed.
-#[derive(Clone, Debug, Default)]
-pub struct NamedProofs {
-    /// Who is registered.
-    pub registered: Vec<Identity>,
-}
-
-#[async_trait]
-impl ProofVerifier for NamedProofs {
-    async fn verify(&self, proof: &RawProof, audience: Audience, now: Timestamp) -> Result<Caller, ProofRefused> {
-        let refused = |code: &'static str, unregistered| ProofRefused {
-            code,
-            message: format!("the test's token is refused: {code}"),
-            unavailable: false,
-            unregistered,
-        };
-        let wanted = match audience {
-            Audience::Ask => "ask",
-            Audience::Approvals => "approvals",
-            Audience::Credentials => "credentials",
-        };
-        let (found, name) = proof.expose().split_once('.').ok_or_else(|| refused("token_malformed", false))?;
-        if found != wanted {
-            return Err(refused("token_audience", false));
-        }
-        let identity = self.registered.iter().find(|identity| identity.id.as_str() == name);
-        let identity = identity.ok_or_else(|| refused("identity_unregistered", true))?.clone();
-        let issuer = "test".parse().map_err(|_| refused("issuer_unknown", false))?;
-        let proof = ProofSummary {
-            issuer,
-            subject: name.to_owned(),
-            token_digest: Digest::of_bytes(proof.expose().as_bytes()),
-            issued_at: now,
-            expires_at: now.plus(600),
-        };
-        Ok(Caller { identity, task: None, proof })
-    }
-}
 
 /// An HTTP event under construction.
 #[derive(Clone, Debug)]

@@ -1,0 +1,80 @@
+//! Intake's Invoke and HTTP votes to use cases of evaluate.
+
+use std::sync::Arc;
+
+use brevet_api::read;
+use brevet_domain::id::GrantId;
+use brevet_engine::decide::{Ballot, Decider};
+use brevet_engine::port::{Clock, EvaluateAnswer, RawProof};
+use brevet_lambda::answer::{Answer, Failure, finish, no_route};
+use brevet_lambda::event::{Incoming, UnexpectedEvent};
+use brevet_lambda::http::Call;
+use lambda_runtime::{Diagnostic, LambdaEvent};
+use serde_json::Value;
+
+pub(crate) struct Handler {
+    decider: Decider,
+    clock: Arc<dyn Clock>,
+}
+
+impl Handler {
+    pub(crate) fn new(decider: Decider, clock: Arc<dyn Clock>) -> Self {
+        Self { decider, clock }
+    }
+
+    pub(crate) async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
+        match Incoming::read(event.payload).map_err(unexpected)? {
+            Incoming::Http(call) => Ok(finish(&call, self.route(&call).await)),
+            Incoming::Evaluate { id, proof } => {
+                let answer = self.decide(id, &proof).await;
+                serde_json::to_value(answer).map_err(|error| diagnostic("UnwritableAnswer", &error))
+            }
+            other @ (Incoming::Tick | Incoming::Woken(_)) => {
+                Err(unexpected(UnexpectedEvent::instead_of("HTTP calls and intake's requests for a decision", &other)))
+            }
+        }
+    }
+
+    /// Decides for intake. Whoever may invoke this can only have a verified caller's own request decided.
+    async fn decide(&self, id: GrantId, proof: &RawProof) -> EvaluateAnswer {
+        match self.decider.decide(id, proof, self.clock.now()).await {
+            Ok(()) => {
+                tracing::info!(grant.id = %id, code = "ok", "decided grant `{id}`");
+                EvaluateAnswer::Decided
+            }
+            Err(refusal) => {
+                tracing::info!(grant.id = %id, code = refusal.code.as_ref(), "did not decide grant `{id}`");
+                EvaluateAnswer::Refused { refusal }
+            }
+        }
+    }
+
+    async fn route(&self, call: &Call) -> Result<Answer, Failure> {
+        match call.route.as_str() {
+            "POST /v1/grants/{id}/approvals" => self.vote(call).await,
+            _ => Err(no_route(call)),
+        }
+    }
+
+    async fn vote(&self, call: &Call) -> Result<Answer, Failure> {
+        let proof = call.proof()?;
+        read::no_query(&call.query)?;
+        let id = call.grant_id()?;
+        let read::BallotBody { approve, digest } = read::ballot(call.body())?;
+        let now = self.clock.now();
+        let report = self.decider.vote(&proof, id, Ballot { approve, digest }, now).await?;
+        Ok(Answer::grant(200, id, &report, now)?)
+    }
+}
+
+fn unexpected(error: UnexpectedEvent) -> Diagnostic {
+    diagnostic("UnexpectedEvent", &error)
+}
+
+fn diagnostic(kind: &str, error: &dyn std::error::Error) -> Diagnostic {
+    tracing::error!(problem = %error, "an event was refused");
+    Diagnostic { error_type: kind.to_owned(), error_message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+use std::collections::BTreeMap;
+
+use brevet_engine::fake::run;
+use brevet_lambda::testing::{HttpCall, World, taken_apart};
+use lambda_runtime::Context;
+use serde_json::json;
+
+use super::*;
+
+const ROUTE: &str = "POST /v1/grants/{id}/approvals";
+
+fn raw(world: &World, event: Value) -> Result<Value, Diagnostic> {
+    let handler = Handler::new(world.decider(), world.clock.clone());
+    run(handler.handle(LambdaEvent::new(event, Context::default()))).unwrap()
+}
+
+fn answer(world: &World, call: HttpCall) -> (u64, BTreeMap<String, String>, Value) {
+    taken_apart(&raw(world, call.event()).unwrap())
+}
+
+fn evaluate(id: GrantId, token: &str) -> Value {
+    json!({"evaluate": {"id": id, "proof": token}})
+}
+
+fn vote(token: &str, id: impl ToString, body: &str) -> HttpCall {
+    HttpCall::to(ROUTE).token(token).id(&id.to_string()).body(body)
+}
+
+/// A yes to the decision of `id` as it stands.
+fn yes(world: &World, id: GrantId) -> String {
+    let snapshot = world.store.snapshot();
+    let digest = snapshot.grants().find(|grant| grant.id == id).unwrap().decision_digest;
+    json!({"approve": true, "digest": digest}).to_string()
+}
+
+fn state(world: &World, id: GrantId) -> &'static str {
+    world.store.snapshot().grants().find(|grant| grant.id == id).unwrap().state.name()
+}
+
+#[test]
+fn intake_is_told_that_it_is_decided_or_why_not() {
+    let world = World::new();
+    let id = world.request().id;
+    assert_eq!(raw(&world, evaluate(id, "ask.bot")), Ok(json!({"answer": "decided"})));
+    assert_eq!(state(&world, id), "Approved");
+    let other = world.request().id;
+    let before = world.stored();
+    for (token, code) in
+        [("credentials.bot", "token_audience"), ("ask.nobody", "identity_unregistered"), ("x", "token_malformed")]
+    {
+        let answer = raw(&world, evaluate(other, token)).unwrap();
+        assert_eq!((answer["answer"].as_str(), answer["refusal"]["code"].as_str()), (Some("refused"), Some(code)));
+        assert!(serde_json::from_value::<EvaluateAnswer>(answer).is_ok());
+    }
+    assert_eq!(world.stored(), before);
+}
+
+#[test]
+fn the_yes_of_an_approver_approves() {
+    let world = World::new();
+    let id = world.decided("ask.agent");
+    let (status, _, body) = answer(&world, vote("approvals.omar", id, &yes(&world, id)));
+    assert_eq!((status, body["state"].as_str()), (200, Some("Approved")), "{body}");
+    assert_eq!(state(&world, id), "Approved");
+}
+
+#[test]
+fn every_bad_vote_is_refused_and_nothing_is_counted() {
+    let world = World::new();
+    let id = world.decided("ask.agent");
+    let good = yes(&world, id);
+    let other_digest = json!({"approve": true, "digest": "0".repeat(64)}).to_string();
+    let before = world.stored();
+    for (call, status, code) in [
+        (vote("approvals.agent", id, &good), 403, "approver_not_human"),
+        (vote("approvals.dana", id, &good), 403, "approver_is_sponsor"),
+        (vote("approvals.omar", id, &other_digest), 409, "digest_mismatch"),
+        (vote("approvals.ana", id, &good), 404, "grant_not_found"),
+        (vote("ask.omar", id, &good), 401, "token_audience"),
+        (vote("credentials.omar", id, &good), 401, "token_audience"),
+        (vote("approvals.nobody", id, &good), 403, "identity_unregistered"),
+        (HttpCall::to(ROUTE).id(&id.to_string()).body(&good), 401, "token_missing"),
+        (vote("approvals.omar", "grt_", &good), 400, "grant_id"),
+        (vote("approvals.omar", "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV", &good), 404, "grant_not_found"),
+        (vote("approvals.omar", id, ""), 400, "body_missing"),
+        (vote("approvals.omar", id, "{"), 400, "json_syntax"),
+        (vote("approvals.omar", id, r#"{"approve":true}"#), 400, "field_missing"),
+        (vote("approvals.omar", id, &good.replace("true", "1")), 400, "field_type"),
+        (vote("approvals.omar", id, &good.replace("approve", "by")), 400, "field_unknown"),
+        (vote("approvals.omar", id, &"x".repeat(16_385)), 413, "body_too_large"),
+        (vote("approvals.omar", id, &good).query("as", "lea"), 400, "query"),
+    ] {
+        let (found, _, problem) = answer(&world, call);
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{problem}");
+        assert_eq!(world.stored(), before, "{code}");
+    }
+    world.clock.advance(600);
+    let (status, _, problem) = answer(&world, vote("approvals.omar", id, &good));
+    assert_eq!((status, problem["code"].as_str()), (409, Some("approval_too_late")));
+    assert_eq!((world.stored(), state(&world, id)), (before, "ApprovalAwaited"));
+}
+
+#[test]
+fn other_routes_and_events_are_refused() {
+    let world = World::new();
+    assert_eq!(answer(&world, HttpCall::to("POST /v1/grants").token("ask.bot")).2["code"], "route_unknown");
+    let tick = raw(&world, json!({"detail-type": "Scheduled Event"})).unwrap_err();
+    assert!(tick.error_message.starts_with("a tick of the schedule came; this function takes HTTP calls"), "{tick:?}");
+    let odd = raw(&world, json!({"evaluate": {"id": "x", "proof": "s3cr3t"}})).unwrap_err();
+    assert!(odd.error_message.contains("[evaluate]") && !odd.error_message.contains("s3cr3t"), "{odd:?}");
+}

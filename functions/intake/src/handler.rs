@@ -1,0 +1,151 @@
+//! HTTP calls to use cases of intake.
+
+use std::sync::Arc;
+
+use brevet_api::answer::{EvidencePage, GrantLine, GrantList, HealthAnswer, HealthStatus};
+use brevet_api::read;
+use brevet_domain::grant::State;
+use brevet_domain::id::GrantId;
+use brevet_domain::time::Timestamp;
+use brevet_engine::intake::Intake;
+use brevet_engine::port::Clock;
+use brevet_engine::refusal::{Refusal, RefusalKind};
+use brevet_engine::report::Report;
+use brevet_lambda::answer::{Answer, Failure, finish, no_route};
+use brevet_lambda::event::{Incoming, UnexpectedEvent};
+use brevet_lambda::http::Call;
+use lambda_runtime::{Diagnostic, LambdaEvent};
+use serde_json::Value;
+
+/// How many entries of evidence a page holds: about 100 KiB.
+const EVIDENCE_PAGE: u32 = 100;
+
+/// When to look again at a grant that is not decided or awaits approval, in seconds.
+const POLL_S: u32 = 2;
+
+pub(crate) struct Handler {
+    intake: Intake,
+    clock: Arc<dyn Clock>,
+}
+
+impl Handler {
+    pub(crate) fn new(intake: Intake, clock: Arc<dyn Clock>) -> Self {
+        Self { intake, clock }
+    }
+
+    pub(crate) async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
+        match Incoming::read(event.payload).map_err(unexpected)? {
+            Incoming::Http(call) => Ok(finish(&call, self.route(&call).await)),
+            other @ (Incoming::Evaluate { .. } | Incoming::Tick | Incoming::Woken(_)) => {
+                Err(unexpected(UnexpectedEvent::instead_of("HTTP calls", &other)))
+            }
+        }
+    }
+
+    async fn route(&self, call: &Call) -> Result<Answer, Failure> {
+        let now = self.clock.now();
+        match call.route.as_str() {
+            "POST /v1/grants" => self.submit(call, now).await,
+            "GET /v1/grants" => self.list(call, now).await,
+            "GET /v1/grants/{id}" => self.show(call, now).await,
+            "GET /v1/grants/{id}/evidence" => self.evidence(call, now).await,
+            "POST /v1/grants/{id}/release" => self.release(call, now).await,
+            "GET /v1/health" => self.health(call, now).await,
+            _ => Err(no_route(call)),
+        }
+    }
+
+    async fn submit(&self, call: &Call, now: Timestamp) -> Result<Answer, Failure> {
+        let proof = call.proof()?;
+        read::no_query(&call.query)?;
+        let key = read::idempotency_key(call.header("idempotency-key"))?;
+        let ask = read::ask(call.body())?;
+        let report = self.intake.submit(&proof, key, ask, now).await?;
+        submitted(&report, now)
+    }
+
+    async fn list(&self, call: &Call, now: Timestamp) -> Result<Answer, Failure> {
+        let proof = call.proof()?;
+        let query = read::list_query(&call.query)?;
+        let page = self.intake.list(&proof, query.cursor.as_deref(), query.limit, now).await?;
+        let wanted = |state: &str| query.state.is_none_or(|wanted| wanted == state);
+        let lines = page.grants.into_iter().filter(|grant| wanted(&grant.state));
+        let grants =
+            lines.map(|grant| GrantLine { id: grant.id, state: grant.state, created_at: grant.created_at }).collect();
+        Ok(Answer::json(200, &GrantList { grants, next: page.next }))
+    }
+
+    async fn show(&self, call: &Call, now: Timestamp) -> Result<Answer, Failure> {
+        let proof = call.proof()?;
+        read::no_query(&call.query)?;
+        let id = call.grant_id()?;
+        let report = self.intake.show(&proof, id, now).await?;
+        Ok(Answer::grant(200, id, &report, now)?)
+    }
+
+    async fn evidence(&self, call: &Call, now: Timestamp) -> Result<Answer, Failure> {
+        let proof = call.proof()?;
+        let query = read::evidence_query(&call.query)?;
+        let grant = call.grant_id()?;
+        let (head, entries) = self.intake.evidence(&proof, grant, query.after, EVIDENCE_PAGE, now).await?;
+        // Entries that were written after the head was read belong to the next reading.
+        let entries: Vec<_> = entries.into_iter().filter(|entry| entry.body.seq <= head.seq).collect();
+        let next = entries.last().map(|entry| entry.body.seq).filter(|seq| *seq < head.seq);
+        Ok(Answer::json(200, &EvidencePage { grant, head, entries, next }).about(grant))
+    }
+
+    async fn release(&self, call: &Call, now: Timestamp) -> Result<Answer, Failure> {
+        let proof = call.proof()?;
+        read::no_query(&call.query)?;
+        let id = call.grant_id()?;
+        read::nothing(call.body())?;
+        let report = self.intake.release(&proof, id, now).await?;
+        Ok(Answer::grant(202, id, &report, now)?.with("retry-after", POLL_S.to_string()))
+    }
+
+    async fn health(&self, call: &Call, now: Timestamp) -> Result<Answer, Failure> {
+        read::no_query(&call.query)?;
+        let health = self.intake.health(now).await?;
+        let (code, status) = if health.beating { (200, HealthStatus::Ok) } else { (503, HealthStatus::Stopped) };
+        let answer = HealthAnswer { status, heart_age_s: health.heart_age_s, bundle: health.bundle };
+        Ok(Answer::json(code, &answer))
+    }
+}
+
+/// 201 once it is decided in its favour, 202 while that is open, and a problem if it was denied.
+fn submitted(report: &Report, now: Timestamp) -> Result<Answer, Failure> {
+    let id = report.grant.as_ref().map(|grant| grant.id).or(report.request.as_ref().map(|request| request.id));
+    let Some(id) = id else {
+        let detail = "what was stored cannot be read back; ask again with the same key";
+        return Err(Refusal::new(RefusalKind::Unavailable, "unavailable", detail).into());
+    };
+    match report.grant.as_ref().map(|grant| &grant.state) {
+        None | Some(State::ApprovalAwaited { .. }) => {
+            Ok(located(202, id, report, now)?.with("retry-after", POLL_S.to_string()))
+        }
+        Some(State::Denied { reason, .. }) => {
+            Err(Refusal::new(RefusalKind::Denied, "denied", reason.clone()).about(id).into())
+        }
+        Some(
+            State::Approved { .. }
+            | State::Activating { .. }
+            | State::Active { .. }
+            | State::Revoking(_)
+            | State::Ended { .. }
+            | State::Lapsed { .. }
+            | State::Withdrawn { .. },
+        ) => Ok(located(201, id, report, now)?),
+    }
+}
+
+fn located(status: u16, id: GrantId, report: &Report, now: Timestamp) -> Result<Answer, Refusal> {
+    Ok(Answer::grant(status, id, report, now)?.with("location", format!("/v1/grants/{id}")))
+}
+
+fn unexpected(error: UnexpectedEvent) -> Diagnostic {
+    tracing::error!(problem = %error, "an event was refused");
+    Diagnostic { error_type: "UnexpectedEvent".to_owned(), error_message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

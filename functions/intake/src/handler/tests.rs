@@ -1,0 +1,249 @@
+use std::collections::BTreeMap;
+
+use brevet_engine::fake::{Fault, run};
+use brevet_lambda::testing::{HttpCall, World, taken_apart};
+use lambda_runtime::Context;
+use serde_json::json;
+
+use super::*;
+
+const ASK: &str = r#"{"entitlement":"deploy","parameters":{"version":"v1"},"term_s":90}"#;
+const OTHER_ID: &str = "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+
+fn handler(world: &World) -> Handler {
+    let intake = Intake {
+        proofs: world.proofs.clone(),
+        catalogue: world.catalogue.clone(),
+        requests: world.store.clone(),
+        reader: world.store.clone(),
+        evaluator: Arc::new(world.direct()),
+        ids: world.ids.clone(),
+        heart_max_age_s: 180,
+    };
+    Handler::new(intake, world.clock.clone())
+}
+
+fn answer(world: &World, event: Value) -> (u64, BTreeMap<String, String>, Value) {
+    let event = LambdaEvent::new(event, Context::default());
+    taken_apart(&run(handler(world).handle(event)).unwrap().unwrap())
+}
+
+fn ask(token: &str, key: &str, body: &str) -> Value {
+    HttpCall::to("POST /v1/grants").token(token).header("idempotency-key", key).body(body).event()
+}
+
+fn of_grant(route: &str, token: &str, id: &str) -> HttpCall {
+    HttpCall::to(route).token(token).id(id)
+}
+
+/// Asks and tells the grant's id.
+fn granted(world: &World, token: &str) -> String {
+    let (_, headers, _) = answer(world, ask(token, "k1", ASK));
+    headers["location"].strip_prefix("/v1/grants/").unwrap().to_owned()
+}
+
+#[test]
+fn an_allowed_request_answers_201_with_its_place() {
+    let world = World::new();
+    let (status, headers, body) = answer(&world, ask("ask.bot", "run-1", ASK));
+    assert_eq!((status, body["state"].as_str(), body["identity"].as_str()), (201, Some("Approved"), Some("bot")));
+    assert_eq!(headers["location"], format!("/v1/grants/{}", body["id"].as_str().unwrap()));
+    assert_eq!(body["request"]["parameters"], json!({"version": "v1"}));
+}
+
+#[test]
+fn a_request_that_needs_people_answers_202_and_when_to_look_again() {
+    let world = World::new();
+    let (status, headers, body) = answer(&world, ask("ask.agent", "run-1", ASK));
+    assert_eq!((status, body["state"].as_str()), (202, Some("ApprovalAwaited")));
+    assert_eq!(body["approval"]["approvers"], json!(["omar"]));
+    assert_eq!(headers["retry-after"], "2");
+}
+
+#[test]
+fn a_denied_request_answers_a_problem_that_names_its_grant() {
+    let world = World::new();
+    let (status, headers, body) = answer(&world, ask("ask.ana", "run-1", ASK));
+    assert_eq!(
+        (status, body["code"].as_str(), body["detail"].as_str()),
+        (403, Some("denied"), Some("no policy allows it"))
+    );
+    assert_eq!(headers["content-type"], "application/problem+json");
+    assert!(body["grant"].as_str().unwrap().starts_with("grt_"));
+}
+
+#[test]
+fn a_repeated_key_answers_the_same_grant_and_another_body_409() {
+    let world = World::new();
+    let (_, _, first) = answer(&world, ask("ask.bot", "run-1", ASK));
+    let stored = world.stored();
+    let (status, _, second) = answer(&world, ask("ask.bot", "run-1", ASK));
+    assert_eq!((status, &second["id"]), (201, &first["id"]));
+    let (status, _, other) = answer(&world, ask("ask.bot", "run-1", &ASK.replace("90", "91")));
+    assert_eq!((status, other["code"].as_str()), (409, Some("idempotency_key_reused")));
+    assert_eq!(world.stored(), stored);
+}
+
+#[test]
+fn every_bad_request_is_refused_and_nothing_is_stored() {
+    let long = format!(r#"{{"entitlement":"{}"}}"#, "a".repeat(17_000));
+    let term = |text: &str| ASK.replace("90", text);
+    let version = |text: &str| ASK.replace("\"v1\"", text);
+    let unknown_field = ASK.replace("\"term_s\"", "\"identity\":\"dana\",\"term_s\"");
+    let rows: [(&str, &str, u64, &str); 22] = [
+        ("ask.bot", "{\"entitlement\":", 400, "json_syntax"),
+        ("ask.bot", "", 400, "body_missing"),
+        ("ask.bot", "[]", 400, "field_type"),
+        ("ask.bot", &unknown_field, 400, "field_unknown"),
+        ("ask.bot", &long, 413, "body_too_large"),
+        ("ask.bot", &term("\"90\""), 400, "field_type"),
+        ("ask.bot", &term("0"), 422, "term_out_of_range"),
+        ("ask.bot", &term("-1"), 422, "term_out_of_range"),
+        ("ask.bot", &term("1000000000"), 422, "term_out_of_range"),
+        ("ask.bot", &term("1e9"), 422, "term_out_of_range"),
+        ("ask.bot", &term("3601"), 422, "request_unfit"),
+        ("ask.bot", &ASK.replace("deploy", "no-such-thing"), 422, "entitlement_unknown"),
+        ("ask.bot", &version("\"x1\""), 422, "request_unfit"),
+        ("ask.bot", &version("\"v*\""), 422, "parameter_unfit"),
+        ("ask.bot", &version("\"${aws:username}\""), 422, "parameter_unfit"),
+        ("ask.bot", &version("1"), 400, "field_type"),
+        ("ask.bot", r#"{"entitlement":"deploy","term_s":90}"#, 422, "request_unfit"),
+        ("approvals.bot", ASK, 401, "token_audience"),
+        ("credentials.bot", ASK, 401, "token_audience"),
+        ("garbage", ASK, 401, "token_malformed"),
+        ("ask.nobody", ASK, 403, "identity_unregistered"),
+        ("ask bot", ASK, 401, "token_header"),
+    ];
+    let world = World::new();
+    let before = world.stored();
+    for (token, body, status, code) in rows {
+        let (found, headers, problem) = answer(&world, ask(token, "k1", body));
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{token} {body}: {problem}");
+        assert!(!problem["detail"].as_str().unwrap().is_empty());
+        assert_eq!(headers["content-type"], "application/problem+json");
+        assert_eq!(headers.contains_key("www-authenticate"), status == 401);
+        assert_eq!(world.stored(), before, "{token} {body}");
+    }
+}
+
+#[test]
+fn a_bad_key_query_or_media_type_is_refused_and_nothing_is_stored() {
+    let world = World::new();
+    let before = world.stored();
+    let call = || HttpCall::to("POST /v1/grants").token("ask.bot").body(ASK);
+    let keyed = || call().header("idempotency-key", "k1");
+    for (event, status, code) in [
+        (call(), 400, "idempotency_key_missing"),
+        (call().header("idempotency-key", "a b"), 400, "idempotency_key"),
+        (call().header("idempotency-key", &"k".repeat(65)), 400, "idempotency_key"),
+        (keyed().query("dry", "1"), 400, "query"),
+        (keyed().header("content-type", "text/plain"), 415, "media_type"),
+        (keyed().header("authorization", ""), 401, "token_missing"),
+    ] {
+        let (found, _, problem) = answer(&world, event.event());
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{problem}");
+        assert_eq!(world.stored(), before);
+    }
+}
+
+#[test]
+fn ids_that_are_none_and_grants_of_others_are_refused() {
+    let world = World::new();
+    let id = granted(&world, "ask.bot");
+    let before = world.stored();
+    for route in ["GET /v1/grants/{id}", "GET /v1/grants/{id}/evidence", "POST /v1/grants/{id}/release"] {
+        for (token, id, status, code) in [
+            ("ask.bot", "7", 400, "grant_id"),
+            ("ask.bot", "grt_x", 400, "grant_id"),
+            ("ask.bot", OTHER_ID, 404, "grant_not_found"),
+            ("ask.agent", id.as_str(), 404, "grant_not_found"),
+            ("credentials.bot", id.as_str(), 401, "token_audience"),
+        ] {
+            let (found, _, problem) = answer(&world, of_grant(route, token, id).event());
+            assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{route} {token} {id}: {problem}");
+        }
+    }
+    assert_eq!(world.stored(), before);
+}
+
+#[test]
+fn a_holder_sees_lists_and_releases() {
+    let world = World::new();
+    let id = granted(&world, "ask.bot");
+    for token in ["ask.bot", "ask.dana"] {
+        let (status, _, body) = answer(&world, of_grant("GET /v1/grants/{id}", token, &id).event());
+        assert_eq!((status, body["id"].as_str()), (200, Some(id.as_str())), "{token}");
+    }
+    let list = |name: &str, value: &str| HttpCall::to("GET /v1/grants").token("ask.bot").query(name, value).event();
+    let (status, _, body) = answer(&world, list("state", "Approved"));
+    assert_eq!((status, body["grants"][0]["id"].as_str(), &body["next"]), (200, Some(id.as_str()), &Value::Null));
+    assert_eq!(answer(&world, list("state", "Ended")).2["grants"], json!([]));
+    let (status, headers, _) =
+        answer(&world, of_grant("POST /v1/grants/{id}/release", "ask.bot", &id).body("{}").event());
+    assert_eq!((status, headers["retry-after"].as_str()), (202, "2"));
+    assert!(world.store.snapshot().has_mark(id.parse().unwrap()));
+}
+
+#[test]
+fn a_release_with_a_body_marks_nothing() {
+    let world = World::new();
+    let id = granted(&world, "ask.bot");
+    let call = of_grant("POST /v1/grants/{id}/release", "ask.bot", &id).body(r#"{"identity":"bot"}"#);
+    let (status, _, problem) = answer(&world, call.event());
+    assert_eq!((status, problem["code"].as_str()), (400, Some("field_unknown")));
+    assert!(!world.store.snapshot().has_mark(id.parse().unwrap()));
+}
+
+#[test]
+fn evidence_comes_with_the_head_that_it_must_end_in() {
+    let world = World::new();
+    let id = granted(&world, "ask.bot");
+    let call = || of_grant("GET /v1/grants/{id}/evidence", "ask.bot", &id);
+    let (status, _, body) = answer(&world, call().event());
+    assert_eq!(status, 200);
+    let page: EvidencePage = serde_json::from_value(body).unwrap();
+    brevet_domain::evidence::verify(page.grant, page.head, &page.entries).unwrap();
+    assert_eq!(page.next, None);
+    let (_, _, rest) = answer(&world, call().query("after", "1").event());
+    assert_eq!(rest["entries"], json!([]));
+    for (name, value) in [("after", "-1"), ("after", "x"), ("limit", "3")] {
+        assert_eq!(answer(&world, call().query(name, value).event()).0, 400);
+    }
+}
+
+#[test]
+fn health_needs_no_token_and_follows_the_heart() {
+    let world = World::new();
+    let health = || answer(&world, HttpCall::to("GET /v1/health").event());
+    let (status, _, body) = health();
+    assert_eq!((status, body["status"].as_str(), body["heart_age_s"].as_u64()), (200, Some("ok"), Some(0)));
+    world.clock.advance(181);
+    let (status, _, body) = health();
+    assert_eq!((status, body["status"].as_str(), body["heart_age_s"].as_u64()), (503, Some("stopped"), Some(181)));
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_503_and_says_when_to_ask_again() {
+    let world = World::new();
+    let n_calls = world.faults.n_calls();
+    world.faults.plan(n_calls + 1, Fault::NotSent);
+    let (status, headers, body) = answer(&world, HttpCall::to("GET /v1/health").event());
+    assert_eq!((status, body["type"].as_str()), (503, Some("urn:brevet:problem:unavailable")));
+    assert!(headers.contains_key("retry-after"));
+    assert_eq!(world.faults.fired().len(), 1);
+}
+
+#[test]
+fn a_route_of_another_function_and_events_that_are_no_call_are_refused() {
+    let world = World::new();
+    let event = of_grant("POST /v1/grants/{id}/credentials", "credentials.bot", OTHER_ID).event();
+    assert_eq!(answer(&world, event).2["code"], "route_unknown");
+    for (event, words) in [
+        (json!({"evaluate": {"id": OTHER_ID, "proof": "ask.bot"}}), "a request for a decision came"),
+        (json!({"hello": 1}), "an event with the fields [hello] came"),
+    ] {
+        let event = LambdaEvent::new(event, Context::default());
+        let error = run(handler(&world).handle(event)).unwrap().unwrap_err();
+        assert!(error.error_message.starts_with(words), "{error:?}");
+    }
+}

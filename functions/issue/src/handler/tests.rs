@@ -1,0 +1,111 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use brevet_engine::fake::{Fault, run};
+use brevet_lambda::testing::{HttpCall, World, taken_apart};
+use lambda_runtime::Context;
+use serde_json::json;
+
+use super::*;
+
+const ROUTE: &str = "POST /v1/grants/{id}/credentials";
+
+fn handler(world: &World) -> Handler {
+    Handler::new(Issuer::new(
+        world.proofs.clone(),
+        world.store.clone(),
+        (world.store.clone(), world.ids.clone()),
+        world.sts.clone(),
+        world.clock.clone(),
+        180,
+    ))
+}
+
+fn answer(world: &World, call: HttpCall) -> (u64, BTreeMap<String, String>, Value) {
+    let event = LambdaEvent::new(call.event(), Context::default());
+    taken_apart(&run(handler(world).handle(event)).unwrap().unwrap())
+}
+
+fn fetch(token: &str, id: impl ToString) -> HttpCall {
+    HttpCall::to(ROUTE).token(token).id(&id.to_string())
+}
+
+#[test]
+fn a_holder_fetches_credentials_that_no_cache_keeps() {
+    let world = World::new();
+    let id = world.decided("ask.bot");
+    let (status, headers, body) = answer(&world, fetch("credentials.bot", id).body("{}"));
+    assert_eq!((status, body["Version"].as_u64()), (200, Some(1)));
+    assert_eq!(headers["cache-control"], "no-store");
+    let names: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["AccessKeyId", "Expiration", "SecretAccessKey", "SessionToken", "Version"]);
+    assert_eq!(world.sts.vended().len(), 1);
+    assert!(!world.stored().contains(body["SecretAccessKey"].as_str().unwrap()));
+    assert!(!world.stored().contains(body["SessionToken"].as_str().unwrap()));
+}
+
+#[test]
+fn whoever_may_not_gets_nothing_and_nothing_is_stored() {
+    let world = World::new();
+    let (approved, awaited) = (world.decided("ask.bot"), world.decided("ask.agent"));
+    let before = world.stored();
+    for (call, status, code) in [
+        (fetch("ask.bot", approved), 401, "token_audience"),
+        (fetch("approvals.bot", approved), 401, "token_audience"),
+        (fetch("credentials.agent", approved), 404, "grant_not_found"),
+        (fetch("credentials.nobody", approved), 403, "identity_unregistered"),
+        (HttpCall::to(ROUTE).id(&approved.to_string()), 401, "token_missing"),
+        (fetch("credentials.bot", "grt_7"), 400, "grant_id"),
+        (fetch("credentials.bot", "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV"), 404, "grant_not_found"),
+        (fetch("credentials.bot", approved).body(r#"{"duration":1}"#), 400, "field_unknown"),
+        (fetch("credentials.bot", approved).body("x"), 400, "json_syntax"),
+        (fetch("credentials.bot", approved).query("as", "dana"), 400, "query"),
+    ] {
+        let (found, _, problem) = answer(&world, call);
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{problem}");
+    }
+    let (status, _, problem) = answer(&world, fetch("credentials.agent", awaited));
+    assert_eq!((status, problem["type"].as_str()), (409, Some("urn:brevet:problem:conflict")), "{problem}");
+    assert_eq!(world.stored(), before);
+    assert!(world.sts.vended().is_empty());
+}
+
+#[test]
+fn a_stopped_heart_answers_503_and_vends_nothing() {
+    let world = World::new();
+    let id = world.decided("ask.bot");
+    world.clock.advance(181);
+    let (status, headers, problem) = answer(&world, fetch("credentials.bot", id));
+    assert_eq!((status, problem["type"].as_str()), (503, Some("urn:brevet:problem:issuing-stopped")), "{problem}");
+    assert!(headers.contains_key("retry-after") && world.sts.vended().is_empty());
+}
+
+#[test]
+fn no_problem_carries_a_credential_when_the_answer_could_not_be_recorded() {
+    let world = World::new();
+    let id = world.decided("ask.bot");
+    // Fails each write after the call to STS, one by one, until one run goes through.
+    let n_before = world.faults.n_calls();
+    for number in 1..40 {
+        let world = World::new();
+        let id = world.decided("ask.bot");
+        world.faults.plan(n_before + number, Fault::NotSent);
+        let (status, _, body) = answer(&world, fetch("credentials.bot", id));
+        if world.faults.fired().is_empty() {
+            assert_eq!(status, 200);
+            return;
+        }
+        assert!(status == 200 || body.get("SecretAccessKey").is_none(), "{number}: {status}");
+    }
+    panic!("no run of `{id}` went through without a fault");
+}
+
+#[test]
+fn events_that_are_no_call_are_refused() {
+    let world = World::new();
+    let event = LambdaEvent::new(json!({"detail-type": "Scheduled Event"}), Context::default());
+    let error = run(handler(&world).handle(event)).unwrap().unwrap_err();
+    assert_eq!(error.error_message, "a tick of the schedule came; this function takes HTTP calls");
+    let other = Arc::new(world);
+    assert_eq!(answer(&other, HttpCall::to("GET /v1/grants")).2["code"], "route_unknown");
+}

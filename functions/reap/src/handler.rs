@@ -1,0 +1,73 @@
+//! Ticks and stream records to the use case of reap.
+
+use std::sync::Arc;
+
+use brevet_domain::id::{DeploymentId, GrantId};
+use brevet_engine::port::Clock;
+use brevet_engine::reap::{PassReport, Reaper};
+use brevet_lambda::event::{Incoming, UnexpectedEvent};
+use lambda_runtime::{Diagnostic, LambdaEvent};
+use serde_json::Value;
+
+use crate::metric;
+
+pub(crate) struct Handler {
+    reaper: Reaper,
+    deployment: DeploymentId,
+    clock: Arc<dyn Clock>,
+}
+
+impl Handler {
+    pub(crate) fn new(reaper: Reaper, deployment: DeploymentId, clock: Arc<dyn Clock>) -> Self {
+        Self { reaper, deployment, clock }
+    }
+
+    pub(crate) async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
+        let report = match Incoming::read(event.payload).map_err(unexpected)? {
+            // What a tick carries is ignored on purpose: the table says what is due.
+            Incoming::Tick => self.tick().await?,
+            Incoming::Woken(ids) => self.woken(&ids).await,
+            other @ (Incoming::Http(_) | Incoming::Evaluate { .. }) => {
+                let wanted = "ticks of the schedule and records of the table's stream";
+                return Err(unexpected(UnexpectedEvent::instead_of(wanted, &other)));
+            }
+        };
+        serde_json::to_value(report).map_err(|error| diagnostic("UnwritableAnswer", &error.to_string()))
+    }
+
+    /// A pass that is not good fails, so that its dead letter and the silent metric raise alarms.
+    async fn tick(&self) -> Result<PassReport, Diagnostic> {
+        let report = match self.reaper.pass().await {
+            Ok(report) => report,
+            Err(error) => return Err(diagnostic("HeartNotRecorded", &error.chain())),
+        };
+        if !report.good {
+            let counts = format!("a pass of the reaper was not good: {report:?}");
+            return Err(diagnostic("BadPass", &counts));
+        }
+        let PassReport { n_due, n_changed, n_ended, n_failed, n_deny_written, oldest_overdue_s, good: _ } = report;
+        tracing::info!(n_due, n_changed, n_ended, n_failed, n_deny_written, oldest_overdue_s, "made a good pass");
+        metric::good_pass(&self.deployment, &report, self.clock.now());
+        Ok(report)
+    }
+
+    /// A failure here is left to the next tick, which finds the same work: one retry layer.
+    async fn woken(&self, ids: &[GrantId]) -> PassReport {
+        let report = self.reaper.wake(ids).await;
+        let PassReport { n_due, n_changed, n_ended, n_failed, n_deny_written, .. } = report;
+        tracing::info!(n_due, n_changed, n_ended, n_failed, n_deny_written, "looked at what the stream named");
+        report
+    }
+}
+
+fn unexpected(error: UnexpectedEvent) -> Diagnostic {
+    diagnostic("UnexpectedEvent", &error.to_string())
+}
+
+fn diagnostic(kind: &str, problem: &str) -> Diagnostic {
+    tracing::error!(problem, "an event failed");
+    Diagnostic { error_type: kind.to_owned(), error_message: problem.to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::grant::EndCause;
+use brevet_engine::fake::{Fault, run};
+use brevet_engine::port::{GrantReader, Mark, RequestStore};
+use brevet_engine::reap::Ports;
+use brevet_lambda::testing::World;
+use lambda_runtime::Context;
+use serde_json::json;
+
+use super::*;
+
+fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
+    let ports = Ports {
+        reader: world.store.clone(),
+        store: world.store.clone(),
+        due: world.store.clone(),
+        deny: world.store.clone(),
+        heart: world.store.clone(),
+        roles: world.roles.clone(),
+        clock: world.clock.clone(),
+        ids: world.ids.clone(),
+    };
+    let reaper = Reaper::new(ports, world.deployment.clone(), "test".to_owned(), 8, 30);
+    let handler = Handler::new(reaper, world.deployment.id.clone(), world.clock.clone());
+    run(handler.handle(LambdaEvent::new(event, Context::default()))).unwrap()
+}
+
+fn tick() -> Value {
+    json!({"version": "0", "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}"})
+}
+
+fn record(key: &str) -> Value {
+    json!({"Records": [{"eventName": "INSERT", "eventSource": "aws:dynamodb", "dynamodb": {"Keys": {"pk": {"S": key}}}}]})
+}
+
+fn state(world: &World, id: GrantId) -> &'static str {
+    run(world.store.grant(id)).unwrap().unwrap().unwrap().state.name()
+}
+
+/// An approved grant that its holder has given back.
+fn marked(world: &World) -> GrantId {
+    let id = world.decided("ask.bot");
+    let by = "bot".parse().unwrap();
+    let block = Block { scope: BlockScope::Grant(id), cause: EndCause::Released, by, at: world.clock.now() };
+    run(world.store.put_mark(&Mark { id, block })).unwrap().unwrap();
+    id
+}
+
+fn heart_at(world: &World) -> brevet_domain::time::Timestamp {
+    run(world.store.heart()).unwrap().unwrap().unwrap().read_up_to
+}
+
+#[test]
+fn a_tick_makes_a_pass_and_beats() {
+    let world = World::new();
+    let id = marked(&world);
+    world.clock.advance(60);
+    let report = handle(&world, tick()).unwrap();
+    assert_eq!((report["good"].as_bool(), report["n_failed"].as_u64()), (Some(true), Some(0)), "{report}");
+    assert_eq!(state(&world, id), "Withdrawn");
+    assert_eq!(heart_at(&world), world.clock.now());
+}
+
+#[test]
+fn a_record_of_a_mark_or_a_grant_wakes_for_that_grant_alone() {
+    for key in ["BLOCK#grant/", "GRANT#"] {
+        let world = World::new();
+        let (named, other) = (marked(&world), marked(&world));
+        let heart = heart_at(&world);
+        world.clock.advance(1);
+        handle(&world, record(&format!("{key}{named}"))).unwrap();
+        assert_eq!((state(&world, named), state(&world, other)), ("Withdrawn", "Approved"), "{key}");
+        assert_eq!(heart_at(&world), heart, "being woken is no pass");
+    }
+}
+
+#[test]
+fn a_pass_that_is_not_good_fails_and_does_not_beat() {
+    let world = World::new();
+    let heart = heart_at(&world);
+    world.clock.advance(60);
+    world.faults.plan(world.faults.n_calls() + 1, Fault::NotSent);
+    let error = handle(&world, tick()).unwrap_err();
+    assert_eq!(world.faults.fired().len(), 1);
+    assert_eq!(error.error_type, "BadPass");
+    assert_eq!(heart_at(&world), heart);
+}
+
+#[test]
+fn what_is_neither_a_tick_nor_a_record_is_refused() {
+    let world = World::new();
+    let before = world.stored();
+    for (event, words) in [
+        (json!({}), "an event with the fields [] came"),
+        (json!({"routeKey": "GET /v1/health", "requestContext": {"http": {}}}), "HTTP call `GET /v1/health` came"),
+        (json!({"Records": [{"eventSource": "aws:sqs"}]}), "an event with the fields [Records] came"),
+    ] {
+        let error = handle(&world, event).unwrap_err();
+        assert_eq!(error.error_type, "UnexpectedEvent");
+        assert!(error.error_message.starts_with(words), "{error:?}");
+    }
+    assert_eq!(world.stored(), before);
+}

@@ -1,0 +1,62 @@
+//! The reaper's pulse as a metric: one line in the embedded metric format, which `CloudWatch` reads out of the log.
+
+use std::io::Write as _;
+
+use brevet_domain::id::DeploymentId;
+use brevet_domain::time::Timestamp;
+use brevet_engine::reap::PassReport;
+use serde_json::{Value, json};
+
+/// Writes the metric of a good pass. Silence is what the alarm `HeartMissing` waits for.
+pub(crate) fn good_pass(deployment: &DeploymentId, report: &PassReport, now: Timestamp) {
+    let line = document(deployment, report, now).to_string();
+    // Not through the logger: the format wants its fields at the top.
+    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
+        tracing::error!(problem = %error, "the metric of a good pass could not be written");
+    }
+}
+
+/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> Value {
+    json!({
+        "_aws": {
+            "Timestamp": now.as_millis(),
+            "CloudWatchMetrics": [{
+                "Namespace": "Brevet",
+                "Dimensions": [["Deployment"]],
+                "Metrics": [
+                    {"Name": "ReaperGoodPass", "Unit": "Count"},
+                    {"Name": "OverdueSeconds", "Unit": "Seconds"},
+                ],
+            }],
+        },
+        "Deployment": deployment,
+        "ReaperGoodPass": 1,
+        "OverdueSeconds": report.oldest_overdue_s,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_alarm_of_the_template_finds_its_metric() {
+        let report = PassReport { oldest_overdue_s: 7, good: true, ..PassReport::default() };
+        let document = document(&"dev".parse().unwrap(), &report, Timestamp::from_seconds(1_795_348_800));
+        let directive = &document["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(document["_aws"]["Timestamp"], 1_795_348_800_000_u64);
+        for metric in directive["Metrics"].as_array().unwrap() {
+            assert!(document[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
+        }
+        assert_eq!((document["Deployment"].as_str(), document["OverdueSeconds"].as_u64()), (Some("dev"), Some(7)));
+        let template = include_str!("../../../infra/template.yaml");
+        let alarm = template.split("  HeartMissing:").nth(1).unwrap().split("\n\n").next().unwrap();
+        for line in ["Namespace: Brevet", "MetricName: ReaperGoodPass", "{Name: Deployment, Value: !Ref DeploymentId}"]
+        {
+            assert!(alarm.contains(line), "{line}");
+        }
+        assert_eq!(directive["Namespace"], "Brevet");
+        assert_eq!(directive["Dimensions"], json!([["Deployment"]]));
+    }
+}

@@ -1,0 +1,268 @@
+//! One installation over fakes: a pipeline that is let in, an agent that needs a yes, people, one entitlement.
+
+#![expect(clippy::unwrap_used, reason = "only tests use it")]
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
+use brevet_domain::canonical::{Digest, canonical};
+use brevet_domain::decision::{Decision, Outcome};
+use brevet_domain::entitlement::Entitlement;
+use brevet_domain::heart::Heart;
+use brevet_domain::id::GrantId;
+use brevet_domain::identity::{Audience, Caller, Identity, IdentityClass, ProofSummary};
+use brevet_domain::plan::PlanTemplate;
+use brevet_domain::request::Request;
+use brevet_domain::settings::{Bounds, Deployment};
+use brevet_domain::time::Timestamp;
+use brevet_engine::catalogue::Catalogue;
+use brevet_engine::decide::Decider;
+use brevet_engine::fake::{Faults, ManualClock, MemoryRoles, MemoryStore, MemorySts, SeqIds, run};
+use brevet_engine::port::{
+    Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, HeartStore, PortResult, ProofRefused,
+    ProofVerifier, RawProof, Verdict,
+};
+use serde_json::json;
+
+/// Proofs are texts: the audience (`ask`, `approvals`, `credentials`), a dot, and the identity. Nothing is signed.
+#[derive(Clone, Debug, Default)]
+pub struct NamedProofs {
+    /// Who is registered.
+    pub registered: Vec<Identity>,
+}
+
+#[async_trait]
+impl ProofVerifier for NamedProofs {
+    async fn verify(&self, proof: &RawProof, audience: Audience, now: Timestamp) -> Result<Caller, ProofRefused> {
+        let refused = |code: &'static str, unregistered| ProofRefused {
+            code,
+            message: format!("the test's token is refused: {code}"),
+            unavailable: false,
+            unregistered,
+        };
+        let wanted = match audience {
+            Audience::Ask => "ask",
+            Audience::Approvals => "approvals",
+            Audience::Credentials => "credentials",
+        };
+        let (found, name) = proof.expose().split_once('.').ok_or_else(|| refused("token_malformed", false))?;
+        if found != wanted {
+            return Err(refused("token_audience", false));
+        }
+        let identity = self.registered.iter().find(|identity| identity.id.as_str() == name);
+        let identity = identity.ok_or_else(|| refused("identity_unregistered", true))?.clone();
+        let issuer = "test".parse().map_err(|_| refused("issuer_unknown", false))?;
+        let proof = ProofSummary {
+            issuer,
+            subject: name.to_owned(),
+            token_digest: Digest::of_bytes(proof.expose().as_bytes()),
+            issued_at: now,
+            expires_at: now.plus(600),
+        };
+        Ok(Caller { identity, task: None, proof })
+    }
+}
+
+/// Pipelines get it at once, agents with the yes of omar, others not at all.
+#[derive(Clone, Debug)]
+pub struct ClassPolicy {
+    deployment: Deployment,
+    entitlement: Entitlement,
+    bundle: Digest,
+}
+
+#[async_trait]
+impl Evaluator for ClassPolicy {
+    async fn decide(&self, caller: &Caller, request: &Request, now: Timestamp) -> Result<Verdict, EvaluatorError> {
+        let approvers = ["omar".parse().unwrap()].into();
+        let outcome = match caller.identity.class {
+            IdentityClass::Pipeline => Outcome::Allow,
+            IdentityClass::Agent => Outcome::NeedsApproval { count: 1, approvers, deadline: now.plus(600) },
+            IdentityClass::Human | IdentityClass::Workload => {
+                Outcome::Deny { reason: "no policy allows it".to_owned() }
+            }
+        };
+        let (who, ask) = (&caller.identity.id, &request.ask);
+        let template =
+            PlanTemplate::for_grant(&self.deployment, &self.entitlement, &ask.parameters, who, None, request.id);
+        Ok(Verdict {
+            bundle_digest: self.bundle,
+            outcome,
+            determining: vec!["by-class".to_owned()],
+            template: Some(template.unwrap()),
+            term: ask.term_s,
+            start_within_s: self.entitlement.start_within_s,
+        })
+    }
+
+    async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
+        Ok(vec!["anybody-apart".to_owned()])
+    }
+}
+
+/// The evaluator without the Invoke between.
+#[derive(Clone, Debug)]
+pub struct Direct(Arc<Decider>, Arc<ManualClock>);
+
+#[async_trait]
+impl EvaluateCall for Direct {
+    async fn evaluate(&self, id: GrantId, proof: &RawProof) -> PortResult<EvaluateAnswer> {
+        Ok(match self.0.decide(id, proof, self.1.now()).await {
+            Ok(()) => EvaluateAnswer::Decided,
+            Err(refusal) => EvaluateAnswer::Refused { refusal },
+        })
+    }
+}
+
+/// The installation. Its reaper's heart beats at the start.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Which port calls were made, and which fail.
+    pub faults: Arc<Faults>,
+    /// The time.
+    pub clock: Arc<ManualClock>,
+    /// The table.
+    pub store: Arc<MemoryStore>,
+    /// STS.
+    pub sts: Arc<MemorySts>,
+    /// IAM.
+    pub roles: Arc<MemoryRoles>,
+    /// Names.
+    pub ids: Arc<SeqIds>,
+    /// Who is registered: `bot`, `agent`, `dana` who answers for both, `omar` and `ana`.
+    pub proofs: Arc<NamedProofs>,
+    /// The bundle in force.
+    pub catalogue: Arc<Catalogue>,
+    /// Its names.
+    pub deployment: Deployment,
+    /// Its bounds.
+    pub bounds: Bounds,
+    policy: ClassPolicy,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// A new installation.
+    #[must_use]
+    pub fn new() -> Self {
+        let faults = Arc::new(Faults::none());
+        let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_795_348_800)));
+        let store = Arc::new(MemoryStore::new(Arc::clone(&faults)));
+        let deployment = Deployment {
+            id: "dev".parse().unwrap(),
+            account: "000000000000".parse().unwrap(),
+            partition: "aws".to_owned(),
+            region: "us-east-1".to_owned(),
+        };
+        let registered = [
+            ("bot", IdentityClass::Pipeline, "dana"),
+            ("agent", IdentityClass::Agent, "dana"),
+            ("dana", IdentityClass::Human, "dana"),
+            ("omar", IdentityClass::Human, "omar"),
+            ("ana", IdentityClass::Human, "ana"),
+        ];
+        let registered: Vec<_> = registered.into_iter().map(identity).collect();
+        let entitlement = entitlement();
+        let bundle = bundle(&registered, &entitlement);
+        let policy = ClassPolicy { deployment: deployment.clone(), entitlement, bundle: bundle.digest };
+        store.publish(bundle);
+        run(store.beat(&Heart { read_up_to: clock.now() })).unwrap().unwrap();
+        Self {
+            sts: Arc::new(MemorySts::new(Arc::clone(&clock), Arc::clone(&faults))),
+            roles: Arc::new(MemoryRoles::new(Arc::clone(&clock), Arc::clone(&faults))),
+            ids: Arc::new(SeqIds::new()),
+            proofs: Arc::new(NamedProofs { registered }),
+            catalogue: Arc::new(Catalogue::new(Arc::clone(&store) as _)),
+            bounds: Bounds { skew_s: 2, quiet_s: 10, call_s: 8 },
+            faults,
+            clock,
+            store,
+            deployment,
+            policy,
+        }
+    }
+
+    /// Its evaluator.
+    #[must_use]
+    pub fn decider(&self) -> Decider {
+        Decider::new(
+            Arc::clone(&self.proofs) as _,
+            Arc::new(self.policy.clone()),
+            Arc::clone(&self.store) as _,
+            Arc::clone(&self.store) as _,
+            Arc::clone(&self.ids) as _,
+            self.deployment.clone(),
+            self.bounds,
+        )
+    }
+
+    /// Its evaluator, as intake calls it.
+    #[must_use]
+    pub fn direct(&self) -> Direct {
+        Direct(Arc::new(self.decider()), Arc::clone(&self.clock))
+    }
+
+    /// A stored request of nobody in particular, as intake puts it.
+    #[must_use]
+    pub fn request(&self) -> Request {
+        use brevet_engine::port::{IdSource, RequestStore};
+
+        let now = self.clock.now();
+        let ask = json!({"entitlement": "deploy", "parameters": {"version": "v1"}, "term_s": 90});
+        let request = Request {
+            id: self.ids.grant_id(now),
+            ask: serde_json::from_value(ask).unwrap(),
+            asked_at: now,
+            decide_by: now.plus(60),
+        };
+        run(self.store.put_request(&request)).unwrap().unwrap()
+    }
+
+    /// A grant for whoever `token` names, decided.
+    #[must_use]
+    pub fn decided(&self, token: &str) -> GrantId {
+        let id = self.request().id;
+        run(self.decider().decide(id, &RawProof::new(token), self.clock.now())).unwrap().unwrap();
+        id
+    }
+
+    /// Everything that is stored, to see that nothing changed.
+    #[must_use]
+    pub fn stored(&self) -> String {
+        format!("{:?}", self.store.snapshot())
+    }
+}
+
+fn identity((id, class, owner): (&str, IdentityClass, &str)) -> Identity {
+    let (id, owner) = (id.parse().unwrap(), owner.parse().unwrap());
+    Identity { id, class, owner, teams: [].into(), proofs: Vec::new() }
+}
+
+fn entitlement() -> Entitlement {
+    let value = json!({
+        "id": "deploy", "owner": "dana", "description": "deploys one version", "target": "deploy",
+        "credential_s": 900, "max_term": 3600, "start_within_s": 600,
+        "parameters": {"version": {"pattern": "v[0-9]+", "max_length": 8}},
+        "statements": [{"actions": ["s3:PutObject"], "resources": ["arn:${partition}:s3:::artifacts/${version}/*"]}],
+        "approval": {"count": 1, "within_s": 600}, "ticket_required": false, "iam_allowed": false,
+    });
+    serde_json::from_value(value).unwrap()
+}
+
+fn bundle(registered: &[Identity], entitlement: &Entitlement) -> BundleText {
+    let index = Index {
+        version: 1,
+        issuers: Vec::new(),
+        identities: registered.iter().map(|one| (one.id.clone(), one.clone())).collect(),
+        entitlements: [(entitlement.id.clone(), entitlement.clone())].into(),
+        parts: [].into(),
+    };
+    let text = canonical(&index).unwrap();
+    BundleText { digest: Digest::of_bytes(text.as_bytes()), parts: [(INDEX_PART.to_owned(), text)].into() }
+}

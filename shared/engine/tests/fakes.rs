@@ -13,8 +13,8 @@ use brevet_engine::port::{
     DueList, GrantReader, HeartStore, IdSource, Mark, PortError, PortResult, RequestStore, SessionRoles, shard_of,
 };
 
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_seconds(1_795_348_800 + seconds)
+fn at(seconds: u32) -> Timestamp {
+    Timestamp::from_seconds(1_795_348_800).plus(seconds)
 }
 
 /// Beats with `fault`; what it answered, and whether it beat.

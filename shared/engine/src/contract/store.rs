@@ -193,6 +193,10 @@ pub async fn a_change_of_another_version_changes_nothing(ports: &Ports) {
     ports.grants.commit(&first).await.unwrap();
     is_conflict(ports.grants.commit(&late).await);
     is_conflict(ports.grants.commit(&unborn).await);
+    // Each condition alone: evidence that would fit, but the version does not; and the other way round.
+    let next = change(&first.after, withdrawn(at(2)), &*ports.ids, at(2));
+    is_conflict(ports.grants.commit(&Commit { expected_version: grant.version, ..next.clone() }).await);
+    is_conflict(ports.grants.commit(&Commit { entry: late.entry, ..next }).await);
     assert_eq!(ports.reader.grant(grant.id).await.unwrap(), Some(first.after));
     assert_eq!(ports.reader.grant(unborn.after.id).await.unwrap(), None);
     assert_eq!(ports.reader.evidence(grant.id, 1, 10).await.unwrap(), [first.entry]);

@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use brevet_domain::decision::Decision;
+use brevet_domain::decision::{Decision, Verdict};
 use brevet_domain::identity::Caller;
 use brevet_domain::request::Request;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
-use brevet_engine::port::{BundleSource, Cause, Evaluator, EvaluatorError, Verdict};
+use brevet_engine::port::{BundleSource, Cause, Evaluator, EvaluatorError};
 use brevet_policy::{Bundle, DecideError};
 
 /// Decides under the bundle in force. What cannot be read or verified decides nothing.
@@ -47,19 +47,11 @@ impl BundleEvaluator {
 impl Evaluator for BundleEvaluator {
     async fn decide(&self, caller: &Caller, request: &Request, now: Timestamp) -> Result<Verdict, EvaluatorError> {
         let bundle = self.current().await?;
-        let verdict = bundle.decide(caller, request, &self.deployment, now).map_err(|error| match error {
+        bundle.decide(caller, request, &self.deployment, now).map_err(|error| match error {
             DecideError::UnknownEntitlement(id) => EvaluatorError::UnknownEntitlement(id),
             DecideError::Misfit(misfit) => EvaluatorError::Misfit(misfit),
             // The compiler refuses what could not be rendered, so this bundle did not come from it.
             DecideError::Plan(error) => EvaluatorError::Unavailable(error.into()),
-        })?;
-        Ok(Verdict {
-            bundle_digest: verdict.bundle_digest,
-            outcome: verdict.outcome,
-            determining: verdict.determining,
-            template: verdict.template,
-            term: verdict.term,
-            start_within_s: verdict.start_within_s,
         })
     }
 

@@ -4,7 +4,7 @@ use brevet_domain::settings::{Bounds, Deployment};
 use brevet_identity::Audiences;
 
 /// A variable is missing or wrong. The function does not start.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// It is not set.
     #[error("environment variable `{name}` is not set; it must be {wanted}")]
@@ -24,6 +24,13 @@ pub enum ConfigError {
         /// What it must be.
         wanted: &'static str,
     },
+}
+
+impl std::fmt::Debug for ConfigError {
+    /// The message: this is what `main` prints when a function cannot start.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 /// What every function is told.

@@ -1,6 +1,6 @@
 use brevet_domain::bundle::{BundleText, INDEX_PART};
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::Outcome;
+use brevet_domain::decision::{Outcome, Verdict};
 use brevet_domain::identity::Audience;
 use brevet_engine::fake::{Fault, run};
 use brevet_engine::port::{Clock, PortResult, ProofVerifier, RawProof};

@@ -65,6 +65,16 @@ fn the_yes_of_an_approver_approves() {
 }
 
 #[test]
+fn the_no_of_an_approver_denies() {
+    let world = World::new();
+    let id = world.decided("ask.agent");
+    let no = yes(&world, id).replace("true", "false");
+    let (status, _, body) = answer(&world, vote("approvals.omar", id, &no));
+    assert_eq!((status, body["state"].as_str()), (200, Some("Denied")), "{body}");
+    assert!(body["reason"].as_str().unwrap().contains("omar"), "{body}");
+}
+
+#[test]
 fn every_bad_vote_is_refused_and_nothing_is_counted() {
     let world = World::new();
     let id = world.decided("ask.agent");

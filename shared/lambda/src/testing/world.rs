@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
 use brevet_domain::canonical::{Digest, canonical};
-use brevet_domain::decision::{Decision, Outcome};
+use brevet_domain::decision::{Decision, Outcome, Verdict};
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::heart::Heart;
 use brevet_domain::id::GrantId;
@@ -21,7 +21,7 @@ use brevet_engine::decide::Decider;
 use brevet_engine::fake::{Faults, ManualClock, MemoryRoles, MemoryStore, MemorySts, SeqIds, run};
 use brevet_engine::port::{
     Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, HeartStore, PortResult, ProofRefused,
-    ProofVerifier, RawProof, Verdict,
+    ProofVerifier, RawProof,
 };
 use serde_json::json;
 

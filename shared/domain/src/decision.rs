@@ -32,6 +32,23 @@ pub enum Outcome {
     },
 }
 
+/// What policy says about one request, before it is decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The bundle that it was said under.
+    pub bundle_digest: Digest,
+    /// Allow, deny, or who must approve.
+    pub outcome: Outcome,
+    /// The policies that determined it, by `@id`; none where nothing allows it.
+    pub determining: Vec<String>,
+    /// What AWS would be asked; absent for a denial.
+    pub template: Option<PlanTemplate>,
+    /// For how long, from activation.
+    pub term: Term,
+    /// How long after approval it may be started, in seconds.
+    pub start_within_s: u32,
+}
+
 /// A vote on a decision that needs approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {

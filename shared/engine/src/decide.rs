@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use brevet_domain::block::BlockScope;
 use brevet_domain::canonical::{CanonicalError, Digest};
-use brevet_domain::decision::{ApproverError, Decision, Outcome, Terms, Vote, check_approver};
+use brevet_domain::decision::{ApproverError, Decision, Outcome, Terms, Verdict, Vote, check_approver};
 use brevet_domain::grant::{Event, Grant, State};
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller};
@@ -14,7 +14,7 @@ use brevet_domain::time::Timestamp;
 use serde_json::json;
 
 use crate::journal::{Journal, StepError};
-use crate::port::{Also, Evaluator, GrantReader, GrantStore, IdSource, PortError, ProofVerifier, RawProof, Verdict};
+use crate::port::{Also, Evaluator, GrantReader, GrantStore, IdSource, PortError, ProofVerifier, RawProof};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::report::Report;
 

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{Outcome, check_approver};
+use brevet_domain::decision::{Outcome, Verdict, check_approver};
 use brevet_domain::entitlement::{Entitlement, MisfitError};
 use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::identity::{Caller, Identity};
@@ -14,23 +13,6 @@ use brevet_domain::time::{Term, Timestamp};
 
 use crate::ask::{Action, Answer, Facts, Fault, GrantFacts};
 use crate::bundle::Bundle;
-
-/// What policy says about one request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// The bundle that it was said under.
-    pub bundle_digest: Digest,
-    /// Allow, deny, or who must approve.
-    pub outcome: Outcome,
-    /// The policies that determined it, by `@id`; none where nothing allows it.
-    pub determining: Vec<String>,
-    /// What AWS would be asked; absent for a denial.
-    pub template: Option<PlanTemplate>,
-    /// For how long, from activation.
-    pub term: Term,
-    /// How long after approval it may be started, in seconds.
-    pub start_within_s: u32,
-}
 
 /// Why policy says nothing: the request itself is wrong, whoever asks.
 #[derive(Debug, thiserror::Error)]

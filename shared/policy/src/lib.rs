@@ -11,7 +11,7 @@ mod vote;
 
 pub use ask::Fault;
 pub use bundle::{Bundle, PolicyError};
-pub use decide::{DecideError, Verdict};
+pub use decide::DecideError;
 pub use vote::Refusal;
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ mod store;
 pub use outside::{Clock, Credentials, DenyReading, IdSource, SessionRoles, Vended, Vendor};
 pub use policy::{
     BundleSource, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof,
-    Verdict,
 };
 pub use store::{
     Activation, Also, Commit, DenyStore, Due, DueList, DuePage, GrantPage, GrantReader, GrantStore, GrantSummary,

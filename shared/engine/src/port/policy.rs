@@ -5,13 +5,12 @@ use std::fmt;
 use async_trait::async_trait;
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{Decision, Outcome};
+use brevet_domain::decision::{Decision, Verdict};
 use brevet_domain::entitlement::MisfitError;
 use brevet_domain::id::{EntitlementId, GrantId};
 use brevet_domain::identity::{Audience, Caller};
-use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
-use brevet_domain::time::{Term, Timestamp};
+use brevet_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::PortResult;
@@ -60,23 +59,6 @@ pub struct ProofRefused {
 pub trait ProofVerifier: Send + Sync {
     /// Verifies `proof` for `audience` at `now`.
     async fn verify(&self, proof: &RawProof, audience: Audience, now: Timestamp) -> Result<Caller, ProofRefused>;
-}
-
-/// What policy says about one request, ready to be decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// The bundle that it was said under.
-    pub bundle_digest: Digest,
-    /// Allow, deny, or who must approve.
-    pub outcome: Outcome,
-    /// The policies that determined it, by `@id`.
-    pub determining: Vec<String>,
-    /// What AWS would be asked; absent for a denial.
-    pub template: Option<PlanTemplate>,
-    /// For how long.
-    pub term: Term,
-    /// How long after approval it may be started, in seconds.
-    pub start_within_s: u32,
 }
 
 /// Why policy says nothing.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
 use brevet_domain::canonical::{Digest, canonical};
-use brevet_domain::decision::{Decision, Outcome};
+use brevet_domain::decision::{Decision, Outcome, Verdict};
 use brevet_domain::entitlement::{Approval, Entitlement, Parameter, Statement};
 use brevet_domain::evidence;
 use brevet_domain::grant::{Grant, Proof, State};
@@ -24,7 +24,6 @@ use crate::intake::Intake;
 use crate::issue::{Handout, Issuer};
 use crate::port::{
     Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, PortResult, ProofRefused, ProofVerifier, RawProof,
-    Verdict,
 };
 use crate::reap::{PassReport, Ports, Reaper};
 use crate::refusal::{Refusal, RefusalKind};

@@ -261,8 +261,9 @@ def status() -> bool:
 
 
 def test_environment() -> dict[str, str]:
-    """The environment in which the Rust contract tests find the emulators."""
+    """The environment in which the Rust contract tests find the emulators, and fail where one is missing."""
     return {
+        "BREVET_TEST_REQUIRE_LOCAL": "1",
         "BREVET_TEST_DYNAMODB_URL": places.url("dynamodb"),
         "BREVET_TEST_LOCALSTACK_URL": places.url("localstack"),
         "BREVET_DECIDER_MODULES": str(places.DECIDER),

@@ -139,7 +139,13 @@ impl Intake {
         now: Timestamp,
     ) -> Result<GrantPage, Refusal> {
         let caller = self.proofs.verify(proof, Audience::Ask, now).await?;
-        Ok(self.reader.grants_of(&caller.identity.id, cursor, limit).await?)
+        match self.reader.grants_of(&caller.identity.id, cursor, limit).await {
+            Err(PortError::Refused { .. }) if cursor.is_some() => {
+                let detail = "the cursor is none that was handed out: give the `next` of a page as it was, or none";
+                Err(Refusal::new(RefusalKind::Unfit, "cursor", detail))
+            }
+            page => Ok(page?),
+        }
     }
 
     /// Shows a grant's evidence after entry `after`, with the head that the chain must end in.

@@ -143,3 +143,13 @@ fn a_vend_that_outlives_the_grant_cannot_be_recorded() {
     vend.deadline = deadline;
     assert!(world.grant(id).apply(&Event::VendRecorded(vend), world.clock.now()).is_ok());
 }
+
+#[test]
+fn a_made_up_cursor_is_the_callers_fault_and_a_silent_index_is_not() {
+    let (world, _) = approved();
+    let list = |cursor| run(world.intake.list(&proof("bot ask run-1"), cursor, 10, world.clock.now()));
+    assert_eq!(refused(list(Some("made up"))), (RefusalKind::Unfit, "cursor".to_owned()));
+    world.faults.plan_next("grants_of", Fault::Throttled);
+    assert_eq!(refused(list(None)).0, RefusalKind::Unavailable);
+    assert_eq!(list(None).unwrap().unwrap().grants.len(), 1);
+}

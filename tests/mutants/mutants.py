@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Applies each deliberate bug of `mutants.toml` to a copy of the checkout and says which test caught it.
+
+Usage: mutants.py [WORD ...]      Only the bugs whose name holds one of the words. Run by `make mutants`.
+
+Builds and tests the domain and the engine alone, in a target folder of its own. Exits 1 if a bug survives, no longer
+fits the code, or does not compile: such a row proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CHECKOUT = HERE.parent.parent
+CACHE = Path(os.environ.get("BREVET_CACHE") or Path.home() / ".cache" / "brevet")
+TEST = ["cargo", "test", "--locked", "-q", "-p", "brevet-domain", "-p", "brevet-engine"]
+
+
+def tested(copy: Path) -> tuple[int, str]:
+    """Exit code and output of the tests of a copy."""
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "target-mutants"), "RUST_BACKTRACE": "0"}
+    done = subprocess.run(TEST, cwd=copy, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def verdict(copy: Path, bug: dict[str, str]) -> tuple[bool, str]:
+    """Whether the bug was caught, and by what."""
+    file = copy / bug["file"]
+    right = file.read_text()
+    if right.count(bug["from"]) != 1:
+        return False, f"DOES NOT FIT: its text stands {right.count(bug['from'])} times in {bug['file']}"
+    try:
+        file.write_text(right.replace(bug["from"], bug["to"]))
+        code, output = tested(copy)
+    finally:
+        file.write_text(right)
+    if "could not compile" in output:
+        return False, "DOES NOT COMPILE:\n" + output[-1500:]
+    if code == 0:
+        return False, "SURVIVED"
+    names = sorted(set(re.findall(r"^    ([a-z_:0-9]+)$", output, re.MULTILINE)))
+    return True, f"caught by {len(names)}: {', '.join(names[:2])}{' …' if len(names) > 2 else ''}"
+
+
+def main() -> int:
+    bugs = tomllib.loads((HERE / "mutants.toml").read_text())["bug"]
+    words = sys.argv[1:]
+    bugs = [bug for bug in bugs if not words or any(word in bug["name"] for word in words)]
+    with tempfile.TemporaryDirectory() as folder:
+        # Always the same path would let two runs meet; cargo tells copies apart by path, so only our crates are rebuilt.
+        copy = Path(folder) / "copy"
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+        for name in filter(None, listed.stdout.split("\0")):
+            if (CHECKOUT / name).is_file():
+                (copy / name).parent.mkdir(parents=True, exist_ok=True)
+                (copy / name).write_bytes((CHECKOUT / name).read_bytes())
+        code, output = tested(copy)
+        if code != 0:
+            print("the code without any bug fails its tests:\n" + output[-3000:])
+            return 1
+        n_caught = 0
+        for bug in bugs:
+            caught, how = verdict(copy, bug)
+            n_caught += caught
+            print(f"{'caught ' if caught else 'MISSED '} {bug['name']}: {how}", flush=True)
+    print(f"{n_caught} of {len(bugs)} deliberate bugs caught")
+    return int(n_caught != len(bugs))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

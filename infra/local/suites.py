@@ -85,11 +85,17 @@ def rust() -> Iterator[Count]:
     """Every Rust test, with the emulators that the contract tests compare against."""
     with running_stack({"gate", "lambda", "functions", "driver"}):
         command = ["cargo", "test", "--locked", "--workspace", "--no-fail-fast"]
-        code, output = shown(command, stack.test_environment())
+        # Counts are read from what is printed: without colour codes between the words.
+        code, output = shown(command, {**stack.test_environment(), "CARGO_TERM_COLOR": "never"})
+    yield from rust_counts(code, output)
+
+
+def rust_counts(code: int, output: str) -> Iterator[Count]:
+    """The counts, and one failure more if something failed that no count tells of: a build, a crash, no test at all."""
     counts = list(cargo_counts(output))
     yield from counts
-    if code != 0 and not any(count.failed for count in counts):
-        yield Count("rust: build", 0, 1)
+    if not any(count.failed for count in counts) and (code != 0 or not counts):
+        yield Count("rust: build or crash", 0, 1)
 
 
 def pytest_count(name: str, code: int, output: str) -> Count:
@@ -97,7 +103,7 @@ def pytest_count(name: str, code: int, output: str) -> Count:
     closing = next((line for line in reversed(output.splitlines()) if re.search(r"\d+ \w+.* in [\d.]+s", line)), "")
     seen = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|errors?|skipped|xfailed|xpassed)", closing)}
     passed = seen.pop("passed", 0)
-    return Count(name, passed, max(sum(seen.values()), int(code != 0)))
+    return Count(name, passed, max(sum(seen.values()), int(code != 0 or passed == 0)))
 
 
 def python(name: str, folder: str) -> Count:
@@ -112,32 +118,39 @@ def runner() -> Iterator[Count]:
     yield python("runner", "infra/local/tests")
 
 
+def build() -> Count:
+    """What the stack runs is what the checkout says."""
+    return check("build", ["cargo", "build", "--locked", "--workspace", "--bins"])
+
+
 def rights() -> Iterator[Count]:
     """What each function's role may do, tried behind the gate."""
-    yield check("build", ["cargo", "build", "--locked", "--workspace", "--bins"])
+    yield build()
     with running_stack({"functions", "driver"}):
         yield python("rights", "infra/local/live")
 
 
 def e2e() -> Iterator[Count]:
     """End to end over HTTP, behind the gate."""
-    if not (places.CHECKOUT / "tests" / "e2e").exists():
-        print("e2e: there is no tests/e2e yet")
-        return
+    yield build()
     with running_stack(set()):
         yield python("e2e", "tests/e2e")
 
 
 @contextmanager
 def running_stack(without: set[str]) -> Iterator[None]:
-    """The stack for as long as a suite runs; one that somebody already runs is not taken over."""
+    """The stack for as long as a suite runs; one that somebody already runs is not taken over.
+
+    Raises `Trouble` also if something is left running afterwards.
+    """
     if any(one.alive for one in process.recorded()):
         raise process.Trouble("the stack is up; the suites start their own: run `make down` first")
     stack.up(without, {})
     try:
         yield
     finally:
-        stack.down()
+        if not stack.down():
+            raise process.Trouble("the stack did not end: something is left running")
 
 
 SUITES: dict[str, Callable[[], Iterator[Count]]] = {"lint": lint, "rust": rust, "runner": runner, "rights": rights, "e2e": e2e}

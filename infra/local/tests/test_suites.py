@@ -26,6 +26,24 @@ def test_cargos_counts_are_read_per_binary_and_ignored_counts_as_failed():
 
 
 @pytest.mark.parametrize(
+    ("code", "output"),
+    [
+        (101, "error: could not compile `brevet-domain` (lib)"),
+        (101, CARGO.replace("1 ignored", "0 ignored").replace("2 failed", "0 failed") + "(signal: 11, SIGSEGV)"),
+        (0, "    Finished `test` profile"),
+    ],
+)
+def test_a_build_that_failed_a_crash_and_no_test_at_all_count_as_failed(code, output):
+    assert list(suites.rust_counts(code, output))[-1] == Count("rust: build or crash", 0, 1)
+
+
+def test_a_good_run_of_cargo_has_no_failure_and_a_bad_one_is_not_counted_twice():
+    good = CARGO.replace("1 ignored", "0 ignored").replace("2 failed", "0 failed")
+    assert sum(count.failed for count in suites.rust_counts(0, good)) == 0
+    assert sum(count.failed for count in suites.rust_counts(101, CARGO)) == 3
+
+
+@pytest.mark.parametrize(
     ("code", "output", "passed", "failed"),
     [
         (0, "==== 5 passed in 0.10s ====", 5, 0),
@@ -34,6 +52,8 @@ def test_cargos_counts_are_read_per_binary_and_ignored_counts_as_failed():
         (0, "4 passed, 1 skipped in 61.10s (0:01:01)", 4, 1),
         (5, "==== no tests ran in 0.01s ====", 0, 1),
         (2, "INTERNALERROR", 0, 1),
+        (0, "", 0, 1),
+        (0, "==== 3 deselected in 0.01s ====", 0, 1),
     ],
 )
 def test_pytests_counts_are_read_and_what_did_not_run_counts_as_failed(code, output, passed, failed):

@@ -76,11 +76,13 @@ def up(without: set[str], given: dict[str, str]) -> None:
         started = time.monotonic()
         try:
             _bring_up(wanted, known)
-        except (Trouble, ClientError, BotoCoreError, KeyboardInterrupt) as problem:
+        except BaseException as problem:
             _end_all()
             UP.unlink(missing_ok=True)
             FACTS.unlink(missing_ok=True)
-            raise problem if isinstance(problem, Trouble) else Trouble(f"up: {problem!r}") from problem
+            if isinstance(problem, (ClientError, BotoCoreError, KeyboardInterrupt)):
+                raise Trouble(f"up: {problem!r}") from problem
+            raise
         say(f"up in {time.monotonic() - started:.0f} s; logs in {places.LOGS}")
         if "driver" in wanted:
             say(f"the API listens on {places.url('http')}")
@@ -123,10 +125,11 @@ def _bring_up(wanted: list[str], known: dict[str, Any]) -> None:
         _await(_gate(), lambda: _answers(f"{places.url('gate')}/_gate/health"), 120)
     if "localstack" in wanted and "dynamodb" in wanted:
         say(f"provision: {provision.provision(known, gate)}")
-        if (places.BINARIES / "brevet").exists() and places.CATALOGUE.exists():
+        # Without functions nobody reads it; with them a stack without a catalogue would only look well.
+        if "functions" in wanted or (places.BINARIES / "brevet").exists():
             say(f"publish: bundle {catalogue.publish(known, gate)}")
         else:
-            say("publish: skipped, there is no catalogue or no `brevet` command yet")
+            say("publish: skipped, no function runs and the `brevet` command is not built")
     if "functions" in wanted:
         for function in known["functions"]:
             functions.start(known, function["id"], gate)

@@ -42,7 +42,7 @@ SUITABLE_PYTHONS = ("3.13", "3.12")
 @cache
 def suitable_python() -> str | None:
     """A Python of [`SUITABLE_PYTHONS`] that can make virtual environments: this one, one on the path, or pyenv's."""
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    pyenv = pyenv_root() / "versions"
     candidates = [sys.executable, "python3"]
     for version in SUITABLE_PYTHONS:
         candidates.append(f"python{version}")
@@ -54,6 +54,21 @@ def suitable_python() -> str | None:
     return next((python for python in candidates if python and _output(python, "-c", probe) is not None), None)
 
 
+def pyenv_root() -> Path:
+    """Where pyenv keeps its Pythons: as it is told, as its shims on the path say, or in the home folder."""
+    if told := os.environ.get("PYENV_ROOT"):
+        return Path(told)
+    folders = (Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep))
+    shims = (folder.parent for folder in folders if folder.name == "shims" and (folder.parent / "versions").is_dir())
+    return next(shims, Path.home() / ".pyenv")
+
+
+def node_major(version_text: str) -> int | None:
+    """The major version in what `node --version` prints: 20 for `v20.20.2`."""
+    found = re.match(r"v(\d+)\.", version_text.strip())
+    return int(found.group(1)) if found else None
+
+
 def java_major(version_text: str) -> int | None:
     """The major version in what `java -version` prints: 17 for `openjdk version "17.0.15"`."""
     found = re.search(r'version "(?:1\.)?(\d+)', version_text)
@@ -63,7 +78,7 @@ def java_major(version_text: str) -> int | None:
 def missing() -> list[Missing]:
     """Everything that is absent, in the order in which it is needed."""
     absent = []
-    if shutil.which("cargo") is None:
+    if _output("cargo", "--version") is None:
         absent.append(Missing("cargo (Rust 1.94.1 or newer)", "https://rustup.rs", "https://rustup.rs"))
     if suitable_python() is None:
         absent.append(
@@ -77,7 +92,8 @@ def missing() -> list[Missing]:
     major = java_major(java) if java else None
     if major is None or major < 17:
         absent.append(Missing("Java 17 or newer", "apt-get install openjdk-17-jre-headless", "brew install openjdk@17"))
-    if _output("node", "--version") is None or _output("npm", "--version") is None:
+    node = node_major(_output("node", "--version") or "")
+    if node is None or node < 18 or _output("npm", "--version") is None:
         absent.append(Missing("node 18 or newer with npm", "apt-get install nodejs npm", "brew install node"))
     if shutil.which("cc") is None:
         absent.append(Missing("a C compiler (cc)", "apt-get install build-essential", "xcode-select --install"))

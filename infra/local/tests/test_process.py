@@ -78,6 +78,20 @@ def test_javas_version_is_read(text, major):
     assert prerequisites.java_major(text) == major
 
 
+@pytest.mark.parametrize(("text", "major"), [("v20.20.2\n", 20), ("v8.17.0", 8), ("", None), ("node", None)])
+def test_nodes_version_is_read(text, major):
+    assert prerequisites.node_major(text) == major
+
+
+def test_pyenv_is_found_by_its_shims_on_the_path(monkeypatch, tmp_path):
+    (tmp_path / "versions").mkdir()
+    monkeypatch.delenv("PYENV_ROOT", raising=False)
+    monkeypatch.setenv("PATH", f"/usr/bin{os.pathsep}{tmp_path / 'shims'}")
+    assert prerequisites.pyenv_root() == tmp_path
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert prerequisites.pyenv_root().name == ".pyenv"
+
+
 def test_a_missing_prerequisite_is_one_line_for_both_systems(monkeypatch):
     monkeypatch.setattr(prerequisites.shutil, "which", lambda _: None)
     monkeypatch.setattr(prerequisites, "suitable_python", lambda: None)

@@ -1,0 +1,105 @@
+"""Approval: by whom it must be, for what was seen, in time. Nothing is issued before it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from observer import store
+from observer.world import AGENT, APPROVER, BYSTANDER, ONCALL, World
+
+from lives import Lives
+
+
+@pytest.fixture
+def awaited(world: World) -> dict[str, Any]:
+    answer = world.ask(ONCALL)
+    assert (answer.status, answer.body["state"]) == (202, "ApprovalAwaited"), str(answer)
+    assert int(answer.headers["Retry-After"]) > 0
+    return answer.body
+
+
+def still_awaited(world: World, grant: str) -> bool:
+    decision = next(i for i in store.items() if i["pk"] == f"DECISION#{grant}")
+    return world.show(ONCALL, grant)["state"] == "ApprovalAwaited" and int(decision.get("n_votes", 0)) == 0
+
+
+def test_nothing_is_issued_before_approval_and_something_after(world: World, awaited: dict[str, Any]) -> None:
+    early = world.fetch(ONCALL, awaited["id"])
+    assert (early.status, early.problem) == (409, "conflict"), str(early)
+    assert world.approve(awaited).body["state"] == "Approved"
+    session = world.session(ONCALL, awaited["id"])
+    assert ONCALL.use(session).outcome == "allowed"
+
+
+def test_nobody_approves_their_own(world: World, awaited: dict[str, Any]) -> None:
+    answer = world.approve(awaited, by=ONCALL.identity)
+    assert (answer.status, answer.problem) == (403, "forbidden"), str(answer)
+    assert still_awaited(world, awaited["id"])
+
+
+def test_the_sponsor_of_the_requester_does_not_approve(world: World) -> None:
+    asked = world.ask(AGENT, ticket=None)
+    assert asked.body["state"] == "ApprovalAwaited", str(asked)
+    answer = world.approve(asked.body, by="rui")
+    assert (answer.status, answer.problem) == (403, "forbidden"), str(answer)
+    assert world.show(AGENT, asked.body["id"])["state"] == "ApprovalAwaited"
+    # The control: somebody else from the right team may.
+    assert world.approve(asked.body, by=APPROVER).body["state"] == "Approved"
+
+
+def test_a_bystander_does_not_approve(world: World, awaited: dict[str, Any]) -> None:
+    answer = world.approve(awaited, by=BYSTANDER)
+    assert (answer.status, answer.problem) == (404, "not-found"), str(answer)
+    assert still_awaited(world, awaited["id"])
+
+
+def test_another_digest_is_a_conflict(world: World, awaited: dict[str, Any]) -> None:
+    for digest in ("0" * 64, awaited["bundle"]):
+        answer = world.approve({**awaited, "digest": digest})
+        assert (answer.status, answer.problem) == (409, "conflict"), str(answer)
+    assert still_awaited(world, awaited["id"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"approve": "yes", "digest": "0" * 64},
+        {"approve": True, "digest": "0" * 63},
+        {"approve": True, "digest": "X" * 64},
+        {"approve": True},
+        {"digest": "0" * 64},
+        {"approve": True, "digest": "0" * 64, "by": "omar"},
+        [],
+    ],
+    ids=str,
+)
+def test_a_ballot_must_be_right(world: World, awaited: dict[str, Any], body: Any) -> None:
+    answer = world.api.call("POST", f"/v1/grants/{awaited['id']}/approvals", world.vote_token(APPROVER), body)
+    assert answer.status in (400, 422) and answer.problem in ("malformed", "unfit"), str(answer)
+    assert still_awaited(world, awaited["id"])
+
+
+def test_a_refusal_is_final(world: World, awaited: dict[str, Any]) -> None:
+    assert world.approve(awaited, approve=False).body["state"] == "Denied"
+    late = world.approve(awaited, by="lea")
+    assert (late.status, late.problem) == (409, "conflict"), str(late)
+    fetched = world.fetch(ONCALL, awaited["id"])
+    assert (fetched.status, fetched.problem) == (403, "denied"), str(fetched)
+
+
+def test_a_vote_counts_once(world: World, awaited: dict[str, Any]) -> None:
+    assert world.approve(awaited).status == 200
+    assert world.approve(awaited).status == 200
+    decision = next(item for item in store.items() if item["pk"] == f"DECISION#{awaited['id']}")
+    assert int(decision["n_votes"]) == 1
+
+
+def test_approval_past_its_deadline_is_a_conflict(world: World, lives: Lives) -> None:
+    late = lives.late_vote()
+    assert (late.status, late.problem) == (409, "conflict"), str(late)
+    view = world.await_state(ONCALL, lives.unapproved, "Lapsed", within_s=20)
+    assert "vends" not in view
+    fetched = world.fetch(ONCALL, lives.unapproved)
+    assert (fetched.status, fetched.problem) == (410, "over"), str(fetched)

@@ -166,7 +166,7 @@ proptest! {
     }
 
     #[test]
-    fn invariant_5_aws_ends_it_too(shop in values(), table in values(), iam_allowed: bool, millis in 0_i64..253_402_300_799_999) {
+    fn invariant_05_aws_ends_it_too(shop in values(), table in values(), iam_allowed: bool, millis in 0_i64..253_402_300_799_999) {
         let deadline = Timestamp::from_millis(millis);
         let entitlement = Entitlement { iam_allowed, ..entitlement() };
         let template = template_of(&entitlement, &parameters(shop.as_str(), table.as_str())).unwrap();

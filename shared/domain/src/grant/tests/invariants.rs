@@ -111,7 +111,7 @@ fn random_lives_reach_every_state_and_every_proof() {
 }
 
 #[test]
-fn invariant_1_recorded_first_with_deadline_fence_and_what_stood_before() {
+fn invariant_01_recorded_first_with_deadline_fence_and_what_stood_before() {
     for_every_change(|moments, before, after| {
         if let (State::Approved { start_by, .. }, Some(deadline)) = (&before.state, deadline(&after.state)) {
             let now = now(moments);
@@ -124,7 +124,7 @@ fn invariant_1_recorded_first_with_deadline_fence_and_what_stood_before() {
 }
 
 #[test]
-fn invariant_2_no_quiet_end() {
+fn invariant_02_no_quiet_end() {
     for_every_change(|_, before, after| {
         if matches!(before.state, State::Activating { .. } | State::Active { .. } | State::Revoking(_)) {
             assert!(matches!(
@@ -139,7 +139,7 @@ fn invariant_2_no_quiet_end() {
 }
 
 #[test]
-fn invariant_2_a_removal_may_fail_any_number_of_times() {
+fn invariant_02_a_removal_may_fail_any_number_of_times() {
     let (_, mut grant, _) = super::samples::starts().swap_remove(11);
     for n in 1..=2_000 {
         for event in [
@@ -167,7 +167,7 @@ fn invariant_2_a_removal_may_fail_any_number_of_times() {
 }
 
 #[test]
-fn invariant_3_no_absence_seen_before_the_fence_ends_a_grant() {
+fn invariant_03_no_absence_seen_before_the_fence_ends_a_grant() {
     for_every_change(|moments, before, after| {
         let ended = (before.state.is_terminal(), &after.state);
         let (false, State::Ended { proof: Proof::Observed { first, second }, .. }) = ended else {
@@ -186,7 +186,7 @@ fn invariant_3_no_absence_seen_before_the_fence_ends_a_grant() {
 }
 
 #[test]
-fn invariant_3_a_fence_never_moves_back() {
+fn invariant_03_a_fence_never_moves_back() {
     for_every_change(|_, before, after| {
         if let (Some(before), Some(after)) = (fence(&before.state), fence(&after.state)) {
             assert!(after >= before, "from {before} to {after}");
@@ -195,7 +195,7 @@ fn invariant_3_a_fence_never_moves_back() {
 }
 
 #[test]
-fn invariant_3_a_session_read_from_the_reserved_deny_waits_for_older_writes_of_it() {
+fn invariant_03_a_session_read_from_the_reserved_deny_waits_for_older_writes_of_it() {
     for_every_change(|moments, before, after| {
         if let (Delivery::Session { .. }, State::Active { .. }, State::Revoking(at)) =
             (&before.delivery, &before.state, &after.state)
@@ -207,7 +207,7 @@ fn invariant_3_a_session_read_from_the_reserved_deny_waits_for_older_writes_of_i
 }
 
 #[test]
-fn invariant_4_every_change_is_one_version_and_touches_nothing_else() {
+fn invariant_04_every_change_is_one_version_and_touches_nothing_else() {
     for_every_change(|_, before, after| {
         let wanted = Grant { version: before.version + 1, state: after.state.clone(), ..before.clone() };
         assert_eq!(after, &wanted);
@@ -215,7 +215,7 @@ fn invariant_4_every_change_is_one_version_and_touches_nothing_else() {
 }
 
 #[test]
-fn invariant_5_by_construction_only_where_aws_ended_it() {
+fn invariant_05_by_construction_only_where_aws_ended_it() {
     for_every_change(|moments, before, after| {
         let ended = (before.state.is_terminal(), &after.state);
         let (false, State::Ended { proof: Proof::ByConstruction { deadline: proved, aws_date, .. }, ended_by, .. }) =
@@ -232,7 +232,7 @@ fn invariant_5_by_construction_only_where_aws_ended_it() {
 }
 
 #[test]
-fn invariant_5_what_carries_no_time_limit_is_never_said_to_be_ended_by_one() {
+fn invariant_05_what_carries_no_time_limit_is_never_said_to_be_ended_by_one() {
     for_every_change(|_, before, after| {
         if let (Delivery::Managed { .. }, State::Ended { ended_by, .. }) = (&before.delivery, &after.state) {
             assert!(*ended_by != EndedBy::TimeLimit);

@@ -29,7 +29,7 @@ fn the_control_without_an_error_is_allowed() {
 }
 
 #[test]
-fn erroring_forbid_policy_denies() {
+fn invariant_09_erroring_forbid_policy_denies() {
     // A human has no `sponsor`: Cedar skips this forbid, and would allow.
     let forbid = r#"@id("not-ruis") forbid (principal, action == Brevet::Action::"request", resource)
         when { principal.sponsor == Brevet::Identity::"rui" };"#;
@@ -39,7 +39,7 @@ fn erroring_forbid_policy_denies() {
 }
 
 #[test]
-fn erroring_permit_policy_denies_although_another_permits() {
+fn invariant_09_erroring_permit_policy_denies_although_another_permits() {
     let permit = r#"@id("ruis") permit (principal, action == Brevet::Action::"request", resource)
         when { principal.sponsor == Brevet::Identity::"rui" };"#;
     let (reason, by) = denied_for(&format!("{PERMIT_ALL}{permit}"), "ana", "read-orders-table");
@@ -48,7 +48,7 @@ fn erroring_permit_policy_denies_although_another_permits() {
 }
 
 #[test]
-fn an_error_about_auto_approve_denies() {
+fn invariant_09_an_error_about_auto_approve_denies() {
     let forbid = r#"@id("odd") forbid (principal, action == Brevet::Action::"autoApprove", resource)
         when { context.task == "x" };"#;
     let (reason, _) = denied_for(&format!("{PERMIT_ALL}{forbid}"), "ana", "read-orders-table");
@@ -56,7 +56,7 @@ fn an_error_about_auto_approve_denies() {
 }
 
 #[test]
-fn an_error_about_one_approver_denies() {
+fn invariant_09_an_error_about_one_approver_denies() {
     let policies = r#"
         @id("ask") permit (principal, action == Brevet::Action::"request", resource);
         @id("yes") permit (principal, action == Brevet::Action::"approve", resource);
@@ -80,7 +80,7 @@ fn too_few_approvers_denies_and_says_so() {
 }
 
 #[test]
-fn a_bundle_that_was_touched_is_not_loaded() {
+fn invariant_09_a_bundle_that_was_touched_is_not_loaded() {
     let good = text_with(PERMIT_ALL);
     Bundle::load(&good).unwrap();
     let mut policies = good.clone();

@@ -97,7 +97,7 @@ def item_calls(dynamodb, pk):
 
 @pytest.mark.parametrize("pk", RIGHTS)
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_reaches_exactly_its_items(credentials, name, pk):
+def test_invariant_08_a_function_reaches_exactly_its_items(credentials, name, pk):
     allowed = RIGHTS[pk][FUNCTIONS.index(name)]
     calls = item_calls(client("dynamodb", credentials[name]), pk)
     wrong = [
@@ -131,7 +131,7 @@ def test_scan_is_nobodys_and_each_index_has_one_reader(credentials, name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_only_issue_vends_session_roles_and_nobody_a_functions(credentials, name):
+def test_invariant_08_only_issue_vends_session_roles_and_nobody_a_functions(credentials, name):
     sts = client("sts", credentials[name])
     session = {"RoleSessionName": f"{DEPLOYMENT}.t", "SourceIdentity": "tt", "Tags": [{"Key": "brevet:grant", "Value": "t"}]}
     roles = {one["path"].split("/")[-2]: one["arn"] for one in FACTS["roles"]}
@@ -140,7 +140,7 @@ def test_only_issue_vends_session_roles_and_nobody_a_functions(credentials, name
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_only_reap_writes_on_session_roles_and_nobody_elsewhere(credentials, name):
+def test_invariant_08_only_reap_writes_on_session_roles_and_nobody_elsewhere(credentials, name):
     iam = client("iam", credentials[name])
     deny = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]})
     session = f"brevet-{DEPLOYMENT}-agent-secret"

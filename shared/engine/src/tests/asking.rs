@@ -9,7 +9,7 @@ use crate::port::Clock;
 use crate::refusal::RefusalKind;
 
 #[test]
-fn a_grant_that_claims_to_be_approved_vends_nothing_against_its_decision() {
+fn invariant_07_a_grant_that_claims_to_be_approved_vends_nothing_against_its_decision() {
     let world = World::new();
     world.tick();
     let id = id_of(world.submit("agent ask", "key"));

@@ -1,5 +1,6 @@
 //! The invariants that the use cases keep, each with a test named after it.
 
+use brevet_domain::canonical::canonical;
 use brevet_domain::grant::{Proof, State};
 use brevet_domain::heart::Heart;
 
@@ -21,16 +22,18 @@ fn invariant_01_nothing_is_asked_of_aws_that_is_not_recorded_first() {
 }
 
 #[test]
-fn invariant_02_removal_that_fails_for_hours_is_never_given_up() {
+fn invariant_02_removal_that_keeps_failing_is_never_given_up() {
     let (world, id) = active();
     world.release("bot ask run-1", id);
     for _ in 0..15 {
+        world.faults.clear();
         world.faults.plan_next("put_deny", Fault::Throttled);
         world.tick();
         world.clock.advance(15);
         assert!(matches!(world.grant(id).state, State::Revoking(_)));
     }
     let State::Revoking(revoking) = world.grant(id).state else { panic!("left without a proof") };
+    assert!(world.faults.fired().len() >= 3, "{:?}", world.faults.fired());
     assert!(revoking.attempts >= 3 && revoking.last_problem.is_some());
     world.assert_all_ends("throttled for minutes");
 }
@@ -65,6 +68,7 @@ fn invariant_04_a_credential_whose_vend_cannot_be_evidenced_is_not_handed_out() 
     }
     assert_eq!(refused(world.vend("bot credentials run-1", id)).0, RefusalKind::Unavailable);
     assert!(world.faults.fired().iter().any(|fired| fired.call == "commit"));
+    assert_eq!(world.sts.vended().len(), 3, "AWS made the credential: what failed came after it");
     world.assert_all_ends("an unevidenced credential");
 }
 
@@ -75,6 +79,28 @@ fn invariant_05_with_the_reaper_gone_access_ends_at_the_deadline_all_the_same() 
     assert!(world.can_act(id));
     world.clock.advance(1);
     assert!(!world.can_act(id), "nothing but the session policy's own time limit was at work");
+}
+
+#[test]
+fn invariant_06_credentials_are_neither_stored_nor_put_in_evidence_nor_shown_by_debug() {
+    let (world, id) = approved();
+    let handout = world.vend("bot credentials run-1", id).unwrap().unwrap();
+    world.release("bot ask run-1", id).unwrap().unwrap();
+    world.assert_all_ends("a released grant");
+    let credentials = &handout.credentials;
+    let told = [
+        ("the table", format!("{:?}", world.store.snapshot())),
+        ("evidence", canonical(&world.store.snapshot().evidence_of(id)).unwrap()),
+        ("IAM", format!("{:?}", world.roles.landed())),
+        ("debug", format!("{handout:?}")),
+    ];
+    for (place, text) in &told {
+        assert!(!text.contains(&credentials.secret_access_key), "{place} holds the secret key");
+        assert!(!text.contains(&credentials.session_token), "{place} holds the session token");
+    }
+    for (place, text) in &told[..2] {
+        assert!(text.contains(&credentials.access_key_id), "{place} names the key id: it is looked at rightly");
+    }
 }
 
 #[test]

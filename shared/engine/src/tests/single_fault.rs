@@ -97,8 +97,8 @@ fn play(name: &str, story: Story) -> usize {
             fired = fired.saturating_add(1);
         }
     }
-    // Seven kinds can befall every call: had fewer fired, the runs would prove nothing.
-    assert!(fired >= usize::try_from(n_calls).unwrap(), "{name}: only {fired} faults fired at {n_calls} calls");
+    // Six kinds can befall every call: had fewer fired, the runs would prove nothing.
+    assert!(fired >= usize::try_from(6 * n_calls).unwrap(), "{name}: only {fired} faults fired at {n_calls} calls");
     println!("{name}: {n_calls} port calls, {fired} single-fault runs");
     fired
 }

@@ -1,4 +1,4 @@
-//! Time enters as `now` (invariant 13): one file reads the clock.
+//! Time enters as `now` (invariant 13): one file reads the clock and draws at random.
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails")]
 
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// What reads a clock or draws at random. The lint of the same name covers calls; this also covers paths and macros.
 const CLOCKS: [&str; 4] = ["SystemTime::now", "Utc::now", "Local::now", "Instant::now"];
+const CHANCE: [&str; 6] = ["Ulid::generate", "Ulid::new()", "Uuid::", "rand::", "getrandom", "SystemRandom"];
 
 /// Every Rust file under `folder`.
 fn sources(folder: &Path) -> Vec<PathBuf> {
@@ -22,20 +23,26 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-#[test]
-fn one_file_reads_the_clock() {
+/// Shipped files whose code, comments left out, holds one of `words`.
+fn readers(words: &[&str]) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
     let crates = ["shared", "functions"].iter().flat_map(|folder| fs::read_dir(root.join(folder)).unwrap());
-    let files: Vec<_> = crates.flat_map(|krate| sources(&krate.unwrap().path().join("src"))).collect();
-    assert!(files.len() > 20, "the test sees the sources at all");
-    let mut readers = Vec::new();
-    for path in files {
-        let text = fs::read_to_string(&path).unwrap();
-        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-        if code.into_iter().any(|line| CLOCKS.iter().any(|clock| line.contains(clock))) {
-            assert!(text.contains("struct SystemClock"), "{path:?} reads the clock: take `now` instead");
-            readers.push(path);
-        }
-    }
-    assert!(readers.len() <= 1, "more than one file reads the clock: {readers:?}");
+    let files = crates.flat_map(|krate| sources(&krate.unwrap().path().join("src")));
+    let reads = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        let mut code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        code.any(|line| words.iter().any(|word| line.contains(word)))
+    };
+    let mut found: Vec<_> =
+        files.filter(reads).map(|path| path.strip_prefix(root).unwrap().display().to_string()).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn invariant_13_one_file_reads_the_clock_and_draws_at_random() {
+    assert_eq!(readers(&CLOCKS), ["shared/lambda/src/clock.rs"], "take `now` instead");
+    // The first makes keys for tests, only behind `test-util`.
+    let drawing = ["shared/identity/src/testing.rs", "shared/lambda/src/clock.rs"];
+    assert_eq!(readers(&CHANCE), drawing, "take an `IdSource` instead");
 }

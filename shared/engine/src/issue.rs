@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use brevet_domain::block::BlockScope;
 use brevet_domain::decision::Decision;
-use brevet_domain::grant::{Event, Grant, NewVend, Problem, State, VendAnswer};
+use brevet_domain::grant::{Event, Grant, NewVend, Problem, State, TransitionError, VendAnswer};
 use brevet_domain::heart::{Heart, Pulse};
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller};
@@ -20,6 +20,10 @@ use crate::refusal::{Refusal, RefusalKind};
 
 /// How often a vend is recorded anew after losing a race. Each loss means that somebody else's change went through.
 const ATTEMPTS: u32 = 3;
+
+/// The most vends of one grant: a credential lives 900 s at least, so 48 are enough for the longest term. Each vend
+/// adds to the grant's evidence, which must not grow without bound.
+const MAX_VENDS: u32 = 1_000;
 
 /// The use case of the issue function.
 pub struct Issuer {
@@ -108,7 +112,11 @@ impl Issuer {
     async fn record_once(&self, caller: &Caller, grant: &Grant) -> Result<Result<Recorded, PortError>, Refusal> {
         let now = self.clock.now();
         holds(caller, grant)?;
-        let (deadline, first) = if let State::Active { deadline, .. } = &grant.state {
+        let (deadline, first) = if let State::Active { deadline, vends, .. } = &grant.state {
+            if vends.count >= MAX_VENDS {
+                let detail = format!("credentials were fetched {MAX_VENDS} times for this grant: use those you have");
+                return Err(Refusal::new(RefusalKind::Conflict, "too_many_vends", detail).about(grant.id));
+            }
             (*deadline, false)
         } else if matches!(grant.state, State::Approved { .. }) {
             (grant.deadline_if_activated(now), true)
@@ -133,6 +141,11 @@ impl Issuer {
                 Ok(Ok(Recorded { seq: vends.count, grant: after, plan, deadline }))
             }
             Ok(None) => Err(not_vendable(grant)),
+            // Another clock, within the skew, decided it: it starts in a moment.
+            Err(StepError::Transition(error @ TransitionError::TooEarly { .. })) => {
+                let refusal = Refusal::new(RefusalKind::Conflict, "not_started", error.to_string());
+                Err(refusal.about(grant.id).retry_after(1))
+            }
             Err(StepError::Transition(error)) => {
                 Err(Refusal::new(RefusalKind::Over, "grant_over", error.to_string()).about(grant.id))
             }
@@ -195,8 +208,10 @@ impl Issuer {
     }
 
     async fn still_clear(&self, recorded: &Recorded) -> Result<(), Refusal> {
-        let (now, grant) = (self.clock.now(), &recorded.grant);
-        self.clear(grant, now).await?;
+        let grant = &recorded.grant;
+        self.clear(grant, self.clock.now()).await?;
+        // Only now: these readings themselves may have taken long.
+        let now = self.clock.now();
         let State::Active { vends, .. } = &grant.state else { return Err(not_vendable(grant)) };
         let recorded_at = vends.last.last().map_or(Timestamp::EPOCH, |vend| vend.recorded_at);
         // The fence allows one call's time for getting here; a call started later might land after it.

@@ -4,4 +4,5 @@ mod asking;
 mod ending;
 mod invariants;
 mod single_fault;
+mod vending;
 mod world;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use brevet_domain::canonical::Digest;
 use brevet_domain::deny::{DenyEntry, MAX_ROLE_INLINE, denies, document, session_names};
-use brevet_domain::grant::{Delivery, Event, Grant, Problem, Sighting, State};
+use brevet_domain::grant::{Delivery, Event, Grant, Problem, Revoking, Sighting, State};
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 
@@ -16,6 +16,22 @@ use crate::port::{DenyReading, PortError, PortResult};
 const RETRY_S: u32 = 5;
 /// And at the most.
 const RETRY_MAX_S: u32 = 60;
+
+/// A reading of the reserved deny, and when it was made.
+pub(super) struct Seen {
+    reading: DenyReading,
+    asked_at: Timestamp,
+    answered_at: Timestamp,
+}
+
+impl Seen {
+    /// The reading as evidence for a grant. A first absence counts from its answer, any other from its question: so
+    /// neither the fence nor the quiet period is ever shorter than it seems, however slow a call was.
+    fn sighting(&self, revoking: &Revoking) -> Sighting {
+        let at = if revoking.first_absence.is_none() { self.answered_at } else { self.asked_at };
+        Sighting { at, request_id: self.reading.request_id.clone() }
+    }
+}
 
 impl Reaper {
     /// Brings the deny of `role` in line with its entries, then tells `grants` what was read back.
@@ -44,7 +60,7 @@ impl Reaper {
     async fn tell(
         &self,
         grant: Grant,
-        settled: Result<&DenyReading, &PortError>,
+        settled: Result<&Seen, &PortError>,
         now: Timestamp,
         report: &mut PassReport,
     ) -> Result<(), StepError> {
@@ -54,12 +70,12 @@ impl Reaper {
         };
         let retry_s = RETRY_S.saturating_mul(revoking.attempts.max(1)).min(RETRY_MAX_S);
         let event = match settled {
-            Ok(reading) if reading.document.as_deref().is_some_and(|text| denies(text, session_name)) => {
-                Event::AbsenceObserved(Sighting { at: now, request_id: reading.request_id.clone() })
+            Ok(seen) if seen.reading.document.as_deref().is_some_and(|text| denies(text, session_name)) => {
+                Event::AbsenceObserved(seen.sighting(revoking))
             }
-            Ok(reading) => {
-                let seen = Sighting { at: now, request_id: reading.request_id.clone() };
-                self.advance(grant, &Event::PresenceObserved(seen), Vec::new(), now, report).await?;
+            Ok(seen) => {
+                let event = Event::PresenceObserved(seen.sighting(revoking));
+                self.advance(grant, &event, Vec::new(), now, report).await?;
                 return Ok(());
             }
             Err(error) => Event::RemovalTroubled { problem: Problem::from(error.chain()), next_at: now.plus(retry_s) },
@@ -68,7 +84,7 @@ impl Reaper {
     }
 
     /// One writer per role: IAM has no conditional write, so a lease keeps a second rendering away.
-    async fn under_lease(&self, role: &str, report: &mut PassReport) -> PortResult<DenyReading> {
+    async fn under_lease(&self, role: &str, report: &mut PassReport) -> PortResult<Seen> {
         let now = self.ports.clock.now();
         // Room for a reading, a write and a reading back, each with one call's time.
         let until = now.plus(self.call_s.saturating_mul(4));
@@ -76,64 +92,102 @@ impl Reaper {
             let source = "another reaper is settling this role".into();
             return Err(PortError::NotDone { operation: "deny:Lease", source });
         }
-        let reading = self.write(role, until, report).await?;
+        let seen = self.write(role, until, report).await?;
         // Only given back when all went well: a write without an answer may land until the lease runs out.
         self.ports.deny.end_lease(role, &self.holder).await?;
-        Ok(reading)
+        Ok(seen)
     }
 
-    async fn write(&self, role: &str, until: Timestamp, report: &mut PassReport) -> PortResult<DenyReading> {
+    async fn read(&self, role: &str, name: &str) -> PortResult<Seen> {
+        let asked_at = self.ports.clock.now();
+        let reading = self.ports.roles.read_deny(role, name).await?;
+        Ok(Seen { reading, asked_at, answered_at: self.ports.clock.now() })
+    }
+
+    /// Whether an entry belongs into the document: its session may be alive, or its end is not proved yet, and that
+    /// proof needs the document to name it.
+    async fn is_wanted(&self, entry: &DenyEntry, now: Timestamp) -> bool {
+        if entry.leave_at > now {
+            return true;
+        }
+        match self.ports.reader.grant(entry.grant).await {
+            Ok(grant) => grant.is_some_and(|grant| !grant.state.is_terminal()),
+            Err(error) => {
+                tracing::warn!(grant.id = %entry.grant, problem = error.chain(), "an early end is kept for now");
+                true
+            }
+        }
+    }
+
+    async fn write(&self, role: &str, until: Timestamp, report: &mut PassReport) -> PortResult<Seen> {
         let name = self.deployment.deny_policy_name();
         let entries = self.ports.deny.entries(role).await?;
-        let reading = self.ports.roles.read_deny(role, &name).await?;
+        let seen = self.read(role, &name).await?;
         let now = self.ports.clock.now();
-        let standing = reading.document.as_deref().map(session_names).unwrap_or_default();
+        let standing = seen.reading.document.as_deref().map(session_names).unwrap_or_default();
         let known: BTreeSet<&str> = entries.iter().map(|entry| entry.session_name.as_str()).collect();
-        let mut wanted: BTreeSet<&str> =
-            entries.iter().filter(|entry| entry.leave_at > now).map(|entry| entry.session_name.as_str()).collect();
+        let mut wanted: BTreeSet<&str> = BTreeSet::new();
+        for entry in &entries {
+            if self.is_wanted(entry, now).await {
+                wanted.insert(&entry.session_name);
+            }
+        }
         // Fail closed: a session that the document denies and the table does not know stays denied.
         for unknown in standing.iter().filter(|name| !known.contains(name.as_str())) {
             tracing::error!(role, session = unknown, "the reserved deny names a session that no entry explains");
             wanted.insert(unknown);
         }
         let text = document(wanted.iter().copied()).map_err(|_| unreadable("the deny has no JSON form"))?;
-        let reading = if text == reading.document.as_deref().and_then(canonical_text) {
-            reading
+        let seen = if text == seen.reading.document.as_deref().and_then(canonical_text) {
+            seen
         } else {
-            self.put(role, &name, text.as_deref(), &entries, &standing, until, report).await?
+            // Whoever enters or leaves the document.
+            let affected = |entry: &&DenyEntry| {
+                wanted.contains(entry.session_name.as_str()) != standing.contains(&entry.session_name)
+            };
+            let mut told: Vec<&DenyEntry> = entries.iter().filter(affected).collect();
+            if told.is_empty() {
+                // The document differs though nobody enters or leaves: somebody edited it. All of its grants are told.
+                told = entries.iter().collect();
+            }
+            self.put(role, &name, text.as_deref(), &told, until, report).await?
         };
         for entry in entries.iter().filter(|entry| !wanted.contains(entry.session_name.as_str())) {
-            if !reading.document.as_deref().is_some_and(|text| denies(text, &entry.session_name)) {
+            if !seen.reading.document.as_deref().is_some_and(|text| denies(text, &entry.session_name)) {
                 self.ports.deny.drop_entry(entry).await?;
             }
         }
-        Ok(reading)
+        Ok(seen)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of `write`, split off for its length alone")]
     async fn put(
         &self,
         role: &str,
         name: &str,
         text: Option<&str>,
-        entries: &[DenyEntry],
-        standing: &BTreeSet<String>,
+        told: &[&DenyEntry],
         until: Timestamp,
         report: &mut PassReport,
-    ) -> PortResult<DenyReading> {
+    ) -> PortResult<Seen> {
         if text.is_some_and(|text| text.len() > MAX_ROLE_INLINE) {
-            tracing::error!(role, n_entries = entries.len(), "the reserved deny outgrows the role's inline quota");
+            tracing::error!(role, "the reserved deny outgrows the role's inline quota");
         }
         // INVARIANT: recorded first. Every grant whose session enters or leaves the document is told before the call.
-        let now = self.ports.clock.now();
-        let affected = |entry: &&DenyEntry| (entry.leave_at > now) != standing.contains(&entry.session_name);
-        let mut told: Vec<&DenyEntry> = entries.iter().filter(affected).collect();
-        if told.is_empty() {
-            // The document differs though nobody enters or leaves: somebody edited it. All of its grants are told.
-            told = entries.iter().collect();
-        }
+        let (mut n_told, mut untold) = (0_usize, None);
         for entry in told {
-            self.record_write(entry.grant, role, name, text, report).await?;
+            match self.record_write(entry.grant, role, name, text, report).await {
+                Ok(()) => n_told = n_told.saturating_add(1),
+                // A record that will never take it must not keep the role's other sessions from ending.
+                Err(error @ PortError::Unreadable { .. }) => {
+                    tracing::error!(grant.id = %entry.grant, problem = error.chain(), "a grant cannot be told of its end");
+                    report.n_failed = report.n_failed.saturating_add(1);
+                    untold = Some(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let (0, Some(error)) = (n_told, untold) {
+            return Err(error);
         }
         if self.ports.clock.now().plus(self.call_s) >= until {
             let source = "the lease is nearly over".into();
@@ -145,7 +199,7 @@ impl Reaper {
             None => self.ports.roles.delete_deny(role, name).await?,
         }
         // Read back afresh: the answer of the write proves nothing.
-        self.ports.roles.read_deny(role, name).await
+        self.read(role, name).await
     }
 
     async fn record_write(

@@ -55,7 +55,7 @@ impl Reaper {
             (State::Revoking(_), _) => return None,
             (state, Some(block)) if !state.is_terminal() => {
                 let fence = now.plus(grant.bounds.landing_s());
-                Event::Stopped { cause: block.cause, by: Some(block.by.clone()), fence }
+                Event::Stopped { cause: cause_of(block), by: Some(block.by.clone()), fence }
             }
             (State::ApprovalAwaited { deadline, .. }, _) if now >= *deadline => Event::ApprovalDeadlinePassed,
             (State::Approved { start_by, .. }, _) if now >= *start_by => Event::StartByPassed,
@@ -112,6 +112,15 @@ impl Reaper {
             tracing::info!(grant.id = %after.id, event = event.name(), state = after.state.name(), "moved a grant");
         }
         Ok(after)
+    }
+}
+
+/// Why a block ends a grant. Intake writes marks, and one that lies must not pass an early end off as the deadline's:
+/// what only the reaper can see counts as a revocation.
+fn cause_of(block: &Block) -> EndCause {
+    match block.cause {
+        EndCause::Released | EndCause::Revoked | EndCause::Killed | EndCause::Leaver => block.cause,
+        EndCause::Deadline | EndCause::Drift | EndCause::ActivationFailed => EndCause::Revoked,
     }
 }
 

@@ -4,5 +4,6 @@ mod asking;
 mod ending;
 mod invariants;
 mod single_fault;
+mod stubborn;
 mod vending;
 mod world;

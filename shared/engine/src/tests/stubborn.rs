@@ -1,0 +1,98 @@
+//! Ends that bad luck or a bad record stands in the way of.
+
+use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::grant::{Delivery, EndCause, Proof, State};
+use brevet_domain::request::Ask;
+use brevet_domain::time::Term;
+
+use super::world::{World, active, ask, id_of, proof};
+use crate::fake::run;
+use crate::port::Clock;
+
+#[test]
+fn a_release_after_the_credentials_have_expired_is_proved_at_once_and_not_at_the_deadline() {
+    let world = World::new();
+    world.tick();
+    let ask = Ask { term_s: Term::from_seconds(3_600).unwrap(), ..ask() };
+    let id = id_of(run(world.intake.submit(&proof("bot ask run-1"), "long", ask, world.clock.now())));
+    world.vend("bot credentials run-1", id).unwrap().unwrap();
+    world.tick_for(1_200);
+    assert!(!world.can_act(id), "the one credential has expired");
+    world.release("bot ask run-1", id).unwrap().unwrap();
+    world.tick_for(60);
+    assert!(matches!(world.proof_of(id), Proof::Observed { .. }));
+    world.assert_all_ends("an entry that could leave before it was seen");
+}
+
+#[test]
+fn a_session_that_may_touch_iam_ends_even_if_its_credentials_expired_before_the_deadline() {
+    let world = World::new();
+    world.tick();
+    let ask = Ask { term_s: Term::from_seconds(3_600).unwrap(), ..ask() };
+    let id = id_of(run(world.intake.submit(&proof("bot ask run-1"), "long", ask, world.clock.now())));
+    world.vend("bot credentials run-1", id).unwrap().unwrap();
+    let mut grant = world.grant(id);
+    let Delivery::Session { iam_allowed, .. } = &mut grant.delivery else { panic!() };
+    *iam_allowed = true;
+    world.store.overwrite(grant);
+    world.tick_for(3_800);
+    assert!(matches!(world.proof_of(id), Proof::Observed { .. }), "its end is never proved by construction");
+    world.assert_all_ends("break-glass");
+}
+
+#[test]
+fn an_absence_that_was_asked_for_before_the_fence_is_not_counted_after_it() {
+    let (world, id) = active();
+    world.release("bot ask run-1", id);
+    world.tick();
+    let State::Revoking(revoking) = world.grant(id).state else { panic!() };
+    assert!(revoking.first_absence.is_some());
+    // A second before the fence it is read again; giving the lease back then takes long.
+    world.clock.set(revoking.fence.minus(1));
+    let start = world.faults.n_calls();
+    run(world.reaper.wake(&[id])).unwrap();
+    let read = world.faults.calls().into_iter().skip(usize::try_from(start).unwrap()).position(|c| c == "read_deny");
+    let after_read = u64::try_from(read.unwrap()).unwrap() + 2;
+    assert!(matches!(world.grant(id).state, State::Revoking(_)), "before the fence");
+    let clock = std::sync::Arc::clone(&world.clock);
+    world.faults.meanwhile(world.faults.n_calls() + after_read, move || clock.advance(5));
+    run(world.reaper.wake(&[id])).unwrap();
+    assert!(world.clock.now() > revoking.fence);
+    assert!(matches!(world.grant(id).state, State::Revoking(_)), "what was read before the fence was counted");
+    world.tick();
+    assert!(matches!(world.proof_of(id), Proof::Observed { second, .. } if second.at >= revoking.fence));
+}
+
+#[test]
+fn a_grant_that_takes_no_evidence_does_not_keep_its_siblings_alive() {
+    let (world, id) = active();
+    let live = world.grant(id);
+    world.release("bot ask run-1", id);
+    world.tick();
+    let other = id_of(world.submit("bot ask run-1", "other"));
+    world.vend("bot credentials run-1", other).unwrap().unwrap();
+    // Its record is set back, and its deny removed: putting that again cannot be told to it.
+    world.store.overwrite(live);
+    let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
+    world.roles.tamper(&role, &world.deployment.deny_policy_name(), None);
+    world.release("bot ask run-1", other);
+    world.tick();
+    assert!(!world.can_act(other), "one bad record blocked the other's end");
+    assert!(!world.can_act(id));
+}
+
+#[test]
+fn a_mark_that_lies_about_its_cause_is_a_revocation() {
+    let (world, id) = active();
+    world.store.block(Block {
+        scope: BlockScope::Grant(id),
+        cause: EndCause::Deadline,
+        by: "dana".parse().unwrap(),
+        at: world.clock.now(),
+    });
+    run(world.reaper.wake(&[id])).unwrap();
+    assert!(!world.can_act(id));
+    assert!(matches!(&world.grant(id).state, State::Revoking(r) if r.cause == EndCause::Revoked));
+    world.tick_for(60);
+    assert!(matches!(world.proof_of(id), Proof::Observed { .. }));
+}

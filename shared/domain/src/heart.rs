@@ -25,8 +25,11 @@ pub enum Pulse {
 
 impl Heart {
     /// Judges `heart` at `now`: beating if the last good pass is at most `max_age_s` old.
+    ///
+    /// One that lies further than that in the future was written by a clock that is wrong, and says nothing.
     #[must_use]
     pub fn pulse(heart: Option<&Self>, now: Timestamp, max_age_s: u32) -> Pulse {
+        let heart = heart.filter(|heart| heart.read_up_to <= now.plus(max_age_s));
         let age_s = heart.map(|heart| now.seconds_since(heart.read_up_to));
         match age_s {
             Some(age) if age <= u64::from(max_age_s) => Pulse::Beating,
@@ -46,5 +49,8 @@ mod tests {
         assert_eq!(Heart::pulse(None, now, 180), Pulse::Stopped { age_s: None });
         assert_eq!(Heart::pulse(Some(&heart), now, 180), Pulse::Beating);
         assert_eq!(Heart::pulse(Some(&heart), now.plus(1), 180), Pulse::Stopped { age_s: Some(181) });
+        let ahead = Heart { read_up_to: now.plus(181) };
+        assert_eq!(Heart::pulse(Some(&ahead), now, 180), Pulse::Stopped { age_s: None });
+        assert_eq!(Heart::pulse(Some(&ahead), now.plus(1), 180), Pulse::Beating);
     }
 }

@@ -98,7 +98,10 @@ fn play(name: &str, story: Story) -> usize {
         }
     }
     // Six kinds can befall every call: had fewer fired, the runs would prove nothing.
-    assert!(fired >= usize::try_from(n_calls.saturating_mul(6)).unwrap(), "{name}: only {fired} faults fired at {n_calls} calls");
+    assert!(
+        fired >= usize::try_from(n_calls.saturating_mul(6)).unwrap(),
+        "{name}: only {fired} faults fired at {n_calls} calls"
+    );
     println!("{name}: {n_calls} port calls, {fired} single-fault runs");
     fired
 }

@@ -23,8 +23,8 @@ use brevet_domain::plan::SessionPlan;
 use brevet_domain::time::Timestamp;
 use brevet_engine::fake::SeqIds;
 use brevet_engine::port::{
-    EvaluateAnswer, EvaluateCall, GrantReader, HeartStore, IdSource, Mark, PortError, PortResult, RawProof,
-    RequestStore, SessionRoles, Vendor,
+    DenyStore, DueList, EvaluateAnswer, EvaluateCall, GrantReader, HeartStore, IdSource, Mark, PortError, PortResult,
+    RawProof, RequestStore, SessionRoles, Vendor,
 };
 use server::{Reply, Server};
 
@@ -457,4 +457,47 @@ async fn the_evaluator_is_asked_once_and_what_it_does_not_say_is_unknown() {
     let throttled = r#"{"Type":"User","message":"Rate Exceeded"}"#.to_owned();
     let headers = vec![("x-amzn-errortype", "TooManyRequestsException")];
     is_not_done(&evaluate(Reply::Answer { status: 429, headers, body: throttled }).await);
+}
+
+/// A page of a query whose items have these keys, on the list `due_pk` since the start of the epoch.
+fn listed(keys: &[(&str, &str)]) -> Reply {
+    let items: Vec<String> = keys
+        .iter()
+        .map(|(pk, sk)| {
+            format!(r#"{{"pk":{{"S":"{pk}"}},"sk":{{"S":"{sk}"}},"next_at":{{"S":"1970-01-01T00:00:00.000Z"}}}}"#)
+        })
+        .collect();
+    ok(&format!(r#"{{"Items":[{}]}}"#, items.join(",")))
+}
+
+#[tokio::test]
+async fn what_somebody_else_put_on_the_list_of_early_ends_blocks_no_role() {
+    let deny = format!("DENY#{ROLE}");
+    let server = Server::start(vec![listed(&[("REQUEST#grt_x", "-"), (&deny, "grt_y")])]).await;
+    assert_eq!(store(&server.url()).await.denied_roles().await.unwrap(), [ROLE]);
+}
+
+#[tokio::test]
+async fn only_a_mark_or_a_grant_itself_is_a_line_of_the_to_do_list() {
+    let id = grant_id();
+    let (grant, mark) = (format!("GRANT#{id}"), format!("BLOCK#grant/{id}"));
+    let keys = [(grant.as_str(), "META"), (&grant, "EVD#000001"), (&mark, "-"), (&mark, "again"), ("REQUEST#x", "-")];
+    let server = Server::start(vec![listed(&keys)]).await;
+    let page = store(&server.url()).await.due(0, now(), None, 100).await.unwrap();
+    // A line under another key could never be taken off the list: the reaper would look at it for ever.
+    assert_eq!(page.lines.iter().map(|line| line.is_mark).collect::<Vec<_>>(), [false, true]);
+}
+
+#[tokio::test]
+async fn an_early_end_that_cannot_be_read_blocks_no_other() {
+    let entry = format!(
+        r#"{{\"role_arn\":\"{ROLE}\",\"grant\":\"{}\",\"session_name\":\"dev.X\",\"stored_at\":\"1970-01-01T00:00:00.000Z\",\"leave_at\":\"1970-01-01T00:00:00.000Z\"}}"#,
+        grant_id()
+    );
+    let item = |body: &str| {
+        format!(r#"{{"pk":{{"S":"DENY#r"}},"sk":{{"S":"grt_"}},"v":{{"N":"1"}},"body":{{"S":"{body}"}}}}"#)
+    };
+    let server = Server::start(vec![ok(&format!(r#"{{"Items":[{},{}]}}"#, item("{"), item(&entry)))]).await;
+    let entries = store(&server.url()).await.entries(ROLE).await.unwrap();
+    assert_eq!(entries.iter().map(|entry| entry.session_name.as_str()).collect::<Vec<_>>(), ["dev.X"]);
 }

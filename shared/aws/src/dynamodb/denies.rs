@@ -10,7 +10,6 @@ use brevet_engine::port::{DenyStore, PortResult};
 use super::DynamoStore;
 use super::item::{DENY_LIST, Item, Key, LEASE, text};
 use super::table::{Expression, PutIf, Query};
-use crate::error::unreadable;
 
 const QUERY: &str = "dynamodb:Query";
 
@@ -27,11 +26,14 @@ impl DenyStore for DynamoStore {
         let lines = self.query_all(query).await?;
         let role = |item: &Item| {
             let pk = item.text("pk").unwrap_or_default();
-            pk.strip_prefix("DENY#")
-                .map(str::to_owned)
-                .ok_or_else(|| unreadable(QUERY, format!("`{pk}` is no early end")))
+            let role = pk.strip_prefix("DENY#").map(str::to_owned);
+            if role.is_none() {
+                // Whoever may write any item may put it on this list: it must not keep a role from being settled.
+                tracing::error!(key = pk, "a line of the list of early ends is none");
+            }
+            role
         };
-        let roles: BTreeSet<String> = lines.iter().map(role).collect::<PortResult<_>>()?;
+        let roles: BTreeSet<String> = lines.iter().filter_map(role).collect();
         Ok(roles.into_iter().collect())
     }
 
@@ -46,7 +48,15 @@ impl DenyStore for DynamoStore {
             after: None,
         };
         let items = self.query_all(query).await?;
-        items.iter().map(|item| item.body(QUERY)).collect()
+        let entry = |item: &Item| match item.body(QUERY) {
+            Ok(entry) => Some(entry),
+            // Whoever is denied by the role already stays so, as one that no entry explains; the others must not wait.
+            Err(error) => {
+                tracing::error!(role = role_arn, problem = error.chain(), "an early end cannot be read");
+                None
+            }
+        };
+        Ok(items.iter().filter_map(entry).collect())
     }
 
     async fn lease(&self, role_arn: &str, holder: &str, now: Timestamp, until: Timestamp) -> PortResult<bool> {

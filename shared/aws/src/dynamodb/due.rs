@@ -47,13 +47,17 @@ impl DueList for DynamoStore {
     }
 }
 
+/// A grant or its mark under its own key: one under another could never be taken off the list.
 fn line(item: &Item) -> Option<Due> {
-    let pk = item.text("pk")?;
+    let (pk, sk) = (item.text("pk")?, item.text("sk")?);
     let (id, is_mark) = match pk.strip_prefix("GRANT#") {
         Some(id) => (id, false),
         None => (pk.strip_prefix("BLOCK#grant/")?, true),
     };
-    Some(Due { id: id.parse().ok()?, is_mark, next_at: item.instant("next_at")? })
+    let id = id.parse().ok()?;
+    let own = if is_mark { Key::mark(id) } else { Key::grant(id) };
+    (own.pk == pk && own.sk == sk).then_some(())?;
+    Some(Due { id, is_mark, next_at: item.instant("next_at")? })
 }
 
 /// Where the next page starts: instant and keys of the last line, none of which holds a `|`.

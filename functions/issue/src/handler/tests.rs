@@ -1,5 +1,7 @@
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::io::Write;
+use std::sync::{Arc, Once};
 
 use brevet_engine::fake::{Fault, run};
 use brevet_lambda::testing::{HttpCall, World, taken_apart};
@@ -84,20 +86,74 @@ fn a_stopped_heart_answers_503_and_vends_nothing() {
 fn no_problem_carries_a_credential_when_the_answer_could_not_be_recorded() {
     let world = World::new();
     let id = world.decided("ask.bot");
-    // Fails each write after the call to STS, one by one, until one run goes through.
+    // From one call on nothing answers, later in each run, until a run goes through.
     let n_before = world.faults.n_calls();
+    let mut n_withheld = 0;
     for number in 1..40 {
         let world = World::new();
         let id = world.decided("ask.bot");
-        world.faults.plan(n_before + number, Fault::NotSent);
+        (number..100).for_each(|later| world.faults.plan(n_before + later, Fault::NotSent));
         let (status, _, body) = answer(&world, fetch("credentials.bot", id));
         if world.faults.fired().is_empty() {
             assert_eq!(status, 200);
+            assert!(n_withheld > 0, "no fault came after the call to STS: nothing was shown");
             return;
         }
         assert!(status == 200 || body.get("SecretAccessKey").is_none(), "{number}: {status}");
+        n_withheld += u32::from(status != 200 && !world.sts.vended().is_empty());
     }
     panic!("no run of `{id}` went through without a fault");
+}
+
+thread_local! {
+    /// What this test's thread has logged.
+    static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Writes to [`LOG`].
+struct Kept;
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.with_borrow_mut(|log| log.write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Everything that `act` logs, at the finest level.
+fn logged(act: impl FnOnce()) -> String {
+    static STARTED: Once = Once::new();
+    // For all threads: one of a single thread would miss what another thread's test logged first.
+    STARTED.call_once(|| {
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(|| Kept).init();
+    });
+    LOG.take();
+    act();
+    String::from_utf8(LOG.take()).unwrap()
+}
+
+#[test]
+fn invariant_06_neither_credentials_nor_the_token_are_logged() {
+    for number in 0..30 {
+        let world = World::new();
+        let id = world.decided("ask.bot");
+        if number > 0 {
+            world.faults.plan(world.faults.n_calls() + number, Fault::AnswerLost);
+        }
+        let log = logged(|| drop(answer(&world, fetch("credentials.bot", id))));
+        assert!(log.contains("answered `POST /v1/grants/{id}/credentials`"), "{number}: the log is seen: {log}");
+        for secret in ["secret of", "token of", "credentials.bot"] {
+            assert!(!log.contains(secret), "{number}: `{secret}` is in the log: {log}");
+        }
+        if number > 0 && world.faults.fired().is_empty() {
+            assert!(number > 6, "only {number} calls failed, one by one");
+            return;
+        }
+    }
+    panic!("no run went through without a fault");
 }
 
 #[test]

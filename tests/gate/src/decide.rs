@@ -189,11 +189,18 @@ impl Decider {
 pub(crate) mod tests {
     use super::*;
 
-    /// The folder with the evaluator, or nothing, said aloud, if this run has none.
+    /// The folder with the evaluator, or nothing, said aloud, if this run has none. `BREVET_TEST_REQUIRE_LOCAL=1`
+    /// makes that a failure.
     pub(crate) fn modules(test: &str) -> Option<std::path::PathBuf> {
+        use std::io::Write;
+
         let modules = std::env::var_os("BREVET_DECIDER_MODULES");
         if modules.is_none() {
-            println!("skipped `{test}`: BREVET_DECIDER_MODULES names no folder with the evaluator");
+            let required = std::env::var("BREVET_TEST_REQUIRE_LOCAL").is_ok_and(|text| text == "1");
+            assert!(!required, "`{test}`: `BREVET_DECIDER_MODULES` must name the folder with the evaluator");
+            // Not by `println!`, which is kept from sight while a test passes.
+            let told = writeln!(std::io::stderr(), "SKIPPED `{test}`: `BREVET_DECIDER_MODULES` names no folder");
+            drop(told);
         }
         modules.map(Into::into)
     }

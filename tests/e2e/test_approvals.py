@@ -36,6 +36,8 @@ def test_nothing_is_issued_before_approval_and_something_after(world: World, awa
 def test_nobody_approves_their_own(world: World, awaited: dict[str, Any]) -> None:
     answer = world.approve(awaited, by=ONCALL.identity)
     assert (answer.status, answer.problem) == (403, "forbidden"), str(answer)
+    # By its own rule, which holds whatever policy says.
+    assert answer.body["code"] == "approver_is_requester"
     assert still_awaited(world, awaited["id"])
 
 
@@ -44,6 +46,7 @@ def test_the_sponsor_of_the_requester_does_not_approve(world: World) -> None:
     assert asked.body["state"] == "ApprovalAwaited", str(asked)
     answer = world.approve(asked.body, by="rui")
     assert (answer.status, answer.problem) == (403, "forbidden"), str(answer)
+    assert answer.body["code"] == "approver_is_sponsor"
     assert world.show(AGENT, asked.body["id"])["state"] == "ApprovalAwaited"
     # The control: somebody else from the right team may.
     assert world.approve(asked.body, by=APPROVER).body["state"] == "Approved"

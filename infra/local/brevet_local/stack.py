@@ -92,6 +92,8 @@ def _already_up(running: list[Process]) -> None:
     parts = set(json.loads(UP.read_text())["parts"]) if UP.exists() else set()
     names = {one.name for one in running}
     gone = [part for part in PARTS if part in parts and part != "functions" and part not in names]
+    # A copy that was killed on purpose is off the record; one that died by itself is still on it.
+    gone += [one.name.rpartition("-")[0] for one in process.recorded() if one.name.startswith("fn-") and not one.alive]
     if gone:
         raise Trouble(f"partly up: {', '.join(gone)} ended; see `stack.py logs {gone[0]}`, then `stack.py down` first")
     say(f"already up: {', '.join(sorted(names))}")

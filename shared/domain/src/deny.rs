@@ -1,6 +1,7 @@
 //! The reserved deny: how single sessions of a session role are ended before their time.
 //!
-//! Each early end is an entry; all live entries of a role render to one inline policy of that role.
+//! Each early end is an entry; all live entries of a role render to one inline policy of that role. Where they do not
+//! fit, the oldest are denied by time of issue instead: live holders of that role then fetch new credentials.
 
 use std::collections::BTreeSet;
 
@@ -22,6 +23,8 @@ pub struct DenyEntry {
     pub session_name: String,
     /// When the entry was stored.
     pub stored_at: Timestamp,
+    /// When every credential of the session had surely been issued.
+    pub issued_by: Timestamp,
     /// From when it may leave: the last expiry of what was vended, or the deadline if that is sooner, plus skew.
     pub leave_at: Timestamp,
 }
@@ -31,49 +34,128 @@ pub struct DenyEntry {
 /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 pub const MAX_ROLE_INLINE: usize = 10_240;
 
-/// The reserved policy for `session_names`, in their order; nothing if there are none.
-///
-/// `aws:userid` of an assumed role is `<role id>:<session name>`, and session names hold no `*` or `?`.
+/// How long a cut stays, in seconds: the longest credential, and the longest skew that can be configured.
+const CUT_S: u32 = 3_600 + 300;
+
+/// What a role's reserved policy denies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Denied {
+    /// These sessions.
+    pub names: BTreeSet<String>,
+    /// Every session that was issued before this whole second.
+    pub cut: Option<Timestamp>,
+}
+
+impl Denied {
+    /// What `document` denies. Only statements that deny everything under no other condition count; a document that
+    /// cannot be read denies nobody.
+    #[must_use]
+    pub fn read(document: &str) -> Self {
+        let parsed: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
+        let statements = parsed.get("Statement").and_then(|s| s.as_array());
+        let statements: Vec<_> = statements.into_iter().flatten().filter(|s| denies_all(s)).collect();
+        Self {
+            names: statements.iter().flat_map(|statement| named(statement)).collect(),
+            cut: statements.iter().filter_map(|statement| cut(statement)).max(),
+        }
+    }
+
+    /// Denies the sessions of `wanted`, the names in `unknown`, and what the cut of `standing` still must deny, in a
+    /// document that fits the quota of a role.
+    ///
+    /// # Errors
+    ///
+    /// [`CanonicalError`] never in practice: texts always have a JSON form.
+    pub fn fitting(
+        wanted: &[&DenyEntry],
+        unknown: BTreeSet<String>,
+        standing: &Self,
+        now: Timestamp,
+    ) -> Result<Self, CanonicalError> {
+        let mut cut = standing.cut.filter(|cut| now < cut.plus(CUT_S));
+        let mut unknown = unknown;
+        loop {
+            let covered = |entry: &&&DenyEntry| cut.is_some_and(|cut| cut > entry.issued_by);
+            let mut named: Vec<_> = wanted.iter().filter(|entry| !covered(entry)).collect();
+            let mut names: BTreeSet<String> = named.iter().map(|entry| entry.session_name.clone()).collect();
+            names.extend(unknown.iter().cloned());
+            let fitting = Self { names, cut };
+            if fitting.document()?.is_none_or(|text| text.len() <= MAX_ROLE_INLINE) {
+                return Ok(fitting);
+            }
+            // The older half of those with a name goes under the cut; at last, whoever nobody knows.
+            named.sort_by_key(|entry| entry.issued_by);
+            let latest = named.get(named.len().saturating_sub(1) / 2).map(|entry| entry.issued_by);
+            if latest.is_none() {
+                unknown.clear();
+            }
+            cut = cut.max(Some(latest.unwrap_or(now).plus(1).floor()));
+        }
+    }
+
+    /// The policy; nothing if it denies nobody.
+    ///
+    /// `aws:userid` of an assumed role is `<role id>:<session name>`, and session names hold no `*` or `?`.
+    ///
+    /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html>
+    ///
+    /// # Errors
+    ///
+    /// [`CanonicalError`] never in practice: texts always have a JSON form.
+    pub fn document(&self) -> Result<Option<String>, CanonicalError> {
+        let deny = |condition| json!({ "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": condition });
+        let mut statements = Vec::new();
+        if !self.names.is_empty() {
+            let users: Vec<String> = self.names.iter().map(|name| format!("*:{name}")).collect();
+            statements.push(deny(json!({ "StringLike": { "aws:userid": users } })));
+        }
+        if let Some(cut) = self.cut {
+            statements.push(deny(json!({ "DateLessThan": { "aws:TokenIssueTime": cut.policy_form() } })));
+        }
+        if statements.is_empty() {
+            return Ok(None);
+        }
+        canonical(&json!({ "Version": "2012-10-17", "Statement": statements })).map(Some)
+    }
+
+    /// Whether it denies the session called `session_name`, whose credentials had all been issued by `issued_by`.
+    #[must_use]
+    pub fn denies(&self, session_name: &str, issued_by: Timestamp) -> bool {
+        self.names.contains(session_name) || self.cut.is_some_and(|cut| cut > issued_by)
+    }
+}
+
+/// The reserved policy for `session_names` alone; nothing if there are none.
 ///
 /// # Errors
 ///
 /// [`CanonicalError`] never in practice: texts always have a JSON form.
 pub fn document<'a>(session_names: impl IntoIterator<Item = &'a str>) -> Result<Option<String>, CanonicalError> {
-    let users: Vec<String> = session_names.into_iter().map(|name| format!("*:{name}")).collect();
-    if users.is_empty() {
-        return Ok(None);
-    }
-    let condition = json!({ "StringLike": { "aws:userid": users } });
-    let deny = json!({ "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": condition });
-    canonical(&json!({ "Version": "2012-10-17", "Statement": [deny] })).map(Some)
+    Denied { names: session_names.into_iter().map(str::to_owned).collect(), cut: None }.document()
 }
 
-/// The sessions that `document` denies, by name. Only statements that deny everything under no other condition count;
-/// a document that cannot be read denies nobody.
-#[must_use]
-pub fn session_names(document: &str) -> BTreeSet<String> {
-    let parsed: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
-    let statements = parsed.get("Statement").and_then(|s| s.as_array());
-    statements.into_iter().flatten().flat_map(denied_by).collect()
-}
-
-/// Whether `document` denies the session called `session_name`.
+/// Whether `document` denies the session called `session_name` by its name.
 #[must_use]
 pub fn denies(document: &str, session_name: &str) -> bool {
-    session_names(document).contains(session_name)
+    Denied::read(document).names.contains(session_name)
 }
 
-fn denied_by(statement: &serde_json::Value) -> Vec<String> {
+/// Whether a statement denies everything under one condition on one key.
+fn denies_all(statement: &serde_json::Value) -> bool {
     let is = |key: &str, value: &str| statement.get(key).and_then(|v| v.as_str()) == Some(value);
-    let sizes = (
-        statement.get("Condition").and_then(|c| c.as_object()).map(|c| c.len()),
-        statement.pointer("/Condition/StringLike").and_then(|c| c.as_object()).map(|c| c.len()),
-    );
-    if !(is("Effect", "Deny") && is("Action", "*") && is("Resource", "*") && sizes == (Some(1), Some(1))) {
-        return Vec::new();
-    }
+    let condition = statement.get("Condition").and_then(|c| c.as_object());
+    let keys = condition.and_then(|c| c.values().next()).and_then(|keys| keys.as_object());
+    let sizes = (condition.map(serde_json::Map::len), keys.map(serde_json::Map::len));
+    is("Effect", "Deny") && is("Action", "*") && is("Resource", "*") && sizes == (Some(1), Some(1))
+}
+
+fn named(statement: &serde_json::Value) -> Vec<String> {
     let users = statement.pointer("/Condition/StringLike/aws:userid").and_then(|u| u.as_array());
     users.into_iter().flatten().filter_map(|user| user.as_str()?.strip_prefix("*:").map(str::to_owned)).collect()
+}
+
+fn cut(statement: &serde_json::Value) -> Option<Timestamp> {
+    statement.pointer("/Condition/DateLessThan/aws:TokenIssueTime")?.as_str()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -106,5 +188,60 @@ mod tests {
     fn two_hundred_and_eighty_entries_fit_the_quota() {
         let names: Vec<String> = (0..280).map(|n| format!("p1.01J{n:023}")).collect();
         assert!(document(names.iter().map(String::as_str)).unwrap().unwrap().len() <= MAX_ROLE_INLINE);
+    }
+
+    fn entry(n: u32) -> DenyEntry {
+        let at = Timestamp::from_seconds(1_000_000).plus(n);
+        DenyEntry {
+            role_arn: "role".to_owned(),
+            grant: GrantId::from_ulid(ulid::Ulid::from_parts(1, u128::from(n))),
+            session_name: format!("dev.01J{n:023}"),
+            stored_at: at,
+            issued_by: at,
+            leave_at: at.plus(900),
+        }
+    }
+
+    #[test]
+    fn more_entries_than_fit_are_all_denied_the_oldest_by_time_of_issue() {
+        let entries: Vec<_> = (0..1_000).map(entry).collect();
+        let wanted: Vec<_> = entries.iter().collect();
+        let now = Timestamp::from_seconds(1_001_000);
+        let denied = Denied::fitting(&wanted, BTreeSet::new(), &Denied::default(), now).unwrap();
+        let text = denied.document().unwrap().unwrap();
+        assert!(text.len() <= MAX_ROLE_INLINE && Denied::read(&text) == denied);
+        assert!(entries.iter().all(|entry| denied.denies(&entry.session_name, entry.issued_by)));
+        assert!(denied.names.contains(&entries[999].session_name) && !denied.names.contains(&entries[0].session_name));
+        assert!(denied.cut < Some(now), "whoever fetches now is not denied");
+        // The same again is the same document; one more entry does not move the cut again.
+        assert_eq!(Denied::fitting(&wanted, BTreeSet::new(), &denied, now).unwrap(), denied);
+        let one_more: Vec<_> = entries.iter().chain([&entries[0]]).collect();
+        assert_eq!(Denied::fitting(&one_more, BTreeSet::new(), &denied, now).unwrap().cut, denied.cut);
+        // Nobody whom it denied is let free by the entries' leaving, until every credential has expired.
+        let left = Denied::fitting(&[], BTreeSet::new(), &denied, now.plus(3_600)).unwrap();
+        assert_eq!((left.names.len(), left.cut), (0, denied.cut));
+        let gone = Denied::fitting(&[], BTreeSet::new(), &denied, now.plus(CUT_S)).unwrap();
+        assert_eq!(gone.document().unwrap(), None);
+    }
+
+    #[test]
+    fn more_unknown_names_than_fit_are_denied_by_time_of_issue() {
+        let unknown: BTreeSet<_> = (0..1_000).map(|n| entry(n).session_name).collect();
+        let now = Timestamp::from_millis(1_001_000_500);
+        let denied = Denied::fitting(&[], unknown, &Denied::default(), now).unwrap();
+        assert_eq!((denied.names.len(), denied.cut), (0, Some(Timestamp::from_seconds(1_001_001))));
+    }
+
+    #[test]
+    fn a_cut_counts_only_whole_and_alone() {
+        let denied = Denied { names: BTreeSet::new(), cut: Some(Timestamp::from_seconds(10)) };
+        assert!(denied.denies("x", Timestamp::from_millis(9_999)) && !denied.denies("x", Timestamp::from_seconds(10)));
+        let text = denied.document().unwrap().unwrap();
+        assert_eq!(Denied::read(&text), denied);
+        for (from, to) in
+            [("DateLessThan", "DateGreaterThan"), ("Deny", "Allow"), ("aws:TokenIssueTime", "aws:CurrentTime")]
+        {
+            assert_eq!(Denied::read(&text.replace(from, to)), Denied::default(), "{to}");
+        }
     }
 }

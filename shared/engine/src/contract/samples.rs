@@ -140,6 +140,7 @@ pub(super) fn early_end(role_arn: &str, grant: GrantId, stored_at: Timestamp) ->
         grant,
         session_name: format!("dev.{}", grant.ulid()),
         stored_at,
+        issued_by: stored_at,
         leave_at: stored_at.plus(900),
     }
 }

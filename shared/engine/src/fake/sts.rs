@@ -57,7 +57,8 @@ impl MemorySts {
         let denied = |session: &Session| {
             let reserved = roles.standing(&session.plan.role_arn, policy_name);
             let user = format!(":{}", session.plan.session_name);
-            denies_from(&session.plan.policy, now) || reserved.is_some_and(|text| denies_user(&text, &user))
+            denies_from(&session.plan.policy, now)
+                || reserved.is_some_and(|text| denies_user(&text, &user) || denies_issued(&text, session.vended_at))
         };
         let all = self.vended().into_iter();
         all.filter(|session| now < session.expires_at && !denied(session)).collect()
@@ -89,6 +90,15 @@ fn denies_user(policy: &str, user: &str) -> bool {
         let users = users.and_then(Value::as_array).into_iter().flatten();
         users.filter_map(Value::as_str).any(|pattern| pattern.strip_prefix('*') == Some(user))
     })
+}
+
+/// `aws:TokenIssueTime` has whole seconds.
+fn denies_issued(policy: &str, at: Timestamp) -> bool {
+    let limit = |statement: &Value| {
+        let text = statement.pointer("/Condition/DateLessThan/aws:TokenIssueTime")?;
+        text.as_str()?.parse::<Timestamp>().ok()
+    };
+    denials(policy).iter().filter_map(limit).any(|limit| at.floor() < limit)
 }
 
 #[async_trait]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::deny::{DenyEntry, MAX_ROLE_INLINE, denies, document, session_names};
+use brevet_domain::deny::{Denied, DenyEntry};
 use brevet_domain::grant::{Delivery, Event, Grant, Problem, Revoking, Sighting, State};
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
@@ -30,6 +30,10 @@ impl Seen {
     fn sighting(&self, revoking: &Revoking) -> Sighting {
         let at = if revoking.first_absence.is_none() { self.answered_at } else { self.asked_at };
         Sighting { at, request_id: self.reading.request_id.clone() }
+    }
+
+    fn denied(&self) -> Denied {
+        self.reading.document.as_deref().map(Denied::read).unwrap_or_default()
     }
 }
 
@@ -70,7 +74,7 @@ impl Reaper {
         };
         let retry_s = RETRY_S.saturating_mul(revoking.attempts.max(1)).min(RETRY_MAX_S);
         let event = match settled {
-            Ok(seen) if seen.reading.document.as_deref().is_some_and(|text| denies(text, session_name)) => {
+            Ok(seen) if seen.denied().denies(session_name, revoking.fence) => {
                 Event::AbsenceObserved(seen.sighting(revoking))
             }
             Ok(seen) => {
@@ -124,26 +128,29 @@ impl Reaper {
         let entries = self.ports.deny.entries(role).await?;
         let seen = self.read(role, &name).await?;
         let now = self.ports.clock.now();
-        let standing = seen.reading.document.as_deref().map(session_names).unwrap_or_default();
-        let known: BTreeSet<&str> = entries.iter().map(|entry| entry.session_name.as_str()).collect();
-        let mut wanted: BTreeSet<&str> = BTreeSet::new();
+        let standing = seen.denied();
+        let mut wanted: Vec<&DenyEntry> = Vec::new();
         for entry in &entries {
             if self.is_wanted(entry, now).await {
-                wanted.insert(&entry.session_name);
+                wanted.push(entry);
             }
         }
         // Fail closed: a session that the document denies and the table does not know stays denied.
-        for unknown in standing.iter().filter(|name| !known.contains(name.as_str())) {
-            tracing::error!(role, session = unknown, "the reserved deny names a session that no entry explains");
-            wanted.insert(unknown);
+        let known: BTreeSet<&str> = entries.iter().map(|entry| entry.session_name.as_str()).collect();
+        let mut unknown = standing.names.clone();
+        unknown.retain(|name| !known.contains(name.as_str()));
+        for name in &unknown {
+            tracing::error!(role, session = name, "the reserved deny names a session that no entry explains");
         }
-        let text = document(wanted.iter().copied()).map_err(|_| unreadable("the deny has no JSON form"))?;
+        let no_form = |_| unreadable("the deny has no JSON form");
+        let text = Denied::fitting(&wanted, unknown, &standing, now).and_then(|d| d.document()).map_err(no_form)?;
         let seen = if text == seen.reading.document.as_deref().and_then(canonical_text) {
             seen
         } else {
             // Whoever enters or leaves the document.
-            let affected = |entry: &&DenyEntry| {
-                wanted.contains(entry.session_name.as_str()) != standing.contains(&entry.session_name)
+            let affected = |entry: &&DenyEntry| match wanted.contains(entry) {
+                true => !standing.denies(&entry.session_name, entry.issued_by),
+                false => standing.names.contains(&entry.session_name),
             };
             let mut told: Vec<&DenyEntry> = entries.iter().filter(affected).collect();
             if told.is_empty() {
@@ -152,8 +159,9 @@ impl Reaper {
             }
             self.put(role, &name, text.as_deref(), &told, until, report).await?
         };
-        for entry in entries.iter().filter(|entry| !wanted.contains(entry.session_name.as_str())) {
-            if !seen.reading.document.as_deref().is_some_and(|text| denies(text, &entry.session_name)) {
+        let named = seen.denied().names;
+        for entry in entries.iter().filter(|entry| !wanted.contains(entry)) {
+            if !named.contains(&entry.session_name) {
                 self.ports.deny.drop_entry(entry).await?;
             }
         }
@@ -169,9 +177,6 @@ impl Reaper {
         until: Timestamp,
         report: &mut PassReport,
     ) -> PortResult<Seen> {
-        if text.is_some_and(|text| text.len() > MAX_ROLE_INLINE) {
-            tracing::error!(role, "the reserved deny outgrows the role's inline quota");
-        }
         // INVARIANT: recorded first. Every grant whose session enters or leaves the document is told before the call.
         let (mut n_told, mut untold) = (0_usize, None);
         for entry in told {

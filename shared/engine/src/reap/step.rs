@@ -70,7 +70,7 @@ impl Reaper {
 
     /// The entry that ends a live session before its deadline, stored in the transaction that enters `Revoking`.
     fn deny_entry(&self, grant: &Grant, event: &Event, now: Timestamp) -> Option<DenyEntry> {
-        let State::Active { deadline, vends, .. } = &grant.state else { return None };
+        let State::Active { deadline, vends, fence, .. } = &grant.state else { return None };
         let Delivery::Session { role_arn, session_name, iam_allowed } = &grant.delivery else { return None };
         if !*iam_allowed && matches!(event, Event::DeadlinePassed) {
             return None;
@@ -83,6 +83,8 @@ impl Reaper {
             grant: grant.id,
             session_name: session_name.clone(),
             stored_at: now,
+            // As the grant's fence will be: what is judged by the one must agree with what is judged by the other.
+            issued_by: (*fence).max(now.plus(grant.bounds.landing_s())),
             leave_at: last.plus(grant.bounds.skew_s),
         })
     }

@@ -96,3 +96,32 @@ fn a_mark_that_lies_about_its_cause_is_a_revocation() {
     world.tick_for(60);
     assert!(matches!(world.proof_of(id), Proof::Observed { .. }));
 }
+
+#[test]
+fn more_early_ends_than_a_policy_can_name_all_end() {
+    let (world, other) = active();
+    let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
+    let crowd: Vec<String> = (0..260).map(|n| format!("dev.01J{n:023}")).collect();
+    let crowd = brevet_domain::deny::document(crowd.iter().map(String::as_str)).unwrap().unwrap();
+    world.roles.tamper(&role, &world.deployment.deny_policy_name(), Some(&crowd));
+    let mut ids = Vec::new();
+    for n in 0..40 {
+        let id = id_of(world.submit("bot ask run-1", &format!("key-{n}")));
+        world.vend("bot credentials run-1", id).unwrap().unwrap();
+        ids.push(id);
+    }
+    world.clock.advance(60);
+    for id in &ids {
+        world.release("bot ask run-1", *id).unwrap().unwrap();
+    }
+    world.tick();
+    let reserved = world.roles.standing(&role, &world.deployment.deny_policy_name()).unwrap();
+    assert!(reserved.len() <= brevet_domain::deny::MAX_ROLE_INLINE, "IAM would refuse it, and every end with it");
+    assert!(ids.iter().all(|id| !world.can_act(*id)));
+    world.tick_for(60);
+    assert!(ids.iter().all(|id| matches!(world.proof_of(*id), Proof::Observed { .. })));
+    // Whoever else held that role fetches again, and acts.
+    assert!(!world.can_act(other));
+    world.vend("bot credentials run-1", other).unwrap().unwrap();
+    assert!(world.can_act(other));
+}

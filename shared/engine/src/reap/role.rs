@@ -13,7 +13,7 @@ use crate::journal::StepError;
 use crate::port::{DenyReading, PortError, PortResult};
 
 /// How soon a grant whose removal did not go well is looked at again at the least, in seconds.
-const RETRY_S: u32 = 5;
+pub(super) const RETRY_S: u32 = 5;
 /// And at the most.
 const RETRY_MAX_S: u32 = 60;
 

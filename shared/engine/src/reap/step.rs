@@ -2,10 +2,11 @@
 
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::deny::DenyEntry;
-use brevet_domain::grant::{Delivery, EndCause, Event, Grant, Revoking, State};
+use brevet_domain::grant::{Delivery, EndCause, Event, Grant, Problem, Revoking, State};
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 
+use super::role::RETRY_S;
 use super::{PassReport, Reaper};
 use crate::journal::StepError;
 use crate::port::Also;
@@ -91,7 +92,17 @@ impl Reaper {
 
     /// Proof by construction: AWS's own clock, read after deadline and skew, is past the deadline.
     async fn prove_deadline(&self, grant: Grant, role: &str, report: &mut PassReport) -> Result<(), StepError> {
-        let reading = self.ports.roles.read_deny(role, &self.deployment.deny_policy_name()).await?;
+        let reading = match self.ports.roles.read_deny(role, &self.deployment.deny_policy_name()).await {
+            Ok(reading) => reading,
+            // Told, and behind the others on the list: a few that hang must not use up every pass.
+            Err(error) => {
+                let now = self.ports.clock.now();
+                let problem = Problem::from(error.chain());
+                let event = Event::RemovalTroubled { problem, next_at: now.plus(RETRY_S) };
+                self.advance(grant, &event, Vec::new(), now, report).await?;
+                return Err(error.into());
+            }
+        };
         let event = Event::DeadlineProved { aws_date: reading.aws_date, request_id: reading.request_id };
         let now = self.ports.clock.now();
         self.advance(grant, &event, Vec::new(), now, report).await.map(drop)

@@ -5,8 +5,8 @@ use brevet_domain::grant::{Delivery, EndCause, Proof, State};
 use brevet_domain::request::Ask;
 use brevet_domain::time::Term;
 
-use super::world::{World, active, ask, id_of, proof};
-use crate::fake::run;
+use super::world::{TERM_S, World, active, ask, id_of, proof};
+use crate::fake::{Fault, run};
 use crate::port::Clock;
 
 #[test]
@@ -124,4 +124,16 @@ fn more_early_ends_than_a_policy_can_name_all_end() {
     assert!(!world.can_act(other));
     world.vend("bot credentials run-1", other).unwrap().unwrap();
     assert!(world.can_act(other));
+}
+
+#[test]
+fn a_deadline_that_cannot_be_proved_says_why_and_lets_others_go_first() {
+    let (world, id) = active();
+    world.clock.advance(TERM_S + 3);
+    world.faults.plan_next("read_deny", Fault::Refused);
+    let report = world.tick().unwrap().unwrap();
+    assert_eq!((world.faults.fired().len(), report.n_failed), (1, 1));
+    let State::Revoking(revoking) = world.grant(id).state else { panic!() };
+    assert!(revoking.last_problem.is_some() && revoking.next_at > world.clock.now());
+    world.assert_all_ends("a proof that came later");
 }

@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,10 +47,26 @@ def run(*command: str | Path, cwd: Path | None = None) -> None:
         raise SystemExit(f"failed with exit code {done.returncode}: {' '.join(map(str, command))}")
 
 
+def locked(lock: Path, name: str) -> str:
+    """The lines of `lock` that name one package and its hashes; empty if there are none."""
+    found = re.search(rf"^{re.escape(name)}==.*\n(?:[ \t].*\n)*", lock.read_text(), re.MULTILINE)
+    return found.group() if found else ""
+
+
 def virtual_environment(place: Path, lock: Path) -> None:
-    """Makes a fresh virtual environment with exactly what `lock` names; every file is hash-checked."""
+    """Makes a fresh virtual environment with exactly what `lock` names; every file is hash-checked.
+
+    What comes as source is built with the lock's own setuptools, and cannot be built without: pip would otherwise fetch
+    whatever is newest to build with, unchecked.
+    """
     run(prerequisites.suitable_python() or "python3.13", "-m", "venv", place)
-    run(place / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "-r", lock)
+    install = [place / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+    if builder := locked(lock, "setuptools"):
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as alone:
+            alone.write(builder)
+            alone.flush()
+            run(*install, "--only-binary", ":all:", "-r", alone.name)
+    run(*install, "--no-build-isolation", "-r", lock)
 
 
 def integrity(archive: Path) -> str:

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import tools
 from brevet_local import places, prerequisites, process
 from brevet_local.process import Process, Trouble
 
@@ -81,6 +82,14 @@ def test_javas_version_is_read(text, major):
 @pytest.mark.parametrize(("text", "major"), [("v20.20.2\n", 20), ("v8.17.0", 8), ("", None), ("node", None)])
 def test_nodes_version_is_read(text, major):
     assert prerequisites.node_major(text) == major
+
+
+def test_what_builds_sources_is_taken_from_the_lock_with_its_hashes(tmp_path):
+    lock = tmp_path / "lock.txt"
+    lock.write_text("a==1 \\\n    --hash=sha256:aa\nsetuptools==9 \\\n    --hash=sha256:bb \\\n    # via x\nz==2 \\\n    --hash=sha256:cc\n")
+    assert tools.locked(lock, "setuptools") == "setuptools==9 \\\n    --hash=sha256:bb \\\n    # via x\n"
+    assert tools.locked(lock, "wheel") == ""
+    assert "--hash=sha256:" in tools.locked(tools.HERE / "requirements-localstack.txt", "setuptools")
 
 
 def test_pyenv_is_found_by_its_shims_on_the_path(monkeypatch, tmp_path):

@@ -78,12 +78,17 @@ def check(world: World, stories: list[Story]) -> list[str]:
     return failures + report.findings
 
 
+def interrupted(*_: object) -> None:
+    """Ends the demo as Ctrl-C does, so that the stack comes down."""
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """Runs the demo; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
     keep = parser.parse_args().keep
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    signal.signal(signal.SIGTERM, interrupted)
     if runner.is_up():
         print("demo: the stack is up already; the demo starts its own: run `make down` first", file=sys.stderr)
         return 1

@@ -94,20 +94,28 @@ class Session:
 
     def put_object(self, bucket: str, key: str) -> Seen:
         """`s3:PutObject`."""
-        call = lambda: self.client("s3").put_object(Bucket=bucket, Key=key, Body=b"release")  # noqa: E731
-        return self.probe(f"s3:PutObject {bucket}/{key}", call)
+        return self.probe(
+            f"s3:PutObject {bucket}/{key}",
+            lambda: self.client("s3").put_object(Bucket=bucket, Key=key, Body=b"release"),
+        )
 
     def get_secret(self, name: str) -> Seen:
         """`secretsmanager:GetSecretValue`."""
-        call = lambda: self.client("secretsmanager").get_secret_value(SecretId=name)  # noqa: E731
-        return self.probe(f"secretsmanager:GetSecretValue {name}", call)
+        return self.probe(
+            f"secretsmanager:GetSecretValue {name}",
+            lambda: self.client("secretsmanager").get_secret_value(SecretId=name),
+        )
 
     def get_item(self, table: str, key: str = "1") -> Seen:
         """`dynamodb:GetItem`."""
-        call = lambda: self.client("dynamodb").get_item(TableName=table, Key={"id": {"S": key}})  # noqa: E731
-        return self.probe(f"dynamodb:GetItem {table}/{key}", call)
+        return self.probe(
+            f"dynamodb:GetItem {table}/{key}",
+            lambda: self.client("dynamodb").get_item(TableName=table, Key={"id": {"S": key}}),
+        )
 
     def put_item(self, table: str, key: str = "1") -> Seen:
         """`dynamodb:PutItem`."""
-        call = lambda: self.client("dynamodb").put_item(TableName=table, Item={"id": {"S": key}})  # noqa: E731
-        return self.probe(f"dynamodb:PutItem {table}/{key}", call)
+        return self.probe(
+            f"dynamodb:PutItem {table}/{key}",
+            lambda: self.client("dynamodb").put_item(TableName=table, Item={"id": {"S": key}}),
+        )

@@ -13,6 +13,7 @@ from typing import Any
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMAND = CHECKOUT / "infra" / "local" / "stack.py"
 PIDS = CHECKOUT / ".local" / "pids"
+LOGS = CHECKOUT / ".local" / "log"
 
 
 class RunnerFailed(RuntimeError):

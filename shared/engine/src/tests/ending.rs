@@ -2,14 +2,11 @@
 
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::deny::denies;
-use brevet_domain::grant::{Delivery, EndCause, EndedBy, Proof, State};
-use brevet_domain::request::Ask;
-use brevet_domain::time::Term;
+use brevet_domain::grant::{EndCause, EndedBy, Proof, State};
 
-use super::world::{CALL_S, TERM_S, World, active, approved, ask, id_of, proof, refused};
+use super::world::{TERM_S, active, approved, id_of, refused};
 use crate::fake::{Fault, run};
 use crate::port::{Clock, DenyStore};
-use crate::refusal::RefusalKind;
 
 #[test]
 fn a_release_seen_between_recording_and_calling_stops_the_call() {
@@ -196,129 +193,4 @@ fn one_unreadable_grant_does_not_stop_the_pass() {
     assert_eq!((world.faults.fired().len(), report.n_failed, report.n_ended), (1, 1, 1));
     world.tick();
     assert!([id, other].iter().all(|id| matches!(world.grant(*id).state, State::Ended { .. })));
-}
-
-#[test]
-fn a_release_after_the_credentials_have_expired_is_proved_at_once_and_not_at_the_deadline() {
-    let world = World::new();
-    world.tick();
-    let ask = Ask { term_s: Term::from_seconds(3_600).unwrap(), ..ask() };
-    let id = id_of(run(world.intake.submit(&proof("bot ask run-1"), "long", ask, world.clock.now())));
-    world.vend("bot credentials run-1", id).unwrap().unwrap();
-    world.tick_for(1_200);
-    assert!(!world.can_act(id), "the one credential has expired");
-    world.release("bot ask run-1", id).unwrap().unwrap();
-    world.tick_for(60);
-    assert!(matches!(world.proof_of(id), Proof::Observed { .. }));
-    world.assert_all_ends("an entry that could leave before it was seen");
-}
-
-#[test]
-fn a_session_that_may_touch_iam_ends_even_if_its_credentials_expired_before_the_deadline() {
-    let world = World::new();
-    world.tick();
-    let ask = Ask { term_s: Term::from_seconds(3_600).unwrap(), ..ask() };
-    let id = id_of(run(world.intake.submit(&proof("bot ask run-1"), "long", ask, world.clock.now())));
-    world.vend("bot credentials run-1", id).unwrap().unwrap();
-    let mut grant = world.grant(id);
-    let Delivery::Session { iam_allowed, .. } = &mut grant.delivery else { panic!() };
-    *iam_allowed = true;
-    world.store.overwrite(grant);
-    world.tick_for(3_800);
-    assert!(matches!(world.proof_of(id), Proof::Observed { .. }), "its end is never proved by construction");
-    world.assert_all_ends("break-glass");
-}
-
-#[test]
-fn an_absence_that_was_asked_for_before_the_fence_is_not_counted_after_it() {
-    let (world, id) = active();
-    world.release("bot ask run-1", id);
-    world.tick();
-    let State::Revoking(revoking) = world.grant(id).state else { panic!() };
-    assert!(revoking.first_absence.is_some());
-    // A second before the fence it is read again; giving the lease back then takes long.
-    world.clock.set(revoking.fence.minus(1));
-    let start = world.faults.n_calls();
-    run(world.reaper.wake(&[id])).unwrap();
-    let read = world.faults.calls().into_iter().skip(usize::try_from(start).unwrap()).position(|c| c == "read_deny");
-    let after_read = u64::try_from(read.unwrap()).unwrap() + 2;
-    assert!(matches!(world.grant(id).state, State::Revoking(_)), "before the fence");
-    let clock = std::sync::Arc::clone(&world.clock);
-    world.faults.meanwhile(world.faults.n_calls() + after_read, move || clock.advance(5));
-    run(world.reaper.wake(&[id])).unwrap();
-    assert!(world.clock.now() > revoking.fence);
-    assert!(matches!(world.grant(id).state, State::Revoking(_)), "what was read before the fence was counted");
-    world.tick();
-    assert!(matches!(world.proof_of(id), Proof::Observed { second, .. } if second.at >= revoking.fence));
-}
-
-#[test]
-fn a_grant_that_takes_no_evidence_does_not_keep_its_siblings_alive() {
-    let (world, id) = active();
-    let live = world.grant(id);
-    world.release("bot ask run-1", id);
-    world.tick();
-    let other = id_of(world.submit("bot ask run-1", "other"));
-    world.vend("bot credentials run-1", other).unwrap().unwrap();
-    // Its record is set back, and its deny removed: putting that again cannot be told to it.
-    world.store.overwrite(live);
-    let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
-    world.roles.tamper(&role, &world.deployment.deny_policy_name(), None);
-    world.release("bot ask run-1", other);
-    world.tick();
-    assert!(!world.can_act(other), "one bad record blocked the other's end");
-    assert!(!world.can_act(id));
-}
-
-#[test]
-fn a_mark_that_lies_about_its_cause_is_a_revocation() {
-    let (world, id) = active();
-    world.store.block(Block {
-        scope: BlockScope::Grant(id),
-        cause: EndCause::Deadline,
-        by: "dana".parse().unwrap(),
-        at: world.clock.now(),
-    });
-    run(world.reaper.wake(&[id])).unwrap();
-    assert!(!world.can_act(id));
-    assert!(matches!(&world.grant(id).state, State::Revoking(r) if r.cause == EndCause::Revoked));
-    world.tick_for(60);
-    assert!(matches!(world.proof_of(id), Proof::Observed { .. }));
-}
-
-#[test]
-fn a_slow_second_reading_stops_the_call_that_would_land_after_its_fence() {
-    let (world, id) = active();
-    let start = world.faults.n_calls();
-    world.vend("bot credentials run-1", id).unwrap().unwrap();
-    let calls: Vec<_> = world.faults.calls().into_iter().skip(usize::try_from(start).unwrap()).collect();
-    let commit = calls.iter().position(|call| *call == "commit").unwrap();
-    let heart = commit + 1 + calls.iter().skip(commit + 1).position(|call| *call == "heart").unwrap();
-    let n_vended = world.sts.vended().len();
-    let clock = std::sync::Arc::clone(&world.clock);
-    let number = world.faults.n_calls() + u64::try_from(heart).unwrap() + 1;
-    world.faults.meanwhile(number, move || clock.advance(CALL_S + 1));
-    assert_eq!(refused(world.vend("bot credentials run-1", id)).1, "too_slow");
-    assert_eq!(world.sts.vended().len(), n_vended, "AWS was asked too late");
-}
-
-#[test]
-fn a_clock_slightly_behind_the_evaluators_is_told_to_ask_again() {
-    let (world, id) = approved();
-    let now = world.clock.now();
-    world.clock.set(now.minus(1));
-    let (kind, code) = refused(world.vend("bot credentials run-1", id));
-    assert_eq!((kind, code.as_str()), (RefusalKind::Conflict, "not_started"));
-    world.clock.set(now);
-    assert!(world.vend("bot credentials run-1", id).unwrap().is_ok());
-}
-
-#[test]
-fn credentials_are_not_fetched_without_bound() {
-    let (world, id) = active();
-    let mut grant = world.grant(id);
-    let State::Active { vends, .. } = &mut grant.state else { panic!() };
-    vends.count = 1_000;
-    world.store.overwrite(grant);
-    assert_eq!(refused(world.vend("bot credentials run-1", id)).1, "too_many_vends");
 }

@@ -491,7 +491,7 @@ async fn only_a_mark_or_a_grant_itself_is_a_line_of_the_to_do_list() {
 #[tokio::test]
 async fn an_early_end_that_cannot_be_read_blocks_no_other() {
     let entry = format!(
-        r#"{{\"role_arn\":\"{ROLE}\",\"grant\":\"{}\",\"session_name\":\"dev.X\",\"stored_at\":\"1970-01-01T00:00:00.000Z\",\"leave_at\":\"1970-01-01T00:00:00.000Z\"}}"#,
+        r#"{{\"role_arn\":\"{ROLE}\",\"grant\":\"{}\",\"session_name\":\"dev.X\",\"stored_at\":\"1970-01-01T00:00:00.000Z\",\"issued_by\":\"1970-01-01T00:00:00.000Z\",\"leave_at\":\"1970-01-01T00:00:00.000Z\"}}"#,
         grant_id()
     );
     let item = |body: &str| {

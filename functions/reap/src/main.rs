@@ -32,6 +32,7 @@ async fn main() -> Result<(), Error> {
         deny: Arc::clone(&store) as _,
         heart: store,
         roles: Arc::new(IamSessionRoles::connect(&aws)),
+        attachments: None,
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(RandomIds),
     };

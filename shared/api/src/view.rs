@@ -321,6 +321,7 @@ fn denial(by: &DeniedBy, reason: &str) -> String {
 fn lapse(cause: LapseCause, at: Timestamp) -> String {
     match cause {
         LapseCause::Approval => format!("its approvals did not come in time; lapsed at {at}"),
+        LapseCause::Unfit => format!("its principal was not fit to have it attached; lapsed at {at}"),
         LapseCause::Start => format!("it was not started in time; lapsed at {at}"),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{EntitlementId, IdentityId, TargetName};
+use crate::id::{EntitlementId, IdentityId, PolicyName, TargetName};
 use crate::time::Term;
 
 /// A requestable unit of access, with its rules. Policies decide who may have it; what is here only tightens.
@@ -17,13 +17,8 @@ pub struct Entitlement {
     pub owner: IdentityId,
     /// What it is for, in one line.
     pub description: String,
-    /// The session role that is assumed.
-    pub target: TargetName,
-    /// How long one vended credential lives, in seconds: 900 to 3 600.
-    ///
-    /// A Lambda's own role makes each vend role chaining, which AWS caps at one hour.
-    /// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
-    pub credential_s: u32,
+    /// How access reaches its holder.
+    pub delivery: Delivery,
     /// The longest term, whatever a policy says.
     pub max_term: Term,
     /// How long after approval the grant may still be started, in seconds.
@@ -36,8 +31,61 @@ pub struct Entitlement {
     pub approval: Approval,
     /// Whether a request must name a ticket.
     pub ticket_required: bool,
-    /// Whether the session may touch IAM. Only break-glass may, and its end is then never proved by construction.
-    pub iam_allowed: bool,
+}
+
+/// How access reaches its holder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Delivery {
+    /// STS credentials vended against the grant.
+    Session {
+        /// The session role that is assumed.
+        target: TargetName,
+        /// How long one vended credential lives, in seconds: 900 to 3 600.
+        ///
+        /// A Lambda's own role makes each vend role chaining, which AWS caps at one hour.
+        /// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
+        credential_s: u32,
+        /// Whether the session may touch IAM. Only break-glass may, and its end is then never proved by construction.
+        iam_allowed: bool,
+    },
+    /// An inline policy on a principal, one a grant.
+    Inline {
+        /// The role; `${account}` and `${partition}` stand for the deployment's, parameters never.
+        principal_arn: String,
+        /// Who holds the principal.
+        holder: Holder,
+    },
+    /// A managed policy attached to a principal. It carries no time limit: its end depends on the reaper.
+    Managed {
+        /// The role, as above.
+        principal_arn: String,
+        /// The policy, which lies under the deployment's own path.
+        policy: PolicyName,
+        /// Who holds the principal.
+        holder: Holder,
+    },
+}
+
+/// Who holds an attachment principal: what is attached to it elevates all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holder {
+    /// One identity; nobody else may have anything attached to it.
+    Single(IdentityId),
+    /// Several, and the catalogue says so.
+    Shared,
+}
+
+impl Holder {
+    /// Whether `identity` may have something attached to the principal.
+    #[must_use]
+    pub fn admits(&self, identity: &IdentityId) -> bool {
+        match self {
+            Self::Single(holder) => holder == identity,
+            Self::Shared => true,
+        }
+    }
 }
 
 /// One parameter of an entitlement.

@@ -154,6 +154,10 @@ slug!(
     TargetName, 32, "a target name (2 to 32 of `a-z`, `0-9`, `-`, starting with a letter)"
 );
 slug!(
+    /// Names a managed policy that this deployment attaches, without path and prefix.
+    PolicyName, 64, "a policy name (2 to 64 of `a-z`, `0-9`, `-`, starting with a letter)"
+);
+slug!(
     /// Names an installation of Brevet. Every name it makes in AWS carries it, so it is short.
     DeploymentId, 10, "a deployment id (2 to 10 of `a-z`, `0-9`, `-`, starting with a letter)"
 );

@@ -1,7 +1,7 @@
 //! Plans: the exact AWS calls that realise a grant, as data.
 //!
-//! A decision carries a [`PlanTemplate`]; the recorded deadline turns it into a [`SessionPlan`]. Both are
-//! functions of what is stored, so that issue can check that the plan is the decision's own.
+//! A decision carries a [`PlanTemplate`]; the recorded deadline turns it into a [`SessionPlan`] or an
+//! [`AttachmentPlan`]. All are functions of what is stored, so that issue can check that the plan is the decision's own.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::canonical::{CanonicalError, Digest, canonical};
-use crate::entitlement::{Conditions, Entitlement, ParameterValue, Statement};
+use crate::deny::MAX_ROLE_INLINE;
+use crate::entitlement::{Conditions, Delivery, Entitlement, ParameterValue, Statement};
 use crate::id::{GrantId, IdentityId};
 use crate::identity::Task;
 use crate::settings::Deployment;
-use crate::time::Timestamp;
+use crate::time::{Term, Timestamp};
+
+mod attachment;
+
+pub use attachment::{AttachmentPlan, InlineTemplate, ManagedTemplate, Probe};
 
 /// The longest inline session policy, in characters.
 ///
@@ -23,10 +28,22 @@ pub const MAX_SESSION_POLICY: usize = 2_048;
 /// The shortest credential that STS vends, in seconds. Source: as above.
 pub const MIN_CREDENTIAL_S: u32 = 900;
 
-/// A plan but for its deadline.
+/// A plan but for its deadline. Each form is told by its fields; a session's is what it was before there were others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PlanTemplate {
+    /// Credentials are vended.
+    Session(SessionTemplate),
+    /// An inline policy is put.
+    Inline(InlineTemplate),
+    /// A managed policy is attached.
+    Managed(ManagedTemplate),
+}
+
+/// A session's plan but for its deadline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PlanTemplate {
+pub struct SessionTemplate {
     /// The session role.
     pub role_arn: String,
     /// The STS session name; derives from the grant id, so that a retry is the same call.
@@ -87,6 +104,27 @@ pub enum PlanError {
         /// Its size in characters.
         size: usize,
     },
+    /// The inline policy does not fit.
+    #[error("the inline policy has {size} characters; IAM takes at most {MAX_ROLE_INLINE} on a role")]
+    InlineTooLong {
+        /// Its size in characters.
+        size: usize,
+    },
+    /// The principal is none that anything may be attached to.
+    #[error("`{0}` is no attachment principal: it must be the ARN of a role of this account outside `/brevet/`")]
+    Principal(String),
+    /// The principal has a single holder, and it is not the one who asks.
+    #[error("the principal is held by somebody else than `{0}`, and the catalogue does not say that it is shared")]
+    NotHolder(IdentityId),
+    /// A statement has a time limit of its own, which the plan's would have to replace.
+    #[error("a statement of an attachment has a condition on `{0}`: the plan's own time limit stands there")]
+    OwnTimeLimit(String),
+    /// An attached statement could outlive the grant by what it makes.
+    #[error("a statement of an attachment allows `{0}`: what `iam` and `sts` make could outlive the grant")]
+    Outlives(String),
+    /// The template is of another delivery.
+    #[error("the plan is none of this delivery")]
+    OtherDelivery,
     /// It has no JSON form.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
@@ -107,6 +145,31 @@ impl PlanTemplate {
         grant: GrantId,
     ) -> Result<Self, PlanError> {
         let variables = variables(deployment, parameters);
+        let statements: Vec<Statement> =
+            entitlement.statements.iter().map(|s| fill_statement(s, &variables)).collect::<Result<_, _>>()?;
+        let (target, credential_s, iam_allowed) = match &entitlement.delivery {
+            Delivery::Session { target, credential_s, iam_allowed } => (target, *credential_s, *iam_allowed),
+            Delivery::Inline { principal_arn, holder } => {
+                let principal_arn = attachment::principal(deployment, principal_arn, holder, identity)?;
+                let policy_name = deployment.inline_policy_name(grant);
+                return Ok(Self::Inline(InlineTemplate {
+                    principal_arn,
+                    policy_name,
+                    statements,
+                    holder: holder.clone(),
+                }));
+            }
+            Delivery::Managed { principal_arn, policy, holder } => {
+                let principal_arn = attachment::principal(deployment, principal_arn, holder, identity)?;
+                let policy_arn = deployment.managed_policy_arn(policy);
+                return Ok(Self::Managed(ManagedTemplate {
+                    principal_arn,
+                    policy_arn,
+                    statements,
+                    holder: holder.clone(),
+                }));
+            }
+        };
         let mut tags = BTreeMap::from([
             ("brevet:grant".to_owned(), grant.to_string()),
             ("brevet:identity".to_owned(), identity.to_string()),
@@ -115,21 +178,53 @@ impl PlanTemplate {
         if let Some(task) = task {
             tags.insert("brevet:task".to_owned(), task.as_str().to_owned());
         }
-        Ok(Self {
-            role_arn: deployment.session_role_arn(&entitlement.target),
+        Ok(Self::Session(SessionTemplate {
+            role_arn: deployment.session_role_arn(target),
             session_name: deployment.session_name(grant),
             source_identity: identity.clone(),
             tags,
-            credential_s: entitlement.credential_s,
-            statements: entitlement
-                .statements
-                .iter()
-                .map(|s| fill_statement(s, &variables))
-                .collect::<Result<_, _>>()?,
-            iam_allowed: entitlement.iam_allowed,
-        })
+            credential_s,
+            statements,
+            iam_allowed,
+        }))
     }
 
+    /// The session's, if it is one.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::OtherDelivery`] if it is not.
+    pub fn session(&self) -> Result<&SessionTemplate, PlanError> {
+        match self {
+            Self::Session(template) => Ok(template),
+            Self::Inline(_) | Self::Managed(_) => Err(PlanError::OtherDelivery),
+        }
+    }
+
+    /// Renders the `AssumeRole` call, see [`SessionTemplate::render`].
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::OtherDelivery`] if it is no session's; else as there.
+    pub fn render(&self, deadline: Timestamp, now: Timestamp) -> Result<SessionPlan, PlanError> {
+        self.session()?.render(deadline, now)
+    }
+
+    /// Renders whatever it is, to see that it can be: at `now`, for `term`.
+    ///
+    /// # Errors
+    ///
+    /// The [`PlanError`] of the rendering.
+    pub fn check(&self, now: Timestamp, term: Term) -> Result<(), PlanError> {
+        let deadline = now.plus(term.as_seconds());
+        match self {
+            Self::Session(template) => template.render(deadline, now).map(drop),
+            Self::Inline(_) | Self::Managed(_) => self.attachment(deadline, term, 0).map(drop),
+        }
+    }
+}
+
+impl SessionTemplate {
     /// Renders the `AssumeRole` call of a vend at `now` for a grant that ends at `deadline`.
     ///
     /// The policy denies everything from the deadline on. It is a Deny, since only an explicit deny also beats a

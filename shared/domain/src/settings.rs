@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AccountId, DeploymentId, GrantId, TargetName};
+use crate::id::{AccountId, DeploymentId, GrantId, PolicyName, TargetName};
+use crate::time::Timestamp;
 
 /// One installation of Brevet in one account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,28 @@ impl Deployment {
     pub fn session_role_arn(&self, target: &TargetName) -> String {
         let Self { id, account, partition, .. } = self;
         format!("arn:{partition}:iam::{account}:role/brevet/{id}/session/brevet-{id}-{target}")
+    }
+
+    /// The ARN of managed policy `name`: `arn:aws:iam::<account>:policy/brevet/<dep>/managed/brevet-<dep>-<name>`.
+    ///
+    /// The name carries the deployment too: IAM wants policy names to differ in an account, whatever their path.
+    #[must_use]
+    pub fn managed_policy_arn(&self, name: &PolicyName) -> String {
+        let Self { id, account, partition, .. } = self;
+        format!("arn:{partition}:iam::{account}:policy/brevet/{id}/managed/brevet-{id}-{name}")
+    }
+
+    /// The ARN of the permissions boundary that every attachment principal carries.
+    #[must_use]
+    pub fn boundary_arn(&self) -> String {
+        let Self { id, account, partition, .. } = self;
+        format!("arn:{partition}:iam::{account}:policy/brevet/{id}/brevet-{id}-boundary")
+    }
+
+    /// The name of a grant's inline policy on its principal: `brevet-<dep>-<ULID>`.
+    #[must_use]
+    pub fn inline_policy_name(&self, grant: GrantId) -> String {
+        format!("brevet-{}-{}", self.id, grant.ulid())
     }
 
     /// The STS session name of a grant: `<dep>.<ULID>`. Short, since the reserved deny spends its characters per entry.
@@ -50,6 +73,12 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// The fence of a call that is recorded at `now`: one call's time to get to it, then all that it may take to land.
+    #[must_use]
+    pub fn fence(&self, now: Timestamp) -> Timestamp {
+        now.plus(self.call_s).plus(self.landing_s())
+    }
+
     /// How long after its start a call may still land, by any clock, in seconds.
     #[must_use]
     pub fn landing_s(&self) -> u32 {

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use brevet_domain::block::BlockScope;
-use brevet_domain::decision::Decision;
 use brevet_domain::grant::{Event, Grant, NewVend, Problem, State, TransitionError, VendAnswer};
-use brevet_domain::heart::{Heart, Pulse};
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller};
-use brevet_domain::plan::{PlanTemplate, SessionPlan};
+use brevet_domain::plan::SessionPlan;
 use brevet_domain::time::Timestamp;
 
+use crate::checks::{Checks, tampered};
 use crate::journal::{Journal, StepError};
 use crate::port::{
     Activation, Also, Clock, Credentials, GrantReader, GrantStore, IdSource, PortError, ProofVerifier, RawProof,
@@ -32,7 +30,7 @@ pub struct Issuer {
     journal: Journal,
     vendor: Arc<dyn Vendor>,
     clock: Arc<dyn Clock>,
-    heart_max_age_s: u32,
+    checks: Checks,
 }
 
 /// What the caller is handed.
@@ -63,7 +61,8 @@ impl Issuer {
         clock: Arc<dyn Clock>,
         heart_max_age_s: u32,
     ) -> Self {
-        Self { proofs, reader, journal: Journal::new(store, ids, "issue"), vendor, clock, heart_max_age_s }
+        let checks = Checks::new(Arc::clone(&reader), heart_max_age_s);
+        Self { proofs, reader, journal: Journal::new(store, ids, "issue"), vendor, clock, checks }
     }
 
     /// Vends credentials for grant `id` to its holder.
@@ -127,9 +126,9 @@ impl Issuer {
             let detail = format!("the grant ended at {deadline}: a longer need is a new grant");
             return Err(Refusal::new(RefusalKind::Over, "grant_over", detail).about(grant.id));
         }
-        let template = self.permitted(grant).await?;
-        self.check_activation(grant, (!first).then_some(deadline)).await?;
-        self.clear(grant, now).await?;
+        let template = self.checks.permitted(grant).await?;
+        self.checks.activation(grant, (!first).then_some(deadline)).await?;
+        self.checks.clear(grant, now).await?;
         let plan = template.render(deadline, now).map_err(|error| tampered(grant, &error.to_string()))?;
         let fence = now.plus(grant.bounds.call_s).plus(grant.bounds.landing_s());
         let vend = NewVend { deadline, fence, policy_digest: plan.policy_digest, duration_s: plan.duration_s };
@@ -153,63 +152,9 @@ impl Issuer {
         }
     }
 
-    /// The plan of the grant's own decision, if that decision permits it. No other record is believed.
-    async fn permitted(&self, grant: &Grant) -> Result<PlanTemplate, Refusal> {
-        let decision = self.reader.decision(grant.id).await?;
-        let fits = |decision: &Decision| {
-            decision.digest().ok() == Some(grant.decision_digest)
-                && decision.terms.id == grant.id
-                && decision.terms.identity == grant.identity
-                && decision.terms.term == grant.term
-                && decision.permits()
-        };
-        match decision.filter(fits).and_then(|decision| decision.terms.template) {
-            Some(template) => Ok(template),
-            None => Err(tampered(grant, "its decision does not permit it")),
-        }
-    }
-
-    /// A first vend must find no activation; a later one must find its own deadline in it.
-    async fn check_activation(&self, grant: &Grant, deadline: Option<Timestamp>) -> Result<(), Refusal> {
-        let activation = self.reader.activation(grant.id).await?;
-        if activation.map(|activation| activation.deadline) == deadline {
-            return Ok(());
-        }
-        // A vend that won the race a moment ago put it: the caller asks again and reads the grant afresh.
-        let latest = self.reader.grant(grant.id).await?;
-        if latest.is_some_and(|latest| latest.version != grant.version) {
-            let detail = "another vend was recorded at the same time: ask again";
-            return Err(Refusal::new(RefusalKind::Conflict, "changed_meanwhile", detail)
-                .about(grant.id)
-                .retry_after(1));
-        }
-        Err(tampered(grant, "its activation does not fit its state"))
-    }
-
-    async fn clear(&self, grant: &Grant, now: Timestamp) -> Result<(), Refusal> {
-        if let Some(block) = self.reader.blocks(&BlockScope::covering(grant)).await?.first() {
-            let detail =
-                format!("a block on `{}` stands: nothing is vended for this grant any more", block.scope.key());
-            return Err(Refusal::new(RefusalKind::Over, "blocked", detail).about(grant.id));
-        }
-        match Heart::pulse(self.reader.heart().await?.as_ref(), now, self.heart_max_age_s) {
-            Pulse::Beating => Ok(()),
-            Pulse::Stopped { age_s } => {
-                tracing::error!(heart.age_s = age_s, "nothing is issued: the reaper has no good pass to show");
-                let age = age_s.map_or_else(|| "there was none yet".to_owned(), |age| format!("it is {age} s old"));
-                let detail = format!(
-                    "nothing is issued while ending is not known to work: the reaper's last good pass may be at most \
-                     {} s old, and {age}",
-                    self.heart_max_age_s
-                );
-                Err(Refusal::new(RefusalKind::Stopped, "heart_stopped", detail).about(grant.id).retry_after(60))
-            }
-        }
-    }
-
     async fn still_clear(&self, recorded: &Recorded) -> Result<(), Refusal> {
         let grant = &recorded.grant;
-        self.clear(grant, self.clock.now()).await?;
+        self.checks.clear(grant, self.clock.now()).await?;
         // Only now: these readings themselves may have taken long.
         let now = self.clock.now();
         let State::Active { vends, .. } = &grant.state else { return Err(not_vendable(grant)) };
@@ -285,13 +230,6 @@ fn over(grant: &Grant) -> Refusal {
         (RefusalKind::Over, "grant_over")
     };
     Refusal::new(kind, code, detail).about(grant.id)
-}
-
-/// Records that cannot have come about by Brevet's own rules. Nothing is vended, and a person should look.
-fn tampered(grant: &Grant, why: &str) -> Refusal {
-    tracing::error!(grant.id = %grant.id, why, "the records of a grant do not fit each other: nothing is vended");
-    let detail = "the records of this grant do not fit each other: nothing is vended, and its operators were told";
-    Refusal::new(RefusalKind::Forbidden, "records_unfit", detail).about(grant.id)
 }
 
 fn failed(problem: &str) -> VendAnswer {

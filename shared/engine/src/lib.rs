@@ -3,7 +3,9 @@
 //! Nothing here knows AWS, Cedar or HTTP. `port` says what the outside must offer; each other module is one
 //! use case, called by one function. The fakes behind feature `test-util` keep the same contracts as the adapters.
 
+pub mod activate;
 pub mod catalogue;
+mod checks;
 #[cfg(feature = "test-util")]
 pub mod contract;
 pub mod decide;

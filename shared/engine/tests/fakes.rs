@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use brevet_domain::block::{Block, BlockScope};
-use brevet_domain::grant::EndCause;
+use brevet_domain::grant::{DueRole, EndCause};
 use brevet_domain::heart::Heart;
 use brevet_domain::time::Timestamp;
 use brevet_engine::fake::{Fault, Faults, Fired, ManualClock, MemoryRoles, MemoryStore, SeqIds, run};
@@ -101,7 +101,7 @@ fn an_index_read_can_lag_by_one_write_and_a_consistent_read_cannot() {
         Block { scope: BlockScope::Grant(id), cause: EndCause::Released, by: "olga".parse().unwrap(), at: at(0) };
     run(store.put_mark(&Mark { id, block })).unwrap().unwrap();
     faults.plan_next("due", Fault::StaleRead);
-    let n_due = || run(store.due(shard_of(id), at(0), None, 10)).unwrap().unwrap().lines.len();
+    let n_due = || run(store.due(DueRole::Reap, shard_of(id), at(0), None, 10)).unwrap().unwrap().lines.len();
     assert_eq!((n_due(), n_due()), (0, 1));
     assert_eq!(faults.fired().len(), 1);
 }

@@ -1,7 +1,7 @@
 //! One question to Cedar, and its answer. Any error on the way is a fault, and a fault is never a yes.
 
 use brevet_domain::bundle::Index;
-use brevet_domain::entitlement::Entitlement;
+use brevet_domain::entitlement::{Delivery, Entitlement};
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::{Identity, IdentityClass};
 use brevet_domain::time::Timestamp;
@@ -121,11 +121,16 @@ fn identity_entity(identity: &Identity) -> Value {
 }
 
 fn entitlement_entity(entitlement: &Entitlement) -> Value {
+    // What a policy may call the target: a session role by its name, an attachment principal by its ARN.
+    let target = match &entitlement.delivery {
+        Delivery::Session { target, .. } => target.as_str(),
+        Delivery::Inline { principal_arn, .. } | Delivery::Managed { principal_arn, .. } => principal_arn,
+    };
     json!({
         "uid": reference("Entitlement", entitlement.id.as_str()),
         "attrs": {
             "owner": reference("Identity", entitlement.owner.as_str()),
-            "target": entitlement.target.as_str(),
+            "target": target,
         },
         "parents": [],
     })

@@ -77,7 +77,7 @@ impl Bundle {
                 let template =
                     PlanTemplate::for_grant(deployment, entitlement, &ask.parameters, who, task, request.id)?;
                 // A plan that cannot be rendered is better known now than when credentials are fetched.
-                template.render(now.plus(ask.term_s.as_seconds()), now)?;
+                template.check(now, ask.term_s)?;
                 Some(template)
             }
         };

@@ -17,6 +17,7 @@ fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
         deny: world.store.clone(),
         heart: world.store.clone(),
         roles: world.roles.clone(),
+        attachments: None,
         clock: world.clock.clone(),
         ids: world.ids.clone(),
     };

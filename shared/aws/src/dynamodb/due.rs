@@ -1,13 +1,14 @@
 //! The reaper's to-do list and heart.
 
 use async_trait::async_trait;
+use brevet_domain::grant::DueRole;
 use brevet_domain::heart::Heart;
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 use brevet_engine::port::{Due, DueList, DuePage, HeartStore, PortError, PortResult};
 
 use super::DynamoStore;
-use super::item::{Item, Key, reap_list, text};
+use super::item::{Item, Key, list_of, text};
 use super::table::{Expression, PutIf, Query};
 use crate::error::unreadable;
 
@@ -15,16 +16,23 @@ const QUERY: &str = "dynamodb:Query";
 
 #[async_trait]
 impl DueList for DynamoStore {
-    async fn due(&self, shard: u8, now: Timestamp, cursor: Option<&str>, limit: u32) -> PortResult<DuePage> {
+    async fn due(
+        &self,
+        role: DueRole,
+        shard: u8,
+        now: Timestamp,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> PortResult<DuePage> {
         let keys = Expression::new("#due_pk = :list AND #next_at <= :now")
-            .with(":list", text(reap_list(shard)))
+            .with(":list", text(list_of(role, shard)))
             .with(":now", text(now.to_string()));
         let query = Query {
             index: Some("due"),
             keys,
             is_descending: false,
             limit: Some(limit),
-            after: cursor.map(|text| start(shard, text)).transpose()?,
+            after: cursor.map(|text| start(role, shard, text)).transpose()?,
         };
         let page = self.query(query).await?;
         let mut lines = Vec::new();
@@ -68,13 +76,17 @@ fn cursor_of(last: &Item) -> PortResult<String> {
     Ok(parts.join("|"))
 }
 
-fn start(shard: u8, cursor: &str) -> PortResult<Item> {
+fn start(role: DueRole, shard: u8, cursor: &str) -> PortResult<Item> {
     let mut parts = cursor.split('|');
     let (Some(next_at), Some(pk), Some(sk), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
         return Err(PortError::Refused { operation: QUERY, source: "the cursor is none that was handed out".into() });
     };
-    let attributes =
-        [("due_pk", reap_list(shard)), ("next_at", next_at.to_owned()), ("pk", pk.to_owned()), ("sk", sk.to_owned())];
+    let attributes = [
+        ("due_pk", list_of(role, shard)),
+        ("next_at", next_at.to_owned()),
+        ("pk", pk.to_owned()),
+        ("sk", sk.to_owned()),
+    ];
     Ok(attributes.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect())
 }
 

@@ -11,7 +11,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence::Entry;
-use brevet_domain::grant::{Grant, RETENTION_S};
+use brevet_domain::grant::{DueRole, Grant, RETENTION_S};
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::Request;
 use brevet_domain::time::Timestamp;
@@ -111,9 +111,12 @@ pub(super) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-/// The partition of the index `due` in which the reaper finds a grant or its mark.
-pub(super) fn reap_list(shard: u8) -> String {
-    format!("reap#{shard}")
+/// The partition of the index `due` in which `role` finds a grant; marks are in the reaper's.
+pub(super) fn list_of(role: DueRole, shard: u8) -> String {
+    match role {
+        DueRole::Issue => format!("issue#{shard}"),
+        DueRole::Reap => format!("reap#{shard}"),
+    }
 }
 
 /// One item.
@@ -220,7 +223,7 @@ impl Stored for KeyClaim {
 impl Stored for Mark {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         let item = Item::of(operation, Key::mark(self.id), &self.block)?;
-        Ok(item.due(reap_list(shard_of(self.id)), self.block.at).expiring(self.block.at.plus(MARK_LIFE_S)))
+        Ok(item.due(list_of(DueRole::Reap, shard_of(self.id)), self.block.at).expiring(self.block.at.plus(MARK_LIFE_S)))
     }
 }
 
@@ -238,8 +241,8 @@ impl Stored for Grant {
             .with("state", text(self.state.name()))
             .with("identity_id", text(self.identity.as_str()))
             .with("created_at", text(self.created_at.to_string()));
-        if let Some(next_at) = self.reap_at() {
-            item = item.due(reap_list(shard_of(self.id)), next_at);
+        if let Some(next_at) = self.due_at() {
+            item = item.due(list_of(self.due_role(), shard_of(self.id)), next_at);
         }
         if let Some(drop_at) = self.drop_at() {
             item = item.expiring(drop_at);

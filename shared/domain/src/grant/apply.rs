@@ -2,7 +2,7 @@
 
 use super::state::{DeniedBy, EndCause, EndedBy, LapseCause, Proof, Revoking, Sighting, State};
 use super::vends::Vends;
-use super::{Delivery, Event, Grant, NewVend};
+use super::{Delivery, Event, Grant, NewVend, WATCH_S};
 use crate::id::IdentityId;
 use crate::time::Timestamp;
 
@@ -145,7 +145,10 @@ impl Grant {
                 attempt: 1,
                 plan_digest: *plan_digest,
                 before: *before,
+                retry_at: None,
             })),
+            // Nothing was touched, and whoever asked is told at once rather than at the start-by.
+            Event::PreflightRefused { .. } if !session => Ok(Some(State::Lapsed { cause: LapseCause::Unfit, at: now })),
             Event::StartByPassed if now < start_by => Err(TooEarly { event: event.name(), not_before: start_by }),
             Event::StartByPassed => Ok(Some(State::Lapsed { cause: LapseCause::Start, at: now })),
             Event::Stopped { cause, by, .. } => Ok(Some(State::Withdrawn { cause: *cause, by: by.clone(), at: now })),
@@ -154,14 +157,21 @@ impl Grant {
     }
 
     fn while_activating(&self, event: &Event, now: Timestamp) -> Next {
-        let State::Activating { deadline, start_by, fence, attempt, plan_digest, before } = &self.state else {
+        let State::Activating { deadline, start_by, fence, attempt, plan_digest, before, retry_at } = &self.state
+        else {
             return Err(self.refuse(event));
         };
         match event {
             Event::ActivationRecorded { .. } if now >= *start_by || now >= *deadline => {
                 Err(TooLate { event: event.name(), over_at: *start_by.min(deadline) })
             }
-            Event::ActivationRecorded { fence: later, plan_digest: same, .. } if same == plan_digest => {
+            Event::ActivationRecorded { .. } if retry_at.is_some_and(|at| now < at) => {
+                Err(TooEarly { event: event.name(), not_before: retry_at.unwrap_or(now) })
+            }
+            // A new attempt only where the last was surely not made: what is unknown must be read first.
+            Event::ActivationRecorded { fence: later, plan_digest: same, .. }
+                if same == plan_digest && retry_at.is_some() =>
+            {
                 Ok(Some(State::Activating {
                     deadline: *deadline,
                     start_by: *start_by,
@@ -169,13 +179,26 @@ impl Grant {
                     attempt: attempt.saturating_add(1),
                     plan_digest: *plan_digest,
                     before: *before,
+                    retry_at: None,
                 }))
             }
+            Event::AttemptNotDone { .. } if retry_at.is_some() => Ok(None),
+            Event::AttemptNotDone { next_at, .. } => Ok(Some(State::Activating {
+                deadline: *deadline,
+                start_by: *start_by,
+                fence: *fence,
+                attempt: *attempt,
+                plan_digest: *plan_digest,
+                before: *before,
+                retry_at: Some(*next_at),
+            })),
             Event::PresenceObserved(_) => Ok(Some(State::Active {
                 activated_at: now,
                 deadline: *deadline,
                 fence: *fence,
                 vends: Vends::default(),
+                plan_digest: Some(*plan_digest),
+                look_at: Some(now.plus(WATCH_S)),
             })),
             Event::ActivationFailed { .. } => {
                 Ok(Some(revoking(EndCause::ActivationFailed, None, now, *deadline, *fence, Vends::default())))
@@ -188,7 +211,7 @@ impl Grant {
     }
 
     fn while_active(&self, event: &Event, now: Timestamp) -> Next {
-        let State::Active { activated_at, deadline, fence, vends } = &self.state else {
+        let State::Active { activated_at, deadline, fence, vends, plan_digest, look_at } = &self.state else {
             return Err(self.refuse(event));
         };
         let session = matches!(self.delivery, Delivery::Session { .. });
@@ -198,9 +221,18 @@ impl Grant {
             Event::VendAnswered { seq, answer } if vends.knows(*seq, answer) => Ok(None),
             Event::VendAnswered { seq, answer } => {
                 let vends = vends.answer(*seq, answer).ok_or_else(|| self.refuse(event))?;
-                Ok(Some(State::Active { activated_at: *activated_at, deadline: *deadline, fence: *fence, vends }))
+                let (activated_at, deadline, fence) = (*activated_at, *deadline, *fence);
+                Ok(Some(State::Active { activated_at, deadline, fence, vends, plan_digest: None, look_at: None }))
             }
-            Event::PresenceObserved(_) if !session => Ok(None),
+            Event::PresenceObserved(_) if !session && look_at.is_some_and(|at| now < at) => Ok(None),
+            Event::PresenceObserved(_) if !session => Ok(Some(State::Active {
+                activated_at: *activated_at,
+                deadline: *deadline,
+                fence: *fence,
+                vends: vends.clone(),
+                plan_digest: *plan_digest,
+                look_at: Some(now.plus(WATCH_S)),
+            })),
             Event::DeadlinePassed | Event::Stopped { .. } | Event::DriftObserved(_) => {
                 self.revoke(event, now, *deadline, *fence, vends)
             }
@@ -237,14 +269,21 @@ impl Grant {
                 changed(Revoking { vends, ..at.clone() })
             }
             Event::RemovalRecorded { next_at, .. } => {
-                changed(Revoking { attempts: at.attempts.saturating_add(1), next_at: *next_at, ..at.clone() })
+                // A detaching that lands late would take away what a later grant attached: its own fence holds as well.
+                let managed = matches!(self.delivery, Delivery::Managed { .. });
+                let fence = if managed { at.fence.max(self.bounds.fence(now)) } else { at.fence };
+                let attempts = at.attempts.saturating_add(1);
+                changed(Revoking { attempts, fence, next_at: *next_at, ..at.clone() })
             }
             Event::RemovalTroubled { problem, next_at } => {
                 changed(Revoking { last_problem: Some(problem.clone()), next_at: *next_at, ..at.clone() })
             }
             Event::PresenceObserved(_) | Event::DriftObserved(_) if at.first_absence.is_none() => Ok(None),
             Event::PresenceObserved(_) | Event::DriftObserved(_) => {
-                changed(Revoking { first_absence: None, ..at.clone() })
+                changed(Revoking { first_absence: None, effective: None, ..at.clone() })
+            }
+            Event::EffectiveAccessChecked(found) if at.first_absence.is_some() => {
+                changed(Revoking { effective: Some(found.clone()), ..at.clone() })
             }
             Event::AbsenceObserved(seen) => self.absent(event, now, at, seen),
             Event::DeadlineProved { aws_date, request_id } => self.past_deadline(event, now, at, *aws_date, request_id),
@@ -254,7 +293,7 @@ impl Grant {
                     return Err(self.refuse(event));
                 }
                 let proof = Proof::HandedOver { holders: holders.clone(), seen: seen.clone() };
-                Ok(Some(ended(at.cause, proof, now, EndedBy::HandOver)))
+                Ok(Some(ended(at, proof, now, EndedBy::HandOver)))
             }
             _ => Err(self.refuse(event)),
         }
@@ -281,7 +320,7 @@ impl Grant {
         let managed = matches!(self.delivery, Delivery::Managed { .. });
         let ended_by = if first.at < at.deadline || managed { EndedBy::Removal } else { EndedBy::TimeLimit };
         let proof = Proof::Observed { first: first.clone(), second: seen.clone() };
-        Ok(Some(ended(at.cause, proof, now, ended_by)))
+        Ok(Some(ended(at, proof, now, ended_by)))
     }
 
     /// INVARIANT: by construction only where nothing issued can outlive the deadline, and by AWS's own clock.
@@ -301,7 +340,7 @@ impl Grant {
             return Err(TooEarly { event: event.name(), not_before });
         }
         let proof = Proof::ByConstruction { deadline: at.deadline, aws_date, request_id: request_id.to_owned() };
-        Ok(Some(ended(at.cause, proof, now, EndedBy::TimeLimit)))
+        Ok(Some(ended(at, proof, now, EndedBy::TimeLimit)))
     }
 
     fn when_over(&self, event: &Event) -> Next {
@@ -341,7 +380,8 @@ fn active_after(
     if vend.deadline != deadline {
         return Err(OtherDeadline { vend: vend.deadline, grant: deadline });
     }
-    Ok(Some(State::Active { activated_at, deadline, fence: fence.max(vend.fence), vends: vends.record(vend, now) }))
+    let (fence, vends) = (fence.max(vend.fence), vends.record(vend, now));
+    Ok(Some(State::Active { activated_at, deadline, fence, vends, plan_digest: None, look_at: None }))
 }
 
 fn revoking(
@@ -363,9 +403,10 @@ fn revoking(
         first_absence: None,
         next_at: now,
         vends,
+        effective: None,
     }))
 }
 
-fn ended(cause: EndCause, proof: Proof, now: Timestamp, ended_by: EndedBy) -> State {
-    State::Ended { cause, proof, verified_at: now, ended_by, effective: None }
+fn ended(at: &Revoking, proof: Proof, now: Timestamp, ended_by: EndedBy) -> State {
+    State::Ended { cause: at.cause, proof, verified_at: now, ended_by, effective: at.effective.clone() }
 }

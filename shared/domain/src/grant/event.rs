@@ -55,6 +55,18 @@ pub enum Event {
         /// What stood before.
         before: Before,
     },
+    /// Attachment: the principal is not fit to have it attached; nothing was asked of AWS but to show it.
+    PreflightRefused {
+        /// Why.
+        problem: Problem,
+    },
+    /// Attachment: the attempt was surely not made; the next may be made from then on.
+    AttemptNotDone {
+        /// Why.
+        problem: Problem,
+        /// From when.
+        next_at: Timestamp,
+    },
     /// Attachment: the call was refused, or its outcome stayed unknown past the fence.
     ActivationFailed {
         /// Why.
@@ -131,6 +143,8 @@ impl Event {
             Self::VendRecorded(_) => "VendRecorded",
             Self::VendAnswered { .. } => "VendAnswered",
             Self::ActivationRecorded { .. } => "ActivationRecorded",
+            Self::PreflightRefused { .. } => "PreflightRefused",
+            Self::AttemptNotDone { .. } => "AttemptNotDone",
             Self::ActivationFailed { .. } => "ActivationFailed",
             Self::PresenceObserved(_) => "PresenceObserved",
             Self::DriftObserved(_) => "DriftObserved",

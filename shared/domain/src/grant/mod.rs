@@ -21,7 +21,7 @@ use crate::decision::{Decision, Outcome};
 use crate::evidence::Head;
 use crate::id::{AccountId, EntitlementId, GrantId, IdentityId};
 use crate::identity::{IdentityClass, Task};
-use crate::plan::PlanTemplate;
+use crate::plan::{PlanTemplate, Probe};
 use crate::settings::{Bounds, Deployment};
 use crate::time::{Term, Timestamp};
 
@@ -45,6 +45,10 @@ pub enum Delivery {
     Inline {
         /// The principal.
         principal_arn: String,
+        /// The policy's name.
+        policy_name: String,
+        /// What is tried once it must be gone.
+        probes: Vec<Probe>,
     },
     /// A managed policy attached to a principal; shared with other grants, so counted.
     Managed {
@@ -52,8 +56,47 @@ pub enum Delivery {
         principal_arn: String,
         /// The policy.
         policy_arn: String,
+        /// What is tried once it must be gone.
+        probes: Vec<Probe>,
     },
 }
+
+fn delivery(template: Option<&PlanTemplate>, deployment: &Deployment, id: GrantId) -> Delivery {
+    match template {
+        Some(PlanTemplate::Session(session)) => Delivery::Session {
+            role_arn: session.role_arn.clone(),
+            session_name: deployment.session_name(id),
+            iam_allowed: session.iam_allowed,
+        },
+        Some(template @ PlanTemplate::Inline(inline)) => Delivery::Inline {
+            principal_arn: inline.principal_arn.clone(),
+            policy_name: inline.policy_name.clone(),
+            probes: template.probes(),
+        },
+        Some(template @ PlanTemplate::Managed(managed)) => Delivery::Managed {
+            principal_arn: managed.principal_arn.clone(),
+            policy_arn: managed.policy_arn.clone(),
+            probes: template.probes(),
+        },
+        // A denial: nothing will reach anybody.
+        None => {
+            Delivery::Session { role_arn: String::new(), session_name: deployment.session_name(id), iam_allowed: false }
+        }
+    }
+}
+
+/// Whose to-do list a grant is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DueRole {
+    /// Issue's: an attachment to be made or looked for. Reap reads it too, for what has run out of time.
+    Issue,
+    /// Reap's.
+    Reap,
+}
+
+/// How often a live attachment is looked at, in seconds.
+pub const WATCH_S: u32 = 300;
 
 /// One grant. Changed by [`Grant::apply`] alone; every change carries evidence in the same write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +148,6 @@ impl Grant {
                 start_within_s: terms.start_within_s,
             },
         };
-        let iam_allowed = terms.template.as_ref().is_some_and(|t: &PlanTemplate| t.iam_allowed);
         Self {
             id: decision.id,
             version: 1,
@@ -116,11 +158,7 @@ impl Grant {
             entitlement: terms.entitlement.clone(),
             account: deployment.account.clone(),
             term: terms.term,
-            delivery: Delivery::Session {
-                role_arn: terms.template.as_ref().map_or_else(String::new, |t| t.role_arn.clone()),
-                session_name: deployment.session_name(decision.id),
-                iam_allowed,
-            },
+            delivery: delivery(terms.template.as_ref(), deployment, decision.id),
             created_at: terms.decided_at,
             decision_digest: decision.digest().unwrap_or(Digest::ZERO),
             bounds,
@@ -144,15 +182,29 @@ impl Grant {
         Digest::of(&Self { evidence: Head::START, ..self.clone() })
     }
 
-    /// The next instant at which the reaper must look at it; nothing once it is terminal.
+    /// The next instant at which anybody must look at it; nothing once it is terminal.
     #[must_use]
-    pub fn reap_at(&self) -> Option<Timestamp> {
+    pub fn due_at(&self) -> Option<Timestamp> {
         match &self.state {
             State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Ended { .. } => None,
             State::ApprovalAwaited { deadline, .. } => Some(*deadline),
-            State::Approved { start_by, .. } => Some(*start_by),
-            State::Activating { deadline, .. } | State::Active { deadline, .. } => Some(*deadline),
+            State::Approved { starts_at, start_by } => {
+                Some(if self.due_role() == DueRole::Issue { *starts_at } else { *start_by })
+            }
+            State::Activating { deadline, fence, retry_at, .. } => Some(retry_at.unwrap_or(*fence).min(*deadline)),
+            State::Active { deadline, look_at, .. } => Some(look_at.unwrap_or(*deadline).min(*deadline)),
             State::Revoking(revoking) => Some(revoking.next_at),
+        }
+    }
+
+    /// Whose to-do list it is on while it is on one.
+    #[must_use]
+    pub fn due_role(&self) -> DueRole {
+        let attached = !matches!(self.delivery, Delivery::Session { .. });
+        if attached && matches!(self.state, State::Approved { .. } | State::Activating { .. }) {
+            DueRole::Issue
+        } else {
+            DueRole::Reap
         }
     }
 

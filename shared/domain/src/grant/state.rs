@@ -66,6 +66,9 @@ pub enum State {
         plan_digest: Digest,
         /// What stood before.
         before: Before,
+        /// From when the next attempt may be made: set once the last one is known not to have been made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_at: Option<Timestamp>,
     },
     /// Access was observed (attachment) or the first vend was recorded (session).
     Active {
@@ -77,6 +80,12 @@ pub enum State {
         fence: Timestamp,
         /// What was vended; empty for an attachment.
         vends: Vends,
+        /// Digest of what was attached; absent for a session.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        plan_digest: Option<Digest>,
+        /// When to see whether it still stands; absent for a session.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        look_at: Option<Timestamp>,
     },
     /// Removal is under way. Left only with a proof of ending.
     Revoking(Box<Revoking>),
@@ -118,6 +127,9 @@ pub struct Revoking {
     pub next_at: Timestamp,
     /// What was vended; empty for an attachment.
     pub vends: Vends,
+    /// What the check of effective permissions found, since the first absence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<EffectiveAccess>,
 }
 
 /// What went wrong, as the port said it: at most 300 characters.
@@ -155,6 +167,8 @@ pub enum LapseCause {
     Approval,
     /// The start.
     Start,
+    /// The principal was not fit to have anything attached.
+    Unfit,
 }
 
 /// Why access ends, or a grant is taken back.

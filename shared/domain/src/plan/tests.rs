@@ -23,6 +23,10 @@ fn texts(texts: &[&str]) -> Vec<String> {
     texts.iter().map(ToString::to_string).collect()
 }
 
+fn session(credential_s: u32, iam_allowed: bool) -> Delivery {
+    Delivery::Session { target: "orders".parse().unwrap(), credential_s, iam_allowed }
+}
+
 /// Reads objects under one prefix and one table's items, narrowed by two parameters.
 fn entitlement() -> Entitlement {
     let parameter = |pattern: &str| Parameter { pattern: pattern.to_owned(), max_length: 256 };
@@ -30,8 +34,7 @@ fn entitlement() -> Entitlement {
         id: "read-orders".parse().unwrap(),
         owner: "olga".parse().unwrap(),
         description: "Read the orders of one shop".to_owned(),
-        target: "orders".parse().unwrap(),
-        credential_s: 900,
+        delivery: session(900, false),
         max_term: Term::from_seconds(3600).unwrap(),
         start_within_s: 600,
         parameters: BTreeMap::from([("shop".to_owned(), parameter(".+")), ("table".to_owned(), parameter(".+"))]),
@@ -52,7 +55,6 @@ fn entitlement() -> Entitlement {
         ],
         approval: Approval { count: 1, within_s: 600 },
         ticket_required: false,
-        iam_allowed: false,
     }
 }
 
@@ -168,7 +170,7 @@ proptest! {
     #[test]
     fn invariant_05_aws_ends_it_too(shop in values(), table in values(), iam_allowed: bool, millis in 0_i64..253_402_300_799_999) {
         let deadline = Timestamp::from_millis(millis);
-        let entitlement = Entitlement { iam_allowed, ..entitlement() };
+        let entitlement = Entitlement { delivery: session(900, iam_allowed), ..entitlement() };
         let template = template_of(&entitlement, &parameters(shop.as_str(), table.as_str())).unwrap();
         let plan = template.render(deadline, deadline).unwrap();
         let never = if iam_allowed { json!(["sts:*"]) } else { json!(["iam:*", "sts:*"]) };
@@ -187,7 +189,7 @@ proptest! {
 
     #[test]
     fn a_credential_lives_as_long_as_sts_gives_and_the_entitlement_says(credential_s in 900_u32..=3600, remaining_s in 0_u32..50_000) {
-        let entitlement = Entitlement { credential_s, ..entitlement() };
+        let entitlement = Entitlement { delivery: session(credential_s, false), ..entitlement() };
         let template = template_of(&entitlement, &parameters("a", "b")).unwrap();
         let duration_s = template.render(deadline(), deadline().minus(remaining_s)).unwrap().duration_s;
         prop_assert!((900..=3600).contains(&duration_s) && duration_s <= credential_s);

@@ -9,7 +9,7 @@ use brevet_domain::evidence::{Body, Entry};
 use brevet_domain::grant::{EndCause, Grant, State};
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::identity::{IdentityClass, ProofSummary};
-use brevet_domain::plan::{PlanTemplate, SessionPlan};
+use brevet_domain::plan::{PlanTemplate, SessionPlan, SessionTemplate};
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::{Term, Timestamp};
 use serde_json::json;
@@ -34,7 +34,7 @@ fn proof() -> ProofSummary {
 }
 
 pub(super) fn template(id: GrantId, role_arn: &str) -> PlanTemplate {
-    PlanTemplate {
+    PlanTemplate::Session(SessionTemplate {
         role_arn: role_arn.to_owned(),
         session_name: format!("dev.{}", id.ulid()),
         source_identity: "olga".parse().unwrap(),
@@ -42,7 +42,7 @@ pub(super) fn template(id: GrantId, role_arn: &str) -> PlanTemplate {
         credential_s: 900,
         statements: Vec::new(),
         iam_allowed: false,
-    }
+    })
 }
 
 /// A plan on `role_arn`, whose session policy denies everything from `deadline` on.

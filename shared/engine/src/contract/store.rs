@@ -12,7 +12,7 @@ use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence;
-use brevet_domain::grant::{EndCause, Grant};
+use brevet_domain::grant::{DueRole, EndCause, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::{Ask, Request};
@@ -83,7 +83,7 @@ impl Ports {
     }
 
     async fn due_of(&self, id: GrantId, now: Timestamp) -> Vec<Due> {
-        let page = self.due.due(shard_of(id), now, None, 100).await.unwrap();
+        let page = self.due.due(DueRole::Reap, shard_of(id), now, None, 100).await.unwrap();
         page.lines.into_iter().filter(|line| line.id == id).collect()
     }
 }
@@ -360,12 +360,12 @@ pub async fn a_mark_is_due_at_once_and_its_block_outlives_it(ports: &Ports) {
     ports.requests.put_mark(&second).await.unwrap();
     let due = Due { id, is_mark: true, next_at: at(5) };
     let shard = shard_of(id);
-    let seen = eventually(|| ports.due.due(shard, at(5), None, 10), |page| !page.lines.is_empty()).await;
+    let seen = eventually(|| ports.due.due(DueRole::Reap, shard, at(5), None, 10), |page| !page.lines.is_empty()).await;
     assert_eq!(seen.lines, [due]);
     assert_eq!(ports.reader.blocks(&scopes[..2]).await.unwrap(), std::slice::from_ref(&first.block));
     ports.due.clear_mark(id).await.unwrap();
     ports.due.clear_mark(id).await.unwrap();
-    let seen = eventually(|| ports.due.due(shard, at(99), None, 10), |page| page.lines.is_empty()).await;
+    let seen = eventually(|| ports.due.due(DueRole::Reap, shard, at(99), None, 10), |page| page.lines.is_empty()).await;
     assert_eq!(seen.lines, []);
     assert_eq!(ports.reader.blocks(&scopes[1..2]).await.unwrap(), [first.block]);
     ports.requests.put_mark(&second).await.unwrap();
@@ -378,18 +378,20 @@ pub async fn a_grant_is_due_when_its_next_instant_comes_and_never_again_once_ter
     let grant = ports.created("olga", at(0)).await;
     let due = Due { id: grant.id, is_mark: false, next_at: at(600) };
     let shard = shard_of(grant.id);
-    let seen = eventually(|| ports.due.due(shard, at(600), None, 10), |page| !page.lines.is_empty()).await;
+    let seen =
+        eventually(|| ports.due.due(DueRole::Reap, shard, at(600), None, 10), |page| !page.lines.is_empty()).await;
     assert_eq!(seen.lines, [due]);
     assert_eq!(ports.due_of(grant.id, Timestamp::from_millis(at(600).as_millis().saturating_sub(1))).await, []);
-    let elsewhere = ports.due.due(shard ^ 1, at(600), None, 10).await.unwrap();
+    let elsewhere = ports.due.due(DueRole::Reap, shard ^ 1, at(600), None, 10).await.unwrap();
     assert_eq!(elsewhere.lines, []);
     let sooner = change(&grant, approved(at(1)), &*ports.ids, at(1));
     ports.grants.commit(&sooner).await.unwrap();
     let next = Due { next_at: at(301), ..due };
-    let seen = eventually(|| ports.due.due(shard, at(600), None, 10), |page| page.lines == [next]).await;
+    let seen = eventually(|| ports.due.due(DueRole::Reap, shard, at(600), None, 10), |page| page.lines == [next]).await;
     assert_eq!(seen.lines, [next]);
     ports.grants.commit(&change(&sooner.after, withdrawn(at(2)), &*ports.ids, at(2))).await.unwrap();
-    let seen = eventually(|| ports.due.due(shard, at(99_999), None, 10), |page| page.lines.is_empty()).await;
+    let seen =
+        eventually(|| ports.due.due(DueRole::Reap, shard, at(99_999), None, 10), |page| page.lines.is_empty()).await;
     assert_eq!(seen.lines, []);
 }
 
@@ -405,10 +407,10 @@ pub async fn the_to_do_list_comes_in_pages_oldest_first(ports: &Ports) {
         }
     }
     assert_eq!(wanted.len(), 10);
-    eventually(|| ports.due.due(0, at(100), None, 100), |page| page.lines.len() == 10).await;
+    eventually(|| ports.due.due(DueRole::Reap, 0, at(100), None, 100), |page| page.lines.len() == 10).await;
     let (mut lines, mut cursor) = (Vec::new(), None);
     for _ in 0..20 {
-        let page = ports.due.due(0, at(100), cursor.as_deref(), 3).await.unwrap();
+        let page = ports.due.due(DueRole::Reap, 0, at(100), cursor.as_deref(), 3).await.unwrap();
         assert!(page.lines.len() <= 3);
         lines.extend(page.lines);
         cursor = page.next;

@@ -4,6 +4,7 @@
 //! No fake ever waits, but for [`Fault::CrashAfter`]: [`run`] shows that as a crash.
 
 mod faults;
+mod principals;
 mod roles;
 mod store;
 mod sts;
@@ -16,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 pub use faults::{Fault, Faults, Fired};
+pub use principals::{MemoryPrincipals, PlaceWrite};
 pub use roles::{DenyWrite, MemoryRoles};
 pub use store::MemoryStore;
 pub use sts::{MemorySts, Session};

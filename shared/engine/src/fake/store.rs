@@ -9,7 +9,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence::Entry;
-use brevet_domain::grant::Grant;
+use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::Request;
@@ -235,9 +235,16 @@ impl GrantStore for MemoryStore {
 
 #[async_trait]
 impl DueList for MemoryStore {
-    async fn due(&self, shard: u8, now: Timestamp, cursor: Option<&str>, limit: u32) -> PortResult<DuePage> {
+    async fn due(
+        &self,
+        role: DueRole,
+        shard: u8,
+        now: Timestamp,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> PortResult<DuePage> {
         let read = |held: &Snapshot| {
-            let (lines, next) = page(held.due(shard, now), cursor, limit)?;
+            let (lines, next) = page(held.due(role, shard, now), cursor, limit)?;
             Ok(DuePage { lines, next })
         };
         self.read_index("due", read).await

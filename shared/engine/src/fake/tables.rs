@@ -8,7 +8,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence::Entry;
-use brevet_domain::grant::Grant;
+use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::Request;
@@ -148,12 +148,17 @@ impl Snapshot {
     }
 
     /// The index `due`: oldest first.
-    pub(super) fn due(&self, shard: u8, now: Timestamp) -> Vec<Due> {
+    pub(super) fn due(&self, role: DueRole, shard: u8, now: Timestamp) -> Vec<Due> {
         let grants = self
             .grants
             .values()
-            .filter_map(|grant| grant.reap_at().map(|next_at| Due { id: grant.id, is_mark: false, next_at }));
-        let marks = self.marks.iter().map(|(id, at)| Due { id: *id, is_mark: true, next_at: *at });
+            .filter(|grant| grant.due_role() == role)
+            .filter_map(|grant| grant.due_at().map(|next_at| Due { id: grant.id, is_mark: false, next_at }));
+        let marks = self.marks.iter().filter(|_| role == DueRole::Reap).map(|(id, at)| Due {
+            id: *id,
+            is_mark: true,
+            next_at: *at,
+        });
         let mut lines: Vec<Due> =
             grants.chain(marks).filter(|line| shard_of(line.id) == shard && line.next_at <= now).collect();
         lines.sort_by_key(|line| (line.next_at, line.is_mark, line.id));

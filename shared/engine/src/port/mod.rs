@@ -1,9 +1,11 @@
 //! What the use cases need from outside: small object-safe ports, and how a call through one can fail.
 
+mod attach;
 mod outside;
 mod policy;
 mod store;
 
+pub use attach::{Deprovisioner, Place, PlaceReading, Principal, Principals, Provisioner, Seen};
 pub use outside::{Clock, Credentials, DenyReading, IdSource, SessionRoles, Vended, Vendor};
 pub use policy::{
     BundleSource, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof,

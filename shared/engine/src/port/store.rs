@@ -6,7 +6,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence::Entry;
-use brevet_domain::grant::Grant;
+use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::Request;
@@ -185,11 +185,18 @@ pub struct DuePage {
     pub next: Option<String>,
 }
 
-/// The reaper's to-do list: an index, eventually consistent. What is done about a line is decided by a consistent read.
+/// The to-do lists: an index, eventually consistent. What is done about a line is decided by a consistent read.
 #[async_trait]
 pub trait DueList: Send + Sync {
-    /// What is due at `now` in one shard.
-    async fn due(&self, shard: u8, now: Timestamp, cursor: Option<&str>, limit: u32) -> PortResult<DuePage>;
+    /// What is due at `now` in one shard of the list of `role`. Marks are on the reaper's.
+    async fn due(
+        &self,
+        role: DueRole,
+        shard: u8,
+        now: Timestamp,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> PortResult<DuePage>;
 
     /// Takes a mark that was handled off the list. The block itself stays.
     async fn clear_mark(&self, id: GrantId) -> PortResult<()>;

@@ -3,13 +3,14 @@
 //! A tick carries no input: the to-do list says where to look, a consistent read says what is there, and `apply`
 //! says what may follow. One grant's failure never stops the pass.
 
+mod attachment;
 mod role;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use brevet_domain::grant::Grant;
+use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::GrantId;
 use brevet_domain::settings::Deployment;
@@ -18,8 +19,8 @@ use serde::Serialize;
 
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Clock, DenyStore, DueList, GrantReader, GrantStore, HeartStore, IdSource, PortError, PortResult, SHARDS,
-    SessionRoles,
+    Clock, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, PortError, PortResult,
+    Principals, SHARDS, SessionRoles,
 };
 
 /// How many lines of the to-do list are read at once.
@@ -40,6 +41,8 @@ pub struct Ports {
     pub heart: Arc<dyn HeartStore>,
     /// The reserved deny on session roles.
     pub roles: Arc<dyn SessionRoles>,
+    /// Attachment principals, where this installation attaches.
+    pub attachments: Option<Attachments>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Names for evidence.
@@ -49,6 +52,21 @@ pub struct Ports {
 impl std::fmt::Debug for Ports {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ports").finish_non_exhaustive()
+    }
+}
+
+/// The ports to attachment principals.
+#[derive(Clone)]
+pub struct Attachments {
+    /// Reads them.
+    pub principals: Arc<dyn Principals>,
+    /// Removes from them.
+    pub deprovisioner: Arc<dyn Deprovisioner>,
+}
+
+impl std::fmt::Debug for Attachments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attachments").finish_non_exhaustive()
     }
 }
 
@@ -104,9 +122,11 @@ impl Reaper {
         let started = self.ports.clock.now();
         let mut report = PassReport { good: true, ..PassReport::default() };
         let mut work = RoleWork::new();
-        for shard in 0..SHARDS {
-            if let Err(error) = self.shard(shard, started, &mut work, &mut report).await {
-                tracing::error!(shard, problem = error.chain(), "a shard of the to-do list could not be read");
+        // Issue's lists too: what ran out of time there ends here, also with issue down.
+        let lists = (0..SHARDS).flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]);
+        for (role, shard) in lists {
+            if let Err(error) = self.shard(role, shard, started, &mut work, &mut report).await {
+                tracing::error!(?role, shard, problem = error.chain(), "a shard of the to-do list could not be read");
                 report.good = false;
             }
         }
@@ -142,6 +162,7 @@ impl Reaper {
 
     async fn shard(
         &self,
+        role: DueRole,
         shard: u8,
         started: Timestamp,
         work: &mut RoleWork,
@@ -149,15 +170,18 @@ impl Reaper {
     ) -> PortResult<()> {
         let mut cursor: Option<String> = None;
         loop {
-            let page = self.ports.due.due(shard, started, cursor.as_deref(), PAGE).await?;
+            let page = self.ports.due.due(role, shard, started, cursor.as_deref(), PAGE).await?;
             for line in &page.lines {
                 if self.ports.clock.now() >= started.plus(self.budget_s) {
                     tracing::warn!(shard, "the pass ran out of time: the next tick goes on");
                     report.good = false;
                     return Ok(());
                 }
-                report.n_due = report.n_due.saturating_add(1);
-                report.oldest_overdue_s = report.oldest_overdue_s.max(started.seconds_since(line.next_at));
+                // What waits for issue is overdue there, not here.
+                if role == DueRole::Reap {
+                    report.n_due = report.n_due.saturating_add(1);
+                    report.oldest_overdue_s = report.oldest_overdue_s.max(started.seconds_since(line.next_at));
+                }
                 self.look(line.id, work, report).await;
             }
             cursor = page.next;

@@ -46,6 +46,10 @@ impl Reaper {
                 let early = ends_early(&grant, revoking);
                 Ok(early.then_some((role, grant)))
             }
+            (State::Active { .. } | State::Revoking(_), Delivery::Inline { .. } | Delivery::Managed { .. }) => {
+                self.settle_attachment(grant, report).await?;
+                Ok(None)
+            }
             _ => Ok(None),
         }
     }
@@ -62,6 +66,10 @@ impl Reaper {
             (State::Approved { start_by, .. }, _) if now >= *start_by => Event::StartByPassed,
             (State::Active { deadline, .. } | State::Activating { deadline, .. }, _) if now >= *deadline => {
                 Event::DeadlinePassed
+            }
+            // Issue never saw it there, and nothing that was started can land any more.
+            (State::Activating { fence, start_by, .. }, _) if now >= *fence.max(start_by) => {
+                Event::ActivationFailed { problem: "its start-by passed".to_owned().into() }
             }
             _ => return None,
         };

@@ -1,6 +1,7 @@
 //! Tests of the use cases over fakes.
 
 mod asking;
+mod attaching;
 mod ending;
 mod invariants;
 mod single_fault;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
 use brevet_domain::canonical::{Digest, canonical};
 use brevet_domain::decision::{Decision, Outcome, Verdict};
-use brevet_domain::entitlement::{Approval, Entitlement, Parameter, Statement};
+use brevet_domain::entitlement::{Approval, Delivery, Entitlement, Holder, Parameter, Statement};
 use brevet_domain::evidence;
 use brevet_domain::grant::{Grant, Proof, State};
 use brevet_domain::id::GrantId;
@@ -17,15 +17,17 @@ use brevet_domain::request::{Ask, Request};
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::{Term, Timestamp};
 
+use crate::activate::{self, ActivateReport, Activator};
 use crate::catalogue::Catalogue;
 use crate::decide::{Ballot, Decider};
-use crate::fake::{Faults, ManualClock, MemoryRoles, MemoryStore, MemorySts, SeqIds, run};
+use crate::fake::{Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, run};
 use crate::intake::Intake;
 use crate::issue::{Handout, Issuer};
 use crate::port::{
-    Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, PortResult, ProofRefused, ProofVerifier, RawProof,
+    Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, Place, PortResult, ProofRefused, ProofVerifier,
+    RawProof,
 };
-use crate::reap::{PassReport, Ports, Reaper};
+use crate::reap::{Attachments, PassReport, Ports, Reaper};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::report::Report;
 
@@ -45,6 +47,9 @@ pub(super) struct World {
     pub(super) intake: Intake,
     pub(super) decider: Arc<Decider>,
     pub(super) issuer: Issuer,
+    pub(super) principals: Arc<MemoryPrincipals>,
+    pub(super) activator: Activator,
+    pub(super) other_activator: Activator,
     pub(super) reaper: Reaper,
     pub(super) other_reaper: Reaper,
 }
@@ -85,7 +90,7 @@ struct ClassPolicy(Deployment, Arc<Mutex<Digest>>);
 #[async_trait]
 impl Evaluator for ClassPolicy {
     async fn decide(&self, caller: &Caller, request: &Request, now: Timestamp) -> Result<Verdict, EvaluatorError> {
-        let entitlement = entitlement();
+        let entitlement = entitlements().into_iter().find(|one| one.id == request.ask.entitlement).unwrap();
         let outcome = match caller.identity.class {
             IdentityClass::Pipeline => Outcome::Allow,
             IdentityClass::Agent => Outcome::NeedsApproval {
@@ -149,8 +154,7 @@ pub(super) fn entitlement() -> Entitlement {
         id: "deploy".parse().unwrap(),
         owner: "dana".parse().unwrap(),
         description: "deploys one version".to_owned(),
-        target: "deploy".parse().unwrap(),
-        credential_s: 900,
+        delivery: Delivery::Session { target: "deploy".parse().unwrap(), credential_s: 900, iam_allowed: false },
         max_term: Term::from_seconds(3600).unwrap(),
         start_within_s: 600,
         parameters: BTreeMap::from([(
@@ -164,13 +168,28 @@ pub(super) fn entitlement() -> Entitlement {
         }],
         approval: Approval { count: 1, within_s: 600 },
         ticket_required: false,
-        iam_allowed: false,
     }
 }
 
+/// The role that the legacy batch job runs under.
+pub(super) const BATCH: &str = "arn:aws:iam::000000000000:role/legacy/batch";
+
+/// Session, inline and managed.
+pub(super) fn entitlements() -> Vec<Entitlement> {
+    let principal_arn = BATCH.to_owned();
+    let inline = Delivery::Inline { principal_arn: principal_arn.clone(), holder: Holder::Shared };
+    let managed = Delivery::Managed { principal_arn, policy: "sync".parse().unwrap(), holder: Holder::Shared };
+    let named = |id: &str, delivery| Entitlement { id: id.parse().unwrap(), delivery, ..entitlement() };
+    vec![entitlement(), named("batch", inline), named("sync", managed)]
+}
+
 pub(super) fn ask() -> Ask {
+    ask_for("deploy")
+}
+
+pub(super) fn ask_for(entitlement: &str) -> Ask {
     serde_json::from_value(serde_json::json!({
-        "entitlement": "deploy", "parameters": { "version": "v1" }, "term_s": TERM_S,
+        "entitlement": entitlement, "parameters": { "version": "v1" }, "term_s": TERM_S,
     }))
     .unwrap()
 }
@@ -186,6 +205,7 @@ impl World {
         let store = Arc::new(MemoryStore::new(Arc::clone(&faults)));
         let sts = Arc::new(MemorySts::new(Arc::clone(&clock), Arc::clone(&faults)));
         let roles = Arc::new(MemoryRoles::new(Arc::clone(&clock), Arc::clone(&faults)));
+        let principals = Arc::new(MemoryPrincipals::new(Arc::clone(&clock), Arc::clone(&faults)));
         let ids = Arc::new(SeqIds::new());
         let deployment = Deployment {
             id: "dev".parse().unwrap(),
@@ -222,6 +242,21 @@ impl World {
             heart_max_age_s: 180,
         };
         let issuer = Issuer::new(proofs, store.clone(), (store.clone(), ids.clone()), sts.clone(), clock.clone(), 180);
+        principals.add(BATCH, Some(&deployment.boundary_arn()));
+        let activator = || {
+            let ports = activate::Ports {
+                reader: store.clone(),
+                store: store.clone(),
+                due: store.clone(),
+                principals: principals.clone(),
+                provisioner: principals.clone(),
+                clock: clock.clone(),
+                ids: ids.clone(),
+            };
+            Activator::new(ports, deployment.clone(), 180)
+        };
+        let (activator, other_activator) = (activator(), activator());
+        let attachments = Attachments { principals: principals.clone(), deprovisioner: principals.clone() };
         let reaper = |holder: &str| {
             let ports = Ports {
                 reader: store.clone(),
@@ -230,13 +265,29 @@ impl World {
                 deny: store.clone(),
                 heart: store.clone(),
                 roles: roles.clone(),
+                attachments: Some(attachments.clone()),
                 clock: clock.clone(),
                 ids: ids.clone(),
             };
             Reaper::new(ports, deployment.clone(), holder.to_owned(), CALL_S, 40)
         };
         let (reaper, other_reaper) = (reaper("one"), reaper("two"));
-        Self { faults, clock, store, sts, roles, deployment, intake, decider, issuer, reaper, other_reaper }
+        Self {
+            faults,
+            clock,
+            store,
+            sts,
+            roles,
+            deployment,
+            intake,
+            decider,
+            issuer,
+            principals,
+            activator,
+            other_activator,
+            reaper,
+            other_reaper,
+        }
     }
 
     /// Submits; nothing if the function crashed.
@@ -261,9 +312,14 @@ impl World {
         run(self.reaper.pass())
     }
 
+    pub(super) fn activate(&self) -> Option<ActivateReport> {
+        run(self.activator.pass())
+    }
+
     /// The schedule: a tick, then time goes on.
     pub(super) fn tick_for(&self, seconds: u32) {
         for _ in 0..seconds.div_ceil(TICK_S) {
+            self.activate();
             self.tick();
             self.clock.advance(TICK_S);
         }
@@ -274,8 +330,16 @@ impl World {
         self.store.snapshot().grants().find(|grant| grant.id == id).cloned().unwrap()
     }
 
+    /// Where the grant is attached, if it is an attachment.
+    pub(super) fn place(&self, id: GrantId) -> Option<Place> {
+        Place::of(&self.grant(id))
+    }
+
     /// Which sessions of this grant AWS would still let act, by the model of AWS.
     pub(super) fn can_act(&self, id: GrantId) -> bool {
+        if self.place(id).is_some_and(|place| self.principals.allows(&place)) {
+            return true;
+        }
         let name = self.deployment.session_name(id);
         let live = self.sts.live(&self.roles, &self.deployment.deny_policy_name());
         live.iter().any(|session| session.plan.session_name == name)
@@ -295,11 +359,19 @@ impl World {
                 assert!(!self.can_act(id), "{context}: invariant 2: {id} ended by {proof:?}, yet AWS lets it act");
             }
             assert_eq!(
-                grant.reap_at().is_none(),
+                grant.due_at().is_none(),
                 grant.state.is_terminal(),
                 "{context}: {id} is on the list while it lives"
             );
             assert_eq!(grant.drop_at().is_some(), grant.state.is_terminal(), "{context}: TTL only once it is over");
+        }
+        for write in self.principals.landed().into_iter().filter(|write| write.put.is_some()) {
+            let Some(grant) = snapshot.grants().find(|grant| Place::of(grant).as_ref() == Some(&write.place)) else {
+                panic!("{context}: invariant 1: nobody recorded {:?}", write.place)
+            };
+            let text = canonical(&snapshot.evidence_of(grant.id)).unwrap();
+            let digest = Digest::of_bytes(write.put.unwrap().as_bytes()).to_string();
+            assert!(text.contains(&digest), "{context}: invariant 1: what was put at {:?} is recorded", write.place);
         }
         for session in self.sts.vended() {
             let name = &session.plan.session_name;
@@ -316,6 +388,7 @@ impl World {
         self.faults.clear();
         // The longest life there is: start-by, then the term, then a credential.
         for _ in 0..200 {
+            self.activate();
             self.tick();
             let snapshot = self.store.snapshot();
             if snapshot.grants().all(|grant| grant.state.is_terminal()) && snapshot.denies().count() == 0 {
@@ -331,6 +404,8 @@ impl World {
         for grant in snapshot.grants() {
             assert!(grant.state.is_terminal(), "{context}: {} is stuck in {:?}", grant.id, grant.state);
             assert!(!self.can_act(grant.id), "{context}: {} still acts", grant.id);
+            let left = Place::of(grant).and_then(|place| self.principals.standing(&place));
+            assert_eq!(left, None, "{context}: {} left something behind", grant.id);
         }
         assert_eq!(snapshot.denies().count(), 0, "{context}: early ends are left over");
         let role = self.deployment.session_role_arn(&"deploy".parse().unwrap());
@@ -350,7 +425,7 @@ fn publish(store: &MemoryStore, people: &BTreeMap<String, Identity>) -> Digest {
         version: 1,
         issuers: Vec::new(),
         identities: people.values().map(|identity| (identity.id.clone(), identity.clone())).collect(),
-        entitlements: BTreeMap::from([(entitlement().id, entitlement())]),
+        entitlements: entitlements().into_iter().map(|one| (one.id.clone(), one)).collect(),
         parts: BTreeMap::new(),
     };
     let text = canonical(&index).unwrap();

@@ -246,11 +246,11 @@ fn identity((id, class, owner): (&str, IdentityClass, &str)) -> Identity {
 
 fn entitlement() -> Entitlement {
     let value = json!({
-        "id": "deploy", "owner": "dana", "description": "deploys one version", "target": "deploy",
-        "credential_s": 900, "max_term": 3600, "start_within_s": 600,
+        "id": "deploy", "owner": "dana", "description": "deploys one version",
+        "delivery": {"session": {"target": "deploy", "credential_s": 900, "iam_allowed": false}}, "max_term": 3600, "start_within_s": 600,
         "parameters": {"version": {"pattern": "v[0-9]+", "max_length": 8}},
         "statements": [{"actions": ["s3:PutObject"], "resources": ["arn:${partition}:s3:::artifacts/${version}/*"]}],
-        "approval": {"count": 1, "within_s": 600}, "ticket_required": false, "iam_allowed": false,
+        "approval": {"count": 1, "within_s": 600}, "ticket_required": false,
     });
     serde_json::from_value(value).unwrap()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use brevet_domain::entitlement::{Approval, Entitlement, Parameter, ParameterValue, Statement};
+use brevet_domain::entitlement::{Approval, Delivery, Entitlement, Parameter, ParameterValue, Statement};
 use brevet_domain::id::EntitlementId;
 use brevet_domain::plan::{MIN_CREDENTIAL_S, PlanError, PlanTemplate};
 use brevet_domain::settings::Deployment;
@@ -58,8 +58,11 @@ fn entitlement(form: &EntitlementForm) -> Option<Entitlement> {
         id: form.id.value.clone(),
         owner: form.owner.value.clone(),
         description: form.description.value.clone(),
-        target: form.target.value.clone(),
-        credential_s: or(&form.credential_s, MIN_CREDENTIAL_S),
+        delivery: Delivery::Session {
+            target: form.target.value.clone(),
+            credential_s: or(&form.credential_s, MIN_CREDENTIAL_S),
+            iam_allowed: form.iam_allowed,
+        },
         max_term: Term::from_seconds(i64::from(form.max_term_s.value)).ok()?,
         start_within_s: or(&form.start_within_s, 3_600),
         parameters: form.parameters.iter().map(parameter).collect(),
@@ -69,7 +72,6 @@ fn entitlement(form: &EntitlementForm) -> Option<Entitlement> {
             within_s: approval.map_or(1_800, |a| or(&a.within_s, 1_800)),
         },
         ticket_required: form.ticket_required,
-        iam_allowed: form.iam_allowed,
     })
 }
 
@@ -253,6 +255,15 @@ fn check_length(file: &str, form: &EntitlementForm, entitlement: &Entitlement, f
             let message = format!("with the longest parameters, {}; shorten statements or `max_length`", chain(&error));
             findings.at(file, &form.statements, message);
         }
+        // An attachment's: nothing in the form can ask for one.
+        Err(
+            error @ (PlanError::InlineTooLong { .. }
+            | PlanError::Principal(_)
+            | PlanError::NotHolder(_)
+            | PlanError::OwnTimeLimit(_)
+            | PlanError::Outlives(_)
+            | PlanError::OtherDelivery),
+        ) => findings.at(file, &form.statements, chain(&error)),
     }
 }
 

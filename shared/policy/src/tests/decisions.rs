@@ -74,6 +74,7 @@ fn a_plan_narrows_to_the_asked_parameters() {
     let pipeline = caller(&bundle, "release-pipeline", Some("7"));
     let verdict = bundle.decide(&pipeline, &request("deploy-release", 60, None), &deployment(), now()).unwrap();
     let template = verdict.template.unwrap();
+    let template = template.session().unwrap();
     assert_eq!(template.statements[0].resources, ["arn:aws:s3:::acme-release-artifacts/v1.2.3/*"]);
     assert_eq!(template.role_arn, "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-release-deploy");
     assert_eq!(verdict.bundle_digest, bundle.digest());

@@ -92,20 +92,23 @@ fn facts(state: &State) -> String {
         State::Approved { starts_at, start_by } => {
             format!("to start within {} s", start_by.seconds_since(*starts_at))
         }
-        State::Activating { deadline, fence, attempt, before, .. } => {
-            format!("attempt {attempt}, before {before:?}, deadline {}, fence {}", rel(*deadline), rel(*fence))
+        State::Activating { deadline, fence, attempt, before, retry_at, .. } => {
+            let retry = retry_at.map_or_else(String::new, |at| format!(", next attempt from {}", rel(at)));
+            format!("attempt {attempt}, before {before:?}, deadline {}, fence {}{retry}", rel(*deadline), rel(*fence))
         }
-        State::Active { deadline, fence, vends: v, .. } => {
-            format!("deadline {}, fence {}, {}", rel(*deadline), rel(*fence), vends(v))
+        State::Active { deadline, fence, vends: v, look_at, .. } => {
+            let look = look_at.map_or_else(String::new, |at| format!(", look at {}", rel(at)));
+            format!("deadline {}, fence {}, {}{look}", rel(*deadline), rel(*fence), vends(v))
         }
         State::Revoking(at) => {
             let first = at
                 .first_absence
                 .as_ref()
                 .map_or_else(|| "not seen absent".to_owned(), |s| format!("absent at {}", rel(s.at)));
+            let checked = at.effective.as_ref().map_or_else(String::new, |e| format!(", checked {e:?}"));
             let problem = if at.last_problem.is_some() { ", a problem" } else { "" };
             format!(
-                "{:?}, deadline {}, fence {}, {first}, {} attempts{problem}, look at {}, {}",
+                "{:?}, deadline {}, fence {}, {first}, {} attempts{problem}, look at {}, {}{checked}",
                 at.cause,
                 rel(at.deadline),
                 rel(at.fence),
@@ -273,6 +276,8 @@ fn golden_table_leaves_out_no_state_and_no_event() {
             Event::DeadlineProved { .. } => 15,
             Event::HandedOver { .. } => 16,
             Event::EffectiveAccessChecked(_) => 17,
+            Event::PreflightRefused { .. } => 18,
+            Event::AttemptNotDone { .. } => 19,
         }
     }
     let starts = starts();
@@ -280,6 +285,6 @@ fn golden_table_leaves_out_no_state_and_no_event() {
     assert_eq!(states, (0..9).collect());
     for (_, grant, _) in &starts {
         let events: BTreeSet<_> = events(grant, grant.created_at).iter().map(|(_, e)| event_number(e)).collect();
-        assert_eq!(events, (0..18).collect());
+        assert_eq!(events, (0..20).collect());
     }
 }

@@ -140,7 +140,7 @@ fn invariant_02_no_quiet_end() {
 
 #[test]
 fn invariant_02_a_removal_may_fail_any_number_of_times() {
-    let (_, mut grant, _) = super::samples::starts().swap_remove(11);
+    let (_, mut grant, _) = super::samples::starts().swap_remove(12);
     for n in 1..=2_000 {
         for event in [
             Event::RemovalRecorded {
@@ -275,7 +275,7 @@ fn a_terminal_grant_only_takes_notes() {
 #[test]
 fn a_grant_is_looked_at_again_until_it_is_terminal_and_kept_long_after() {
     for_every_change(|moments, _, after| {
-        assert_eq!(after.reap_at().is_some(), !after.state.is_terminal());
+        assert_eq!(after.due_at().is_some(), !after.state.is_terminal());
         assert_eq!(after.drop_at().is_some(), after.state.is_terminal());
         let kept_from = now(moments).min(after.created_at);
         assert!(after.drop_at().is_none_or(|at| at >= kept_from.plus(RETENTION_S)));
@@ -286,7 +286,7 @@ fn a_grant_is_looked_at_again_until_it_is_terminal_and_kept_long_after() {
 fn a_grant_is_looked_at_no_later_than_its_deadline() {
     for_every_change(|_, _, after| {
         if let (State::Activating { deadline, .. } | State::Active { deadline, .. }, Some(at)) =
-            (&after.state, after.reap_at())
+            (&after.state, after.due_at())
         {
             assert!(at <= *deadline);
         }

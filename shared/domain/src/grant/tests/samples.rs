@@ -48,10 +48,13 @@ impl By {
                 session_name: "dev.00000000000000000000000001".to_owned(),
                 iam_allowed: self == Self::IamSession,
             },
-            Self::Inline => Delivery::Inline { principal_arn },
+            Self::Inline => {
+                Delivery::Inline { principal_arn, policy_name: "brevet-dev-1".to_owned(), probes: Vec::new() }
+            }
             Self::Managed => Delivery::Managed {
                 principal_arn,
                 policy_arn: "arn:aws:iam::000000000000:policy/brevet/dev/managed/read".to_owned(),
+                probes: Vec::new(),
             },
         }
     }
@@ -102,7 +105,17 @@ pub(super) fn activating(before: Before) -> State {
         attempt: 1,
         plan_digest: digest('a'),
         before,
+        retry_at: None,
     }
+}
+
+/// The same, once that attempt is known not to have been made: the next may be made from 30 s on.
+pub(super) fn to_be_retried() -> State {
+    let State::Activating { deadline, start_by, fence, attempt, plan_digest, before, .. } = activating(Before::Absent)
+    else {
+        panic!()
+    };
+    State::Activating { deadline, start_by, fence, attempt, plan_digest, before, retry_at: Some(at(30)) }
 }
 
 /// Two vends: the first answered, the second awaited.
@@ -125,7 +138,15 @@ fn vends_of(by: By) -> Vends {
 
 /// Active from 20 s to 80 s after noon; no call lands after 40 s.
 pub(super) fn active(by: By) -> State {
-    State::Active { activated_at: at(20), deadline: at(80), fence: at(40), vends: vends_of(by) }
+    let attached = matches!(by, By::Inline | By::Managed);
+    State::Active {
+        activated_at: at(20),
+        deadline: at(80),
+        fence: at(40),
+        vends: vends_of(by),
+        plan_digest: attached.then(|| digest('a')),
+        look_at: attached.then(|| at(60)),
+    }
 }
 
 /// Released 50 s after noon, to be seen gone from 70 s on; absent already at `first_absence`.
@@ -141,6 +162,7 @@ pub(super) fn revoking_since(by: By, first_absence: Option<Timestamp>) -> State 
         first_absence: first_absence.map(seen),
         next_at: at(52),
         vends: vends_of(by),
+        effective: None,
     }))
 }
 
@@ -234,6 +256,8 @@ pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)
         ("unknown vend", answer(9, issued())),
         ("same plan", attempt('a', now)),
         ("other plan", attempt('c', now)),
+        ("", Event::PreflightRefused { problem: "no boundary".to_owned().into() }),
+        ("", Event::AttemptNotDone { problem: "throttled".to_owned().into(), next_at: now.plus(5) }),
         ("", Event::ActivationFailed { problem: "refused".to_owned().into() }),
         ("", Event::PresenceObserved(seen(now))),
         ("", Event::DriftObserved(seen(now))),
@@ -263,11 +287,12 @@ pub(super) fn starts() -> Vec<(&'static str, Grant, Vec<u32>)> {
         ("inline", grant(Inline, approved()), vec![0, 10, 600]),
         ("managed", grant(Managed, approved()), vec![0, 10, 600]),
         ("inline", grant(Inline, activating(Before::Absent)), vec![20, 80, 600]),
+        ("inline, to be tried again", grant(Inline, to_be_retried()), vec![20, 30, 80]),
         ("managed", grant(Managed, activating(Before::HeldByGrants)), vec![20, 80, 600]),
         ("session", grant(Session, active(Session)), vec![20, 80]),
         ("break-glass session", grant(IamSession, active(IamSession)), vec![20, 80]),
-        ("inline", grant(Inline, active(Inline)), vec![20, 80]),
-        ("managed", grant(Managed, active(Managed)), vec![20, 80]),
+        ("inline", grant(Inline, active(Inline)), vec![20, 60, 80]),
+        ("managed", grant(Managed, active(Managed)), vec![20, 60, 80]),
         ("session", grant(Session, revoking_since(Session, None)), ends()),
         ("session seen absent at +55", grant(Session, revoking_since(Session, Some(at(55)))), again()),
         ("break-glass session", grant(IamSession, revoking_since(IamSession, None)), ends()),

@@ -1,0 +1,199 @@
+//! Attachments: what is put on a principal that cannot take new credentials.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{PlanError, PlanTemplate, allow, fill};
+use crate::canonical::{Digest, canonical};
+use crate::deny::MAX_ROLE_INLINE;
+use crate::entitlement::{Holder, Statement};
+use crate::id::IdentityId;
+use crate::settings::Deployment;
+use crate::time::{Term, Timestamp};
+
+/// How many actions are tried against AWS's simulator after the end, at most.
+const MAX_PROBES: usize = 8;
+
+/// An inline attachment but for its deadline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InlineTemplate {
+    /// The role that it is put on.
+    pub principal_arn: String,
+    /// The policy's name; derives from the grant id, so that a retry is the same call.
+    pub policy_name: String,
+    /// What is allowed, with every parameter filled in.
+    pub statements: Vec<Statement>,
+    /// Who holds the role.
+    pub holder: Holder,
+}
+
+/// A managed attachment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManagedTemplate {
+    /// The role that it is attached to.
+    pub principal_arn: String,
+    /// The policy.
+    pub policy_arn: String,
+    /// What the catalogue says that the policy allows.
+    pub statements: Vec<Statement>,
+    /// Who holds the role.
+    pub holder: Holder,
+}
+
+/// One IAM call that attaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttachmentPlan {
+    /// `PutRolePolicy`.
+    Inline {
+        /// The role.
+        principal_arn: String,
+        /// The policy's name.
+        policy_name: String,
+        /// The policy, as canonical JSON.
+        document: String,
+    },
+    /// `AttachRolePolicy`.
+    Managed {
+        /// The role.
+        principal_arn: String,
+        /// The policy.
+        policy_arn: String,
+    },
+}
+
+/// One action on one resource: tried against AWS's simulator once access must be gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The action.
+    pub action: String,
+    /// The resource.
+    pub resource: String,
+}
+
+impl AttachmentPlan {
+    /// The role.
+    #[must_use]
+    pub fn principal_arn(&self) -> &str {
+        match self {
+            Self::Inline { principal_arn, .. } | Self::Managed { principal_arn, .. } => principal_arn,
+        }
+    }
+
+    /// The digest that is stored before the call: of the document, or of the policy's ARN.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Inline { document, .. } => Digest::of_bytes(document.as_bytes()),
+            Self::Managed { policy_arn, .. } => Digest::of_bytes(policy_arn.as_bytes()),
+        }
+    }
+}
+
+impl PlanTemplate {
+    /// Renders the attachment of a grant that ends at `deadline`, `term` after its start.
+    ///
+    /// Every statement carries both of its limits itself: not before the start less `skew_s`, not from the deadline
+    /// on. The start is reckoned from what is stored, so that a new attempt is the same call.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::OtherDelivery`] for a session; [`PlanError::OwnTimeLimit`] or [`PlanError::Outlives`] for a
+    /// statement that cannot be limited; [`PlanError::InlineTooLong`] if the policy does not fit.
+    pub fn attachment(&self, deadline: Timestamp, term: Term, skew_s: u32) -> Result<AttachmentPlan, PlanError> {
+        match self {
+            Self::Session(_) => Err(PlanError::OtherDelivery),
+            Self::Managed(template) => Ok(AttachmentPlan::Managed {
+                principal_arn: template.principal_arn.clone(),
+                policy_arn: template.policy_arn.clone(),
+            }),
+            Self::Inline(template) => {
+                let from = deadline.minus(term.as_seconds()).minus(skew_s);
+                let limited = template.statements.iter().map(|statement| limit(statement, from, deadline));
+                let statements: Vec<_> = limited.map(|one| one.map(|one| allow(&one))).collect::<Result<_, _>>()?;
+                let document = canonical(&json!({ "Version": "2012-10-17", "Statement": statements }))?;
+                let size = document.chars().count();
+                if size > MAX_ROLE_INLINE {
+                    return Err(PlanError::InlineTooLong { size });
+                }
+                let (principal_arn, policy_name) = (template.principal_arn.clone(), template.policy_name.clone());
+                Ok(AttachmentPlan::Inline { principal_arn, policy_name, document })
+            }
+        }
+    }
+
+    /// What is to be tried against AWS's simulator after the end: the first resource of each statement, with each of
+    /// its actions that holds no wildcard. None for a session.
+    #[must_use]
+    pub fn probes(&self) -> Vec<Probe> {
+        let statements = match self {
+            Self::Session(_) => return Vec::new(),
+            Self::Inline(template) => &template.statements,
+            Self::Managed(template) => &template.statements,
+        };
+        let of = |statement: &Statement| {
+            let resource = statement.resources.first().cloned().unwrap_or_else(|| "*".to_owned());
+            let actions = statement.actions.iter().filter(|action| !action.contains(['*', '?'])).cloned();
+            actions.map(|action| Probe { action, resource: resource.clone() }).collect::<Vec<_>>()
+        };
+        statements.iter().flat_map(of).take(MAX_PROBES).collect()
+    }
+}
+
+/// INVARIANT: every Allow carries its own time limit.
+fn limit(statement: &Statement, from: Timestamp, deadline: Timestamp) -> Result<Statement, PlanError> {
+    for action in &statement.actions {
+        // A wildcard in the service would reach them too.
+        let service = action.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        if service.contains(['*', '?']) || ["iam", "sts"].contains(&service.as_str()) {
+            return Err(PlanError::Outlives(action.clone()));
+        }
+    }
+    let mut limited = statement.clone();
+    let own = |key: &String| ["aws:currenttime", "aws:epochtime"].contains(&key.to_ascii_lowercase().as_str());
+    if let Some(key) = limited.conditions.values().flat_map(BTreeMap::keys).find(|key| own(key)) {
+        return Err(PlanError::OwnTimeLimit(key.clone()));
+    }
+    for (operator, at) in [("DateGreaterThanEquals", from), ("DateLessThan", deadline)] {
+        // IAM reads operators whatever their case: a second block of the same one might stand in for ours.
+        let double = |name: &&String| name.eq_ignore_ascii_case(operator) && *name != operator;
+        if let Some(name) = limited.conditions.keys().find(double) {
+            return Err(PlanError::OwnTimeLimit(name.clone()));
+        }
+        let keys = limited.conditions.entry(operator.to_owned()).or_default();
+        keys.insert("aws:CurrentTime".to_owned(), vec![at.policy_form()]);
+    }
+    Ok(limited)
+}
+
+/// The principal that a catalogue names, for one who asks.
+///
+/// # Errors
+///
+/// [`PlanError::Principal`] or [`PlanError::NotHolder`].
+pub(super) fn principal(
+    deployment: &Deployment,
+    text: &str,
+    holder: &Holder,
+    identity: &IdentityId,
+) -> Result<String, PlanError> {
+    // Only what the deployment fixes: no parameter chooses a principal.
+    let arn = fill(text, &super::variables(deployment, &BTreeMap::new()))?;
+    let prefix = format!("arn:{}:iam::{}:role/", deployment.partition, deployment.account);
+    let word = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/".contains(c);
+    let name = arn.strip_prefix(&prefix).filter(|name| name.chars().all(word) && !name.is_empty());
+    // Session roles and functions lie under `/brevet/`; an installation never attaches to another's either.
+    if name.is_none_or(|name| name.starts_with("brevet/") || name.ends_with('/')) {
+        return Err(PlanError::Principal(arn));
+    }
+    if !holder.admits(identity) {
+        return Err(PlanError::NotHolder(identity.clone()));
+    }
+    Ok(arn)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! The fake of attachment principals: what stands on them, calls that land late, and who could act.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use brevet_domain::grant::EffectiveAccess;
+use brevet_domain::plan::{AttachmentPlan, Probe};
+use brevet_domain::time::Timestamp;
+use serde_json::Value;
+
+use super::faults::{Faults, Manner, Nature};
+use super::locked;
+use super::time::ManualClock;
+use crate::port::{
+    Clock, Deprovisioner, Place, PlaceReading, PortError, PortResult, Principal, Principals, Provisioner,
+};
+
+/// One write that reached a principal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceWrite {
+    /// When it took effect.
+    pub at: Timestamp,
+    /// Where.
+    pub place: Place,
+    /// The document or policy that was put; nothing for a removal.
+    pub put: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    principals: BTreeMap<String, Principal>,
+    underway: Vec<PlaceWrite>,
+    landed: Vec<PlaceWrite>,
+    n_reads: u64,
+}
+
+impl Held {
+    /// Lands what is due at `now`, in the order of landing.
+    fn settle(&mut self, now: Timestamp) {
+        let (mut due, later): (Vec<_>, Vec<_>) = self.underway.drain(..).partition(|write| write.at <= now);
+        self.underway = later;
+        due.sort_by_key(|write| write.at);
+        for write in due {
+            self.land(write);
+        }
+    }
+
+    fn land(&mut self, write: PlaceWrite) {
+        let (Place::Inline { principal_arn, .. } | Place::Managed { principal_arn, .. }) = &write.place;
+        if let Some(principal) = self.principals.get_mut(principal_arn) {
+            match (&write.place, &write.put) {
+                (Place::Inline { policy_name, .. }, Some(document)) => {
+                    principal.inline.insert(policy_name.clone(), document.clone());
+                }
+                (Place::Inline { policy_name, .. }, None) => {
+                    principal.inline.remove(policy_name);
+                }
+                (Place::Managed { policy_arn, .. }, Some(_)) => {
+                    principal.attached.insert(policy_arn.clone());
+                }
+                (Place::Managed { policy_arn, .. }, None) => {
+                    principal.attached.remove(policy_arn);
+                }
+            }
+        }
+        self.landed.push(write);
+    }
+
+    fn standing(&self, place: &Place) -> Option<String> {
+        match place {
+            Place::Inline { principal_arn, policy_name } => {
+                self.principals.get(principal_arn)?.inline.get(policy_name).cloned()
+            }
+            Place::Managed { principal_arn, policy_arn } => {
+                self.principals.get(principal_arn)?.attached.get(policy_arn).cloned()
+            }
+        }
+    }
+}
+
+/// Attachment principals in memory.
+#[derive(Debug)]
+pub struct MemoryPrincipals {
+    held: Mutex<Held>,
+    clock: Arc<ManualClock>,
+    faults: Arc<Faults>,
+}
+
+impl MemoryPrincipals {
+    /// No principals; AWS's clock is `clock`.
+    #[must_use]
+    pub fn new(clock: Arc<ManualClock>, faults: Arc<Faults>) -> Self {
+        Self { held: Mutex::default(), clock, faults }
+    }
+
+    /// A principal with `boundary_arn` and nothing else, as its owner makes it. No port call.
+    pub fn add(&self, principal_arn: &str, boundary_arn: Option<&str>) {
+        let principal = Principal {
+            boundary_arn: boundary_arn.map(str::to_owned),
+            inline: BTreeMap::new(),
+            attached: BTreeSet::new(),
+            attached_quota: 10,
+        };
+        locked(&self.held).principals.insert(principal_arn.to_owned(), principal);
+    }
+
+    /// What stands at `place` now. No port call.
+    #[must_use]
+    pub fn standing(&self, place: &Place) -> Option<String> {
+        let mut held = locked(&self.held);
+        held.settle(self.clock.now());
+        held.standing(place)
+    }
+
+    /// Changes `place` behind everybody's back. No port call.
+    pub fn tamper(&self, place: &Place, put: Option<&str>) {
+        let now = self.clock.now();
+        let mut held = locked(&self.held);
+        held.settle(now);
+        held.land(PlaceWrite { at: now, place: place.clone(), put: put.map(str::to_owned) });
+    }
+
+    /// Every write that has landed, in the order of landing. No port call.
+    #[must_use]
+    pub fn landed(&self) -> Vec<PlaceWrite> {
+        let mut held = locked(&self.held);
+        held.settle(self.clock.now());
+        held.landed.clone()
+    }
+
+    /// Whether what stands at `place` allows anything now: a managed policy always, an inline one by its own limits.
+    ///
+    /// It reads the policy itself, and shares no code with what renders it. No port call.
+    #[must_use]
+    pub fn allows(&self, place: &Place) -> bool {
+        let now = self.clock.now();
+        match (place, self.standing(place)) {
+            (_, None) => false,
+            (Place::Managed { .. }, Some(_)) => true,
+            (Place::Inline { .. }, Some(document)) => allows_at(&document, now),
+        }
+    }
+
+    async fn write(&self, call: &'static str, place: Place, put: Option<String>) -> PortResult<()> {
+        let act = |manner: Manner| {
+            let now = self.clock.now();
+            let mut held = locked(&self.held);
+            held.settle(now);
+            match manner {
+                Manner::Late(seconds) => held.underway.push(PlaceWrite { at: now.plus(seconds), place, put }),
+                Manner::Now | Manner::Stale => held.land(PlaceWrite { at: now, place, put }),
+            }
+            Ok(())
+        };
+        self.faults.call(call, Nature::RoleWrite, act).await
+    }
+}
+
+fn allows_at(document: &str, now: Timestamp) -> bool {
+    let parsed: Value = serde_json::from_str(document).unwrap_or_default();
+    let statements = parsed.get("Statement").and_then(Value::as_array);
+    statements.into_iter().flatten().any(|statement| {
+        let limit = |operator: &str| -> Option<Timestamp> {
+            let at = statement.pointer(&format!("/Condition/{operator}/aws:CurrentTime/0"))?;
+            at.as_str()?.parse().ok()
+        };
+        let begun = limit("DateGreaterThanEquals").is_none_or(|from| now >= from);
+        let over = limit("DateLessThan").is_some_and(|until| now >= until);
+        statement.get("Effect") == Some(&"Allow".into()) && begun && !over
+    })
+}
+
+#[async_trait]
+impl Principals for MemoryPrincipals {
+    async fn principal(&self, principal_arn: &str) -> PortResult<Principal> {
+        let act = |_: Manner| {
+            let mut held = locked(&self.held);
+            held.settle(self.clock.now());
+            let found = held.principals.get(principal_arn).cloned();
+            found.ok_or_else(|| PortError::Refused { operation: "principal", source: "no such role".into() })
+        };
+        self.faults.call("principal", Nature::Read, act).await
+    }
+
+    async fn read(&self, place: &Place) -> PortResult<PlaceReading> {
+        let act = |_: Manner| {
+            let mut held = locked(&self.held);
+            held.settle(self.clock.now());
+            held.n_reads = held.n_reads.saturating_add(1);
+            Ok(PlaceReading { standing: held.standing(place), request_id: format!("read-{}", held.n_reads) })
+        };
+        self.faults.call("read", Nature::Read, act).await
+    }
+}
+
+#[async_trait]
+impl Provisioner for MemoryPrincipals {
+    async fn attach(&self, plan: &AttachmentPlan) -> PortResult<()> {
+        let (place, put) = match plan.clone() {
+            AttachmentPlan::Inline { principal_arn, policy_name, document } => {
+                (Place::Inline { principal_arn, policy_name }, document)
+            }
+            AttachmentPlan::Managed { principal_arn, policy_arn } => {
+                (Place::Managed { principal_arn, policy_arn: policy_arn.clone() }, policy_arn)
+            }
+        };
+        self.write("attach", place, Some(put)).await
+    }
+}
+
+#[async_trait]
+impl Deprovisioner for MemoryPrincipals {
+    async fn remove(&self, place: &Place) -> PortResult<()> {
+        self.write("remove", place.clone(), None).await
+    }
+
+    async fn effective(&self, principal_arn: &str, probes: &[Probe]) -> PortResult<EffectiveAccess> {
+        let act = |_: Manner| {
+            let now = self.clock.now();
+            let mut held = locked(&self.held);
+            held.settle(now);
+            let inline = held.principals.get(principal_arn).map(|p| p.inline.clone()).unwrap_or_default();
+            let allows = |text: &str| allows_at(text, now) && probes.iter().any(|probe| text.contains(&probe.action));
+            let policies: Vec<_> = inline.into_iter().filter(|(_, text)| allows(text)).map(|(name, _)| name).collect();
+            Ok(if policies.is_empty() { EffectiveAccess::NotAllowed } else { EffectiveAccess::Residual { policies } })
+        };
+        self.faults.call("effective", Nature::Read, act).await
+    }
+}

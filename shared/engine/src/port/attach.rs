@@ -1,0 +1,119 @@
+//! Ports to attachment principals, split by who may call what: issue puts, reap deletes, both read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use brevet_domain::canonical::{Digest, canonical};
+use brevet_domain::grant::{Delivery, EffectiveAccess, Grant};
+use brevet_domain::plan::{AttachmentPlan, Probe};
+
+use super::PortResult;
+
+/// Everything that stands on a principal and bears on attaching to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Its permissions boundary.
+    pub boundary_arn: Option<String>,
+    /// Its inline policies, by name; documents as JSON text, not URL-encoded.
+    pub inline: BTreeMap<String, String>,
+    /// The managed policies attached to it.
+    pub attached: BTreeSet<String>,
+    /// How many managed policies may be attached to it.
+    pub attached_quota: usize,
+}
+
+/// One policy on one principal: what a grant put there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// An inline policy, by name.
+    Inline {
+        /// The role.
+        principal_arn: String,
+        /// The policy's name.
+        policy_name: String,
+    },
+    /// A managed policy.
+    Managed {
+        /// The role.
+        principal_arn: String,
+        /// The policy.
+        policy_arn: String,
+    },
+}
+
+/// What reading one place showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceReading {
+    /// The inline document as JSON text, or the ARN of the attached policy; absent where nothing stands.
+    pub standing: Option<String>,
+    /// AWS's id of this call.
+    pub request_id: String,
+}
+
+/// What a reading says of a grant's attachment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing stands there.
+    Absent,
+    /// What was put stands there.
+    Present,
+    /// Something else stands there.
+    Altered,
+}
+
+impl Place {
+    /// Where `grant` is attached; nothing for a session.
+    #[must_use]
+    pub fn of(grant: &Grant) -> Option<Self> {
+        match &grant.delivery {
+            Delivery::Session { .. } => None,
+            Delivery::Inline { principal_arn, policy_name, .. } => {
+                Some(Self::Inline { principal_arn: principal_arn.clone(), policy_name: policy_name.clone() })
+            }
+            Delivery::Managed { principal_arn, policy_arn, .. } => {
+                Some(Self::Managed { principal_arn: principal_arn.clone(), policy_arn: policy_arn.clone() })
+            }
+        }
+    }
+}
+
+impl PlaceReading {
+    /// Compares what stands with the digest that was stored before it was put.
+    #[must_use]
+    pub fn against(&self, plan_digest: Digest) -> Seen {
+        let Some(text) = &self.standing else { return Seen::Absent };
+        // IAM may give a document back with other white space or order.
+        let parsed = serde_json::from_str::<serde_json::Value>(text).ok();
+        let text = parsed.and_then(|value| canonical(&value).ok()).unwrap_or_else(|| text.clone());
+        if Digest::of_bytes(text.as_bytes()) == plan_digest { Seen::Present } else { Seen::Altered }
+    }
+}
+
+/// Reads attachment principals. Never answered from the outcome of a write.
+#[async_trait]
+pub trait Principals: Send + Sync {
+    /// Reads a principal whole.
+    async fn principal(&self, principal_arn: &str) -> PortResult<Principal>;
+
+    /// Reads one place.
+    async fn read(&self, place: &Place) -> PortResult<PlaceReading>;
+}
+
+/// Attaches. Only issue holds it.
+#[async_trait]
+pub trait Provisioner: Send + Sync {
+    /// Makes the one call of `plan`; the same call again changes nothing.
+    async fn attach(&self, plan: &AttachmentPlan) -> PortResult<()>;
+}
+
+/// Removes, and tries what is still allowed. Only reap holds it.
+#[async_trait]
+pub trait Deprovisioner: Send + Sync {
+    /// Deletes or detaches; nothing to remove is fine, and so is a principal that is gone.
+    async fn remove(&self, place: &Place) -> PortResult<()>;
+
+    /// Asks AWS's simulator whether `probes` are still allowed to the principal.
+    ///
+    /// Source: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html>
+    async fn effective(&self, principal_arn: &str, probes: &[Probe]) -> PortResult<EffectiveAccess>;
+}

@@ -1,0 +1,403 @@
+//! Attachments: how they are made, how they end, and how that is proved.
+
+use std::sync::Arc;
+
+use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::grant::{EffectiveAccess, EndCause, EndedBy, LapseCause, Proof, State};
+use brevet_domain::id::GrantId;
+
+use super::world::{BATCH, CALL_S, SKEW_S, TERM_S, TICK_S, World, ask_for, proof};
+use crate::fake::{Fault, run};
+use crate::port::{Clock, Place};
+
+/// How long after its record a call may land.
+const FENCE_S: u32 = CALL_S + CALL_S + SKEW_S;
+
+fn submit(world: &World, key: &str) -> Option<GrantId> {
+    for _ in 0..3 {
+        let answer = run(world.intake.submit(&proof("bot ask run-1"), key, ask_for("batch"), world.clock.now()));
+        if let Some(Ok(report)) = answer
+            && let Some(grant) = report.grant
+        {
+            return Some(grant.id);
+        }
+        world.clock.advance(1);
+    }
+    None
+}
+
+fn approved() -> (World, GrantId) {
+    let world = World::new();
+    world.tick();
+    let id = submit(&world, "key").unwrap();
+    assert!(matches!(world.grant(id).state, State::Approved { .. }));
+    (world, id)
+}
+
+fn active() -> (World, GrantId) {
+    let (world, id) = approved();
+    world.activate();
+    assert!(matches!(world.grant(id).state, State::Active { .. }), "{:?}", world.grant(id).state);
+    (world, id)
+}
+
+fn release(world: &World, id: GrantId) {
+    for _ in 0..3 {
+        if let Some(Ok(_)) = world.release("bot ask run-1", id) {
+            return;
+        }
+    }
+}
+
+fn state(world: &World, id: GrantId) -> &'static str {
+    world.grant(id).state.name()
+}
+
+#[test]
+fn an_inline_attachment_runs_to_its_deadline_and_is_read_absent_twice() {
+    let (world, id) = active();
+    assert!(world.can_act(id));
+    world.clock.advance(TERM_S);
+    assert!(!world.can_act(id), "invariant 5: its own time limit ends it with every function down");
+    assert!(world.principals.standing(&world.place(id).unwrap()).is_some());
+    world.tick_for(60);
+    let State::Ended { cause, proof, ended_by, effective, .. } = world.grant(id).state else { panic!("not ended") };
+    assert_eq!((cause, ended_by), (EndCause::Deadline, EndedBy::TimeLimit));
+    assert_eq!(effective, Some(EffectiveAccess::NotAllowed));
+    let Proof::Observed { first, second } = proof else { panic!("{proof:?}") };
+    assert!(second.at >= first.at.plus(10) && first.request_id != second.request_id);
+    world.assert_all_ends("deadline");
+}
+
+#[test]
+fn a_release_removes_the_policy_and_neither_read_reuses_the_deletes_answer() {
+    let (world, id) = active();
+    world.clock.advance(FENCE_S);
+    release(&world, id);
+    assert!(world.can_act(id), "a release only marks: the reaper ends");
+    world.tick();
+    assert!(!world.can_act(id));
+    let calls = world.faults.calls();
+    let removed = calls.iter().rposition(|call| *call == "remove").unwrap();
+    assert!(calls[removed..].contains(&"read"), "the answer of a removal proves nothing");
+    assert_eq!(state(&world, id), "Revoking", "one absence is no proof");
+    world.tick_for(60);
+    let State::Ended { cause, ended_by, .. } = world.grant(id).state else { panic!("not ended") };
+    assert_eq!((cause, ended_by), (EndCause::Released, EndedBy::Removal));
+}
+
+#[test]
+fn a_stalled_put_that_lands_after_a_release_is_removed_and_proved_gone() {
+    let (world, id) = approved();
+    // It lands as late as a call can.
+    world.faults.plan_next("attach", Fault::LandsLate(FENCE_S - 1));
+    world.activate();
+    assert_eq!((world.faults.fired().len(), state(&world, id)), (1, "Activating"));
+    release(&world, id);
+    world.tick();
+    let State::Revoking(revoking) = world.grant(id).state else { panic!("not revoking") };
+    assert!(revoking.first_absence.is_some() && !world.can_act(id), "absent, since it has not landed yet");
+    world.clock.advance(FENCE_S - 1);
+    assert!(world.can_act(id), "the put landed after the first absence");
+    world.tick();
+    world.clock.advance(TICK_S);
+    world.tick();
+    assert!(!world.can_act(id), "it was seen and removed");
+    world.assert_all_ends("stalled put");
+    let Proof::Observed { first, .. } = world.proof_of(id) else { panic!("not observed") };
+    let landed = world.principals.landed().into_iter().find(|write| write.put.is_some()).unwrap();
+    assert!(first.at > landed.at, "an absence seen before it landed counts no more");
+}
+
+#[test]
+fn a_throttled_put_does_not_kill_an_approved_grant() {
+    let (world, id) = approved();
+    for _ in 0..3 {
+        world.faults.plan_next("attach", Fault::Throttled);
+        world.activate();
+        assert!(matches!(world.grant(id).state, State::Activating { retry_at: Some(_), .. }));
+        world.clock.advance(TICK_S);
+        world.tick();
+    }
+    assert_eq!(world.faults.fired().len(), 3);
+    world.activate();
+    assert_eq!(state(&world, id), "Active");
+    assert!(world.can_act(id));
+    world.assert_all_ends("throttled");
+}
+
+#[test]
+fn a_refused_put_ends_with_a_proof_and_not_with_an_assumption() {
+    let (world, id) = approved();
+    world.faults.plan_next("attach", Fault::Refused);
+    world.activate();
+    let State::Revoking(revoking) = world.grant(id).state else { panic!("{:?}", world.grant(id).state) };
+    assert_eq!(revoking.cause, EndCause::ActivationFailed);
+    world.assert_all_ends("refused");
+    assert!(matches!(world.proof_of(id), Proof::Observed { .. }));
+}
+
+#[test]
+fn an_attempt_that_is_unknown_past_its_fence_is_not_made_again() {
+    let (world, id) = approved();
+    world.faults.plan_next("attach", Fault::RequestLost);
+    world.activate();
+    world.clock.advance(FENCE_S - 1);
+    world.activate();
+    assert_eq!(state(&world, id), "Activating", "before the fence an absence says nothing");
+    world.clock.advance(1);
+    world.activate();
+    let State::Revoking(revoking) = world.grant(id).state else { panic!("not revoking") };
+    assert_eq!(revoking.cause, EndCause::ActivationFailed);
+    world.assert_all_ends("unknown");
+}
+
+#[test]
+fn a_lost_answer_of_a_put_that_was_made_is_settled_by_reading() {
+    let (world, id) = approved();
+    world.faults.plan_next("attach", Fault::AnswerLost);
+    world.activate();
+    assert_eq!((world.faults.fired().len(), state(&world, id)), (1, "Active"));
+}
+
+#[test]
+fn a_crash_right_after_the_put_leaves_nothing_behind() {
+    let (world, id) = approved();
+    world.faults.plan_next("attach", Fault::CrashAfter);
+    assert!(world.activate().is_none());
+    assert_eq!(state(&world, id), "Activating");
+    assert!(world.can_act(id));
+    world.clock.advance(FENCE_S);
+    world.activate();
+    assert_eq!(state(&world, id), "Active", "it was there, and is found");
+    world.assert_all_ends("crash after the put");
+}
+
+#[test]
+fn with_issue_dead_the_reaper_ends_what_it_left_activating() {
+    let (world, id) = approved();
+    world.faults.plan_next("attach", Fault::CrashAfter);
+    world.activate();
+    for _ in 0..60 {
+        world.tick();
+        world.clock.advance(TICK_S);
+    }
+    assert_eq!(state(&world, id), "Ended");
+    world.assert_invariants("issue is dead");
+}
+
+#[test]
+fn a_kill_between_recording_and_calling_stops_the_call() {
+    let (world, id) = approved();
+    let block =
+        Block { scope: BlockScope::All, cause: EndCause::Killed, by: "dana".parse().unwrap(), at: world.clock.now() };
+    // Placed right before every call of the pass in turn: it stops the put, or comes after it.
+    for number in 1..=40 {
+        let (world, id) = approved();
+        let (store, block) = (Arc::clone(&world.store), block.clone());
+        let start = world.faults.n_calls();
+        world.faults.meanwhile(start + number, move || store.block(block));
+        world.activate();
+        let calls = world.faults.calls().split_off(usize::try_from(start).unwrap());
+        let put = calls.iter().position(|call| *call == "attach");
+        let second_look = calls.iter().rposition(|call| *call == "blocks").unwrap_or(usize::MAX);
+        if usize::try_from(number).unwrap() <= second_look.saturating_add(1) && second_look != usize::MAX {
+            assert_eq!(put, None, "call {number}: the kill came before the second reading");
+        }
+        world.assert_all_ends(&format!("a kill before call {number}"));
+        assert!(world.grant(id).state.is_terminal());
+    }
+    drop((world, id));
+}
+
+#[test]
+fn what_somebody_alters_or_takes_away_ends_as_drift() {
+    let altered = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    for put in [Some(altered), None] {
+        let (world, id) = active();
+        let place = world.place(id).unwrap();
+        // As somebody else could, so the record of puts does not know it.
+        world.principals.tamper(&place, put);
+        world.clock.advance(brevet_domain::grant::WATCH_S.min(TERM_S - 10));
+        run(world.reaper.wake(&[id])).unwrap();
+        world.clock.advance(20);
+        world.tick_for(60);
+        let State::Ended { cause, .. } = world.grant(id).state else { panic!("not ended") };
+        assert!(matches!(cause, EndCause::Drift | EndCause::Deadline), "{cause:?}");
+        assert_eq!(world.principals.standing(&place), None);
+    }
+}
+
+#[test]
+fn a_principal_that_is_not_fit_gets_nothing_attached() {
+    let deny = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"s3:*","Resource":"*"}]}"#;
+    let long =
+        format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Sid":"{}"}}]}}"#, "x".repeat(10_000));
+    let inline = |name: &str| Place::Inline { principal_arn: BATCH.to_owned(), policy_name: name.to_owned() };
+    let spoil: [(&str, &dyn Fn(&World, GrantId)); 5] = [
+        ("no boundary", &|world, _| world.principals.add(BATCH, None)),
+        ("another boundary", &|world, _| world.principals.add(BATCH, Some("arn:aws:iam::aws:policy/ReadOnlyAccess"))),
+        ("an inline Deny", &|world, _| world.principals.tamper(&inline("own"), Some(deny))),
+        ("no room", &|world, _| world.principals.tamper(&inline("own"), Some(&long))),
+        ("its name is taken", &|world, id| {
+            world.principals.tamper(&world.place(id).unwrap(), Some(r#"{"Statement":[{"Effect":"Allow"}]}"#));
+        }),
+    ];
+    for (what, spoil) in spoil {
+        let (world, id) = approved();
+        spoil(&world, id);
+        world.activate();
+        assert!(!world.faults.calls().contains(&"attach"), "{what}");
+        let State::Lapsed { cause, .. } = world.grant(id).state else { panic!("{what}: {:?}", world.grant(id).state) };
+        assert_eq!(cause, LapseCause::Unfit, "{what}");
+        assert_eq!(world.store.snapshot().evidence_of(id).last().unwrap().body.event, "PreflightRefused");
+    }
+}
+
+#[test]
+fn managed_policies_are_refused_and_never_half_attached() {
+    let world = World::new();
+    world.tick();
+    let answer = run(world.intake.submit(&proof("bot ask run-1"), "key", ask_for("sync"), world.clock.now()));
+    let id = super::world::id_of(answer);
+    world.activate();
+    assert!(matches!(world.grant(id).state, State::Lapsed { cause: LapseCause::Unfit, .. }));
+    assert_eq!(world.principals.landed(), []);
+}
+
+#[test]
+fn with_no_heart_nothing_is_attached() {
+    let world = World::new();
+    let id = submit(&world, "key").unwrap();
+    world.activate();
+    assert_eq!((state(&world, id), world.principals.landed().len()), ("Approved", 0));
+}
+
+#[test]
+fn a_rewound_grant_is_not_attached_again() {
+    let (world, id) = approved();
+    let rewound = world.grant(id);
+    world.activate();
+    world.clock.advance(TERM_S);
+    world.tick_for(60);
+    assert_eq!(state(&world, id), "Ended");
+    world.store.overwrite(rewound);
+    let n_landed = world.principals.landed().len();
+    world.activate();
+    assert_eq!(world.principals.landed().len(), n_landed, "invariant 14: one decision, one activation");
+}
+
+#[test]
+fn residual_access_is_a_finding_and_no_secret() {
+    let (world, id) = active();
+    let own = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:PutObject","Resource":"*"}]}"#;
+    let place = Place::Inline { principal_arn: BATCH.to_owned(), policy_name: "standing".to_owned() };
+    world.principals.tamper(&place, Some(own));
+    world.clock.advance(TERM_S);
+    world.tick_for(60);
+    let State::Ended { effective, .. } = world.grant(id).state else { panic!("not ended") };
+    assert_eq!(effective, Some(EffectiveAccess::Residual { policies: vec!["standing".to_owned()] }));
+    assert_eq!(world.principals.standing(&place).as_deref(), Some(own), "what stood before is never touched");
+}
+
+#[test]
+fn a_removal_that_fails_for_long_is_put_off_ever_longer_and_never_given_up() {
+    let (world, id) = active();
+    world.clock.advance(FENCE_S);
+    release(&world, id);
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        world.faults.plan_next("remove", Fault::Throttled);
+        let now = world.clock.now();
+        world.tick();
+        let State::Revoking(revoking) = world.grant(id).state else { panic!("left without a proof") };
+        waits.push(revoking.next_at.seconds_since(now));
+        world.clock.set(revoking.next_at);
+    }
+    assert_eq!(world.faults.fired().len(), 8);
+    assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]) && waits[0] < 20, "{waits:?}");
+    assert!((60..=90).contains(waits.last().unwrap()), "{waits:?}");
+    world.assert_all_ends("throttled removal");
+}
+
+/// A grant is asked for, attached, and runs out; or is released.
+fn tell(world: &World, is_released: bool) {
+    world.tick();
+    let Some(id) = submit(world, "key") else { return };
+    world.activate();
+    world.clock.advance(TICK_S);
+    world.activate();
+    world.tick();
+    world.clock.advance(FENCE_S);
+    world.activate();
+    if is_released {
+        release(world, id);
+    } else {
+        world.clock.advance(TERM_S);
+    }
+    world.tick_for(5 * TICK_S);
+}
+
+#[test]
+fn every_single_fault_of_an_inline_attachment() {
+    for (name, is_released) in [("inline to its deadline", false), ("inline released", true)] {
+        let clean = World::new();
+        tell(&clean, is_released);
+        let n_calls = clean.faults.n_calls();
+        clean.assert_all_ends(name);
+        let mut fired = 0_usize;
+        for number in 1..=n_calls {
+            for fault in Fault::ALL {
+                let context = format!("{name}: call {number} with {fault:?}");
+                let world = World::new();
+                world.faults.plan(number, fault);
+                tell(&world, is_released);
+                world.assert_invariants(&context);
+                let n_fired = world.faults.fired().len();
+                world.assert_all_ends(&context);
+                if n_fired > 0 {
+                    let first = world.faults.fired().into_iter().next().unwrap();
+                    assert_eq!((first.number, first.fault), (number, fault), "{context}: another fault fired");
+                    fired += 1;
+                }
+            }
+        }
+        // Six kinds can befall every call.
+        assert!(fired >= 6 * usize::try_from(n_calls).unwrap(), "{name}: only {fired} faults fired at {n_calls} calls");
+        println!("{name}: {n_calls} port calls, {fired} single-fault runs");
+    }
+}
+
+/// `other` runs whole right before each port call of `first` in turn.
+fn race(name: &str, start: fn() -> (World, GrantId), first: fn(&World), other: fn(&World)) {
+    for number in 1.. {
+        let (world, id) = start();
+        let world = Arc::new(world);
+        let (calls, beside) = (world.faults.n_calls(), Arc::clone(&world));
+        world.faults.meanwhile(calls + number, move || other(&beside));
+        first(&world);
+        let raced = world.faults.n_calls() >= calls + number;
+        world.assert_all_ends(&format!("{name}: before call {number}"));
+        assert!(matches!(world.grant(id).state, State::Ended { .. }), "{name}: before call {number}");
+        if !raced {
+            assert!(number > 10, "{name}: it never came in between");
+            return;
+        }
+    }
+}
+
+#[test]
+fn two_reapers_at_once_end_an_attachment_once() {
+    let start = || {
+        let (world, id) = active();
+        release(&world, id);
+        (world, id)
+    };
+    race("two reapers", start, |world| drop(world.tick()), |world| drop(run(world.other_reaper.pass())));
+}
+
+#[test]
+fn two_issuers_at_once_attach_once() {
+    let other = |world: &World| drop(run(world.other_activator.pass()));
+    race("two issuers", approved, |world| drop(world.activate()), other);
+}

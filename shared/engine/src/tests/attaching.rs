@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use brevet_domain::block::{Block, BlockScope};
-use brevet_domain::grant::{EffectiveAccess, EndCause, EndedBy, LapseCause, Proof, State};
+use brevet_domain::grant::{EffectiveAccess, EndCause, EndedBy, LapseCause, Proof, State, WATCH_S};
 use brevet_domain::id::GrantId;
+use brevet_domain::request::Ask;
+use brevet_domain::time::Term;
 
-use super::world::{BATCH, CALL_S, SKEW_S, TERM_S, TICK_S, World, ask_for, proof};
+use super::world::{BATCH, CALL_S, SKEW_S, TERM_S, TICK_S, World, ask_for, id_of, proof};
 use crate::fake::{Fault, run};
 use crate::port::{Clock, Place};
 
@@ -188,13 +190,12 @@ fn with_issue_dead_the_reaper_ends_what_it_left_activating() {
 
 #[test]
 fn a_kill_between_recording_and_calling_stops_the_call() {
-    let (world, id) = approved();
-    let block =
-        Block { scope: BlockScope::All, cause: EndCause::Killed, by: "dana".parse().unwrap(), at: world.clock.now() };
     // Placed right before every call of the pass in turn: it stops the put, or comes after it.
     for number in 1..=40 {
         let (world, id) = approved();
-        let (store, block) = (Arc::clone(&world.store), block.clone());
+        let (by, at) = ("dana".parse().unwrap(), world.clock.now());
+        let block = Block { scope: BlockScope::All, cause: EndCause::Killed, by, at };
+        let store = Arc::clone(&world.store);
         let start = world.faults.n_calls();
         world.faults.meanwhile(start + number, move || store.block(block));
         world.activate();
@@ -207,26 +208,35 @@ fn a_kill_between_recording_and_calling_stops_the_call() {
         world.assert_all_ends(&format!("a kill before call {number}"));
         assert!(world.grant(id).state.is_terminal());
     }
-    drop((world, id));
 }
 
 #[test]
 fn what_somebody_alters_or_takes_away_ends_as_drift() {
     let altered = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
     for put in [Some(altered), None] {
-        let (world, id) = active();
+        let world = World::new();
+        world.tick();
+        let ask = Ask { term_s: Term::from_seconds(900).unwrap(), ..ask_for("batch") };
+        let id = id_of(run(world.intake.submit(&proof("bot ask run-1"), "key", ask, world.clock.now())));
+        world.activate();
         let place = world.place(id).unwrap();
-        // As somebody else could, so the record of puts does not know it.
+        for seconds in [WATCH_S - 1, 1] {
+            world.clock.advance(seconds);
+            world.tick();
+            assert_eq!(state(&world, id), "Active", "nothing was changed yet");
+        }
         world.principals.tamper(&place, put);
-        world.clock.advance(brevet_domain::grant::WATCH_S.min(TERM_S - 10));
-        run(world.reaper.wake(&[id])).unwrap();
-        world.clock.advance(20);
-        world.tick_for(60);
-        let State::Ended { cause, .. } = world.grant(id).state else { panic!("not ended") };
-        assert!(matches!(cause, EndCause::Drift | EndCause::Deadline), "{cause:?}");
+        world.clock.advance(WATCH_S);
+        world.tick();
         assert_eq!(world.principals.standing(&place), None);
+        world.clock.advance(TICK_S);
+        world.tick();
+        let State::Ended { cause, .. } = world.grant(id).state else { panic!("not ended") };
+        assert_eq!(cause, EndCause::Drift);
     }
 }
+
+type Spoil<'a> = &'a dyn Fn(&World, GrantId);
 
 #[test]
 fn a_principal_that_is_not_fit_gets_nothing_attached() {
@@ -234,7 +244,7 @@ fn a_principal_that_is_not_fit_gets_nothing_attached() {
     let long =
         format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Sid":"{}"}}]}}"#, "x".repeat(10_000));
     let inline = |name: &str| Place::Inline { principal_arn: BATCH.to_owned(), policy_name: name.to_owned() };
-    let spoil: [(&str, &dyn Fn(&World, GrantId)); 5] = [
+    let spoil: [(&str, Spoil); 5] = [
         ("no boundary", &|world, _| world.principals.add(BATCH, None)),
         ("another boundary", &|world, _| world.principals.add(BATCH, Some("arn:aws:iam::aws:policy/ReadOnlyAccess"))),
         ("an inline Deny", &|world, _| world.principals.tamper(&inline("own"), Some(deny))),
@@ -259,7 +269,7 @@ fn managed_policies_are_refused_and_never_half_attached() {
     let world = World::new();
     world.tick();
     let answer = run(world.intake.submit(&proof("bot ask run-1"), "key", ask_for("sync"), world.clock.now()));
-    let id = super::world::id_of(answer);
+    let id = id_of(answer);
     world.activate();
     assert!(matches!(world.grant(id).state, State::Lapsed { cause: LapseCause::Unfit, .. }));
     assert_eq!(world.principals.landed(), []);
@@ -370,13 +380,13 @@ fn every_single_fault_of_an_inline_attachment() {
 
 /// `other` runs whole right before each port call of `first` in turn.
 fn race(name: &str, start: fn() -> (World, GrantId), first: fn(&World), other: fn(&World)) {
-    for number in 1.. {
+    for number in 1_u64.. {
         let (world, id) = start();
         let world = Arc::new(world);
         let (calls, beside) = (world.faults.n_calls(), Arc::clone(&world));
-        world.faults.meanwhile(calls + number, move || other(&beside));
+        world.faults.meanwhile(calls.saturating_add(number), move || other(&beside));
         first(&world);
-        let raced = world.faults.n_calls() >= calls + number;
+        let raced = world.faults.n_calls() >= calls.saturating_add(number);
         world.assert_all_ends(&format!("{name}: before call {number}"));
         assert!(matches!(world.grant(id).state, State::Ended { .. }), "{name}: before call {number}");
         if !raced {
@@ -398,6 +408,7 @@ fn two_reapers_at_once_end_an_attachment_once() {
 
 #[test]
 fn two_issuers_at_once_attach_once() {
-    let other = |world: &World| drop(run(world.other_activator.pass()));
-    race("two issuers", approved, |world| drop(world.activate()), other);
+    let one = |world: &World| assert!(world.activate().is_some());
+    let other = |world: &World| assert!(run(world.other_activator.pass()).is_some());
+    race("two issuers", approved, one, other);
 }

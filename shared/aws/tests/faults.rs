@@ -483,7 +483,7 @@ async fn only_a_mark_or_a_grant_itself_is_a_line_of_the_to_do_list() {
     let (grant, mark) = (format!("GRANT#{id}"), format!("BLOCK#grant/{id}"));
     let keys = [(grant.as_str(), "META"), (&grant, "EVD#000001"), (&mark, "-"), (&mark, "again"), ("REQUEST#x", "-")];
     let server = Server::start(vec![listed(&keys)]).await;
-    let page = store(&server.url()).await.due(0, now(), None, 100).await.unwrap();
+    let page = store(&server.url()).await.due(brevet_domain::grant::DueRole::Reap, 0, now(), None, 100).await.unwrap();
     // A line under another key could never be taken off the list: the reaper would look at it for ever.
     assert_eq!(page.lines.iter().map(|line| line.is_mark).collect::<Vec<_>>(), [false, true]);
 }

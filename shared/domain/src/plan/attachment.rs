@@ -185,8 +185,11 @@ pub(super) fn principal(
     let prefix = format!("arn:{}:iam::{}:role/", deployment.partition, deployment.account);
     let word = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/".contains(c);
     let name = arn.strip_prefix(&prefix).filter(|name| name.chars().all(word) && !name.is_empty());
-    // Session roles and functions lie under `/brevet/`; an installation never attaches to another's either.
-    if name.is_none_or(|name| name.starts_with("brevet/") || name.ends_with('/')) {
+    // Session roles and functions lie under `/brevet/`, and so does what belongs to another installation: of all that,
+    // only this one's own attachment principals may be attached to.
+    let own = format!("brevet/{}/attachment/", deployment.id);
+    let foreign = |name: &str| name.starts_with("brevet/") && !name.starts_with(&own);
+    if name.is_none_or(|name| foreign(name) || name.ends_with('/')) {
         return Err(PlanError::Principal(arn));
     }
     if !holder.admits(identity) {

@@ -215,11 +215,10 @@ impl Deprovisioner for MemoryPrincipals {
         self.write("remove", place.clone(), None).await
     }
 
-    async fn effective(&self, principal_arn: &str, probes: &[Probe]) -> PortResult<EffectiveAccess> {
+    async fn effective(&self, principal_arn: &str, probes: &[Probe], now: Timestamp) -> PortResult<EffectiveAccess> {
         let act = |_: Manner| {
-            let now = self.clock.now();
             let mut held = locked(&self.held);
-            held.settle(now);
+            held.settle(self.clock.now());
             let inline = held.principals.get(principal_arn).map(|p| p.inline.clone()).unwrap_or_default();
             let allows = |text: &str| allows_at(text, now) && probes.iter().any(|probe| text.contains(&probe.action));
             let policies: Vec<_> = inline.into_iter().filter(|(_, text)| allows(text)).map(|(name, _)| name).collect();

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use brevet_domain::canonical::{Digest, canonical};
 use brevet_domain::grant::{Delivery, EffectiveAccess, Grant};
 use brevet_domain::plan::{AttachmentPlan, Probe};
+use brevet_domain::time::Timestamp;
 
 use super::PortResult;
 
@@ -112,8 +113,8 @@ pub trait Deprovisioner: Send + Sync {
     /// Deletes or detaches; nothing to remove is fine, and so is a principal that is gone.
     async fn remove(&self, place: &Place) -> PortResult<()>;
 
-    /// Asks AWS's simulator whether `probes` are still allowed to the principal.
+    /// Asks AWS's simulator whether `probes` are still allowed to the principal at `now`: it has no clock of its own.
     ///
     /// Source: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html>
-    async fn effective(&self, principal_arn: &str, probes: &[Probe]) -> PortResult<EffectiveAccess>;
+    async fn effective(&self, principal_arn: &str, probes: &[Probe], now: Timestamp) -> PortResult<EffectiveAccess>;
 }

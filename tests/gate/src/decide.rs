@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::live::Policy;
 use crate::map::Check;
+use crate::simulate::Simulated;
 
 /// The program that node runs: part of this binary, so that the two cannot differ.
 const PROGRAM: &str = include_str!("../decider/decide.mjs");
@@ -154,6 +155,23 @@ impl Decider {
             return Err(DeciderError::Odd("not every check was answered".to_owned()));
         }
         Ok(verdict)
+    }
+
+    /// Puts `question` to the evaluator as to AWS's policy simulator.
+    ///
+    /// # Errors
+    ///
+    /// [`DeciderError`] if there is no answer, or not one that [`Simulated`] reads.
+    pub(crate) async fn simulate(&self, question: Value) -> Result<Simulated, DeciderError> {
+        let mut answer = self.ask(question).await?;
+        let odd = || DeciderError::Odd("neither results nor a reason".to_owned());
+        let fields = answer.as_object_mut().ok_or_else(odd)?;
+        // An error comes with the fields of a decision.
+        let said = ["error", "invalid", "results"]
+            .iter()
+            .find_map(|name| Some(json!({ *name: fields.remove(*name)? })))
+            .ok_or_else(odd)?;
+        serde_json::from_value(said).map_err(|error| DeciderError::Odd(error.to_string()))
     }
 
     /// What AWS's service authorization reference says of `actions`.

@@ -32,7 +32,12 @@ pub(crate) async fn before(fault: Option<&Rule>, n_items: usize, transaction: bo
             wait(rule).await;
             None
         }
-        Kind::DropAfter | Kind::DelayAnswer | Kind::KillAfter | Kind::StripTimeDeny => None,
+        Kind::DropAfter
+        | Kind::DelayAnswer
+        | Kind::KillAfter
+        | Kind::StripTimeDeny
+        | Kind::StripTimeLimit
+        | Kind::AlterDocument => None,
     }
 }
 
@@ -49,7 +54,9 @@ pub(crate) async fn after(fault: Option<&Rule>) {
             | Kind::DropAfter
             | Kind::Delay
             | Kind::KillBefore
-            | Kind::StripTimeDeny => {}
+            | Kind::StripTimeDeny
+            | Kind::StripTimeLimit
+            | Kind::AlterDocument => {}
         }
     }
 }

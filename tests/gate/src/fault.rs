@@ -14,13 +14,14 @@ pub(crate) enum Kind {
     Refuse,
     /// The service's throttling error. Not forwarded.
     Throttle,
-    /// DynamoDB's transaction conflict. Not forwarded.
+    /// DynamoDB's transaction conflict, IAM's concurrent modification. Not forwarded.
     Conflict,
     /// The connection closes. Not forwarded.
     DropBefore,
     /// Decided and forwarded, then the connection closes without an answer.
     DropAfter,
-    /// Waits `ms` before it is decided: as if it had been on its way.
+    /// Waits `ms` before it is decided and forwarded: as if it had been on its way. It lands even if its caller hangs up
+    /// meanwhile, or dies.
     Delay,
     /// Decided and forwarded at once; the answer waits `ms`.
     DelayAnswer,
@@ -31,6 +32,30 @@ pub(crate) enum Kind {
     /// `AssumeRole` only: the session policy that is *enforced* loses its denies by `aws:CurrentTime`. The call itself goes
     /// through unchanged. For control runs.
     StripTimeDeny,
+    /// `PutRolePolicy` only: the policy that is *enforced* loses its conditions `DateLessThan`. The call itself goes through
+    /// unchanged and is read back unchanged. For control runs.
+    StripTimeLimit,
+    /// `PutRolePolicy` only: the document that is *forwarded* has lost its conditions `DateLessThan`, so that what is read
+    /// back is not what was sent.
+    AlterDocument,
+}
+
+impl Kind {
+    fn can_happen_to(self, service: Option<Service>, operation: &str, call: &Call) -> bool {
+        match self {
+            Self::StripTimeDeny => call.assume.is_some(),
+            Self::StripTimeLimit | Self::AlterDocument => service == Some(Service::Iam) && operation == "PutRolePolicy",
+            Self::Refuse
+            | Self::Throttle
+            | Self::Conflict
+            | Self::DropBefore
+            | Self::DropAfter
+            | Self::Delay
+            | Self::DelayAnswer
+            | Self::KillBefore
+            | Self::KillAfter => true,
+        }
+    }
 }
 
 /// An order: which call, and what happens to it. Fields that are left out match everything.
@@ -54,6 +79,9 @@ pub(crate) struct Rule {
     /// Part of a resource that the call is about.
     #[serde(default)]
     pub(crate) resource: Option<String>,
+    /// Part of the inline policy's name or the managed policy's ARN that the call is about.
+    #[serde(default)]
+    pub(crate) policy: Option<String>,
     /// The first matching call that it happens to, from 1.
     #[serde(default = "one")]
     pub(crate) nth: u64,
@@ -101,7 +129,9 @@ impl Rule {
             | Kind::Conflict
             | Kind::DropBefore
             | Kind::DropAfter
-            | Kind::StripTimeDeny => None,
+            | Kind::StripTimeDeny
+            | Kind::StripTimeLimit
+            | Kind::AlterDocument => None,
         };
         let wrong = wrong.or((self.nth == 0 || self.times == 0).then_some("`nth` and `times` start at 1"));
         match wrong {
@@ -117,7 +147,8 @@ impl Rule {
             && self.principal.as_ref().is_none_or(|part| principal.contains(part))
             && self.pk_prefix.as_ref().is_none_or(|prefix| call.keys.iter().any(|key| key.starts_with(prefix)))
             && self.resource.as_ref().is_none_or(|part| call.checks.iter().any(|check| check.resource.contains(part)))
-            && (self.kind != Kind::StripTimeDeny || call.assume.is_some())
+            && self.policy.as_ref().is_none_or(|part| call.policy.as_ref().is_some_and(|policy| policy.contains(part)))
+            && self.kind.can_happen_to(service, operation, call)
     }
 }
 

@@ -33,6 +33,17 @@ impl Inbound {
         Form(pairs(&String::from_utf8_lossy(&self.body), true))
     }
 
+    /// The same call in AWS's Query protocol with parameter `name` set to `value`.
+    pub(crate) fn with_field(&self, name: &str, value: &str) -> Self {
+        let Form(mut pairs) = self.form();
+        for (_, old) in pairs.iter_mut().filter(|(key, _)| key == name) {
+            value.clone_into(old);
+        }
+        let body: Vec<String> =
+            pairs.iter().map(|(key, value)| format!("{}={}", encode(key, b""), encode(value, b""))).collect();
+        Self { body: Bytes::from(body.join("&")), ..self.clone() }
+    }
+
     /// The body as JSON, `null` if it is none.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()

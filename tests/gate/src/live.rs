@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::clock;
 use crate::inbound::{decode, encode};
 use crate::map::{Facts, Needs, Place};
+use crate::strip::without_time_limit;
 use crate::upstream::{Ask, NoAnswer, Upstream};
 use crate::xml::{self, Element};
 
@@ -84,6 +85,8 @@ pub(crate) struct Live {
     /// Raised before and after each IAM write: what was read at an older generation is not used.
     generation: AtomicU64,
     roles: Mutex<BTreeMap<String, Kept>>,
+    /// Role and name of inline policies that a control run enforces without their time limit, with the document that was put.
+    unlimited: Mutex<BTreeMap<(String, String), Value>>,
     tables: Mutex<BTreeMap<String, TableKeys>>,
 }
 
@@ -96,6 +99,7 @@ impl Live {
             region: place.region.clone(),
             generation: AtomicU64::new(0),
             roles: Mutex::default(),
+            unlimited: Mutex::default(),
             tables: Mutex::default(),
         }
     }
@@ -103,6 +107,25 @@ impl Live {
     /// Forgets every document: IAM is about to change, or has changed.
     pub(crate) fn iam_changes(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// From now on inline policy `name` of `role` is enforced without its time limit while it is `document`; as it is, if
+    /// that is nothing.
+    pub(crate) fn enforce_unlimited(&self, role: &str, name: &str, document: Option<Value>) {
+        let mut unlimited = self.unlimited.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (role.to_owned(), name.to_owned());
+        match document {
+            Some(document) => drop(unlimited.insert(key, document)),
+            None => drop(unlimited.remove(&key)),
+        }
+    }
+
+    fn in_force(&self, role: &str, name: &str, document: Value) -> Value {
+        let unlimited = self.unlimited.lock().unwrap_or_else(PoisonError::into_inner);
+        match unlimited.get(&(role.to_owned(), name.to_owned())) {
+            Some(put) if *put == document => without_time_limit(&document),
+            Some(_) | None => document,
+        }
     }
 
     /// Forgets the keys of every table.
@@ -167,11 +190,10 @@ impl Live {
             let of_policy = [("RoleName", name), ("PolicyName", policy.text.as_str())];
             // One that went since it was listed is not in force.
             if let Some(answer) = self.iam("GetRolePolicy", &of_policy).await? {
-                let document = answer.text_at("GetRolePolicyResult/PolicyDocument");
-                inline.push(Policy {
-                    name: policy.text.clone(),
-                    policy: document.and_then(json_of).ok_or_else(|| odd("inline policy"))?,
-                });
+                let document = answer.text_at("GetRolePolicyResult/PolicyDocument").and_then(json_of);
+                let document = document.ok_or_else(|| odd("inline policy"))?;
+                let policy_name = policy.text.clone();
+                inline.push(Policy { policy: self.in_force(name, &policy_name, document), name: policy_name });
             }
         }
         let mut attached = Vec::new();

@@ -21,6 +21,8 @@ mod record;
 mod refuse;
 mod serve;
 mod sigv4;
+mod simulate;
+mod strip;
 mod upstream;
 mod vend;
 mod xml;

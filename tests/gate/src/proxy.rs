@@ -1,7 +1,7 @@
 //! One call through the gate: who, what, allowed?, on it goes, what became of it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use chrono::SubsecRound;
@@ -21,6 +21,7 @@ use crate::map::{self, Call, Context, Place, Service};
 use crate::record::{Asked, Decision, Entry, Happened, Record};
 use crate::refuse::Refusal;
 use crate::sigv4::{self, UnverifiedSignature};
+use crate::simulate;
 use crate::upstream::Upstream;
 use crate::vend;
 use crate::xml;
@@ -44,6 +45,10 @@ pub(crate) struct Gate {
 #[error("closed without an answer")]
 pub(crate) struct Dropped;
 
+/// Held while the caller's connection waits for its answer.
+#[derive(Debug)]
+pub(crate) struct Connected;
+
 /// How a call ends.
 enum End {
     Answer(Response<Bytes>),
@@ -60,12 +65,16 @@ struct Known {
 }
 
 impl Gate {
-    /// Handles `inbound` to its end and logs it, whether or not its caller is still there.
+    /// Handles `inbound` to its end and logs it, whether or not its caller is still there: `caller` tells.
     ///
     /// # Errors
     ///
     /// [`Dropped`] if the connection is to be closed without an answer.
-    pub(crate) async fn handle(&self, inbound: Inbound) -> Result<Response<Full<Bytes>>, Dropped> {
+    pub(crate) async fn handle(
+        &self,
+        inbound: Inbound,
+        caller: Weak<Connected>,
+    ) -> Result<Response<Full<Bytes>>, Dropped> {
         let n = self.record.arrival();
         let mut entry = Entry::arrived(n, clock::millis(clock::now()));
         let mut service = None;
@@ -85,7 +94,7 @@ impl Gate {
             Some(Kind::DropAfter | Kind::KillAfter) => Err(Dropped),
             Some(_) | None => answer,
         };
-        entry.answered = answer.is_ok();
+        entry.answered = answer.is_ok() && caller.strong_count() > 0;
         entry.done_at = clock::millis(clock::now());
         if let Err(error) = self.record.write(entry) {
             tracing::error!("the call log cannot be written: {error}");
@@ -96,7 +105,7 @@ impl Gate {
 
     async fn pass(&self, inbound: &Inbound, entry: &mut Entry, service: &mut Option<Service>) -> End {
         // 1. Who, and what.
-        let known = match self.understand(inbound, entry, service).await {
+        let mut known = match self.understand(inbound, entry, service).await {
             Ok(known) => known,
             Err(refusal) => return End::Refuse(refusal),
         };
@@ -113,6 +122,13 @@ impl Gate {
             };
         }
 
+        // A call that was on its way is about what it finds when it arrives.
+        if fault.as_ref().is_some_and(|rule| rule.kind == Kind::Delay)
+            && let Err(refusal) = self.look_again(&mut known, inbound, entry).await
+        {
+            return End::Refuse(refusal);
+        }
+
         // 3. Allowed?
         if let Err(refusal) = self.decide(&known, inbound, entry).await {
             effect::after(fault.as_ref()).await;
@@ -120,7 +136,12 @@ impl Gate {
         }
 
         // 4. On it goes.
-        let answer = self.forward(&known, inbound, entry, fault.as_ref()).await;
+        let answer = if simulate::is_ours(known.service, &entry.operation) {
+            self.simulate(inbound, entry).await
+        } else {
+            let inbound = self.strip(known.service, inbound, entry, fault.as_ref());
+            self.forward(&known, &inbound, entry, fault.as_ref()).await
+        };
 
         // 5. Faults on the way back.
         effect::after(fault.as_ref()).await;
@@ -180,6 +201,19 @@ impl Gate {
             .collect();
         entry.wrote.clone_from(&call.wrote);
         Ok(Known { claimed, service: *service, caller, call })
+    }
+
+    /// Maps `known` again, if it was.
+    async fn look_again(&self, known: &mut Known, inbound: &Inbound, entry: &mut Entry) -> Result<(), Refusal> {
+        if let Some(service) = known.service.filter(|_| !known.call.checks.is_empty()) {
+            let mapped = self.map(service, &entry.operation, inbound, &known.claimed.region).await;
+            known.call = mapped.map_err(|(decision, why)| {
+                entry.decision = decision;
+                entry.reason = Some(why.clone());
+                Refusal::Denied(why)
+            })?;
+        }
+        Ok(())
     }
 
     async fn map(
@@ -337,6 +371,7 @@ impl Gate {
             Refusal::Upstream(why)
         })?;
         entry.upstream_status = Some(answer.status().as_u16());
+        entry.landed_at = Some(clock::millis(clock::now()));
         entry.request_id = request_id(&answer);
         if let Some(assume) = known.call.assume.as_ref().filter(|_| answer.status().is_success()) {
             let stripped = fault.is_some_and(|rule| rule.kind == Kind::StripTimeDeny);

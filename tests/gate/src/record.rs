@@ -74,13 +74,18 @@ pub(crate) struct Entry {
     pub(crate) forwarded: bool,
     /// HTTP status from behind the gate.
     pub(crate) upstream_status: Option<u16>,
-    /// Whether the caller was answered.
+    /// When what is behind the gate had answered: a write had landed by then. Long after `at` for a call that was held.
+    pub(crate) landed_at: Option<String>,
+    /// Whether the caller was answered, and still there.
     pub(crate) answered: bool,
     pub(crate) fault: Option<Happened>,
     /// AWS's request id in the answer.
     pub(crate) request_id: Option<String>,
     /// Of a write: what it writes (or would, if not `forwarded`), to be reconciled with evidence.
     pub(crate) wrote: Option<Value>,
+    /// Of `SimulatePrincipalPolicy`: what the gate answered, `{action, resource, decision}` each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) simulated: Option<Value>,
 }
 
 impl Entry {
@@ -101,10 +106,12 @@ impl Entry {
             error_code: None,
             forwarded: false,
             upstream_status: None,
+            landed_at: None,
             answered: false,
             fault: None,
             request_id: None,
             wrote: None,
+            simulated: None,
         }
     }
 

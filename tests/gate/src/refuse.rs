@@ -23,7 +23,7 @@ pub(crate) enum Refusal {
     Denied(String),
     /// The service is busy (an injected fault).
     Throttled,
-    /// A transaction of `n_items` conflicts with another (an injected fault).
+    /// A transaction of `n_items` conflicts with another, or IAM is changed by two at once (an injected fault).
     Conflict {
         /// Whether the call was a transaction.
         transaction: bool,
@@ -101,6 +101,11 @@ impl Refusal {
                 Some(Service::DynamoDb | Service::SecretsManager) => words(400, "ThrottlingException", "Rate exceeded"),
                 Some(Service::Iam | Service::Sts) | None => words(400, "Throttling", "Rate exceeded"),
             },
+            Self::Conflict { .. } if service == Some(Service::Iam) => words(
+                409,
+                "ConcurrentModification",
+                "The request was rejected because multiple requests to change this object were submitted simultaneously. Wait a few minutes and submit your request again.",
+            ),
             Self::Conflict { transaction: true, n_items } => {
                 let reasons = reasons(*n_items).join(", ");
                 words(
@@ -115,7 +120,12 @@ impl Refusal {
                 words(400, "TransactionConflictException", "Transaction is ongoing for the item")
             }
             Self::Invalid { code, message } => {
-                let status = if *code == "LimitExceeded" { 409 } else { 400 };
+                let status = match *code {
+                    "LimitExceeded" => 409,
+                    "NoSuchEntity" => 404,
+                    "PolicyEvaluation" => 500,
+                    _ => 400,
+                };
                 words(status, code, message)
             }
             Self::Upstream(why) => words(502, "BadGateway", why),
@@ -233,6 +243,13 @@ mod tests {
         assert_eq!(codes(Service::Sts), pair("InvalidClientTokenId", "ExpiredToken"));
         assert_eq!(codes(Service::S3), pair("InvalidAccessKeyId", "ExpiredToken"));
         assert_eq!(codes(Service::DynamoDb), pair("UnrecognizedClientException", "ExpiredTokenException"));
+    }
+
+    #[test]
+    fn iam_has_its_own_words_for_a_conflict() {
+        let (status, text) = body(&Refusal::Conflict { transaction: false, n_items: 0 }, Service::Iam);
+        assert_eq!(status, 409);
+        assert!(text.contains("<Code>ConcurrentModification</Code>"), "{text}");
     }
 
     #[test]

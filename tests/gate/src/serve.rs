@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use crate::control;
 use crate::inbound::Inbound;
-use crate::proxy::{Dropped, SharedGate};
+use crate::proxy::{Connected, Dropped, SharedGate};
 
 /// The largest body that is taken, in bytes.
 const MAX_BODY: usize = 64 * 1024 * 1024;
@@ -53,9 +53,13 @@ async fn answer(
     if inbound.path().starts_with("/_gate/") {
         return Ok(control::answer(&gate, &inbound, peer));
     }
+    // Dropped with this future when the caller's connection closes.
+    let connected = Arc::new(Connected);
+    let caller = Arc::downgrade(&connected);
     // In a task of its own: what was sent on must be logged even if the caller goes away (or is killed) meanwhile.
-    tokio::spawn(async move { gate.handle(inbound).await })
-        .await
+    let answer = tokio::spawn(async move { gate.handle(inbound, caller).await }).await;
+    drop(connected);
+    answer
         .map_err(io::Error::other)?
         .map_err(|dropped: Dropped| io::Error::new(io::ErrorKind::ConnectionAborted, dropped))
 }

@@ -12,6 +12,11 @@ use crate::sigv4::sha256;
 /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 const MAX_INLINE: usize = 10_240;
 
+/// Managed policies of a role: the default, which `GetAccountSummary` names as `AttachedPoliciesPerRoleQuota`.
+///
+/// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
+const MAX_ATTACHED: usize = 10;
+
 pub(super) fn needs(form: &Form) -> Needs {
     Needs { roles: role_name(form).into_iter().collect(), ..Needs::default() }
 }
@@ -25,18 +30,26 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
             let name = role_name(form).ok_or_else(|| Unmapped::because("it names no role"))?;
             let role = facts.role(&name);
             // A role that does not exist has no path: AWS asks about the name alone.
-            let arn = role.map_or_else(|| asker.global_arn("iam", &format!("role/{name}")), |role| role.arn.clone());
+            let found =
+                || role.map_or_else(|| asker.global_arn("iam", &format!("role/{name}")), |role| role.arn.clone());
+            // Whoever simulates gives the whole ARN, and is asked about that one.
+            let arn = form.field("PolicySourceArn").map_or_else(found, str::to_owned);
             let context = context_of(asker, &action, role, form);
             call.checks.push(asker.check(&action, kind, arn.clone(), context)?);
             call.wrote = write(asker.operation, &arn, form);
-            if asker.operation == "PutRolePolicy" {
-                call.invalid = role.and_then(|role| over_quota(role, form));
-            }
+            call.policy = form.field("PolicyName").or_else(|| form.field("PolicyArn")).map(str::to_owned);
+            call.invalid = match asker.operation {
+                "PutRolePolicy" => role.and_then(|role| over_quota(role, form)),
+                "AttachRolePolicy" => role.and_then(|role| one_too_many(role, form)),
+                _ => None,
+            };
         }
         "policy" => {
             let arn = form.field("PolicyArn").ok_or_else(|| Unmapped::because("it has no `PolicyArn`"))?;
             let check = asker.check(&action, kind, arn.to_owned(), Context::new())?;
             call.checks.push(check);
+            call.policy = Some(arn.to_owned());
+            call.wrote = write(asker.operation, arn, form);
         }
         _ => call.checks.push(asker.check(&action, "*", "*".to_owned(), Context::new())?),
     }
@@ -73,20 +86,26 @@ fn context_of(asker: &Asker<'_>, action: &str, role: Option<&Role>, form: &Form)
     context
 }
 
-fn write(operation: &str, role: &str, form: &Form) -> Option<serde_json::Value> {
+/// What a write on `target`, a role or a managed policy, will have written.
+fn write(operation: &str, target: &str, form: &Form) -> Option<serde_json::Value> {
+    let role = target;
+    let digest = || form.field("PolicyDocument").map(|text| sha256(text.as_bytes()));
     match operation {
         "PutRolePolicy" | "DeleteRolePolicy" => Some(json!({
             "role": role,
             "policy_name": form.field("PolicyName"),
-            "document_sha256": form.field("PolicyDocument").map(|text| sha256(text.as_bytes())),
+            "document_sha256": digest(),
         })),
         "AttachRolePolicy" | "DetachRolePolicy" => Some(json!({
             "role": role,
             "policy_arn": form.field("PolicyArn"),
         })),
-        "PutRolePermissionsBoundary" | "DeleteRolePermissionsBoundary" | "UpdateAssumeRolePolicy" | "DeleteRole" => {
-            Some(json!({ "role": role }))
+        "PutRolePermissionsBoundary" => {
+            Some(json!({ "role": role, "boundary_arn": form.field("PermissionsBoundary") }))
         }
+        "UpdateAssumeRolePolicy" => Some(json!({ "role": role, "document_sha256": digest() })),
+        "DeleteRolePermissionsBoundary" | "DeleteRole" => Some(json!({ "role": role })),
+        "CreatePolicyVersion" => Some(json!({ "policy_arn": target, "document_sha256": digest() })),
         _ => None,
     }
 }
@@ -106,4 +125,12 @@ fn over_quota(role: &Role, form: &Form) -> Option<(&'static str, String)> {
         let message = format!("Maximum policy size of {MAX_INLINE} bytes exceeded for role {}", role.name);
         ("LimitExceeded", message)
     })
+}
+
+/// AWS's quota, which the emulator does not enforce. Attaching once more what is attached changes nothing.
+fn one_too_many(role: &Role, form: &Form) -> Option<(&'static str, String)> {
+    let arn = form.field("PolicyArn");
+    let attached = role.attached.iter().any(|policy| Some(policy.name.as_str()) == arn);
+    (!attached && role.attached.len() >= MAX_ATTACHED)
+        .then(|| ("LimitExceeded", format!("Cannot exceed quota for PoliciesPerRole: {MAX_ATTACHED}")))
 }

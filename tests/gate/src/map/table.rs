@@ -163,6 +163,7 @@ pub(crate) const TABLE: &[Row] = &[
     row(Iam, "UpdateAssumeRolePolicy", "iam:UpdateAssumeRolePolicy", "role", BOUNDED_ROLE),
     row(Iam, "DeleteRole", "iam:DeleteRole", "role", BOUNDED_ROLE),
     row(Iam, "SimulatePrincipalPolicy", "iam:SimulatePrincipalPolicy", "role", ROLE),
+    row(Iam, "GetAccountSummary", "iam:GetAccountSummary", "*", &[]),
     row(Iam, "GetPolicy", "iam:GetPolicy", "policy", &[]),
     row(Iam, "GetPolicyVersion", "iam:GetPolicyVersion", "policy", &[]),
     row(Iam, "ListPolicyVersions", "iam:ListPolicyVersions", "policy", &[]),

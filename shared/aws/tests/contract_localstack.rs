@@ -6,8 +6,8 @@ mod local;
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
-use brevet_aws::{IamSessionRoles, StsVendor};
-use brevet_engine::contract::{roles, vendor};
+use brevet_aws::{IamDeprovisioner, IamPrincipals, IamProvisioner, IamSessionRoles, StsVendor};
+use brevet_engine::contract::{principals, roles, vendor};
 use brevet_engine::fake::SeqIds;
 use brevet_engine::port::{IdSource, SessionRoles};
 
@@ -49,4 +49,52 @@ mod on_iam {
     }
 
     brevet_engine::roles_contract!(tried());
+}
+
+mod on_attachment_principals {
+    use super::*;
+
+    const READ: &str =
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:ListBucket","Resource":"*"}]}"#;
+
+    /// An attachment principal of its own for each test; its ARN.
+    async fn create_principal(client: &aws_sdk_iam::Client, boundary_arn: Option<&str>) -> String {
+        let call = client.create_role().path("/brevet/dev/attachment/").assume_role_policy_document(TRUST);
+        let call = call.set_permissions_boundary(boundary_arn.map(str::to_owned));
+        let answer = call.role_name(local::fresh_name("brevet-dev-principal")).send().await.unwrap();
+        answer.role.unwrap().arn
+    }
+
+    /// A managed policy, likewise.
+    async fn create_policy(client: &aws_sdk_iam::Client, path: &str) -> String {
+        let call = client.create_policy().path(path).policy_document(READ);
+        let answer = call.policy_name(local::fresh_name("brevet-dev-policy")).send().await.unwrap();
+        answer.policy.unwrap().arn.unwrap()
+    }
+
+    async fn tried() -> Option<principals::Tried> {
+        let url = local::url("BREVET_TEST_LOCALSTACK_URL")?;
+        let config = local::config(&url).await;
+        let client = aws_sdk_iam::Client::new(&config);
+        let boundary_arn = create_policy(&client, "/brevet/dev/").await;
+        let role_arn = create_principal(&client, Some(&boundary_arn)).await;
+        let now = IamSessionRoles::new(client.clone()).read_deny(&role_arn, "none").await.unwrap().aws_date;
+        Some(principals::Tried {
+            principals: Arc::new(IamPrincipals::new(client.clone())),
+            provisioner: Arc::new(IamProvisioner::new(client.clone())),
+            deprovisioner: Arc::new(IamDeprovisioner::new(client.clone())),
+            gone_arn: format!("{role_arn}-gone"),
+            role_arn,
+            boundary_arn,
+            bare_arn: create_principal(&client, None).await,
+            policy_arns: [
+                create_policy(&client, "/brevet/dev/managed/").await,
+                create_policy(&client, "/brevet/dev/managed/").await,
+            ],
+            now,
+            has_full_simulator: false,
+        })
+    }
+
+    brevet_engine::principals_contract!(tried());
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use brevet_domain::time::Timestamp;
-use brevet_engine::contract::{roles, store, vendor};
-use brevet_engine::fake::{Faults, ManualClock, MemoryRoles, MemoryStore, MemorySts, SeqIds};
+use brevet_engine::contract::{principals, roles, store, vendor};
+use brevet_engine::fake::{Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds};
 use brevet_engine::port::{Clock, IdSource};
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-shop";
@@ -52,4 +52,32 @@ mod on_memory_roles {
     }
 
     brevet_engine::roles_contract!(tried());
+}
+
+mod on_memory_principals {
+    use super::*;
+
+    async fn tried() -> Option<principals::Tried> {
+        let clock = clock();
+        let now = clock.now();
+        let memory = Arc::new(MemoryPrincipals::new(clock, Arc::new(Faults::none())));
+        let role = |name: &str| format!("arn:aws:iam::000000000000:role/brevet/dev/attachment/brevet-dev-{name}");
+        let policy = |path: &str| format!("arn:aws:iam::000000000000:policy/brevet/dev/{path}");
+        memory.add(&role("batch"), Some(&policy("brevet-dev-boundary")));
+        memory.add(&role("bare"), None);
+        Some(principals::Tried {
+            principals: memory.clone(),
+            provisioner: memory.clone(),
+            deprovisioner: memory,
+            role_arn: role("batch"),
+            boundary_arn: policy("brevet-dev-boundary"),
+            bare_arn: role("bare"),
+            gone_arn: role("gone"),
+            policy_arns: [policy("managed/brevet-dev-sync"), policy("managed/brevet-dev-report")],
+            now,
+            has_full_simulator: true,
+        })
+    }
+
+    brevet_engine::principals_contract!(tried());
 }

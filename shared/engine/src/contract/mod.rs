@@ -1,9 +1,10 @@
 //! What every implementation of a port must keep: one suite per port, run on the fake and on the adapter alike.
 //!
-//! `store_contract!`, `vendor_contract!` and `roles_contract!` write one test for each check; a check panics where the
-//! contract is broken.
+//! `store_contract!`, `vendor_contract!`, `roles_contract!` and `principals_contract!` write one test for each check; a
+//! check panics where the contract is broken.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is test code, shared between crates")]
 
+pub mod principals;
 pub mod roles;
 mod samples;
 pub mod store;

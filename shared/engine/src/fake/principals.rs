@@ -147,6 +147,10 @@ impl MemoryPrincipals {
             let now = self.clock.now();
             let mut held = locked(&self.held);
             held.settle(now);
+            let (Place::Inline { principal_arn, .. } | Place::Managed { principal_arn, .. }) = &place;
+            if put.is_some() && !held.principals.contains_key(principal_arn) {
+                return Err(no_such_role(call, principal_arn));
+            }
             match manner {
                 Manner::Late(seconds) => held.underway.push(PlaceWrite { at: now.plus(seconds), place, put }),
                 Manner::Now | Manner::Stale => held.land(PlaceWrite { at: now, place, put }),
@@ -155,6 +159,10 @@ impl MemoryPrincipals {
         };
         self.faults.call(call, Nature::RoleWrite, act).await
     }
+}
+
+fn no_such_role(operation: &'static str, principal_arn: &str) -> PortError {
+    PortError::Refused { operation, source: format!("there is no role `{principal_arn}`").into() }
 }
 
 fn allows_at(document: &str, now: Timestamp) -> bool {
@@ -178,7 +186,7 @@ impl Principals for MemoryPrincipals {
             let mut held = locked(&self.held);
             held.settle(self.clock.now());
             let found = held.principals.get(principal_arn).cloned();
-            found.ok_or_else(|| PortError::Refused { operation: "principal", source: "no such role".into() })
+            found.ok_or_else(|| no_such_role("principal", principal_arn))
         };
         self.faults.call("principal", Nature::Read, act).await
     }
@@ -219,7 +227,8 @@ impl Deprovisioner for MemoryPrincipals {
         let act = |_: Manner| {
             let mut held = locked(&self.held);
             held.settle(self.clock.now());
-            let inline = held.principals.get(principal_arn).map(|p| p.inline.clone()).unwrap_or_default();
+            let principal = held.principals.get(principal_arn);
+            let inline = principal.ok_or_else(|| no_such_role("effective", principal_arn))?.inline.clone();
             let allows = |text: &str| allows_at(text, now) && probes.iter().any(|probe| text.contains(&probe.action));
             let policies: Vec<_> = inline.into_iter().filter(|(_, text)| allows(text)).map(|(name, _)| name).collect();
             Ok(if policies.is_empty() { EffectiveAccess::NotAllowed } else { EffectiveAccess::Residual { policies } })

@@ -51,7 +51,7 @@ pub enum Delivery {
     },
     /// An inline policy on a principal, one a grant.
     Inline {
-        /// The role; `${account}` and `${partition}` stand for the deployment's, parameters never.
+        /// The role; `${account}`, `${partition}` and `${deployment}` stand for the deployment's, parameters never.
         principal_arn: String,
         /// Who holds the principal.
         holder: Holder,

@@ -122,14 +122,16 @@ fn identity_entity(identity: &Identity) -> Value {
 
 fn entitlement_entity(entitlement: &Entitlement) -> Value {
     // What a policy may call the target: a session role by its name, an attachment principal by its ARN.
-    let target = match &entitlement.delivery {
-        Delivery::Session { target, .. } => target.as_str(),
-        Delivery::Inline { principal_arn, .. } | Delivery::Managed { principal_arn, .. } => principal_arn,
+    let (delivery, target) = match &entitlement.delivery {
+        Delivery::Session { target, .. } => ("session", target.as_str()),
+        Delivery::Inline { principal_arn, .. } => ("inline", principal_arn.as_str()),
+        Delivery::Managed { principal_arn, .. } => ("managed", principal_arn.as_str()),
     };
     json!({
         "uid": reference("Entitlement", entitlement.id.as_str()),
         "attrs": {
             "owner": reference("Identity", entitlement.owner.as_str()),
+            "delivery": delivery,
             "target": target,
         },
         "parents": [],

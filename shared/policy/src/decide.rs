@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use brevet_domain::decision::{Outcome, Verdict, check_approver};
-use brevet_domain::entitlement::{Entitlement, MisfitError};
+use brevet_domain::entitlement::{Delivery, Entitlement, Holder, MisfitError};
 use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::identity::{Caller, Identity};
 use brevet_domain::plan::{PlanError, PlanTemplate};
@@ -37,6 +37,8 @@ pub(crate) enum Weighed {
     People { approvers: BTreeSet<IdentityId>, determining: Vec<String> },
     /// People would have to say yes, but too few may.
     TooFew { approvers: BTreeSet<IdentityId> },
+    /// Somebody else holds the principal that it would be attached to.
+    NotHolder(IdentityId),
     /// Forbidden by these policies; by none, if nothing allows it.
     No(Vec<String>),
 }
@@ -115,6 +117,13 @@ impl Bundle {
                 );
                 deny(reason, Vec::new())
             }
+            Ok(Weighed::NotHolder(holder)) => {
+                let what = &entitlement.id;
+                let reason = format!(
+                    "`{what}` is attached to a principal that `{holder}` alone holds; only it may ask for that"
+                );
+                deny(reason, Vec::new())
+            }
             Ok(Weighed::No(policies)) => {
                 let reason = self.refusal(identity, entitlement, facts, &policies);
                 deny(reason, policies)
@@ -134,6 +143,10 @@ impl Bundle {
         entitlement: &Entitlement,
         facts: &Facts,
     ) -> Result<Weighed, Fault> {
+        // No policy can loosen it.
+        if let Some(holder) = other_holder(&entitlement.delivery, &identity.id) {
+            return Ok(Weighed::NotHolder(holder.clone()));
+        }
         let world = self.world(&entitlement.id);
         let ask = |action| world.on_entitlement(&identity.id, action, &entitlement.id, facts);
         let mut determining = match ask(Action::Request)? {
@@ -202,6 +215,17 @@ impl Bundle {
             }
         }
         reason
+    }
+}
+
+/// Who alone may have it attached, if that is not `identity`.
+fn other_holder<'a>(delivery: &'a Delivery, identity: &IdentityId) -> Option<&'a IdentityId> {
+    match delivery {
+        Delivery::Session { .. } => None,
+        Delivery::Inline { holder, .. } | Delivery::Managed { holder, .. } => match holder {
+            Holder::Single(one) if !holder.admits(identity) => Some(one),
+            Holder::Single(_) | Holder::Shared => None,
+        },
     }
 }
 

@@ -181,7 +181,9 @@ pub(super) fn principal(
     identity: &IdentityId,
 ) -> Result<String, PlanError> {
     // Only what the deployment fixes: no parameter chooses a principal.
-    let arn = fill(text, &super::variables(deployment, &BTreeMap::new()))?;
+    let mut variables = super::variables(deployment, &BTreeMap::new());
+    variables.insert("deployment".to_owned(), deployment.id.to_string());
+    let arn = fill(text, &variables)?;
     let prefix = format!("arn:{}:iam::{}:role/", deployment.partition, deployment.account);
     let word = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/".contains(c);
     let name = arn.strip_prefix(&prefix).filter(|name| name.chars().all(word) && !name.is_empty());

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use brevet_domain::entitlement::{Approval, Delivery, Entitlement, Parameter, ParameterValue, Statement};
 use brevet_domain::id::EntitlementId;
-use brevet_domain::plan::{MIN_CREDENTIAL_S, PlanError, PlanTemplate};
-use brevet_domain::settings::Deployment;
-use brevet_domain::time::{Term, Timestamp};
+use brevet_domain::plan::MIN_CREDENTIAL_S;
+use brevet_domain::time::Term;
 use serde_saphyr::Spanned;
 
-use super::finding::{Findings, chain};
-use super::form::{EntitlementForm, Forms, InFile, ParameterForm, StatementForm};
-use super::pattern;
+use super::finding::Findings;
+use super::form::{DeliveryForm, EntitlementForm, Forms, InFile, ParameterForm, StatementForm};
+use super::{delivery, longest, pattern};
 
 /// The longest that STS gives under role chaining, in seconds.
 ///
@@ -39,15 +38,17 @@ pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> BTreeMap<Entitl
             }
         }
         // `None` only where a finding said why.
-        if let Some(entitlement) = entitlement(form) {
-            check_length(file, form, &entitlement, findings);
+        let delivery = delivery::compile(file, form, forms, findings);
+        if let Some(entitlement) = delivery.and_then(|delivery| entitlement(form, delivery)) {
+            longest::check(file, form, &entitlement, findings);
             entitlements.insert(entitlement.id.clone(), entitlement);
         }
     }
+    delivery::check_holders(forms, &entitlements, findings);
     entitlements
 }
 
-fn entitlement(form: &EntitlementForm) -> Option<Entitlement> {
+fn entitlement(form: &EntitlementForm, delivery: Delivery) -> Option<Entitlement> {
     let or = |value: &Option<Spanned<u32>>, default| value.as_ref().map_or(default, |v| v.value);
     let approval = form.approval.as_ref().map(|approval| &approval.value);
     let parameter = |(name, form): (&String, &Spanned<ParameterForm>)| {
@@ -58,11 +59,7 @@ fn entitlement(form: &EntitlementForm) -> Option<Entitlement> {
         id: form.id.value.clone(),
         owner: form.owner.value.clone(),
         description: form.description.value.clone(),
-        delivery: Delivery::Session {
-            target: form.target.value.clone(),
-            credential_s: or(&form.credential_s, MIN_CREDENTIAL_S),
-            iam_allowed: form.iam_allowed,
-        },
+        delivery,
         max_term: Term::from_seconds(i64::from(form.max_term_s.value)).ok()?,
         start_within_s: or(&form.start_within_s, 3_600),
         parameters: form.parameters.iter().map(parameter).collect(),
@@ -171,7 +168,7 @@ fn check_statements<'a>(file: &str, form: &'a EntitlementForm, used: &mut BTreeS
             findings.at(file, &statement.resources, "`resources` is empty; name at least one ARN");
         }
         for action in &statement.actions.value {
-            if let Some(problem) = action_problem(&action.value, form.iam_allowed) {
+            if let Some(problem) = action_problem(&action.value, form) {
                 findings.at(file, action, problem);
             }
         }
@@ -197,19 +194,23 @@ fn check_statements<'a>(file: &str, form: &'a EntitlementForm, used: &mut BTreeS
 /// What is wrong with an action, if anything.
 ///
 /// `sts` is denied in every session policy, since what it hands out would outlive the grant; `iam` likewise but
-/// for entitlements that are allowed to touch it.
-fn action_problem(action: &str, iam_allowed: bool) -> Option<String> {
+/// for entitlements that are allowed to touch it. An attachment, which can deny nothing, may have neither.
+fn action_problem(action: &str, form: &EntitlementForm) -> Option<String> {
+    let (attached, iam_allowed) = (form.delivery() != DeliveryForm::Session, form.iam_allowed());
     if action.contains('$') {
         return Some(format!("action `{action}` holds a variable; actions are always written out"));
     }
     if action == "*" {
         let what = "allows everything, IAM included; name the service, e.g. `s3:GetObject`";
-        return (!iam_allowed).then(|| format!("action `*` {what}"));
+        return (attached || !iam_allowed).then(|| format!("action `*` {what}"));
     }
     let service_ok =
         |s: &str| !s.is_empty() && s.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     let name_ok = |n: &str| !n.is_empty() && n.chars().all(|c| c.is_ascii_alphanumeric() || c == '*' || c == '?');
     match action.split_once(':') {
+        Some((service @ ("iam" | "sts"), _)) if attached => Some(format!(
+            "action `{action}` is nothing to attach: what `{service}` makes could outlive the grant; use `delivery: session`"
+        )),
         Some(("sts", _)) => Some(format!("action `{action}` can never work: every session policy denies `sts:*`")),
         Some(("iam", _)) if !iam_allowed => {
             Some(format!("action `{action}` touches IAM, which could outlive the grant; only with `iam_allowed: true`"))
@@ -246,58 +247,18 @@ fn check_variables<'a, T>(
     }
 }
 
-/// Renders the session policy with the longest values there can be.
-fn check_length(file: &str, form: &EntitlementForm, entitlement: &Entitlement, findings: &mut Findings) {
-    match longest_policy(entitlement) {
-        // Other statement errors are found one by one, with their place.
-        Ok(()) | Err(PlanError::UnknownVariable(_) | PlanError::Unclosed(_)) => {}
-        Err(error @ (PlanError::TooLong { .. } | PlanError::Canonical(_))) => {
-            let message = format!("with the longest parameters, {}; shorten statements or `max_length`", chain(&error));
-            findings.at(file, &form.statements, message);
-        }
-        // An attachment's: nothing in the form can ask for one.
-        Err(
-            error @ (PlanError::InlineTooLong { .. }
-            | PlanError::Principal(_)
-            | PlanError::NotHolder(_)
-            | PlanError::OwnTimeLimit(_)
-            | PlanError::Outlives(_)
-            | PlanError::OtherDelivery),
-        ) => findings.at(file, &form.statements, chain(&error)),
-    }
-}
-
-fn longest_policy(entitlement: &Entitlement) -> Result<(), PlanError> {
-    let value = |parameter: &Parameter| {
-        let n = usize::try_from(parameter.max_length).unwrap_or(0).clamp(1, ParameterValue::MAX);
-        ParameterValue::try_from("x".repeat(n)).ok()
-    };
-    let parameters =
-        entitlement.parameters.iter().filter_map(|(name, parameter)| Some((name.clone(), value(parameter)?))).collect();
-    // Only partition, Region and account stand in statements; other names stand outside the session policy.
-    let (Ok(id), Ok(account), Ok(grant)) =
-        ("longestdep".parse(), "000000000000".parse(), "grt_00000000000000000000000000".parse())
-    else {
-        return Ok(());
-    };
-    let deployment = Deployment {
-        id,
-        account,
-        partition: "aws-us-gov".to_owned(),
-        region: "ap-southeast-99".to_owned(), // as long as any Region's name, and one more
-    };
-    let owner = &entitlement.owner;
-    PlanTemplate::for_grant(&deployment, entitlement, &parameters, owner, None, grant)?
-        .render(Timestamp::EPOCH, Timestamp::EPOCH)
-        .map(|_| ())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn form(delivery: &str) -> EntitlementForm {
+        let text = format!("{{id: ab, owner: cd, description: x, max_term_s: 60, statements: [], {delivery}}}");
+        serde_saphyr::from_str(&text).unwrap()
+    }
+
     #[test]
     fn actions_that_reach_iam_or_sts_are_refused_however_they_are_written() {
+        let plain = form("target: ef");
         for action in [
             "*",
             "iam:PassRole",
@@ -312,25 +273,22 @@ mod tests {
             ":x",
             "${service}:Get",
         ] {
-            assert!(action_problem(action, false).is_some(), "{action}");
+            assert!(action_problem(action, &plain).is_some(), "{action}");
         }
         for action in ["s3:GetObject", "s3:Get*", "execute-api:Invoke"] {
-            assert_eq!(action_problem(action, false), None, "{action}");
+            assert_eq!(action_problem(action, &plain), None, "{action}");
         }
-        assert_eq!(action_problem("iam:PassRole", true), None);
-        assert!(action_problem("sts:AssumeRole", true).is_some());
+        let iam = form("target: ef, iam_allowed: true");
+        assert_eq!(action_problem("iam:PassRole", &iam), None);
+        assert!(action_problem("sts:AssumeRole", &iam).is_some());
     }
 
     #[test]
-    fn the_longest_rendering_is_really_rendered() {
-        let form: EntitlementForm = serde_saphyr::from_str(
-            "{id: xx, owner: dana, description: d, target: tt, max_term_s: 60, statements: [{actions: ['s3:GetObject'], resources: ['arn:${p}']}], parameters: {p: {pattern: '[a-z]+', max_length: 256}}}",
-        )
-        .unwrap();
-        let mut entitlement = entitlement(&form).unwrap();
-        assert!(longest_policy(&entitlement).is_ok());
-        let resources = (0..8).map(|n| format!("arn:{n}:${{p}}")).collect();
-        entitlement.statements[0].resources = resources;
-        assert!(matches!(longest_policy(&entitlement), Err(PlanError::TooLong { size }) if size > 2_048));
+    fn no_attachment_reaches_iam_whatever_it_says() {
+        for delivery in ["delivery: inline", "delivery: managed", "delivery: inline, iam_allowed: true"] {
+            for action in ["*", "iam:PassRole", "sts:AssumeRole"] {
+                assert!(action_problem(action, &form(delivery)).is_some(), "{delivery} {action}");
+            }
+        }
     }
 }

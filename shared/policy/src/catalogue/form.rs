@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use brevet_domain::id::{EntitlementId, IdentityId, IssuerId, TargetName, TeamId};
+use brevet_domain::id::{EntitlementId, IdentityId, IssuerId, PolicyName, TargetName, TeamId};
 use brevet_domain::identity::{IdentityClass, TokenAlgorithm};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -52,8 +52,13 @@ pub(super) struct EntitlementForm {
     pub(super) id: Spanned<EntitlementId>,
     pub(super) owner: Spanned<IdentityId>,
     pub(super) description: Spanned<String>,
-    pub(super) target: Spanned<TargetName>,
+    pub(super) delivery: Option<Spanned<DeliveryForm>>,
+    pub(super) target: Option<Spanned<TargetName>>,
     pub(super) credential_s: Option<Spanned<u32>>,
+    pub(super) iam_allowed: Option<Spanned<bool>>,
+    pub(super) principal: Option<Spanned<String>>,
+    pub(super) holder: Option<Spanned<IdentityId>>,
+    pub(super) policy: Option<Spanned<PolicyName>>,
     pub(super) max_term_s: Spanned<u32>,
     pub(super) start_within_s: Option<Spanned<u32>>,
     #[serde(default)]
@@ -62,8 +67,27 @@ pub(super) struct EntitlementForm {
     pub(super) approval: Option<Spanned<ApprovalForm>>,
     #[serde(default)]
     pub(super) ticket_required: bool,
-    #[serde(default)]
-    pub(super) iam_allowed: bool,
+}
+
+/// How access reaches its holder; each form has keys of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum DeliveryForm {
+    Session,
+    Inline,
+    Managed,
+}
+
+impl EntitlementForm {
+    /// How access reaches its holder: by session unless said.
+    pub(super) fn delivery(&self) -> DeliveryForm {
+        self.delivery.as_ref().map_or(DeliveryForm::Session, |delivery| delivery.value)
+    }
+
+    /// Whether it may touch IAM.
+    pub(super) fn iam_allowed(&self) -> bool {
+        self.iam_allowed.as_ref().is_some_and(|allowed| allowed.value)
+    }
 }
 
 #[derive(Debug, Deserialize)]

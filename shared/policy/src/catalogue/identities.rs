@@ -5,12 +5,16 @@ use std::collections::BTreeMap;
 use brevet_domain::id::IdentityId;
 use brevet_domain::identity::{Identity, IdentityClass, ProofRule};
 
+use super::delivery;
 use super::finding::Findings;
 use super::form::{Forms, IdentityForm, InFile, ProofForm};
 
 pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> BTreeMap<IdentityId, Identity> {
     let mut identities = BTreeMap::new();
     for (n, InFile { file, form }) in forms.identities.iter().enumerate() {
+        if form.id.value.as_str() == delivery::SHARED {
+            findings.at(file, &form.id, "no identity can be called `shared`: as a holder the word means several");
+        }
         check_owner(file, form, forms, findings);
         if form.proofs.value.is_empty() {
             let message = format!("`{}` has no proofs; without one nobody can be it", form.id.value);

@@ -3,11 +3,13 @@
 //! Steps: read the files, read each into its shape (`form`), check what depends on other files, compile the
 //! policies, put the bundle together, load it, and ask it whether every approval can be given.
 
+mod delivery;
 mod entitlements;
 mod finding;
 mod form;
 mod identities;
 mod issuers;
+mod longest;
 mod pattern;
 mod policies;
 mod reach;

@@ -1,11 +1,11 @@
-//! Whether every approval that could be asked for could also be given.
+//! Whether every approval that could be asked for could also be given, and each holder could ask.
 
-use brevet_domain::entitlement::Entitlement;
+use brevet_domain::entitlement::{Delivery, Entitlement, Holder};
 use brevet_domain::identity::Identity;
 use brevet_domain::time::Timestamp;
 
 use super::finding::Findings;
-use super::form::Forms;
+use super::form::{EntitlementForm, Forms, InFile};
 use crate::ask::Facts;
 use crate::bundle::Bundle;
 use crate::decide::Weighed;
@@ -18,6 +18,7 @@ const SAMPLES: [i64; 4] = [1_767_787_200, 1_767_830_400, 1_768_132_800, 1_768_17
 pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
     for in_file in &forms.entitlements {
         let Some(entitlement) = bundle.index().entitlements.get(&in_file.form.id.value) else { continue };
+        check_holder(bundle, in_file, entitlement, findings);
         // One example is enough.
         let Some((who, n)) =
             bundle.index().identities.values().find_map(|identity| stuck(bundle, identity, entitlement))
@@ -37,11 +38,33 @@ pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
     }
 }
 
+/// A single holder whom no policy lets ask: nobody could ever have it.
+///
+/// Only what policies say of whom and what they are about is seen through, not their conditions: so no holder is found
+/// who might be allowed one day.
+fn check_holder(
+    bundle: &Bundle,
+    in_file: &InFile<EntitlementForm>,
+    entitlement: &Entitlement,
+    findings: &mut Findings,
+) {
+    let (Delivery::Inline { holder, .. } | Delivery::Managed { holder, .. }) = &entitlement.delivery else { return };
+    let Holder::Single(holder) = holder else { return };
+    let Some(identity) = bundle.index().identities.get(holder) else { return };
+    if !bundle.might_request(identity, &entitlement.id) {
+        let id = &entitlement.id;
+        let message = format!(
+            "no policy lets holder `{holder}` request `{id}`, and nobody else can have it; write a `permit` on `request` for `{holder}`, or name another holder"
+        );
+        findings.at(&in_file.file, in_file.form.holder.as_ref().unwrap_or(&in_file.form.owner), message);
+    }
+}
+
 /// The identity and the number of its possible approvers, if it can end up with too few.
 fn stuck<'a>(bundle: &Bundle, identity: &'a Identity, entitlement: &Entitlement) -> Option<(&'a Identity, usize)> {
     circumstances(entitlement).into_iter().find_map(|facts| match bundle.weigh(identity, entitlement, &facts) {
         Ok(Weighed::TooFew { approvers }) => Some((identity, approvers.len())),
-        Ok(Weighed::Yes(_) | Weighed::People { .. } | Weighed::No(_)) | Err(_) => None,
+        Ok(Weighed::Yes(_) | Weighed::People { .. } | Weighed::NotHolder(_) | Weighed::No(_)) | Err(_) => None,
     })
 }
 

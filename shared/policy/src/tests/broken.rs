@@ -9,6 +9,8 @@ type Slip = (&'static str, &'static str, &'static str, &'static str);
 
 const DEPLOY: &str = "entitlements/deploy-release.yaml";
 const ORDERS: &str = "entitlements/read-orders-table.yaml";
+const SYNC: &str = "entitlements/third-party-sync.yaml";
+const BATCH: &str = "entitlements/legacy-batch.yaml";
 const PIPELINE: &str = "identities/release-pipeline.yaml";
 const AGENT: &str = "identities/remediation-agent.yaml";
 const ANA: &str = "identities/ana.yaml";
@@ -97,6 +99,91 @@ const SLIPS: &[Slip] = &[
         "acme-release-artifacts/${version}/*",
     ),
     ("session policy that cannot fit", DEPLOY, "    max_length: 32", "    max_length: 256"),
+    ("unknown delivery", SYNC, "delivery: managed", "delivery: group"),
+    ("delivery forgotten", BATCH, "delivery: inline\n", ""),
+    (
+        "session's keys on an attachment",
+        BATCH,
+        "delivery: inline",
+        "delivery: inline\ntarget: batch\niam_allowed: true",
+    ),
+    (
+        "attachment's keys on a session",
+        DEPLOY,
+        "target: release-deploy",
+        "target: release-deploy\nprincipal: vendor-sync",
+    ),
+    (
+        "managed policy's name on an inline attachment",
+        BATCH,
+        "delivery: inline",
+        "delivery: inline\npolicy: legacy-batch",
+    ),
+    ("attachment without a principal", BATCH, "principal: legacy-batch\n", ""),
+    ("attachment without a holder", BATCH, "holder: nightly-batch\n", ""),
+    ("managed attachment without its policy", SYNC, "policy: vendor-sync\n", ""),
+    (
+        "principal with a fixed account",
+        BATCH,
+        "principal: legacy-batch",
+        "principal: arn:aws:iam::000000000000:role/batch",
+    ),
+    (
+        "principal that is a user",
+        BATCH,
+        "principal: legacy-batch",
+        "principal: arn:${partition}:iam::${account}:user/batch",
+    ),
+    (
+        "principal that a parameter chooses",
+        BATCH,
+        "principal: legacy-batch",
+        "principal: arn:${partition}:iam::${account}:role/${run}",
+    ),
+    (
+        "principal of an installation by its ARN",
+        BATCH,
+        "principal: legacy-batch",
+        "principal: arn:${partition}:iam::${account}:role/brevet/dev/session/brevet-dev-release-deploy",
+    ),
+    ("holder not registered", BATCH, "holder: nightly-batch", "holder: weekly-batch"),
+    ("holder who can never ask", BATCH, "holder: nightly-batch", "holder: acme-sync"),
+    ("two holders of one principal", SYNC, "principal: vendor-sync", "principal: legacy-batch"),
+    (
+        "one principal, single and shared",
+        SYNC,
+        "principal: vendor-sync\nholder: acme-sync",
+        "principal: legacy-batch\nholder: shared",
+    ),
+    (
+        "managed with parameters",
+        SYNC,
+        "[partner/*]\n",
+        "[\"${partner}/*\"]\nparameters: {partner: {pattern: \"[a-z]+\", max_length: 9}}\n",
+    ),
+    ("managed for too long", SYNC, "max_term_s: 900", "max_term_s: 3601"),
+    ("attachment of IAM", BATCH, "s3:PutObject", "iam:CreateAccessKey"),
+    ("attachment of STS", SYNC, "s3:ListBucket", "sts:AssumeRole"),
+    ("attachment of everything", BATCH, "- s3:PutObject", "- \"*\""),
+    (
+        "attachment with a time limit of its own",
+        BATCH,
+        "${run}/*\n",
+        "${run}/*\n    conditions:\n      DateLessThan:\n        aws:CurrentTime: [\"2030-01-01T00:00:00Z\"]\n",
+    ),
+    (
+        "attachment with the limit's operator in other letters",
+        BATCH,
+        "${run}/*\n",
+        "${run}/*\n    conditions:\n      datelessthan:\n        aws:TokenIssueTime: [\"2030-01-01T00:00:00Z\"]\n",
+    ),
+    (
+        "attachment with nothing to try",
+        BATCH,
+        "      - s3:GetObject\n      - s3:PutObject",
+        "      - s3:Get*\n      - s3:Put*",
+    ),
+    ("inline policy that cannot fit", BATCH, "max_length: 40", "max_length: 256"),
     ("not Cedar", GENERAL, "forbid (", "forbids ("),
     ("no @id", SECRETS, "@id(\"security-approves-secrets\")\n", ""),
     ("an @id that is no name", SECRETS, "security-approves-secrets", "Security approves secrets"),
@@ -149,6 +236,11 @@ fn each_slip_is_refused_at_its_place_with_what_would_be_right() {
         let text = sources.0.get_mut(*file).unwrap();
         assert!(text.contains(find), "{name}: `{find}` is not in {file}");
         *text = text.replacen(find, replace, 1);
+        if *name == "inline policy that cannot fit" {
+            let line = "      - arn:${partition}:s3:::acme-batch-out/${run}/*\n";
+            let many: String = (0..40).map(|n| line.replace("acme", &format!("acme-{n}"))).collect();
+            *text = text.replacen(line, &many, 1);
+        }
         if *name == "session policy that cannot fit" {
             let line = "      - arn:${partition}:s3:::acme-release-artifacts/${version}/*\n";
             let many: String = (0..8).map(|n| line.replace("acme", &format!("acme-{n}"))).collect();
@@ -158,6 +250,20 @@ fn each_slip_is_refused_at_its_place_with_what_would_be_right() {
         writeln!(told, "# {name}\n{error}\n").unwrap();
     }
     assert_golden(&told, include_str!("broken.golden"), "broken.golden");
+}
+
+#[test]
+fn no_identity_bears_the_word_for_several_holders() {
+    let mut sources = example();
+    let text = sources.0.remove("identities/acme-sync.yaml").unwrap();
+    sources.0.insert("identities/shared.yaml".to_owned(), text.replace("id: acme-sync", "id: shared"));
+    let error = compile(&sources).unwrap_err().to_string();
+    assert!(
+        error.contains(
+            "identities/shared.yaml:2:5: no identity can be called `shared`: as a holder the word means several"
+        ),
+        "{error}"
+    );
 }
 
 #[test]

@@ -3,12 +3,14 @@
 use std::fmt::Write;
 
 use brevet_domain::decision::Outcome;
+use brevet_domain::entitlement::{Delivery, Holder};
+use brevet_domain::plan::PlanTemplate;
 use serde_json::json;
 
 use super::*;
 use crate::DecideError;
 
-fn told(outcome: &Outcome) -> String {
+fn outcome_told(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Allow => "allow".to_owned(),
         Outcome::Deny { reason } => format!("deny: {reason}"),
@@ -26,6 +28,8 @@ fn every_identity_gets_what_the_table_says_on_every_entitlement() {
     let mut table = String::new();
     for identity in bundle.index().identities.keys() {
         for entitlement in bundle.index().entitlements.keys() {
+            // Given with the request, and what is said to that; the same said to all is told once.
+            let mut told: Vec<(String, String)> = Vec::new();
             for (ticket, task) in
                 [(None, None), (None, Some("run-7")), (Some("INC-1"), None), (Some("INC-1"), Some("run-7"))]
             {
@@ -33,16 +37,21 @@ fn every_identity_gets_what_the_table_says_on_every_entitlement() {
                 let request = request(entitlement.as_str(), 90, ticket);
                 let given = [ticket.map(|_| "ticket"), task.map(|_| "task")];
                 let given: Vec<_> = given.into_iter().flatten().collect();
-                let told = match bundle.decide(&caller, &request, &deployment(), now()) {
+                let answer = match bundle.decide(&caller, &request, &deployment(), now()) {
                     Ok(verdict) => {
                         let by = verdict.determining.join(", ");
                         assert_eq!(verdict.template.is_none(), matches!(verdict.outcome, Outcome::Deny { .. }));
-                        format!("{} [{by}]", told(&verdict.outcome))
+                        format!("{} [{by}]", outcome_told(&verdict.outcome))
                     }
                     Err(error) => format!("misfit: {error}"),
                 };
-                let given = if given.is_empty() { "-".to_owned() } else { given.join("+") };
-                writeln!(table, "{identity} · {entitlement} · {given} → {told}").unwrap();
+                told.push((if given.is_empty() { "-".to_owned() } else { given.join("+") }, answer));
+            }
+            if told.iter().all(|(_, answer)| *answer == told[0].1) {
+                told = vec![("any".to_owned(), told[0].1.clone())];
+            }
+            for (given, answer) in told {
+                writeln!(table, "{identity} · {entitlement} · {given} → {answer}").unwrap();
             }
         }
     }
@@ -81,12 +90,55 @@ fn a_plan_narrows_to_the_asked_parameters() {
 }
 
 #[test]
+fn an_attachment_names_this_deployments_principal_and_fits_the_term() {
+    let bundle = example_bundle();
+    let batch = caller(&bundle, "nightly-batch", Some("7"));
+    let verdict = bundle.decide(&batch, &request("legacy-batch", 90, None), &deployment(), now()).unwrap();
+    let Some(PlanTemplate::Inline(inline)) = verdict.template else { panic!("{verdict:?}") };
+    let principal = "arn:aws:iam::000000000000:role/brevet/dev/attachment/brevet-dev-legacy-batch";
+    assert_eq!(inline.principal_arn, principal);
+    assert_eq!(inline.policy_name, "brevet-dev-01ARZ3NDEKTSV4RRFFQ69G5FAV");
+    assert_eq!(inline.statements[0].resources, ["arn:aws:s3:::acme-batch-out/2026-11-22/*"]);
+    let sync = caller(&bundle, "acme-sync", None);
+    let verdict = bundle.decide(&sync, &request("third-party-sync", 301, None), &deployment(), now()).unwrap();
+    assert_eq!(outcome_told(&verdict.outcome), "1 of lea within 900 s");
+    let Some(PlanTemplate::Managed(managed)) = verdict.template else { panic!("{verdict:?}") };
+    assert_eq!(managed.policy_arn, "arn:aws:iam::000000000000:policy/brevet/dev/managed/brevet-dev-vendor-sync");
+    let too_long = bundle.decide(&sync, &request("third-party-sync", 901, None), &deployment(), now()).unwrap_err();
+    assert!(matches!(too_long, DecideError::Misfit(_)), "{too_long}");
+}
+
+#[test]
+fn no_policy_gives_anybody_what_is_attached_to_somebody_elses_principal() {
+    let all = bundle_with("@id(\"all\") permit (principal, action, resource);");
+    let ask = |bundle: &Bundle, who: &str| {
+        let verdict =
+            bundle.decide(&caller(bundle, who, None), &request("legacy-batch", 90, None), &deployment(), now());
+        outcome_told(&verdict.unwrap().outcome)
+    };
+    assert_eq!(ask(&all, "nightly-batch"), "allow");
+    let reason =
+        "deny: `legacy-batch` is attached to a principal that `nightly-batch` alone holds; only it may ask for that";
+    assert_eq!(ask(&all, "acme-sync"), reason);
+    // The control: shared, it is for policy to say.
+    let mut shared = all.index().clone();
+    let entitlement = shared.entitlements.get_mut(&"legacy-batch".parse().unwrap()).unwrap();
+    let Delivery::Inline { holder, .. } = &mut entitlement.delivery else { panic!("{entitlement:?}") };
+    *holder = Holder::Shared;
+    let index = canonical(&shared).unwrap();
+    let mut text = text_with("@id(\"all\") permit (principal, action, resource);");
+    text.digest = Digest::of_bytes(index.as_bytes());
+    text.parts.insert(INDEX_PART.to_owned(), index);
+    assert_eq!(ask(&Bundle::load(&text).unwrap(), "acme-sync"), "allow");
+}
+
+#[test]
 fn who_is_not_registered_just_so_is_denied() {
     let bundle = example_bundle();
     let ask = |caller: &Caller| {
         let request = request("deploy-release", 60, None);
         let verdict = bundle.decide(caller, &request, &deployment(), now());
-        told(&verdict.unwrap().outcome)
+        outcome_told(&verdict.unwrap().outcome)
     };
     let good = caller(&bundle, "release-pipeline", Some("7"));
     assert_eq!(ask(&good), "allow");

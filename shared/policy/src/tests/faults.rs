@@ -68,6 +68,17 @@ fn invariant_09_an_error_about_one_approver_denies() {
 }
 
 #[test]
+fn a_policy_tells_deliveries_apart() {
+    let forbid = r#"@id("no-managed") forbid (principal, action == Brevet::Action::"request", resource)
+        when { resource.delivery == "managed" };"#;
+    let bundle = bundle_with(&format!("{PERMIT_ALL}{forbid}"));
+    let ask = |who, what| outcome(&bundle, who, what).1;
+    assert_eq!(ask("acme-sync", "third-party-sync"), ["no-managed"]);
+    assert_eq!(ask("nightly-batch", "legacy-batch"), ["all"]);
+    assert_eq!(ask("ana", "read-orders-table"), ["all"]);
+}
+
+#[test]
 fn too_few_approvers_denies_and_says_so() {
     let policies = r#"
         @id("ask") permit (principal, action == Brevet::Action::"request", resource);

@@ -85,6 +85,7 @@ fn request(entitlement: &str, term_s: u32, ticket: Option<&str>) -> Request {
     let parameters = match entitlement {
         "deploy-release" => json!({ "version": "v1.2.3" }),
         "read-secret" => json!({ "secret": "shop/db" }),
+        "legacy-batch" => json!({ "run": "2026-11-22" }),
         _ => json!({}),
     };
     let mut ask = json!({ "entitlement": entitlement, "term_s": term_s, "parameters": parameters });

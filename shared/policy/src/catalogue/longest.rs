@@ -1,0 +1,149 @@
+//! Whether what an entitlement says can be rendered for every request that fits it: tried at its longest.
+
+use std::collections::BTreeMap;
+
+use brevet_domain::entitlement::{Delivery, Entitlement, Holder, Parameter, ParameterValue};
+use brevet_domain::id::GrantId;
+use brevet_domain::plan::{PlanError, PlanTemplate};
+use brevet_domain::settings::Deployment;
+use brevet_domain::time::Timestamp;
+
+use super::finding::{Findings, chain};
+use super::form::{EntitlementForm, StatementForm};
+
+/// 2030-01-01T00:00:00Z; every instant of a policy has as many characters.
+const SOME_INSTANT: i64 = 1_893_456_000;
+
+/// Finds what cannot be rendered: too long, without room for the plan's own time limit, nothing to try afterwards.
+pub(super) fn check(file: &str, form: &EntitlementForm, entitlement: &Entitlement, findings: &mut Findings) {
+    let Some(stage) = Stage::longest() else {
+        findings.whole(file, "the longest rendering cannot be tried");
+        return;
+    };
+    // One by one first, so that a finding has its place.
+    for (n, statement) in form.statements.value.iter().enumerate() {
+        let own = entitlement.statements.get(n).cloned().into_iter().collect();
+        let alone = Entitlement { statements: own, ..entitlement.clone() };
+        if let Err(PlanError::OwnTimeLimit(key)) = stage.render(&limited(&alone)) {
+            own_time_limit(file, statement, &key, findings);
+            return;
+        }
+    }
+    let rendered = stage.render(entitlement);
+    if let Some(problem) = rendered.as_ref().err().and_then(problem) {
+        findings.at(file, &form.statements, problem);
+    }
+    let attached = !matches!(entitlement.delivery, Delivery::Session { .. });
+    if attached && !form.statements.value.is_empty() && rendered.is_ok_and(|template| template.probes().is_empty()) {
+        let message = "every action holds a wildcard, so after the end there is nothing to try whether it is still allowed; write at least one out, e.g. `s3:GetObject`";
+        findings.at(file, &form.statements, message);
+    }
+}
+
+fn problem(error: &PlanError) -> Option<String> {
+    match error {
+        // Found one by one, with their place, where the form is checked.
+        PlanError::UnknownVariable(_) | PlanError::Unclosed(_) | PlanError::Outlives(_) => None,
+        PlanError::TooLong { .. } | PlanError::InlineTooLong { .. } | PlanError::Canonical(_) => {
+            Some(format!("with the longest parameters, {}; shorten statements or `max_length`", chain(error)))
+        }
+        PlanError::OwnTimeLimit(_) | PlanError::Principal(_) | PlanError::NotHolder(_) | PlanError::OtherDelivery => {
+            Some(chain(error))
+        }
+    }
+}
+
+fn own_time_limit(file: &str, statement: &StatementForm, key: &str, findings: &mut Findings) {
+    let message = format!(
+        "an attachment's statement cannot have a condition on `{key}`: the grant's own time limit stands there; drop it, and limit the time in a policy, by `context.now`"
+    );
+    // The name is that of a key, or of an operator that is one of the limit's own in other letters.
+    let named = |operator: &String, name: &String| operator == key || name == key;
+    let places = statement.conditions.iter().flat_map(|(operator, keys)| {
+        keys.iter().filter(move |(name, _)| named(operator, name)).map(|(_, values)| values)
+    });
+    match places.into_iter().next() {
+        Some(values) => findings.at(file, values, message),
+        None => findings.at(file, &statement.actions, message),
+    }
+}
+
+/// The same entitlement, put inline: a managed policy's statements have to be such as could carry a time limit, too,
+/// though the policy itself carries none.
+fn limited(entitlement: &Entitlement) -> Entitlement {
+    match &entitlement.delivery {
+        Delivery::Session { .. } | Delivery::Inline { .. } => entitlement.clone(),
+        Delivery::Managed { principal_arn, holder, .. } => Entitlement {
+            delivery: Delivery::Inline { principal_arn: principal_arn.clone(), holder: holder.clone() },
+            ..entitlement.clone()
+        },
+    }
+}
+
+/// Where a grant is rendered for: a deployment whose names are as long as any.
+struct Stage {
+    deployment: Deployment,
+    grant: GrantId,
+}
+
+impl Stage {
+    fn longest() -> Option<Self> {
+        let deployment = Deployment {
+            id: "longestdep".parse().ok()?,
+            account: "000000000000".parse().ok()?,
+            partition: "aws-us-gov".to_owned(),
+            region: "ap-southeast-99".to_owned(), // as long as any Region's name, and one more
+        };
+        Some(Self { deployment, grant: "grt_00000000000000000000000000".parse().ok()? })
+    }
+
+    /// The plan with the longest values there can be, once it was seen that it renders.
+    fn render(&self, entitlement: &Entitlement) -> Result<PlanTemplate, PlanError> {
+        let value = |parameter: &Parameter| {
+            let n = usize::try_from(parameter.max_length).unwrap_or(0).clamp(1, ParameterValue::MAX);
+            ParameterValue::try_from("x".repeat(n)).ok()
+        };
+        let values = |(name, parameter): (&String, &Parameter)| Some((name.clone(), value(parameter)?));
+        let parameters: BTreeMap<_, _> = entitlement.parameters.iter().filter_map(values).collect();
+        let who = match &entitlement.delivery {
+            Delivery::Inline { holder: Holder::Single(holder), .. }
+            | Delivery::Managed { holder: Holder::Single(holder), .. } => holder,
+            Delivery::Session { .. } | Delivery::Inline { .. } | Delivery::Managed { .. } => &entitlement.owner,
+        };
+        let template = PlanTemplate::for_grant(&self.deployment, entitlement, &parameters, who, None, self.grant)?;
+        template.check(Timestamp::from_seconds(SOME_INSTANT), entitlement.max_term)?;
+        Ok(template)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn entitlement(delivery: serde_json::Value, n: usize) -> Entitlement {
+        let resources: Vec<_> = (0..n).map(|n| format!("arn:{n}:${{p}}")).collect();
+        serde_json::from_value(json!({
+            "id": "xx", "owner": "dana", "description": "d", "delivery": delivery, "max_term": 60,
+            "start_within_s": 60, "parameters": { "p": { "pattern": "[a-z]+", "max_length": 256 } },
+            "statements": [{ "actions": ["s3:GetObject"], "resources": resources }],
+            "approval": { "count": 1, "within_s": 60 }, "ticket_required": false,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_longest_rendering_is_really_rendered() {
+        let stage = Stage::longest().unwrap();
+        let session = json!({ "session": { "target": "tt", "credential_s": 900, "iam_allowed": false } });
+        assert!(stage.render(&entitlement(session.clone(), 1)).is_ok());
+        let error = stage.render(&entitlement(session, 8)).unwrap_err();
+        assert!(matches!(error, PlanError::TooLong { size } if size > 2_048), "{error}");
+        let arn = "arn:${partition}:iam::${account}:role/brevet/${deployment}/attachment/brevet-${deployment}-x";
+        let inline = json!({ "inline": { "principal_arn": arn, "holder": { "single": "batch" } } });
+        assert!(stage.render(&entitlement(inline.clone(), 8)).is_ok());
+        let error = stage.render(&entitlement(inline, 40)).unwrap_err();
+        assert!(matches!(error, PlanError::InlineTooLong { size } if size > 10_240), "{error}");
+    }
+}

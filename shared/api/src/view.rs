@@ -6,8 +6,8 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Outcome};
 use brevet_domain::entitlement::ParameterValue;
 use brevet_domain::grant::{
-    DeniedBy, EffectiveAccess, EndCause, EndedBy, Grant, LapseCause, Problem, Proof, Revoking, Sighting, State, Vend,
-    Vends,
+    Delivery, DeniedBy, EffectiveAccess, EndCause, EndedBy, Grant, LapseCause, Problem, Proof, Revoking, Sighting,
+    State, Vend, Vends,
 };
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::{IdentityClass, Task};
@@ -33,6 +33,9 @@ pub struct GrantView {
     pub sponsor: Option<IdentityId>,
     /// What it is a hold on.
     pub entitlement: EntitlementId,
+    /// How access reaches the holder; left out where none ever will.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryView>,
     /// The holder's task, from its proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
@@ -67,7 +70,7 @@ pub struct GrantView {
     /// When access must be gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
-    /// What was vended.
+    /// What was vended; left out for an attachment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vends: Option<VendsView>,
     /// Its removal, while that is under way.
@@ -92,6 +95,28 @@ pub struct RequestView {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub justification: Option<Justification>,
+}
+
+/// How access reaches the holder: never what it allows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum DeliveryView {
+    /// Credentials are vended.
+    Session,
+    /// An inline policy is put on a role.
+    Inline {
+        /// The role.
+        principal_arn: String,
+        /// The policy's name on it.
+        policy_name: String,
+    },
+    /// A managed policy is attached to a role.
+    Managed {
+        /// The role.
+        principal_arn: String,
+        /// The policy's name.
+        policy_name: String,
+    },
 }
 
 /// Whose approval is awaited.
@@ -134,6 +159,9 @@ pub struct RevokingView {
     /// The first reading that showed it gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_absence: Option<Sighting>,
+    /// What the check of effective permissions found since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effective: Option<EffectiveAccess>,
 }
 
 /// A proved end.
@@ -177,6 +205,7 @@ impl GrantView {
             class: None,
             sponsor: None,
             entitlement: request.ask.entitlement.clone(),
+            delivery: None,
             task: None,
             term_s: request.ask.term_s,
             created_at: request.asked_at,
@@ -208,6 +237,7 @@ impl GrantView {
             class: Some(grant.class),
             sponsor: Some(grant.sponsor.clone()),
             entitlement: grant.entitlement.clone(),
+            delivery: DeliveryView::of(grant),
             task: grant.task.clone(),
             term_s: grant.term,
             created_at: grant.created_at,
@@ -225,7 +255,9 @@ impl GrantView {
             end: None,
             reason: None,
         };
-        view.in_state(&grant.state, decision)
+        let view = view.in_state(&grant.state, decision);
+        let vends = view.vends.filter(|_| matches!(grant.delivery, Delivery::Session { .. }));
+        Self { vends, ..view }
     }
 
     fn in_state(self, state: &State, decision: Option<&Decision>) -> Self {
@@ -274,6 +306,24 @@ impl GrantView {
     }
 }
 
+impl DeliveryView {
+    fn of(grant: &Grant) -> Option<Self> {
+        if matches!(grant.state, State::Denied { .. }) {
+            return None;
+        }
+        let name = |arn: &str| arn.rsplit('/').next().unwrap_or(arn).to_owned();
+        Some(match &grant.delivery {
+            Delivery::Session { .. } => Self::Session,
+            Delivery::Inline { principal_arn, policy_name, .. } => {
+                Self::Inline { principal_arn: principal_arn.clone(), policy_name: policy_name.clone() }
+            }
+            Delivery::Managed { principal_arn, policy_arn, .. } => {
+                Self::Managed { principal_arn: principal_arn.clone(), policy_name: name(policy_arn) }
+            }
+        })
+    }
+}
+
 impl RequestView {
     fn of(request: &Request) -> Self {
         let ask = &request.ask;
@@ -300,6 +350,7 @@ impl RevokingView {
             attempts: revoking.attempts,
             last_problem: revoking.last_problem.clone(),
             first_absence: revoking.first_absence.clone(),
+            effective: revoking.effective.clone(),
         }
     }
 }

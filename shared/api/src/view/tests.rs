@@ -92,6 +92,7 @@ fn an_approver_sees_what_there_is_to_approve() {
         "class": "human",
         "sponsor": "oncall-ana",
         "entitlement": "read-orders-table",
+        "delivery": {"kind": "session"},
         "term_s": 90,
         "created_at": at(1).to_string(),
         "digest": decision.digest().unwrap().to_string(),
@@ -165,6 +166,76 @@ fn a_removal_under_way_shows_what_goes_wrong() {
     assert_eq!(view["revoking"]["last_problem"], "`iam:PutRolePolicy` did not answer");
 }
 
+const PRINCIPAL: &str = "arn:aws:iam::000000000000:role/brevet/dev/attachment/brevet-dev-vendor-sync";
+
+/// The view of an attachment in `state`.
+fn attached(managed: bool, state: Value) -> Value {
+    let decision = decision(Outcome::Allow);
+    let mut delivery = json!({
+        "delivery": "inline", "principal_arn": PRINCIPAL, "policy_name": "brevet-dev-01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "probes": [{"action": "s3:GetObject", "resource": "arn:aws:s3:::acme-exports/secret-statement"}],
+    });
+    if managed {
+        delivery["delivery"] = json!("managed");
+        delivery["policy_arn"] = json!("arn:aws:iam::000000000000:policy/brevet/dev/managed/brevet-dev-vendor-sync");
+        delivery.as_object_mut().unwrap().remove("policy_name");
+    }
+    let delivery = serde_json::from_value(delivery).unwrap();
+    let view = shown(&Grant { state: serde_json::from_value(state).unwrap(), delivery, ..grant(&decision) }, &decision);
+    assert!(!view.to_string().contains("secret-statement"), "{view}");
+    view
+}
+
+#[test]
+fn an_attachment_shows_where_it_is_and_never_what_it_allows() {
+    let vends = json!({"count": 0, "last": [], "gone_by": null});
+    let state = json!({"name": "active", "activated_at": at(5), "deadline": at(95), "fence": at(15), "vends": vends});
+    let inline = attached(false, state.clone());
+    let expected = json!({
+        "kind": "inline", "principal_arn": PRINCIPAL, "policy_name": "brevet-dev-01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    });
+    assert_eq!((&inline["delivery"], inline.get("vends")), (&expected, None));
+    let managed = attached(true, state);
+    let expected = json!({"kind": "managed", "principal_arn": PRINCIPAL, "policy_name": "brevet-dev-vendor-sync"});
+    assert_eq!((&managed["delivery"], managed.get("vends")), (&expected, None));
+}
+
+#[test]
+fn a_hand_over_names_the_grants_that_hold_it_now() {
+    let holder = "grt_01BX5ZZKBKACTAV9WEVGEMMVRZ";
+    let seen = json!({"at": at(98), "request_id": "r-9"});
+    let state = json!({
+        "name": "ended", "cause": "deadline", "proof": {"kind": "handed_over", "holders": [holder], "seen": seen},
+        "verified_at": at(99), "ended_by": "hand_over", "effective": {"outcome": "not_allowed"},
+    });
+    let view = attached(true, state);
+    assert_eq!(view["end"]["proof"]["holders"], json!([holder]));
+    assert_eq!(view["end"]["proof"]["seen"]["request_id"], "r-9");
+    assert_eq!(
+        (&view["end"]["ended_by"], &view["end"]["effective"]["outcome"]),
+        (&json!("hand_over"), &json!("not_allowed"))
+    );
+}
+
+#[test]
+fn residual_access_is_shown_with_the_policies_behind_it() {
+    let sighting = |seconds| json!({"at": at(seconds), "request_id": "r"});
+    let found = json!({"outcome": "residual", "policies": ["standing-admin"]});
+    let proof = json!({"kind": "observed", "first": sighting(20), "second": sighting(40)});
+    let state = json!({
+        "name": "ended", "cause": "released", "proof": proof, "verified_at": at(41), "ended_by": "removal",
+        "effective": found,
+    });
+    assert_eq!(attached(false, state)["end"]["effective"], found);
+    let state = json!({
+        "name": "revoking", "cause": "released", "by": "dana", "since": at(20), "deadline": at(95), "fence": at(40),
+        "attempts": 1, "last_problem": null, "first_absence": sighting(21), "next_at": at(50), "effective": found,
+        "vends": {"count": 0, "last": [], "gone_by": null},
+    });
+    let view = attached(false, state);
+    assert_eq!((&view["revoking"]["effective"], view.get("vends")), (&found, None));
+}
+
 #[test]
 fn what_never_came_to_be_says_why() {
     for (state, words) in [
@@ -176,5 +247,6 @@ fn what_never_came_to_be_says_why() {
     ] {
         let view = in_state(state);
         assert!(view["reason"].as_str().unwrap().contains(words), "{view}");
+        assert_eq!(view.get("delivery").is_none(), view["state"] == "Denied", "{view}");
     }
 }

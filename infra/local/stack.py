@@ -4,8 +4,8 @@
   stack.py up [--without part,part] [--param Name=value ...]
   stack.py down | status
   stack.py logs [part] [--lines N]
-  stack.py tick on|off|once        stack.py pump on|off
-  stack.py kill FUNCTION           stack.py start FUNCTION      (start again for a second copy)
+  stack.py tick on|off|once [FUNCTION]      stack.py pump on|off [FUNCTION]      (no function: all that it drives)
+  stack.py kill FUNCTION                    stack.py start FUNCTION              (start again for a second copy)
   stack.py publish [FOLDER]        stack.py facts
 
 Parts: localstack, dynamodb, gate, lambda, functions, driver.
@@ -48,7 +48,9 @@ def arguments() -> argparse.Namespace:
     logs.add_argument("part", nargs="?")
     logs.add_argument("--lines", type=int, default=30)
     for name, choices in (("tick", ["on", "off", "once"]), ("pump", ["on", "off"])):
-        commands.add_parser(name).add_argument("what", choices=choices)
+        switch = commands.add_parser(name)
+        switch.add_argument("what", choices=choices)
+        switch.add_argument("function", nargs="?")
     for name in ("kill", "start"):
         commands.add_parser(name).add_argument("function")
     commands.add_parser("publish").add_argument("folder", nargs="?", type=Path, default=places.CATALOGUE)
@@ -84,14 +86,17 @@ def main() -> int:
                     print(f"==> {part} <==\n{process.tail(part, chosen.lines)}\n")
             case "tick" if chosen.what == "once":
                 facts = stack.facts()
-                for schedule in facts["schedules"]:
+                wanted = switches.driven(facts, "tick", chosen.function)
+                well = True
+                for schedule in (one for one in facts["schedules"] if one["function"] in wanted):
                     answer = tick.once(facts, schedule)
                     print(f"{schedule['function']}: {answer.outcome} {json.dumps(answer.payload)} {answer.detail}".rstrip())
-                    if answer.outcome != "ok":
-                        return 1
+                    well = well and answer.outcome == "ok"
+                return 0 if well else 1
             case "tick" | "pump":
-                switches.turn(chosen.command, chosen.what == "on")
-                print(f"{chosen.command}: {chosen.what}")
+                wanted = switches.driven(stack.facts(), chosen.command, chosen.function)
+                switches.turn(chosen.command, chosen.what == "on", wanted)
+                print(f"{chosen.command}: {chosen.what} for {', '.join(wanted)}")
             case "kill":
                 functions.of(stack.facts(), chosen.function)
                 print(f"{chosen.function}: {functions.kill(chosen.function)} killed")

@@ -18,7 +18,7 @@ class Unresolvable(ValueError):
 class Resolver:
     """Resolves against one set of parameters and the transformed template's resources."""
 
-    def __init__(self, template: dict[str, Any], parameters: dict[str, str], account: str, region: str, partition: str):
+    def __init__(self, template: dict[str, Any], parameters: dict[str, Any], account: str, region: str, partition: str):
         self.resources: dict[str, Any] = template["Resources"]
         self.conditions: dict[str, Any] = template.get("Conditions", {})
         self.account, self.region, self.partition = account, region, partition
@@ -63,6 +63,9 @@ class Resolver:
             case "Fn::Join":
                 separator, parts = argument
                 return separator.join(str(part) for part in self.value(parts))
+            case "Fn::Split":
+                separator, text = argument
+                return str(self.value(text)).split(separator)
             case "Fn::If":
                 condition, yes, no = argument
                 return self.value(yes if self._condition(condition) else no)

@@ -58,6 +58,11 @@ class Pump:
         self._arn = ""
         self._iterators: dict[str, str | None] = {}
 
+    @property
+    def function(self) -> str:
+        """The short name of the function that it wakes."""
+        return self._mapping["function"]
+
     def open(self) -> None:
         """Finds the stream and stands at its end (`LATEST`), so that what comes from now on is seen."""
         dynamodb = aws.client("dynamodb", places.url("dynamodb"))
@@ -115,7 +120,7 @@ class Pump:
 def run(pump: Pump, stopping: threading.Event) -> None:
     """Pumps until told to stop. While switched off nothing is read: it is delivered when switched on again."""
     while not stopping.wait(_PAUSE_S):
-        if not switches.is_on("pump"):
+        if not switches.is_on("pump", pump.function):
             continue
         try:
             while pump.turn() and not stopping.is_set():

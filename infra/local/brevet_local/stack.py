@@ -104,8 +104,7 @@ def _fresh_state() -> None:
     shutil.rmtree(places.LOGS, ignore_errors=True)
     shutil.rmtree(places.LOCAL / "localstack", ignore_errors=True)
     (places.LOCAL / "dead-letters.jsonl").unlink(missing_ok=True)
-    for switch in ("tick", "pump"):
-        switches.turn(switch, True)
+    switches.all_on()
 
 
 def _bring_up(wanted: list[str], known: dict[str, Any]) -> None:
@@ -258,8 +257,9 @@ def status() -> bool:
         well = well and runs
         port = f"port {places.port(ports[name])}" if name in ports else ""
         say(f"{name:<16} {'running' if runs else 'NOT RUNNING':<12} {f'process {one.pid}' if one else '':<16} {port}")
-    for switch in ("tick", "pump"):
-        say(f"{switch:<16} {'on' if switches.is_on(switch) else 'off'}")
+    for switch in ("tick", "pump") if parts else ():
+        for function in switches.driven(facts(), switch):
+            say(f"{switch + ' ' + function:<16} {'on' if switches.is_on(switch, function) else 'off'}")
     if not parts:
         say("the stack is not up")
     return well

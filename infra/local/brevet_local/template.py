@@ -57,8 +57,12 @@ def parameters(template: dict[str, Any], given: dict[str, str]) -> dict[str, str
         rule = declared[name]
         if "AllowedValues" in rule and value not in map(str, rule["AllowedValues"]):
             raise Unresolvable(f"parameter `{name}`: `{value}` is none of {rule['AllowedValues']}")
-        if "AllowedPattern" in rule and not re.fullmatch(rule["AllowedPattern"], value):
-            raise Unresolvable(f"parameter `{name}`: `{value}` does not match {rule['AllowedPattern']}")
+        if "AllowedPattern" in rule:
+            # Of a list, each member must match.
+            members = value.split(",") if rule["Type"] == "CommaDelimitedList" else [value]
+            for member in members:
+                if not re.fullmatch(rule["AllowedPattern"], member):
+                    raise Unresolvable(f"parameter `{name}`: `{member}` does not match {rule['AllowedPattern']}")
         if rule["Type"] == "Number" and not (value.isascii() and value.isdigit() and int(value) >= rule.get("MinValue", 0)):
             raise Unresolvable(f"parameter `{name}`: `{value}` is not a number of at least {rule.get('MinValue', 0)}")
     return chosen
@@ -77,12 +81,18 @@ def facts(path: Path = places.TEMPLATE, given: dict[str, str] | None = None) -> 
     os.environ.setdefault("AWS_DEFAULT_REGION", places.REGION)
     plain = transform(source, {}, _NoManagedPolicies())
     chosen = parameters(plain, given or {})
-    resolver = Resolver(plain, chosen, places.ACCOUNT, places.REGION, places.PARTITION)
+    values: dict[str, Any] = {
+        name: value.split(",") if plain["Parameters"][name]["Type"] == "CommaDelimitedList" else value
+        for name, value in chosen.items()
+    }
+    resolver = Resolver(plain, values, places.ACCOUNT, places.REGION, places.PARTITION)
 
     def of(kind: str) -> list[str]:
         return [logical for logical, resource in plain["Resources"].items() if resource["Type"] == kind]
 
     (table,) = of("AWS::DynamoDB::Table")
+    policies = [_policy(resolver, logical) for logical in of("AWS::IAM::ManagedPolicy")]
+    roles = [_role(resolver, logical) for logical in of("AWS::IAM::Role")]
     functions = {
         logical: _function(resolver, logical, folders[logical], plain["Resources"][logical]["Metadata"])
         for logical in of("AWS::Lambda::Function")
@@ -99,8 +109,9 @@ def facts(path: Path = places.TEMPLATE, given: dict[str, str] | None = None) -> 
         "region": places.REGION,
         "partition": places.PARTITION,
         "table": _table(resolver, table),
-        "policies": [_policy(resolver, logical) for logical in of("AWS::IAM::ManagedPolicy")],
-        "roles": [_role(resolver, logical) for logical in of("AWS::IAM::Role")],
+        "policies": policies,
+        "roles": roles,
+        "attachment": _attachment(chosen["DeploymentId"], roles, policies),
         "functions": list(functions.values()),
         "routes": _routes(resolver.properties(api)["Body"], by_arn),
         "throttle": {
@@ -150,6 +161,20 @@ def _role(resolver: Resolver, logical: str) -> dict[str, Any]:
         "inline": {policy["PolicyName"]: policy["PolicyDocument"] for policy in properties.get("Policies", [])},
         "managed": properties.get("ManagedPolicyArns", []),
         "boundary": properties.get("PermissionsBoundary"),
+    }
+
+
+def _attachment(deployment: str, roles: list[dict[str, Any]], policies: list[dict[str, Any]]) -> dict[str, Any]:
+    """The boundary, and by short name the principals of the installation's own path and what may be attached to them."""
+    root, prefix = f"/brevet/{deployment}/", f"brevet-{deployment}-"
+
+    def under(folder: str, known: list[dict[str, Any]]) -> dict[str, str]:
+        return {one["name"].removeprefix(prefix): one["arn"] for one in known if one["path"] == root + folder}
+
+    return {
+        "boundary_arn": under("", policies)["boundary"],
+        "principals": under("attachment/", roles),
+        "managed_policies": under("managed/", policies),
     }
 
 

@@ -44,12 +44,20 @@ def test_an_unknown_operator_is_refused_when_the_pattern_is_read(leaf):
         compile_pattern({"k": leaf})
 
 
-def record(event, pk, new=None, old=None):
-    image = {"Keys": {"pk": {"S": pk}, "sk": {"S": "META"}}}
+def record(event, pk, new=None, old=None, by=None, sk="META"):
+    image = {"Keys": {"pk": {"S": pk}, "sk": {"S": sk}}}
     for name, attributes in (("NewImage", new), ("OldImage", old)):
         if attributes is not None:
             image[name] = {key: {"S": value} for key, value in attributes.items()}
-    return {"eventName": event, "dynamodb": image}
+    return {"eventName": event, "dynamodb": image, **({"userIdentity": by} if by else {})}
+
+
+SERVICE = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+
+
+def filters_of(facts, function):
+    (stream,) = [one for one in facts["streams"] if one["function"] == function]
+    return any_of(stream["filters"])
 
 
 @pytest.mark.parametrize(
@@ -65,8 +73,32 @@ def record(event, pk, new=None, old=None):
         (False, "the end", record("MODIFY", "GRANT#g", {"state": "Ended"}, {"state": "Revoking"})),
         (False, "an evidence entry", record("INSERT", "GRANT#g", {"body": "{}"})),
         (False, "the heart", record("MODIFY", "HEART#reap", {"at": "now"}, {"at": "then"})),
+        (True, "a fuse that DynamoDB removed", record("REMOVE", "FUSE#g", None, {}, by=SERVICE, sk="-")),
+        (False, "a fuse that it removed itself", record("REMOVE", "FUSE#g", None, {}, sk="-")),
+        (False, "a fuse removed by somebody", record("REMOVE", "FUSE#g", None, {}, by={"type": "Root", "principalId": "1"})),
+        (False, "a fuse that was put", record("INSERT", "FUSE#g", {}, sk="-")),
+        (False, "another item that DynamoDB removed", record("REMOVE", "IDEM#a#b", None, {}, by=SERVICE)),
+        (False, "an approval", record("MODIFY", "GRANT#g", {"state": "Approved", "due_pk": "issue#0"}, {})),
     ],
 )
 def test_only_what_asks_for_a_removal_wakes_the_reaper(facts, wakes, why, seen):
-    (stream,) = facts["streams"]
-    assert any_of(stream["filters"])(seen) is wakes, why
+    assert filters_of(facts, "reap")(seen) is wakes, why
+
+
+@pytest.mark.parametrize(
+    ("wakes", "why", "seen"),
+    [
+        (True, "approved at once", record("INSERT", "GRANT#g", {"state": "Approved", "due_pk": "issue#3"})),
+        (True, "approved by people", record("MODIFY", "GRANT#g", {"state": "Approved", "due_pk": "issue#0"}, {})),
+        (False, "a session, whose holder asks", record("INSERT", "GRANT#g", {"state": "Approved", "due_pk": "reap#0"})),
+        (False, "on no list", record("INSERT", "GRANT#g", {"state": "Approved"})),
+        (False, "its own writes", record("MODIFY", "GRANT#g", {"state": "Activating", "due_pk": "issue#0"}, {})),
+        (False, "not approved yet", record("INSERT", "GRANT#g", {"state": "ApprovalAwaited", "due_pk": "issue#0"})),
+        (False, "an evidence entry", record("INSERT", "GRANT#g", {"state": "Approved", "due_pk": "issue#0"}, sk="EVD#000001")),
+        (False, "another item", record("INSERT", "REQUEST#g", {"state": "Approved", "due_pk": "issue#0"})),
+        (False, "its removal", record("REMOVE", "GRANT#g", None, {"state": "Approved", "due_pk": "issue#0"}, by=SERVICE)),
+        (False, "a fuse", record("REMOVE", "FUSE#g", None, {}, by=SERVICE, sk="-")),
+    ],
+)
+def test_only_an_approved_attachment_wakes_the_issuer(facts, wakes, why, seen):
+    assert filters_of(facts, "issue")(seen) is wakes, why

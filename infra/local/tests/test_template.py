@@ -5,7 +5,9 @@ import json
 
 import pytest
 
-from brevet_local import template
+from samtranslator.yaml_helper import yaml_parse
+
+from brevet_local import places, template
 from brevet_local.intrinsics import Resolver, Unresolvable
 
 TABLE = "arn:aws:dynamodb:us-east-1:000000000000:table/brevet-dev"
@@ -24,8 +26,16 @@ def listed(value):
     return value if isinstance(value, list) else [value]
 
 
+def allows(facts, name):
+    return [one for one in statements(facts, name) if one["Effect"] == "Allow"]
+
+
 def actions(facts, name):
-    return {action for one in statements(facts, name) for action in listed(one["Action"])}
+    return {action for one in allows(facts, name) for action in listed(one["Action"])}
+
+
+def reaching(facts, name, action):
+    return [one for one in allows(facts, name) if action in listed(one["Action"])]
 
 
 def may(facts, name, action, leading_key):
@@ -37,7 +47,7 @@ def may(facts, name, action, leading_key):
             fnmatch.fnmatchcase(leading_key, pattern)
             for pattern in one["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
         )
-        for one in statements(facts, name)
+        for one in allows(facts, name)
     )
 
 
@@ -68,29 +78,170 @@ def test_no_role_holds_a_wildcard_action_or_resource_or_scan(facts):
     for one in facts["roles"]:
         for document in one["inline"].values():
             for statement in document["Statement"]:
+                if statement["Effect"] == "Deny":
+                    continue
                 assert not [a for a in listed(statement["Action"]) if "*" in a or a.endswith(("Scan", ":PartiQLSelect"))]
-                assert "*" not in listed(statement["Resource"])
+                # The quotas of the account have no resource.
+                assert "*" not in listed(statement["Resource"]) or statement["Action"] == "iam:GetAccountSummary"
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_right_on_items_is_by_a_leading_key_that_must_be_there(facts, name):
-    seen = [one for one in statements(facts, name) if TABLE in listed(one["Resource"])]
+    seen = [one for one in allows(facts, name) if {TABLE, f"{TABLE}/index/due"} & set(listed(one["Resource"]))]
     assert seen
     for one in seen:
         assert one["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
         assert one["Condition"]["Null"]["dynamodb:LeadingKeys"] == "false"
 
 
-def test_iam_is_the_reapers_and_sts_is_the_issuers(facts):
+def test_iam_is_the_issuers_and_the_reapers_and_sts_the_issuers(facts):
     services = {name: {action.split(":")[0] for action in actions(facts, name)} for name in FUNCTIONS}
-    assert [name for name in FUNCTIONS if "iam" in services[name]] == ["reap"]
+    assert [name for name in FUNCTIONS if "iam" in services[name]] == ["issue", "reap"]
     assert [name for name in FUNCTIONS if "sts" in services[name]] == ["issue"]
     assert [name for name in FUNCTIONS if "lambda" in services[name]] == ["intake"]
-    sessions = "arn:aws:iam::000000000000:role/brevet/dev/session/*"
-    for name, service in (("issue", "sts:"), ("reap", "iam:")):
-        for one in statements(facts, name):
-            if any(action.startswith(service) for action in listed(one["Action"])):
-                assert one["Resource"] == sessions
+
+
+IAM_READS = {"iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies"}
+
+
+def test_issue_adds_and_reap_removes_and_neither_does_the_other(facts):
+    iam = {name: {action for action in actions(facts, name) if action.startswith("iam:")} for name in ("issue", "reap")}
+    assert iam["issue"] == IAM_READS | {"iam:GetAccountSummary", "iam:PutRolePolicy", "iam:AttachRolePolicy"}
+    # The put is the reserved deny on session roles.
+    assert iam["reap"] == IAM_READS | {
+        "iam:SimulatePrincipalPolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:DetachRolePolicy"
+    }
+    assert all(one["Resource"] == SESSIONS for one in reaching(facts, "reap", "iam:PutRolePolicy"))
+
+
+SESSIONS = "arn:aws:iam::000000000000:role/brevet/dev/session/*"
+PRINCIPALS = "arn:aws:iam::000000000000:role/brevet/dev/attachment/*"
+BOUNDARY = "arn:aws:iam::000000000000:policy/brevet/dev/brevet-dev-boundary"
+MANAGED = "arn:aws:iam::000000000000:policy/brevet/dev/managed/*"
+
+
+def test_issue_attaches_only_inside_the_boundary_and_only_our_policies(facts):
+    bounded = {"ArnEquals": {"iam:PermissionsBoundary": BOUNDARY}}
+    for action, condition in (
+        ("iam:PutRolePolicy", bounded),
+        ("iam:AttachRolePolicy", {**bounded, "ArnLike": {"iam:PolicyARN": MANAGED}}),
+    ):
+        (one,) = reaching(facts, "issue", action)
+        assert (one["Resource"], one["Condition"]) == ([PRINCIPALS], condition)
+
+
+def test_removing_does_not_hang_on_the_boundary(facts):
+    by_resource = {str(one["Resource"]): one.get("Condition") for one in reaching(facts, "reap", "iam:DeleteRolePolicy")}
+    assert by_resource == {SESSIONS: None, str([PRINCIPALS]): None}
+    (one,) = reaching(facts, "reap", "iam:DetachRolePolicy")
+    assert (one["Resource"], one["Condition"]) == ([PRINCIPALS], {"ArnLike": {"iam:PolicyARN": MANAGED}})
+
+
+@pytest.mark.parametrize(
+    ("name", "action", "resource"),
+    [
+        ("issue", "iam:PutRolePolicy", "role/brevet/dev/session/brevet-dev-agent-secret"),
+        ("issue", "iam:AttachRolePolicy", "role/brevet/dev/function/brevet-dev-issue"),
+        ("issue", "iam:PutRolePolicy", "role/brevet/other/attachment/brevet-other-x"),
+        ("issue", "iam:DeleteRolePolicy", "role/brevet/dev/attachment/brevet-dev-legacy-batch"),
+        ("issue", "iam:DetachRolePolicy", "role/brevet/dev/attachment/brevet-dev-legacy-batch"),
+        ("issue", "iam:DeleteRolePermissionsBoundary", "role/brevet/dev/attachment/brevet-dev-legacy-batch"),
+        ("issue", "iam:CreatePolicyVersion", "policy/brevet/dev/brevet-dev-boundary"),
+        ("issue", "iam:UpdateAssumeRolePolicy", "role/brevet/dev/session/brevet-dev-agent-secret"),
+        ("reap", "iam:PutRolePolicy", "role/brevet/dev/attachment/brevet-dev-legacy-batch"),
+        ("reap", "iam:PutRolePolicy", "role/brevet/other/session/brevet-other-x"),
+        ("reap", "iam:AttachRolePolicy", "role/brevet/dev/session/brevet-dev-agent-secret"),
+        ("reap", "iam:PutRolePermissionsBoundary", "role/brevet/dev/attachment/brevet-dev-legacy-batch"),
+        ("reap", "iam:SetDefaultPolicyVersion", "policy/brevet/dev/brevet-dev-boundary"),
+    ],
+)
+def test_what_must_never_be_is_denied_whatever_else_is_allowed(facts, name, action, resource):
+    assert denies(statements(facts, name), action, f"arn:aws:iam::000000000000:{resource}")
+
+
+def denies(known, action, resource):
+    """Whether an unconditional Deny reaches it, by plain reading."""
+
+    def any_like(text, patterns):
+        return any(fnmatch.fnmatchcase(text, pattern) for pattern in listed(patterns))
+
+    return any(
+        one["Effect"] == "Deny"
+        and "Condition" not in one
+        and any_like(action, one["Action"])
+        and ("Resource" not in one or any_like(resource, one["Resource"]))
+        and ("NotResource" not in one or not any_like(resource, one["NotResource"]))
+        for one in known
+    )
+
+
+def policy(facts, arn):
+    (one,) = [one for one in facts["policies"] if one["arn"] == arn]
+    return one["document"]["Statement"]
+
+
+def test_the_boundary_allows_no_write_to_iam_no_other_role_and_nothing_of_brevets(facts):
+    boundary = policy(facts, facts["attachment"]["boundary_arn"])
+    allowed = [action for one in boundary if one["Effect"] == "Allow" for action in listed(one["Action"])]
+    assert allowed
+    assert not [action for action in allowed if "*" in action or action.split(":")[0] in ("iam", "sts", "organizations")]
+    assert not [one for one in boundary if {"NotAction", "NotResource", "Condition"} & set(one)]
+    for action in (
+        "iam:PutRolePolicy", "iam:CreateUser", "iam:PassRole", "sts:AssumeRole", "sts:AssumeRoleWithWebIdentity",
+        "sts:GetWebIdentityToken", "organizations:LeaveOrganization", "account:CloseAccount",
+    ):
+        assert denies(boundary, action, "arn:aws:iam::000000000000:role/any"), action
+    for resource in (
+        TABLE, f"{TABLE}/index/due", f"{TABLE}/stream/1",
+        "arn:aws:dynamodb:us-east-1:000000000000:table/brevet-other",
+        "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-agent-secret",
+        facts["attachment"]["boundary_arn"],
+        "arn:aws:logs:us-east-1:000000000000:log-group:/aws/lambda/brevet-dev-reap:log-stream:x",
+        "arn:aws:logs:us-east-1:000000000000:log-group:/brevet/dev/api",
+        "arn:aws:lambda:us-east-1:000000000000:function:brevet-dev-evaluate",
+        "arn:aws:sqs:us-east-1:000000000000:brevet-dev-tick-dead-letters",
+    ):
+        assert denies(boundary, "any:Action", resource), resource
+
+
+def test_attachment_principals_carry_the_boundary_and_no_deny_and_the_policies_lie_under_our_path(facts):
+    principals = [one for one in facts["roles"] if one["path"] == "/brevet/dev/attachment/"]
+    assert {one["name"]: one["arn"] for one in principals} == {
+        f"brevet-dev-{name}": arn for name, arn in facts["attachment"]["principals"].items()
+    }
+    assert set(facts["attachment"]["principals"]) == {"legacy-batch", "vendor-sync"}
+    assert facts["attachment"]["boundary_arn"] == BOUNDARY
+    for one in principals:
+        assert (one["boundary"], one["managed"]) == (BOUNDARY, [])
+        assert [s for document in one["inline"].values() for s in document["Statement"] if s["Effect"] != "Allow"] == []
+    assert facts["attachment"]["managed_policies"] == {
+        "vendor-sync": "arn:aws:iam::000000000000:policy/brevet/dev/managed/brevet-dev-vendor-sync"
+    }
+    # Attached by Brevet alone.
+    assert not [one for one in facts["roles"] if set(one["managed"]) & set(facts["attachment"]["managed_policies"].values())]
+
+
+def test_all_that_a_managed_policy_allows_lies_inside_the_boundary(facts):
+    boundary = [one for one in policy(facts, BOUNDARY) if one["Effect"] == "Allow"]
+    for arn in facts["attachment"]["managed_policies"].values():
+        for one in policy(facts, arn):
+            for action in listed(one["Action"]):
+                for resource in listed(one["Resource"]):
+                    assert any(
+                        action in listed(cap["Action"])
+                        and any(fnmatch.fnmatchcase(resource, pattern) for pattern in listed(cap["Resource"]))
+                        for cap in boundary
+                    ), (action, resource)
+
+
+def test_other_principals_that_the_deployment_names_are_reached_too_and_no_path_of_brevets():
+    others = "arn:aws:iam::000000000000:role/batch,arn:aws:iam::111111111111:role/path/sync"
+    told = template.facts(given={"AttachmentPrincipalArns": others})
+    for name, action in (("issue", "iam:PutRolePolicy"), ("issue", "iam:AttachRolePolicy"), ("reap", "iam:DetachRolePolicy")):
+        (one,) = reaching(told, name, action)
+        assert one["Resource"] == [PRINCIPALS, *others.split(",")]
+    (never,) = [one for one in statements(told, "issue") if one.get("Sid") == "NeverElsewhere"]
+    assert never["NotResource"] == [PRINCIPALS, *others.split(",")]
 
 
 def test_only_the_reaper_deletes_and_never_what_proves(facts):
@@ -109,6 +260,7 @@ def test_only_the_reaper_deletes_and_never_what_proves(facts):
         ("GRANT#1", {"evaluate", "issue", "reap"}),
         ("ACT#1", {"issue"}),
         ("FUSE#1", {"issue"}),
+        ("COUNT#p#q", {"issue", "reap"}),
         ("BLOCK#grant/1", {"intake", "evaluate"}),
         ("BLOCK#all", {"evaluate"}),
         ("DENY#role", {"reap"}),
@@ -120,11 +272,20 @@ def test_who_may_put_which_item(facts, key, writers):
     assert {name for name in FUNCTIONS if may(facts, name, "dynamodb:PutItem", key)} == writers
 
 
-def test_what_can_be_put_once_cannot_be_updated(facts):
-    for key in ("ACT#1", "FUSE#1"):
-        assert not may(facts, "issue", "dynamodb:UpdateItem", key)
-    for key in ("REQUEST#1", "IDEM#a", "BLOCK#grant/1"):
-        assert not may(facts, "intake", "dynamodb:UpdateItem", key)
+def test_items_are_put_whole_and_only_the_reaper_updates_a_mark(facts):
+    (one,) = [(name, one["Sid"]) for name in FUNCTIONS for one in reaching(facts, name, "dynamodb:UpdateItem")]
+    assert one == ("reap", "TickOff")
+
+
+def test_a_to_do_list_is_read_by_whom_it_is_for(facts):
+    lists = {
+        name: one["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+        for name in FUNCTIONS
+        for one in reaching(facts, name, "dynamodb:Query")
+        if one["Resource"] == f"{TABLE}/index/due"
+    }
+    # What ran out of time on issue's lists ends by the reaper.
+    assert lists == {"issue": ["issue#*"], "reap": ["reap#*", "issue#*", "deny"]}
 
 
 def test_the_reaper_ticks_a_mark_off_and_changes_nothing_else_of_it(facts):
@@ -158,8 +319,38 @@ def test_ttl_is_the_housekeeping_attribute_and_the_indexes_are_there(facts):
     }
 
 
-def test_the_reaper_ticks_every_minute(facts):
-    assert [(one["function"], one["period_s"]) for one in facts["schedules"]] == [("reap", 60)]
+def test_issue_and_reap_tick_every_minute(facts):
+    assert {one["function"]: one["period_s"] for one in facts["schedules"]} == {"issue": 60, "reap": 60}
+
+
+def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
+    resources = yaml_parse(places.TEMPLATE.read_text())["Resources"]
+    alarms = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::CloudWatch::Alarm"]
+    queues = {name for name, one in resources.items() if one["Type"] == "AWS::SQS::Queue"}
+    watched = {
+        dimension["Value"]["Fn::GetAtt"][0]
+        for one in alarms
+        if (one["Namespace"], one["MetricName"]) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible")
+        for dimension in one["Dimensions"]
+    }
+    assert watched == queues and queues
+    emitted = (places.CHECKOUT / "functions" / "reap" / "src" / "metric.rs").read_text()
+    own = {one["MetricName"] for one in alarms if one["Namespace"] == "Brevet"}
+    assert own == {"ReaperGoodPass", "OverdueSeconds"}
+    for name in own:
+        assert f'"Name": "{name}"' in emitted, f"the alarm on {name} waits for a metric that nobody emits"
+
+
+def test_what_wakes_a_function_and_fails_leaves_a_letter():
+    resources = yaml_parse(places.TEMPLATE.read_text())["Resources"]
+    for name in ("IssueFunction", "ReapFunction"):
+        properties = resources[name]["Properties"]
+        assert properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
+        for event in properties["Events"].values():
+            if event["Type"] == "DynamoDB":
+                assert event["Properties"]["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
+            if event["Type"] == "ScheduleV2":
+                assert event["Properties"]["DeadLetterConfig"]
 
 
 def test_functions_are_told_everything_by_name_and_nothing_local(facts):
@@ -184,6 +375,9 @@ def test_a_given_parameter_reaches_names_and_rights():
         ({"DeploymentId": "Dev"}, "does not match"),
         ({"DeletionProtection": "maybe"}, "is none of"),
         ({"ClockSkewSeconds": "0"}, "not a number of at least 1"),
+        ({"AttachmentPrincipalArns": "arn:aws:iam::000000000000:role/a,arn:aws:iam::000000000000:role/*"}, "does not match"),
+        ({"AttachmentPrincipalArns": "arn:aws:iam::000000000000:role/brevet/dev/session/x"}, "does not match"),
+        ({"AttachmentPrincipalArns": "a"}, "does not match"),
     ],
 )
 def test_a_parameter_that_the_template_refuses_is_refused_here(given, message):
@@ -205,6 +399,7 @@ def resolver():
         ({"Fn::Join": ["-", ["a", {"Ref": "DeploymentId"}]]}, "a-d"),
         ({"a": {"Fn::If": ["No", 1, {"Ref": "AWS::NoValue"}]}, "b": [{"Fn::If": ["Yes", 1, 2]}]}, {"b": [1]}),
         ({"Fn::GetAtt": "R.Arn"}, "arn:aws:iam::1:role/p/r"),
+        ({"Fn::Split": [",", {"Fn::Sub": "a,${DeploymentId}"}]}, ["a", "d"]),
     ],
 )
 def test_intrinsics_resolve(node, value):

@@ -1,6 +1,8 @@
 //! The whole way of a call, over TCP, against a small upstream in this process. These need the evaluator: a gate that decides
 //! otherwise would be another gate.
 
+mod attachments;
+
 use super::*;
 use crate::caller;
 use crate::config::{BOOTSTRAP_KEY, BOOTSTRAP_SECRET};
@@ -16,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -29,7 +32,12 @@ const TABLE: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/T";
 /// Stands for `LocalStack` and DynamoDB Local: one role, one table, and it does whatever it is told.
 #[derive(Debug)]
 struct Behind {
+    /// The role's inline policy `p`.
     policy: Mutex<Value>,
+    /// Its other inline policies.
+    inline: Mutex<BTreeMap<String, Value>>,
+    /// Managed policies by ARN; those whose path is `/boundary/` are its boundary, the others are attached to it.
+    managed: Mutex<BTreeMap<String, Value>>,
     /// What was forwarded to it: `operation` and body. The gate's own reads are left out.
     calls: Mutex<Vec<(String, String)>>,
 }
@@ -53,17 +61,41 @@ impl Behind {
                     "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"] }] });
                 (
                     xml(&format!(
-                        "<Role><Arn>{ROLE}</Arn><AssumeRolePolicyDocument>{}</AssumeRolePolicyDocument><MaxSessionDuration>3600</MaxSessionDuration></Role>",
-                        document(&trust)
+                        "<Role><Arn>{ROLE}</Arn><AssumeRolePolicyDocument>{}</AssumeRolePolicyDocument><MaxSessionDuration>3600</MaxSessionDuration>{}</Role>",
+                        document(&trust),
+                        self.managed(true).first().map_or_else(String::new, |arn| format!(
+                            "<PermissionsBoundary><PermissionsBoundaryArn>{arn}</PermissionsBoundaryArn></PermissionsBoundary>"
+                        ))
                     )),
                     "",
                 )
             }
-            "ListRolePolicies" => (xml("<PolicyNames><member>p</member></PolicyNames>"), ""),
-            "ListAttachedRolePolicies" => (xml("<AttachedPolicies/>"), ""),
+            "ListRolePolicies" => {
+                let more: String =
+                    self.inline.lock().unwrap().keys().map(|name| format!("<member>{name}</member>")).collect();
+                (xml(&format!("<PolicyNames><member>p</member>{more}</PolicyNames>")), "")
+            }
+            "ListAttachedRolePolicies" => {
+                let attached: String = self
+                    .managed(false)
+                    .iter()
+                    .map(|arn| format!("<member><PolicyArn>{arn}</PolicyArn></member>"))
+                    .collect();
+                (xml(&format!("<AttachedPolicies>{attached}</AttachedPolicies>")), "")
+            }
+            "GetPolicy" => (xml("<Policy><DefaultVersionId>v1</DefaultVersionId></Policy>"), ""),
+            "GetPolicyVersion" => {
+                let arn = crate::inbound::decode(&parameter("PolicyArn"), true);
+                let policy = document(&self.managed.lock().unwrap()[&arn]);
+                (xml(&format!("<PolicyVersion><Document>{policy}</Document></PolicyVersion>")), "")
+            }
             "GetRolePolicy" => {
-                let policy = document(&self.policy.lock().unwrap());
-                (xml(&format!("<PolicyDocument>{policy}</PolicyDocument>")), "")
+                let name = parameter("PolicyName");
+                let policy = match self.inline.lock().unwrap().get(&name) {
+                    Some(policy) => document(policy),
+                    None => document(&self.policy.lock().unwrap()),
+                };
+                (xml(&format!("<PolicyDocument>{policy}</PolicyDocument>")), "req-get")
             }
             "DescribeTable" => {
                 (json!({ "Table": { "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }] } }).to_string(), "")
@@ -81,7 +113,11 @@ impl Behind {
             "PutRolePolicy" => {
                 self.note(&operation, body);
                 let text = crate::inbound::decode(&parameter("PolicyDocument"), true);
-                *self.policy.lock().unwrap() = serde_json::from_str(&text).unwrap();
+                let policy = serde_json::from_str(&text).unwrap();
+                match parameter("PolicyName").as_str() {
+                    "p" => *self.policy.lock().unwrap() = policy,
+                    name => drop(self.inline.lock().unwrap().insert(name.to_owned(), policy)),
+                }
                 (xml(""), "req-put")
             }
             _ => {
@@ -89,6 +125,10 @@ impl Behind {
                 ("{\"done\":true}".to_owned(), "req-1")
             }
         }
+    }
+
+    fn managed(&self, boundary: bool) -> Vec<String> {
+        self.managed.lock().unwrap().keys().filter(|arn| arn.contains("/boundary/") == boundary).cloned().collect()
     }
 
     fn note(&self, operation: &str, body: &str) {
@@ -109,6 +149,8 @@ async fn listen() -> (TcpListener, SocketAddr) {
 async fn start_behind() -> (Arc<Behind>, SocketAddr) {
     let behind = Arc::new(Behind {
         policy: Mutex::new(allow(&json!(["dynamodb:GetItem", "dynamodb:PutItem", "sts:*"]), "*")),
+        inline: Mutex::default(),
+        managed: Mutex::default(),
         calls: Mutex::default(),
     });
     let (listener, at) = listen().await;

@@ -79,10 +79,10 @@ async fn ask(decider: &Decider, resource: &str, policies: &[Value], boundary: Op
         "account": "000000000000",
         "context": { "aws:CurrentTime": { "values": [NOW], "list": false } },
     } });
-    match decider.simulate(asked).await.unwrap() {
-        Simulated::Results(mut outcomes) if outcomes.len() == 1 => outcomes.remove(0),
-        other => panic!("{other:?}"),
-    }
+    let answer = decider.simulate(asked).await.unwrap();
+    let Simulated::Results(outcomes) = answer else { panic!("{answer:?}") };
+    assert_eq!(outcomes.len(), 1);
+    outcomes[0].clone()
 }
 
 const FILE: &str = "arn:aws:s3:::releases/app/1.tgz";

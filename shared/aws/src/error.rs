@@ -26,8 +26,12 @@ const NOT_DONE: &[&str] = &[
     "ConcurrentModification",
     "ConcurrentModificationException",
     "EntityTemporarilyUnmodifiable",
+    // What the call was signed with ran out on its way; a later one is signed afresh.
+    "ExpiredToken",
+    "ExpiredTokenException",
     "PriorRequestNotComplete",
     "ProvisionedThroughputExceededException",
+    "RequestExpired",
     "RequestLimitExceeded",
     "RequestThrottled",
     "RequestThrottledException",
@@ -132,7 +136,8 @@ impl Known {
             Some("ConditionalCheckFailedException") => Self::Conflict,
             Some(code) if NOT_DONE.contains(&code) => Self::NotDone,
             _ if status == 429 => Self::NotDone,
-            _ if status >= 500 => Self::Nothing,
+            // An error that is none of the client's is AWS's own, or a success that cannot be read.
+            _ if !(400..500).contains(&status) => Self::Nothing,
             _ => Self::Refused,
         }
     }
@@ -188,7 +193,7 @@ impl Intercept for Watch {
                     seen.request_id =
                         header(response, "x-amzn-requestid").or_else(|| header(response, "x-amz-request-id"));
                     seen.date = header(response, "date");
-                    seen.is_last_doubtful = response.status().is_server_error() && failure.is_some();
+                    seen.is_last_doubtful = !response.status().is_client_error() && failure.is_some();
                 }
                 None => {
                     let connector = failure.and_then(|error| error.as_connector_error());

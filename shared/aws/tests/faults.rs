@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "this is test code")]
 
+#[path = "faults/attachments.rs"]
+mod attachments;
 #[path = "local/config.rs"]
 mod local;
 mod server;
@@ -394,6 +396,10 @@ async fn a_vend_is_refused_throttled_or_unknown_as_sts_says() {
     let (answer, server) = vend(vec![Reply::Hangup, query_error(403, "AccessDenied")]).await;
     is_unknown(&answer);
     assert_eq!(server.n_played(), 2);
+    // Somebody vended, or nobody did: the answer cannot be read.
+    let (answer, server) = vend(vec![ok("<html>welcome</html>")]).await;
+    is_unknown(&answer);
+    assert_eq!(server.n_played(), 1);
 }
 
 #[tokio::test]

@@ -53,7 +53,9 @@ impl IamPrincipals {
                 watch.classify(GET_ROLE, error)
             }
         })?;
-        let role = answer.role.ok_or_else(|| unreadable(GET_ROLE, "there is no role in it"))?;
+        // The SDK reads a missing element as an empty one.
+        let role = answer.role.filter(|role| !role.arn.is_empty());
+        let role = role.ok_or_else(|| unreadable(GET_ROLE, "there is no role in it"))?;
         // IAM finds roles by name alone: one of the same name may lie under a path that nothing may be attached to.
         if role.arn != principal_arn {
             return Err(refused(GET_ROLE, format!("`{principal_arn}` is really `{}`", role.arn)));

@@ -29,6 +29,7 @@ pub(crate) async fn before(fault: Option<&Rule>, n_items: usize, transaction: bo
             Some(Ended::Dropped)
         }
         Kind::Delay => {
+            kill(rule).await;
             wait(rule).await;
             None
         }

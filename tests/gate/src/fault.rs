@@ -21,7 +21,7 @@ pub(crate) enum Kind {
     /// Decided and forwarded, then the connection closes without an answer.
     DropAfter,
     /// Waits `ms` before it is decided and forwarded: as if it had been on its way. It lands even if its caller hangs up
-    /// meanwhile, or dies.
+    /// meanwhile. With `pid`, that process is killed when the call arrives: the call of a dead caller lands later.
     Delay,
     /// Decided and forwarded at once; the answer waits `ms`.
     DelayAnswer,
@@ -93,7 +93,7 @@ pub(crate) struct Rule {
     /// For the delays: milliseconds, at most 120 000.
     #[serde(default)]
     pub(crate) ms: Option<u64>,
-    /// For the kills: a process.
+    /// For the kills, and for `delay` if wanted: a process.
     #[serde(default)]
     pub(crate) pid: Option<u32>,
 }
@@ -133,6 +133,7 @@ impl Rule {
             | Kind::StripTimeLimit
             | Kind::AlterDocument => None,
         };
+        let wrong = wrong.or(self.pid.is_some_and(|pid| pid < 2).then_some("`pid` must be above 1"));
         let wrong = wrong.or((self.nth == 0 || self.times == 0).then_some("`nth` and `times` start at 1"));
         match wrong {
             Some(what) => Err(RuleError::Field { id: self.id, what }),
@@ -261,6 +262,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stripped_limit_is_for_inline_policies_only() {
+        let call = Call { policy: Some("brevet-dev-1".to_owned()), ..Call::default() };
+        for kind in ["strip_time_limit", "alter_document"] {
+            let faults = faults(json!([{ "id": "a", "kind": kind, "policy": "brevet-dev-1" }]));
+            let fires = |operation: &str| faults.due(Some(Service::Iam), operation, "bootstrap", &call).is_some();
+            assert_eq!((fires("DeleteRolePolicy"), fires("PutRolePolicy")), (false, true), "{kind}");
+        }
+    }
+
+    #[test]
     fn orders_that_cannot_be_carried_out_are_refused() {
         let add = |rule: Value| {
             let rules: Result<Vec<Rule>, _> = serde_json::from_value(json!([rule]));
@@ -271,6 +282,7 @@ mod tests {
         };
         assert_eq!(add(json!({ "id": "a", "kind": "delay" })), "fault `a`: a delay needs `ms`, at most 120000");
         assert_eq!(add(json!({ "id": "a", "kind": "kill_after", "pid": 1 })), "fault `a`: a kill needs `pid`, above 1");
+        assert_eq!(add(json!({ "id": "a", "kind": "delay", "ms": 1, "pid": 0 })), "fault `a`: `pid` must be above 1");
         assert_eq!(add(json!({ "id": "a", "kind": "refuse", "nth": 0 })), "fault `a`: `nth` and `times` start at 1");
         assert!(add(json!({ "id": "a", "kind": "refuse", "operaton": "x" })).contains("operaton"));
         assert!(add(json!({ "id": "a", "kind": "explode" })).contains("explode"));

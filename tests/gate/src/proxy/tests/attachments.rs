@@ -156,6 +156,26 @@ async fn a_held_write_lands_although_its_caller_hung_up() {
 }
 
 #[tokio::test]
+async fn the_write_of_a_dead_caller_lands_later() {
+    let Some(stand) = stand("the_write_of_a_dead_caller_lands_later").await else {
+        return;
+    };
+    stand.holds(allow(&json!("iam:*"), "*"));
+    let mut victim = tokio::process::Command::new("sleep").arg("60").kill_on_drop(true).spawn().unwrap();
+    stand
+        .fault(json!({ "id": "stall", "kind": "delay", "ms": 1500, "operation": "PutRolePolicy", "pid": victim.id() }));
+    let body = put("brevet-dev-1", &until("dynamodb:PutItem", FUTURE));
+    let (answer, status) = tokio::join!(stand.iam(&body), async {
+        let status = victim.wait().await.unwrap();
+        assert!(stand.behind.operations().is_empty(), "it died before its call landed");
+        status
+    });
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+    assert_eq!(answer.unwrap().status(), StatusCode::OK);
+    assert_eq!(stand.behind.operations(), ["PutRolePolicy"]);
+}
+
+#[tokio::test]
 async fn a_held_write_is_judged_by_the_role_that_it_finds() {
     let Some(stand) = stand("a_held_write_is_judged_by_the_role_that_it_finds").await else {
         return;

@@ -1,7 +1,8 @@
-//! HTTP calls to the use case of issue.
+//! HTTP calls, ticks and stream records to the use cases of issue.
 
 use brevet_api::answer::ProcessCredentials;
 use brevet_api::read;
+use brevet_engine::activate::{ActivateReport, Activator};
 use brevet_engine::issue::{Handout, Issuer};
 use brevet_engine::port::Credentials;
 use brevet_lambda::answer::{Answer, Failure, finish, no_route};
@@ -12,18 +13,23 @@ use serde_json::Value;
 
 pub(crate) struct Handler {
     issuer: Issuer,
+    activator: Activator,
 }
 
 impl Handler {
-    pub(crate) fn new(issuer: Issuer) -> Self {
-        Self { issuer }
+    pub(crate) fn new(issuer: Issuer, activator: Activator) -> Self {
+        Self { issuer, activator }
     }
 
     pub(crate) async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
-        match Incoming::read(event.payload).map_err(unexpected)? {
+        match Incoming::read(event.payload).map_err(|error| unexpected(&error))? {
             Incoming::Http(call) => Ok(finish(&call, self.route(&call).await)),
-            other @ (Incoming::Evaluate { .. } | Incoming::Tick | Incoming::Woken(_)) => {
-                Err(unexpected(UnexpectedEvent::instead_of("HTTP calls", &other)))
+            // What a tick carries is ignored on purpose: the table says what is to be attached.
+            Incoming::Tick => told(self.activator.pass().await),
+            Incoming::Woken(ids) => told(self.activator.wake(&ids).await),
+            other @ Incoming::Evaluate { .. } => {
+                let wanted = "HTTP calls, ticks of the schedule and records of the table's stream";
+                Err(unexpected(&UnexpectedEvent::instead_of(wanted, &other)))
             }
         }
     }
@@ -46,15 +52,29 @@ impl Handler {
     }
 }
 
+/// A pass that did not come to its end fails, so that its dead letter raises an alarm; the next tick goes on.
+fn told(report: ActivateReport) -> Result<Value, Diagnostic> {
+    let ActivateReport { n_due, n_left, good } = report;
+    if !good {
+        return Err(diagnostic("BadPass", format!("a pass over attachments was not good: {report:?}")));
+    }
+    tracing::info!(n_due, n_left, "looked at what is to be attached");
+    serde_json::to_value(report).map_err(|error| diagnostic("UnwritableAnswer", error.to_string()))
+}
+
 fn handed_out(handout: Handout) -> ProcessCredentials {
     let Handout { credentials, expiration } = handout;
     let Credentials { access_key_id, secret_access_key, session_token } = credentials;
     ProcessCredentials { version: 1, access_key_id, secret_access_key, session_token, expiration }
 }
 
-fn unexpected(error: UnexpectedEvent) -> Diagnostic {
-    tracing::error!(problem = %error, "an event was refused");
-    Diagnostic { error_type: "UnexpectedEvent".to_owned(), error_message: error.to_string() }
+fn unexpected(error: &UnexpectedEvent) -> Diagnostic {
+    diagnostic("UnexpectedEvent", error.to_string())
+}
+
+fn diagnostic(kind: &str, problem: String) -> Diagnostic {
+    tracing::error!(problem, "an event failed");
+    Diagnostic { error_type: kind.to_owned(), error_message: problem }
 }
 
 #[cfg(test)]

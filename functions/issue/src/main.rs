@@ -1,10 +1,11 @@
-//! Lambda function `issue`: vends credentials against decisions. It cannot decide and cannot remove.
+//! Lambda function `issue`: vends credentials against decisions, and attaches. It cannot decide and cannot remove.
 
 mod handler;
 
 use std::sync::Arc;
 
-use brevet_aws::{DynamoStore, StsVendor, config};
+use brevet_aws::{DynamoStore, IamPrincipals, IamProvisioner, StsVendor, config};
+use brevet_engine::activate::{Activator, Ports};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::issue::Issuer;
 use brevet_identity::{HttpKeySource, Verifier};
@@ -15,6 +16,9 @@ use brevet_lambda::proof::OidcProofs;
 use lambda_runtime::{Error, service_fn};
 
 use crate::handler::Handler;
+
+/// How long one pass may begin new attachments, in seconds: each may take a few calls of 8 s more.
+const PASS_BUDGET_S: u32 = 15;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -27,11 +31,22 @@ async fn main() -> Result<(), Error> {
     let issuer = Issuer::new(
         Arc::new(OidcProofs::new(verifier, catalogue)),
         Arc::clone(&store) as _,
-        (store, Arc::new(RandomIds)),
+        (Arc::clone(&store) as _, Arc::new(RandomIds)),
         Arc::new(StsVendor::connect(&aws)),
         Arc::new(SystemClock),
         settings.heart_max_age_s,
     );
-    let handler = &Handler::new(issuer);
+    let ports = Ports {
+        reader: Arc::clone(&store) as _,
+        store: Arc::clone(&store) as _,
+        due: Arc::clone(&store) as _,
+        principals: Arc::new(IamPrincipals::connect(&aws)),
+        provisioner: Arc::new(IamProvisioner::connect(&aws)),
+        counts: store,
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds),
+    };
+    let activator = Activator::new(ports, settings.deployment, settings.heart_max_age_s, PASS_BUDGET_S);
+    let handler = &Handler::new(issuer, activator);
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

@@ -5,9 +5,9 @@ mod metric;
 
 use std::sync::Arc;
 
-use brevet_aws::{DynamoStore, IamSessionRoles, config};
+use brevet_aws::{DynamoStore, IamDeprovisioner, IamPrincipals, IamSessionRoles, config};
 use brevet_engine::port::Clock;
-use brevet_engine::reap::{Ports, Reaper};
+use brevet_engine::reap::{Attachments, Ports, Reaper};
 use brevet_lambda::clock::{RandomIds, SystemClock};
 use brevet_lambda::config::Settings;
 use brevet_lambda::logs;
@@ -25,6 +25,11 @@ async fn main() -> Result<(), Error> {
     let aws = config::from_env().await;
     let store = Arc::new(DynamoStore::connect(&aws, settings.table));
     let clock = Arc::new(SystemClock);
+    let attachments = Attachments {
+        principals: Arc::new(IamPrincipals::connect(&aws)),
+        deprovisioner: Arc::new(IamDeprovisioner::connect(&aws)),
+        counts: Arc::clone(&store) as _,
+    };
     let ports = Ports {
         reader: Arc::clone(&store) as _,
         store: Arc::clone(&store) as _,
@@ -32,7 +37,7 @@ async fn main() -> Result<(), Error> {
         deny: Arc::clone(&store) as _,
         heart: store,
         roles: Arc::new(IamSessionRoles::connect(&aws)),
-        attachments: None,
+        attachments,
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(RandomIds),
     };

@@ -6,6 +6,7 @@
 pub mod block;
 pub mod bundle;
 pub mod canonical;
+pub mod count;
 pub mod decision;
 pub mod deny;
 pub mod entitlement;

@@ -111,7 +111,9 @@ pub enum PlanError {
         size: usize,
     },
     /// The principal is none that anything may be attached to.
-    #[error("`{0}` is no attachment principal: it must be the ARN of a role of this account, and under `/brevet/` only one of this installation's `attachment/`")]
+    #[error(
+        "`{0}` is no attachment principal: it must be the ARN of a role of this account, and under `/brevet/` only one of this installation's `attachment/`"
+    )]
     Principal(String),
     /// The principal has a single holder, and it is not the one who asks.
     #[error("the principal is held by somebody else than `{0}`, and the catalogue does not say that it is shared")]

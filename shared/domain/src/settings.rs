@@ -48,6 +48,13 @@ impl Deployment {
         format!("brevet-{}-{}", self.id, grant.ulid())
     }
 
+    /// The grant whose inline policy is named at the end of `source`, as a check of effective permissions tells it.
+    #[must_use]
+    pub fn grant_of_policy(&self, source: &str) -> Option<GrantId> {
+        let (_, ulid) = source.rsplit_once(&format!("brevet-{}-", self.id))?;
+        format!("grt_{ulid}").parse().ok()
+    }
+
     /// The STS session name of a grant: `<dep>.<ULID>`. Short, since the reserved deny spends its characters per entry.
     #[must_use]
     pub fn session_name(&self, grant: GrantId) -> String {

@@ -4,20 +4,24 @@
 
 use std::sync::Arc;
 
-use brevet_domain::deny::MAX_ROLE_INLINE;
+use brevet_domain::count::Count;
 use brevet_domain::grant::{Before, Delivery, DueRole, Event, Grant, Problem, Sighting, State};
 use brevet_domain::id::GrantId;
-use brevet_domain::plan::{AttachmentPlan, PlanTemplate};
 use brevet_domain::settings::Deployment;
+use brevet_domain::time::Timestamp;
 use serde::Serialize;
 
 use crate::checks::Checks;
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Activation, Also, Clock, DueList, GrantReader, GrantStore, IdSource, Place, PortError, Principal, Principals,
+    Activation, Also, Clock, Counts, DueList, Fuse, GrantReader, GrantStore, IdSource, Place, PortError, Principals,
     Provisioner, SHARDS, Seen,
 };
 use crate::refusal::Refusal;
+
+mod fit;
+
+use fit::{Fit, Unfit};
 
 /// How many lines of the to-do list are read at once.
 const PAGE: u32 = 100;
@@ -37,6 +41,8 @@ pub struct Ports {
     pub principals: Arc<dyn Principals>,
     /// Attaches to them.
     pub provisioner: Arc<dyn Provisioner>,
+    /// Who holds managed policies on them.
+    pub counts: Arc<dyn Counts>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Names for evidence.
@@ -55,6 +61,8 @@ pub struct Activator {
     checks: Checks,
     journal: Journal,
     deployment: Deployment,
+    /// How long one pass may begin new looks, in seconds; what is left is done by the next tick.
+    budget_s: u32,
 }
 
 /// What a pass did.
@@ -64,7 +72,7 @@ pub struct ActivateReport {
     pub n_due: u32,
     /// Grants that were left to a later look: blocked, too early, raced, or something did not answer.
     pub n_left: u32,
-    /// Whether every shard was read.
+    /// Whether every shard was read to its end.
     pub good: bool,
 }
 
@@ -75,6 +83,8 @@ enum Left {
     Step(#[from] StepError),
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error("not yet: {0}")]
+    Wait(String),
 }
 
 impl From<PortError> for Left {
@@ -86,10 +96,10 @@ impl From<PortError> for Left {
 impl Activator {
     /// Wires the use case to its ports.
     #[must_use]
-    pub fn new(ports: Ports, deployment: Deployment, heart_max_age_s: u32) -> Self {
+    pub fn new(ports: Ports, deployment: Deployment, heart_max_age_s: u32, budget_s: u32) -> Self {
         let checks = Checks::new(Arc::clone(&ports.reader), heart_max_age_s);
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "issue");
-        Self { ports, checks, journal, deployment }
+        Self { ports, checks, journal, deployment, budget_s }
     }
 
     /// Looks at everything on issue's to-do list. One grant's failure stops nothing.
@@ -101,10 +111,9 @@ impl Activator {
             loop {
                 match self.ports.due.due(DueRole::Issue, shard, started, cursor.as_deref(), PAGE).await {
                     Ok(page) => {
-                        for line in &page.lines {
-                            self.look(line.id, &mut report).await;
-                        }
-                        cursor = page.next;
+                        let ids: Vec<_> = page.lines.iter().map(|line| line.id).collect();
+                        self.look_at(&ids, started, &mut report).await;
+                        cursor = page.next.filter(|_| report.good);
                     }
                     Err(error) => {
                         tracing::error!(shard, problem = error.chain(), "a shard of the to-do list could not be read");
@@ -123,10 +132,20 @@ impl Activator {
     /// Looks at `ids` at once: the stream named them.
     pub async fn wake(&self, ids: &[GrantId]) -> ActivateReport {
         let mut report = ActivateReport { good: true, ..ActivateReport::default() };
-        for id in ids {
-            self.look(*id, &mut report).await;
-        }
+        self.look_at(ids, self.ports.clock.now(), &mut report).await;
         report
+    }
+
+    /// Bounded by its own deadline: what it has no time for stays on the list, and the next tick goes on.
+    async fn look_at(&self, ids: &[GrantId], started: Timestamp, report: &mut ActivateReport) {
+        for id in ids {
+            if self.ports.clock.now() >= started.plus(self.budget_s) {
+                tracing::warn!("ran out of time: the next tick goes on");
+                report.good = false;
+                return;
+            }
+            self.look(*id, report).await;
+        }
     }
 
     async fn look(&self, id: GrantId, report: &mut ActivateReport) {
@@ -173,15 +192,25 @@ impl Activator {
         let (Delivery::Inline { principal_arn, .. } | Delivery::Managed { principal_arn, .. }) = &grant.delivery else {
             return Ok(());
         };
+        let before = self.count(place).await?;
         let principal = self.ports.principals.principal(principal_arn).await?;
+        // Read around the principal: whoever attached what it shows was counted before, and leaves after.
+        let count = self.count(place).await?;
+        if before != count {
+            return Err(Left::Wait("the holders of the policy changed a moment ago".to_owned()));
+        }
         let now = self.ports.clock.now();
         let deadline = stored.unwrap_or_else(|| grant.deadline_if_activated(now));
-        let plan = template.attachment(deadline, grant.term, grant.bounds.skew_s).map_err(|error| error.to_string());
-        let plan = plan.and_then(|plan| self.fit(&grant, &template, &principal, place, &plan).map(|()| plan));
-        let plan = match (plan, stored) {
-            (Ok(plan), _) => plan,
-            (Err(problem), Some(_)) => return self.fail(&grant, &problem).await,
-            (Err(problem), None) => {
+        let plan = template.attachment(deadline, grant.term, grant.bounds.skew_s);
+        let plan = plan.map_err(|error| Unfit::Ever(error.to_string())).and_then(|plan| {
+            let fit = Fit { grant: &grant, principal: &principal, boundary: &self.deployment.boundary_arn() };
+            fit.check(&template, place, &plan, count.as_ref()).map(|also| (plan, also))
+        });
+        let (plan, joined) = match (plan, stored) {
+            (Ok(fit), _) => fit,
+            (Err(Unfit::Yet(reason)), _) => return Err(Left::Wait(reason)),
+            (Err(Unfit::Ever(problem)), Some(_)) => return self.fail(&grant, &problem).await,
+            (Err(Unfit::Ever(problem)), None) => {
                 let event = Event::PreflightRefused { problem: Problem::from(problem) };
                 self.journal.record(&grant, &event, None, Vec::new(), now).await?;
                 return Ok(());
@@ -189,10 +218,15 @@ impl Activator {
         };
         // INVARIANT: recorded first. 2. Deadline, fence, plan and what stood before are stored before the call.
         let fence = grant.bounds.fence(now);
-        let event = Event::ActivationRecorded { fence, plan_digest: plan.digest(), before: Before::Absent };
+        let others = count.is_some_and(|count| !count.others(grant.id).is_empty());
+        let before = if others { Before::HeldByGrants } else { Before::Absent };
+        let event = Event::ActivationRecorded { fence, plan_digest: plan.digest(), before };
         // INVARIANT: one decision, one activation.
         let also = match stored {
-            None => vec![Also::Activation(Activation { id: grant.id, deadline })],
+            None => {
+                let activation = Also::Activation(Activation { id: grant.id, deadline });
+                [activation, Also::Fuse(Fuse::of(grant.id, deadline))].into_iter().chain(joined).collect()
+            }
             Some(_) => Vec::new(),
         };
         let Some(grant) = self.journal.record(&grant, &event, None, also, now).await? else { return Ok(()) };
@@ -248,40 +282,9 @@ impl Activator {
         Ok(())
     }
 
-    /// Whether the principal is fit for it: boundary, no inline Deny, its holder, nothing unexplained, quota.
-    fn fit(
-        &self,
-        grant: &Grant,
-        template: &PlanTemplate,
-        principal: &Principal,
-        place: &Place,
-        plan: &AttachmentPlan,
-    ) -> Result<(), String> {
-        let (PlanTemplate::Inline(inline), AttachmentPlan::Inline { document, .. }) = (template, plan) else {
-            return Err("managed policies cannot be attached by this version".to_owned());
-        };
-        if Place::of(grant).as_ref() != Some(place) || plan.principal_arn() != inline.principal_arn {
-            return Err("the grant names another place than its decision".to_owned());
-        }
-        if !inline.holder.admits(&grant.identity) {
-            return Err(format!("the principal is held by somebody else than `{}`", grant.identity));
-        }
-        let boundary = self.deployment.boundary_arn();
-        if principal.boundary_arn.as_ref() != Some(&boundary) {
-            return Err(format!("the principal does not carry the permissions boundary `{boundary}`"));
-        }
-        if let Some((name, _)) = principal.inline.iter().find(|(_, document)| may_deny(document)) {
-            return Err(format!("its inline policy `{name}` holds a Deny, which a put could overwrite"));
-        }
-        if principal.inline.contains_key(&inline.policy_name) && matches!(grant.state, State::Approved { .. }) {
-            return Err(format!("an inline policy `{}` stands that nothing explains", inline.policy_name));
-        }
-        let others = principal.inline.iter().filter(|(name, _)| **name != inline.policy_name);
-        let used = others.map(|(_, document)| size(document)).fold(size(document), usize::saturating_add);
-        if used > MAX_ROLE_INLINE {
-            return Err(format!("its inline policies would have {used} characters; IAM takes {MAX_ROLE_INLINE}"));
-        }
-        Ok(())
+    async fn count(&self, place: &Place) -> Result<Option<Count>, Left> {
+        let Place::Managed { principal_arn, policy_arn } = place else { return Ok(None) };
+        Ok(Some(self.ports.counts.count(principal_arn, policy_arn).await?))
     }
 }
 
@@ -289,20 +292,4 @@ impl std::fmt::Debug for Activator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Activator").finish_non_exhaustive()
     }
-}
-
-/// Characters as IAM counts them: white space left out.
-fn size(document: &str) -> usize {
-    document.chars().filter(|c| !c.is_whitespace()).count()
-}
-
-/// Whether a document holds anything but Allows. One that cannot be read may.
-fn may_deny(document: &str) -> bool {
-    let parsed: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
-    let statements = match parsed.get("Statement") {
-        Some(serde_json::Value::Array(all)) => all.clone(),
-        Some(one) => vec![one.clone()],
-        None => return true,
-    };
-    statements.iter().any(|one| one.get("Effect").and_then(|effect| effect.as_str()) != Some("Allow"))
 }

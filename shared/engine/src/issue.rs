@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brevet_domain::grant::{Event, Grant, NewVend, Problem, State, TransitionError, VendAnswer};
+use brevet_domain::grant::{Delivery, Event, Grant, NewVend, Problem, State, TransitionError, VendAnswer};
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller};
 use brevet_domain::plan::SessionPlan;
@@ -11,7 +11,7 @@ use brevet_domain::time::Timestamp;
 use crate::checks::{Checks, tampered};
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Activation, Also, Clock, Credentials, GrantReader, GrantStore, IdSource, PortError, ProofVerifier, RawProof,
+    Activation, Also, Clock, Credentials, Fuse, GrantReader, GrantStore, IdSource, PortError, ProofVerifier, RawProof,
     Vended, Vendor,
 };
 use crate::refusal::{Refusal, RefusalKind};
@@ -111,6 +111,10 @@ impl Issuer {
     async fn record_once(&self, caller: &Caller, grant: &Grant) -> Result<Result<Recorded, PortError>, Refusal> {
         let now = self.clock.now();
         holds(caller, grant)?;
+        if !matches!(grant.delivery, Delivery::Session { .. }) {
+            let detail = "the access of this grant is attached to its principal: there are no credentials to fetch";
+            return Err(Refusal::new(RefusalKind::Conflict, "attachment", detail).about(grant.id));
+        }
         let (deadline, first) = if let State::Active { deadline, vends, .. } = &grant.state {
             if vends.count >= MAX_VENDS {
                 let detail = format!("credentials were fetched {MAX_VENDS} times for this grant: use those you have");
@@ -133,7 +137,12 @@ impl Issuer {
         let fence = now.plus(grant.bounds.call_s).plus(grant.bounds.landing_s());
         let vend = NewVend { deadline, fence, policy_digest: plan.policy_digest, duration_s: plan.duration_s };
         // INVARIANT: one decision, one activation. Only issue puts this record, and only if it is absent.
-        let also = if first { vec![Also::Activation(Activation { id: grant.id, deadline })] } else { Vec::new() };
+        let also = match first {
+            true => {
+                vec![Also::Activation(Activation { id: grant.id, deadline }), Also::Fuse(Fuse::of(grant.id, deadline))]
+            }
+            false => Vec::new(),
+        };
         match self.journal.record(grant, &Event::VendRecorded(vend), None, also, now).await {
             Ok(Some(after)) => {
                 let State::Active { vends, .. } = &after.state else { return Err(not_vendable(&after)) };

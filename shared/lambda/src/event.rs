@@ -88,7 +88,7 @@ impl Incoming {
     }
 }
 
-/// The grants that stream records name by their keys: `GRANT#<id>` and `BLOCK#grant/<id>`.
+/// The grants that stream records name by their keys: `GRANT#<id>`, `BLOCK#grant/<id>` and `FUSE#<id>`.
 fn woken(event: &Value) -> Option<Incoming> {
     let records = event.get("Records")?.as_array()?;
     let mut ids = BTreeSet::new();
@@ -98,7 +98,7 @@ fn woken(event: &Value) -> Option<Incoming> {
         let (Some("aws:dynamodb"), Some(key)) = (source, key) else {
             return None;
         };
-        let id = key.strip_prefix("GRANT#").or_else(|| key.strip_prefix("BLOCK#grant/"));
+        let id = ["GRANT#", "BLOCK#grant/", "FUSE#"].iter().find_map(|prefix| key.strip_prefix(prefix));
         match id.and_then(|id| id.parse().ok()) {
             Some(id) => drop(ids.insert(id)),
             None => tracing::warn!(key, "a record of the table's stream names no grant; it was left out"),
@@ -147,9 +147,11 @@ mod tests {
 
     #[test]
     fn stream_records_name_grants_once_each() {
-        let records = [record(&format!("GRANT#{ID}")), record(&format!("BLOCK#grant/{ID}")), record("BLOCK#all")];
+        let records = [record(&format!("GRANT#{ID}")), record(&format!("FUSE#{ID}")), record("BLOCK#all")];
         let woken = Incoming::read(json!({ "Records": records }));
         assert_eq!(woken, Ok(Incoming::Woken(vec![ID.parse().unwrap()])));
+        let mark = Incoming::read(json!({ "Records": [record(&format!("BLOCK#grant/{ID}"))] }));
+        assert_eq!(mark, Ok(Incoming::Woken(vec![ID.parse().unwrap()])));
     }
 
     #[test]

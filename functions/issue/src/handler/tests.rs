@@ -3,7 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::{Arc, Once};
 
+use brevet_engine::activate::Ports;
 use brevet_engine::fake::{Fault, run};
+use brevet_engine::port::GrantReader;
 use brevet_lambda::testing::{HttpCall, World, taken_apart};
 use lambda_runtime::Context;
 use serde_json::json;
@@ -13,14 +15,25 @@ use super::*;
 const ROUTE: &str = "POST /v1/grants/{id}/credentials";
 
 fn handler(world: &World) -> Handler {
-    Handler::new(Issuer::new(
+    let issuer = Issuer::new(
         world.proofs.clone(),
         world.store.clone(),
         (world.store.clone(), world.ids.clone()),
         world.sts.clone(),
         world.clock.clone(),
         180,
-    ))
+    );
+    let ports = Ports {
+        reader: world.store.clone(),
+        store: world.store.clone(),
+        due: world.store.clone(),
+        principals: world.principals.clone(),
+        provisioner: world.principals.clone(),
+        counts: world.store.clone(),
+        clock: world.clock.clone(),
+        ids: world.ids.clone(),
+    };
+    Handler::new(issuer, Activator::new(ports, world.deployment.clone(), 180, 15))
 }
 
 fn answer(world: &World, call: HttpCall) -> (u64, BTreeMap<String, String>, Value) {
@@ -156,12 +169,43 @@ fn invariant_06_neither_credentials_nor_the_token_are_logged() {
     panic!("no run went through without a fault");
 }
 
+fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
+    run(handler(world).handle(LambdaEvent::new(event, Context::default()))).unwrap()
+}
+
+fn record(id: impl ToString) -> Value {
+    let key = format!("GRANT#{}", id.to_string());
+    json!({"Records": [{"eventName": "MODIFY", "eventSource": "aws:dynamodb", "dynamodb": {"Keys": {"pk": {"S": key}}}}]})
+}
+
 #[test]
-fn events_that_are_no_call_are_refused() {
+fn a_record_of_an_approved_attachment_wakes_for_that_grant_and_a_tick_for_all() {
     let world = World::new();
-    let event = LambdaEvent::new(json!({"detail-type": "Scheduled Event"}), Context::default());
-    let error = run(handler(&world).handle(event)).unwrap().unwrap_err();
-    assert_eq!(error.error_message, "a tick of the schedule came; this function takes HTTP calls");
+    let ids = [world.decided_for("ask.bot", "batch"), world.decided_for("ask.bot", "batch")];
+    let states = || ids.map(|id| run(world.store.grant(id)).unwrap().unwrap().unwrap().state.name());
+    assert_eq!(handle(&world, record(ids[1])).unwrap()["n_due"], 1);
+    assert_eq!(states(), ["Approved", "Active"]);
+    let report = handle(&world, json!({"detail-type": "Scheduled Event"})).unwrap();
+    assert_eq!((report["n_due"].as_u64(), report["n_left"].as_u64()), (Some(1), Some(0)));
+    assert_eq!(states(), ["Active", "Active"]);
+    let (status, _, problem) = answer(&world, fetch("credentials.bot", ids[0]));
+    assert_eq!((status, problem["code"].as_str()), (409, Some("attachment")), "{problem}");
+}
+
+#[test]
+fn a_pass_that_is_not_good_fails() {
+    let world = World::new();
+    world.faults.plan(world.faults.n_calls() + 1, Fault::NotSent);
+    let error = handle(&world, json!({"detail-type": "Scheduled Event"})).unwrap_err();
+    assert_eq!((world.faults.fired().len(), error.error_type.as_str()), (1, "BadPass"));
+}
+
+#[test]
+fn events_of_other_functions_are_refused() {
+    let world = World::new();
+    let id = world.request().id;
+    let error = handle(&world, json!({"evaluate": {"id": id, "proof": "ask.bot"}})).unwrap_err();
+    assert!(error.error_message.starts_with("a request for a decision came"), "{}", error.error_message);
     let other = Arc::new(world);
     assert_eq!(answer(&other, HttpCall::to("GET /v1/grants")).2["code"], "route_unknown");
 }

@@ -2,7 +2,7 @@ use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::grant::EndCause;
 use brevet_engine::fake::{Fault, run};
 use brevet_engine::port::{GrantReader, Mark, RequestStore};
-use brevet_engine::reap::Ports;
+use brevet_engine::reap::{Attachments, Ports};
 use brevet_lambda::testing::World;
 use lambda_runtime::Context;
 use serde_json::json;
@@ -17,7 +17,11 @@ fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
         deny: world.store.clone(),
         heart: world.store.clone(),
         roles: world.roles.clone(),
-        attachments: None,
+        attachments: Attachments {
+            principals: world.principals.clone(),
+            deprovisioner: world.principals.clone(),
+            counts: world.store.clone(),
+        },
         clock: world.clock.clone(),
         ids: world.ids.clone(),
     };

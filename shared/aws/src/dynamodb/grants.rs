@@ -1,30 +1,42 @@
 //! What changes grants: each change with its evidence, in one transaction.
 
 use async_trait::async_trait;
+use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::evidence::Entry;
 use brevet_domain::grant::Grant;
 use brevet_domain::id::GrantId;
-use brevet_engine::port::{Also, Commit, GrantStore, PortError, PortResult};
+use brevet_engine::port::{Also, Commit, Counts, GrantStore, PortError, PortResult};
 
 use super::DynamoStore;
 use super::item::{Key, Stored, number};
-use super::table::{Expression, PutIf, if_absent};
+use super::table::{Expression, PutIf, Write, if_absent};
 
 const WRITE: &str = "dynamodb:TransactWriteItems";
 
-fn absent(thing: &impl Stored) -> PortResult<PutIf> {
-    Ok(PutIf { item: thing.item(WRITE)?, condition: Some(if_absent()) })
+fn put(thing: &impl Stored, condition: Option<Expression>) -> PortResult<Write> {
+    Ok(Write::Put(PutIf { item: thing.item(WRITE)?, condition }))
 }
 
-fn with(also: &Also) -> PortResult<PutIf> {
+fn absent(thing: &impl Stored) -> PortResult<Write> {
+    put(thing, Some(if_absent()))
+}
+
+fn with(also: &Also) -> PortResult<Write> {
     match also {
         Also::Activation(activation) => absent(activation),
-        Also::Decision { decision, votes_before } => Ok(PutIf {
-            item: decision.item(WRITE)?,
-            condition: Some(Expression::new("#n_votes = :before").with(":before", number(votes_before))),
-        }),
-        Also::Deny(entry) => Ok(PutIf { item: entry.item(WRITE)?, condition: None }),
+        Also::Decision { decision, votes_before } => {
+            let before = Expression::new("#n_votes = :before").with(":before", number(votes_before));
+            put(&**decision, Some(before))
+        }
+        Also::Deny(entry) => put(entry, None),
+        Also::Count(count) if count.version <= 1 => absent(count),
+        Also::Count(count) => {
+            let before = count.version.saturating_sub(1);
+            put(count, Some(Expression::new("#version = :before").with(":before", number(before))))
+        }
+        Also::Fuse(fuse) => put(fuse, None),
+        Also::PutOut(id) => Ok(Write::Delete(Key::fuse(*id))),
     }
 }
 
@@ -45,10 +57,19 @@ impl DynamoStore {
 }
 
 #[async_trait]
+impl Counts for DynamoStore {
+    async fn count(&self, principal_arn: &str, policy_arn: &str) -> PortResult<Count> {
+        let item = self.get(Key::count(principal_arn, policy_arn)).await?;
+        let stored = item.map(|item| item.body("dynamodb:GetItem")).transpose()?;
+        Ok(stored.unwrap_or_else(|| Count::nobody(principal_arn, policy_arn)))
+    }
+}
+
+#[async_trait]
 impl GrantStore for DynamoStore {
     async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry) -> PortResult<()> {
-        let puts = vec![absent(decision)?, absent(grant)?, absent(entry)?];
-        match self.put_all(puts).await {
+        let writes = vec![absent(decision)?, absent(grant)?, absent(entry)?];
+        match self.write_all(writes).await {
             Ok(()) => Ok(()),
             Err(error) => self.unless_done(grant.id, entry, error).await,
         }
@@ -56,13 +77,13 @@ impl GrantStore for DynamoStore {
 
     async fn commit(&self, commit: &Commit) -> PortResult<()> {
         let version = Expression::new("#version = :version").with(":version", number(commit.expected_version));
-        let change = PutIf { item: commit.after.item(WRITE)?, condition: Some(version) };
+        let change = put(&commit.after, Some(version))?;
         // INVARIANT: state and evidence move together. No evidence, no change.
-        let mut puts = vec![change, absent(&commit.entry)?];
+        let mut writes = vec![change, absent(&commit.entry)?];
         for also in &commit.also {
-            puts.push(with(also)?);
+            writes.push(with(also)?);
         }
-        match self.put_all(puts).await {
+        match self.write_all(writes).await {
             Ok(()) => Ok(()),
             Err(error) => self.unless_done(commit.after.id, &commit.entry, error).await,
         }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use brevet_domain::block::BlockScope;
 use brevet_domain::canonical::Digest;
+use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence::Entry;
@@ -15,7 +16,7 @@ use brevet_domain::grant::{DueRole, Grant, RETENTION_S};
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::Request;
 use brevet_domain::time::Timestamp;
-use brevet_engine::port::{Activation, KeyClaim, Mark, PortResult, shard_of};
+use brevet_engine::port::{Activation, Fuse, KeyClaim, Mark, PortResult, shard_of};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -83,6 +84,15 @@ impl Key {
 
     pub(super) fn deny(role_arn: &str, sk: impl Into<String>) -> Self {
         Self { pk: format!("DENY#{role_arn}"), sk: sk.into() }
+    }
+
+    pub(super) fn count(principal_arn: &str, policy_arn: &str) -> Self {
+        // No ARN of IAM holds a `#`.
+        Self::alone(format!("COUNT#{principal_arn}#{policy_arn}"))
+    }
+
+    pub(super) fn fuse(id: GrantId) -> Self {
+        Self::alone(format!("FUSE#{id}"))
     }
 
     pub(super) fn heart() -> Self {
@@ -269,6 +279,19 @@ impl Stored for DenyEntry {
         let key = Key::deny(&self.role_arn, self.grant.to_string());
         let item = Item::of(operation, key, self)?;
         Ok(item.due(DENY_LIST.to_owned(), self.stored_at))
+    }
+}
+
+impl Stored for Count {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let item = Item::of(operation, Key::count(&self.principal_arn, &self.policy_arn), self)?;
+        Ok(item.with("version", number(self.version)))
+    }
+}
+
+impl Stored for Fuse {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        Ok(Item::of(operation, Key::fuse(self.id), self)?.expiring(self.burns_at))
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, Get, Put, TransactGetItem, TransactWriteItem};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, Delete, Get, Put, TransactGetItem, TransactWriteItem,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use brevet_engine::port::{PortError, PortResult};
 
@@ -63,6 +65,14 @@ pub(super) fn if_absent() -> Expression {
 pub(super) struct PutIf {
     pub(super) item: Item,
     pub(super) condition: Option<Expression>,
+}
+
+/// One write of a transaction.
+#[derive(Clone, Debug)]
+pub(super) enum Write {
+    Put(PutIf),
+    /// Deleted, if it is there.
+    Delete(Key),
 }
 
 /// A page of items, and the key after which the next begins.
@@ -151,10 +161,18 @@ impl DynamoStore {
         .await
     }
 
-    /// Several puts, all or none. [`PortError::Conflict`] if a condition did not hold.
-    pub(super) async fn put_all(&self, puts: Vec<PutIf>) -> PortResult<()> {
+    /// Several writes, all or none. [`PortError::Conflict`] if a condition did not hold.
+    pub(super) async fn write_all(&self, writes: Vec<Write>) -> PortResult<()> {
         const OPERATION: &str = "dynamodb:TransactWriteItems";
-        let items = puts.into_iter().map(|PutIf { item, condition }| {
+        let items = writes.into_iter().map(|write| {
+            let PutIf { item, condition } = match write {
+                Write::Put(put) => put,
+                Write::Delete(key) => {
+                    let attributes = Some(key.attributes().into_iter().collect());
+                    let delete = Delete::builder().table_name(&self.table).set_key(attributes).build()?;
+                    return Ok(TransactWriteItem::builder().delete(delete).build());
+                }
+            };
             let mut put = Put::builder().table_name(&self.table).set_item(Some(item.attributes().collect()));
             if let Some(condition) = condition {
                 put = put

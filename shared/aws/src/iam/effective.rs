@@ -20,7 +20,7 @@ const MAX_POLICIES: usize = 20;
 const MAX_KEYS: usize = 10;
 
 /// By whom else it is allowed, the caller knows: the simulator only names policies.
-const NOT_ALLOWED: EffectiveAccess = EffectiveAccess::NotAllowed;
+const NOT_ALLOWED: EffectiveAccess = EffectiveAccess::NotAllowed { but_by: Vec::new() };
 
 /// What all answers together said.
 #[derive(Debug, Default)]

@@ -251,7 +251,7 @@ impl Grant {
                 return Err(TooEarly { event: event.name(), not_before: deadline });
             }
             Event::DeadlinePassed => (EndCause::Deadline, None, landed),
-            Event::Stopped { cause, by, fence } => (*cause, by.clone(), *fence),
+            Event::Stopped { cause, by, fence } => (*cause, by.clone(), if session { *fence } else { landed }),
             Event::DriftObserved(_) => (EndCause::Drift, None, landed),
             _ => return Err(self.refuse(event)),
         };
@@ -282,7 +282,10 @@ impl Grant {
             Event::PresenceObserved(_) | Event::DriftObserved(_) => {
                 changed(Revoking { first_absence: None, effective: None, ..at.clone() })
             }
-            Event::EffectiveAccessChecked(found) if at.first_absence.is_some() => {
+            // Where others hold the same policy there will be no absence to wait for.
+            Event::EffectiveAccessChecked(found)
+                if at.first_absence.is_some() || matches!(self.delivery, Delivery::Managed { .. }) =>
+            {
                 changed(Revoking { effective: Some(found.clone()), ..at.clone() })
             }
             Event::AbsenceObserved(seen) => self.absent(event, now, at, seen),
@@ -291,6 +294,10 @@ impl Grant {
                 let managed = matches!(self.delivery, Delivery::Managed { .. });
                 if !managed || holders.is_empty() || holders.contains(&self.id) {
                     return Err(self.refuse(event));
+                }
+                // What this grant called could land after the others are gone: then nobody would be left to detach it.
+                if seen.at < at.fence {
+                    return Err(TooEarly { event: event.name(), not_before: at.fence });
                 }
                 let proof = Proof::HandedOver { holders: holders.clone(), seen: seen.clone() };
                 Ok(Some(ended(at, proof, now, EndedBy::HandOver)))

@@ -255,8 +255,12 @@ pub enum EndedBy {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum EffectiveAccess {
-    /// The actions are not allowed any more.
-    NotAllowed,
+    /// The actions are not allowed any more, but for what other grants hold.
+    NotAllowed {
+        /// Live grants that allow one of them: another grant is no residual access.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        but_by: Vec<GrantId>,
+    },
     /// They still are, through standing access.
     Residual {
         /// The policies behind it.

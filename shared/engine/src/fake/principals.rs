@@ -230,8 +230,15 @@ impl Deprovisioner for MemoryPrincipals {
             let principal = held.principals.get(principal_arn);
             let inline = principal.ok_or_else(|| no_such_role("effective", principal_arn))?.inline.clone();
             let allows = |text: &str| allows_at(text, now) && probes.iter().any(|probe| text.contains(&probe.action));
-            let policies: Vec<_> = inline.into_iter().filter(|(_, text)| allows(text)).map(|(name, _)| name).collect();
-            Ok(if policies.is_empty() { EffectiveAccess::NotAllowed } else { EffectiveAccess::Residual { policies } })
+            // What a managed policy says is not modelled: it is taken to allow everything that is tried.
+            let managed = held.principals.get(principal_arn).map(|p| p.attached.clone()).unwrap_or_default();
+            let inline = inline.into_iter().filter(|(_, text)| allows(text)).map(|(name, _)| name);
+            let policies: Vec<_> = inline.chain(managed).collect();
+            Ok(if policies.is_empty() {
+                EffectiveAccess::NotAllowed { but_by: Vec::new() }
+            } else {
+                EffectiveAccess::Residual { policies }
+            })
         };
         self.faults.call("effective", Nature::Read, act).await
     }

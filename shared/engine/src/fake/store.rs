@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
+use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence::Entry;
@@ -19,8 +20,8 @@ use super::faults::{Faults, Manner, Nature};
 use super::locked;
 use super::tables::Snapshot;
 use crate::port::{
-    Activation, BundleSource, Commit, DenyStore, DueList, DuePage, GrantPage, GrantReader, GrantStore, HeartStore,
-    KeyClaim, Mark, PortError, PortResult, RequestStore,
+    Activation, BundleSource, Commit, Counts, DenyStore, DueList, DuePage, GrantPage, GrantReader, GrantStore,
+    HeartStore, KeyClaim, Mark, PortError, PortResult, RequestStore,
 };
 
 /// The one table in memory. Its index reads answer at once, unless a fault makes them stale.
@@ -59,6 +60,14 @@ impl MemoryStore {
     /// Overwrites a grant behind everybody's back, as somebody who owns the table could. No port call.
     pub fn overwrite(&self, grant: Grant) {
         locked(&self.held).now.grants.insert(grant.id, grant);
+    }
+
+    /// Deletes fuses that have burnt down at `now`, as DynamoDB's TTL does; answers whose they were. No port call.
+    pub fn burn(&self, now: Timestamp) -> Vec<GrantId> {
+        let fuses = &mut locked(&self.held).now.fuses;
+        let burnt: Vec<_> = fuses.values().filter(|fuse| fuse.burns_at <= now).map(|fuse| fuse.id).collect();
+        fuses.retain(|id, _| !burnt.contains(id));
+        burnt
     }
 
     /// What it holds. No port call.
@@ -123,6 +132,16 @@ impl Snapshot {
     /// Every early end that stands.
     pub fn denies(&self) -> impl Iterator<Item = &DenyEntry> {
         self.denies.values()
+    }
+
+    /// Every count that is stored.
+    pub fn counts(&self) -> impl Iterator<Item = &Count> {
+        self.counts.values()
+    }
+
+    /// The grants whose fuse still burns.
+    pub fn fuses(&self) -> impl Iterator<Item = GrantId> {
+        self.fuses.keys().copied()
     }
 
     /// Whether a mark is still on the to-do list.
@@ -292,6 +311,13 @@ impl DenyStore for MemoryStore {
             Ok(())
         };
         self.write("drop_entry", Nature::Write, write).await
+    }
+}
+
+#[async_trait]
+impl Counts for MemoryStore {
+    async fn count(&self, principal_arn: &str, policy_arn: &str) -> PortResult<Count> {
+        self.read("count", |held| Ok(held.count(principal_arn, policy_arn))).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map};
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
+use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence::Entry;
@@ -14,7 +15,7 @@ use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::Request;
 use brevet_domain::time::Timestamp;
 
-use crate::port::{Activation, Also, Commit, Due, GrantSummary, KeyClaim, Mark, shard_of};
+use crate::port::{Activation, Also, Commit, Due, Fuse, GrantSummary, KeyClaim, Mark, shard_of};
 
 /// How long an idempotency key is remembered, in seconds: 24 h.
 const KEY_LIFE_S: u32 = 86_400;
@@ -35,6 +36,9 @@ pub struct Snapshot {
     pub(super) denies: BTreeMap<(String, GrantId), DenyEntry>,
     /// Role to holder and end.
     pub(super) leases: BTreeMap<String, (String, Timestamp)>,
+    /// By principal and policy.
+    pub(super) counts: BTreeMap<(String, String), Count>,
+    pub(super) fuses: BTreeMap<GrantId, Fuse>,
     pub(super) heart: Option<Heart>,
     pub(super) bundle: Option<Digest>,
     pub(super) bundles: BTreeMap<Digest, BundleText>,
@@ -111,6 +115,16 @@ impl Snapshot {
                     let place = (entry.role_arn.clone(), entry.grant);
                     self.denies.insert(place, entry.clone());
                 }
+                Also::Count(count) => {
+                    let place = (count.principal_arn.clone(), count.policy_arn.clone());
+                    self.counts.insert(place, count.clone());
+                }
+                Also::Fuse(fuse) => {
+                    self.fuses.insert(fuse.id, *fuse);
+                }
+                Also::PutOut(id) => {
+                    self.fuses.remove(id);
+                }
             }
         }
         Ok(())
@@ -122,8 +136,17 @@ impl Snapshot {
             Also::Decision { decision, votes_before } => {
                 self.decisions.get(&decision.id).is_some_and(|stored| stored.votes.len() == *votes_before)
             }
-            Also::Deny(_) => true,
+            Also::Count(count) => {
+                let stored = self.count(&count.principal_arn, &count.policy_arn);
+                stored.version.checked_add(1) == Some(count.version)
+            }
+            Also::Deny(_) | Also::Fuse(_) | Also::PutOut(_) => true,
         }
+    }
+
+    pub(super) fn count(&self, principal_arn: &str, policy_arn: &str) -> Count {
+        let place = (principal_arn.to_owned(), policy_arn.to_owned());
+        self.counts.get(&place).cloned().unwrap_or_else(|| Count::nobody(principal_arn, policy_arn))
     }
 
     pub(super) fn lease(&mut self, role_arn: &str, holder: &str, now: Timestamp, until: Timestamp) -> bool {

@@ -11,8 +11,8 @@ pub use policy::{
     BundleSource, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof,
 };
 pub use store::{
-    Activation, Also, Commit, DenyStore, Due, DueList, DuePage, GrantPage, GrantReader, GrantStore, GrantSummary,
-    HeartStore, KeyClaim, Mark, RequestStore, SHARDS, shard_of,
+    Activation, Also, Commit, Counts, DenyStore, Due, DueList, DuePage, Fuse, GrantPage, GrantReader, GrantStore,
+    GrantSummary, HeartStore, KeyClaim, Mark, RequestStore, SHARDS, shard_of,
 };
 
 /// The cause of a [`PortError`], as the adapter saw it.

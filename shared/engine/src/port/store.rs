@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::canonical::Digest;
+use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence::Entry;
@@ -70,6 +71,29 @@ pub struct Activation {
     pub deadline: Timestamp,
 }
 
+/// A last-resort second clock of a grant, put with its activation and taken away with its end.
+///
+/// DynamoDB deletes it some time after it has burnt down, and the table's stream then hands the reaper the grant's
+/// name. AWS may take days: nothing relies on it for a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fuse {
+    /// The grant.
+    pub id: GrantId,
+    /// From when DynamoDB may delete it; past the deadline, so that the schedule comes first.
+    pub burns_at: Timestamp,
+}
+
+impl Fuse {
+    /// How long after a grant's deadline its fuse burns down, in seconds: the schedule has come by several times.
+    pub const AFTER_S: u32 = 300;
+
+    /// The fuse of a grant that ends at `deadline`.
+    #[must_use]
+    pub fn of(id: GrantId, deadline: Timestamp) -> Self {
+        Self { id, burns_at: deadline.plus(Self::AFTER_S) }
+    }
+}
+
 /// One line of a list of grants; read from an index, so it may lag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantSummary {
@@ -132,6 +156,13 @@ pub enum Also {
     },
     /// A live early end.
     Deny(DenyEntry),
+    /// The holders of a managed policy on a principal: replaced if what is stored has the version before (nothing is
+    /// stored before version 1).
+    Count(Count),
+    /// A fuse is lit.
+    Fuse(Fuse),
+    /// The fuse of a grant that has ended is put out; one that is gone is fine.
+    PutOut(GrantId),
 }
 
 /// One change of a grant, with its evidence, all or nothing.
@@ -163,6 +194,13 @@ pub trait GrantStore: Send + Sync {
     ///
     /// [`super::PortError::Conflict`] if the grant has another version, or a condition of `also` does not hold.
     async fn commit(&self, commit: &Commit) -> PortResult<()>;
+}
+
+/// Who holds managed policies on principals; changed with [`Also::Count`] alone.
+#[async_trait]
+pub trait Counts: Send + Sync {
+    /// The holders of `policy_arn` on `principal_arn`; [`Count::nobody`] where nothing is stored.
+    async fn count(&self, principal_arn: &str, policy_arn: &str) -> PortResult<Count>;
 }
 
 /// One line of the reaper's to-do list.

@@ -1,12 +1,15 @@
 //! Attachments: watched while they live, removed when they end, and read twice to prove it.
 
-use brevet_domain::grant::{Delivery, EffectiveAccess, Event, Grant, Problem, Sighting, State};
+use std::collections::BTreeSet;
+
+use brevet_domain::count::Count;
+use brevet_domain::grant::{Applied, Delivery, EffectiveAccess, Event, Grant, Problem, Sighting, State};
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 
-use super::{Attachments, PassReport, Reaper};
+use super::{PassReport, Reaper};
 use crate::journal::StepError;
-use crate::port::{Place, PlaceReading, PortError, Seen};
+use crate::port::{Also, Place, PlaceReading, PortError, Seen};
 
 /// How soon a removal that did not go well is tried again at the least, in seconds.
 const RETRY_S: u32 = 5;
@@ -28,16 +31,9 @@ impl Reaper {
         self.remove(grant, &place, report).await
     }
 
-    fn attachments(&self) -> Result<&Attachments, PortError> {
-        self.ports.attachments.as_ref().ok_or_else(|| PortError::NotDone {
-            operation: "iam:GetRolePolicy",
-            source: "this function has no adapter for attachment principals".into(),
-        })
-    }
-
     /// Altered or gone is drift, and ends the grant.
     async fn watch(&self, grant: Grant, place: &Place, report: &mut PassReport) -> Result<Grant, StepError> {
-        let reading = self.attachments()?.principals.read(place).await?;
+        let reading = self.ports.attachments.principals.read(place).await?;
         let now = self.ports.clock.now();
         let seen = sighting(&reading, now);
         let State::Active { plan_digest, .. } = &grant.state else { return Ok(grant) };
@@ -51,36 +47,47 @@ impl Reaper {
     async fn remove(&self, grant: Grant, place: &Place, report: &mut PassReport) -> Result<(), StepError> {
         let State::Revoking(revoking) = &grant.state else { return Ok(()) };
         // The stream may call early: what was put off, or must first be quiet, waits.
-        if self.ports.clock.now() < revoking.next_at {
+        let now = self.ports.clock.now();
+        if now < revoking.next_at {
+            return Ok(());
+        }
+        let count = self.count(place).await?;
+        let others = count.as_ref().map(|count| count.others(grant.id)).unwrap_or_default();
+        // What this grant called could land after the others are gone, and then nobody would detach it: it stays.
+        if !others.is_empty() && now < revoking.fence {
             return Ok(());
         }
         let again = revoking.first_absence.is_some();
-        let grant = match again && revoking.effective.is_none() {
-            true => self.check_effective(grant, report).await?,
+        let grant = match (again || !others.is_empty()) && revoking.effective.is_none() {
+            true => self.check_effective(grant, &others, report).await?,
             false => grant,
         };
         let asked_at = self.ports.clock.now();
-        let reading = match self.attachments()?.principals.read(place).await {
+        let reading = match self.ports.attachments.principals.read(place).await {
             Ok(reading) => reading,
             Err(error) => return self.troubled(grant, &error, report).await.map(drop),
         };
         let now = self.ports.clock.now();
         if reading.standing.is_none() {
             // The quiet period runs from the answer of the first reading to the start of the second.
-            let event = Event::AbsenceObserved(sighting(&reading, if again { asked_at } else { now }));
-            return self.advance(grant, &event, Vec::new(), now, report).await.map(drop);
+            let seen = sighting(&reading, if again { asked_at } else { now });
+            return self.leave(grant, &Event::AbsenceObserved(seen), count.as_ref(), now, report).await;
+        }
+        if !others.is_empty() {
+            let event = Event::HandedOver { holders: others, seen: sighting(&reading, asked_at) };
+            return self.leave(grant, &event, count.as_ref(), now, report).await;
         }
         // A call that landed after the first absence: that absence counts no more.
         let event = Event::PresenceObserved(sighting(&reading, now));
         let grant = self.advance(grant, &event, Vec::new(), now, report).await?;
         // INVARIANT: recorded first. Of two reapers at once, one alone can write this version, and calls.
-        let grant = self.record_removal(grant, place, report).await?;
-        let grant = match self.attachments()?.deprovisioner.remove(place).await {
+        let grant = self.record_removal(grant, place, count.as_ref(), report).await?;
+        let grant = match self.ports.attachments.deprovisioner.remove(place).await {
             Ok(()) => grant,
             Err(error) => self.troubled(grant, &error, report).await?,
         };
         // Read back afresh, whatever was answered: the answer of a removal proves nothing.
-        let Ok(reading) = self.attachments()?.principals.read(place).await else { return Ok(()) };
+        let Ok(reading) = self.ports.attachments.principals.read(place).await else { return Ok(()) };
         if reading.standing.is_some() {
             return Ok(());
         }
@@ -89,20 +96,56 @@ impl Reaper {
         self.advance(grant, &event, Vec::new(), now, report).await.map(drop)
     }
 
-    async fn record_removal(&self, grant: Grant, place: &Place, report: &mut PassReport) -> Result<Grant, StepError> {
+    /// Who holds the policy on the principal; nothing for an inline policy, which is one grant's own.
+    async fn count(&self, place: &Place) -> Result<Option<Count>, StepError> {
+        let Place::Managed { principal_arn, policy_arn } = place else { return Ok(None) };
+        Ok(Some(self.ports.attachments.counts.count(principal_arn, policy_arn).await?))
+    }
+
+    /// Records `event`; if it ends the grant, the grant leaves `count` in the same transaction.
+    async fn leave(
+        &self,
+        grant: Grant,
+        event: &Event,
+        count: Option<&Count>,
+        now: Timestamp,
+        report: &mut PassReport,
+    ) -> Result<(), StepError> {
+        let left = count.filter(|_| ends(&grant, event, now)).map(|count| Also::Count(count.leave(grant.id)));
+        self.advance(grant, event, left.into_iter().collect(), now, report).await.map(drop)
+    }
+
+    async fn record_removal(
+        &self,
+        grant: Grant,
+        place: &Place,
+        count: Option<&Count>,
+        report: &mut PassReport,
+    ) -> Result<Grant, StepError> {
         let (operation, target, policy) = match place {
             Place::Inline { principal_arn, policy_name } => ("iam:DeleteRolePolicy", principal_arn, policy_name),
             Place::Managed { principal_arn, policy_arn } => ("iam:DetachRolePolicy", principal_arn, policy_arn),
         };
+        // Nobody joins from here on until the end is proved; somebody who just did makes this write fail.
+        let also = match count.map(|count| count.detach(grant.id)) {
+            None => Vec::new(),
+            Some(Ok(detaching)) => vec![Also::Count(detaching)],
+            Some(Err(error)) => {
+                let (operation, source) = ("iam:DetachRolePolicy", error.into());
+                return Err(PortError::NotDone { operation, source }.into());
+            }
+        };
         let now = self.ports.clock.now();
+        // INVARIANT: a short exclusive claim. Until then the call has been answered, and no other reaper makes one.
+        let claimed_s = back_off(&grant).max(grant.bounds.call_s.saturating_add(1));
         let event = Event::RemovalRecorded {
             operation: operation.to_owned(),
             target: target.clone(),
             policy: policy.clone(),
             document_digest: None,
-            next_at: now.plus(back_off(&grant)),
+            next_at: now.plus(claimed_s),
         };
-        self.advance(grant, &event, Vec::new(), now, report).await
+        self.advance(grant, &event, also, now, report).await
     }
 
     /// Counts and stores what went wrong; there is no last attempt.
@@ -115,18 +158,25 @@ impl Reaper {
     }
 
     /// Before the second absence, so that no end is stored without it. A check that does not answer holds up no end.
-    async fn check_effective(&self, grant: Grant, report: &mut PassReport) -> Result<Grant, StepError> {
+    async fn check_effective(
+        &self,
+        grant: Grant,
+        others: &[GrantId],
+        report: &mut PassReport,
+    ) -> Result<Grant, StepError> {
         let (Delivery::Inline { principal_arn, probes, .. } | Delivery::Managed { principal_arn, probes, .. }) =
             &grant.delivery
         else {
             return Ok(grant);
         };
-        let now = self.ports.clock.now();
         let found = if probes.is_empty() {
             EffectiveAccess::Undetermined { why: "no single action to try".to_owned() }
         } else {
-            let answer = self.attachments()?.deprovisioner.effective(principal_arn, probes, now).await;
-            answer.unwrap_or_else(|error| EffectiveAccess::Undetermined { why: error.chain() })
+            let now = self.ports.clock.now();
+            match self.ports.attachments.deprovisioner.effective(principal_arn, probes, now).await {
+                Ok(found) => self.but_for_grants(&grant, found, others).await,
+                Err(error) => EffectiveAccess::Undetermined { why: error.chain() },
+            }
         };
         if let EffectiveAccess::Residual { policies } = &found {
             tracing::warn!(grant.id = %grant.id, principal.arn = principal_arn, ?policies, "access remains after its end");
@@ -134,6 +184,42 @@ impl Reaper {
         let now = self.ports.clock.now();
         self.advance(grant, &Event::EffectiveAccessChecked(found), Vec::new(), now, report).await
     }
+
+    /// What another live grant allows is no residual access.
+    async fn but_for_grants(&self, grant: &Grant, found: EffectiveAccess, others: &[GrantId]) -> EffectiveAccess {
+        let EffectiveAccess::Residual { policies } = found else { return found };
+        let (mut by_grants, mut standing) = (BTreeSet::new(), Vec::new());
+        for policy in policies {
+            let held = match &grant.delivery {
+                Delivery::Managed { policy_arn, .. } => policy_arn.rsplit('/').next() == policy.rsplit('/').next(),
+                Delivery::Session { .. } | Delivery::Inline { .. } => false,
+            };
+            if held && !others.is_empty() {
+                by_grants.extend(others);
+            } else if let Some(other) = self.live_grant_of(&policy, grant.id).await {
+                by_grants.insert(other);
+            } else {
+                standing.push(policy);
+            }
+        }
+        match standing.is_empty() {
+            true => EffectiveAccess::NotAllowed { but_by: by_grants.into_iter().collect() },
+            false => EffectiveAccess::Residual { policies: standing },
+        }
+    }
+
+    /// The other live grant whose inline policy it is. One that cannot be read explains nothing.
+    async fn live_grant_of(&self, policy: &str, except: GrantId) -> Option<GrantId> {
+        let id = self.deployment.grant_of_policy(policy).filter(|id| *id != except)?;
+        let grant = self.ports.reader.grant(id).await.ok().flatten()?;
+        (!grant.state.is_terminal()).then_some(id)
+    }
+}
+
+/// Whether `event` would end `grant`.
+pub(super) fn ends(grant: &Grant, event: &Event, now: Timestamp) -> bool {
+    let over = |state: &State| matches!(state, State::Ended { .. });
+    !over(&grant.state) && matches!(grant.apply(event, now), Ok(Applied::Changed(after)) if over(&after.state))
 }
 
 fn sighting(reading: &PlaceReading, at: Timestamp) -> Sighting {

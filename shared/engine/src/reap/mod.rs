@@ -19,8 +19,8 @@ use serde::Serialize;
 
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Clock, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, PortError, PortResult,
-    Principals, SHARDS, SessionRoles,
+    Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, PortError,
+    PortResult, Principals, SHARDS, SessionRoles,
 };
 
 /// How many lines of the to-do list are read at once.
@@ -41,8 +41,8 @@ pub struct Ports {
     pub heart: Arc<dyn HeartStore>,
     /// The reserved deny on session roles.
     pub roles: Arc<dyn SessionRoles>,
-    /// Attachment principals, where this installation attaches.
-    pub attachments: Option<Attachments>,
+    /// Attachment principals.
+    pub attachments: Attachments,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Names for evidence.
@@ -62,6 +62,8 @@ pub struct Attachments {
     pub principals: Arc<dyn Principals>,
     /// Removes from them.
     pub deprovisioner: Arc<dyn Deprovisioner>,
+    /// Who holds managed policies on them.
+    pub counts: Arc<dyn Counts>,
 }
 
 impl std::fmt::Debug for Attachments {
@@ -122,9 +124,11 @@ impl Reaper {
         let started = self.ports.clock.now();
         let mut report = PassReport { good: true, ..PassReport::default() };
         let mut work = RoleWork::new();
-        // Issue's lists too: what ran out of time there ends here, also with issue down.
-        let lists = (0..SHARDS).flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]);
-        for (role, shard) in lists {
+        // Issue's lists too: what ran out of time there ends here, also with issue down. Each minute another list comes
+        // first, so that what a pass had no time for is not always the same.
+        let first = u8::try_from(started.as_seconds().checked_div(60).unwrap_or(0).rem_euclid(i64::from(SHARDS)));
+        let shards = (0..SHARDS).cycle().skip(usize::from(first.unwrap_or(0))).take(usize::from(SHARDS));
+        for (role, shard) in shards.flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]) {
             if let Err(error) = self.shard(role, shard, started, &mut work, &mut report).await {
                 tracing::error!(?role, shard, problem = error.chain(), "a shard of the to-do list could not be read");
                 report.good = false;

@@ -6,6 +6,7 @@ use brevet_domain::grant::{Delivery, EndCause, Event, Grant, Problem, Revoking, 
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 
+use super::attachment::ends;
 use super::role::RETRY_S;
 use super::{PassReport, Reaper};
 use crate::journal::StepError;
@@ -124,6 +125,8 @@ impl Reaper {
         now: Timestamp,
         report: &mut PassReport,
     ) -> Result<Grant, StepError> {
+        let put_out = ends(&grant, event, now).then_some(Also::PutOut(grant.id));
+        let also = also.into_iter().chain(put_out).collect();
         let Some(after) = self.journal.record(&grant, event, None, also, now).await? else { return Ok(grant) };
         report.n_changed = report.n_changed.saturating_add(1);
         if matches!(after.state, State::Ended { .. }) && !grant.state.is_terminal() {

@@ -13,11 +13,15 @@ use crate::fake::{Fault, run};
 use crate::port::{Clock, Place};
 
 /// How long after its record a call may land.
-const FENCE_S: u32 = CALL_S + CALL_S + SKEW_S;
+pub(super) const FENCE_S: u32 = CALL_S + CALL_S + SKEW_S;
 
 fn submit(world: &World, key: &str) -> Option<GrantId> {
+    submit_for(world, key, "batch")
+}
+
+pub(super) fn submit_for(world: &World, key: &str, entitlement: &str) -> Option<GrantId> {
     for _ in 0..3 {
-        let answer = run(world.intake.submit(&proof("bot ask run-1"), key, ask_for("batch"), world.clock.now()));
+        let answer = run(world.intake.submit(&proof("bot ask run-1"), key, ask_for(entitlement), world.clock.now()));
         if let Some(Ok(report)) = answer
             && let Some(grant) = report.grant
         {
@@ -43,7 +47,7 @@ fn active() -> (World, GrantId) {
     (world, id)
 }
 
-fn release(world: &World, id: GrantId) {
+pub(super) fn release(world: &World, id: GrantId) {
     for _ in 0..3 {
         if let Some(Ok(_)) = world.release("bot ask run-1", id) {
             return;
@@ -51,7 +55,7 @@ fn release(world: &World, id: GrantId) {
     }
 }
 
-fn state(world: &World, id: GrantId) -> &'static str {
+pub(super) fn state(world: &World, id: GrantId) -> &'static str {
     world.grant(id).state.name()
 }
 
@@ -65,7 +69,7 @@ fn an_inline_attachment_runs_to_its_deadline_and_is_read_absent_twice() {
     world.tick_for(60);
     let State::Ended { cause, proof, ended_by, effective, .. } = world.grant(id).state else { panic!("not ended") };
     assert_eq!((cause, ended_by), (EndCause::Deadline, EndedBy::TimeLimit));
-    assert_eq!(effective, Some(EffectiveAccess::NotAllowed));
+    assert_eq!(effective, Some(EffectiveAccess::NotAllowed { but_by: Vec::new() }));
     let Proof::Observed { first, second } = proof else { panic!("{proof:?}") };
     assert!(second.at >= first.at.plus(10) && first.request_id != second.request_id);
     world.assert_all_ends("deadline");
@@ -236,7 +240,7 @@ fn what_somebody_alters_or_takes_away_ends_as_drift() {
     }
 }
 
-type Spoil<'a> = &'a dyn Fn(&World, GrantId);
+pub(super) type Spoil<'a> = &'a dyn Fn(&World, GrantId);
 
 #[test]
 fn a_principal_that_is_not_fit_gets_nothing_attached() {
@@ -262,17 +266,6 @@ fn a_principal_that_is_not_fit_gets_nothing_attached() {
         assert_eq!(cause, LapseCause::Unfit, "{what}");
         assert_eq!(world.store.snapshot().evidence_of(id).last().unwrap().body.event, "PreflightRefused");
     }
-}
-
-#[test]
-fn managed_policies_are_refused_and_never_half_attached() {
-    let world = World::new();
-    world.tick();
-    let answer = run(world.intake.submit(&proof("bot ask run-1"), "key", ask_for("sync"), world.clock.now()));
-    let id = id_of(answer);
-    world.activate();
-    assert!(matches!(world.grant(id).state, State::Lapsed { cause: LapseCause::Unfit, .. }));
-    assert_eq!(world.principals.landed(), []);
 }
 
 #[test]
@@ -379,7 +372,7 @@ fn every_single_fault_of_an_inline_attachment() {
 }
 
 /// `other` runs whole right before each port call of `first` in turn.
-fn race(name: &str, start: fn() -> (World, GrantId), first: fn(&World), other: fn(&World)) {
+pub(super) fn race(name: &str, start: fn() -> (World, GrantId), first: fn(&World), other: fn(&World)) {
     for number in 1_u64.. {
         let (world, id) = start();
         let world = Arc::new(world);

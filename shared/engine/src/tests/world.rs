@@ -250,13 +250,15 @@ impl World {
                 due: store.clone(),
                 principals: principals.clone(),
                 provisioner: principals.clone(),
+                counts: store.clone(),
                 clock: clock.clone(),
                 ids: ids.clone(),
             };
-            Activator::new(ports, deployment.clone(), 180)
+            Activator::new(ports, deployment.clone(), 180, 600)
         };
         let (activator, other_activator) = (activator(), activator());
-        let attachments = Attachments { principals: principals.clone(), deprovisioner: principals.clone() };
+        let attachments =
+            Attachments { principals: principals.clone(), deprovisioner: principals.clone(), counts: store.clone() };
         let reaper = |holder: &str| {
             let ports = Ports {
                 reader: store.clone(),
@@ -265,7 +267,7 @@ impl World {
                 deny: store.clone(),
                 heart: store.clone(),
                 roles: roles.clone(),
-                attachments: Some(attachments.clone()),
+                attachments: attachments.clone(),
                 clock: clock.clone(),
                 ids: ids.clone(),
             };
@@ -356,7 +358,10 @@ impl World {
             let last = snapshot.evidence_of(id).pop().unwrap().body.grant_digest;
             assert_eq!(grant.digest().unwrap(), last, "{context}: the last entry binds the grant");
             if let State::Ended { proof, .. } = &grant.state {
-                assert!(!self.can_act(id), "{context}: invariant 2: {id} ended by {proof:?}, yet AWS lets it act");
+                let shared = |other: &Grant| !other.state.is_terminal() && Place::of(other) == Place::of(grant);
+                let held_on = self.place(id).is_some() && snapshot.grants().any(shared);
+                let over = held_on || !self.can_act(id);
+                assert!(over, "{context}: invariant 2: {id} ended by {proof:?}, yet AWS lets it act");
             }
             assert_eq!(
                 grant.due_at().is_none(),
@@ -366,12 +371,20 @@ impl World {
             assert_eq!(grant.drop_at().is_some(), grant.state.is_terminal(), "{context}: TTL only once it is over");
         }
         for write in self.principals.landed().into_iter().filter(|write| write.put.is_some()) {
-            let Some(grant) = snapshot.grants().find(|grant| Place::of(grant).as_ref() == Some(&write.place)) else {
-                panic!("{context}: invariant 1: nobody recorded {:?}", write.place)
-            };
-            let text = canonical(&snapshot.evidence_of(grant.id)).unwrap();
             let digest = Digest::of_bytes(write.put.unwrap().as_bytes()).to_string();
-            assert!(text.contains(&digest), "{context}: invariant 1: what was put at {:?} is recorded", write.place);
+            let mut there = snapshot.grants().filter(|grant| Place::of(grant).as_ref() == Some(&write.place));
+            let recorded = |grant: &Grant| canonical(&snapshot.evidence_of(grant.id)).unwrap().contains(&digest);
+            assert!(there.any(recorded), "{context}: invariant 1: nobody recorded {:?}", write.place);
+        }
+        for id in snapshot.fuses() {
+            assert!(!self.grant(id).state.is_terminal(), "{context}: the fuse of {id} outlived it");
+        }
+        for count in snapshot.counts() {
+            let (principal_arn, policy_arn) = (count.principal_arn.clone(), count.policy_arn.clone());
+            let stands = self.principals.standing(&Place::Managed { principal_arn, policy_arn }).is_some();
+            assert!(!stands || !count.holders.is_empty(), "{context}: attached, and nobody holds it");
+            let live = |id: &GrantId| !self.grant(*id).state.is_terminal();
+            assert!(count.holders.iter().all(live), "{context}: {count:?} counts one who has ended");
         }
         for session in self.sts.vended() {
             let name = &session.plan.session_name;
@@ -407,6 +420,7 @@ impl World {
             let left = Place::of(grant).and_then(|place| self.principals.standing(&place));
             assert_eq!(left, None, "{context}: {} left something behind", grant.id);
         }
+        assert!(snapshot.counts().all(|count| count.holders.is_empty()), "{context}: somebody is still counted");
         assert_eq!(snapshot.denies().count(), 0, "{context}: early ends are left over");
         let role = self.deployment.session_role_arn(&"deploy".parse().unwrap());
         let reserved = self.roles.standing(&role, &self.deployment.deny_policy_name());

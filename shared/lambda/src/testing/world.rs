@@ -18,7 +18,7 @@ use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
-use brevet_engine::fake::{Faults, ManualClock, MemoryRoles, MemoryStore, MemorySts, SeqIds, run};
+use brevet_engine::fake::{Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, run};
 use brevet_engine::port::{
     Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, HeartStore, PortResult, ProofRefused,
     ProofVerifier, RawProof,
@@ -68,7 +68,7 @@ impl ProofVerifier for NamedProofs {
 #[derive(Clone, Debug)]
 pub struct ClassPolicy {
     deployment: Deployment,
-    entitlement: Entitlement,
+    entitlements: Vec<Entitlement>,
     bundle: Digest,
 }
 
@@ -84,15 +84,15 @@ impl Evaluator for ClassPolicy {
             }
         };
         let (who, ask) = (&caller.identity.id, &request.ask);
-        let template =
-            PlanTemplate::for_grant(&self.deployment, &self.entitlement, &ask.parameters, who, None, request.id);
+        let entitlement = self.entitlements.iter().find(|one| one.id == ask.entitlement).unwrap();
+        let template = PlanTemplate::for_grant(&self.deployment, entitlement, &ask.parameters, who, None, request.id);
         Ok(Verdict {
             bundle_digest: self.bundle,
             outcome,
             determining: vec!["by-class".to_owned()],
             template: Some(template.unwrap()),
             term: ask.term_s,
-            start_within_s: self.entitlement.start_within_s,
+            start_within_s: entitlement.start_within_s,
         })
     }
 
@@ -126,8 +126,10 @@ pub struct World {
     pub store: Arc<MemoryStore>,
     /// STS.
     pub sts: Arc<MemorySts>,
-    /// IAM.
+    /// IAM: session roles.
     pub roles: Arc<MemoryRoles>,
+    /// IAM: attachment principals, [`World::PRINCIPAL`] among them.
+    pub principals: Arc<MemoryPrincipals>,
     /// Names.
     pub ids: Arc<SeqIds>,
     /// Who is registered: `bot`, `agent`, `dana` who answers for both, `omar` and `ana`.
@@ -148,6 +150,9 @@ impl Default for World {
 }
 
 impl World {
+    /// The role that `batch` is attached to.
+    pub const PRINCIPAL: &str = "arn:aws:iam::000000000000:role/legacy/batch";
+
     /// A new installation.
     #[must_use]
     pub fn new() -> Self {
@@ -168,14 +173,17 @@ impl World {
             ("ana", IdentityClass::Human, "ana"),
         ];
         let registered: Vec<_> = registered.into_iter().map(identity).collect();
-        let entitlement = entitlement();
-        let bundle = bundle(&registered, &entitlement);
-        let policy = ClassPolicy { deployment: deployment.clone(), entitlement, bundle: bundle.digest };
+        let entitlements = vec![entitlement("deploy"), entitlement("batch")];
+        let bundle = bundle(&registered, &entitlements);
+        let policy = ClassPolicy { deployment: deployment.clone(), entitlements, bundle: bundle.digest };
+        let principals = Arc::new(MemoryPrincipals::new(Arc::clone(&clock), Arc::clone(&faults)));
+        principals.add(Self::PRINCIPAL, Some(&deployment.boundary_arn()));
         store.publish(bundle);
         run(store.beat(&Heart { read_up_to: clock.now() })).unwrap().unwrap();
         Self {
             sts: Arc::new(MemorySts::new(Arc::clone(&clock), Arc::clone(&faults))),
             roles: Arc::new(MemoryRoles::new(Arc::clone(&clock), Arc::clone(&faults))),
+            principals,
             ids: Arc::new(SeqIds::new()),
             proofs: Arc::new(NamedProofs { registered }),
             catalogue: Arc::new(Catalogue::new(Arc::clone(&store) as _)),
@@ -211,10 +219,16 @@ impl World {
     /// A stored request of nobody in particular, as intake puts it.
     #[must_use]
     pub fn request(&self) -> Request {
+        self.request_for("deploy")
+    }
+
+    /// The same, for another entitlement.
+    #[must_use]
+    pub fn request_for(&self, entitlement: &str) -> Request {
         use brevet_engine::port::{IdSource, RequestStore};
 
         let now = self.clock.now();
-        let ask = json!({"entitlement": "deploy", "parameters": {"version": "v1"}, "term_s": 90});
+        let ask = json!({"entitlement": entitlement, "parameters": {"version": "v1"}, "term_s": 90});
         let request = Request {
             id: self.ids.grant_id(now),
             ask: serde_json::from_value(ask).unwrap(),
@@ -227,7 +241,13 @@ impl World {
     /// A grant for whoever `token` names, decided.
     #[must_use]
     pub fn decided(&self, token: &str) -> GrantId {
-        let id = self.request().id;
+        self.decided_for(token, "deploy")
+    }
+
+    /// The same, for another entitlement.
+    #[must_use]
+    pub fn decided_for(&self, token: &str, entitlement: &str) -> GrantId {
+        let id = self.request_for(entitlement).id;
         run(self.decider().decide(id, &RawProof::new(token), self.clock.now())).unwrap().unwrap();
         id
     }
@@ -244,10 +264,13 @@ fn identity((id, class, owner): (&str, IdentityClass, &str)) -> Identity {
     Identity { id, class, owner, teams: [].into(), proofs: Vec::new() }
 }
 
-fn entitlement() -> Entitlement {
+/// `deploy` is a session, `batch` an inline policy on a principal.
+fn entitlement(id: &str) -> Entitlement {
+    let session = json!({"session": {"target": "deploy", "credential_s": 900, "iam_allowed": false}});
+    let inline = json!({"inline": {"principal_arn": World::PRINCIPAL, "holder": "shared"}});
     let value = json!({
-        "id": "deploy", "owner": "dana", "description": "deploys one version",
-        "delivery": {"session": {"target": "deploy", "credential_s": 900, "iam_allowed": false}}, "max_term": 3600, "start_within_s": 600,
+        "id": id, "owner": "dana", "description": "deploys one version",
+        "delivery": if id == "batch" { inline } else { session }, "max_term": 3600, "start_within_s": 600,
         "parameters": {"version": {"pattern": "v[0-9]+", "max_length": 8}},
         "statements": [{"actions": ["s3:PutObject"], "resources": ["arn:${partition}:s3:::artifacts/${version}/*"]}],
         "approval": {"count": 1, "within_s": 600}, "ticket_required": false,
@@ -255,12 +278,12 @@ fn entitlement() -> Entitlement {
     serde_json::from_value(value).unwrap()
 }
 
-fn bundle(registered: &[Identity], entitlement: &Entitlement) -> BundleText {
+fn bundle(registered: &[Identity], entitlements: &[Entitlement]) -> BundleText {
     let index = Index {
         version: 1,
         issuers: Vec::new(),
         identities: registered.iter().map(|one| (one.id.clone(), one.clone())).collect(),
-        entitlements: [(entitlement.id.clone(), entitlement.clone())].into(),
+        entitlements: entitlements.iter().map(|one| (one.id.clone(), one.clone())).collect(),
         parts: [].into(),
     };
     let text = canonical(&index).unwrap();

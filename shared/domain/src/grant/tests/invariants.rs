@@ -32,7 +32,9 @@ fn fence(state: &State) -> Option<Timestamp> {
 fn latest_fence(moments: &[Moment]) -> Option<Timestamp> {
     let told = moments.iter().filter(|m| m.after().is_some()).filter_map(|m| match &m.event {
         Event::VendRecorded(vend) => Some(vend.fence),
-        Event::ActivationRecorded { fence, .. } | Event::Stopped { fence, .. } => Some(*fence),
+        Event::ActivationRecorded { fence, .. } => Some(*fence),
+        // That of the reserved deny, which ends sessions alone.
+        Event::Stopped { fence, .. } if matches!(m.before.delivery, Delivery::Session { .. }) => Some(*fence),
         _ => None,
     });
     told.chain(fence(&moments[0].before.state)).max()

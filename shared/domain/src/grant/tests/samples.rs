@@ -270,7 +270,7 @@ pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)
         ("to another grant", handed(&[2])),
         ("to nobody", handed(&[])),
         ("to itself too", handed(&[2, 1])),
-        ("not allowed", Event::EffectiveAccessChecked(EffectiveAccess::NotAllowed)),
+        ("not allowed", Event::EffectiveAccessChecked(EffectiveAccess::NotAllowed { but_by: Vec::new() })),
     ]
 }
 

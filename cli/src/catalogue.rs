@@ -1,34 +1,111 @@
 //! `brevet bundle` and `brevet check`.
 
+use std::fmt::Write;
 use std::path::Path;
 
-use brevet_domain::bundle::BundleText;
-use brevet_policy::catalogue::compile_dir;
+use brevet_policy::catalogue::{Compiled, Finding, compile_dir};
+use clap::ValueEnum;
+
+/// How findings are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// `file:line:column: message`, to standard error.
+    Text,
+    /// As annotations of a pull request on GitHub, to standard output.
+    Github,
+}
+
+/// What a command has to say: `Err` if something was found wrong.
+pub(crate) type Said = Result<Text, Text>;
+
+/// Text for the two outputs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Text {
+    /// For standard output.
+    pub(crate) out: String,
+    /// For standard error.
+    pub(crate) err: String,
+}
+
+impl Text {
+    /// One text for standard output.
+    pub(crate) fn out(text: impl Into<String>) -> Self {
+        Self { out: text.into(), err: String::new() }
+    }
+
+    /// One text for standard error.
+    pub(crate) fn err(text: impl Into<String>) -> Self {
+        Self { out: String::new(), err: text.into() }
+    }
+}
 
 /// The bundle of the catalogue in `dir`, as one line of JSON; or what is wrong, a line each.
-pub(crate) fn bundle(dir: &Path) -> Result<String, String> {
-    let text = compile(dir)?;
-    serde_json::to_string(&text).map_err(|error| format!("the bundle cannot be written: {error}"))
+pub(crate) fn bundle(dir: &Path) -> Said {
+    let compiled = compile(dir, Format::Text)?;
+    let json = serde_json::to_string(&compiled.bundle);
+    json.map(Text::out).map_err(|error| Text::err(format!("the bundle cannot be written: {error}")))
 }
 
 /// What is in the catalogue in `dir`, in one line; or what is wrong, a line each.
-pub(crate) fn check(dir: &Path) -> Result<String, String> {
-    let text = compile(dir)?;
-    let index = text.index().map_err(|error| error.to_string())?;
-    Ok(format!(
-        "{}: good; {} issuers, {} identities, {} entitlements, {} parts; bundle {}",
+pub(crate) fn check(dir: &Path, format: Format) -> Said {
+    let compiled = compile(dir, format)?;
+    let text = compiled.bundle;
+    let index = text.index().map_err(|error| Text::err(error.to_string()))?;
+    Ok(Text::out(format!(
+        "{}: good; {} issuers, {} identities, {} entitlements, {} parts, {} cases as expected; bundle {}",
         dir.display(),
         index.issuers.len(),
         index.identities.len(),
         index.entitlements.len(),
         text.parts.len(),
+        compiled.n_cases,
         text.digest,
-    ))
+    )))
 }
 
-fn compile(dir: &Path) -> Result<BundleText, String> {
-    compile_dir(dir).map_err(|error| {
-        let line = |finding| format!("{}/{finding}", dir.display());
-        error.findings.iter().map(line).collect::<Vec<_>>().join("\n")
-    })
+pub(crate) fn compile(dir: &Path, format: Format) -> Result<Compiled, Text> {
+    compile_dir(dir).map_err(|error| told(dir, &error.findings, format))
+}
+
+fn told(dir: &Path, findings: &[Finding], format: Format) -> Text {
+    let lines: Vec<_> = findings
+        .iter()
+        .map(|finding| match format {
+            Format::Text => format!("{}/{finding}", dir.display()),
+            Format::Github => annotation(dir, finding),
+        })
+        .collect();
+    match format {
+        Format::Text => Text::err(lines.join("\n")),
+        Format::Github => Text::out(lines.join("\n")),
+    }
+}
+
+/// Source: <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions#setting-an-error-message>
+fn annotation(dir: &Path, finding: &Finding) -> String {
+    let escape = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let file = format!("{}/{}", dir.display(), finding.file);
+    let mut line = format!("::error file={}", escape(&file).replace(':', "%3A").replace(',', "%2C"));
+    if finding.line > 0 {
+        // Writing to a string cannot fail.
+        let _ = write!(line, ",line={},col={}", finding.line, finding.column);
+    }
+    let _ = write!(line, ",title=brevet check::{}", escape(&finding.message));
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_annotation_holds_whatever_a_message_says_on_one_line() {
+        let finding =
+            |line, message: &str| Finding { file: "a,b.yaml".into(), line, column: 2, message: message.into() };
+        assert_eq!(
+            annotation(Path::new("cat"), &finding(3, "100 %\nnew: line, and more")),
+            "::error file=cat/a%2Cb.yaml,line=3,col=2,title=brevet check::100 %25%0Anew: line, and more"
+        );
+        assert_eq!(annotation(Path::new("c"), &finding(0, "x")), "::error file=c/a%2Cb.yaml,title=brevet check::x");
+    }
 }

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use catalogue::{Format, Text};
 use clap::{Parser, Subcommand};
 
 /// Temporary AWS permissions that are proved to have ended.
@@ -24,10 +25,13 @@ enum Command {
         /// The catalogue's folder.
         dir: PathBuf,
     },
-    /// Check a catalogue and print a summary.
+    /// Check a catalogue, its cases too, and print a summary; or what is wrong, and what would be right.
     Check {
         /// The catalogue's folder.
         dir: PathBuf,
+        /// How to tell what is wrong.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
     },
     /// Work on the evidence of a grant.
     #[command(subcommand)]
@@ -44,15 +48,27 @@ enum EvidenceCommand {
 }
 
 fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
+    let said = match Arguments::parse().command {
         Command::Bundle { dir } => catalogue::bundle(&dir),
-        Command::Check { dir } => catalogue::check(&dir),
-        Command::Evidence(EvidenceCommand::Verify { file }) => evidence::verify(&file),
+        Command::Check { dir, format } => catalogue::check(&dir, format),
+        Command::Evidence(EvidenceCommand::Verify { file }) => {
+            evidence::verify(&file).map(Text::out).map_err(Text::err)
+        }
     };
-    let (written, code) = match done {
-        Ok(line) => (writeln!(std::io::stdout(), "{line}"), ExitCode::SUCCESS),
-        Err(message) => (writeln!(std::io::stderr(), "{message}"), ExitCode::FAILURE),
+    let (text, code) = match said {
+        Ok(text) => (text, ExitCode::SUCCESS),
+        Err(text) => (text, ExitCode::FAILURE),
     };
     // A closed pipe: nobody reads the answer, so it was not given.
-    written.map_or(ExitCode::FAILURE, |()| code)
+    print(&text).map_or(ExitCode::FAILURE, |()| code)
+}
+
+fn print(text: &Text) -> std::io::Result<()> {
+    if !text.err.is_empty() {
+        writeln!(std::io::stderr(), "{}", text.err)?;
+    }
+    if !text.out.is_empty() {
+        writeln!(std::io::stdout(), "{}", text.out)?;
+    }
+    Ok(())
 }

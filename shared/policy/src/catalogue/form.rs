@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_saphyr::Spanned;
 
+use super::cases::CasesForm;
 use super::finding::Findings;
 use super::sources::{ISSUERS, Sources};
 
@@ -126,6 +127,7 @@ pub(super) struct Forms {
     pub(super) issuers: Vec<InFile<IssuerForm>>,
     pub(super) identities: Vec<InFile<IdentityForm>>,
     pub(super) entitlements: Vec<InFile<EntitlementForm>>,
+    pub(super) cases: Vec<InFile<CasesForm>>,
 }
 
 impl Forms {
@@ -145,6 +147,7 @@ impl Forms {
             issuers,
             identities: folder(sources, "identities", findings),
             entitlements: folder(sources, "entitlements", findings),
+            cases: folder(sources, "cases", findings),
         };
         for InFile { file, form } in &forms.identities {
             check_name(file, &form.id, findings);

@@ -81,13 +81,13 @@ fn limited(entitlement: &Entitlement) -> Entitlement {
 }
 
 /// Where a grant is rendered for: a deployment whose names are as long as any.
-struct Stage {
-    deployment: Deployment,
+pub(super) struct Stage {
+    pub(super) deployment: Deployment,
     grant: GrantId,
 }
 
 impl Stage {
-    fn longest() -> Option<Self> {
+    pub(super) fn longest() -> Option<Self> {
         let deployment = Deployment {
             id: "longestdep".parse().ok()?,
             account: "000000000000".parse().ok()?,

@@ -1,8 +1,9 @@
 //! The compiler: a catalogue folder becomes a bundle, or a list of what is wrong in it.
 //!
 //! Steps: read the files, read each into its shape (`form`), check what depends on other files, compile the
-//! policies, put the bundle together, load it, and ask it whether every approval can be given.
+//! policies, put the bundle together, load it, ask it whether every approval can be given, and put the cases to it.
 
+mod cases;
 mod delivery;
 mod entitlements;
 mod finding;
@@ -32,12 +33,21 @@ use finding::Findings;
 /// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html> (400 KB an item)
 const MAX_PART_BYTES: usize = 380 * 1024;
 
+/// A catalogue that compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// What a deployment runs on.
+    pub bundle: BundleText,
+    /// How many cases came out as expected.
+    pub n_cases: usize,
+}
+
 /// Compiles the catalogue in folder `dir`.
 ///
 /// # Errors
 ///
 /// [`CatalogueError`] with everything that was found wrong; files are named relative to `dir`.
-pub fn compile_dir(dir: &Path) -> Result<BundleText, CatalogueError> {
+pub fn compile_dir(dir: &Path) -> Result<Compiled, CatalogueError> {
     compile(&Sources::read(dir)?)
 }
 
@@ -45,8 +55,8 @@ pub fn compile_dir(dir: &Path) -> Result<BundleText, CatalogueError> {
 ///
 /// # Errors
 ///
-/// [`CatalogueError`] with everything that was found wrong.
-pub fn compile(sources: &Sources) -> Result<BundleText, CatalogueError> {
+/// [`CatalogueError`] with everything that was found wrong. A case that comes out otherwise than expected counts as such.
+pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
     let mut findings = Findings::default();
     // 1. Each file by itself. What refers to a file that cannot be read is not reported as well.
     let forms = form::Forms::read(sources, &mut findings);
@@ -69,11 +79,15 @@ pub fn compile(sources: &Sources) -> Result<BundleText, CatalogueError> {
     findings.stop()?;
     // 4. As its readers will see it.
     match Bundle::load(&text) {
-        Ok(bundle) => reach::check(&bundle, &forms, &mut findings),
+        Ok(bundle) => {
+            reach::check(&bundle, &forms, &mut findings);
+            findings.stop()?; // a case about it would only say so again
+            cases::check(&bundle, &forms, &mut findings);
+        }
         Err(error) => findings.whole("policies", finding::chain(&error)),
     }
     findings.stop()?;
-    Ok(text)
+    Ok(Compiled { bundle: text, n_cases: forms.cases.iter().map(|in_file| in_file.form.cases.len()).sum() })
 }
 
 fn bundle(index: &Index, mut parts: BTreeMap<String, String>, findings: &mut Findings) -> BundleText {

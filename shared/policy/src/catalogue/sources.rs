@@ -11,10 +11,11 @@ use super::finding::{CatalogueError, Findings};
 pub(super) const ISSUERS: &str = "issuers.yaml";
 
 /// Folders that are compiled, and how their files end.
-const FOLDERS: [(&str, &str); 3] = [("entitlements", ".yaml"), ("identities", ".yaml"), ("policies", ".cedar")];
+const FOLDERS: [(&str, &str); 4] =
+    [("cases", ".yaml"), ("entitlements", ".yaml"), ("identities", ".yaml"), ("policies", ".cedar")];
 
-/// Other names that may stand beside them; not compiled.
-const BESIDE: [&str; 2] = ["README.md", "cases"];
+/// What else may stand beside them; not compiled.
+const BESIDE: &str = "README.md";
 
 /// The files of a catalogue: path relative to its folder, with `/`, to text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Sources {
                 }
             } else if name == ISSUERS {
                 read(dir, name, &mut files, &mut findings);
-            } else if !BESIDE.contains(&name.as_str()) {
+            } else if name != BESIDE {
                 findings.whole(
                     &name,
                     "this is no part of a catalogue; it has `issuers.yaml`, `identities`, `entitlements`, `policies`, `cases` and `README.md`",

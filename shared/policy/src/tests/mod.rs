@@ -36,7 +36,7 @@ fn example() -> Sources {
 
 fn example_text() -> BundleText {
     static TEXT: OnceLock<BundleText> = OnceLock::new();
-    TEXT.get_or_init(|| compile(&example()).unwrap()).clone()
+    TEXT.get_or_init(|| compile(&example()).unwrap().bundle).clone()
 }
 
 fn example_bundle() -> Bundle {

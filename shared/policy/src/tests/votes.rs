@@ -79,7 +79,8 @@ fn votes_are_judged_under_the_catalogue_in_force() {
     let policy = left.0.get_mut("policies/read-orders-table.cedar").unwrap();
     *policy = policy.replace("principal in Brevet::Team::\"security\" || ", "");
     left.0.remove("policies/read-secret.cedar").unwrap();
-    let left = Bundle::load(&compile(&left).unwrap()).unwrap();
+    left.0.retain(|file, _| !file.starts_with("cases/")); // they expect omar
+    let left = Bundle::load(&compile(&left).unwrap().bundle).unwrap();
     assert_eq!(
         vote(&left, "omar", &orders).unwrap_err().to_string(),
         "no policy allows `omar` to approve requests for `read-orders-table` like this"

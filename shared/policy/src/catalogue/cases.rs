@@ -1,0 +1,195 @@
+//! Cases: decisions that the people who keep a catalogue expect of it. One that comes out otherwise is a finding.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use brevet_domain::canonical::Digest;
+use brevet_domain::decision::{Outcome, Verdict};
+use brevet_domain::entitlement::ParameterValue;
+use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
+use brevet_domain::identity::{Caller, Identity, ProofSummary, Task};
+use brevet_domain::request::{Ask, Request, Ticket};
+use brevet_domain::time::{Term, Timestamp};
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+use super::finding::Findings;
+use super::form::{Forms, InFile};
+use super::longest::Stage;
+use crate::bundle::Bundle;
+use crate::decide::DecideError;
+
+/// When a case is judged that does not say when: a Wednesday at noon (UTC).
+const WHEN: i64 = 1_767_787_200;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CasesForm {
+    pub(super) cases: Vec<CaseForm>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CaseForm {
+    pub(super) name: Spanned<String>,
+    identity: Spanned<IdentityId>,
+    entitlement: Spanned<EntitlementId>,
+    #[serde(default)]
+    parameters: BTreeMap<String, ParameterValue>,
+    term_s: Spanned<Term>,
+    ticket: Option<Ticket>,
+    task: Option<Task>,
+    at: Option<Timestamp>,
+    expect: Spanned<Expected>,
+    approvers: Option<Spanned<BTreeSet<IdentityId>>>,
+    determining: Option<Spanned<BTreeSet<String>>>,
+    says: Option<Spanned<String>>,
+}
+
+/// What is expected to be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Expected {
+    /// It may have it.
+    Allow,
+    /// Once people have said yes.
+    Approval,
+    /// It may not.
+    Deny,
+    /// The request is wrong, whoever asks.
+    Misfit,
+}
+
+impl Expected {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Approval => "approval",
+            Self::Deny => "deny",
+            Self::Misfit => "misfit",
+        }
+    }
+}
+
+/// Puts every case to `bundle`.
+pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
+    for InFile { file, form } in &forms.cases {
+        for case in &form.cases {
+            check_one(bundle, file, case, findings);
+        }
+    }
+}
+
+fn check_one(bundle: &Bundle, file: &str, case: &CaseForm, findings: &mut Findings) {
+    let name = &case.name.value;
+    let who = &case.identity;
+    let Some(identity) = bundle.index().identities.get(&who.value) else {
+        let message = format!("case `{name}`: identity `{}` is not in `identities`", who.value);
+        return findings.at(file, who, message);
+    };
+    let what = &case.entitlement;
+    if !bundle.index().entitlements.contains_key(&what.value) {
+        let message = format!("case `{name}`: entitlement `{}` is not in `entitlements`", what.value);
+        return findings.at(file, what, message);
+    }
+    let Some((stage, request)) = Stage::longest().zip(request(case)) else {
+        return findings.at(file, &case.name, format!("case `{name}` cannot be tried"));
+    };
+    let now = request.asked_at;
+    // The compiler has seen to it that there is a proof.
+    let Some(caller) = caller(identity, case.task.clone(), now) else { return };
+    let answer = bundle.decide(&caller, &request, &stage.deployment, now);
+    let said = Said::of(answer);
+    let mut slip = |place, what: &str, expected: String, found: String| {
+        let message = format!(
+            "case `{name}`: {what} should be {expected}, but is {found}; change the policies, or what is expected here"
+        );
+        findings.place(file, place, message);
+    };
+    let expected = case.expect.value;
+    if expected != said.outcome {
+        let found = format!("`{}` ({})", said.outcome.as_str(), said.words());
+        return slip(case.expect.referenced, "the outcome", format!("`{}`", expected.as_str()), found);
+    }
+    if let Some(approvers) = case.approvers.as_ref().filter(|approvers| approvers.value != said.approvers) {
+        let names = |set: &BTreeSet<IdentityId>| list(set.iter().map(IdentityId::as_str));
+        slip(approvers.referenced, "who may approve", names(&approvers.value), names(&said.approvers));
+    }
+    if let Some(by) = case.determining.as_ref().filter(|by| by.value != said.determining) {
+        let names = |set: &BTreeSet<String>| list(set.iter().map(String::as_str));
+        slip(by.referenced, "what determines it", names(&by.value), names(&said.determining));
+    }
+    if let Some(says) = case.says.as_ref().filter(|says| !said.reason.contains(&says.value)) {
+        let expected = format!("something with `{}`", says.value);
+        slip(says.referenced, "what is said", expected, format!("`{}`", said.reason));
+    }
+}
+
+/// What came of a case.
+struct Said {
+    outcome: Expected,
+    approvers: BTreeSet<IdentityId>,
+    determining: BTreeSet<String>,
+    reason: String,
+}
+
+impl Said {
+    fn of(answer: Result<Verdict, DecideError>) -> Self {
+        let none = BTreeSet::new;
+        match answer {
+            Err(error) => Self {
+                outcome: Expected::Misfit,
+                approvers: none(),
+                determining: BTreeSet::new(),
+                reason: error.to_string(),
+            },
+            Ok(verdict) => {
+                let (outcome, approvers, reason) = match verdict.outcome {
+                    Outcome::Allow => (Expected::Allow, none(), String::new()),
+                    Outcome::Deny { reason } => (Expected::Deny, none(), reason),
+                    Outcome::NeedsApproval { approvers, .. } => (Expected::Approval, approvers, String::new()),
+                };
+                Self { outcome, approvers, determining: verdict.determining.into_iter().collect(), reason }
+            }
+        }
+    }
+
+    /// Why it is so, for a message.
+    fn words(&self) -> String {
+        if self.reason.is_empty() {
+            format!("by {}", list(self.determining.iter().map(String::as_str)))
+        } else {
+            self.reason.clone()
+        }
+    }
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "nobody and nothing".to_owned() } else { names.join(", ") }
+}
+
+fn request(case: &CaseForm) -> Option<Request> {
+    let id: GrantId = "grt_00000000000000000000000000".parse().ok()?;
+    let asked_at = case.at.unwrap_or_else(|| Timestamp::from_seconds(WHEN));
+    let ask = Ask {
+        entitlement: case.entitlement.value.clone(),
+        parameters: case.parameters.clone(),
+        term_s: case.term_s.value,
+        ticket: case.ticket.clone(),
+        justification: None,
+    };
+    Some(Request { id, ask, asked_at, decide_by: asked_at.plus(60) })
+}
+
+/// The caller that a proof of `identity` would have yielded.
+fn caller(identity: &Identity, task: Option<Task>, now: Timestamp) -> Option<Caller> {
+    let issuer = identity.proofs.first()?.issuer.clone();
+    let proof = ProofSummary {
+        issuer,
+        subject: identity.id.to_string(),
+        token_digest: Digest::ZERO,
+        issued_at: now,
+        expires_at: now.plus(60),
+    };
+    Some(Caller { identity: identity.clone(), task, proof })
+}

@@ -297,6 +297,10 @@ impl Stored for Fuse {
 
 #[cfg(test)]
 mod tests {
+    use brevet_domain::block::Block;
+    use brevet_domain::grant::EndCause;
+    use brevet_domain::time::Term;
+
     use super::*;
 
     #[test]
@@ -306,6 +310,27 @@ mod tests {
         let newer = item.with("v", number(2));
         let error = newer.body::<u8>("test").unwrap_err();
         assert!(error.to_string().contains("form 2"), "{error}");
+    }
+
+    /// What DynamoDB may delete, and from when: never a record that the reaper still needs.
+    #[test]
+    fn no_ttl_can_remove_what_the_reaper_still_needs() {
+        let id: GrantId = "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
+        let at = Timestamp::from_seconds(1_795_348_800);
+        let ttl = |item: PortResult<Item>| item.unwrap().number("ttl").map(|text| text.parse::<i64>().unwrap());
+        let since = |ttl: Option<i64>| ttl.map(|ttl| ttl - at.as_seconds());
+        let activation = Activation { id, deadline: at };
+        assert_eq!(ttl(activation.item("test")), None, "that a decision was used is never forgotten");
+        assert_eq!(ttl(Count::nobody("role", "policy").item("test")), None);
+        let (role_arn, session_name) = ("role".to_owned(), "dev.x".to_owned());
+        let deny = DenyEntry { role_arn, grant: id, session_name, stored_at: at, issued_by: at, leave_at: at };
+        assert_eq!(ttl(deny.item("test")), None);
+        // The longest life of a grant: approval, start and term, each of half a day at most, and its credential.
+        let longest_s = i64::from(3 * Term::MAX + 3_600);
+        let block = Block { scope: BlockScope::Grant(id), cause: EndCause::Released, by: "olga".parse().unwrap(), at };
+        assert!(since(ttl(Mark { id, block }.item("test"))).unwrap() > 2 * longest_s, "a mark outlives its grant");
+        let fuse = since(ttl(Fuse::of(id, at).item("test"))).unwrap();
+        assert!((61..=3_600).contains(&fuse), "a fuse burns after the deadline, when the schedule has come by: {fuse}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! check panics where the contract is broken.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is test code, shared between crates")]
 
+pub mod counts;
 pub mod principals;
 pub mod roles;
 mod samples;

@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 
 use super::samples::{ROLE, approved, at, change, decided, early_end, vote, withdrawn};
 use crate::port::{
-    Activation, Also, BundleSource, Commit, DenyStore, Due, DueList, GrantReader, GrantStore, HeartStore, IdSource,
-    KeyClaim, Mark, PortError, PortResult, RequestStore, shard_of,
+    Activation, Also, BundleSource, Commit, Counts, DenyStore, Due, DueList, GrantReader, GrantStore, HeartStore,
+    IdSource, KeyClaim, Mark, PortError, PortResult, RequestStore, shard_of,
 };
 
 /// Publishes a bundle and puts it in force, as the deploying role does: no port offers that.
@@ -39,6 +39,8 @@ pub struct Ports {
     pub grants: Arc<dyn GrantStore>,
     /// The reaper's to-do list.
     pub due: Arc<dyn DueList>,
+    /// Who holds managed policies.
+    pub counts: Arc<dyn Counts>,
     /// Early ends.
     pub denies: Arc<dyn DenyStore>,
     /// The heart.
@@ -61,13 +63,15 @@ impl Ports {
     /// All ports of `store`.
     pub fn of<S>(store: Arc<S>, publish: Publish, ids: Arc<dyn IdSource>) -> Self
     where
-        S: RequestStore + GrantReader + GrantStore + DueList + DenyStore + HeartStore + BundleSource + 'static,
+        S: RequestStore + GrantReader + GrantStore + DueList + Counts,
+        S: DenyStore + HeartStore + BundleSource + 'static,
     {
         Self {
             requests: store.clone(),
             reader: store.clone(),
             grants: store.clone(),
             due: store.clone(),
+            counts: store.clone(),
             denies: store.clone(),
             heart: store.clone(),
             bundles: store,
@@ -76,7 +80,7 @@ impl Ports {
         }
     }
 
-    async fn created(&self, identity: &str, now: Timestamp) -> Grant {
+    pub(super) async fn created(&self, identity: &str, now: Timestamp) -> Grant {
         let (decision, grant, entry) = decided(&*self.ids, identity, now);
         self.grants.create(&decision, &grant, &entry).await.unwrap();
         grant
@@ -117,6 +121,12 @@ macro_rules! store_contract {
             the_heart_is_the_last_that_beat
             the_bundle_in_force_reads_back_by_its_parts
         }
+        $crate::contract_tests! { counts, $made,
+            nobody_holds_what_was_never_counted
+            holders_change_with_a_grant_or_not_at_all
+            of_many_who_join_at_once_each_is_counted
+            a_fuse_that_is_gone_can_be_put_out
+        }
     };
 }
 
@@ -136,7 +146,7 @@ where
     seen
 }
 
-fn is_conflict<T: fmt::Debug>(answer: PortResult<T>) {
+pub(super) fn is_conflict<T: fmt::Debug>(answer: PortResult<T>) {
     assert!(matches!(answer, Err(PortError::Conflict { .. })), "a conflict was expected: {answer:?}");
 }
 

@@ -9,6 +9,7 @@ pub mod canonical;
 pub mod count;
 pub mod decision;
 pub mod deny;
+pub mod duties;
 pub mod entitlement;
 pub mod evidence;
 pub mod grant;

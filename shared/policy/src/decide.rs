@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use brevet_domain::decision::{Outcome, Verdict, check_approver};
+use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::{Delivery, Entitlement, Holder, MisfitError};
 use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::identity::{Caller, Identity};
@@ -90,6 +91,7 @@ impl Bundle {
             template,
             term: ask.term_s,
             start_within_s: entitlement.start_within_s,
+            duties: Duties::default(),
         })
     }
 

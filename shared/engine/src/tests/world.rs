@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
 use brevet_domain::canonical::{Digest, canonical};
 use brevet_domain::decision::{Decision, Outcome, Verdict};
+use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::{Approval, Delivery, Entitlement, Holder, Parameter, Statement};
 use brevet_domain::evidence;
 use brevet_domain::grant::{Grant, Proof, State};
@@ -117,6 +118,7 @@ impl Evaluator for ClassPolicy {
             template: Some(template.unwrap()),
             term: request.ask.term_s,
             start_within_s: entitlement.start_within_s,
+            duties: Duties::default(),
         })
     }
 
@@ -226,9 +228,8 @@ impl World {
         let decider = Arc::new(Decider::new(
             Arc::clone(&proofs),
             Arc::new(ClassPolicy(deployment.clone(), Arc::new(Mutex::new(digest)))),
-            store.clone(),
-            store.clone(),
-            ids.clone(),
+            (store.clone(), store.clone()),
+            (store.clone(), ids.clone()),
             deployment.clone(),
             bounds,
         ));

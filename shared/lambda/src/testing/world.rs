@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
 use brevet_domain::canonical::{Digest, canonical};
 use brevet_domain::decision::{Decision, Outcome, Verdict};
+use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::heart::Heart;
 use brevet_domain::id::GrantId;
@@ -93,6 +94,7 @@ impl Evaluator for ClassPolicy {
             template: Some(template.unwrap()),
             term: ask.term_s,
             start_within_s: entitlement.start_within_s,
+            duties: Duties::default(),
         })
     }
 
@@ -202,9 +204,8 @@ impl World {
         Decider::new(
             Arc::clone(&self.proofs) as _,
             Arc::new(self.policy.clone()),
-            Arc::clone(&self.store) as _,
-            Arc::clone(&self.store) as _,
-            Arc::clone(&self.ids) as _,
+            (Arc::clone(&self.store) as _, Arc::clone(&self.store) as _),
+            (Arc::clone(&self.store) as _, Arc::clone(&self.ids) as _),
             self.deployment.clone(),
             self.bounds,
         )

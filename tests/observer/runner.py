@@ -12,8 +12,10 @@ from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMAND = CHECKOUT / "infra" / "local" / "stack.py"
-PIDS = CHECKOUT / ".local" / "pids"
-LOGS = CHECKOUT / ".local" / "log"
+# Where the stack keeps its records; the same variable moves it for both.
+LOCAL = Path(os.environ.get("BREVET_LOCAL") or CHECKOUT / ".local").expanduser()
+PIDS = LOCAL / "pids"
+LOGS = LOCAL / "log"
 
 
 class RunnerFailed(RuntimeError):

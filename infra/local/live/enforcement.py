@@ -73,7 +73,7 @@ def denied(call: Callable[..., Any], **arguments: Any) -> bool:
 
 @dataclass(frozen=True, order=True)
 class Seen:
-    """One right as tried: by whom, what, on what, for an item also its leading key, and what came of it."""
+    """One right as tried: by whom, what, on what, with which leading key or attached policy, and what came of it."""
 
     function: str
     action: str
@@ -163,10 +163,15 @@ class Ledger:
             for at, asked in enumerate(one["actions"]):
                 # Of several actions the log does not say which was denied, so that only the allowed ones tell.
                 if alone or one["decision"] == "allowed":
-                    known = keys.get(one["n"], [""])
+                    known = keys.get(one["n"]) or [_attached(one)]
                     key = known[at] if at < len(known) else ""
                     seen = Seen(function, asked["action"], asked["resource"], key, one["decision"])
                     self.rows.setdefault(seen, set()).add(test)
+
+
+def _attached(entry: dict[str, Any]) -> str:
+    about_one = entry["operation"] in ("AttachRolePolicy", "DetachRolePolicy")
+    return entry["wrote"]["policy_arn"] if about_one else ""
 
 
 def _leading_key(params: dict[str, Any]) -> str:

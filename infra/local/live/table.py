@@ -34,7 +34,7 @@ def lines(rights: list[Right], rows: dict[Seen, set[str]]) -> Iterator[str]:
 
     def add(function: str, action: str, outcome: str, resource: str, key: str, by: set[str]) -> None:
         on, seen_by = entries.setdefault((FUNCTIONS.index(function), action, outcome), ({}, set()))
-        on.setdefault(_short(resource), set()).update({key} - {""})
+        on.setdefault(_short(resource), set()).update({_short(key)} - {""})
         seen_by.update(name.removeprefix("test_") for name in by)
 
     for seen, tests in rows.items():
@@ -43,7 +43,7 @@ def lines(rights: list[Right], rows: dict[Seen, set[str]]) -> Iterator[str]:
     for right in idle:
         why = EXCUSED.get(right.action, "USED BY NO TEST")
         add(right.function, right.action, "not tried", right.resource, right.key, {why})
-    yield f"{_HEAD}on [leading keys]; seen by"
+    yield f"{_HEAD}on [leading keys or policy] (seen by)"
     for (at, action, outcome), (on, seen_by) in sorted(entries.items()):
         what = [f"{name} [{' '.join(sorted(keys))}]" if keys else name for name, keys in sorted(on.items())]
         told = [*_wrapped(", ".join(what)), *_wrapped(f"({'; '.join(sorted(seen_by))})")]
@@ -61,4 +61,4 @@ def _wrapped(text: str) -> list[str]:
 def _short(resource: str) -> str:
     """An ARN without partition, service, region and account, and of a name what its path says too."""
     rest = re.sub(r"^arn:[^:]*:[^:]*:[^:]*:[^:]*:", "", resource)
-    return re.sub(r"^(role|policy)/brevet/([^/]+)/([a-z]+/)?brevet-\2-", r"\1 \2/\3", rest)
+    return re.sub(r"^(role|policy)/brevet/([^/]+)/([a-z]+/)?brevet-\2-", r"\1:\2/\3", rest)

@@ -8,7 +8,7 @@ import pytest
 from enforcement import DEPLOYMENT, OTHER, granted
 from table import EXCUSED, unused
 
-# What the design denies: function, action, resource, leading key. Each must have been tried, and always refused.
+# What the design denies: function, action, resource, leading key or attached policy. Each must have been tried, and always refused.
 DENIED_BY_DESIGN = [
     ("intake", "dynamodb:PutItem", "*", "DECISION#*"),
     ("intake", "dynamodb:PutItem", "*", "GRANT#*"),
@@ -30,12 +30,18 @@ DENIED_BY_DESIGN = [
     ("issue", "iam:PutRolePolicy", "*/attachment/*-rights-loose", ""),
     ("issue", "iam:PutRolePolicy", "*:role/rights-outside", ""),
     ("issue", "iam:AttachRolePolicy", "*:role/rights-outside", ""),
+    ("issue", "iam:AttachRolePolicy", "*/attachment/*-legacy-batch", f"*:policy/brevet/{DEPLOYMENT}/base/*"),
+    ("issue", "iam:AttachRolePolicy", "*/attachment/*-legacy-batch", f"*:policy/brevet/{DEPLOYMENT}/*-boundary"),
+    ("issue", "iam:AttachRolePolicy", "*/attachment/*-legacy-batch", f"*:policy/brevet/{OTHER}/managed/*"),
+    ("issue", "iam:AttachRolePolicy", "*/attachment/*-legacy-batch", "*:aws:policy/AdministratorAccess"),
     ("issue", "iam:PutRolePolicy", "*/session/*", ""),
     ("issue", "iam:AttachRolePolicy", "*/session/*", ""),
     ("issue", "iam:PutRolePolicy", "*/function/*", ""),
     ("reap", "iam:AttachRolePolicy", "*", ""),
     ("reap", "iam:PutRolePolicy", "*/attachment/*", ""),
     ("reap", "iam:PutRolePolicy", "*/function/*", ""),
+    ("reap", "iam:DetachRolePolicy", "*/attachment/*-legacy-batch", f"*:policy/brevet/{DEPLOYMENT}/base/*"),
+    ("reap", "iam:DetachRolePolicy", "*/attachment/*-legacy-batch", f"*:policy/brevet/{OTHER}/managed/*"),
     ("reap", "sts:AssumeRole", "*", ""),
     ("reap", "dynamodb:PutItem", "*", "DECISION#*"),
     ("reap", "dynamodb:PutItem", "*", "ACT#*"),

@@ -170,6 +170,8 @@ pub(super) fn entitlement() -> Entitlement {
         }],
         approval: Approval { count: 1, within_s: 600 },
         ticket_required: false,
+        break_glass: None,
+        outlives: Vec::new(),
     }
 }
 

@@ -68,6 +68,13 @@ pub(super) struct EntitlementForm {
     pub(super) approval: Option<Spanned<ApprovalForm>>,
     #[serde(default)]
     pub(super) ticket_required: bool,
+    pub(super) break_glass: Option<BreakGlassForm>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BreakGlassForm {
+    pub(super) reviewer: Spanned<IdentityId>,
 }
 
 /// How access reaches its holder; each form has keys of its own.

@@ -81,6 +81,66 @@ fn each_slip_is_refused_at_its_place_with_what_would_be_right() {
     assert_golden(&told, include_str!("broken.golden"), "broken.golden");
 }
 
+/// The example with `replace` instead of `find` in `file`, its cases left out: what it warns of.
+fn warned(file: &str, find: &str, replace: &str) -> Vec<String> {
+    let mut sources = example();
+    sources.0.retain(|file, _| !file.starts_with("cases/"));
+    let text = sources.0.get_mut(file).unwrap();
+    assert!(text.contains(find), "{find}");
+    *text = text.replacen(find, replace, 1);
+    compile(&sources).unwrap().warnings.iter().map(ToString::to_string).collect()
+}
+
+const SECRET_WARNING: &str = "entitlements/read-secret.yaml:14:9: action `secretsmanager:GetSecretValue` has an effect that outlives the grant: who has read a secret knows it until it is rotated";
+
+#[test]
+fn what_outlives_a_grant_is_warned_of_and_listed() {
+    assert_eq!(warned("entitlements/deploy-release.yaml", "s3:PutObject", "s3:PutObject"), [SECRET_WARNING]);
+    let index = example_text().index().unwrap();
+    let listed: Vec<_> =
+        index.entitlements[&"read-secret".parse().unwrap()].outlives.iter().map(|one| one.action.as_str()).collect();
+    assert_eq!(listed, ["secretsmanager:GetSecretValue"]);
+    assert!(index.entitlements[&"deploy-release".parse().unwrap()].outlives.is_empty());
+    let told = warned("entitlements/deploy-release.yaml", "s3:PutObject", "kms:*Grant");
+    assert!(
+        told[0].contains("action `kms:*Grant` reaches `kms:CreateGrant`, which has an effect that outlives"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn break_glass_may_escalate_and_says_who_reviews_it() {
+    let told = warned(
+        "entitlements/deploy-release.yaml",
+        "credential_s: 900",
+        "credential_s: 900\niam_allowed: true\nbreak_glass: {reviewer: omar}",
+    );
+    assert_eq!(told, [SECRET_WARNING]);
+    let mut sources = example();
+    let text = sources.0.get_mut("entitlements/deploy-release.yaml").unwrap();
+    *text = text
+        .replace("credential_s: 900", "credential_s: 900\niam_allowed: true\nbreak_glass: {reviewer: omar}")
+        .replace("- s3:PutObject", "- iam:PassRole\n      - lambda:*Function");
+    let compiled = compile(&sources).unwrap();
+    let told: Vec<_> = compiled.warnings.iter().map(ToString::to_string).collect();
+    for (expected, n) in [
+        ("`iam:PassRole` without `StringEquals` on `iam:PassedToService` and roles by name", 1),
+        ("`iam:PassRole` with `lambda:CreateFunction` with `lambda:InvokeFunction` is path pathfinding/lambda-001", 1),
+        ("`omar` reviews its use", 2),
+        ("reaches `lambda:CreateFunction`, which has an effect that outlives the grant", 1),
+    ] {
+        assert_eq!(told.iter().filter(|line| line.contains(expected)).count(), n, "{expected}: {told:#?}");
+    }
+    let index = compiled.bundle.index().unwrap();
+    let reviewer = &index.entitlements[&"deploy-release".parse().unwrap()].break_glass.as_ref().unwrap().reviewer;
+    assert_eq!(reviewer.as_str(), "omar");
+    // A role by name, for one service, is no escalation by itself.
+    let text = sources.0.get_mut("entitlements/deploy-release.yaml").unwrap();
+    *text = text.replace("      - lambda:*Function\n", "").replace("arn:${partition}:s3:::acme-release-artifacts/${version}/*", "arn:${partition}:iam::${account}:role/run-${version}\n    conditions: {StringEquals: {iam:PassedToService: [lambda.amazonaws.com]}}");
+    let told = compile(&sources).unwrap().warnings;
+    assert_eq!(told.len(), 1, "{told:#?}");
+}
+
 #[test]
 fn a_folder_with_something_that_does_not_belong_is_refused() {
     let dir = std::env::temp_dir().join(format!("brevet-catalogue-{}", std::process::id()));

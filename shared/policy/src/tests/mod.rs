@@ -29,7 +29,7 @@ fn now() -> Timestamp {
     Timestamp::from_seconds(NOW)
 }
 
-fn example() -> Sources {
+pub(crate) fn example() -> Sources {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/catalogue");
     Sources::read(&dir).unwrap()
 }

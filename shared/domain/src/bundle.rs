@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::Digest;
 use crate::entitlement::Entitlement;
 use crate::id::{EntitlementId, IdentityId};
-use crate::identity::{Identity, Issuer};
+use crate::identity::{Identity, IdentityClass, Issuer};
+use crate::lane::Lane;
 
 /// The name of the part that names all others.
 pub const INDEX_PART: &str = "index";
@@ -24,6 +25,9 @@ pub struct Index {
     pub identities: BTreeMap<IdentityId, Identity>,
     /// What may be asked for.
     pub entitlements: BTreeMap<EntitlementId, Entitlement>,
+    /// The limits of each class; one that is not here has those that are built in.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lanes: BTreeMap<IdentityClass, Lane>,
     /// The other parts: name to the digest of the text.
     pub parts: BTreeMap<String, Digest>,
 }
@@ -65,6 +69,15 @@ pub enum BundleError {
         #[source]
         source: serde_json::Error,
     },
+}
+
+impl Index {
+    /// The limits of `class`.
+    #[must_use]
+    pub fn lane(&self, class: IdentityClass) -> Lane {
+        let built_in = Lane::built_in(class);
+        self.lanes.get(&class).map_or(built_in, |lane| built_in.tightened(*lane))
+    }
 }
 
 impl BundleText {

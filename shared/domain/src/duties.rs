@@ -118,9 +118,11 @@ impl Holdings {
     pub fn in_the_way(&self, new: &Holding, duties: &Duties) -> Vec<GrantId> {
         let live = self.held.iter().filter(|one| one.ended_at.is_none());
         let conflicts = |one: &Holding| duties.conflicts.contains_key(&one.entitlement);
-        let capped = |one: &Holding| duties.max_live.is_some() && one.identity == new.identity;
+        let mine = |one: &Holding| one.identity == new.identity;
+        let n_mine = live.clone().filter(|one| mine(one)).count();
+        let at_cap = duties.max_live.is_some_and(|max| n_mine >= usize::try_from(max).unwrap_or(usize::MAX));
         let is_full = self.held.len() >= Self::MAX;
-        live.filter(|one| conflicts(one) || capped(one) || is_full).map(|one| one.grant).collect()
+        live.filter(|one| conflicts(one) || (at_cap && mine(one)) || is_full).map(|one| one.grant).collect()
     }
 
     /// Up to `limit` grants that are probably over by `now`, oldest first: to be looked at when there is time.

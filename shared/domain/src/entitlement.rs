@@ -31,6 +31,10 @@ pub struct Entitlement {
     pub approval: Approval,
     /// Whether a request must name a ticket.
     pub ticket_required: bool,
+    /// What must not be held by identities of one sponsor together with it: how long after the end of one the other
+    /// still conflicts, in seconds. A conflict stands in both of its entitlements.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub conflicts: BTreeMap<EntitlementId, u32>,
     /// Marked for emergencies: it may hold what no other entitlement may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,

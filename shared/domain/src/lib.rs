@@ -16,6 +16,7 @@ pub mod grant;
 pub mod heart;
 pub mod id;
 pub mod identity;
+pub mod lane;
 pub mod plan;
 pub mod request;
 pub mod settings;

@@ -134,6 +134,8 @@ impl Term {
     pub const MIN: u32 = 60;
     /// The longest term, in seconds.
     pub const MAX: u32 = 43_200;
+    /// The shortest term.
+    pub const SHORTEST: Self = Self(Self::MIN);
 
     /// Builds a term of `seconds` seconds.
     ///

@@ -79,8 +79,14 @@ mod tests {
     }
 
     fn bundle() -> BundleText {
-        let index =
-            Index { version: 1, issuers: Vec::new(), identities: [].into(), entitlements: [].into(), parts: [].into() };
+        let index = Index {
+            version: 1,
+            issuers: Vec::new(),
+            identities: [].into(),
+            entitlements: [].into(),
+            lanes: [].into(),
+            parts: [].into(),
+        };
         let text = canonical(&index).unwrap();
         BundleText { digest: Digest::of_bytes(text.as_bytes()), parts: [(INDEX_PART.to_owned(), text)].into() }
     }

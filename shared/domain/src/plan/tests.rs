@@ -57,6 +57,7 @@ fn entitlement() -> Entitlement {
         ticket_required: false,
         break_glass: None,
         outlives: Vec::new(),
+        conflicts: BTreeMap::new(),
     }
 }
 

@@ -75,7 +75,7 @@ struct Contended(Arc<dyn GrantStore>, AtomicU64);
 #[async_trait]
 impl GrantStore for Contended {
     async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry, also: &[Also]) -> PortResult<()> {
-        if self.1.fetch_add(1, Ordering::Relaxed) % 5 == 4 {
+        if self.1.fetch_add(1, Ordering::Relaxed).checked_rem(5) == Some(4) {
             return Err(PortError::NotDone { operation: "create", source: "another transaction was under way".into() });
         }
         self.0.create(decision, grant, entry, also).await
@@ -153,7 +153,8 @@ pub async fn of_two_hundred_conflicting_pairs_at_once_never_both_are_granted(por
                 // As a caller does who is told to ask again.
                 while let Err(refusal) = decider.decide(request.id, &RawProof::new(who.as_str()), at(1)).await {
                     assert!(refusal.retry_after_s.is_some(), "{refusal:?}");
-                    tokio::time::sleep(Duration::from_millis(5 + (request.id.ulid().random() % 40) as u64)).await;
+                    let pause_ms = request.id.ulid().random().checked_rem(40).unwrap_or(0);
+                    tokio::time::sleep(Duration::from_millis(u64::try_from(pause_ms).unwrap_or(40))).await;
                 }
                 (pair, ports.reader.decision(request.id).await.unwrap().unwrap().terms.outcome)
             });

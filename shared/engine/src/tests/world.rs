@@ -172,6 +172,7 @@ pub(super) fn entitlement() -> Entitlement {
         ticket_required: false,
         break_glass: None,
         outlives: Vec::new(),
+        conflicts: BTreeMap::new(),
     }
 }
 
@@ -443,6 +444,7 @@ fn publish(store: &MemoryStore, people: &BTreeMap<String, Identity>) -> Digest {
         issuers: Vec::new(),
         identities: people.values().map(|identity| (identity.id.clone(), identity.clone())).collect(),
         entitlements: entitlements().into_iter().map(|one| (one.id.clone(), one)).collect(),
+        lanes: BTreeMap::new(),
         parts: BTreeMap::new(),
     };
     let text = canonical(&index).unwrap();

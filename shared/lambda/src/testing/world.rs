@@ -285,6 +285,7 @@ fn bundle(registered: &[Identity], entitlements: &[Entitlement]) -> BundleText {
         issuers: Vec::new(),
         identities: registered.iter().map(|one| (one.id.clone(), one.clone())).collect(),
         entitlements: entitlements.iter().map(|one| (one.id.clone(), one.clone())).collect(),
+        lanes: [].into(),
         parts: [].into(),
     };
     let text = canonical(&index).unwrap();

@@ -11,7 +11,7 @@ use serde_saphyr::Spanned;
 use super::escalation::List;
 use super::finding::Findings;
 use super::form::{BreakGlassForm, DeliveryForm, EntitlementForm, Forms, InFile, ParameterForm, StatementForm};
-use super::{delivery, longest, pattern};
+use super::{delivery, duties, longest, pattern};
 
 /// The longest that STS gives under role chaining, in seconds.
 ///
@@ -59,6 +59,7 @@ pub(super) fn compile(
             entitlements.insert(entitlement.id.clone(), entitlement);
         }
     }
+    duties::conflicts(forms, &mut entitlements, findings);
     delivery::check_holders(forms, &entitlements, findings);
     entitlements
 }
@@ -84,6 +85,8 @@ fn entitlement(form: &EntitlementForm, delivery: Delivery, escalation: &List) ->
             within_s: approval.map_or(1_800, |a| or(&a.within_s, 1_800)),
         },
         ticket_required: form.ticket_required,
+        // Filled in once all are known: a conflict stands in both.
+        conflicts: BTreeMap::new(),
         break_glass: form.break_glass.as_ref().map(|form| BreakGlass { reviewer: form.reviewer.value.clone() }),
         outlives: escalation.outliving(form),
     })

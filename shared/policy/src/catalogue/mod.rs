@@ -5,6 +5,7 @@
 
 mod cases;
 mod delivery;
+mod duties;
 mod entitlements;
 mod escalation;
 mod finding;
@@ -68,6 +69,7 @@ pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
     let issuers = issuers::compile(&forms, &mut findings);
     let identities = identities::compile(&forms, &mut findings);
     let entitlements = entitlements::compile(&forms, &mut findings, &mut warnings);
+    let lanes = duties::lanes(&forms, &mut findings);
     let policy_parts = policies::compile(sources, &forms, &mut findings);
     findings.stop()?;
     // 3. The bundle.
@@ -76,6 +78,7 @@ pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
         issuers,
         identities,
         entitlements,
+        lanes,
         parts: policy_parts.iter().map(|(name, text)| (name.clone(), Digest::of_bytes(text.as_bytes()))).collect(),
     };
     let text = bundle(&index, policy_parts, &mut findings);

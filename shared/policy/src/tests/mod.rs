@@ -2,6 +2,7 @@
 
 mod broken;
 mod decisions;
+mod duties;
 mod faults;
 mod forbids;
 mod votes;

@@ -36,6 +36,7 @@ fn entitlement(delivery: Delivery, statements: Vec<Statement>) -> Entitlement {
         ticket_required: false,
         break_glass: None,
         outlives: Vec::new(),
+        conflicts: BTreeMap::new(),
     }
 }
 

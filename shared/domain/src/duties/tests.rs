@@ -95,7 +95,7 @@ proptest! {
     fn what_is_held_never_conflicts(asks in prop::collection::vec((0_u8..3, 0_u8..4, any::<bool>()), 0..80)) {
         let mut held = none();
         for (n, (who, what, ends)) in asks.into_iter().enumerate() {
-            let now = at(u32::try_from(n).unwrap() * 100);
+            let now = at(u32::try_from(n).unwrap().saturating_mul(100));
             // 0 conflicts with 1, and 2 with 3.
             let (who, other) = (format!("bot-{who}"), format!("job-{}", what ^ 1));
             let duties = Duties { max_live: Some(3), remember_s: 500, ..against(&other, 500) };

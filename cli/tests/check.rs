@@ -104,7 +104,7 @@ fn check(dir: &Path, more: &[&str]) -> (Option<i32>, String, String) {
 fn the_example_is_good_and_its_cases_come_out_as_expected() {
     let (code, out, err) = check(&checkout().join("infra/catalogue"), &[]);
     assert_eq!((code, err.lines().count()), (Some(0), 1));
-    assert!(err.starts_with("warning: ") && err.contains("/entitlements/read-secret.yaml:14:9: action"), "{err}");
+    assert!(err.starts_with("warning: ") && err.contains("/entitlements/read-secret.yaml:15:9: action"), "{err}");
     assert!(out.contains(": good; 4 issuers, 9 identities, 5 entitlements,"), "{out}");
     let n_cases: usize = out.split(" cases").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     assert!(n_cases >= 10, "{out}");
@@ -138,7 +138,7 @@ fn a_pull_request_gets_its_findings_as_annotations() {
     copied.slip(slips.iter().find(|slip| slip.name == "managed for too long").unwrap());
     let (code, out, err) = check(&copied.0, &["--format", "github"]);
     let file = copied.0.join("entitlements/third-party-sync.yaml");
-    let start = format!("::error file={},line=9,col=13,title=brevet check::`max_term_s` is 3601;", file.display());
+    let start = format!("::error file={},line=10,col=13,title=brevet check::`max_term_s` is 3601;", file.display());
     assert_eq!((code, err.as_str(), out.lines().count()), (Some(1), "", 1));
     assert!(out.starts_with(&start), "{out}");
 }
@@ -147,7 +147,7 @@ fn a_pull_request_gets_its_findings_as_annotations() {
 fn a_warning_is_an_annotation_too_and_no_failure() {
     let (code, out, err) = check(&checkout().join("infra/catalogue"), &["--format", "github"]);
     assert_eq!((code, err.as_str(), out.lines().count()), (Some(0), "", 2));
-    assert!(out.starts_with("::warning file=") && out.contains("read-secret.yaml,line=14,col=9,"), "{out}");
+    assert!(out.starts_with("::warning file=") && out.contains("read-secret.yaml,line=15,col=9,"), "{out}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ from observer import runner, targets
 from observer.aws import Session, standing
 from observer.world import AGENT, APPROVER, BATCH, ONCALL, PIPELINE, VENDOR, Case, World, instant, sleep_until
 
-from story import Story
+from story import Story, clock
 
 TICK_S = 10
 # The reaper's next tick, clock skew, and the reading back.
@@ -199,7 +199,8 @@ def legacy_batch(story: Story, world: World) -> None:
     grant, deadline = _attached(story, world, case, "legacy-batch 2026-11-22 for 60 s")
     put = standing(role)["inline"].pop(f"brevet-dev-{grant.removeprefix('grt_')}")
     limits = {instant(one["Condition"]["DateLessThan"]["aws:CurrentTime"][0]) for one in put["Statement"]}
-    story.expect("each statement on the role ends at the deadline", {deadline}, limits, who="administrator")
+    told = f"{len(put['Statement'])} of them, until {clock(deadline)}"
+    story.expect("each statement on the role ends at the deadline", {deadline}, limits, who="administrator", told=told)
     _use(story, "to write the run's output", "allowed", case.use(session))
     _use(story, "to write another run's output", "denied", case.use_neighbour(session))
     _base_rights(story, case, session, "meanwhile")

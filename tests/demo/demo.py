@@ -35,6 +35,7 @@ COMPARED = (
     "removals from principals",
     "checks of what is left",
     "tries of what is left",
+    "uses of attached access",
     "PresenceObserved compared",
     "AbsenceObserved compared",
     "inline ended observed",

@@ -19,6 +19,7 @@ from observer import runner, targets  # noqa: E402
 from observer.tokens import Forge  # noqa: E402
 from observer.world import World  # noqa: E402
 
+import attachments  # noqa: E402
 from lives import Lives  # noqa: E402
 
 ORDER = [
@@ -31,6 +32,7 @@ ORDER = [
     "test_lives.py",
     "test_without_reaper.py",
     "test_faults.py",
+    "test_attach_kills.py",
     "test_kills.py",
     "test_reconcile.py",
 ]
@@ -64,7 +66,7 @@ def forge() -> Forge:
 @pytest.fixture(scope="session")
 def catalogue(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The catalogue of this run."""
-    return forge.write_catalogue(tmp_path_factory.mktemp("bundle") / "catalogue")
+    return attachments.extend(forge.write_catalogue(tmp_path_factory.mktemp("bundle") / "catalogue"))
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +74,7 @@ def world(stack: None, forge: Forge, catalogue: Path) -> World:
     """Everything in place: bundle published, targets there, the heart beating."""
     runner.stack("publish", str(catalogue))
     targets.create()
+    attachments.build()
     made = World(forge)
     made.await_ready()
     return made
@@ -81,6 +84,14 @@ def world(stack: None, forge: Forge, catalogue: Path) -> World:
 def lives(world: World, catalogue: Path) -> Lives:
     """Grants that run to their ends behind the other tests."""
     return Lives(world, catalogue)
+
+
+@pytest.fixture(scope="session")
+def tasks(world: World) -> Iterator[attachments.Tasks]:
+    """The tasks that attachments are for, each trying its call all the time."""
+    made = attachments.Tasks(world)
+    yield made
+    made.stop()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ What a reading must have shown is not taken from evidence: it is replayed from t
 from __future__ import annotations
 
 import hashlib
+from fnmatch import fnmatchcase
 from typing import Any
 
 from .calllog import Call, Comparison, Entry, later
@@ -67,12 +68,16 @@ class Attachments(Comparison):
             self.report.counts["puts on principals"] += 1
             wrote, place = call["wrote"] or {}, place_of_call(call)
             digest = wrote.get("document_sha256") or digest_of(place[2])
+            # The latest attempt of each grant whose attempt it can be.
+            latest = {
+                grant: (entry, calls)
+                for grant, there, entry, calls in records
+                if there == place and entry["at"] <= call["at"]
+            }
             fits = [
                 calls
-                for _, there, entry, calls in records
-                if there == place
-                and entry["detail"]["plan_digest"] == digest
-                and entry["at"] <= call["at"] <= entry["detail"]["fence"]
+                for entry, calls in sorted(latest.values(), key=lambda one: one[0]["at"])
+                if entry["detail"]["plan_digest"] == digest and call["at"] <= entry["detail"]["fence"]
             ]
             if not fits:
                 self.find(f"call {call['n']}: {call['operation']} of {place[2]} on {place[1]} was not recorded first")
@@ -242,6 +247,42 @@ class Attachments(Comparison):
             ended = min((e["at"] for e in self.snapshot.evidence.get(holder, []) if e["state"] == "Ended"), default="9")
             if there != place or not begun <= body["state"]["verified_at"] <= ended:
                 self.find(f"{grant}: it was handed over to {holder}, which did not hold it then")
+
+    # -------------------------------------------------------------------------------------------------- uses
+    def uses(self) -> None:
+        """What a grant alone allows to a principal was let through only while such a grant was there.
+
+        A principal to which the administrator gave something meanwhile, or whose limits a test took away, is left out.
+        """
+        begun = min((c["n"] for c in self.calls if self.by("issue", c) or self.by("reap", c)), default=0)
+        odd = {
+            (c["wrote"] or {}).get("role")
+            for c in self.calls
+            if c["operation"] in PUTS
+            and ((c["principal"] == "bootstrap" and c["n"] > begun) or (c["fault"] or {}).get("kind") == "strip_time_limit")
+        }
+        spans: dict[str, list[tuple[str, str, str, str, str]]] = {}
+        for grant, (place, body) in self.grants().items():
+            if place[1] in odd:
+                continue
+            records = self.entries(grant, "ActivationRecorded")
+            starts = records[0]["at"] if records else "9"
+            ends = body["state"].get("verified_at", "9")
+            if place[0] == "inline" and records:
+                ends = min(ends, later(starts, body["term"])[:-4] + "000Z")
+            name = place[1].rsplit("/", 1)[-1]
+            for probe in body["delivery"]["probes"]:
+                spans.setdefault(name, []).append((probe["action"], probe["resource"], starts, ends, grant))
+        for call in self.calls:
+            name = call["principal"].partition(":assumed-role/")[2].partition("/")[0]
+            if call["decision"] != "allowed" or name not in spans or not call["actions"]:
+                continue
+            asked = call["actions"][0]
+            by_grant = [s for s in spans[name] if s[0] == asked["action"] and fnmatchcase(asked["resource"], s[1])]
+            self.report.counts["uses of attached access"] += bool(by_grant)
+            if by_grant and not any(starts <= call["at"] < ends for _, _, starts, ends, _ in by_grant):
+                told = sorted({f"{grant} ended by {ends}" for *_, ends, grant in by_grant})
+                self.find(f"call {call['n']} ({call['operation']}) was allowed at {call['at']} to {name}; {', '.join(told)}")
 
     # ------------------------------------------------------------------------------------------------ checks
     def checks(self) -> None:

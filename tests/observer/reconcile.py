@@ -225,6 +225,7 @@ def reconcile(calls: list[Call], snapshot: Snapshot, deployment: str = "dev") ->
         attached.removals,
         attached.sightings,
         attached.proofs,
+        attached.uses,
         attached.checks,
     ):
         step()

@@ -113,3 +113,6 @@ fn bundle(index: &Index, mut parts: BTreeMap<String, String>, findings: &mut Fin
     }
     BundleText { digest, parts }
 }
+
+#[cfg(test)]
+mod schemas;

@@ -1,12 +1,11 @@
 use super::*;
 use crate::catalogue::compile;
-use crate::tests::example;
+use crate::tests::{example, example_bundle};
 
 type Edit = (&'static str, &'static str, &'static str);
 
 /// What is told about the example with these edits (file, text there, what stands in its place).
 fn told(edits: &[Edit]) -> Vec<String> {
-    let old = compile(&example()).unwrap().bundle;
     let mut sources = example();
     sources.0.retain(|file, _| !file.starts_with("cases/"));
     for (file, find, replace) in edits {
@@ -15,7 +14,7 @@ fn told(edits: &[Edit]) -> Vec<String> {
         *text = text.replacen(find, replace, 1);
     }
     let new = compile(&sources).unwrap().bundle;
-    let comparison = compare(&Bundle::load(&old).unwrap(), &Bundle::load(&new).unwrap());
+    let comparison = compare(&example_bundle(), &Bundle::load(&new).unwrap());
     assert_eq!(comparison.n_pairs, 45);
     comparison.changes.iter().map(ToString::to_string).collect()
 }

@@ -12,13 +12,13 @@ const SECRETS: &str = "policies/read-secret.cedar";
 /// One slip in the example catalogue, as `broken/*.yaml` has it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Slip {
-    name: String,
+pub(crate) struct Slip {
+    pub(crate) name: String,
     /// The file that it is in.
-    file: String,
+    pub(crate) file: String,
     /// The file's other name, if it gets one.
     #[serde(rename = "as")]
-    renamed: Option<String>,
+    pub(crate) renamed: Option<String>,
     find: String,
     replace: String,
     also: Option<Again>,
@@ -34,7 +34,7 @@ struct Again {
 }
 
 /// All slips, in the order of the files.
-fn slips() -> Vec<Slip> {
+pub(crate) fn slips() -> Vec<Slip> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/broken");
     let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -43,7 +43,7 @@ fn slips() -> Vec<Slip> {
 }
 
 impl Slip {
-    fn apply(&self, sources: &mut Sources) {
+    pub(crate) fn apply(&self, sources: &mut Sources) {
         let Self { name, file, find, .. } = self;
         let mut text = sources.0.remove(file).unwrap_or_else(|| panic!("{name}: there is no {file}"));
         assert!(text.contains(find), "{name}: `{find}` is not in {file}");
@@ -91,7 +91,7 @@ fn warned(file: &str, find: &str, replace: &str) -> Vec<String> {
     compile(&sources).unwrap().warnings.iter().map(ToString::to_string).collect()
 }
 
-const SECRET_WARNING: &str = "entitlements/read-secret.yaml:14:9: action `secretsmanager:GetSecretValue` has an effect that outlives the grant: who has read a secret knows it until it is rotated";
+const SECRET_WARNING: &str = "entitlements/read-secret.yaml:15:9: action `secretsmanager:GetSecretValue` has an effect that outlives the grant: who has read a secret knows it until it is rotated";
 
 #[test]
 fn what_outlives_a_grant_is_warned_of_and_listed() {

@@ -140,7 +140,7 @@ pub async fn of_two_hundred_conflicting_pairs_at_once_never_both_are_granted(por
     for pair in 0..200_u64 {
         for (bot, what) in ["pay", "check"].into_iter().enumerate() {
             let (ports, decider) = (ports.clone(), decider.clone());
-            let who = format!("s{}-{run}-bot-{bot}", pair.checked_rem(20).unwrap());
+            let who = format!("s{}-{run}-bot-{bot}", pair.checked_rem(40).unwrap());
             asks.spawn(async move {
                 let ask = json!({ "entitlement": format!("{what}-{pair}"), "term_s": 60 });
                 let request = Request {

@@ -48,6 +48,10 @@ fn each_kind_of_change_is_told() {
             &["shorter: release-pipeline × deploy-release: up to 300 s alone, was up to 600 s alone"],
         ),
         (
+            &[("policies/deploy-release.cedar", "<= 600", "< 600")],
+            &["shorter: release-pipeline × deploy-release: up to 599 s alone, was up to 600 s alone"],
+        ),
+        (
             &[(SECRET, "context.termSeconds <= 300", "context.termSeconds <= 120")],
             &[
                 "shorter: remediation-agent × read-secret: up to 120 s alone, was up to 300 s alone (with a ticket and a task)",

@@ -27,7 +27,7 @@ pub enum Kind {
     Longer,
     /// Who has it gets something else.
     OtherAccess,
-    /// Others, or another number of people, have to say yes.
+    /// Others, or another number of people, or in another time, have to say yes.
     OtherApprovers,
     /// Something else has changed.
     Otherwise,
@@ -149,6 +149,7 @@ fn other_access(was: &Entitlement, is: &Entitlement) -> Vec<&'static str> {
         ("delivery", was.delivery != is.delivery),
         ("parameters", was.parameters != is.parameters),
         ("statements", was.statements != is.statements),
+        ("time to start", was.start_within_s != is.start_within_s),
     ]
     .into_iter()
     .filter_map(|(name, changed)| changed.then_some(name))

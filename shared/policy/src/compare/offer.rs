@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use brevet_domain::entitlement::Approval;
 use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::time::{Term, Timestamp};
 
@@ -134,7 +135,8 @@ impl Offer {
                 Ok(Weighed::People { approvers, .. }) => {
                     offer.asked.insert(term_s);
                     let names: Vec<_> = approvers.iter().map(IdentityId::as_str).collect();
-                    offer.by.insert(format!("{} of {}", entitlement.approval.count, names.join(", ")));
+                    let Approval { count, within_s } = entitlement.approval;
+                    offer.by.insert(format!("{count} of {} within {within_s} s", names.join(", ")));
                 }
                 Ok(Weighed::TooFew { .. } | Weighed::NotHolder(_) | Weighed::No(_)) | Err(_) => {}
             }

@@ -86,7 +86,7 @@ fn each_kind_of_change_is_told() {
             ],
         ),
         (
-            &[(ORDERS, "within_s: 1800", "within_s: 60")],
+            &[(ORDERS, "  within_s: 1800", "  within_s: 60")],
             &[
                 "other approvers: ana × read-orders-table: up to 3600 s with approval by 1 of lea, omar within 60 s, was up to 3600 s with approval by 1 of lea, omar within 1800 s (with a ticket)",
             ],

@@ -20,12 +20,13 @@ from observer.tokens import Forge  # noqa: E402
 from observer.world import World  # noqa: E402
 
 import attachments  # noqa: E402
+from doomed import Doomed  # noqa: E402
 from lives import Lives  # noqa: E402
 
 ORDER = [
-    # First: DynamoDB Local's own deletions walk the whole table slowly, so that must be small; and nobody ends anything.
-    "test_attach_down.py",
     "test_bad_asks.py",
+    # Early: DynamoDB Local's own deletions walk the whole table slowly, so it must be small.
+    "test_attach_down.py",
     "test_bad_tokens.py",
     "test_not_yours.py",
     "test_idempotency.py",
@@ -39,6 +40,7 @@ ORDER = [
     "test_kills.py",
     "test_reconcile.py",
 ]
+BEFORE_LIVES = ("test_bad_asks.py", "test_attach_down.py")
 TICK_S = "2"
 
 
@@ -89,19 +91,25 @@ def lives(world: World, catalogue: Path) -> Lives:
     return Lives(world, catalogue)
 
 
-@pytest.fixture(autouse=True)
-def begun(request: pytest.FixtureRequest) -> None:
-    """Lives go on behind every test but those in which nobody is there to end them."""
-    if request.path.name != "test_attach_down.py":
-        request.getfixturevalue("lives")
-
-
 @pytest.fixture(scope="session")
 def tasks(world: World) -> Iterator[attachments.Tasks]:
     """The tasks that attachments are for, each trying its call all the time."""
     made = attachments.Tasks(world)
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def doomed(tasks: attachments.Tasks) -> Doomed:
+    """Grants that run to their deadlines before there is nobody left to end them."""
+    return Doomed(tasks)
+
+
+@pytest.fixture(autouse=True)
+def begun(request: pytest.FixtureRequest) -> None:
+    """What goes on behind the tests: the doomed first, then lives, which need somebody to end them."""
+    early = request.path.name in BEFORE_LIVES
+    request.getfixturevalue("doomed" if early else "lives")
 
 
 @pytest.fixture

@@ -12,29 +12,16 @@ from typing import Any
 import boto3
 import pytest
 
-from observer import gate, runner, store
-from observer.aws import Session
+from observer import runner, store
 from observer.world import sleep_until
 
-from attachments import Hold, Tasks, strike
+from attachments import Hold
+from doomed import TABLE, Doomed, admin, time_to_live
 from test_kills import restart
 
-TABLE, GONE_FROM_DUE = "brevet-dev", ("due_pk", "next_at")
+GONE_FROM_DUE = ("due_pk", "next_at")
 # DynamoDB Local looks at twenty items, then rests for ten seconds; and a table of a young suite is small.
 BURNS_WITHIN_S = 240
-
-
-def admin() -> Any:
-    return Session.admin().client("dynamodb")
-
-
-def time_to_live(enabled: bool) -> None:
-    """Turns DynamoDB's own deletions on or off."""
-    wanted = {"Enabled": enabled, "AttributeName": "ttl"}
-    if admin().describe_time_to_live(TableName=TABLE)["TimeToLiveDescription"]["TimeToLiveStatus"] != (
-        "ENABLED" if enabled else "DISABLED"
-    ):
-        admin().update_time_to_live(TableName=TABLE, TimeToLiveSpecification=wanted)
 
 
 def lose_from_due(hold: Hold) -> None:
@@ -92,39 +79,25 @@ def removals(hold: Hold) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def doomed(tasks: Tasks) -> dict[str, Hold]:
-    """Grants that nobody is going to end."""
-    # What burns down later is looked for from then on, not at the end of a look round the table that began before.
-    time_to_live(enabled=False)
-    gate.disarm()
-    strike("no-time-limit", "naked", "issue", "strip_time_limit", "PutRolePolicy")
-    found = {name: tasks.ask(name, term_s=60) for name in ("down", "naked", "fuse")}
-    for hold in found.values():
-        hold.await_active()
-    assert gate.fired()["no-time-limit"] == 1
-    return found
-
-
-@pytest.fixture(scope="module")
-def all_down(doomed: dict[str, Hold]) -> None:
-    """Issue and reap are dead, and neither the clock nor the stream calls them."""
+def left(doomed: Doomed) -> dict[str, Hold]:
+    """What stands when issue and reap are dead, and neither the clock nor the stream calls them."""
+    holds = doomed.while_they_live()
     for driver in ("tick", "pump"):
-        for function in ("issue", "reap"):
-            runner.stack(driver, "off", function)
+        runner.stack(driver, "off")
     for function in ("issue", "reap"):
         runner.stack("kill", function)
         assert not runner.pids(function)
-    left_s = min(hold.deadline() for hold in doomed.values()) - time.time()
-    assert left_s > 2, f"everything was to be down {left_s:.0f} s before the first deadline"
+    assert time.time() < doomed.first_deadline() - 1, "everything was to be down before the first deadline"
+    return holds
 
 
 def test_an_inline_attachment_stops_at_its_deadline_by_itself_and_without_its_time_limit_it_does_not(
-    doomed: dict[str, Hold], all_down: None
+    doomed: Doomed, left: dict[str, Hold]
 ) -> None:
-    guarded, naked = doomed["down"], doomed["naked"]
+    guarded, naked = left["down"], left["naked"]
     for hold in (guarded, naked):
         assert hold.use().outcome == "allowed"
-    sleep_until(max(hold.deadline() for hold in doomed.values()) + 0.5)
+    sleep_until(doomed.last_deadline() + 0.5)
     assert guarded.use().outcome == "denied"
     # The observer turns red where the protection is gone.
     assert naked.use().outcome == "allowed"
@@ -134,9 +107,9 @@ def test_an_inline_attachment_stops_at_its_deadline_by_itself_and_without_its_ti
 
 
 def test_dynamodb_s_own_deletion_of_a_fuse_calls_the_reaper_and_without_the_stream_nothing_ends(
-    doomed: dict[str, Hold], all_down: None
+    left: dict[str, Hold],
 ) -> None:
-    hold = doomed["fuse"]
+    hold = left["fuse"]
     assert not is_on("tick", "reap") and not is_on("pump", "reap")
     restart("reap")
     lose_from_due(hold)
@@ -163,12 +136,12 @@ def test_dynamodb_s_own_deletion_of_a_fuse_calls_the_reaper_and_without_the_stre
     assert hold.events().count("DeadlinePassed") == 1
 
 
-def test_what_was_left_lying_meanwhile_is_cleaned_up(doomed: dict[str, Hold], all_down: None) -> None:
+def test_what_was_left_lying_meanwhile_is_cleaned_up(left: dict[str, Hold]) -> None:
     restart("issue")
     for driver in ("tick", "pump"):
         runner.stack(driver, "on")
     for name in ("down", "naked"):
-        hold = doomed[name]
+        hold = left[name]
         if name == "naked":
             # What it did past its deadline is what the control showed.
             hold.allowed_at.clear()

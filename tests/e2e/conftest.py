@@ -23,6 +23,8 @@ import attachments  # noqa: E402
 from lives import Lives  # noqa: E402
 
 ORDER = [
+    # First: DynamoDB Local's own deletions walk the whole table slowly, so that must be small; and nobody ends anything.
+    "test_attach_down.py",
     "test_bad_asks.py",
     "test_bad_tokens.py",
     "test_not_yours.py",
@@ -32,6 +34,7 @@ ORDER = [
     "test_lives.py",
     "test_without_reaper.py",
     "test_faults.py",
+    "test_attach_faults.py",
     "test_attach_kills.py",
     "test_kills.py",
     "test_reconcile.py",
@@ -80,10 +83,17 @@ def world(stack: None, forge: Forge, catalogue: Path) -> World:
     return made
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def lives(world: World, catalogue: Path) -> Lives:
     """Grants that run to their ends behind the other tests."""
     return Lives(world, catalogue)
+
+
+@pytest.fixture(autouse=True)
+def begun(request: pytest.FixtureRequest) -> None:
+    """Lives go on behind every test but those in which nobody is there to end them."""
+    if request.path.name != "test_attach_down.py":
+        request.getfixturevalue("lives")
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,11 @@ fn each_kind_of_change_is_told() {
             ],
         ),
         (
-            &[(ORDERS, "within_s: 1800", "within_s: 60")],
+            &[("classes.yaml", "max_term_s: 3600", "max_term_s: 300")],
+            &["shorter: release-pipeline × deploy-release: up to 300 s alone, was up to 600 s alone"],
+        ),
+        (
+            &[(ORDERS, "  within_s: 1800", "  within_s: 60")],
             &[
                 "other approvers: ana × read-orders-table: up to 3600 s with approval by 1 of lea, omar within 60 s, was up to 3600 s with approval by 1 of lea, omar within 1800 s (with a ticket)",
             ],

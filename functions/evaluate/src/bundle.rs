@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use brevet_domain::decision::{Decision, Verdict};
-use brevet_domain::identity::Caller;
+use brevet_domain::id::IdentityId;
+use brevet_domain::identity::{Caller, Identity};
 use brevet_domain::request::Request;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
@@ -53,6 +54,10 @@ impl Evaluator for BundleEvaluator {
             // The compiler refuses what could not be rendered, so this bundle did not come from it.
             DecideError::Plan(error) => EvaluatorError::Unavailable(error.into()),
         })
+    }
+
+    async fn registered(&self, id: &IdentityId, _: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
+        Ok(self.current().await?.index().identities.get(id).cloned())
     }
 
     async fn may_approve(

@@ -245,18 +245,23 @@ impl Decider {
             Event::ApprovalRefused { by: by.clone() }
         };
         let vote = Vote { by, approve: ballot.approve, at: now, digest: ballot.digest, proof: caller.proof.clone() };
-        let mut with = json!({ "by": vote.by, "proof": vote.proof, "digest": vote.digest, "determining": determining });
+        let mut confirmed_under = None;
+        let (proof, digest) = (vote.proof.clone(), vote.digest);
         let mut voted = decision.clone();
         voted.votes.push(vote);
         if ballot.approve && voted.permits() {
             // INVARIANT: at quorum it is decided again, under the bundle in force now.
             match self.again(&voted, now).await? {
-                Again::Same(bundle) => with["confirmed_under"] = json!(bundle),
+                Again::Same(bundle) => confirmed_under = Some(bundle),
                 // The decision keeps lacking this vote: by itself it permits nothing, whatever becomes of the grant.
                 Again::Against(reason) => (voted, event) = (decision.clone(), Event::DecidedAgainst { reason }),
                 Again::Changed(changed, void) => (voted, event) = (*changed, void),
             }
         }
+        let with = json!({
+            "by": caller.identity.id, "proof": proof, "digest": digest, "determining": determining,
+            "confirmed_under": confirmed_under,
+        });
         let is_void = matches!(event, Event::PlanChanged { .. });
         let also = vec![Also::Decision { decision: Box::new(voted), votes_before: decision.votes.len() }];
         match self.journal.record(grant, &event, Some(with), also, now).await {

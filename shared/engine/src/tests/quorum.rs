@@ -19,15 +19,16 @@ fn awaited() -> (World, GrantId) {
     (world, id)
 }
 
+type Change = fn(&mut Rules);
+
 fn with(world: &World, change: impl FnOnce(&mut Rules)) {
     change(&mut world.rules.lock().unwrap());
 }
 
 fn denied_because(world: &World, id: GrantId) -> String {
-    match world.grant(id).state {
-        State::Denied { by: DeniedBy::Policy, reason } => reason,
-        other => panic!("{other:?}"),
-    }
+    let state = world.grant(id).state;
+    let State::Denied { by: DeniedBy::Policy, reason } = state else { panic!("{state:?}") };
+    reason
 }
 
 #[test]
@@ -44,7 +45,7 @@ fn what_policy_has_turned_against_meanwhile_is_denied_at_quorum() {
 
 #[test]
 fn who_or_what_has_left_meanwhile_is_denied_at_quorum() {
-    let changes: [(&str, fn(&mut Rules)); 3] = [
+    let changes: [(&str, Change); 3] = [
         ("identity", |rules| drop(rules.registered.remove("agent"))),
         ("entitlement", |rules| rules.entitlements.clear()),
         ("sponsor", |rules| rules.registered.get_mut("agent").unwrap().owner = "lea".parse().unwrap()),
@@ -114,9 +115,10 @@ fn what_needs_fewer_people_by_now_has_enough_of_them() {
 #[test]
 fn a_changed_plan_does_not_put_off_the_time_to_approve() {
     let (world, id) = awaited();
-    let due = |world: &World| match world.grant(id).state {
-        State::ApprovalAwaited { deadline, .. } => deadline,
-        other => panic!("{other:?}"),
+    let due = |world: &World| {
+        let state = world.grant(id).state;
+        let State::ApprovalAwaited { deadline, .. } = state else { panic!("{state:?}") };
+        deadline
     };
     let before = due(&world);
     world.clock.advance(300);

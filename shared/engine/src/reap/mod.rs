@@ -98,10 +98,16 @@ pub struct PassReport {
     pub n_failed: u32,
     /// Writes of a reserved deny.
     pub n_deny_written: u32,
-    /// By how many seconds the most overdue line is overdue.
+    /// For how many seconds what is most overdue is: a line that was not looked at, or an end that is not proved.
     pub oldest_overdue_s: u64,
     /// Whether every shard was read up to the start of the pass.
     pub good: bool,
+}
+
+impl PassReport {
+    fn note_overdue(&mut self, seconds: u64) {
+        self.oldest_overdue_s = self.oldest_overdue_s.max(seconds);
+    }
 }
 
 /// Grants whose sessions are to be ended early, by session role.
@@ -184,7 +190,7 @@ impl Reaper {
                 // What waits for issue is overdue there, not here.
                 if role == DueRole::Reap {
                     report.n_due = report.n_due.saturating_add(1);
-                    report.oldest_overdue_s = report.oldest_overdue_s.max(started.seconds_since(line.next_at));
+                    report.note_overdue(started.seconds_since(line.next_at));
                 }
                 self.look(line.id, work, report).await;
             }

@@ -202,7 +202,7 @@ fn a_plan_tells_what_a_change_does_and_not_what_it_says() {
     assert_eq!(
         told[1..],
         [
-            "no longer needs approval: acme-sync × third-party-sync: up to 900 s alone, was up to 300 s alone, up to 900 s with approval by 1 of lea"
+            "no longer needs approval: acme-sync × third-party-sync: up to 900 s alone, was up to 300 s alone, up to 900 s with approval by 1 of lea within 900 s"
         ]
     );
     edit("identities/ana.yaml", "class: human", "class: robot");

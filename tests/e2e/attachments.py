@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ TASK = "the-running-task"
 
 INLINE = ("kills", "stalled", "throttled", "refused", "down", "naked", "altered", "unbound", "denying", "others")
 MANAGED = ("attach-before", "attach-after", "detach-before", "detach-after", "detach-between", "shared", "detached",
-           "taken", "fuse-1", "fuse-2")  # fmt: skip
+           "taken", "fuse")  # fmt: skip
 # Held by somebody else than whoever asks.
 NOT_THEIRS = "others"
 # A statement of its own under which the boundary would be no boundary.
@@ -206,7 +207,6 @@ class Tasks:
         self._world = world
         self._tasks: dict[str, Session] = {}
         self._watched: list[Hold] = []
-        self._n = 0
         self._stopping = threading.Event()
         self._lookout = threading.Thread(target=self._look, daemon=True)
         self._lookout.start()
@@ -215,8 +215,7 @@ class Tasks:
         """Asks for the entitlement on `principal`, on behalf of a task that has run for a while."""
         if principal not in self._tasks:
             self._tasks[principal] = Session.assumed(f"{ROLES}/brevet-dev-{principal}", TASK)
-        self._n += 1
-        run = f"run-{self._n}-{principal}"
+        run = f"run-{uuid.uuid4().hex[:12]}"
         body: dict[str, Any] = {"entitlement": f"on-{principal}", "term_s": changes.pop("term_s", 240)}
         if principal in MANAGED:
             case = Case("acme-sync", body, principal, "", "")

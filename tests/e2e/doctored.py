@@ -221,7 +221,8 @@ def _hasty_proof(seen: Doctored) -> None:
 def _put_between(seen: Doctored) -> None:
     grant, state = seen.ended("managed", "observed")
     at = later(state["proof"]["first"]["at"], 1)
-    put = seen.on("managed", "AttachRolePolicy", "issue")
+    role = seen.snapshot.grants[grant]["delivery"]["principal_arn"]
+    put = next(c for c in seen.log if c["operation"] == "AttachRolePolicy" and c["wrote"]["role"] == role and c["answered"])
     seen.more(put, at=at, landed_at=at, done_at=at, principal="bootstrap")
 
 

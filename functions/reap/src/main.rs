@@ -6,6 +6,7 @@ mod metric;
 use std::sync::Arc;
 
 use brevet_aws::{DynamoStore, IamDeprovisioner, IamPrincipals, IamSessionRoles, config};
+use brevet_engine::catalogue::Catalogue;
 use brevet_engine::port::Clock;
 use brevet_engine::reap::{Attachments, Ports, Reaper};
 use brevet_lambda::clock::{RandomIds, SystemClock};
@@ -35,9 +36,10 @@ async fn main() -> Result<(), Error> {
         store: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
         deny: Arc::clone(&store) as _,
-        heart: store,
+        heart: Arc::clone(&store) as _,
         roles: Arc::new(IamSessionRoles::connect(&aws)),
         attachments,
+        catalogue: Arc::new(Catalogue::new(Arc::clone(&store) as _)),
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(RandomIds),
     };

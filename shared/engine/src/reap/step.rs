@@ -7,8 +7,9 @@ use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 
 use super::attachment::ends;
+use super::leavers::{has_left, left};
 use super::role::RETRY_S;
-use super::{PassReport, Reaper};
+use super::{Known, PassReport, Reaper};
 use crate::journal::StepError;
 use crate::port::Also;
 
@@ -17,6 +18,7 @@ impl Reaper {
     pub(super) async fn step(
         &self,
         id: GrantId,
+        known: Option<&Known>,
         report: &mut PassReport,
     ) -> Result<Option<(String, Grant)>, StepError> {
         let Some(grant) = self.ports.reader.grant(id).await? else {
@@ -25,7 +27,7 @@ impl Reaper {
             return Ok(None);
         };
         let (overdue_s, n_ended) = (grant.overdue_s(self.ports.clock.now()), report.n_ended);
-        let moved = self.go_on(grant, report).await;
+        let moved = self.go_on(grant, known, report).await;
         // What ends with its role is reckoned there.
         if !matches!(moved, Ok(Some(_))) && report.n_ended == n_ended {
             report.note_overdue(overdue_s);
@@ -33,14 +35,20 @@ impl Reaper {
         moved
     }
 
-    async fn go_on(&self, grant: Grant, report: &mut PassReport) -> Result<Option<(String, Grant)>, StepError> {
+    async fn go_on(
+        &self,
+        grant: Grant,
+        known: Option<&Known>,
+        report: &mut PassReport,
+    ) -> Result<Option<(String, Grant)>, StepError> {
         let id = grant.id;
         let now = self.ports.clock.now();
         let blocks = match grant.state.is_terminal() {
             true => Vec::new(),
             false => self.ports.reader.blocks(&BlockScope::covering(&grant)).await?,
         };
-        let grant = match self.due_event(&grant, blocks.first(), now) {
+        let left = known.is_some_and(|(_, index)| has_left(&grant, index));
+        let grant = match self.due_event(&grant, blocks.first(), left, now) {
             Some((event, also)) => self.advance(grant, &event, also, now, report).await?,
             None => grant,
         };
@@ -67,13 +75,20 @@ impl Reaper {
     }
 
     /// What has happened to the grant that it does not know yet.
-    fn due_event(&self, grant: &Grant, block: Option<&Block>, now: Timestamp) -> Option<(Event, Vec<Also>)> {
+    fn due_event(
+        &self,
+        grant: &Grant,
+        block: Option<&Block>,
+        has_left: bool,
+        now: Timestamp,
+    ) -> Option<(Event, Vec<Also>)> {
         let event = match (&grant.state, block) {
             (State::Revoking(_), _) => return None,
             (state, Some(block)) if !state.is_terminal() => {
                 let fence = now.plus(grant.bounds.landing_s());
                 Event::Stopped { cause: cause_of(block), by: Some(block.by.clone()), fence }
             }
+            (state, None) if has_left && !state.is_terminal() => left(grant, now),
             (State::ApprovalAwaited { deadline, .. }, _) if now >= *deadline => Event::ApprovalDeadlinePassed,
             (State::Approved { start_by, .. }, _) if now >= *start_by => Event::StartByPassed,
             (State::Active { deadline, .. } | State::Activating { deadline, .. }, _) if now >= *deadline => {

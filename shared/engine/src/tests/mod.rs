@@ -5,6 +5,7 @@ mod attaching;
 mod ending;
 mod hostile;
 mod invariants;
+mod leavers;
 mod managed;
 mod single_fault;
 mod stubborn;

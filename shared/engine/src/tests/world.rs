@@ -151,6 +151,17 @@ fn identity(id: &str, class: IdentityClass, owner: &str) -> (String, Identity) {
     (id.to_owned(), identity)
 }
 
+/// Everybody who is registered.
+pub(super) fn people() -> BTreeMap<String, Identity> {
+    BTreeMap::from([
+        identity("bot", IdentityClass::Pipeline, "dana"),
+        identity("agent", IdentityClass::Agent, "dana"),
+        identity("dana", IdentityClass::Human, "dana"),
+        identity("omar", IdentityClass::Human, "omar"),
+        identity("lea", IdentityClass::Human, "lea"),
+    ])
+}
+
 pub(super) fn entitlement() -> Entitlement {
     Entitlement {
         id: "deploy".parse().unwrap(),
@@ -219,13 +230,7 @@ impl World {
             region: "us-east-1".to_owned(),
         };
         let bounds = Bounds { skew_s: SKEW_S, quiet_s: 10, call_s: CALL_S };
-        let people = BTreeMap::from([
-            identity("bot", IdentityClass::Pipeline, "dana"),
-            identity("agent", IdentityClass::Agent, "dana"),
-            identity("dana", IdentityClass::Human, "dana"),
-            identity("omar", IdentityClass::Human, "omar"),
-            identity("lea", IdentityClass::Human, "lea"),
-        ]);
+        let people = people();
         let digest = publish(&store, &people);
         let proofs: Arc<dyn ProofVerifier> = Arc::new(TextProofs(people));
         let decider = Arc::new(Decider::new(
@@ -236,20 +241,29 @@ impl World {
             deployment.clone(),
             bounds,
         ));
+        let catalogue = || Arc::new(Catalogue::new(store.clone()));
         let intake = Intake {
             proofs: Arc::clone(&proofs),
-            catalogue: Arc::new(Catalogue::new(store.clone())),
+            catalogue: catalogue(),
             requests: store.clone(),
             reader: store.clone(),
             evaluator: Arc::new(Direct(Arc::clone(&decider), Arc::clone(&clock))),
             ids: ids.clone(),
             heart_max_age_s: 180,
         };
-        let issuer = Issuer::new(proofs, store.clone(), (store.clone(), ids.clone()), sts.clone(), clock.clone(), 180);
+        let issuer = Issuer::new(
+            proofs,
+            (store.clone(), catalogue()),
+            (store.clone(), ids.clone()),
+            sts.clone(),
+            clock.clone(),
+            180,
+        );
         principals.add(BATCH, Some(&deployment.boundary_arn()));
         let activator = || {
             let ports = activate::Ports {
                 reader: store.clone(),
+                catalogue: catalogue(),
                 store: store.clone(),
                 due: store.clone(),
                 principals: principals.clone(),
@@ -272,6 +286,7 @@ impl World {
                 heart: store.clone(),
                 roles: roles.clone(),
                 attachments: attachments.clone(),
+                catalogue: catalogue(),
                 clock: clock.clone(),
                 ids: ids.clone(),
             };
@@ -438,12 +453,21 @@ impl World {
     }
 }
 
-fn publish(store: &MemoryStore, people: &BTreeMap<String, Identity>) -> Digest {
+pub(super) fn publish(store: &MemoryStore, people: &BTreeMap<String, Identity>) -> Digest {
+    publish_with(store, people, entitlements())
+}
+
+/// The same, with these entitlements alone.
+pub(super) fn publish_with(
+    store: &MemoryStore,
+    people: &BTreeMap<String, Identity>,
+    entitlements: Vec<Entitlement>,
+) -> Digest {
     let index = Index {
         version: 1,
         issuers: Vec::new(),
         identities: people.values().map(|identity| (identity.id.clone(), identity.clone())).collect(),
-        entitlements: entitlements().into_iter().map(|one| (one.id.clone(), one)).collect(),
+        entitlements: entitlements.into_iter().map(|one| (one.id.clone(), one)).collect(),
         lanes: BTreeMap::new(),
         parts: BTreeMap::new(),
     };

@@ -2,7 +2,8 @@
 //!
 //! Every pair is put to both bundles under all circumstances that their policies can tell apart: with and without a
 //! ticket and a task, and for terms on both sides of every number that a policy or an entitlement names. Time of day and
-//! day of the week are sampled: a window of an hour can be missed.
+//! day of the week are sampled: a window of an hour can be missed. What a requester holds already is not looked at: of
+//! conflicts it is told that they changed, and of how many grants a class may have at once nothing.
 
 mod offer;
 
@@ -27,7 +28,7 @@ pub enum Kind {
     Longer,
     /// Who has it gets something else.
     OtherAccess,
-    /// Others, or another number of people, have to say yes.
+    /// Others, or another number of people, or in another time, have to say yes.
     OtherApprovers,
     /// Something else has changed.
     Otherwise,
@@ -149,6 +150,8 @@ fn other_access(was: &Entitlement, is: &Entitlement) -> Vec<&'static str> {
         ("delivery", was.delivery != is.delivery),
         ("parameters", was.parameters != is.parameters),
         ("statements", was.statements != is.statements),
+        ("conflicts", was.conflicts != is.conflicts),
+        ("time to start", was.start_within_s != is.start_within_s),
     ]
     .into_iter()
     .filter_map(|(name, changed)| changed.then_some(name))

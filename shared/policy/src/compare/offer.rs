@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use brevet_domain::entitlement::Approval;
 use brevet_domain::id::{EntitlementId, IdentityId};
+use brevet_domain::identity::Identity;
 use brevet_domain::time::{Term, Timestamp};
 
 use super::term;
@@ -62,9 +64,17 @@ impl Telling {
         }
         let limits = texts.iter().flat_map(|text| numbers(text));
         let longest = entitlements().map(|entitlement| entitlement.max_term.as_seconds());
+        let classes = bundles.iter().flat_map(|bundle| {
+            let lane = |identity: &Identity| bundle.index().lane(identity.class).max_term.as_seconds();
+            bundle.index().identities.values().map(lane)
+        });
         let around = |limit: u32| [limit.saturating_sub(1), limit, limit.saturating_add(1)];
-        let terms =
-            limits.chain(longest).chain([Term::MIN]).flat_map(around).filter(|seconds| term(*seconds).is_some());
+        let terms = limits
+            .chain(longest)
+            .chain(classes)
+            .chain([Term::MIN])
+            .flat_map(around)
+            .filter(|seconds| term(*seconds).is_some());
         Self { circumstances, terms: terms.collect() }
     }
 
@@ -119,8 +129,9 @@ impl Offer {
         if entitlement.ticket_required && !circumstance.has_ticket {
             return None;
         }
+        let most = entitlement.max_term.min(bundle.index().lane(identity.class).max_term).as_seconds();
         let mut offer = Self { alone: BTreeSet::new(), asked: BTreeSet::new(), by: BTreeSet::new() };
-        for term_s in terms.iter().copied().filter(|term_s| *term_s <= entitlement.max_term.as_seconds()) {
+        for term_s in terms.iter().copied().filter(|term_s| *term_s <= most) {
             let facts = Facts {
                 term_s,
                 has_ticket: circumstance.has_ticket,
@@ -134,7 +145,8 @@ impl Offer {
                 Ok(Weighed::People { approvers, .. }) => {
                     offer.asked.insert(term_s);
                     let names: Vec<_> = approvers.iter().map(IdentityId::as_str).collect();
-                    offer.by.insert(format!("{} of {}", entitlement.approval.count, names.join(", ")));
+                    let Approval { count, within_s } = entitlement.approval;
+                    offer.by.insert(format!("{count} of {} within {within_s} s", names.join(", ")));
                 }
                 Ok(Weighed::TooFew { .. } | Weighed::NotHolder(_) | Weighed::No(_)) | Err(_) => {}
             }

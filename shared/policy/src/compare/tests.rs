@@ -55,25 +55,25 @@ fn each_kind_of_change_is_told() {
             &[(SECRET, "context.termSeconds <= 300", "context.termSeconds <= 120")],
             &[
                 "shorter: remediation-agent × read-secret: up to 120 s alone, was up to 300 s alone (with a ticket and a task)",
-                "shorter: remediation-agent × read-secret: up to 120 s with approval by 1 of omar, was up to 300 s with approval by 1 of omar (with a task and no ticket)",
+                "shorter: remediation-agent × read-secret: up to 120 s with approval by 1 of omar within 900 s, was up to 300 s with approval by 1 of omar within 900 s (with a task and no ticket)",
             ],
         ),
         (
             &[(SECRET, "context has task && context.hasTicket", "context has task")],
             &[
-                "no longer needs approval: remediation-agent × read-secret: up to 300 s alone, was up to 300 s with approval by 1 of omar (with a task and no ticket)",
+                "no longer needs approval: remediation-agent × read-secret: up to 300 s alone, was up to 300 s with approval by 1 of omar within 900 s (with a task and no ticket)",
             ],
         ),
         (
             &[("policies/third-party-sync.cedar", "context.termSeconds <= 300", "context.termSeconds <= 100")],
             &[
-                "now needs approval: acme-sync × third-party-sync: up to 100 s alone, up to 900 s with approval by 1 of lea, was up to 300 s alone, up to 900 s with approval by 1 of lea",
+                "now needs approval: acme-sync × third-party-sync: up to 100 s alone, up to 900 s with approval by 1 of lea within 900 s, was up to 300 s alone, up to 900 s with approval by 1 of lea within 900 s",
             ],
         ),
         (
             &[("policies/read-orders-table.cedar", "principal in Brevet::Team::\"security\" || ", "")],
             &[
-                "other approvers: ana × read-orders-table: up to 3600 s with approval by 1 of lea, was up to 3600 s with approval by 1 of lea, omar (with a ticket)",
+                "other approvers: ana × read-orders-table: up to 3600 s with approval by 1 of lea within 1800 s, was up to 3600 s with approval by 1 of lea, omar within 1800 s (with a ticket)",
             ],
         ),
         (
@@ -82,8 +82,22 @@ fn each_kind_of_change_is_told() {
                 ("policies/read-orders-table.cedar", "context.hasTicket && ", ""),
             ],
             &[
-                "newly allowed: ana × read-orders-table: up to 3600 s with approval by 1 of lea, omar (without a ticket)",
+                "newly allowed: ana × read-orders-table: up to 3600 s with approval by 1 of lea, omar within 1800 s (without a ticket)",
             ],
+        ),
+        (
+            &[("classes.yaml", "max_term_s: 3600", "max_term_s: 300")],
+            &["shorter: release-pipeline × deploy-release: up to 300 s alone, was up to 600 s alone"],
+        ),
+        (
+            &[(ORDERS, "  within_s: 1800", "  within_s: 60")],
+            &[
+                "other approvers: ana × read-orders-table: up to 3600 s with approval by 1 of lea, omar within 60 s, was up to 3600 s with approval by 1 of lea, omar within 1800 s (with a ticket)",
+            ],
+        ),
+        (
+            &[(ORDERS, "start_within_s: 1800", "start_within_s: 60")],
+            &["other access: ana × read-orders-table: its time to start changed"],
         ),
         (
             &[("entitlements/deploy-release.yaml", "acme-release-artifacts/${version}/*", "*/${version}/*")],

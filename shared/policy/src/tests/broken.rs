@@ -39,7 +39,11 @@ pub(crate) fn slips() -> Vec<Slip> {
     let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let read = |file| serde_saphyr::from_str::<Vec<Slip>>(&std::fs::read_to_string(file).unwrap()).unwrap();
-    files.into_iter().flat_map(read).collect()
+    let slips: Vec<_> = files.into_iter().flat_map(read).collect();
+    // The golden file is read by name.
+    let names: std::collections::BTreeSet<_> = slips.iter().map(|slip| &slip.name).collect();
+    assert_eq!(names.len(), slips.len(), "two slips have one name");
+    slips
 }
 
 impl Slip {

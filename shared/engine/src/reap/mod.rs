@@ -113,7 +113,8 @@ pub struct PassReport {
     pub n_deny_written: u32,
     /// For how many seconds what is most overdue is: a line that was not looked at, or an end that is not proved.
     pub oldest_overdue_s: u64,
-    /// Whether every shard was read up to the start of the pass.
+    /// Whether every shard was read up to the start of the pass; where the stream named grants, whether each was
+    /// looked at.
     pub good: bool,
 }
 
@@ -186,12 +187,20 @@ impl Reaper {
     }
 
     /// Looks at `ids` at once: the stream named them, the store says what to do about them.
+    ///
+    /// What is not looked at must be named again: a burnt fuse may be all that still knows of its grant.
     pub async fn wake(&self, ids: &[GrantId]) -> PassReport {
-        let mut report = PassReport::default();
+        let started = self.ports.clock.now();
+        let mut report = PassReport { good: true, ..PassReport::default() };
         let (mut work, known) = (RoleWork::new(), self.known().await);
         for id in ids.iter().collect::<BTreeSet<_>>() {
+            if self.ports.clock.now() >= started.plus(self.budget_s) {
+                tracing::warn!("ran out of time for what the stream named");
+                report.good = false;
+                break;
+            }
             report.n_due = report.n_due.saturating_add(1);
-            self.look(*id, known.as_ref(), &mut work, &mut report).await;
+            report.good &= self.look(*id, known.as_ref(), &mut work, &mut report).await;
         }
         self.settle(work, &mut report).await;
         report

@@ -26,7 +26,7 @@ impl Handler {
         let report = match Incoming::read(event.payload).map_err(unexpected)? {
             // What a tick carries is ignored on purpose: the table says what is due.
             Incoming::Tick => self.tick().await?,
-            Incoming::Woken(ids) => self.woken(&ids).await,
+            Incoming::Woken(ids) => self.woken(&ids).await?,
             other @ (Incoming::Http(_) | Incoming::Evaluate { .. }) => {
                 let wanted = "ticks of the schedule and records of the table's stream";
                 return Err(unexpected(UnexpectedEvent::instead_of(wanted, &other)));
@@ -51,12 +51,17 @@ impl Handler {
         Ok(report)
     }
 
-    /// A failure here is left to the next tick, which finds the same work: one retry layer.
-    async fn woken(&self, ids: &[GrantId]) -> PassReport {
+    /// A removal that fails is left to the next tick. A grant that was not looked at is not: where only its fuse knows of
+    /// it, no tick finds it. The stream names it again, and then leaves a letter.
+    async fn woken(&self, ids: &[GrantId]) -> Result<PassReport, Diagnostic> {
         let report = self.reaper.wake(ids).await;
+        if !report.good {
+            let counts = format!("not everything that the stream named was looked at: {report:?}");
+            return Err(diagnostic("BadWake", &counts));
+        }
         let PassReport { n_due, n_changed, n_ended, n_failed, n_deny_written, .. } = report;
         tracing::info!(n_due, n_changed, n_ended, n_failed, n_deny_written, "looked at what the stream named");
-        report
+        Ok(report)
     }
 }
 

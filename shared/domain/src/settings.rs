@@ -35,6 +35,13 @@ impl Deployment {
         format!("arn:{partition}:iam::{account}:policy/brevet/{id}/managed/brevet-{id}-{name}")
     }
 
+    /// Whether `policy_arn` is one that this installation alone attaches.
+    #[must_use]
+    pub fn is_managed(&self, policy_arn: &str) -> bool {
+        let Self { id, account, partition, .. } = self;
+        policy_arn.starts_with(&format!("arn:{partition}:iam::{account}:policy/brevet/{id}/managed/"))
+    }
+
     /// The ARN of the permissions boundary that every attachment principal carries.
     #[must_use]
     pub fn boundary_arn(&self) -> String {

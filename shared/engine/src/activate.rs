@@ -2,10 +2,11 @@
 //!
 //! The to-do list or the stream names a grant; the stored grant and decision say what to do. Nothing else is believed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use brevet_domain::count::Count;
-use brevet_domain::grant::{Before, Delivery, DueRole, Event, Grant, Problem, Sighting, State};
+use brevet_domain::grant::{Before, Delivery, DueRole, Event, Grant, OVERDUE_S, Problem, Sighting, State};
 use brevet_domain::id::GrantId;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
@@ -15,8 +16,8 @@ use crate::catalogue::Catalogue;
 use crate::checks::Checks;
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Activation, Also, Clock, Counts, DueList, Fuse, GrantReader, GrantStore, IdSource, Place, PortError, Principals,
-    Provisioner, SHARDS, Seen,
+    Activation, Also, Clock, Counts, DueList, Fuse, GrantReader, GrantStore, IdSource, Place, PortError, Principal,
+    Principals, Provisioner, SHARDS, Seen,
 };
 use crate::refusal::Refusal;
 
@@ -203,6 +204,7 @@ impl Activator {
             return Err(Left::Wait("the holders of the policy changed a moment ago".to_owned()));
         }
         let now = self.ports.clock.now();
+        self.nothing_overdue(&grant, principal_arn, &principal, now).await?;
         let deadline = stored.unwrap_or_else(|| grant.deadline_if_activated(now));
         let plan = template.attachment(deadline, grant.term, grant.bounds.skew_s);
         let plan = plan.map_err(|error| Unfit::Ever(error.to_string())).and_then(|plan| {
@@ -282,6 +284,28 @@ impl Activator {
     async fn fail(&self, grant: &Grant, problem: &str) -> Result<(), Left> {
         let event = Event::ActivationFailed { problem: Problem::from(problem.to_owned()) };
         self.journal.record(grant, &event, None, Vec::new(), self.ports.clock.now()).await?;
+        Ok(())
+    }
+
+    /// INVARIANT: a grant that is overdue and still stands there stops new ones on its own principal.
+    async fn nothing_overdue(
+        &self,
+        grant: &Grant,
+        principal_arn: &str,
+        principal: &Principal,
+        now: Timestamp,
+    ) -> Result<(), Left> {
+        let inline = principal.inline.keys().filter_map(|name| self.deployment.grant_of_policy(name));
+        let mut ids: BTreeSet<GrantId> = inline.collect();
+        for policy_arn in principal.attached.iter().filter(|arn| self.deployment.is_managed(arn)) {
+            ids.extend(self.ports.counts.count(principal_arn, policy_arn).await?.holders);
+        }
+        for id in ids.into_iter().filter(|id| *id != grant.id) {
+            let Some(other) = self.ports.reader.grant(id).await? else { continue };
+            if other.overdue_s(now) > u64::from(OVERDUE_S) {
+                return Err(Left::Wait(format!("grant `{id}` on the same principal is overdue")));
+            }
+        }
         Ok(())
     }
 

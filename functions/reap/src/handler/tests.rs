@@ -81,11 +81,22 @@ fn a_record_of_a_mark_or_a_grant_wakes_for_that_grant_alone() {
 }
 
 #[test]
+fn what_the_stream_named_and_could_not_be_looked_at_is_named_again() {
+    let world = World::new();
+    let named = marked(&world);
+    world.faults.plan_next("grant", Fault::NotSent);
+    let error = handle(&world, record(&format!("FUSE#{named}"))).unwrap_err();
+    assert_eq!((world.faults.fired().len(), error.error_type.as_str()), (1, "BadWake"));
+    handle(&world, record(&format!("FUSE#{named}"))).unwrap();
+    assert_eq!(state(&world, named), "Withdrawn");
+}
+
+#[test]
 fn a_pass_that_is_not_good_fails_and_does_not_beat() {
     let world = World::new();
     let heart = heart_at(&world);
     world.clock.advance(60);
-    world.faults.plan(world.faults.n_calls() + 1, Fault::NotSent);
+    world.faults.plan_next("due", Fault::NotSent);
     let error = handle(&world, tick()).unwrap_err();
     assert_eq!(world.faults.fired().len(), 1);
     assert_eq!(error.error_type, "BadPass");

@@ -328,8 +328,10 @@ impl Grant {
         let quiet = self.bounds.quiet_s;
         let Some(first) = &at.first_absence else {
             let next_at = at.fence.max(seen.at.plus(quiet));
+            // A check made while others still held it says nothing of what is left once it is gone.
             return Ok(Some(State::Revoking(Box::new(Revoking {
                 first_absence: Some(seen.clone()),
+                effective: None,
                 next_at,
                 ..at.clone()
             }))));

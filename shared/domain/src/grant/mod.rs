@@ -106,6 +106,9 @@ pub enum DueRole {
 /// How often a live attachment is looked at, in seconds.
 pub const WATCH_S: u32 = 300;
 
+/// How long an end may take from when it was due until something is wrong, in seconds: three ticks.
+pub const OVERDUE_S: u32 = 180;
+
 /// One grant. Changed by [`Grant::apply`] alone; every change carries evidence in the same write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
@@ -214,6 +217,24 @@ impl Grant {
         } else {
             DueRole::Reap
         }
+    }
+
+    /// For how many seconds at `now` it should have been over: from its deadline, or from when it was stopped.
+    ///
+    /// Not from [`Grant::due_at`], which every attempt that fails puts off.
+    #[must_use]
+    pub fn overdue_s(&self, now: Timestamp) -> u64 {
+        let since = match &self.state {
+            State::Revoking(revoking) => revoking.since.min(revoking.deadline),
+            State::Activating { deadline, .. } | State::Active { deadline, .. } => *deadline,
+            State::Denied { .. }
+            | State::ApprovalAwaited { .. }
+            | State::Lapsed { .. }
+            | State::Withdrawn { .. }
+            | State::Approved { .. }
+            | State::Ended { .. } => return 0,
+        };
+        now.seconds_since(since)
     }
 
     /// When its record may be dropped: only once terminal, and beyond retention. Never what the reaper still needs.

@@ -19,7 +19,7 @@ const RETRY_MAX_S: u32 = 60;
 impl Reaper {
     /// Looks at a live attachment, or goes on removing one.
     pub(super) async fn settle_attachment(&self, grant: Grant, report: &mut PassReport) -> Result<(), StepError> {
-        let Some(place) = Place::of(&grant) else { return Ok(()) };
+        let Some(place) = self.own_place(&grant) else { return Ok(()) };
         let grant = if let State::Active { look_at, .. } = &grant.state {
             if look_at.is_some_and(|at| self.ports.clock.now() < at) {
                 return Ok(());
@@ -29,6 +29,18 @@ impl Reaper {
             grant
         };
         self.remove(grant, &place, report).await
+    }
+
+    /// Where the grant is attached. Whoever may write grants must not be able to name another policy of the principal
+    /// for removal: an inline policy is looked for under the name that the grant's id gives it, and no other.
+    fn own_place(&self, grant: &Grant) -> Option<Place> {
+        let place = Place::of(grant)?;
+        let Place::Inline { principal_arn, policy_name: named } = place else { return Some(place) };
+        let policy_name = self.deployment.inline_policy_name(grant.id);
+        if named != policy_name {
+            tracing::error!(grant.id = %grant.id, named, "a grant names a policy that is not its own: it is left alone");
+        }
+        Some(Place::Inline { principal_arn, policy_name })
     }
 
     /// Altered or gone is drift, and ends the grant.
@@ -51,7 +63,7 @@ impl Reaper {
         if now < revoking.next_at {
             return Ok(());
         }
-        let count = self.count(place).await?;
+        let count = self.count(&grant, place).await?;
         let others = count.as_ref().map(|count| count.others(grant.id)).unwrap_or_default();
         // What this grant called could land after the others are gone, and then nobody would detach it: it stays.
         if !others.is_empty() && now < revoking.fence {
@@ -81,7 +93,12 @@ impl Reaper {
         let event = Event::PresenceObserved(sighting(&reading, now));
         let grant = self.advance(grant, &event, Vec::new(), now, report).await?;
         // INVARIANT: recorded first. Of two reapers at once, one alone can write this version, and calls.
+        let recorded_at = self.ports.clock.now();
         let grant = self.record_removal(grant, place, count.as_ref(), report).await?;
+        // The fence allows one call's time for getting here; a call started later might land after it.
+        if self.ports.clock.now() > recorded_at.plus(grant.bounds.call_s) {
+            return Ok(());
+        }
         let grant = match self.ports.attachments.deprovisioner.remove(place).await {
             Ok(()) => grant,
             Err(error) => self.troubled(grant, &error, report).await?,
@@ -97,9 +114,20 @@ impl Reaper {
     }
 
     /// Who holds the policy on the principal; nothing for an inline policy, which is one grant's own.
-    async fn count(&self, place: &Place) -> Result<Option<Count>, StepError> {
+    ///
+    /// A holder counts only while its own record says that it lives and holds this: what is handed over to nobody
+    /// would be detached by nobody. Whoever ended since the count was read has changed it, and this look's write fails.
+    async fn count(&self, grant: &Grant, place: &Place) -> Result<Option<Count>, StepError> {
         let Place::Managed { principal_arn, policy_arn } = place else { return Ok(None) };
-        Ok(Some(self.ports.attachments.counts.count(principal_arn, policy_arn).await?))
+        let mut count = self.ports.attachments.counts.count(principal_arn, policy_arn).await?;
+        for id in count.others(grant.id) {
+            let holder = self.ports.reader.grant(id).await?;
+            if holder.is_none_or(|holder| holder.state.is_terminal() || Place::of(&holder).as_ref() != Some(place)) {
+                tracing::error!(grant.id = %id, policy.arn = policy_arn, "a grant is counted that does not hold the policy");
+                count.holders.remove(&id);
+            }
+        }
+        Ok(Some(count))
     }
 
     /// Records `event`; if it ends the grant, the grant leaves `count` in the same transaction.

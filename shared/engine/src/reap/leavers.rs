@@ -3,12 +3,27 @@
 //! A grant is otherwise looked at when it is due. When another bundle is in force, and when this process has just
 //! started, the next pass looks at every live grant once.
 
+use std::collections::BTreeSet;
+
 use brevet_domain::bundle::Index;
+use brevet_domain::canonical::Digest;
 use brevet_domain::grant::{DueRole, EndCause, Event, Grant};
+use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 
-use super::{Known, Look, PassReport, Reaper, RoleWork};
-use crate::port::{PortError, SHARDS};
+use super::{Known, Look, PAGE, PassReport, Reaper, RoleWork};
+use crate::port::{PortError, PortResult, SHARDS};
+
+/// How far this process has come with looking at every live grant.
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    /// Under which bundle.
+    bundle: Option<Digest>,
+    /// Whether that is done.
+    is_over: bool,
+    /// The grants that were looked at, until it is.
+    seen: BTreeSet<GrantId>,
+}
 
 impl Reaper {
     /// The bundle in force. Nobody leaves by one that cannot be read; nothing is vended under it either.
@@ -23,21 +38,75 @@ impl Reaper {
         current.inspect_err(unread).ok()
     }
 
-    /// Looks at every live grant if another bundle is in force than when that was last done.
+    /// Looks at every live grant if another bundle is in force than when that was last done. What a pass has no time
+    /// for is left to the next one: nothing of it is due, so the heart beats on.
     pub(super) async fn walk_leavers(&self, look: Look<'_>, work: &mut RoleWork, report: &mut PassReport) {
         let Some((digest, _)) = look.known else { return };
-        if super::locked(&self.walked).as_ref() == Some(digest) {
-            return;
-        }
-        let everything = Look { up_to: Timestamp::LATEST, ..look };
+        let mut seen = {
+            let mut walk = super::locked(&self.walk);
+            if walk.bundle != Some(*digest) {
+                *walk = Walk { bundle: Some(*digest), ..Walk::default() };
+            }
+            if walk.is_over {
+                return;
+            }
+            std::mem::take(&mut walk.seen)
+        };
+        let mut is_over = true;
         for (role, shard) in (0..SHARDS).flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]) {
-            if let Err(error) = self.shard(role, shard, everything, work, report).await {
-                tracing::error!(?role, shard, problem = error.chain(), "live grants could not be listed for leavers");
-                report.good = false;
+            match self.walk_list((role, shard), look, &mut seen, work, report).await {
+                Ok(all) => is_over = is_over && all,
+                Err(error) => {
+                    tracing::error!(
+                        ?role,
+                        shard,
+                        problem = error.chain(),
+                        "live grants could not be listed for leavers"
+                    );
+                    (report.good, is_over) = (false, false);
+                }
             }
         }
-        if report.good {
-            *super::locked(&self.walked) = Some(*digest);
+        let mut walk = super::locked(&self.walk);
+        walk.is_over = is_over;
+        if !is_over {
+            walk.seen = seen;
+        }
+    }
+
+    /// Looks at what is on one list and not among `seen`; false if something is left for the next pass.
+    async fn walk_list(
+        &self,
+        (role, shard): (DueRole, u8),
+        look: Look<'_>,
+        seen: &mut BTreeSet<GrantId>,
+        work: &mut RoleWork,
+        report: &mut PassReport,
+    ) -> PortResult<bool> {
+        let (mut all, mut cursor) = (true, None::<String>);
+        loop {
+            let page = self.ports.due.due(role, shard, Timestamp::LATEST, cursor.as_deref(), PAGE).await?;
+            for id in page.lines.iter().map(|line| line.id) {
+                if seen.contains(&id) {
+                    continue;
+                }
+                if self.ports.clock.now() >= look.started.plus(self.budget_s) {
+                    tracing::warn!(
+                        shard,
+                        "there was no time to look at every live grant for leavers: the next tick goes on"
+                    );
+                    return Ok(false);
+                }
+                if self.look(id, look.known, work, report).await {
+                    seen.insert(id);
+                } else {
+                    all = false;
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(all);
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
 use serde::Serialize;
 
+use self::leavers::Walk;
 use crate::catalogue::Catalogue;
 use crate::journal::{Journal, StepError};
 use crate::port::{
@@ -89,8 +90,8 @@ pub struct Reaper {
     call_s: u32,
     /// How long one pass may take, in seconds; what is left is done by the next tick.
     budget_s: u32,
-    /// The bundle under which every live grant was last looked at by this process.
-    walked: Mutex<Option<Digest>>,
+    /// How far it has come with looking at every live grant under the bundle in force.
+    walk: Mutex<Walk>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -110,24 +111,29 @@ pub struct PassReport {
     pub n_failed: u32,
     /// Writes of a reserved deny.
     pub n_deny_written: u32,
-    /// By how many seconds the most overdue line is overdue.
+    /// For how many seconds what is most overdue is: a line that was not looked at, or an end that is not proved.
     pub oldest_overdue_s: u64,
-    /// Whether every shard was read up to the start of the pass.
+    /// Whether every shard was read up to the start of the pass; where the stream named grants, whether each was
+    /// looked at.
     pub good: bool,
+}
+
+impl PassReport {
+    fn note_overdue(&mut self, seconds: u64) {
+        self.oldest_overdue_s = self.oldest_overdue_s.max(seconds);
+    }
 }
 
 /// The bundle in force and its index, as read once a pass.
 type Known = (Digest, Arc<Index>);
 
-/// How far a walk over the to-do lists goes.
+/// What a pass goes by.
 #[derive(Clone, Copy)]
 struct Look<'a> {
     /// The bundle in force; nothing where it cannot be read, and then nobody is known to have left.
     known: Option<&'a Known>,
     /// When the pass began.
     started: Timestamp,
-    /// Up to which instant lines are looked at.
-    up_to: Timestamp,
 }
 
 /// Grants whose sessions are to be ended early, by session role.
@@ -138,7 +144,7 @@ impl Reaper {
     #[must_use]
     pub fn new(ports: Ports, deployment: Deployment, holder: String, call_s: u32, budget_s: u32) -> Self {
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "reap");
-        Self { ports, journal, deployment, holder, call_s, budget_s, walked: Mutex::new(None) }
+        Self { ports, journal, deployment, holder, call_s, budget_s, walk: Mutex::default() }
     }
 
     /// Makes a whole pass: everything due, then every role with live early ends.
@@ -150,7 +156,7 @@ impl Reaper {
         let started = self.ports.clock.now();
         let mut report = PassReport { good: true, ..PassReport::default() };
         let (mut work, known) = (RoleWork::new(), self.known().await);
-        let look = Look { known: known.as_ref(), started, up_to: started };
+        let look = Look { known: known.as_ref(), started };
         // Issue's lists too: what ran out of time there ends here, also with issue down. Each minute another list comes
         // first, so that what a pass had no time for is not always the same.
         let first = u8::try_from(started.as_seconds().checked_div(60).unwrap_or(0).rem_euclid(i64::from(SHARDS)));
@@ -181,12 +187,20 @@ impl Reaper {
     }
 
     /// Looks at `ids` at once: the stream named them, the store says what to do about them.
+    ///
+    /// What is not looked at must be named again: a burnt fuse may be all that still knows of its grant.
     pub async fn wake(&self, ids: &[GrantId]) -> PassReport {
-        let mut report = PassReport::default();
+        let started = self.ports.clock.now();
+        let mut report = PassReport { good: true, ..PassReport::default() };
         let (mut work, known) = (RoleWork::new(), self.known().await);
         for id in ids.iter().collect::<BTreeSet<_>>() {
+            if self.ports.clock.now() >= started.plus(self.budget_s) {
+                tracing::warn!("ran out of time for what the stream named");
+                report.good = false;
+                break;
+            }
             report.n_due = report.n_due.saturating_add(1);
-            self.look(*id, known.as_ref(), &mut work, &mut report).await;
+            report.good &= self.look(*id, known.as_ref(), &mut work, &mut report).await;
         }
         self.settle(work, &mut report).await;
         report
@@ -202,7 +216,7 @@ impl Reaper {
     ) -> PortResult<()> {
         let mut cursor: Option<String> = None;
         loop {
-            let page = self.ports.due.due(role, shard, look.up_to, cursor.as_deref(), PAGE).await?;
+            let page = self.ports.due.due(role, shard, look.started, cursor.as_deref(), PAGE).await?;
             for line in &page.lines {
                 if self.ports.clock.now() >= look.started.plus(self.budget_s) {
                     tracing::warn!(shard, "the pass ran out of time: the next tick goes on");
@@ -210,9 +224,9 @@ impl Reaper {
                     return Ok(());
                 }
                 // What waits for issue is overdue there, not here.
-                if role == DueRole::Reap && line.next_at <= look.started {
+                if role == DueRole::Reap {
                     report.n_due = report.n_due.saturating_add(1);
-                    report.oldest_overdue_s = report.oldest_overdue_s.max(look.started.seconds_since(line.next_at));
+                    report.note_overdue(look.started.seconds_since(line.next_at));
                 }
                 self.look(line.id, look.known, work, report).await;
             }
@@ -223,13 +237,17 @@ impl Reaper {
         }
     }
 
-    /// One grant; its failure is counted and logged, and stops nothing.
-    async fn look(&self, id: GrantId, known: Option<&Known>, work: &mut RoleWork, report: &mut PassReport) {
+    /// One grant; its failure is counted and logged, and stops nothing. Whether it went well.
+    async fn look(&self, id: GrantId, known: Option<&Known>, work: &mut RoleWork, report: &mut PassReport) -> bool {
         match self.step(id, known, report).await {
             Ok(Some((role, grant))) => work.entry(role).or_default().push(grant),
             Ok(None) => {}
-            Err(error) => note(id, &error, report),
+            Err(error) => {
+                note(id, &error, report);
+                return false;
+            }
         }
+        true
     }
 
     async fn settle(&self, work: RoleWork, report: &mut PassReport) {

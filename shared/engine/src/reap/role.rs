@@ -48,7 +48,7 @@ impl Reaper {
         let now = self.ports.clock.now();
         for grant in grants {
             // The settling may have written to the grant's chain: read it again.
-            let id = grant.id;
+            let (id, overdue_s, n_ended) = (grant.id, grant.overdue_s(now), report.n_ended);
             let told = match self.ports.reader.grant(id).await {
                 Ok(Some(grant)) => self.tell(grant, settled.as_ref(), now, report).await,
                 Ok(None) => Ok(()),
@@ -56,6 +56,9 @@ impl Reaper {
             };
             if let Err(error) = told {
                 note(id, &error, report);
+            }
+            if report.n_ended == n_ended {
+                report.note_overdue(overdue_s);
             }
         }
         settled.map(drop)

@@ -26,6 +26,22 @@ impl Reaper {
             self.ports.due.clear_mark(id).await?;
             return Ok(None);
         };
+        let (overdue_s, n_ended) = (grant.overdue_s(self.ports.clock.now()), report.n_ended);
+        let moved = self.go_on(grant, known, report).await;
+        // What ends with its role is reckoned there.
+        if !matches!(moved, Ok(Some(_))) && report.n_ended == n_ended {
+            report.note_overdue(overdue_s);
+        }
+        moved
+    }
+
+    async fn go_on(
+        &self,
+        grant: Grant,
+        known: Option<&Known>,
+        report: &mut PassReport,
+    ) -> Result<Option<(String, Grant)>, StepError> {
+        let id = grant.id;
         let now = self.ports.clock.now();
         let blocks = match grant.state.is_terminal() {
             true => Vec::new(),

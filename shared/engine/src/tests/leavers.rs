@@ -107,3 +107,43 @@ fn every_live_grant_is_looked_at_once_a_bundle() {
     without(&world, "lea");
     assert_eq!((reads(&world), reads(&world)), (1, 0));
 }
+
+#[test]
+fn more_live_grants_than_one_pass_can_look_at_stop_no_heart_and_are_all_looked_at() {
+    let world = World::new();
+    world.tick();
+    let n_grants = 60;
+    for n in 0..n_grants {
+        world.submit("bot ask run-1", &format!("key-{n}")).unwrap().unwrap();
+    }
+    without(&world, "lea");
+    let mut looks = Vec::new();
+    for n in 1..=10 {
+        // Each port call takes a second of the forty that a pass has.
+        let before = world.faults.n_calls();
+        for number in before + 1..before + 100 {
+            let clock = world.clock.clone();
+            world.faults.meanwhile(number, move || clock.advance(1));
+        }
+        let report = world.tick().unwrap().unwrap();
+        world.faults.clear();
+        assert!(report.good, "pass {n}: all that was due was read: {report:?}");
+        let calls = world.faults.calls().split_off(usize::try_from(before).unwrap());
+        looks.push(calls.iter().filter(|call| **call == "grant").count());
+    }
+    assert!(looks[0] > 5 && looks[0] < 30, "{looks:?}");
+    assert_eq!(looks.last(), Some(&0), "{looks:?}");
+    assert_eq!(looks.iter().sum::<usize>(), n_grants, "each was looked at once: {looks:?}");
+}
+
+#[test]
+fn a_leaver_whose_record_could_not_be_read_is_found_by_the_next_tick() {
+    let (world, id) = active();
+    without(&world, "bot");
+    world.faults.plan_next("grant", Fault::Throttled);
+    world.tick();
+    assert_eq!(world.faults.fired().len(), 1);
+    assert!(matches!(world.grant(id).state, State::Active { .. }));
+    world.tick();
+    assert!(is_leaving(&world, id), "{:?}", world.grant(id).state);
+}

@@ -212,6 +212,22 @@ fn a_burnt_fuse_ends_what_the_to_do_list_has_lost() {
 }
 
 #[test]
+fn a_burnt_fuse_whose_grant_could_not_be_looked_at_asks_to_be_named_again() {
+    let (world, id) = active();
+    world.clock.advance(TERM_S);
+    // Nothing but the fuse knows of the grant: a record that the stream holds for done is never seen again.
+    for call in ["grant", "blocks", "commit"] {
+        world.faults.plan_next(call, Fault::Throttled);
+        assert!(!run(world.reaper.wake(&[id])).unwrap().good, "{call}");
+        assert_eq!(state(&world, id), "Active", "{call}");
+    }
+    assert!(run(world.reaper.wake(&[id])).unwrap().good);
+    assert_eq!((state(&world, id), world.faults.fired().len()), ("Revoking", 3));
+    // A removal that fails is stored with the grant, and the next tick finds it.
+    assert!(run(world.reaper.wake(&[id])).unwrap().good);
+}
+
+#[test]
 fn a_grant_that_ends_puts_its_fuse_out() {
     let (world, id) = active();
     world.clock.advance(TERM_S);

@@ -3,6 +3,7 @@
 mod asking;
 mod attaching;
 mod ending;
+mod hostile;
 mod invariants;
 mod leavers;
 mod managed;

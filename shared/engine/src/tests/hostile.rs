@@ -1,0 +1,184 @@
+//! Records that lie, calls that come late, and removals that go on failing: what attachments must withstand.
+
+use brevet_domain::grant::{Delivery, EffectiveAccess, Grant, LapseCause, Proof, State};
+use brevet_domain::id::GrantId;
+
+use super::attaching::{FENCE_S, release, state, submit_for};
+use super::world::{BATCH, CALL_S, TERM_S, TICK_S, World};
+use crate::fake::Fault;
+use crate::port::{Clock, Place};
+
+fn active(entitlement: &str) -> (World, GrantId) {
+    let world = World::new();
+    world.tick();
+    let id = submit_for(&world, "key", entitlement).unwrap();
+    world.activate();
+    assert_eq!(state(&world, id), "Active");
+    world.clock.advance(FENCE_S);
+    (world, id)
+}
+
+/// Two grants of one managed policy, whose calls can land no more.
+fn overlapping() -> (World, GrantId, GrantId) {
+    let (world, first) = active("sync");
+    let second = submit_for(&world, "other key", "sync").unwrap();
+    world.activate();
+    assert_eq!(state(&world, second), "Active");
+    world.clock.advance(FENCE_S);
+    (world, first, second)
+}
+
+fn is_attached(world: &World, id: GrantId) -> bool {
+    world.principals.standing(&world.place(id).unwrap()).is_some()
+}
+
+/// Ticks for `seconds` in which every removal is refused; what the last pass called the most overdue.
+fn refused_for(world: &World, seconds: u32) -> u64 {
+    let mut overdue_s = 0;
+    for _ in 0..seconds.div_ceil(TICK_S) {
+        world.faults.plan_next("remove", Fault::Refused);
+        overdue_s = world.tick().unwrap().unwrap().oldest_overdue_s;
+        world.clock.advance(TICK_S);
+    }
+    world.faults.clear();
+    overdue_s
+}
+
+#[test]
+fn a_removal_that_is_refused_for_long_is_told_as_overdue_though_it_is_put_off() {
+    for entitlement in ["batch", "sync"] {
+        let (world, id) = active(entitlement);
+        release(&world, id);
+        let mut worst_s = 0;
+        for _ in 0..6 {
+            worst_s = worst_s.max(refused_for(&world, 100));
+        }
+        assert_eq!(state(&world, id), "Revoking");
+        assert!(worst_s > 400, "{entitlement}: the alarm would hear of {worst_s} s only");
+        world.assert_all_ends(entitlement);
+        assert_eq!(world.tick().unwrap().unwrap().oldest_overdue_s, 0);
+    }
+}
+
+#[test]
+fn an_end_that_takes_its_usual_course_is_never_long_overdue() {
+    for entitlement in ["batch", "sync", "deploy"] {
+        let world = World::new();
+        world.tick();
+        let id = submit_for(&world, "key", entitlement).unwrap();
+        world.activate();
+        if entitlement == "deploy" {
+            world.vend("bot credentials run-1", id).unwrap().unwrap();
+        }
+        world.clock.advance(TERM_S - 1);
+        while state(&world, id) != "Ended" {
+            let overdue_s = world.tick().unwrap().unwrap().oldest_overdue_s;
+            assert!(overdue_s <= u64::from(FENCE_S + 3 * TICK_S), "{entitlement}: {overdue_s}");
+            world.clock.advance(TICK_S);
+        }
+    }
+}
+
+#[test]
+fn a_check_made_while_others_held_it_is_not_taken_for_one_made_after_the_end() {
+    let (world, first, second) = overlapping();
+    release(&world, first);
+    // The check is stored; then reading fails, and meanwhile the other one hands over and is gone.
+    world.faults.plan_next("read", Fault::Refused);
+    world.tick();
+    let State::Revoking(revoking) = world.grant(first).state else { panic!("not revoking") };
+    assert_eq!(revoking.effective, Some(EffectiveAccess::NotAllowed { but_by: vec![second] }));
+    release(&world, second);
+    world.clock.set(revoking.next_at.minus(1));
+    world.tick();
+    assert!(matches!(world.proof_of(second), Proof::HandedOver { .. }));
+    let own = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:PutObject","Resource":"*"}]}"#;
+    let place = Place::Inline { principal_arn: BATCH.to_owned(), policy_name: "standing".to_owned() };
+    world.principals.tamper(&place, Some(own));
+    world.tick_for(120);
+    let State::Ended { proof, effective, .. } = world.grant(first).state else { panic!("not ended") };
+    assert!(matches!(proof, Proof::Observed { .. }), "{proof:?}");
+    assert_eq!(effective, Some(EffectiveAccess::Residual { policies: vec!["standing".to_owned()] }));
+}
+
+#[test]
+fn nothing_is_handed_over_to_a_holder_that_is_no_more() {
+    let (world, first, second) = overlapping();
+    // A count that nobody of Brevet can have written so: it names one that is over.
+    let at = world.clock.now();
+    let over = State::Lapsed { cause: LapseCause::Start, at };
+    world.store.overwrite(Grant { state: over, ..world.grant(second) });
+    release(&world, first);
+    world.tick_for(120);
+    let proof = world.proof_of(first);
+    assert!(matches!(proof, Proof::Observed { .. }), "{proof:?}");
+    assert!(!is_attached(&world, first), "nobody else would ever detach it");
+    assert!(world.store.snapshot().counts().all(|count| count.holders.is_empty()));
+}
+
+#[test]
+fn a_record_that_names_another_policy_never_makes_the_reaper_delete_it() {
+    let (world, id) = active("batch");
+    let own = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}"#;
+    let (principal_arn, policy_name) = (BATCH.to_owned(), "own".to_owned());
+    let place = Place::Inline { principal_arn: principal_arn.clone(), policy_name: policy_name.clone() };
+    world.principals.tamper(&place, Some(own));
+    let grant = world.grant(id);
+    let real = world.place(id).unwrap();
+    let delivery = Delivery::Inline { principal_arn, policy_name, probes: Vec::new() };
+    world.store.overwrite(Grant { delivery, ..grant });
+    release(&world, id);
+    world.tick_for(120);
+    assert_eq!(world.principals.standing(&place).as_deref(), Some(own), "the principal's own policy is untouched");
+    assert_eq!(world.principals.standing(&real), None, "the grant's own is gone");
+}
+
+#[test]
+fn a_reaper_that_was_held_up_after_recording_does_not_detach_past_the_fence() {
+    let reap = |pause: Option<u64>| {
+        let (world, id) = active("sync");
+        release(&world, id);
+        let (start, clock) = (world.faults.n_calls(), world.clock.clone());
+        if let Some(number) = pause {
+            world.faults.meanwhile(start + number, move || clock.advance(CALL_S + 1));
+        }
+        world.tick();
+        let calls = world.faults.calls().split_off(usize::try_from(start).unwrap());
+        (world, id, calls)
+    };
+    let (_, _, calls) = reap(None);
+    let removed = calls.iter().position(|call| *call == "remove").unwrap();
+    // Held up while the removal was being recorded: somebody else may take over from the fence on.
+    let number = u64::try_from(removed).unwrap();
+    let (world, id, calls) = reap(Some(number));
+    assert_eq!(calls[removed - 1], "commit");
+    assert!(!calls.contains(&"remove"), "{calls:?}");
+    assert!(is_attached(&world, id));
+    world.assert_all_ends("held up");
+}
+
+/// Invariant 12: an overdue grant stops new ones on its own principal, and nowhere else.
+#[test]
+fn invariant_12_an_overdue_grant_stops_new_ones_on_its_own_principal() {
+    for (stuck, asked) in [("batch", "batch"), ("batch", "sync"), ("sync", "batch"), ("sync", "sync")] {
+        let context = format!("{asked} beside an overdue {stuck}");
+        let (world, first) = active(stuck);
+        release(&world, first);
+        refused_for(&world, 240);
+        let second = submit_for(&world, "other key", asked).unwrap();
+        world.activate();
+        assert_eq!((state(&world, first), state(&world, second)), ("Revoking", "Approved"), "{context}");
+        // Not for good: once it is gone, what was asked for is attached.
+        for _ in 0..20 {
+            world.tick();
+            world.activate();
+            if state(&world, second) == "Active" {
+                break;
+            }
+            world.clock.advance(TICK_S);
+        }
+        assert_eq!(state(&world, second), "Active", "{context}");
+        assert!(world.place(first) == world.place(second) || !is_attached(&world, first), "{context}");
+        world.assert_all_ends(&context);
+    }
+}

@@ -17,7 +17,7 @@ use crate::checks::Checks;
 use crate::journal::{Journal, StepError};
 use crate::port::{
     Activation, Also, Clock, Counts, DueList, Fuse, GrantReader, GrantStore, IdSource, Place, PortError, Principal,
-    Principals, Provisioner, SHARDS, Seen,
+    Principals, Provisioner, Seen, shards_at,
 };
 use crate::refusal::Refusal;
 
@@ -110,14 +110,14 @@ impl Activator {
     pub async fn pass(&self) -> ActivateReport {
         let mut report = ActivateReport { good: true, ..ActivateReport::default() };
         let started = self.ports.clock.now();
-        for shard in 0..SHARDS {
+        for shard in shards_at(started) {
             let mut cursor: Option<String> = None;
             loop {
                 match self.ports.due.due(DueRole::Issue, shard, started, cursor.as_deref(), PAGE).await {
                     Ok(page) => {
                         let ids: Vec<_> = page.lines.iter().map(|line| line.id).collect();
                         self.look_at(&ids, started, &mut report).await;
-                        cursor = page.next.filter(|_| report.good);
+                        cursor = page.next.filter(|_| !self.is_over(started));
                     }
                     Err(error) => {
                         tracing::error!(shard, problem = error.chain(), "a shard of the to-do list could not be read");
@@ -140,10 +140,14 @@ impl Activator {
         report
     }
 
+    fn is_over(&self, started: Timestamp) -> bool {
+        self.ports.clock.now() >= started.plus(self.budget_s)
+    }
+
     /// Bounded by its own deadline: what it has no time for stays on the list, and the next tick goes on.
     async fn look_at(&self, ids: &[GrantId], started: Timestamp, report: &mut ActivateReport) {
         for id in ids {
-            if self.ports.clock.now() >= started.plus(self.budget_s) {
+            if self.is_over(started) {
                 tracing::warn!("ran out of time: the next tick goes on");
                 report.good = false;
                 return;

@@ -10,6 +10,7 @@ pub use outside::{Clock, Credentials, DenyReading, IdSource, SessionRoles, Vende
 pub use policy::{
     BundleSource, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof,
 };
+pub(crate) use store::shards_at;
 pub use store::{
     Activation, Also, Commit, Counts, DenyStore, Due, DueList, DuePage, Fuse, GrantPage, GrantReader, GrantStore,
     GrantSummary, HeartStore, HoldingsReader, KeyClaim, Mark, RequestStore, SHARDS, shard_of,

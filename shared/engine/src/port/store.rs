@@ -26,6 +26,12 @@ pub fn shard_of(id: GrantId) -> u8 {
     id.ulid().random().checked_rem(u128::from(SHARDS)).and_then(|n| u8::try_from(n).ok()).unwrap_or(0)
 }
 
+/// Every shard, each minute another one first: what a pass had no time for is not always the same.
+pub(crate) fn shards_at(now: Timestamp) -> impl Iterator<Item = u8> {
+    let first = now.as_seconds().checked_div(60).unwrap_or(0).rem_euclid(i64::from(SHARDS));
+    (0..SHARDS).cycle().skip(usize::try_from(first).unwrap_or(0)).take(usize::from(SHARDS))
+}
+
 /// A caller's idempotency key, claimed for one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyClaim {

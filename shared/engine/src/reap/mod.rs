@@ -25,7 +25,7 @@ use crate::catalogue::Catalogue;
 use crate::journal::{Journal, StepError};
 use crate::port::{
     Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, PortError,
-    PortResult, Principals, SHARDS, SessionRoles,
+    PortResult, Principals, SessionRoles, shards_at,
 };
 
 /// How many lines of the to-do list are read at once.
@@ -157,11 +157,8 @@ impl Reaper {
         let mut report = PassReport { good: true, ..PassReport::default() };
         let (mut work, known) = (RoleWork::new(), self.known().await);
         let look = Look { known: known.as_ref(), started };
-        // Issue's lists too: what ran out of time there ends here, also with issue down. Each minute another list comes
-        // first, so that what a pass had no time for is not always the same.
-        let first = u8::try_from(started.as_seconds().checked_div(60).unwrap_or(0).rem_euclid(i64::from(SHARDS)));
-        let shards = (0..SHARDS).cycle().skip(usize::from(first.unwrap_or(0))).take(usize::from(SHARDS));
-        for (role, shard) in shards.flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]) {
+        // Issue's lists too: what ran out of time there ends here, also with issue down.
+        for (role, shard) in shards_at(started).flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]) {
             if let Err(error) = self.shard(role, shard, look, &mut work, &mut report).await {
                 tracing::error!(?role, shard, problem = error.chain(), "a shard of the to-do list could not be read");
                 report.good = false;
@@ -215,12 +212,19 @@ impl Reaper {
         report: &mut PassReport,
     ) -> PortResult<()> {
         let mut cursor: Option<String> = None;
-        loop {
+        // Each page counts too: lines that name nothing are read as well.
+        let is_over = |report: &mut PassReport| {
+            let over = self.ports.clock.now() >= look.started.plus(self.budget_s);
+            if over {
+                tracing::warn!(shard, "the pass ran out of time: the next tick goes on");
+                report.good = false;
+            }
+            over
+        };
+        while !is_over(report) {
             let page = self.ports.due.due(role, shard, look.started, cursor.as_deref(), PAGE).await?;
             for line in &page.lines {
-                if self.ports.clock.now() >= look.started.plus(self.budget_s) {
-                    tracing::warn!(shard, "the pass ran out of time: the next tick goes on");
-                    report.good = false;
+                if is_over(report) {
                     return Ok(());
                 }
                 // What waits for issue is overdue there, not here.
@@ -235,6 +239,7 @@ impl Reaper {
                 return Ok(());
             }
         }
+        Ok(())
     }
 
     /// One grant; its failure is counted and logged, and stops nothing. Whether it went well.

@@ -7,6 +7,7 @@ mod ask;
 mod bundle;
 pub mod catalogue;
 mod decide;
+mod entities;
 mod scope;
 mod vote;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
+use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules};
 use brevet_domain::canonical::{Digest, canonical};
 use brevet_domain::decision::{Decision, Outcome, Verdict};
 use brevet_domain::entitlement::{Approval, Delivery, Entitlement, Holder, Parameter, Statement};
@@ -20,7 +20,7 @@ use brevet_domain::time::{Term, Timestamp};
 use crate::activate::{self, ActivateReport, Activator};
 use crate::catalogue::Catalogue;
 use crate::decide::{Ballot, Decider};
-use crate::fake::{Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, run};
+use crate::fake::{Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, Watched, run};
 use crate::intake::Intake;
 use crate::issue::{Handout, Issuer};
 use crate::port::{
@@ -234,7 +234,7 @@ impl World {
         ));
         let intake = Intake {
             proofs: Arc::clone(&proofs),
-            catalogue: Arc::new(Catalogue::new(store.clone())),
+            catalogue: Arc::new(Catalogue::new(store.clone(), 900, Arc::new(Watched::default()))),
             requests: store.clone(),
             reader: store.clone(),
             evaluator: Arc::new(Direct(Arc::clone(&decider), Arc::clone(&clock))),
@@ -436,15 +436,17 @@ impl World {
 
 fn publish(store: &MemoryStore, people: &BTreeMap<String, Identity>) -> Digest {
     let index = Index {
-        version: 1,
+        version: INDEX_VERSION,
         issuers: Vec::new(),
         identities: people.values().map(|identity| (identity.id.clone(), identity.clone())).collect(),
-        entitlements: entitlements().into_iter().map(|one| (one.id.clone(), one)).collect(),
+        n_buckets: 0,
         parts: BTreeMap::new(),
     };
-    let text = canonical(&index).unwrap();
-    let digest = Digest::of_bytes(text.as_bytes());
-    store.publish(BundleText { digest, parts: BTreeMap::from([(INDEX_PART.to_owned(), text)]) });
+    let listing = |one: Entitlement| (one.id.clone(), Listing { entitlement: one, rules: Rules::default() });
+    let listings = entitlements().into_iter().map(listing).collect();
+    let text = BundleText::build(index, &listings, &Rules::default()).unwrap();
+    let digest = text.digest;
+    store.publish(text);
     digest
 }
 

@@ -131,6 +131,26 @@ pub(crate) struct World<'a> {
     pub(crate) policies: &'a PolicySet,
 }
 
+/// Who asks about what, in which circumstances: of one such, several things may be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    principal: EntityUid,
+    resource: EntityUid,
+    context: Context,
+}
+
+impl Question {
+    /// Whether `who` may have `entitlement`, one way or another.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Question`] if it cannot be put to policy.
+    pub(crate) fn new(who: &IdentityId, entitlement: &EntitlementId, facts: &Facts) -> Result<Self, Fault> {
+        let (principal, resource) = (uid("Identity", who.as_str())?, uid("Entitlement", entitlement.as_str())?);
+        Ok(Self { principal, resource, context: context(Action::Request, facts)? })
+    }
+}
+
 impl World<'_> {
     /// Whether `who` may `action` (request or have it without a person) on `entitlement`.
     pub(crate) fn on_entitlement(
@@ -140,16 +160,23 @@ impl World<'_> {
         entitlement: &EntitlementId,
         facts: &Facts,
     ) -> Result<Answer, Fault> {
-        self.ask(who, action, uid("Entitlement", entitlement.as_str())?, facts)
+        self.ask(&Question::new(who, entitlement, facts)?, action)
     }
 
     /// Whether `who` may approve `grant`. The world's entities must hold the grant.
     pub(crate) fn on_grant(&self, who: &IdentityId, grant: &GrantFacts<'_>, facts: &Facts) -> Result<Answer, Fault> {
-        self.ask(who, Action::Approve, grant.uid()?, facts)
+        let (principal, resource) = (uid("Identity", who.as_str())?, grant.uid()?);
+        let context = context(Action::Approve, facts)?;
+        self.ask(&Question { principal, resource, context }, Action::Approve)
     }
 
-    fn ask(&self, who: &IdentityId, action: Action, resource: EntityUid, facts: &Facts) -> Result<Answer, Fault> {
-        let (principal, action_uid) = (uid("Identity", who.as_str())?, uid("Action", action.as_str())?);
+    /// Whether `action` is allowed.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if it could not be evaluated: a denial.
+    pub(crate) fn ask(&self, question: &Question, action: Action) -> Result<Answer, Fault> {
+        let Question { principal, resource, context } = question.clone();
         // Cedar reads a missing entity as one without attributes or parents; here it denies.
         for needed in [&principal, &resource] {
             if self.entities.get(needed).is_none() {
@@ -157,8 +184,8 @@ impl World<'_> {
             }
         }
         // The schema is asked about the context here.
-        let request = Request::new(principal, action_uid, resource, context(action, facts)?, Some(self.schema))
-            .map_err(Fault::question)?;
+        let action = uid("Action", action.as_str())?;
+        let request = Request::new(principal, action, resource, context, Some(self.schema)).map_err(Fault::question)?;
         answer(&Authorizer::new().is_authorized(&request, self.policies, &self.entities))
     }
 }

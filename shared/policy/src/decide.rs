@@ -11,7 +11,7 @@ use brevet_domain::request::Request;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::{Term, Timestamp};
 
-use crate::ask::{Action, Answer, Facts, Fault, GrantFacts};
+use crate::ask::{Action, Answer, Facts, Fault, GrantFacts, Question};
 use crate::bundle::Bundle;
 
 /// Why policy says nothing: the request itself is wrong, whoever asks.
@@ -146,7 +146,8 @@ impl Bundle {
             return Ok(Weighed::NotHolder(holder.clone()));
         }
         let world = self.world(&entitlement.id, std::iter::once(&identity.id), None)?;
-        let ask = |action| world.on_entitlement(&identity.id, action, &entitlement.id, facts);
+        let question = Question::new(&identity.id, &entitlement.id, facts)?;
+        let ask = |action| world.ask(&question, action);
         let mut determining = match ask(Action::Request)? {
             Answer::Yes(policies) => policies,
             Answer::No(policies) => return Ok(Weighed::No(policies)),

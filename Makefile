@@ -28,7 +28,7 @@ down: ## Stops the local stack; leaves nothing running
 status: ## Says what runs
 	@$(STACK) status
 
-demo: tools build ## Plays the three cases over HTTP, from request to proof of ending
+demo: tools build ## Plays five cases over HTTP, from request to proof of ending
 	@$(PYTHON) tests/demo/demo.py
 
 lint: tools ## Formatting, clippy and cfn-lint

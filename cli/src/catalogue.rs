@@ -54,7 +54,8 @@ pub(crate) fn check(dir: &Path, format: Format) -> Said {
     let unusable = |error: BundleError| Text::err(error.to_string());
     let index = text.index().map_err(unusable)?;
     let listings = text.listings(&index).map_err(unusable)?;
-    Ok(Text::out(format!(
+    let warned = told(dir, &compiled.warnings, Level::Warning, format);
+    let summary = format!(
         "{}: good; {} issuers, {} identities, {} entitlements, {} parts, {} cases as expected; bundle {}",
         dir.display(),
         index.issuers.len(),
@@ -63,32 +64,46 @@ pub(crate) fn check(dir: &Path, format: Format) -> Said {
         text.parts.len(),
         compiled.n_cases,
         text.digest,
-    )))
+    );
+    Ok(match format {
+        Format::Text => Text { out: summary, err: warned },
+        Format::Github if warned.is_empty() => Text::out(summary),
+        Format::Github => Text::out(format!("{warned}\n{summary}")),
+    })
 }
 
 pub(crate) fn compile(dir: &Path, format: Format) -> Result<Compiled, Text> {
-    compile_dir(dir).map_err(|error| told(dir, &error.findings, format))
+    compile_dir(dir).map_err(|error| {
+        let text = told(dir, &error.findings, Level::Error, format);
+        match format {
+            Format::Text => Text::err(text),
+            Format::Github => Text::out(text),
+        }
+    })
 }
 
-fn told(dir: &Path, findings: &[Finding], format: Format) -> Text {
-    let lines: Vec<_> = findings
-        .iter()
-        .map(|finding| match format {
-            Format::Text => format!("{}/{finding}", dir.display()),
-            Format::Github => annotation(dir, finding),
-        })
-        .collect();
-    match format {
-        Format::Text => Text::err(lines.join("\n")),
-        Format::Github => Text::out(lines.join("\n")),
-    }
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Error,
+    Warning,
+}
+
+fn told(dir: &Path, findings: &[Finding], level: Level, format: Format) -> String {
+    let line = |finding: &Finding| match (format, level) {
+        (Format::Text, Level::Error) => format!("{}/{finding}", dir.display()),
+        (Format::Text, Level::Warning) => format!("warning: {}/{finding}", dir.display()),
+        (Format::Github, Level::Error) => annotation("error", dir, finding),
+        (Format::Github, Level::Warning) => annotation("warning", dir, finding),
+    };
+    findings.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Source: <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions#setting-an-error-message>
-fn annotation(dir: &Path, finding: &Finding) -> String {
+fn annotation(level: &str, dir: &Path, finding: &Finding) -> String {
     let escape = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
     let file = format!("{}/{}", dir.display(), finding.file);
-    let mut line = format!("::error file={}", escape(&file).replace(':', "%3A").replace(',', "%2C"));
+    let mut line = format!("::{level} file={}", escape(&file).replace(':', "%3A").replace(',', "%2C"));
     if finding.line > 0 {
         // Writing to a string cannot fail.
         let _ = write!(line, ",line={},col={}", finding.line, finding.column);
@@ -106,9 +121,12 @@ mod tests {
         let finding =
             |line, message: &str| Finding { file: "a,b.yaml".into(), line, column: 2, message: message.into() };
         assert_eq!(
-            annotation(Path::new("cat"), &finding(3, "100 %\nnew: line, and more")),
+            annotation("error", Path::new("cat"), &finding(3, "100 %\nnew: line, and more")),
             "::error file=cat/a%2Cb.yaml,line=3,col=2,title=brevet check::100 %25%0Anew: line, and more"
         );
-        assert_eq!(annotation(Path::new("c"), &finding(0, "x")), "::error file=c/a%2Cb.yaml,title=brevet check::x");
+        assert_eq!(
+            annotation("error", Path::new("c"), &finding(0, "x")),
+            "::error file=c/a%2Cb.yaml,title=brevet check::x"
+        );
     }
 }

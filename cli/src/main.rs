@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod evidence;
+mod plan;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -33,6 +34,13 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Print what a change of the catalogue does to decisions: who may have what, before and after.
+    Plan {
+        /// The folder of the catalogue as it was.
+        old: PathBuf,
+        /// The folder of the catalogue as it will be.
+        new: PathBuf,
+    },
     /// Work on the evidence of a grant.
     #[command(subcommand)]
     Evidence(EvidenceCommand),
@@ -51,6 +59,7 @@ fn main() -> ExitCode {
     let said = match Arguments::parse().command {
         Command::Bundle { dir } => catalogue::bundle(&dir),
         Command::Check { dir, format } => catalogue::check(&dir, format),
+        Command::Plan { old, new } => plan::plan(&old, &new),
         Command::Evidence(EvidenceCommand::Verify { file }) => {
             evidence::verify(&file).map(Text::out).map_err(Text::err)
         }

@@ -1,4 +1,4 @@
-//! `brevet check` as it is run: every broken catalogue on disk, what is printed and the exit code.
+//! `brevet check` and `brevet plan` as they are run: catalogues on disk, what is printed and the exit code.
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails")]
 
@@ -103,7 +103,8 @@ fn check(dir: &Path, more: &[&str]) -> (Option<i32>, String, String) {
 #[test]
 fn the_example_is_good_and_its_cases_come_out_as_expected() {
     let (code, out, err) = check(&checkout().join("infra/catalogue"), &[]);
-    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert_eq!((code, err.lines().count()), (Some(0), 1));
+    assert!(err.starts_with("warning: ") && err.contains("/entitlements/read-secret.yaml:15:9: action"), "{err}");
     assert!(out.contains(": good; 4 issuers, 9 identities, 5 entitlements,"), "{out}");
     let n_cases: usize = out.split(" cases").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     assert!(n_cases >= 10, "{out}");
@@ -137,9 +138,16 @@ fn a_pull_request_gets_its_findings_as_annotations() {
     copied.slip(slips.iter().find(|slip| slip.name == "managed for too long").unwrap());
     let (code, out, err) = check(&copied.0, &["--format", "github"]);
     let file = copied.0.join("entitlements/third-party-sync.yaml");
-    let start = format!("::error file={},line=9,col=13,title=brevet check::`max_term_s` is 3601;", file.display());
+    let start = format!("::error file={},line=10,col=13,title=brevet check::`max_term_s` is 3601;", file.display());
     assert_eq!((code, err.as_str(), out.lines().count()), (Some(1), "", 1));
     assert!(out.starts_with(&start), "{out}");
+}
+
+#[test]
+fn a_warning_is_an_annotation_too_and_no_failure() {
+    let (code, out, err) = check(&checkout().join("infra/catalogue"), &["--format", "github"]);
+    assert_eq!((code, err.as_str(), out.lines().count()), (Some(0), "", 2));
+    assert!(out.starts_with("::warning file=") && out.contains("read-secret.yaml,line=15,col=9,"), "{out}");
 }
 
 #[test]
@@ -163,4 +171,41 @@ fn what_is_no_catalogue_is_refused() {
     assert!(err.contains("/polices.cedar: this is no part of a catalogue"), "{err}");
     let (code, _, err) = check(Path::new("/no/such/folder"), &[]);
     assert!(code == Some(1) && err.contains("the folder cannot be read"), "{err}");
+}
+
+#[test]
+fn a_plan_tells_what_a_change_does_and_not_what_it_says() {
+    let example = checkout().join("infra/catalogue");
+    let copied = Copied::new("plan");
+    let plan = |new: &Path| brevet(&["plan", example.to_str().unwrap(), new.to_str().unwrap()]);
+    let lines = |output: Output| -> Vec<String> {
+        assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    };
+    let edit = |file: &str, find: &str, replace: &str| {
+        let path = copied.0.join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(find), "{find}");
+        fs::write(path, text.replacen(find, replace, 1)).unwrap();
+    };
+    edit("policies/general.cedar", "// Rules for everybody.", "// Rules for all.");
+    let told = lines(plan(&copied.0));
+    assert!(told.len() == 1 && told[0].contains(": 0 changes in 45 pairs"), "{told:?}");
+    edit("policies/third-party-sync.cedar", "<= 300", "<= 900");
+    edit(
+        "cases/machines.yaml",
+        "term_s: 301\n    expect: approval\n    approvers: [lea]",
+        "term_s: 301\n    expect: allow",
+    );
+    let told = lines(plan(&copied.0));
+    assert!(told[0].contains(": 1 change in 45 pairs"), "{told:?}");
+    assert_eq!(
+        told[1..],
+        [
+            "no longer needs approval: acme-sync × third-party-sync: up to 900 s alone, was up to 300 s alone, up to 900 s with approval by 1 of lea within 900 s"
+        ]
+    );
+    edit("identities/ana.yaml", "class: human", "class: robot");
+    let output = plan(&copied.0);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
 }

@@ -1,4 +1,4 @@
-"""The three cases, step by step. Terms are short; everything else is as it would be in an account."""
+"""The five cases, step by step. Terms are short; everything else is as it would be in an account."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from observer import targets
-from observer.aws import Session
-from observer.world import AGENT, APPROVER, ONCALL, PIPELINE, Case, World, instant, sleep_until
+from botocore.exceptions import ClientError
+from observer import runner, targets
+from observer.aws import Session, standing
+from observer.world import AGENT, APPROVER, BATCH, ONCALL, PIPELINE, VENDOR, Case, World, instant, sleep_until
 
-from story import Story
+from story import Story, clock
 
 TICK_S = 10
 # The reaper's next tick, clock skew, and the reading back.
 REAPED_WITHIN_S = TICK_S + 20
+# What depends on the reaper ends at its next tick; a second one may have to repeat what the first could not do.
+MARGIN_S = 5
+# A removal that lands late must be waited for before the absence counts: two calls' time.
+PROVED_WITHIN_S = 3 * TICK_S + 30
 
 
 def _with_term(case: Case, term_s: int) -> Case:
@@ -116,4 +121,108 @@ def oncall(story: Story, world: World) -> None:
     _after_the_deadline(story, world, case, session, grant)
 
 
-CASES = [("pipeline", pipeline, PIPELINE), ("agent", agent, AGENT), ("on-call", oncall, ONCALL)]
+def _base_rights(story: Story, case: Case, session: Session, when: str) -> None:
+    _use(story, f"the principal's own right, {when}", "allowed", case.use_own(session))
+
+
+def _attached(story: Story, world: World, case: Case, what: str) -> tuple[str, float]:
+    """Asks for an attachment and waits until it stands; its grant and its deadline."""
+    asked = world.ask(case)
+    story.expect(f"ask {what}", 201, asked.status, told=str(asked))
+    grant = story.grant = asked.body["id"]
+    seen = [asked.body["state"]]
+    until = time.monotonic() + 20
+    while seen[-1] != "Active" and time.monotonic() < until:
+        state = world.show(case, grant)["state"]
+        seen += [state] if state != seen[-1] else []
+        time.sleep(0.05)
+    told = set(seen) <= {"Approved", "Activating", "Active"} and seen[-1] == "Active"
+    story.expect("it becomes Active by itself", True, told, told=" → ".join(seen))
+    fetched = world.fetch(case, grant)
+    story.expect("fetch credentials: an attachment has none", (409, "conflict"), (fetched.status, fetched.problem))
+    return grant, instant(world.show(case, grant)["deadline"])
+
+
+def _gone(story: Story, case: Case, view: dict[str, Any], before: dict[str, Any]) -> None:
+    """What was attached is gone from the role, nothing of it is left, and what was the role's own is untouched."""
+    story.expect("what its actions are still allowed to", {"outcome": "not_allowed"}, view["end"].get("effective"))
+    now = standing(runner.role_arn(case.role))
+    names = sorted(now["inline"]) + [arn.split("/")[-1] for arn in now["attached"]]
+    story.expect("on the role stands what stood before", True, now == before, who="administrator", told=", ".join(names))
+
+
+def third_party(story: Story, world: World) -> None:
+    """A vendor's role, on credentials of its own all along, may read partners' exports for 60 s."""
+    case, role = _with_term(VENDOR, 60), runner.role_arn(VENDOR.role)
+    try:
+        targets.vendor().assume(role, "sync")
+        seen = "allowed"
+    except ClientError as error:
+        seen = error.response["Error"]["Code"]
+    story.expect("assume the vendor's role without its external id", "AccessDenied", seen, who="vendor")
+    session, before = case.principal(), standing(role)
+    story.access_key_id = session.access_key
+    story.tell("vendor", f"assume it with its external id: key {session.access_key}, used from here to the end")
+    _use(story, "a partner's export, before", "denied", case.use(session))
+    _base_rights(story, case, session, "before")
+    grant, deadline = _attached(story, world, case, "third-party-sync for 60 s")
+    _use(story, "a partner's export", "allowed", case.use(session))
+    _use(story, "the list of partners' exports", "allowed", session.list_objects(targets.EXPORTS, "partner/"))
+    _use(story, "internal exports", "denied", case.use_neighbour(session))
+    _use(story, "to list internal exports", "denied", session.list_objects(targets.EXPORTS, "internal/"))
+    _use(story, "to write an export", "denied", session.put_object(targets.EXPORTS, "partner/orders.csv"))
+    sleep_until(deadline - 2)
+    _use(story, "2 s before the deadline", "allowed", case.use(session))
+    sleep_until(deadline)
+    # No policy of it carries a time limit: it ends when the reaper comes, and the bound on that is told.
+    bound_s = 2 * TICK_S + int(runner.setting("reap", "BREVET_SKEW_S")) + MARGIN_S
+    gone = world.await_use(case, session, "denied", within_s=bound_s)
+    late_s = gone.at - deadline
+    told = f"{late_s:.1f} s after the deadline, which is the reaper's doing; the bound is {bound_s} s"
+    story.expect("it is denied soon after the deadline", True, 0 <= late_s <= bound_s, told=told)
+    view = world.await_state(case, grant, "Ended", within_s=PROVED_WITHIN_S)
+    _ended(story, view, "deadline", "observed", "removal")
+    story.tell("caller", f"its end was proved {instant(view['end']['verified_at']) - deadline:.1f} s after the deadline")
+    _use(story, "a partner's export, after the end", "denied", case.use(session))
+    _base_rights(story, case, session, "after the end")
+    _gone(story, case, view, before)
+
+
+def legacy_batch(story: Story, world: World) -> None:
+    """A batch role that cannot take new credentials may write one run's output for 60 s."""
+    case, role = _with_term(BATCH, 60), runner.role_arn(BATCH.role)
+    session, before = case.principal(), standing(role)
+    story.access_key_id = session.access_key
+    story.tell("batch", f"runs on its role's own credentials: key {session.access_key}, used from here to the end")
+    _use(story, "to write the run's output, before", "denied", case.use(session))
+    _base_rights(story, case, session, "before")
+    grant, deadline = _attached(story, world, case, "legacy-batch 2026-11-22 for 60 s")
+    put = standing(role)["inline"].pop(f"brevet-dev-{grant.removeprefix('grt_')}")
+    limits = {instant(one["Condition"]["DateLessThan"]["aws:CurrentTime"][0]) for one in put["Statement"]}
+    told = f"{len(put['Statement'])} of them, until {clock(deadline)}"
+    story.expect("each statement on the role ends at the deadline", {deadline}, limits, who="administrator", told=told)
+    _use(story, "to write the run's output", "allowed", case.use(session))
+    _use(story, "to write another run's output", "denied", case.use_neighbour(session))
+    _base_rights(story, case, session, "meanwhile")
+    sleep_until(deadline - 3)
+    _use(story, "3 s before the deadline", "allowed", case.use(session))
+    sleep_until(deadline + 0.2)
+    late = case.use(session)
+    _use(story, "after the deadline", "denied", late)
+    told = f"{late.at - deadline:.1f} s after the deadline"
+    story.expect("it is denied at the deadline, by AWS alone", True, late.at - deadline < 1, told=told)
+    _base_rights(story, case, session, "after the deadline")
+    view = world.await_state(case, grant, "Ended", within_s=PROVED_WITHIN_S)
+    _ended(story, view, "deadline", "observed", "time_limit")
+    _use(story, "to write the run's output, after the end", "denied", case.use(session))
+    _base_rights(story, case, session, "after the end")
+    _gone(story, case, view, before)
+
+
+CASES = [
+    ("pipeline", pipeline, PIPELINE),
+    ("agent", agent, AGENT),
+    ("on-call", oncall, ONCALL),
+    ("third-party", third_party, VENDOR),
+    ("legacy batch", legacy_batch, BATCH),
+]

@@ -31,13 +31,15 @@ class Story:
 
     def __init__(self, name: str) -> None:
         self.name, self.grant, self.lines = name, "", []
+        self.access_key_id = ""
+        """Of the credentials that the case uses all along, where no grant vends them."""
         self.n_steps = 0
 
     def tell(self, who: str, what: str, at: float | None = None) -> None:
         """Adds a line, and shows it at once."""
         self.lines.append(Line(at or time.time(), who, what))
         with _PRINTING:
-            print(f"{time.monotonic() - _BEGAN:6.1f} s  {self.name:<9} {who:<18} {what}", flush=True)
+            print(f"{time.monotonic() - _BEGAN:6.1f} s  {self.name:<12} {who:<18} {what}", flush=True)
 
     def expect(self, step: str, expected: Any, seen: Any, *, who: str = "", told: str = "") -> None:
         """Checks a step and tells it."""
@@ -55,13 +57,14 @@ def clock(at: float) -> str:
 def evidence_lines(entries: list[dict[str, Any]]) -> list[Line]:
     """What a chain tells, entry by entry."""
     lines = []
+    session = any(entry["event"] == "VendRecorded" for entry in entries)
     for entry in entries:
         at = datetime.fromisoformat(entry["at"]).timestamp()
-        lines.append(Line(at, entry["by"], f"evidence {entry['seq']}: {entry['event']}{_about(entry)}", entry["state"]))
+        lines.append(Line(at, entry["by"], f"evidence {entry['seq']}: {entry['event']}{_about(entry, session)}", entry["state"]))
     return lines
 
 
-def _about(entry: dict[str, Any]) -> str:
+def _about(entry: dict[str, Any], session: bool) -> str:
     detail = entry["detail"]
     match entry["event"]:
         case "Decided":
@@ -72,46 +75,75 @@ def _about(entry: dict[str, Any]) -> str:
             return f" ({detail['answer']['kind']} {detail['answer'].get('access_key_id', '')})"
         case "ApprovalGiven" | "Stopped":
             return f" (by {detail.get('by')})"
-        case "RemovalRecorded":
-            return f" ({detail['operation']} of {detail['policy']})"
+        case "ActivationRecorded":
+            return f" (digest {detail['plan_digest'][:12]}…, may land until {detail['fence']}, before: {detail['before']})"
+        case "PresenceObserved":
+            return f" (read back present, request {detail['request_id']})"
         case "AbsenceObserved":
-            return f" (read back denied, request {detail['request_id']})"
+            seen = "denied" if session else "absent"
+            return f" (read back {seen}, request {detail['request_id']})"
+        case "RemovalRecorded":
+            return f" ({detail['operation']} of {detail['policy'].split('/')[-1]})"
+        case "EffectiveAccessChecked":
+            return f" ({detail['outcome']})"
+        case "HandedOver":
+            return f" (to {', '.join(detail['holders'])}, request {detail['seen']['request_id']})"
         case "DeadlineProved":
             return f" (AWS's date {detail['aws_date']}, request {detail['request_id']})"
     return ""
 
 
-def aws_lines(calls: list[dict[str, Any]], grant: str, role: str, first: float, last: float) -> list[Line]:
-    """What AWS was asked and answered about a grant: vends, the reserved deny on its role, uses of its session."""
-    session = f"dev.{grant.removeprefix('grt_')}"
-    lines: list[Line] = []
-    for call in calls:
-        at = datetime.fromisoformat(call["at"]).timestamp()
-        wrote = call["wrote"] or {}
-        resource = call["actions"][0]["resource"] if call["actions"] else ""
-        answer = call["decision"] if call["decision"] != "allowed" else f"answered {call['upstream_status']}"
-        if call["operation"] == "AssumeRole" and wrote.get("session_name") == session:
-            about = f"AssumeRole {role.split('/')[-1]} for {wrote['duration_s']} s → key {wrote.get('access_key_id')}"
-        elif ":assumed-role/brevet-dev-reap/" in call["principal"] and call["service"] == "iam" and resource == role:
-            if not first <= at <= last:
-                continue
-            about = f"{call['operation']} {call['request_id'] or ''}"
-        elif call["principal"].endswith(f"/{session}"):
-            action = call["actions"][0]["action"] if call["actions"] else call["operation"]
-            because = f" by {call['denied_by']}" if call["denied_by"] else ""
-            about, answer = f"{action} {resource.split(':::')[-1].split(':')[-1]}", answer + because
-        else:
-            continue
-        who = "holder" if call["principal"].endswith(session) else call["principal"].split("/")[1].removeprefix("brevet-dev-")
-        lines.append(Line(at, f"{who} → AWS", f"{about}: {answer}"))
-    return lines
+class Told:
+    """What AWS was asked and answered about one grant."""
+
+    def __init__(self, story: Story, entries: list[dict[str, Any]], role: str) -> None:
+        self.role, self.key = role, story.access_key_id
+        self.session = f"dev.{story.grant.removeprefix('grt_')}"
+        self.first, self.last = (datetime.fromisoformat(entries[n]["at"]).timestamp() for n in (0, -1))
+        details = [entry["detail"] for entry in entries]
+        self.readings = {one.get("request_id") or one.get("seen", {}).get("request_id") for one in details} - {None}
+
+    def lines(self, calls: list[dict[str, Any]]) -> list[Line]:
+        """A line for each call that has to do with the grant."""
+        lines = []
+        for call in calls:
+            at = datetime.fromisoformat(call["at"]).timestamp()
+            if (told := self._about(call, at)) is not None:
+                answer = call["decision"] if call["decision"] != "allowed" else f"answered {call['upstream_status'] or 200}"
+                if call["denied_by"] and told[0] == "holder":
+                    answer += f" by {call['denied_by']}"
+                lines.append(Line(at, f"{told[0]} → AWS", f"{told[1]}: {answer}"))
+        return lines
+
+    def _about(self, call: dict[str, Any], at: float) -> tuple[str, str] | None:
+        operation, wrote = call["operation"], call["wrote"] or {}
+        action, resource = ((one := call["actions"][0])["action"], one["resource"]) if call["actions"] else (operation, "")
+        who = call["principal"].split("/")[1].removeprefix("brevet-dev-") if "/" in call["principal"] else ""
+        name = self.role.split("/")[-1]
+        if operation == "AssumeRole" and wrote.get("session_name") == self.session:
+            return who, f"AssumeRole {name} for {wrote['duration_s']} s → key {wrote.get('access_key_id')}"
+        if call["principal"].endswith(f"/{self.session}") or (self.key and call["access_key_id"] == self.key):
+            return "holder", f"{action} {resource.split(':::')[-1].split(':')[-1]}"
+        if who not in ("issue", "reap") or call["service"] != "iam" or resource != self.role:
+            return None
+        policy = str(wrote.get("policy_name") or wrote.get("policy_arn") or "").split("/")[-1]
+        if self.key and operation in ("PutRolePolicy", "AttachRolePolicy", "DeleteRolePolicy", "DetachRolePolicy"):
+            return who, f"{operation} {policy} {'on' if who == 'issue' else 'from'} {name} {call['request_id'] or ''}"
+        if self.key and operation == "SimulatePrincipalPolicy" and self.first <= at <= self.last:
+            tried = ", ".join(f"{one['action']} {one['decision']}" for one in call.get("simulated") or [])
+            return who, f"{operation} ({tried})"
+        # Of an attachment the readings that evidence names; of a session all that the reaper does to its role.
+        cited = call["request_id"] in self.readings
+        if cited or (not self.key and who == "reap" and self.first <= at <= self.last):
+            return who, f"{operation} {call['request_id'] or ''}"
+        return None
 
 
 def print_timeline(story: Story, entries: list[dict[str, Any]], calls: list[dict[str, Any]], role: str) -> None:
     """The whole life of the story's grant, in order; the state is that of the last entry before each line."""
     told = evidence_lines(entries)
     steps = [line for line in story.lines if not line.what.startswith("use ")]
-    lines = steps + told + aws_lines(calls, story.grant, role, told[0].at, told[-1].at)
+    lines = steps + told + Told(story, entries, role).lines(calls)
     print(f"\n{story.name}: {story.grant}")
     print(f"  {'time (UTC)':<13} {'state':<16} {'who':<18} what")
     state = "-"

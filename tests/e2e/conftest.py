@@ -19,10 +19,14 @@ from observer import runner, targets  # noqa: E402
 from observer.tokens import Forge  # noqa: E402
 from observer.world import World  # noqa: E402
 
+import attachments  # noqa: E402
+from doomed import Doomed  # noqa: E402
 from lives import Lives  # noqa: E402
 
 ORDER = [
     "test_bad_asks.py",
+    # Early: DynamoDB Local's own deletions walk the whole table slowly, so it must be small.
+    "test_attach_down.py",
     "test_bad_tokens.py",
     "test_not_yours.py",
     "test_idempotency.py",
@@ -31,9 +35,12 @@ ORDER = [
     "test_lives.py",
     "test_without_reaper.py",
     "test_faults.py",
+    "test_attach_faults.py",
+    "test_attach_kills.py",
     "test_kills.py",
     "test_reconcile.py",
 ]
+BEFORE_LIVES = ("test_bad_asks.py", "test_attach_down.py")
 TICK_S = "2"
 
 
@@ -64,7 +71,7 @@ def forge() -> Forge:
 @pytest.fixture(scope="session")
 def catalogue(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The catalogue of this run."""
-    return forge.write_catalogue(tmp_path_factory.mktemp("bundle") / "catalogue")
+    return attachments.extend(forge.write_catalogue(tmp_path_factory.mktemp("bundle") / "catalogue"))
 
 
 @pytest.fixture(scope="session")
@@ -72,15 +79,37 @@ def world(stack: None, forge: Forge, catalogue: Path) -> World:
     """Everything in place: bundle published, targets there, the heart beating."""
     runner.stack("publish", str(catalogue))
     targets.create()
+    attachments.build()
     made = World(forge)
     made.await_ready()
     return made
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def lives(world: World, catalogue: Path) -> Lives:
     """Grants that run to their ends behind the other tests."""
     return Lives(world, catalogue)
+
+
+@pytest.fixture(scope="session")
+def tasks(world: World) -> Iterator[attachments.Tasks]:
+    """The tasks that attachments are for, each trying its call all the time."""
+    made = attachments.Tasks(world)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def doomed(tasks: attachments.Tasks) -> Doomed:
+    """Grants that run to their deadlines before there is nobody left to end them."""
+    return Doomed(tasks)
+
+
+@pytest.fixture(autouse=True)
+def begun(request: pytest.FixtureRequest) -> None:
+    """What goes on behind the tests: the doomed first, then lives, which need somebody to end them."""
+    early = request.path.name in BEFORE_LIVES
+    request.getfixturevalue("doomed" if early else "lives")
 
 
 @pytest.fixture

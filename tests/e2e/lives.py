@@ -11,10 +11,12 @@ from typing import Any
 from observer import runner, store
 from observer.aws import Seen, Session
 from observer.client import Answer
-from observer.world import AGENT, ONCALL, PIPELINE, Case, World, instant, sleep_until
+from observer.world import AGENT, BATCH, ONCALL, PIPELINE, VENDOR, Case, World, instant, sleep_until
 
 # A tick, clock skew and the reading back.
 REAPED_WITHIN_S = 30
+# A detaching may land two calls' time late: only then does an absence count.
+DETACHED_WITHIN_S = 60
 
 
 @dataclass
@@ -30,6 +32,24 @@ class Life:
     after: Seen | None = None
 
 
+@dataclass
+class AttachedLife:
+    """What was seen of one attachment, by credentials that its principal had before and keeps."""
+
+    grant: str
+    deadline: float
+    before: Seen
+    during: Seen
+    neighbour: Seen
+    late: Seen | None = None
+    # At once after the deadline; of a managed policy whatever the reaper has got to.
+    past: Seen | None = None
+    ended: dict[str, Any] = field(default_factory=dict)
+    after: Seen | None = None
+    # What the principal may do by itself, at each step.
+    own: list[Seen] = field(default_factory=list)
+
+
 class Lives:
     """Starts one life of each case; answers them when they are over."""
 
@@ -39,7 +59,37 @@ class Lives:
         self._leave_unapproved(world, catalogue)
         for case in (PIPELINE, ONCALL):
             self._start(world, case)
+        self._attached: dict[str, Future[AttachedLife]] = {}
+        self._attach(world, "batch", BATCH, 60)
+        # Two overlapping grants of one policy on one principal; the first is over while the second goes on.
+        self._attach(world, "first vendor", VENDOR, 60)
+        self._attach(world, "second vendor", VENDOR, 100)
         self.given_back, self.when_active = self._give_back(world)
+
+    def _attach(self, world: World, name: str, case: Case, term_s: int) -> None:
+        session = case.principal()
+        before, own = case.use(session), [case.use_own(session)]
+        grant = world.attached(case, term_s=term_s)
+        deadline = instant(world.show(case, grant)["deadline"])
+        life = AttachedLife(grant, deadline, before, case.use(session), case.use_neighbour(session), own=own)
+        self._attached[name] = self._pool.submit(self._to_its_removal, world, case, session, life)
+
+    @staticmethod
+    def _to_its_removal(world: World, case: Case, session: Session, life: AttachedLife) -> AttachedLife:
+        life.own.append(case.use_own(session))
+        sleep_until(life.deadline - 2)
+        life.late = case.use(session)
+        sleep_until(life.deadline + 0.2)
+        life.past = case.use(session)
+        life.own.append(case.use_own(session))
+        life.ended = world.await_state(case, life.grant, "Ended", within_s=DETACHED_WITHIN_S)
+        life.after = case.use(session)
+        life.own.append(case.use_own(session))
+        return life
+
+    def attached(self, name: str) -> AttachedLife:
+        """The life of an attachment, `batch`, `first vendor` or `second vendor`, once it is over."""
+        return self._attached[name].result(timeout=200)
 
     @staticmethod
     def _give_back(world: World) -> tuple[str, dict[str, Any]]:

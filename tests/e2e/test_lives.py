@@ -1,4 +1,4 @@
-"""The three cases from request to proof of ending, on real calls: S3, DynamoDB, Secrets Manager."""
+"""The five cases from request to proof of ending, on real calls: S3, DynamoDB, Secrets Manager."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from observer import runner, store
+from observer import gate, runner, store
 from observer.aws import Session
-from observer.world import AGENT, ONCALL, PIPELINE, Case, World, instant
+from observer.world import AGENT, ONCALL, PIPELINE, VENDOR, Case, World, instant
 
 from lives import Lives, early_release, ended_early
 
@@ -32,6 +32,37 @@ def test_the_session_reaches_what_was_granted_and_no_neighbour(world: World, cas
     base = Session.assumed(runner.role_arn(case.role), "base.control")
     assert case.use(base).outcome == "allowed"
     assert case.use_neighbour(base).outcome == "allowed"
+
+
+def test_an_inline_attachment_is_denied_then_allowed_then_denied_at_its_deadline(lives: Lives) -> None:
+    life = lives.attached("batch")
+    seen = [one.outcome for one in (life.before, life.during, life.neighbour, life.late, life.past, life.after)]
+    assert seen == ["denied", "allowed", "denied", "allowed", "denied", "denied"]
+    assert 0 <= life.past.at - life.deadline < 1
+    assert [one.outcome for one in life.own] == ["allowed"] * 4
+    end = life.ended["end"]
+    assert (end["cause"], end["proof"]["kind"], end["ended_by"]) == ("deadline", "observed", "time_limit")
+    assert end["effective"] == {"outcome": "not_allowed"}
+
+
+def test_of_two_overlapping_managed_grants_the_first_hands_over_and_the_last_detaches(lives: Lives) -> None:
+    first, second = lives.attached("first vendor"), lives.attached("second vendor")
+    assert [one.outcome for one in (first.before, first.during, first.neighbour)] == ["denied", "allowed", "denied"]
+    end = first.ended["end"]
+    assert (end["cause"], end["proof"]["kind"], end["ended_by"]) == ("deadline", "handed_over", "hand_over")
+    assert end["proof"]["holders"] == [second.grant]
+    assert end["effective"] == {"outcome": "not_allowed", "but_by": [second.grant]}
+    # The access stays for the second until its own end.
+    assert first.after.at < second.deadline
+    assert (first.after.outcome, second.late.outcome, second.after.outcome) == ("allowed", "allowed", "denied")
+    end = second.ended["end"]
+    assert (end["cause"], end["proof"]["kind"], end["ended_by"]) == ("deadline", "observed", "removal")
+    assert end["effective"] == {"outcome": "not_allowed"}
+    assert [one.outcome for one in first.own + second.own] == ["allowed"] * 8
+    # Two attached it, one detached it.
+    role = runner.role_arn(VENDOR.role)
+    writes = [c for c in gate.log() if (c["wrote"] or {}).get("role") == role and "policy_arn" in c["wrote"]]
+    assert [c["operation"] for c in writes] == ["AttachRolePolicy", "AttachRolePolicy", "DetachRolePolicy"]
 
 
 @pytest.fixture(scope="module")

@@ -70,9 +70,13 @@ class Session:
     @classmethod
     def assumed(cls, role_arn: str, session_name: str) -> Session:
         """A session of `role_arn` without session policy, assumed by the administrator: the role's own rights."""
-        answer = cls.admin().client("sts").assume_role(RoleArn=role_arn, RoleSessionName=session_name)
+        return cls.admin().assume(role_arn, session_name)
+
+    def assume(self, role_arn: str, session_name: str, **more: Any) -> Session:
+        """A session of `role_arn`, assumed by the holder of this one, as far as the role trusts it."""
+        answer = self.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=session_name, **more)
         found = answer["Credentials"]
-        return cls(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
+        return Session(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
 
     def client(self, service: str) -> Any:
         """The SDK client of `service`, through the gate."""
@@ -99,6 +103,17 @@ class Session:
             lambda: self.client("s3").put_object(Bucket=bucket, Key=key, Body=b"release"),
         )
 
+    def get_object(self, bucket: str, key: str) -> Seen:
+        """`s3:GetObject`."""
+        return self.probe(f"s3:GetObject {bucket}/{key}", lambda: self.client("s3").get_object(Bucket=bucket, Key=key))
+
+    def list_objects(self, bucket: str, prefix: str) -> Seen:
+        """`s3:ListBucket` under a prefix."""
+        return self.probe(
+            f"s3:ListBucket {bucket}/{prefix}",
+            lambda: self.client("s3").list_objects_v2(Bucket=bucket, Prefix=prefix),
+        )
+
     def get_secret(self, name: str) -> Seen:
         """`secretsmanager:GetSecretValue`."""
         return self.probe(
@@ -119,3 +134,14 @@ class Session:
             f"dynamodb:PutItem {table}/{key}",
             lambda: self.client("dynamodb").put_item(TableName=table, Item={"id": {"S": key}}),
         )
+
+
+def standing(role_arn: str) -> dict[str, Any]:
+    """What stands on a role, as IAM tells the administrator: inline documents by name, and attached policies' ARNs."""
+    iam, name = Session.admin().client("iam"), role_arn.rsplit("/", 1)[-1]
+    inline = {
+        policy: iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]
+    }
+    attached = iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+    return {"inline": inline, "attached": sorted(policy["PolicyArn"] for policy in attached)}

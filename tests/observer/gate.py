@@ -39,15 +39,25 @@ def fired() -> dict[str, int]:
     return {rule["id"]: rule["n_fired"] for rule in _ask("GET", "faults")["rules"]}
 
 
+def arm(*rules: dict[str, Any]) -> None:
+    """Adds `rules` to those in force."""
+    _ask("POST", "faults", json={"rules": list(rules)})
+
+
+def disarm() -> None:
+    """Forgets every rule."""
+    _ask("DELETE", "faults")
+
+
 @contextmanager
 def faults(*rules: dict[str, Any]) -> Iterator[None]:
     """Arms `rules` (each with an `id` and a `kind`) in the block; each must have happened by its end."""
-    _ask("DELETE", "faults")
-    _ask("POST", "faults", json={"rules": list(rules)})
+    disarm()
+    arm(*rules)
     try:
         yield
         seen = fired()
     finally:
-        _ask("DELETE", "faults")
+        disarm()
     missed = [rule["id"] for rule in rules if not seen.get(rule["id"])]
     assert not missed, f"these faults never fired, so nothing was shown: {missed}"

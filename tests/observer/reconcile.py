@@ -1,51 +1,20 @@
 """Call log against evidence: every write in AWS is explained by an entry, every entry by a call.
 
-Times are compared as texts: both sides write RFC 3339 in UTC with milliseconds, by the clock of one machine.
+Here: chains, the table, sessions and their reserved deny. Attachments are compared in `attached`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
-
 from . import chain
+from .attached import Attachments
+from .calllog import SOON_S, Call, Comparison, Entry, Report, later
 from .store import Snapshot
 
-Call = dict[str, Any]
 READS = ("Get", "List", "Describe", "Simulate")
 
 
-@dataclass
-class Report:
-    """What was compared, how often, and what does not fit."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    findings: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        told = ", ".join(f"{n} {what}" for what, n in sorted(self.counts.items()))
-        return told + "".join(f"\n  UNEXPLAINED {finding}" for finding in self.findings)
-
-
-class _Reconciler:
-    def __init__(self, calls: list[Call], snapshot: Snapshot, deployment: str) -> None:
-        self.calls, self.snapshot, self.deployment = calls, snapshot, deployment
-        self.report = Report()
-
-    def find(self, text: str) -> None:
-        self.report.findings.append(text)
-
-    def by(self, function: str, call: Call) -> bool:
-        return f":assumed-role/brevet-{self.deployment}-{function}/" in call["principal"]
-
-    def of(self, function: str, *operations: str) -> list[Call]:
-        return [c for c in self.calls if self.by(function, c) and c["operation"] in operations]
-
-    def faulty_after(self, function: str, at: str) -> bool:
-        """Whether a fault hit a call of `function` soon after `at`: then what should follow may be missing."""
-        return any(c["fault"] and self.by(function, c) and at <= c["done_at"] <= _later(at, 15) for c in self.calls)
+class Sessions(Comparison):
+    """What holds for every grant, and what holds for those whose credentials are vended."""
 
     # ------------------------------------------------------------------------------------------------ chains
     def chains(self) -> None:
@@ -119,10 +88,10 @@ class _Reconciler:
             for seq, entry in enumerate(self.records(grant), 1):
                 self.vend(grant, seq, entry, calls_of.get((grant, seq), []))
 
-    def records(self, grant: str) -> list[dict[str, Any]]:
-        return [e for e in self.snapshot.evidence.get(grant, []) if e["event"] == "VendRecorded"]
+    def records(self, grant: str) -> list[Entry]:
+        return self.entries(grant, "VendRecorded")
 
-    def vend(self, grant: str, seq: int, record: dict[str, Any], calls: list[Call]) -> None:
+    def vend(self, grant: str, seq: int, record: Entry, calls: list[Call]) -> None:
         self.report.counts["vends"] += 1
         answers = [
             e["detail"]["answer"]
@@ -145,32 +114,39 @@ class _Reconciler:
 
     # ---------------------------------------------------------------------------------------------- removals
     def removals(self) -> None:
-        reserved = f"brevet-{self.deployment}-ended"
+        """Each write of a reserved deny was recorded first, and each record has its write."""
         recorded = [
             (entry["detail"]["target"], entry["detail"]["policy"], entry["detail"].get("document_digest"), entry["at"], grant)
-            for grant, entries in self.snapshot.evidence.items()
-            for entry in entries
-            if entry["event"] == "RemovalRecorded"
+            for grant in self.snapshot.evidence
+            for entry in self.entries(grant, "RemovalRecorded")
+            if entry["detail"]["policy"] == self.reserved
         ]
         called = []
         for call in self.of("reap", "PutRolePolicy", "DeleteRolePolicy"):
-            self.report.counts["deny writes"] += 1
             wrote = call["wrote"]
+            if wrote["policy_name"] != self.reserved:
+                # What it deletes from a principal is compared with the attachments.
+                if call["operation"] == "PutRolePolicy":
+                    self.find(f"call {call['n']}: reap put {wrote['policy_name']}, not the reserved policy")
+                continue
+            self.report.counts["deny writes"] += 1
             what = (wrote["role"], wrote["policy_name"], wrote["document_sha256"])
-            called.append((what, call["at"], call["done_at"]))
-            if wrote["policy_name"] != reserved:
-                self.find(f"call {call['n']}: {call['operation']} on {wrote['policy_name']}, not the reserved policy")
+            called.append((what, call["at"]))
             if not any(entry[:3] == what and entry[3] <= call["at"] for entry in recorded):
                 self.find(f"call {call['n']}: {call['operation']} on {wrote['role']} was not recorded first")
         for *what, at, grant in recorded:
-            self.report.counts["removals recorded"] += 1
-            follows = any(call == tuple(what) and at <= called_at <= _later(at, 15) for call, called_at, _ in called)
+            self.report.counts["deny writes recorded"] += 1
+            follows = any(call == tuple(what) and at <= called_at <= later(at, SOON_S) for call, called_at in called)
             if not follows and not self.faulty_after("reap", at):
                 self.find(f"{grant}: a removal of {at} was recorded, but no call followed")
 
     def nothing_else(self) -> None:
         """Beyond the writes above, no function wrote to AWS outside the table."""
-        explained = {"issue": {"AssumeRole"}, "reap": {"PutRolePolicy", "DeleteRolePolicy"}, "intake": {"Invoke"}}
+        explained = {
+            "intake": {"Invoke"},
+            "issue": {"AssumeRole", "PutRolePolicy", "AttachRolePolicy"},
+            "reap": {"PutRolePolicy", "DeleteRolePolicy", "DetachRolePolicy"},
+        }
         for function in ("intake", "evaluate", "issue", "reap"):
             for call in self.calls:
                 if not self.by(function, call) or call["service"] == "dynamodb" or not call["forwarded"]:
@@ -184,7 +160,7 @@ class _Reconciler:
         reads = {c["request_id"]: c for c in self.of("reap", "GetRolePolicy") if c["request_id"] and c["answered"]}
         for grant, body in self.snapshot.grants.items():
             state = body["state"]
-            if state["name"] != "ended":
+            if state["name"] != "ended" or body["delivery"]["delivery"] != "session":
                 continue
             proof, role = state["proof"], body["delivery"]["role_arn"]
             self.report.counts[f"ended {proof['kind']}"] += 1
@@ -192,7 +168,7 @@ class _Reconciler:
                 sightings = [proof["first"], proof["second"]]
                 if proof["first"]["request_id"] == proof["second"]["request_id"]:
                     self.find(f"{grant}: both sightings are the same reading")
-                if proof["second"]["at"] < _later(proof["first"]["at"], body["bounds"]["quiet_s"]):
+                if proof["second"]["at"] < later(proof["first"]["at"], body["bounds"]["quiet_s"]):
                     self.find(f"{grant}: the second reading came before the quiet period was over")
             elif proof["kind"] == "by_construction":
                 sightings = [{"request_id": proof["request_id"], "at": state["verified_at"]}]
@@ -205,7 +181,7 @@ class _Reconciler:
                 call = reads.get(sighting["request_id"])
                 if call is None:
                     self.find(f"{grant}: the proof names reading {sighting['request_id']}, which the log does not know")
-                elif call["actions"][0]["resource"] != role or call["done_at"] > _later(sighting["at"], 1):
+                elif call["actions"][0]["resource"] != role or call["done_at"] > later(sighting["at"], 1):
                     self.find(f"{grant}: call {call['n']} does not show what the proof says that it showed")
 
     # -------------------------------------------------------------------------------------------------- uses
@@ -232,14 +208,25 @@ class _Reconciler:
                 self.find(f"{grant}: call {call['n']} ({call['operation']}) was allowed at {call['at']}, after {end}")
 
 
-def _later(at: str, seconds: int) -> str:
-    moved = datetime.fromisoformat(at) + timedelta(seconds=seconds)
-    return moved.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moved.microsecond // 1000:03d}Z"
-
-
 def reconcile(calls: list[Call], snapshot: Snapshot, deployment: str = "dev") -> Report:
     """Compares the gate's whole call log with the table's grants and evidence."""
-    work = _Reconciler(calls, snapshot, deployment)
-    for step in (work.chains, work.transactions, work.vends, work.removals, work.nothing_else, work.proofs, work.uses):
+    report = Report()
+    sessions = Sessions(calls, snapshot, deployment, report)
+    attached = Attachments(calls, snapshot, deployment, report)
+    for step in (
+        sessions.chains,
+        sessions.transactions,
+        sessions.vends,
+        sessions.removals,
+        sessions.nothing_else,
+        sessions.proofs,
+        sessions.uses,
+        attached.activations,
+        attached.removals,
+        attached.sightings,
+        attached.proofs,
+        attached.uses,
+        attached.checks,
+    ):
         step()
-    return work.report
+    return report

@@ -12,8 +12,13 @@ from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMAND = CHECKOUT / "infra" / "local" / "stack.py"
-PIDS = CHECKOUT / ".local" / "pids"
-LOGS = CHECKOUT / ".local" / "log"
+# Where the stack keeps its records; the same variable moves it for both.
+LOCAL = Path(os.environ.get("BREVET_LOCAL") or CHECKOUT / ".local").expanduser()
+PIDS = LOCAL / "pids"
+LOGS = LOCAL / "log"
+CACHE = Path(os.environ.get("BREVET_CACHE") or Path.home() / ".cache" / "brevet").expanduser()
+BREVET = Path(os.environ.get("CARGO_TARGET_DIR") or CACHE / "target").expanduser() / "debug" / "brevet"
+"""The command that an auditor has."""
 
 
 class RunnerFailed(RuntimeError):
@@ -33,6 +38,14 @@ def stack(*arguments: str, show: bool = False, env: dict[str, str] | None = None
     if done.returncode != 0:
         raise RunnerFailed(f"stack.py {' '.join(arguments)}: exit {done.returncode}\n{done.stdout or ''}".rstrip())
     return done.stdout or ""
+
+
+def audited(answer: dict[str, Any]) -> tuple[bool, str]:
+    """What `brevet evidence verify` says of an answer of `GET …/evidence`: whether it holds, and its line."""
+    done = subprocess.run(
+        [BREVET, "evidence", "verify", "-"], input=json.dumps(answer), capture_output=True, text=True, check=False
+    )
+    return done.returncode == 0, (done.stdout or done.stderr).strip()
 
 
 def is_up() -> bool:

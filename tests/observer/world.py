@@ -15,21 +15,34 @@ from .tokens import Forge
 
 @dataclass(frozen=True)
 class Case:
-    """One of the example catalogue's three uses: what is asked, what it lets do, and what it must not."""
+    """One of the example catalogue's uses: what is asked, what it lets do, and what it must not."""
 
     identity: str
     body: dict[str, Any]
     role: str
     uses: str
     neighbour: str
+    # Of an attachment: what its principal may do by itself.
+    own: str = ""
 
     def use(self, session: Session) -> Seen:
         """The granted call."""
         return getattr(_Uses, self.uses)(session)
 
     def use_neighbour(self, session: Session) -> Seen:
-        """The same call on a neighbour that the session role's base rights reach."""
+        """The same call on a neighbour: one that the session role's base rights reach, if it is a session's."""
         return getattr(_Uses, self.neighbour)(session)
+
+    def use_own(self, session: Session) -> Seen:
+        """A call that the principal may make without any grant."""
+        return getattr(_Uses, self.own)(session)
+
+    def principal(self) -> Session:
+        """Of an attachment: its principal as it runs, on credentials that no grant gave it."""
+        role = runner.role_arn(self.role)
+        if self.role == "vendor-sync":
+            return targets.vendor().assume(role, "sync", ExternalId=targets.EXTERNAL_ID)
+        return Session.assumed(role, "task")
 
 
 class _Uses:
@@ -59,6 +72,32 @@ class _Uses:
     def orders_archive(session: Session) -> Seen:
         return session.get_item(targets.NEIGHBOUR_TABLE)
 
+    run = "2026-11-22"
+
+    @staticmethod
+    def partner_export(session: Session) -> Seen:
+        return session.get_object(targets.EXPORTS, "partner/orders.csv")
+
+    @staticmethod
+    def internal_export(session: Session) -> Seen:
+        return session.get_object(targets.EXPORTS, "internal/margins.csv")
+
+    @staticmethod
+    def public_export(session: Session) -> Seen:
+        return session.get_object(targets.EXPORTS, "public/index.csv")
+
+    @staticmethod
+    def batch_output(session: Session) -> Seen:
+        return session.put_object(targets.BATCH_OUT, f"{_Uses.run}/orders.csv")
+
+    @staticmethod
+    def other_output(session: Session) -> Seen:
+        return session.put_object(targets.BATCH_OUT, "2026-11-21/orders.csv")
+
+    @staticmethod
+    def batch_input(session: Session) -> Seen:
+        return session.get_object(targets.BATCH_IN, "orders.csv")
+
 
 PIPELINE = Case(
     "release-pipeline",
@@ -74,6 +113,14 @@ ONCALL = Case(
     "ana",
     {"entitlement": "read-orders-table", "term_s": 60, "ticket": "INC-4712"},
     "oncall-read", "orders", "orders_archive",
+)
+VENDOR = Case(
+    "acme-sync", {"entitlement": "third-party-sync", "term_s": 60},
+    "vendor-sync", "partner_export", "internal_export", "public_export",
+)
+BATCH = Case(
+    "nightly-batch", {"entitlement": "legacy-batch", "parameters": {"run": _Uses.run}, "term_s": 60},
+    "legacy-batch", "batch_output", "other_output", "batch_input",
 )
 APPROVER, BYSTANDER = "omar", "dana"
 
@@ -137,6 +184,12 @@ class World:
         answer = self.fetch(case, grant)
         assert answer.status == 200, f"credentials of {grant}: expected 200, saw {answer}"
         return Session.vended(answer.body)
+
+    def attached(self, case: Case, within_s: float = 20, **changes: Any) -> str:
+        """A grant of `case` whose access stands on its principal; its id."""
+        grant = self.approved(case, **changes)
+        self.await_state(case, grant, "Active", within_s=within_s)
+        return grant
 
     def show(self, case: Case, grant: str) -> dict[str, Any]:
         """The grant as its holder sees it."""

@@ -40,7 +40,7 @@ impl BundleEvaluator {
 
     /// What to decide with about `entitlement`.
     async fn slice(&self, entitlement: &EntitlementId, now: Timestamp) -> Result<Arc<Bundle>, EvaluatorError> {
-        let slice = self.catalogue.using(now, |bundle| async move { self.of(&bundle, entitlement).await }).await;
+        let slice = self.catalogue.still_using(now, |bundle| async move { self.of(&bundle, entitlement).await }).await;
         slice.map_err(|error| EvaluatorError::Unavailable(error.into()))
     }
 

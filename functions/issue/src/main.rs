@@ -31,8 +31,8 @@ async fn main() -> Result<(), Error> {
     let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _, settings.bundle_max_age_s, watch));
     let verifier = Verifier::new(settings.audiences, settings.bounds.skew_s, Arc::new(HttpKeySource::new()?));
     let issuer = Issuer::new(
-        Arc::new(OidcProofs::new(verifier, catalogue)),
-        Arc::clone(&store) as _,
+        Arc::new(OidcProofs::new(verifier, Arc::clone(&catalogue))),
+        (Arc::clone(&store) as _, Arc::clone(&catalogue)),
         (Arc::clone(&store) as _, Arc::new(RandomIds)),
         Arc::new(StsVendor::connect(&aws)),
         Arc::new(SystemClock),
@@ -40,6 +40,7 @@ async fn main() -> Result<(), Error> {
     );
     let ports = Ports {
         reader: Arc::clone(&store) as _,
+        catalogue,
         store: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
         principals: Arc::new(IamPrincipals::connect(&aws)),

@@ -6,11 +6,13 @@ mod metric;
 use std::sync::Arc;
 
 use brevet_aws::{DynamoStore, IamDeprovisioner, IamPrincipals, IamSessionRoles, config};
+use brevet_engine::catalogue::Catalogue;
 use brevet_engine::port::Clock;
 use brevet_engine::reap::{Attachments, Ports, Reaper};
 use brevet_lambda::clock::{RandomIds, SystemClock};
 use brevet_lambda::config::Settings;
 use brevet_lambda::logs;
+use brevet_lambda::metric::BundleStale;
 use lambda_runtime::{Error, service_fn};
 
 use crate::handler::Handler;
@@ -30,14 +32,16 @@ async fn main() -> Result<(), Error> {
         deprovisioner: Arc::new(IamDeprovisioner::connect(&aws)),
         counts: Arc::clone(&store) as _,
     };
+    let watch = Arc::new(BundleStale::new(settings.deployment.id.clone()));
     let ports = Ports {
         reader: Arc::clone(&store) as _,
         store: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
         deny: Arc::clone(&store) as _,
-        heart: store,
+        heart: Arc::clone(&store) as _,
         roles: Arc::new(IamSessionRoles::connect(&aws)),
         attachments,
+        catalogue: Arc::new(Catalogue::new(Arc::clone(&store) as _, settings.bundle_max_age_s, watch)),
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(RandomIds),
     };

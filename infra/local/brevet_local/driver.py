@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from . import front, functions, pump, tick
+from . import expiry, front, functions, pump, tick
 from .invoke import BUSY
 from .process import Trouble
 
@@ -43,6 +43,7 @@ def main(facts_file: str, gate: str) -> None:
         threading.Thread(target=tick.run, args=(facts, schedule, stopping), daemon=True)
         for schedule in facts["schedules"]
     ]
+    work.append(threading.Thread(target=expiry.run, args=(facts, stopping), daemon=True))
     work.append(threading.Thread(target=_recycling, args=(facts, gate == "1", stopping), daemon=True))
     served = front.server(facts)
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=served.shutdown).start())

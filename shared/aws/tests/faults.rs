@@ -270,7 +270,7 @@ mod transactions {
         let bounds = Bounds { skew_s: 2, quiet_s: 10, call_s: 8 };
         let decision = decision();
         let grant = Grant::decided(&decision, &deployment, bounds);
-        let answer = store(&server.url()).await.create(&decision, &grant, &entry()).await;
+        let answer = store(&server.url()).await.create(&decision, &grant, &entry(), &[]).await;
         (answer, server)
     }
 

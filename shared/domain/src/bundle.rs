@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::Digest;
 use crate::entitlement::Entitlement;
 use crate::id::{EntitlementId, IdentityId};
-use crate::identity::{Identity, Issuer};
+use crate::identity::{Identity, IdentityClass, Issuer};
+use crate::lane::Lane;
 
 /// The form of index that is understood.
 pub const INDEX_VERSION: u32 = 2;
@@ -44,6 +45,9 @@ pub struct Index {
     pub issuers: Vec<Issuer>,
     /// Registered identities.
     pub identities: BTreeMap<IdentityId, Identity>,
+    /// The limits of each class; one that is not here has those that are built in.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lanes: BTreeMap<IdentityClass, Lane>,
     /// Over how many buckets the entitlements are spread. A bucket that would be empty is no part.
     pub n_buckets: u32,
     /// The other parts: name to the digest of the text.
@@ -135,6 +139,15 @@ impl Index {
     pub fn bucket(&self, entitlement: &EntitlementId) -> Option<(&str, Digest)> {
         let name = build::bucket_name(entitlement, self.n_buckets)?;
         self.parts.get_key_value(&name).map(|(name, digest)| (name.as_str(), *digest))
+    }
+}
+
+impl Index {
+    /// The limits of `class`.
+    #[must_use]
+    pub fn lane(&self, class: IdentityClass) -> Lane {
+        let built_in = Lane::built_in(class);
+        self.lanes.get(&class).map_or(built_in, |lane| built_in.tightened(*lane))
     }
 }
 
@@ -246,6 +259,12 @@ pub fn read_listing(
         (Some(line), None) => read_line(digest, part, entitlement, line).map(Some),
         (Some(_), Some(_)) => Err(BundleError::Misnamed { digest, name: entitlement.to_string() }),
     }
+}
+
+/// Whether the verified text of a bucket lists `entitlement`.
+#[must_use]
+pub fn is_listed(text: &str, entitlement: &EntitlementId) -> bool {
+    text.lines().any(|line| line.split('\t').next() == Some(entitlement.as_str()))
 }
 
 fn read_line(digest: Digest, part: &str, id: &EntitlementId, line: &str) -> Result<Listing, BundleError> {

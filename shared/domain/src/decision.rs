@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{CanonicalError, Digest};
+use crate::duties::Duties;
 use crate::id::{EntitlementId, GrantId, IdentityId};
 use crate::identity::{Identity, IdentityClass, ProofSummary, Task};
 use crate::plan::PlanTemplate;
@@ -47,6 +48,8 @@ pub struct Verdict {
     pub term: Term,
     /// How long after approval it may be started, in seconds.
     pub start_within_s: u32,
+    /// What must not be held beside it.
+    pub duties: Duties,
 }
 
 /// A vote on a decision that needs approval.

@@ -31,6 +31,34 @@ pub struct Entitlement {
     pub approval: Approval,
     /// Whether a request must name a ticket.
     pub ticket_required: bool,
+    /// What must not be held by identities of one sponsor together with it: how long after the end of one the other
+    /// still conflicts, in seconds. A conflict stands in both of its entitlements.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub conflicts: BTreeMap<EntitlementId, u32>,
+    /// Marked for emergencies: it may hold what no other entitlement may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlass>,
+    /// What it allows whose effect does not end with the grant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outlives: Vec<Outliving>,
+}
+
+/// What marks an entitlement for emergencies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakGlass {
+    /// The human who reviews each use.
+    pub reviewer: IdentityId,
+}
+
+/// An action that hands out, opens or reveals what does not end with the grant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outliving {
+    /// The action, as IAM names it.
+    pub action: String,
+    /// What stays, and until when.
+    pub why: String,
 }
 
 /// How access reaches its holder.

@@ -21,6 +21,8 @@ pub struct TimestampError(String);
 impl Timestamp {
     /// The Unix epoch.
     pub const EPOCH: Self = Self(0);
+    /// The last instant of the year 9999.
+    pub const LATEST: Self = Self(253_402_300_799_999);
 
     /// The instant `millis` milliseconds after the Unix epoch; clamped to the years 1970 to 9999.
     #[must_use]
@@ -134,6 +136,8 @@ impl Term {
     pub const MIN: u32 = 60;
     /// The longest term, in seconds.
     pub const MAX: u32 = 43_200;
+    /// The shortest term.
+    pub const SHORTEST: Self = Self(Self::MIN);
 
     /// Builds a term of `seconds` seconds.
     ///

@@ -11,6 +11,7 @@ use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
 use serde::Serialize;
 
+use crate::catalogue::Catalogue;
 use crate::checks::Checks;
 use crate::journal::{Journal, StepError};
 use crate::port::{
@@ -33,6 +34,8 @@ const RETRY_S: u32 = 5;
 pub struct Ports {
     /// Consistent reads.
     pub reader: Arc<dyn GrantReader>,
+    /// The bundle in force.
+    pub catalogue: Arc<Catalogue>,
     /// Changes of grants.
     pub store: Arc<dyn GrantStore>,
     /// The to-do list.
@@ -97,7 +100,7 @@ impl Activator {
     /// Wires the use case to its ports.
     #[must_use]
     pub fn new(ports: Ports, deployment: Deployment, heart_max_age_s: u32, budget_s: u32) -> Self {
-        let checks = Checks::new(Arc::clone(&ports.reader), heart_max_age_s);
+        let checks = Checks::new(Arc::clone(&ports.reader), Arc::clone(&ports.catalogue), heart_max_age_s);
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "issue");
         Self { ports, checks, journal, deployment, budget_s }
     }

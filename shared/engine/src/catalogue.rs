@@ -62,8 +62,7 @@ impl Catalogue {
         Self { source, max_age_s, watch, held: Mutex::default() }
     }
 
-    /// The bundle to use at `now`. The digest in force is read once an instant, so a new bundle holds at once, and all
-    /// that is asked for one call, which has one `now`, rests on one reading.
+    /// The bundle to use at `now`: `BUNDLE#current` is read, so that a new bundle holds at once.
     ///
     /// # Errors
     ///
@@ -82,7 +81,37 @@ impl Catalogue {
     where
         F: Future<Output = PortResult<T>>,
     {
-        let (named, problem) = match self.in_force(now).await {
+        self.of(self.in_force(now).await, now, load).await
+    }
+
+    /// The same for a later step of a call whose `now` this is: if `BUNDLE#current` was read at that very instant, it is
+    /// not read again, so that the whole call rests on one reading.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::using`].
+    pub async fn still_using<T, F>(&self, now: Timestamp, load: impl Fn(Arc<InForce>) -> F) -> PortResult<T>
+    where
+        F: Future<Output = PortResult<T>>,
+    {
+        let read = self.held().last.as_ref().filter(|last| last.at == now).map(|last| Arc::clone(&last.bundle));
+        let in_force = match read {
+            Some(bundle) => Ok(bundle),
+            None => self.in_force(now).await,
+        };
+        self.of(in_force, now, load).await
+    }
+
+    async fn of<T, F>(
+        &self,
+        in_force: PortResult<Arc<InForce>>,
+        now: Timestamp,
+        load: impl Fn(Arc<InForce>) -> F,
+    ) -> PortResult<T>
+    where
+        F: Future<Output = PortResult<T>>,
+    {
+        let (named, problem) = match in_force {
             Ok(bundle) => match load(Arc::clone(&bundle)).await {
                 Ok(loaded) => return Ok(loaded),
                 Err(problem) => (Some(bundle.digest()), problem),
@@ -101,11 +130,18 @@ impl Catalogue {
         Err(problem)
     }
 
+    /// The bundle in force at `now` and no other: for what must not be done by one that was superseded.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError`] if it cannot be used.
+    pub async fn exactly(&self, now: Timestamp) -> PortResult<Arc<InForce>> {
+        let told = |problem: &PortError| self.watch.lapsed(&BundleLapse { problem, using: None, at: now });
+        self.in_force(now).await.inspect_err(told)
+    }
+
     /// The bundle that is named as the one in force.
     async fn in_force(&self, now: Timestamp) -> PortResult<Arc<InForce>> {
-        if let Some(last) = self.held().last.as_ref().filter(|last| last.at == now) {
-            return Ok(Arc::clone(&last.bundle));
-        }
         let nothing = || PortError::Unreadable { operation: "bundle:Read", what: "no bundle was published".to_owned() };
         let digest = self.source.current().await?.ok_or_else(nothing)?;
         if let Some(known) = self.held().confirm(digest, now) {

@@ -9,18 +9,21 @@ use brevet_domain::heart::{Heart, Pulse};
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::time::Timestamp;
 
+use crate::catalogue::Catalogue;
 use crate::port::GrantReader;
+use crate::reap::leavers::has_left;
 use crate::refusal::{Refusal, RefusalKind};
 
 /// The checks, over consistent reads.
 pub(crate) struct Checks {
     reader: Arc<dyn GrantReader>,
+    catalogue: Arc<Catalogue>,
     heart_max_age_s: u32,
 }
 
 impl Checks {
-    pub(crate) fn new(reader: Arc<dyn GrantReader>, heart_max_age_s: u32) -> Self {
-        Self { reader, heart_max_age_s }
+    pub(crate) fn new(reader: Arc<dyn GrantReader>, catalogue: Arc<Catalogue>, heart_max_age_s: u32) -> Self {
+        Self { reader, catalogue, heart_max_age_s }
     }
 
     /// The plan of the grant's own decision, if that decision permits it. No other record is believed.
@@ -56,12 +59,18 @@ impl Checks {
         Err(tampered(grant, "its activation does not fit its state"))
     }
 
-    /// No block covers the grant, and the reaper is known to be well.
+    /// No block covers the grant, the catalogue in force still knows it, and the reaper is known to be well.
     pub(crate) async fn clear(&self, grant: &Grant, now: Timestamp) -> Result<(), Refusal> {
         if let Some(block) = self.reader.blocks(&BlockScope::covering(grant)).await?.first() {
             let detail =
                 format!("a block on `{}` stands: nothing is vended for this grant any more", block.scope.key());
             return Err(Refusal::new(RefusalKind::Over, "blocked", detail).about(grant.id));
+        }
+        let left = self.catalogue.using(now, |bundle| async move { has_left(grant, &bundle).await }).await?;
+        if left {
+            let detail =
+                "the identity, its sponsor or the entitlement has left the catalogue: nothing is vended any more";
+            return Err(Refusal::new(RefusalKind::Over, "left_catalogue", detail).about(grant.id));
         }
         match Heart::pulse(self.reader.heart().await?.as_ref(), now, self.heart_max_age_s) {
             Pulse::Beating => Ok(()),

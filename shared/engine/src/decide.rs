@@ -5,6 +5,7 @@ use std::sync::Arc;
 use brevet_domain::block::BlockScope;
 use brevet_domain::canonical::{CanonicalError, Digest};
 use brevet_domain::decision::{ApproverError, Decision, Outcome, Terms, Verdict, Vote, check_approver};
+use brevet_domain::duties::Holding;
 use brevet_domain::grant::{Event, Grant, State};
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller};
@@ -14,15 +15,31 @@ use brevet_domain::time::Timestamp;
 use serde_json::json;
 
 use crate::journal::{Journal, StepError};
-use crate::port::{Also, Evaluator, GrantReader, GrantStore, IdSource, PortError, ProofVerifier, RawProof};
+use crate::port::{
+    Also, Evaluator, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier, RawProof,
+};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::report::Report;
+
+/// How often a request is decided anew after another one of the same sponsor came in between. Each time means that
+/// somebody else's went through; after that the caller asks again.
+const ATTEMPTS: u32 = 8;
+
+/// The rule that a denial for separation of duties or too many grants names, beside those of the catalogue.
+const DUTIES_RULE: &str = "brevet:separation-of-duties";
+
+/// How many grants of a sponsor are looked at for one decision, at most: those in the way first.
+const MAX_LOOKS: usize = 60;
+
+/// How long after its term a grant has surely been reaped if nothing went wrong, in seconds.
+const REAPED_S: u32 = 600;
 
 /// The use cases of the evaluate function.
 pub struct Decider {
     proofs: Arc<dyn ProofVerifier>,
     policy: Arc<dyn Evaluator>,
     reader: Arc<dyn GrantReader>,
+    holdings: Arc<dyn HoldingsReader>,
     journal: Journal,
     deployment: Deployment,
     bounds: Bounds,
@@ -43,13 +60,12 @@ impl Decider {
     pub fn new(
         proofs: Arc<dyn ProofVerifier>,
         policy: Arc<dyn Evaluator>,
-        reader: Arc<dyn GrantReader>,
-        store: Arc<dyn GrantStore>,
-        ids: Arc<dyn IdSource>,
+        (reader, holdings): (Arc<dyn GrantReader>, Arc<dyn HoldingsReader>),
+        (store, ids): (Arc<dyn GrantStore>, Arc<dyn IdSource>),
         deployment: Deployment,
         bounds: Bounds,
     ) -> Self {
-        Self { proofs, policy, reader, journal: Journal::new(store, ids, "evaluate"), deployment, bounds }
+        Self { proofs, policy, reader, holdings, journal: Journal::new(store, ids, "evaluate"), deployment, bounds }
     }
 
     /// Decides the stored request `id` for whoever `proof` shows, once.
@@ -68,9 +84,32 @@ impl Decider {
             let detail = "the request waited too long for its decision and has lapsed: ask again with another key";
             return Err(Refusal::new(RefusalKind::Over, "request_lapsed", detail).about(id));
         }
-        let mut verdict = self.policy.decide(&caller, &request, now).await?;
-        self.apply_blocks(&caller, &request, &mut verdict).await?;
-        let decision = self.decision(&caller, &request, verdict, now).map_err(unwritable)?;
+        let mut raced = None;
+        for _ in 0..ATTEMPTS {
+            match self.decide_once(&caller, &request, now).await? {
+                Ok(()) => return Ok(()),
+                // Somebody decided it first, another request of the same sponsor came in between, or the answer was
+                // lost: the store tells.
+                Err(error) => match self.reader.decision(id).await? {
+                    Some(decision) => return own(&decision, &caller, id),
+                    None if matches!(error, PortError::Conflict { .. }) => raced = Some(error),
+                    None => return Err(error.into()),
+                },
+            }
+        }
+        Err(raced.map_or_else(|| Refusal::no_such_grant(id), Refusal::from).about(id))
+    }
+
+    async fn decide_once(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Result<(), PortError>, Refusal> {
+        let mut verdict = self.policy.decide(caller, request, now).await?;
+        self.apply_blocks(caller, request, &mut verdict).await?;
+        let taken = self.take(caller, request, &mut verdict, now).await?;
+        let decision = self.decision(caller, request, verdict, now).map_err(unwritable)?;
         let grant = Grant::decided(&decision, &self.deployment, self.bounds);
         let terms = &decision.terms;
         let detail = json!({
@@ -78,13 +117,51 @@ impl Decider {
             "request_digest": terms.request_digest, "bundle_digest": terms.bundle_digest, "proof": terms.proof,
             "identity": terms.identity, "entitlement": terms.entitlement, "task": terms.task, "term_s": terms.term,
         });
-        match self.journal.open(&decision, grant, detail, now).await {
-            Ok(_) => Ok(()),
-            // Somebody decided it first, or the answer was lost: the store tells.
-            Err(error) => match self.reader.decision(id).await? {
-                Some(decision) => own(&decision, &caller, id),
-                None => Err(error.into()),
-            },
+        Ok(self.journal.open(&decision, grant, detail, taken.as_slice(), now).await.map(drop))
+    }
+
+    /// What the sponsor's identities hold with this grant among it; a denial if it must not be.
+    ///
+    /// INVARIANT: it is stored in the deciding transaction, so of two requests that race one is decided anew.
+    async fn take(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        verdict: &mut Verdict,
+        now: Timestamp,
+    ) -> Result<Vec<Also>, Refusal> {
+        let waits_s = match &verdict.outcome {
+            Outcome::Deny { .. } => return Ok(Vec::new()),
+            Outcome::Allow => 0,
+            Outcome::NeedsApproval { deadline, .. } => u32::try_from(deadline.seconds_since(now)).unwrap_or(u32::MAX),
+        };
+        let over_at = now.plus(waits_s).plus(verdict.start_within_s).plus(verdict.term.as_seconds()).plus(REAPED_S);
+        let new = Holding {
+            grant: request.id,
+            identity: caller.identity.id.clone(),
+            entitlement: request.ask.entitlement.clone(),
+            taken_at: now,
+            likely_over_at: over_at,
+            remember_s: verdict.duties.remember_s,
+            ended_at: None,
+        };
+        let mut holdings = self.holdings.holdings(&caller.identity.owner).await?;
+        // What stands in the way may have ended meanwhile; what is probably over is worth a look when there is time.
+        let mut looks = holdings.in_the_way(&new, &verdict.duties);
+        looks.truncate(MAX_LOOKS);
+        looks.extend(holdings.probably_over(now, 4));
+        for id in looks {
+            let grant = self.reader.grant(id).await?;
+            holdings.note(id, grant.as_ref());
+        }
+        match holdings.take(new, &verdict.duties, now) {
+            Ok(taken) => Ok(vec![Also::Holdings(taken)]),
+            Err(error) => {
+                verdict.outcome = Outcome::Deny { reason: error.to_string() };
+                verdict.determining = vec![DUTIES_RULE.to_owned()];
+                verdict.template = None;
+                Ok(Vec::new())
+            }
         }
     }
 

@@ -88,7 +88,7 @@ impl Intake {
 
     async fn check(&self, ask: &Ask, now: Timestamp) -> Result<(), Refusal> {
         let id = &ask.entitlement;
-        let listing = self.catalogue.using(now, |bundle| async move { bundle.listing(id).await }).await;
+        let listing = self.catalogue.still_using(now, |bundle| async move { bundle.listing(id).await }).await;
         let listing = listing.map_err(unusable_bundle)?;
         let entitlement = listing.ok_or_else(|| EvaluatorError::UnknownEntitlement(id.clone()))?.entitlement;
         entitlement.check(&ask.parameters, ask.term_s, ask.ticket.is_some()).map_err(EvaluatorError::Misfit)?;

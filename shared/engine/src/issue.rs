@@ -8,6 +8,7 @@ use brevet_domain::identity::{Audience, Caller};
 use brevet_domain::plan::SessionPlan;
 use brevet_domain::time::Timestamp;
 
+use crate::catalogue::Catalogue;
 use crate::checks::{Checks, tampered};
 use crate::journal::{Journal, StepError};
 use crate::port::{
@@ -55,13 +56,13 @@ impl Issuer {
     #[must_use]
     pub fn new(
         proofs: Arc<dyn ProofVerifier>,
-        reader: Arc<dyn GrantReader>,
+        (reader, catalogue): (Arc<dyn GrantReader>, Arc<Catalogue>),
         (store, ids): (Arc<dyn GrantStore>, Arc<dyn IdSource>),
         vendor: Arc<dyn Vendor>,
         clock: Arc<dyn Clock>,
         heart_max_age_s: u32,
     ) -> Self {
-        let checks = Checks::new(Arc::clone(&reader), heart_max_age_s);
+        let checks = Checks::new(Arc::clone(&reader), catalogue, heart_max_age_s);
         Self { proofs, reader, journal: Journal::new(store, ids, "issue"), vendor, clock, checks }
     }
 

@@ -33,16 +33,17 @@ impl Journal {
         Self { store, ids, by }
     }
 
-    /// Stores a decision and the grant that it creates.
+    /// Stores a decision and the grant that it creates, and `also` in the same transaction.
     pub(crate) async fn open(
         &self,
         decision: &Decision,
         grant: Grant,
         detail: Value,
+        also: &[Also],
         now: Timestamp,
     ) -> PortResult<Grant> {
         let (grant, entry) = self.sealed(grant, "Decided", detail, now)?;
-        self.store.create(decision, &grant, &entry).await?;
+        self.store.create(decision, &grant, &entry, also).await?;
         Ok(grant)
     }
 

@@ -78,8 +78,14 @@ mod tests {
     }
 
     fn bundle() -> BundleText {
-        let (issuers, version) = (Vec::new(), INDEX_VERSION);
-        let index = Index { version, issuers, identities: [].into(), n_buckets: 0, parts: [].into() };
+        let index = Index {
+            version: INDEX_VERSION,
+            issuers: Vec::new(),
+            identities: [].into(),
+            lanes: [].into(),
+            n_buckets: 0,
+            parts: [].into(),
+        };
         BundleText::build(index, &[].into(), &Rules::default()).unwrap()
     }
 

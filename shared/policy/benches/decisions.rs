@@ -332,7 +332,7 @@ fn catalogue(n: usize) -> BundleText {
         ]);
     }
     let (version, issuers) = (INDEX_VERSION, Vec::new());
-    let index = Index { version, issuers, identities, n_buckets: 0, parts: BTreeMap::new() };
+    let index = Index { version, issuers, identities, lanes: [].into(), n_buckets: 0, parts: BTreeMap::new() };
     let rules = Rules {
         policies: r#"
 @id("security-approves") permit (principal in Brevet::Team::"security", action == Brevet::Action::"approve", resource);

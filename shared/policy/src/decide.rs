@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use brevet_domain::decision::{Outcome, Verdict, check_approver};
+use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::{Delivery, Entitlement, Holder, MisfitError};
 use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::identity::{Caller, Identity};
@@ -88,13 +89,28 @@ impl Bundle {
             template,
             term: ask.term_s,
             start_within_s: entitlement.start_within_s,
+            duties: self.duties(&caller.identity, entitlement),
         })
+    }
+
+    /// What must not be held beside it, by catalogue and class.
+    fn duties(&self, identity: &Identity, entitlement: &Entitlement) -> Duties {
+        Duties {
+            conflicts: entitlement.conflicts.clone(),
+            remember_s: entitlement.conflicts.values().copied().max().unwrap_or(0),
+            max_live: Some(self.index().lane(identity.class).max_live.get()),
+        }
     }
 
     fn outcome(&self, identity: &Identity, entitlement: &Entitlement, facts: &Facts) -> (Outcome, Vec<String>) {
         let deny = |reason: String, determining| (Outcome::Deny { reason }, determining);
         if !self.knows(identity) {
             let reason = format!("`{}` is not registered in the catalogue in force", identity.id);
+            return deny(reason, Vec::new());
+        }
+        let (class, longest_s) = (identity.class.as_str(), self.index().lane(identity.class).max_term.as_seconds());
+        if facts.term_s > longest_s {
+            let reason = format!("a term of {} s is too long for class `{class}`: at most {longest_s} s", facts.term_s);
             return deny(reason, Vec::new());
         }
         match self.weigh(identity, entitlement, facts) {
@@ -152,7 +168,8 @@ impl Bundle {
             Answer::Yes(policies) => policies,
             Answer::No(policies) => return Ok(Weighed::No(policies)),
         };
-        if let Answer::Yes(policies) = ask(Action::AutoApprove)? {
+        let waivable = !self.index().lane(identity.class).people_always || entitlement.break_glass.is_some();
+        if let (true, Answer::Yes(policies)) = (waivable, ask(Action::AutoApprove)?) {
             determining.extend(policies);
             return Ok(Weighed::Yes(sorted(determining)));
         }

@@ -6,6 +6,7 @@
 mod ask;
 mod bundle;
 pub mod catalogue;
+pub mod compare;
 mod decide;
 mod entities;
 mod scope;

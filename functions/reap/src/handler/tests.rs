@@ -22,6 +22,7 @@ fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
             deprovisioner: world.principals.clone(),
             counts: world.store.clone(),
         },
+        catalogue: world.catalogue.clone(),
         clock: world.clock.clone(),
         ids: world.ids.clone(),
     };
@@ -84,7 +85,7 @@ fn a_pass_that_is_not_good_fails_and_does_not_beat() {
     let world = World::new();
     let heart = heart_at(&world);
     world.clock.advance(60);
-    world.faults.plan(world.faults.n_calls() + 1, Fault::NotSent);
+    world.faults.plan_next("due", Fault::NotSent);
     let error = handle(&world, tick()).unwrap_err();
     assert_eq!(world.faults.fired().len(), 1);
     assert_eq!(error.error_type, "BadPass");

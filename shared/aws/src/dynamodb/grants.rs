@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
+use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
 use brevet_domain::grant::Grant;
-use brevet_domain::id::GrantId;
-use brevet_engine::port::{Also, Commit, Counts, GrantStore, PortError, PortResult};
+use brevet_domain::id::{GrantId, IdentityId};
+use brevet_engine::port::{Also, Commit, Counts, GrantStore, HoldingsReader, PortError, PortResult};
 
 use super::DynamoStore;
 use super::item::{Key, Stored, number};
@@ -22,6 +23,17 @@ fn absent(thing: &impl Stored) -> PortResult<Write> {
     put(thing, Some(if_absent()))
 }
 
+/// Put only over the version before; the first only where nothing is.
+fn next(thing: &impl Stored, version: u64) -> PortResult<Write> {
+    match version {
+        0 | 1 => absent(thing),
+        later => {
+            let before = number(later.saturating_sub(1));
+            put(thing, Some(Expression::new("#version = :before").with(":before", before)))
+        }
+    }
+}
+
 fn with(also: &Also) -> PortResult<Write> {
     match also {
         Also::Activation(activation) => absent(activation),
@@ -30,11 +42,8 @@ fn with(also: &Also) -> PortResult<Write> {
             put(&**decision, Some(before))
         }
         Also::Deny(entry) => put(entry, None),
-        Also::Count(count) if count.version <= 1 => absent(count),
-        Also::Count(count) => {
-            let before = count.version.saturating_sub(1);
-            put(count, Some(Expression::new("#version = :before").with(":before", number(before))))
-        }
+        Also::Count(count) => next(count, count.version),
+        Also::Holdings(holdings) => next(holdings, holdings.version),
         Also::Fuse(fuse) => put(fuse, None),
         Also::PutOut(id) => Ok(Write::Delete(Key::fuse(*id))),
     }
@@ -66,9 +75,21 @@ impl Counts for DynamoStore {
 }
 
 #[async_trait]
+impl HoldingsReader for DynamoStore {
+    async fn holdings(&self, sponsor: &IdentityId) -> PortResult<Holdings> {
+        let item = self.get(Key::holdings(sponsor)).await?;
+        let stored = item.map(|item| item.body("dynamodb:GetItem")).transpose()?;
+        Ok(stored.unwrap_or_else(|| Holdings::none(sponsor)))
+    }
+}
+
+#[async_trait]
 impl GrantStore for DynamoStore {
-    async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry) -> PortResult<()> {
-        let writes = vec![absent(decision)?, absent(grant)?, absent(entry)?];
+    async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry, also: &[Also]) -> PortResult<()> {
+        let mut writes = vec![absent(decision)?, absent(grant)?, absent(entry)?];
+        for also in also {
+            writes.push(with(also)?);
+        }
         match self.write_all(writes).await {
             Ok(()) => Ok(()),
             Err(error) => self.unless_done(grant.id, entry, error).await,

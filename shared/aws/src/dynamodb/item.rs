@@ -11,6 +11,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
+use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
 use brevet_domain::grant::{DueRole, Grant, RETENTION_S};
 use brevet_domain::id::{GrantId, IdentityId};
@@ -89,6 +90,10 @@ impl Key {
     pub(super) fn count(principal_arn: &str, policy_arn: &str) -> Self {
         // No ARN of IAM holds a `#`.
         Self::alone(format!("COUNT#{principal_arn}#{policy_arn}"))
+    }
+
+    pub(super) fn holdings(sponsor: &IdentityId) -> Self {
+        Self { pk: format!("SPONSOR#{sponsor}"), sk: "HOLDINGS".to_owned() }
     }
 
     pub(super) fn fuse(id: GrantId) -> Self {
@@ -285,6 +290,13 @@ impl Stored for DenyEntry {
 impl Stored for Count {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         let item = Item::of(operation, Key::count(&self.principal_arn, &self.policy_arn), self)?;
+        Ok(item.with("version", number(self.version)))
+    }
+}
+
+impl Stored for Holdings {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let item = Item::of(operation, Key::holdings(&self.sponsor), self)?;
         Ok(item.with("version", number(self.version)))
     }
 }

@@ -19,7 +19,14 @@ fn listings(n: usize, padding: usize) -> BTreeMap<EntitlementId, Listing> {
 }
 
 fn empty() -> Index {
-    Index { version: INDEX_VERSION, issuers: Vec::new(), identities: [].into(), n_buckets: 0, parts: [].into() }
+    Index {
+        version: INDEX_VERSION,
+        issuers: Vec::new(),
+        identities: [].into(),
+        lanes: [].into(),
+        n_buckets: 0,
+        parts: [].into(),
+    }
 }
 
 fn built(listings: &BTreeMap<EntitlementId, Listing>) -> (BundleText, Index) {

@@ -55,6 +55,9 @@ fn entitlement() -> Entitlement {
         ],
         approval: Approval { count: 1, within_s: 600 },
         ticket_required: false,
+        break_glass: None,
+        outlives: Vec::new(),
+        conflicts: BTreeMap::new(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use brevet_domain::bundle::{
-    BundleError, BundleText, INDEX_PART, Index, Listing, RULES_PART, Rules, read_listing, read_rules,
+    BundleError, BundleText, INDEX_PART, Index, Listing, RULES_PART, Rules, is_listed, read_listing, read_rules,
 };
 use brevet_domain::canonical::Digest;
 use brevet_domain::id::EntitlementId;
@@ -61,6 +61,16 @@ impl InForce {
         let Some((part, expected)) = self.index.bucket(entitlement) else { return Ok(None) };
         let text = self.part(part, expected).await?;
         read_listing(self.digest, part, &text, entitlement).map_err(unusable)
+    }
+
+    /// Whether `entitlement` can be asked for, whoever asks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::listing`].
+    pub async fn lists(&self, entitlement: &EntitlementId) -> PortResult<bool> {
+        let Some((part, expected)) = self.index.bucket(entitlement) else { return Ok(false) };
+        Ok(is_listed(&self.part(part, expected).await?, entitlement))
     }
 
     /// The policies that concern more than one entitlement. Not kept here: whoever needs them keeps them parsed.

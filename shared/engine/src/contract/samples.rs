@@ -23,6 +23,10 @@ pub(super) fn at(seconds: u32) -> Timestamp {
     Timestamp::from_seconds(1_795_348_800).plus(seconds)
 }
 
+pub(super) fn proof_of(subject: &str) -> ProofSummary {
+    ProofSummary { subject: subject.to_owned(), ..proof() }
+}
+
 fn proof() -> ProofSummary {
     ProofSummary {
         issuer: "okta".parse().unwrap(),

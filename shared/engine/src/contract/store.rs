@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use super::samples::{ROLE, approved, at, change, decided, early_end, vote, withdrawn};
 use crate::port::{
     Activation, Also, BundleSource, Commit, Counts, DenyStore, Due, DueList, GrantReader, GrantStore, HeartStore,
-    IdSource, KeyClaim, Mark, PortError, PortResult, RequestStore, shard_of,
+    HoldingsReader, IdSource, KeyClaim, Mark, PortError, PortResult, RequestStore, shard_of,
 };
 
 /// Publishes a bundle and puts it in force, as the deploying role does: no port offers that.
@@ -39,6 +39,8 @@ pub struct Ports {
     pub grants: Arc<dyn GrantStore>,
     /// The reaper's to-do list.
     pub due: Arc<dyn DueList>,
+    /// What sponsors' identities hold.
+    pub holdings: Arc<dyn HoldingsReader>,
     /// Who holds managed policies.
     pub counts: Arc<dyn Counts>,
     /// Early ends.
@@ -63,7 +65,7 @@ impl Ports {
     /// All ports of `store`.
     pub fn of<S>(store: Arc<S>, publish: Publish, ids: Arc<dyn IdSource>) -> Self
     where
-        S: RequestStore + GrantReader + GrantStore + DueList + Counts,
+        S: RequestStore + GrantReader + GrantStore + DueList + Counts + HoldingsReader,
         S: DenyStore + HeartStore + BundleSource + 'static,
     {
         Self {
@@ -71,6 +73,7 @@ impl Ports {
             reader: store.clone(),
             grants: store.clone(),
             due: store.clone(),
+            holdings: store.clone(),
             counts: store.clone(),
             denies: store.clone(),
             heart: store.clone(),
@@ -82,7 +85,7 @@ impl Ports {
 
     pub(super) async fn created(&self, identity: &str, now: Timestamp) -> Grant {
         let (decision, grant, entry) = decided(&*self.ids, identity, now);
-        self.grants.create(&decision, &grant, &entry).await.unwrap();
+        self.grants.create(&decision, &grant, &entry, &[]).await.unwrap();
         grant
     }
 
@@ -128,6 +131,10 @@ macro_rules! store_contract {
             of_many_who_join_at_once_each_is_counted
             a_fuse_that_is_gone_can_be_put_out
         }
+        $crate::contract_tests! { duties, $made,
+            what_sponsors_hold_moves_with_a_decision_or_not_at_all
+            of_two_hundred_conflicting_pairs_at_once_never_both_are_granted
+        }
     };
 }
 
@@ -156,7 +163,7 @@ pub async fn what_is_created_reads_back_whole(ports: &Ports) {
     let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
     assert_eq!(ports.reader.grant(grant.id).await.unwrap(), None);
     assert_eq!(ports.reader.decision(grant.id).await.unwrap(), None);
-    ports.grants.create(&decision, &grant, &entry).await.unwrap();
+    ports.grants.create(&decision, &grant, &entry, &[]).await.unwrap();
     assert_eq!(ports.reader.grant(grant.id).await.unwrap(), Some(grant.clone()));
     assert_eq!(ports.reader.decision(grant.id).await.unwrap(), Some(decision));
     assert_eq!(ports.reader.activation(grant.id).await.unwrap(), None);
@@ -168,9 +175,9 @@ pub async fn what_is_created_reads_back_whole(ports: &Ports) {
 /// A second decision of the same request loses, and nothing of it stays.
 pub async fn nothing_is_created_over_a_decision_that_stands(ports: &Ports) {
     let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
-    ports.grants.create(&decision, &grant, &entry).await.unwrap();
+    ports.grants.create(&decision, &grant, &entry, &[]).await.unwrap();
     let other = change(&grant, approved(at(1)), &*ports.ids, at(1));
-    is_conflict(ports.grants.create(&vote(&decision, "ada"), &other.after, &other.entry).await);
+    is_conflict(ports.grants.create(&vote(&decision, "ada"), &other.after, &other.entry, &[]).await);
     assert_eq!(ports.reader.grant(grant.id).await.unwrap(), Some(grant.clone()));
     assert_eq!(ports.reader.decision(grant.id).await.unwrap(), Some(decision));
     assert_eq!(ports.reader.evidence(grant.id, 0, 10).await.unwrap(), [entry]);
@@ -179,8 +186,8 @@ pub async fn nothing_is_created_over_a_decision_that_stands(ports: &Ports) {
 /// A creation whose answer got lost may be repeated.
 pub async fn the_same_creation_again_is_the_same_creation(ports: &Ports) {
     let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
-    ports.grants.create(&decision, &grant, &entry).await.unwrap();
-    ports.grants.create(&decision, &grant, &entry).await.unwrap();
+    ports.grants.create(&decision, &grant, &entry, &[]).await.unwrap();
+    ports.grants.create(&decision, &grant, &entry, &[]).await.unwrap();
     assert_eq!(ports.reader.evidence(grant.id, 0, 10).await.unwrap(), [entry]);
 }
 
@@ -274,7 +281,7 @@ pub async fn a_decision_is_used_once(ports: &Ports) {
 /// Two votes at once: the second to be stored loses, with the change of the grant that came with it.
 pub async fn votes_are_added_only_to_the_votes_that_were_read(ports: &Ports) {
     let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
-    ports.grants.create(&decision, &grant, &entry).await.unwrap();
+    ports.grants.create(&decision, &grant, &entry, &[]).await.unwrap();
     let voting = |grant: &Grant, voted| Commit {
         also: vec![Also::Decision { decision: Box::new(voted), votes_before: 0 }],
         ..change(grant, approved(at(1)), &*ports.ids, at(1))

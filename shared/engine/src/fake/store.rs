@@ -9,6 +9,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
+use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
 use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
@@ -20,8 +21,8 @@ use super::faults::{Faults, Manner, Nature};
 use super::locked;
 use super::tables::Snapshot;
 use crate::port::{
-    Activation, BundleSource, Commit, Counts, DenyStore, DueList, DuePage, GrantPage, GrantReader, GrantStore,
-    HeartStore, KeyClaim, Mark, PortError, PortResult, RequestStore,
+    Activation, Also, BundleSource, Commit, Counts, DenyStore, DueList, DuePage, GrantPage, GrantReader, GrantStore,
+    HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, RequestStore,
 };
 
 /// The one table in memory. Its index reads answer at once, unless a fault makes them stale.
@@ -239,9 +240,9 @@ impl GrantReader for MemoryStore {
 
 #[async_trait]
 impl GrantStore for MemoryStore {
-    async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry) -> PortResult<()> {
+    async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry, also: &[Also]) -> PortResult<()> {
         let write = |held: &mut Snapshot| {
-            held.create(decision, grant, entry).map_err(|_| PortError::Conflict { operation: "create" })
+            held.create(decision, grant, entry, also).map_err(|_| PortError::Conflict { operation: "create" })
         };
         self.write("create", Nature::GrantWrite, write).await
     }
@@ -318,6 +319,13 @@ impl DenyStore for MemoryStore {
 impl Counts for MemoryStore {
     async fn count(&self, principal_arn: &str, policy_arn: &str) -> PortResult<Count> {
         self.read("count", |held| Ok(held.count(principal_arn, policy_arn))).await
+    }
+}
+
+#[async_trait]
+impl HoldingsReader for MemoryStore {
+    async fn holdings(&self, sponsor: &IdentityId) -> PortResult<Holdings> {
+        self.read("holdings", |held| Ok(held.holdings(sponsor))).await
     }
 }
 

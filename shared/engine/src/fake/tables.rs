@@ -8,6 +8,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
+use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
 use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
@@ -38,6 +39,7 @@ pub struct Snapshot {
     pub(super) leases: BTreeMap<String, (String, Timestamp)>,
     /// By principal and policy.
     pub(super) counts: BTreeMap<(String, String), Count>,
+    pub(super) holdings: BTreeMap<IdentityId, Holdings>,
     pub(super) fuses: BTreeMap<GrantId, Fuse>,
     pub(super) heart: Option<Heart>,
     pub(super) bundle: Option<Digest>,
@@ -71,7 +73,13 @@ impl Snapshot {
         self.evidence.get(&(id, entry.body.seq)) == Some(entry)
     }
 
-    pub(super) fn create(&mut self, decision: &Decision, grant: &Grant, entry: &Entry) -> Result<(), Unmet> {
+    pub(super) fn create(
+        &mut self,
+        decision: &Decision,
+        grant: &Grant,
+        entry: &Entry,
+        also: &[Also],
+    ) -> Result<(), Unmet> {
         let id = grant.id;
         if self.is_done(id, entry) {
             return Ok(());
@@ -79,12 +87,14 @@ impl Snapshot {
         if self.decisions.contains_key(&decision.id)
             || self.grants.contains_key(&id)
             || self.evidence.contains_key(&(id, entry.body.seq))
+            || !also.iter().all(|also| self.allows(also))
         {
             return Err(Unmet);
         }
         self.decisions.insert(decision.id, decision.clone());
         self.grants.insert(id, grant.clone());
         self.evidence.insert((id, entry.body.seq), entry.clone());
+        also.iter().for_each(|also| self.put(also));
         Ok(())
     }
 
@@ -103,31 +113,36 @@ impl Snapshot {
         }
         self.grants.insert(id, commit.after.clone());
         self.evidence.insert((id, seq), commit.entry.clone());
-        for also in &commit.also {
-            match also {
-                Also::Activation(activation) => {
-                    self.activations.insert(activation.id, *activation);
-                }
-                Also::Decision { decision, .. } => {
-                    self.decisions.insert(decision.id, (**decision).clone());
-                }
-                Also::Deny(entry) => {
-                    let place = (entry.role_arn.clone(), entry.grant);
-                    self.denies.insert(place, entry.clone());
-                }
-                Also::Count(count) => {
-                    let place = (count.principal_arn.clone(), count.policy_arn.clone());
-                    self.counts.insert(place, count.clone());
-                }
-                Also::Fuse(fuse) => {
-                    self.fuses.insert(fuse.id, *fuse);
-                }
-                Also::PutOut(id) => {
-                    self.fuses.remove(id);
-                }
+        commit.also.iter().for_each(|also| self.put(also));
+        Ok(())
+    }
+
+    fn put(&mut self, also: &Also) {
+        match also {
+            Also::Activation(activation) => {
+                self.activations.insert(activation.id, *activation);
+            }
+            Also::Decision { decision, .. } => {
+                self.decisions.insert(decision.id, (**decision).clone());
+            }
+            Also::Deny(entry) => {
+                let place = (entry.role_arn.clone(), entry.grant);
+                self.denies.insert(place, entry.clone());
+            }
+            Also::Count(count) => {
+                let place = (count.principal_arn.clone(), count.policy_arn.clone());
+                self.counts.insert(place, count.clone());
+            }
+            Also::Holdings(holdings) => {
+                self.holdings.insert(holdings.sponsor.clone(), holdings.clone());
+            }
+            Also::Fuse(fuse) => {
+                self.fuses.insert(fuse.id, *fuse);
+            }
+            Also::PutOut(id) => {
+                self.fuses.remove(id);
             }
         }
-        Ok(())
     }
 
     fn allows(&self, also: &Also) -> bool {
@@ -140,6 +155,10 @@ impl Snapshot {
                 let stored = self.count(&count.principal_arn, &count.policy_arn);
                 stored.version.checked_add(1) == Some(count.version)
             }
+            Also::Holdings(holdings) => {
+                let stored = self.holdings(&holdings.sponsor);
+                stored.version.checked_add(1) == Some(holdings.version)
+            }
             Also::Deny(_) | Also::Fuse(_) | Also::PutOut(_) => true,
         }
     }
@@ -147,6 +166,10 @@ impl Snapshot {
     pub(super) fn count(&self, principal_arn: &str, policy_arn: &str) -> Count {
         let place = (principal_arn.to_owned(), policy_arn.to_owned());
         self.counts.get(&place).cloned().unwrap_or_else(|| Count::nobody(principal_arn, policy_arn))
+    }
+
+    pub(super) fn holdings(&self, sponsor: &IdentityId) -> Holdings {
+        self.holdings.get(sponsor).cloned().unwrap_or_else(|| Holdings::none(sponsor))
     }
 
     pub(super) fn lease(&mut self, role_arn: &str, holder: &str, now: Timestamp, until: Timestamp) -> bool {

@@ -13,7 +13,7 @@ pub use policy::{
 };
 pub use store::{
     Activation, Also, Commit, Counts, DenyStore, Due, DueList, DuePage, Fuse, GrantPage, GrantReader, GrantStore,
-    GrantSummary, HeartStore, KeyClaim, Mark, RequestStore, SHARDS, shard_of,
+    GrantSummary, HeartStore, HoldingsReader, KeyClaim, Mark, RequestStore, SHARDS, shard_of,
 };
 
 /// The cause of a [`PortError`], as the adapter saw it.

@@ -6,6 +6,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
+use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
 use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
@@ -159,6 +160,8 @@ pub enum Also {
     /// The holders of a managed policy on a principal: replaced if what is stored has the version before (nothing is
     /// stored before version 1).
     Count(Count),
+    /// What a sponsor's identities hold: replaced if what is stored has the version before.
+    Holdings(Holdings),
     /// A fuse is lit.
     Fuse(Fuse),
     /// The fuse of a grant that has ended is put out; one that is gone is fine.
@@ -181,12 +184,12 @@ pub struct Commit {
 /// What changes grants.
 #[async_trait]
 pub trait GrantStore: Send + Sync {
-    /// Stores a decision, the grant that it creates and its first evidence, each put if absent.
+    /// Stores a decision, the grant that it creates and its first evidence, each put if absent, and `also`.
     ///
     /// # Errors
     ///
-    /// [`super::PortError::Conflict`] if any of them is there.
-    async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry) -> PortResult<()>;
+    /// [`super::PortError::Conflict`] if any of them is there, or a condition of `also` does not hold.
+    async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry, also: &[Also]) -> PortResult<()>;
 
     /// Makes one change.
     ///
@@ -201,6 +204,13 @@ pub trait GrantStore: Send + Sync {
 pub trait Counts: Send + Sync {
     /// The holders of `policy_arn` on `principal_arn`; [`Count::nobody`] where nothing is stored.
     async fn count(&self, principal_arn: &str, policy_arn: &str) -> PortResult<Count>;
+}
+
+/// What the identities of each sponsor hold; changed with [`Also::Holdings`] alone.
+#[async_trait]
+pub trait HoldingsReader: Send + Sync {
+    /// What `sponsor`'s identities hold; [`Holdings::none`] where nothing is stored.
+    async fn holdings(&self, sponsor: &IdentityId) -> PortResult<Holdings>;
 }
 
 /// One line of the reaper's to-do list.

@@ -4,12 +4,15 @@
 //! says what may follow. One grant's failure never stops the pass.
 
 mod attachment;
+pub(crate) mod leavers;
 mod role;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use brevet_domain::canonical::Digest;
 use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::GrantId;
@@ -17,6 +20,7 @@ use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
 use serde::Serialize;
 
+use crate::catalogue::{Catalogue, InForce};
 use crate::journal::{Journal, StepError};
 use crate::port::{
     Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, PortError,
@@ -43,6 +47,8 @@ pub struct Ports {
     pub roles: Arc<dyn SessionRoles>,
     /// Attachment principals.
     pub attachments: Attachments,
+    /// The bundle in force: who is registered, and what can be asked for.
+    pub catalogue: Arc<Catalogue>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Names for evidence.
@@ -83,6 +89,14 @@ pub struct Reaper {
     call_s: u32,
     /// How long one pass may take, in seconds; what is left is done by the next tick.
     budget_s: u32,
+    /// The bundle under which every live grant was last looked at by this process.
+    walked: Mutex<Option<Digest>>,
+    /// Whether some grant of the last walk could not be looked up in the bundle.
+    in_doubt: AtomicBool,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a pass did.
@@ -104,6 +118,17 @@ pub struct PassReport {
     pub good: bool,
 }
 
+/// How far a walk over the to-do lists goes.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    /// The bundle in force; nothing where it cannot be read, and then nobody is known to have left.
+    known: Option<&'a InForce>,
+    /// When the pass began.
+    started: Timestamp,
+    /// Up to which instant lines are looked at.
+    up_to: Timestamp,
+}
+
 /// Grants whose sessions are to be ended early, by session role.
 type RoleWork = BTreeMap<String, Vec<Grant>>;
 
@@ -112,7 +137,16 @@ impl Reaper {
     #[must_use]
     pub fn new(ports: Ports, deployment: Deployment, holder: String, call_s: u32, budget_s: u32) -> Self {
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "reap");
-        Self { ports, journal, deployment, holder, call_s, budget_s }
+        Self {
+            ports,
+            journal,
+            deployment,
+            holder,
+            call_s,
+            budget_s,
+            walked: Mutex::new(None),
+            in_doubt: AtomicBool::new(false),
+        }
     }
 
     /// Makes a whole pass: everything due, then every role with live early ends.
@@ -123,17 +157,19 @@ impl Reaper {
     pub async fn pass(&self) -> PortResult<PassReport> {
         let started = self.ports.clock.now();
         let mut report = PassReport { good: true, ..PassReport::default() };
-        let mut work = RoleWork::new();
+        let (mut work, known) = (RoleWork::new(), self.known().await);
+        let look = Look { known: known.as_deref(), started, up_to: started };
         // Issue's lists too: what ran out of time there ends here, also with issue down. Each minute another list comes
         // first, so that what a pass had no time for is not always the same.
         let first = u8::try_from(started.as_seconds().checked_div(60).unwrap_or(0).rem_euclid(i64::from(SHARDS)));
         let shards = (0..SHARDS).cycle().skip(usize::from(first.unwrap_or(0))).take(usize::from(SHARDS));
         for (role, shard) in shards.flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]) {
-            if let Err(error) = self.shard(role, shard, started, &mut work, &mut report).await {
+            if let Err(error) = self.shard(role, shard, look, &mut work, &mut report).await {
                 tracing::error!(?role, shard, problem = error.chain(), "a shard of the to-do list could not be read");
                 report.good = false;
             }
         }
+        self.walk_leavers(look, &mut work, &mut report).await;
         match self.ports.deny.denied_roles().await {
             Ok(roles) => {
                 for role in roles {
@@ -155,10 +191,10 @@ impl Reaper {
     /// Looks at `ids` at once: the stream named them, the store says what to do about them.
     pub async fn wake(&self, ids: &[GrantId]) -> PassReport {
         let mut report = PassReport::default();
-        let mut work = RoleWork::new();
+        let (mut work, known) = (RoleWork::new(), self.known().await);
         for id in ids.iter().collect::<BTreeSet<_>>() {
             report.n_due = report.n_due.saturating_add(1);
-            self.look(*id, &mut work, &mut report).await;
+            self.look(*id, known.as_deref(), &mut work, &mut report).await;
         }
         self.settle(work, &mut report).await;
         report
@@ -168,25 +204,25 @@ impl Reaper {
         &self,
         role: DueRole,
         shard: u8,
-        started: Timestamp,
+        look: Look<'_>,
         work: &mut RoleWork,
         report: &mut PassReport,
     ) -> PortResult<()> {
         let mut cursor: Option<String> = None;
         loop {
-            let page = self.ports.due.due(role, shard, started, cursor.as_deref(), PAGE).await?;
+            let page = self.ports.due.due(role, shard, look.up_to, cursor.as_deref(), PAGE).await?;
             for line in &page.lines {
-                if self.ports.clock.now() >= started.plus(self.budget_s) {
+                if self.ports.clock.now() >= look.started.plus(self.budget_s) {
                     tracing::warn!(shard, "the pass ran out of time: the next tick goes on");
                     report.good = false;
                     return Ok(());
                 }
                 // What waits for issue is overdue there, not here.
-                if role == DueRole::Reap {
+                if role == DueRole::Reap && line.next_at <= look.started {
                     report.n_due = report.n_due.saturating_add(1);
-                    report.oldest_overdue_s = report.oldest_overdue_s.max(started.seconds_since(line.next_at));
+                    report.oldest_overdue_s = report.oldest_overdue_s.max(look.started.seconds_since(line.next_at));
                 }
-                self.look(line.id, work, report).await;
+                self.look(line.id, look.known, work, report).await;
             }
             cursor = page.next;
             if cursor.is_none() {
@@ -196,8 +232,8 @@ impl Reaper {
     }
 
     /// One grant; its failure is counted and logged, and stops nothing.
-    async fn look(&self, id: GrantId, work: &mut RoleWork, report: &mut PassReport) {
-        match self.step(id, report).await {
+    async fn look(&self, id: GrantId, known: Option<&InForce>, work: &mut RoleWork, report: &mut PassReport) {
+        match self.step(id, known, report).await {
             Ok(Some((role, grant))) => work.entry(role).or_default().push(grant),
             Ok(None) => {}
             Err(error) => note(id, &error, report),

@@ -7,8 +7,10 @@ use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 
 use super::attachment::ends;
+use super::leavers::left;
 use super::role::RETRY_S;
 use super::{PassReport, Reaper};
+use crate::catalogue::InForce;
 use crate::journal::StepError;
 use crate::port::Also;
 
@@ -17,6 +19,7 @@ impl Reaper {
     pub(super) async fn step(
         &self,
         id: GrantId,
+        known: Option<&InForce>,
         report: &mut PassReport,
     ) -> Result<Option<(String, Grant)>, StepError> {
         let Some(grant) = self.ports.reader.grant(id).await? else {
@@ -29,7 +32,8 @@ impl Reaper {
             true => Vec::new(),
             false => self.ports.reader.blocks(&BlockScope::covering(&grant)).await?,
         };
-        let grant = match self.due_event(&grant, blocks.first(), now) {
+        let left = self.left_by(&grant, known).await;
+        let grant = match self.due_event(&grant, blocks.first(), left, now) {
             Some((event, also)) => self.advance(grant, &event, also, now, report).await?,
             None => grant,
         };
@@ -56,13 +60,20 @@ impl Reaper {
     }
 
     /// What has happened to the grant that it does not know yet.
-    fn due_event(&self, grant: &Grant, block: Option<&Block>, now: Timestamp) -> Option<(Event, Vec<Also>)> {
+    fn due_event(
+        &self,
+        grant: &Grant,
+        block: Option<&Block>,
+        has_left: bool,
+        now: Timestamp,
+    ) -> Option<(Event, Vec<Also>)> {
         let event = match (&grant.state, block) {
             (State::Revoking(_), _) => return None,
             (state, Some(block)) if !state.is_terminal() => {
                 let fence = now.plus(grant.bounds.landing_s());
                 Event::Stopped { cause: cause_of(block), by: Some(block.by.clone()), fence }
             }
+            (state, None) if has_left && !state.is_terminal() => left(grant, now),
             (State::ApprovalAwaited { deadline, .. }, _) if now >= *deadline => Event::ApprovalDeadlinePassed,
             (State::Approved { start_by, .. }, _) if now >= *start_by => Event::StartByPassed,
             (State::Active { deadline, .. } | State::Activating { deadline, .. }, _) if now >= *deadline => {

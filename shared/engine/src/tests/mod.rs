@@ -4,6 +4,7 @@ mod asking;
 mod attaching;
 mod ending;
 mod invariants;
+mod leavers;
 mod managed;
 mod single_fault;
 mod stubborn;

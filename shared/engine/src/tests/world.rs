@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules};
 use brevet_domain::canonical::{Digest, canonical};
 use brevet_domain::decision::{Decision, Outcome, Verdict};
+use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::{Approval, Delivery, Entitlement, Holder, Parameter, Statement};
 use brevet_domain::evidence;
 use brevet_domain::grant::{Grant, Proof, State};
@@ -117,6 +118,7 @@ impl Evaluator for ClassPolicy {
             template: Some(template.unwrap()),
             term: request.ask.term_s,
             start_within_s: entitlement.start_within_s,
+            duties: Duties::default(),
         })
     }
 
@@ -149,6 +151,17 @@ fn identity(id: &str, class: IdentityClass, owner: &str) -> (String, Identity) {
     (id.to_owned(), identity)
 }
 
+/// Everybody who is registered.
+pub(super) fn people() -> BTreeMap<String, Identity> {
+    BTreeMap::from([
+        identity("bot", IdentityClass::Pipeline, "dana"),
+        identity("agent", IdentityClass::Agent, "dana"),
+        identity("dana", IdentityClass::Human, "dana"),
+        identity("omar", IdentityClass::Human, "omar"),
+        identity("lea", IdentityClass::Human, "lea"),
+    ])
+}
+
 pub(super) fn entitlement() -> Entitlement {
     Entitlement {
         id: "deploy".parse().unwrap(),
@@ -168,6 +181,9 @@ pub(super) fn entitlement() -> Entitlement {
         }],
         approval: Approval { count: 1, within_s: 600 },
         ticket_required: false,
+        break_glass: None,
+        outlives: Vec::new(),
+        conflicts: BTreeMap::new(),
     }
 }
 
@@ -214,38 +230,40 @@ impl World {
             region: "us-east-1".to_owned(),
         };
         let bounds = Bounds { skew_s: SKEW_S, quiet_s: 10, call_s: CALL_S };
-        let people = BTreeMap::from([
-            identity("bot", IdentityClass::Pipeline, "dana"),
-            identity("agent", IdentityClass::Agent, "dana"),
-            identity("dana", IdentityClass::Human, "dana"),
-            identity("omar", IdentityClass::Human, "omar"),
-            identity("lea", IdentityClass::Human, "lea"),
-        ]);
+        let people = people();
         let digest = publish(&store, &people);
         let proofs: Arc<dyn ProofVerifier> = Arc::new(TextProofs(people));
         let decider = Arc::new(Decider::new(
             Arc::clone(&proofs),
             Arc::new(ClassPolicy(deployment.clone(), Arc::new(Mutex::new(digest)))),
-            store.clone(),
-            store.clone(),
-            ids.clone(),
+            (store.clone(), store.clone()),
+            (store.clone(), ids.clone()),
             deployment.clone(),
             bounds,
         ));
+        let catalogue = || Arc::new(Catalogue::new(store.clone(), 900, Arc::new(Watched::default())));
         let intake = Intake {
             proofs: Arc::clone(&proofs),
-            catalogue: Arc::new(Catalogue::new(store.clone(), 900, Arc::new(Watched::default()))),
+            catalogue: catalogue(),
             requests: store.clone(),
             reader: store.clone(),
             evaluator: Arc::new(Direct(Arc::clone(&decider), Arc::clone(&clock))),
             ids: ids.clone(),
             heart_max_age_s: 180,
         };
-        let issuer = Issuer::new(proofs, store.clone(), (store.clone(), ids.clone()), sts.clone(), clock.clone(), 180);
+        let issuer = Issuer::new(
+            proofs,
+            (store.clone(), catalogue()),
+            (store.clone(), ids.clone()),
+            sts.clone(),
+            clock.clone(),
+            180,
+        );
         principals.add(BATCH, Some(&deployment.boundary_arn()));
         let activator = || {
             let ports = activate::Ports {
                 reader: store.clone(),
+                catalogue: catalogue(),
                 store: store.clone(),
                 due: store.clone(),
                 principals: principals.clone(),
@@ -268,6 +286,7 @@ impl World {
                 heart: store.clone(),
                 roles: roles.clone(),
                 attachments: attachments.clone(),
+                catalogue: catalogue(),
                 clock: clock.clone(),
                 ids: ids.clone(),
             };
@@ -434,16 +453,26 @@ impl World {
     }
 }
 
-fn publish(store: &MemoryStore, people: &BTreeMap<String, Identity>) -> Digest {
+pub(super) fn publish(store: &MemoryStore, people: &BTreeMap<String, Identity>) -> Digest {
+    publish_with(store, people, entitlements())
+}
+
+/// The same, with these entitlements alone.
+pub(super) fn publish_with(
+    store: &MemoryStore,
+    people: &BTreeMap<String, Identity>,
+    entitlements: Vec<Entitlement>,
+) -> Digest {
     let index = Index {
         version: INDEX_VERSION,
         issuers: Vec::new(),
         identities: people.values().map(|identity| (identity.id.clone(), identity.clone())).collect(),
+        lanes: BTreeMap::new(),
         n_buckets: 0,
         parts: BTreeMap::new(),
     };
     let listing = |one: Entitlement| (one.id.clone(), Listing { entitlement: one, rules: Rules::default() });
-    let listings = entitlements().into_iter().map(listing).collect();
+    let listings = entitlements.into_iter().map(listing).collect();
     let text = BundleText::build(index, &listings, &Rules::default()).unwrap();
     let digest = text.digest;
     store.publish(text);

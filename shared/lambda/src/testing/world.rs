@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules};
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Outcome, Verdict};
+use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::heart::Heart;
 use brevet_domain::id::GrantId;
@@ -95,6 +96,7 @@ impl Evaluator for ClassPolicy {
             template: Some(template.unwrap()),
             term: ask.term_s,
             start_within_s: entitlement.start_within_s,
+            duties: Duties::default(),
         })
     }
 
@@ -215,9 +217,8 @@ impl World {
         Decider::new(
             Arc::clone(&self.proofs) as _,
             Arc::new(self.policy.clone()),
-            Arc::clone(&self.store) as _,
-            Arc::clone(&self.store) as _,
-            Arc::clone(&self.ids) as _,
+            (Arc::clone(&self.store) as _, Arc::clone(&self.store) as _),
+            (Arc::clone(&self.store) as _, Arc::clone(&self.ids) as _),
             self.deployment.clone(),
             self.bounds,
         )
@@ -296,6 +297,7 @@ fn bundle(registered: &[Identity], entitlements: &[Entitlement]) -> BundleText {
         version: INDEX_VERSION,
         issuers: Vec::new(),
         identities: registered.iter().map(|one| (one.id.clone(), one.clone())).collect(),
+        lanes: [].into(),
         n_buckets: 0,
         parts: [].into(),
     };

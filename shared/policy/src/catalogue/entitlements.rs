@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use brevet_domain::entitlement::{Approval, Delivery, Entitlement, Parameter, ParameterValue, Statement};
+use brevet_domain::entitlement::{Approval, BreakGlass, Delivery, Entitlement, Parameter, ParameterValue, Statement};
 use brevet_domain::id::EntitlementId;
 use brevet_domain::plan::MIN_CREDENTIAL_S;
 use brevet_domain::time::Term;
 use serde_saphyr::Spanned;
 
+use super::escalation::List;
 use super::finding::Findings;
-use super::form::{DeliveryForm, EntitlementForm, Forms, InFile, ParameterForm, StatementForm};
-use super::{delivery, longest, pattern};
+use super::form::{BreakGlassForm, DeliveryForm, EntitlementForm, Forms, InFile, ParameterForm, StatementForm};
+use super::{delivery, duties, longest, pattern};
 
 /// The longest that STS gives under role chaining, in seconds.
 ///
@@ -23,14 +24,28 @@ const MAX_WAIT_S: u32 = 604_800;
 /// Variables that every statement may use beside the parameters.
 const GIVEN: [&str; 3] = ["account", "partition", "region"];
 
-pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> BTreeMap<EntitlementId, Entitlement> {
+/// Compiles all entitlements; `warnings` are about what is allowed, but should be known.
+pub(super) fn compile(
+    forms: &Forms,
+    findings: &mut Findings,
+    warnings: &mut Findings,
+) -> BTreeMap<EntitlementId, Entitlement> {
     let mut entitlements = BTreeMap::new();
+    let escalation = match List::built_in() {
+        Ok(list) => list,
+        Err(message) => {
+            findings.whole("entitlements", message);
+            return entitlements;
+        }
+    };
     for InFile { file, form } in &forms.entitlements {
         check_names(file, form, forms, findings);
         check_times(file, form, findings);
         check_parameters(file, form, findings);
         let mut used = BTreeSet::new();
         check_statements(file, form, &mut used, findings);
+        check_break_glass(file, form, forms, findings);
+        escalation.check(file, form, findings, warnings);
         for (name, parameter) in &form.parameters {
             if !used.contains(name.as_str()) {
                 let message = format!("parameter `{name}` is never used; use `${{{name}}}` in a statement or drop it");
@@ -39,16 +54,17 @@ pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> BTreeMap<Entitl
         }
         // `None` only where a finding said why.
         let delivery = delivery::compile(file, form, forms, findings);
-        if let Some(entitlement) = delivery.and_then(|delivery| entitlement(form, delivery)) {
+        if let Some(entitlement) = delivery.and_then(|delivery| entitlement(form, delivery, &escalation)) {
             longest::check(file, form, &entitlement, findings);
             entitlements.insert(entitlement.id.clone(), entitlement);
         }
     }
+    duties::conflicts(forms, &mut entitlements, findings);
     delivery::check_holders(forms, &entitlements, findings);
     entitlements
 }
 
-fn entitlement(form: &EntitlementForm, delivery: Delivery) -> Option<Entitlement> {
+fn entitlement(form: &EntitlementForm, delivery: Delivery, escalation: &List) -> Option<Entitlement> {
     let or = |value: &Option<Spanned<u32>>, default| value.as_ref().map_or(default, |v| v.value);
     let approval = form.approval.as_ref().map(|approval| &approval.value);
     let parameter = |(name, form): (&String, &Spanned<ParameterForm>)| {
@@ -69,6 +85,10 @@ fn entitlement(form: &EntitlementForm, delivery: Delivery) -> Option<Entitlement
             within_s: approval.map_or(1_800, |a| or(&a.within_s, 1_800)),
         },
         ticket_required: form.ticket_required,
+        // Filled in once all are known: a conflict stands in both.
+        conflicts: BTreeMap::new(),
+        break_glass: form.break_glass.as_ref().map(|form| BreakGlass { reviewer: form.reviewer.value.clone() }),
+        outlives: escalation.outliving(form),
     })
 }
 
@@ -153,6 +173,25 @@ fn check_parameters(file: &str, form: &EntitlementForm, findings: &mut Findings)
     }
 }
 
+fn check_break_glass(file: &str, form: &EntitlementForm, forms: &Forms, findings: &mut Findings) {
+    match (&form.break_glass, &form.iam_allowed) {
+        (Some(BreakGlassForm { reviewer }), _) => {
+            if !forms.is_human(&reviewer.value) {
+                let message = format!(
+                    "reviewer `{}` is no registered human; name the person who reviews each use",
+                    reviewer.value
+                );
+                findings.at(file, reviewer, message);
+            }
+        }
+        (None, Some(allowed)) if allowed.value && form.delivery() == DeliveryForm::Session => {
+            let message = "`iam_allowed` is for break-glass alone; name who reviews its use, as `break_glass: {reviewer: …}`, or leave it out";
+            findings.at(file, allowed, message);
+        }
+        (None, _) => {}
+    }
+}
+
 fn check_statements<'a>(file: &str, form: &'a EntitlementForm, used: &mut BTreeSet<&'a str>, findings: &mut Findings) {
     if form.statements.value.is_empty() {
         findings.at(file, &form.statements, "`statements` is empty; say what is allowed");
@@ -192,7 +231,7 @@ fn check_statements<'a>(file: &str, form: &'a EntitlementForm, used: &mut BTreeS
 ///
 /// `sts` is denied in every session policy, since what it hands out would outlive the grant; `iam` likewise but
 /// for entitlements that are allowed to touch it. An attachment, which can deny nothing, may have neither.
-fn action_problem(action: &str, form: &EntitlementForm) -> Option<String> {
+pub(super) fn action_problem(action: &str, form: &EntitlementForm) -> Option<String> {
     let (attached, iam_allowed) = (form.delivery() != DeliveryForm::Session, form.iam_allowed());
     if action.contains('$') {
         return Some(format!("action `{action}` holds a variable; actions are always written out"));
@@ -209,9 +248,9 @@ fn action_problem(action: &str, form: &EntitlementForm) -> Option<String> {
             "action `{action}` is nothing to attach: what `{service}` makes could outlive the grant; use `delivery: session`"
         )),
         Some(("sts", _)) => Some(format!("action `{action}` can never work: every session policy denies `sts:*`")),
-        Some(("iam", _)) if !iam_allowed => {
-            Some(format!("action `{action}` touches IAM, which could outlive the grant; only with `iam_allowed: true`"))
-        }
+        Some(("iam", _)) if !iam_allowed => Some(format!(
+            "action `{action}` touches IAM, which could outlive the grant; only break-glass may, with `iam_allowed: true`"
+        )),
         Some((service, name)) if service_ok(service) && name_ok(name) => None,
         Some(_) | None => Some(format!(
             "`{action}` is no action; it must be `service:Name` with the service in lower case and without wildcard, e.g. `s3:GetObject`"

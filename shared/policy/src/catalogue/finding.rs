@@ -86,10 +86,15 @@ impl Findings {
         if self.0.is_empty() {
             return Ok(());
         }
-        let mut findings = std::mem::take(&mut self.0);
+        Err(CatalogueError { findings: std::mem::take(self).sorted() })
+    }
+
+    /// All, in the order of the files.
+    pub(super) fn sorted(self) -> Vec<Finding> {
+        let mut findings = self.0;
         findings.sort();
         findings.dedup();
-        Err(CatalogueError { findings })
+        findings
     }
 }
 

@@ -10,7 +10,7 @@ use serde_saphyr::Spanned;
 
 use super::cases::CasesForm;
 use super::finding::Findings;
-use super::sources::{ISSUERS, Sources};
+use super::sources::{CLASSES, ISSUERS, Sources};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +68,37 @@ pub(super) struct EntitlementForm {
     pub(super) approval: Option<Spanned<ApprovalForm>>,
     #[serde(default)]
     pub(super) ticket_required: bool,
+    #[serde(default)]
+    pub(super) conflicts: Vec<Spanned<ConflictForm>>,
+    pub(super) break_glass: Option<BreakGlassForm>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConflictForm {
+    pub(super) with: Spanned<EntitlementId>,
+    pub(super) after_s: Option<Spanned<u32>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClassesForm {
+    pub(super) classes: BTreeMap<IdentityClass, Spanned<ClassForm>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClassForm {
+    pub(super) max_term_s: Option<Spanned<u32>>,
+    pub(super) max_live: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) people_always: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BreakGlassForm {
+    pub(super) reviewer: Spanned<IdentityId>,
 }
 
 /// How access reaches its holder; each form has keys of its own.
@@ -128,6 +159,7 @@ pub(super) struct Forms {
     pub(super) identities: Vec<InFile<IdentityForm>>,
     pub(super) entitlements: Vec<InFile<EntitlementForm>>,
     pub(super) cases: Vec<InFile<CasesForm>>,
+    pub(super) classes: Option<BTreeMap<IdentityClass, Spanned<ClassForm>>>,
 }
 
 impl Forms {
@@ -143,8 +175,10 @@ impl Forms {
             }
             None => findings.whole(ISSUERS, "the file is missing; it lists whose tokens are accepted"),
         }
+        let classes = sources.0.get(CLASSES).and_then(|text| parse::<ClassesForm>(CLASSES, text, findings));
         let forms = Self {
             issuers,
+            classes: classes.map(|form| form.classes),
             identities: folder(sources, "identities", findings),
             entitlements: folder(sources, "entitlements", findings),
             cases: folder(sources, "cases", findings),

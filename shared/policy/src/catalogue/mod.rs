@@ -5,7 +5,9 @@
 
 mod cases;
 mod delivery;
+mod duties;
 mod entitlements;
+mod escalation;
 mod finding;
 mod form;
 mod identities;
@@ -40,6 +42,8 @@ const MAX_PART_BYTES: usize = 380 * 1024;
 pub struct Compiled {
     /// What a deployment runs on.
     pub bundle: BundleText,
+    /// What is allowed, but should be known, in the order of the files.
+    pub warnings: Vec<Finding>,
     /// How many cases came out as expected.
     pub n_cases: usize,
 }
@@ -59,18 +63,20 @@ pub fn compile_dir(dir: &Path) -> Result<Compiled, CatalogueError> {
 ///
 /// [`CatalogueError`] with everything that was found wrong. A case that comes out otherwise than expected counts as such.
 pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
-    let mut findings = Findings::default();
+    let (mut findings, mut warnings) = (Findings::default(), Findings::default());
     // 1. Each file by itself. What refers to a file that cannot be read is not reported as well.
     let forms = form::Forms::read(sources, &mut findings);
     findings.stop()?;
     // 2. What depends on other files.
     let issuers = issuers::compile(&forms, &mut findings);
     let identities = identities::compile(&forms, &mut findings);
-    let entitlements = entitlements::compile(&forms, &mut findings);
+    let entitlements = entitlements::compile(&forms, &mut findings, &mut warnings);
+    let lanes = duties::lanes(&forms, &mut findings);
     let policies = policies::compile(sources, &forms, &entitlements, &mut findings);
     findings.stop()?;
     // 3. The bundle.
-    let index = Index { version: INDEX_VERSION, issuers, identities, n_buckets: 0, parts: BTreeMap::new() };
+    let (version, parts) = (INDEX_VERSION, BTreeMap::new());
+    let index = Index { version, issuers, identities, lanes, n_buckets: 0, parts };
     let text = bundle(index, entitlements, policies, &mut findings);
     findings.stop()?;
     // 4. As its readers will see it.
@@ -83,7 +89,8 @@ pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
         Err(error) => findings.whole("policies", finding::chain(&error)),
     }
     findings.stop()?;
-    Ok(Compiled { bundle: text, n_cases: forms.cases.iter().map(|in_file| in_file.form.cases.len()).sum() })
+    let n_cases = forms.cases.iter().map(|in_file| in_file.form.cases.len()).sum();
+    Ok(Compiled { bundle: text, warnings: warnings.sorted(), n_cases })
 }
 
 fn bundle(
@@ -111,3 +118,6 @@ fn bundle(
     }
     text
 }
+
+#[cfg(test)]
+mod schemas;

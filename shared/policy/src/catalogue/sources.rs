@@ -10,6 +10,9 @@ use super::finding::{CatalogueError, Findings};
 /// The file with the issuers.
 pub(super) const ISSUERS: &str = "issuers.yaml";
 
+/// The file with the limits of each class; it may be left out.
+pub(super) const CLASSES: &str = "classes.yaml";
+
 /// Folders that are compiled, and how their files end.
 const FOLDERS: [(&str, &str); 4] =
     [("cases", ".yaml"), ("entitlements", ".yaml"), ("identities", ".yaml"), ("policies", ".cedar")];
@@ -41,12 +44,12 @@ impl Sources {
                         findings.whole(&path, format!("files in `{folder}` must end in `{ending}`"));
                     }
                 }
-            } else if name == ISSUERS {
+            } else if name == ISSUERS || name == CLASSES {
                 read(dir, name, &mut files, &mut findings);
             } else if name != BESIDE {
                 findings.whole(
                     &name,
-                    "this is no part of a catalogue; it has `issuers.yaml`, `identities`, `entitlements`, `policies`, `cases` and `README.md`",
+                    "this is no part of a catalogue; it has `issuers.yaml`, `classes.yaml`, `identities`, `entitlements`, `policies`, `cases` and `README.md`",
                 );
             }
         }

@@ -12,13 +12,13 @@ const SECRETS: &str = "policies/read-secret.cedar";
 /// One slip in the example catalogue, as `broken/*.yaml` has it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Slip {
-    name: String,
+pub(crate) struct Slip {
+    pub(crate) name: String,
     /// The file that it is in.
-    file: String,
+    pub(crate) file: String,
     /// The file's other name, if it gets one.
     #[serde(rename = "as")]
-    renamed: Option<String>,
+    pub(crate) renamed: Option<String>,
     find: String,
     replace: String,
     also: Option<Again>,
@@ -34,16 +34,20 @@ struct Again {
 }
 
 /// All slips, in the order of the files.
-fn slips() -> Vec<Slip> {
+pub(crate) fn slips() -> Vec<Slip> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/broken");
     let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let read = |file| serde_saphyr::from_str::<Vec<Slip>>(&std::fs::read_to_string(file).unwrap()).unwrap();
-    files.into_iter().flat_map(read).collect()
+    let slips: Vec<_> = files.into_iter().flat_map(read).collect();
+    // The golden file is read by name.
+    let names: std::collections::BTreeSet<_> = slips.iter().map(|slip| &slip.name).collect();
+    assert_eq!(names.len(), slips.len(), "two slips have one name");
+    slips
 }
 
 impl Slip {
-    fn apply(&self, sources: &mut Sources) {
+    pub(crate) fn apply(&self, sources: &mut Sources) {
         let Self { name, file, find, .. } = self;
         let mut text = sources.0.remove(file).unwrap_or_else(|| panic!("{name}: there is no {file}"));
         assert!(text.contains(find), "{name}: `{find}` is not in {file}");
@@ -81,6 +85,72 @@ fn each_slip_is_refused_at_its_place_with_what_would_be_right() {
     assert_golden(&told, include_str!("broken.golden"), "broken.golden");
 }
 
+/// The example with `replace` instead of `find` in `file`, its cases left out: what it warns of.
+fn warned(file: &str, find: &str, replace: &str) -> Vec<String> {
+    let mut sources = example();
+    sources.0.retain(|file, _| !file.starts_with("cases/"));
+    let text = sources.0.get_mut(file).unwrap();
+    assert!(text.contains(find), "{find}");
+    *text = text.replacen(find, replace, 1);
+    compile(&sources).unwrap().warnings.iter().map(ToString::to_string).collect()
+}
+
+const SECRET_WARNING: &str = "entitlements/read-secret.yaml:15:9: action `secretsmanager:GetSecretValue` has an effect that outlives the grant: who has read a secret knows it until it is rotated";
+
+#[test]
+fn what_outlives_a_grant_is_warned_of_and_listed() {
+    assert_eq!(warned("entitlements/deploy-release.yaml", "s3:PutObject", "s3:PutObject"), [SECRET_WARNING]);
+    let bundle = example_bundle();
+    let listed: Vec<_> = bundle
+        .entitlement(&"read-secret".parse().unwrap())
+        .unwrap()
+        .outlives
+        .iter()
+        .map(|one| one.action.as_str())
+        .collect();
+    assert_eq!(listed, ["secretsmanager:GetSecretValue"]);
+    assert!(bundle.entitlement(&"deploy-release".parse().unwrap()).unwrap().outlives.is_empty());
+    let told = warned("entitlements/deploy-release.yaml", "s3:PutObject", "kms:*Grant");
+    assert!(
+        told[0].contains("action `kms:*Grant` reaches `kms:CreateGrant`, which has an effect that outlives"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn break_glass_may_escalate_and_says_who_reviews_it() {
+    let told = warned(
+        "entitlements/deploy-release.yaml",
+        "credential_s: 900",
+        "credential_s: 900\niam_allowed: true\nbreak_glass: {reviewer: omar}",
+    );
+    assert_eq!(told, [SECRET_WARNING]);
+    let mut sources = example();
+    let text = sources.0.get_mut("entitlements/deploy-release.yaml").unwrap();
+    *text = text
+        .replace("credential_s: 900", "credential_s: 900\niam_allowed: true\nbreak_glass: {reviewer: omar}")
+        .replace("- s3:PutObject", "- iam:PassRole\n      - lambda:*Function");
+    let compiled = compile(&sources).unwrap();
+    let told: Vec<_> = compiled.warnings.iter().map(ToString::to_string).collect();
+    for (expected, n) in [
+        ("`iam:PassRole` without `StringEquals` on `iam:PassedToService` and roles by name", 1),
+        ("`iam:PassRole` with `lambda:CreateFunction` with `lambda:InvokeFunction` is path pathfinding/lambda-001", 1),
+        ("`omar` reviews its use", 2),
+        ("reaches `lambda:CreateFunction`, which has an effect that outlives the grant", 1),
+    ] {
+        assert_eq!(told.iter().filter(|line| line.contains(expected)).count(), n, "{expected}: {told:#?}");
+    }
+    let bundle = Bundle::load(&compiled.bundle).unwrap();
+    let reviewer =
+        &bundle.entitlement(&"deploy-release".parse().unwrap()).unwrap().break_glass.as_ref().unwrap().reviewer;
+    assert_eq!(reviewer.as_str(), "omar");
+    // A role by name, for one service, is no escalation by itself.
+    let text = sources.0.get_mut("entitlements/deploy-release.yaml").unwrap();
+    *text = text.replace("      - lambda:*Function\n", "").replace("arn:${partition}:s3:::acme-release-artifacts/${version}/*", "arn:${partition}:iam::${account}:role/run-${version}\n    conditions: {StringEquals: {iam:PassedToService: [lambda.amazonaws.com]}}");
+    let told = compile(&sources).unwrap().warnings;
+    assert_eq!(told.len(), 1, "{told:#?}");
+}
+
 #[test]
 fn a_folder_with_something_that_does_not_belong_is_refused() {
     let dir = std::env::temp_dir().join(format!("brevet-catalogue-{}", std::process::id()));
@@ -92,7 +162,7 @@ fn a_folder_with_something_that_does_not_belong_is_refused() {
     assert_eq!(
         error,
         "identities/ana.yml: files in `identities` must end in `.yaml`\n\
-         policy.cedar: this is no part of a catalogue; it has `issuers.yaml`, `identities`, `entitlements`, `policies`, `cases` and `README.md`"
+         policy.cedar: this is no part of a catalogue; it has `issuers.yaml`, `classes.yaml`, `identities`, `entitlements`, `policies`, `cases` and `README.md`"
     );
     assert!(Sources::read(&dir).unwrap_err().to_string().starts_with(".: the folder cannot be read"));
 }

@@ -1,7 +1,8 @@
 //! The example catalogue, people who ask, and bundles with policies that no compiler would let through.
 
-mod broken;
+pub(crate) mod broken;
 mod decisions;
+mod duties;
 mod faults;
 mod forbids;
 mod votes;
@@ -30,7 +31,7 @@ fn now() -> Timestamp {
     Timestamp::from_seconds(NOW)
 }
 
-fn example() -> Sources {
+pub(crate) fn example() -> Sources {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/catalogue");
     Sources::read(&dir).unwrap()
 }
@@ -40,7 +41,7 @@ fn example_text() -> BundleText {
     TEXT.get_or_init(|| compile(&example()).unwrap().bundle).clone()
 }
 
-fn example_bundle() -> Bundle {
+pub(crate) fn example_bundle() -> Bundle {
     Bundle::load(&example_text()).unwrap()
 }
 
@@ -109,7 +110,7 @@ fn request(entitlement: &str, term_s: u32, ticket: Option<&str>) -> Request {
 }
 
 /// Compares with a golden file, and prints what would be the new one.
-fn assert_golden(actual: &str, golden: &str, name: &str) {
+pub(crate) fn assert_golden(actual: &str, golden: &str, name: &str) {
     let differs = actual.lines().zip(golden.lines()).find(|(actual, golden)| actual != golden);
     assert!(actual == golden, "`{name}` differs first at {differs:?}; now it would be:\n{actual}");
 }

@@ -114,7 +114,7 @@ fn reshape((teams, sponsors, owners): &Shape, index: &mut Index, listings: &mut 
     let person = |number: usize| PEOPLE[number % PEOPLE.len()].parse().unwrap();
     for (identity, number) in index.identities.values_mut().zip(teams.iter().cycle()) {
         let known = ["security", "leads"].into_iter().enumerate();
-        let member = known.filter(|(bit, _)| number >> bit & 1 == 1);
+        let member = known.filter(|(bit, _)| [*number & 1, *number & 2][*bit] != 0);
         identity.teams = member.map(|(_, team)| team.parse().unwrap()).collect();
     }
     let others = index.identities.values_mut().filter(|one| one.class != IdentityClass::Human);

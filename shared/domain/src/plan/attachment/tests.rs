@@ -34,6 +34,9 @@ fn entitlement(delivery: Delivery, statements: Vec<Statement>) -> Entitlement {
         statements,
         approval: Approval { count: 1, within_s: 600 },
         ticket_required: false,
+        break_glass: None,
+        outlives: Vec::new(),
+        conflicts: BTreeMap::new(),
     }
 }
 

@@ -1,0 +1,86 @@
+"""The balance, after everything else: no granted right is unused, and every denial of the design was seen."""
+
+from __future__ import annotations
+
+import fnmatch
+
+import pytest
+from enforcement import DEPLOYMENT, OTHER, granted
+from table import EXCUSED, unused
+
+# What the design denies: function, action, resource, leading key or attached policy. Each must have been tried, and always refused.
+DENIED_BY_DESIGN = [
+    ("intake", "dynamodb:PutItem", "*", "DECISION#*"),
+    ("intake", "dynamodb:PutItem", "*", "GRANT#*"),
+    ("intake", "dynamodb:PutItem", "*", "ACT#*"),
+    ("intake", "dynamodb:PutItem", "*", "BUNDLE#*"),
+    ("intake", "iam:*", "*", ""),
+    ("intake", "sts:*", "*", ""),
+    ("evaluate", "iam:*", "*", ""),
+    ("evaluate", "sts:*", "*", ""),
+    ("evaluate", "lambda:InvokeFunction", "*", ""),
+    ("evaluate", "dynamodb:PutItem", "*", "ACT#*"),
+    ("evaluate", "dynamodb:PutItem", "*", "REQUEST#*"),
+    ("issue", "dynamodb:PutItem", "*", "DECISION#*"),
+    ("issue", "dynamodb:DeleteItem", "*", "*"),
+    ("issue", "iam:DeleteRolePolicy", "*", ""),
+    ("issue", "iam:DetachRolePolicy", "*", ""),
+    ("issue", "iam:PutRolePolicy", "*/attachment/*-rights-bare", ""),
+    ("issue", "iam:AttachRolePolicy", "*/attachment/*-rights-bare", ""),
+    ("issue", "iam:PutRolePolicy", "*/attachment/*-rights-loose", ""),
+    ("issue", "iam:PutRolePolicy", "*:role/rights-outside", ""),
+    ("issue", "iam:AttachRolePolicy", "*:role/rights-outside", ""),
+    ("issue", "iam:AttachRolePolicy", "*/attachment/*-legacy-batch", f"*:policy/brevet/{DEPLOYMENT}/base/*"),
+    ("issue", "iam:AttachRolePolicy", "*/attachment/*-legacy-batch", f"*:policy/brevet/{DEPLOYMENT}/*-boundary"),
+    ("issue", "iam:AttachRolePolicy", "*/attachment/*-legacy-batch", f"*:policy/brevet/{OTHER}/managed/*"),
+    ("issue", "iam:AttachRolePolicy", "*/attachment/*-legacy-batch", "*:aws:policy/AdministratorAccess"),
+    ("issue", "iam:PutRolePolicy", "*/session/*", ""),
+    ("issue", "iam:AttachRolePolicy", "*/session/*", ""),
+    ("issue", "iam:PutRolePolicy", "*/function/*", ""),
+    ("reap", "iam:AttachRolePolicy", "*", ""),
+    ("reap", "iam:PutRolePolicy", "*/attachment/*", ""),
+    ("reap", "iam:PutRolePolicy", "*/function/*", ""),
+    ("reap", "iam:DetachRolePolicy", "*/attachment/*-legacy-batch", f"*:policy/brevet/{DEPLOYMENT}/base/*"),
+    ("reap", "iam:DetachRolePolicy", "*/attachment/*-legacy-batch", f"*:policy/brevet/{OTHER}/managed/*"),
+    ("reap", "sts:AssumeRole", "*", ""),
+    ("reap", "dynamodb:PutItem", "*", "DECISION#*"),
+    ("reap", "dynamodb:PutItem", "*", "ACT#*"),
+    ("reap", "dynamodb:DeleteItem", "*", "GRANT#*"),
+    ("reap", "dynamodb:DeleteItem", "*", "BLOCK#*"),
+]
+for _function in ("intake", "evaluate", "issue", "reap"):
+    DENIED_BY_DESIGN += [
+        (_function, "dynamodb:Scan", "*", ""),
+        (_function, "dynamodb:*", f"*:table/brevet-{OTHER}*", "*"),
+        (_function, "lambda:InvokeFunction", f"*:function:brevet-{OTHER}-*", ""),
+        (_function, "sts:AssumeRole", f"*:role/brevet/{OTHER}/*", ""),
+        (_function, "sts:AssumeRole", f"*:role/brevet/{DEPLOYMENT}/function/*", ""),
+        (_function, "sts:AssumeRole", f"*:role/brevet/{DEPLOYMENT}/attachment/*", ""),
+        (_function, "iam:*", f"*:role/brevet/{OTHER}/*", ""),
+        (_function, "iam:*", f"*:policy/brevet/{OTHER}/*", ""),
+        (_function, "iam:*Boundary", "*", ""),
+        (_function, "iam:CreatePolicyVersion", "*", ""),
+        (_function, "iam:UpdateAssumeRolePolicy", "*", ""),
+    ]
+
+
+def test_every_granted_right_is_used_or_excused(ledger):
+    known = granted()
+    assert len(known) > 100
+    idle = unused(known, ledger.rows)
+    assert [right for right in idle if right.action not in EXCUSED] == []
+    # An excuse that nothing needs would hide the next unused right.
+    assert {right.action for right in idle} == set(EXCUSED)
+
+
+@pytest.mark.parametrize(("function", "action", "resource", "key"), DENIED_BY_DESIGN)
+def test_every_denial_of_the_design_was_tried_and_never_let_through(ledger, function, action, resource, key):
+    outcomes = {
+        seen.outcome
+        for seen in ledger.rows
+        if seen.function == function
+        and fnmatch.fnmatchcase(seen.action, action)
+        and fnmatch.fnmatchcase(seen.resource, resource)
+        and fnmatch.fnmatchcase(seen.key, key or "*")
+    }
+    assert outcomes == {"denied"}

@@ -1,0 +1,135 @@
+"""Each function's rights on the table, tried for real under its own role.
+
+The matrix is written out here and not read from the template: it is the design's table, and the template must grant
+exactly that.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from enforcement import FUNCTIONS, OTHER, TABLE, client, denied, role
+
+# r read, p put, u update, d delete; by leading key, in the order of FUNCTIONS.
+RIGHTS = {
+    "REQUEST#t": ("rp", "r", "", ""),
+    "IDEM#t#t": ("rp", "", "", ""),
+    "GRANT#t": ("r", "rp", "rp", "rp"),
+    "DECISION#t": ("r", "rp", "r", "r"),
+    "SPONSOR#t": ("", "rp", "", ""),
+    "ACT#t": ("", "", "rp", "r"),
+    "FUSE#t": ("", "", "p", "rd"),
+    "BLOCK#grant/t": ("p", "rp", "r", "r"),
+    "BLOCK#all": ("", "rp", "r", "r"),
+    "DENY#t": ("", "", "", "rpd"),
+    "COUNT#t": ("", "", "rp", "rpd"),
+    "HEART#t": ("r", "", "r", "rp"),
+    "BUNDLE#t": ("r", "r", "r", "r"),
+    "OTHER#t": ("", "", "", ""),
+}
+
+# Who reads which list of an index.
+LISTS = {
+    ("due", "due_pk", "reap#0"): {"reap"},
+    ("due", "due_pk", "issue#0"): {"issue", "reap"},
+    ("due", "due_pk", "deny"): {"reap"},
+    ("due", "due_pk", "other#0"): set(),
+    ("by_identity", "identity_id", "somebody"): {"intake"},
+}
+
+
+def item_calls(dynamodb, pk, table=TABLE):
+    key = {"pk": {"S": pk}, "sk": {"S": "-"}}
+    change = {
+        "UpdateExpression": "SET #b = :b",
+        "ExpressionAttributeNames": {"#b": "body"},
+        "ExpressionAttributeValues": {":b": {"S": "x"}},
+    }
+    query = {"KeyConditionExpression": "pk = :p", "ExpressionAttributeValues": {":p": {"S": pk}}}
+    return {
+        "r": [
+            (dynamodb.get_item, {"TableName": table, "Key": key, "ConsistentRead": True}),
+            (dynamodb.query, {"TableName": table, **query}),
+        ],
+        "p": [
+            (dynamodb.put_item, {"TableName": table, "Item": key}),
+            (dynamodb.transact_write_items, {"TransactItems": [{"Put": {"TableName": table, "Item": key}}]}),
+        ],
+        "u": [(dynamodb.update_item, {"TableName": table, "Key": key, **change})],
+        "d": [(dynamodb.delete_item, {"TableName": table, "Key": key})],
+    }
+
+
+@pytest.mark.parametrize("pk", RIGHTS)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_invariant_08_a_function_reaches_exactly_its_items(credentials, name, pk):
+    allowed = RIGHTS[pk][FUNCTIONS.index(name)]
+    calls = item_calls(client("dynamodb", credentials[name]), pk)
+    wrong = [
+        f"{call.__name__} {'allowed' if right not in allowed else 'denied'}"
+        for right, tried in calls.items()
+        for call, arguments in tried
+        if denied(call, **arguments) == (right in allowed)
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_nobody_reaches_the_table_of_another_deployment(credentials, name):
+    dynamodb = client("dynamodb", credentials[name])
+    for pk in ("GRANT#t", "REQUEST#t", "DECISION#t", "DENY#t"):
+        for tried in item_calls(dynamodb, pk, f"brevet-{OTHER}").values():
+            assert all(denied(call, **arguments) for call, arguments in tried), pk
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_transaction_is_allowed_only_if_every_item_is(credentials, name):
+    ours, foreign = {"intake": ("REQUEST#t", "GRANT#t"), "evaluate": ("DECISION#t", "ACT#t")}.get(
+        name, ("GRANT#t", "DECISION#t")
+    )
+    puts = [{"Put": {"TableName": TABLE, "Item": {"pk": {"S": pk}, "sk": {"S": "tx"}}}} for pk in (ours, foreign)]
+    write = client("dynamodb", credentials[name]).transact_write_items
+    assert not denied(write, TransactItems=puts[:1])
+    assert denied(write, TransactItems=puts)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_scan_is_nobodys_and_each_list_of_an_index_has_its_readers(credentials, name):
+    dynamodb = client("dynamodb", credentials[name])
+    assert denied(dynamodb.scan, TableName=TABLE)
+    for (index, attribute, value), readers in LISTS.items():
+        query = {"KeyConditionExpression": f"{attribute} = :v", "ExpressionAttributeValues": {":v": {"S": value}}}
+        assert denied(dynamodb.query, TableName=TABLE, IndexName=index, **query) == (name not in readers), value
+        assert denied(dynamodb.query, TableName=f"brevet-{OTHER}", IndexName=index, **query), value
+        assert denied(dynamodb.scan, TableName=TABLE, IndexName=index)
+
+
+def test_reap_ticks_a_mark_off_and_changes_nothing_else_of_it(credentials):
+    key = {"pk": {"S": "BLOCK#grant/t"}, "sk": {"S": "-"}}
+    client("dynamodb").put_item(TableName=TABLE, Item={**key, "due_pk": {"S": "reap#0"}, "next_at": {"S": "1"}})
+    update = client("dynamodb", credentials["reap"]).update_item
+    mark = {"TableName": TABLE, "Key": key, "ConditionExpression": "attribute_exists(pk)"}
+    assert denied(update, **mark, UpdateExpression="REMOVE due_pk, next_at, #t", ExpressionAttributeNames={"#t": "ttl"})
+    assert denied(
+        update, **mark, UpdateExpression="SET why = :w", ExpressionAttributeValues={":w": {"S": "never mind"}}
+    )
+    assert not denied(update, **mark, UpdateExpression="REMOVE due_pk, next_at")
+
+
+@pytest.mark.control
+def test_control_without_the_leading_keys_the_observer_sees_the_denial_gone(credentials):
+    iam, dynamodb = client("iam"), client("dynamodb", credentials["intake"])
+    table = {"RoleName": role("intake"), "PolicyName": "table"}
+    kept = iam.get_role_policy(**table)["PolicyDocument"]
+    key = {"pk": {"S": "DECISION#control"}, "sk": {"S": "-"}}
+    assert denied(dynamodb.put_item, TableName=TABLE, Item=key)
+    opened = json.loads(json.dumps(kept))
+    for statement in opened["Statement"]:
+        statement.pop("Condition", None)
+    iam.put_role_policy(**table, PolicyDocument=json.dumps(opened))
+    try:
+        assert not denied(dynamodb.put_item, TableName=TABLE, Item=key)
+    finally:
+        iam.put_role_policy(**table, PolicyDocument=json.dumps(kept))
+    assert denied(dynamodb.put_item, TableName=TABLE, Item=key)

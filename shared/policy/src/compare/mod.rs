@@ -1,0 +1,200 @@
+//! What a change of the catalogue does to decisions: identity × entitlement, before and after.
+//!
+//! Every pair is put to both bundles under all circumstances that their policies can tell apart: with and without a
+//! ticket and a task, and for terms on both sides of every number that a policy or an entitlement names. Time of day and
+//! day of the week are sampled: a window of an hour can be missed. What a requester holds already is not looked at: of
+//! conflicts it is told that they changed, and of how many grants a class may have at once nothing.
+
+mod offer;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use brevet_domain::entitlement::Entitlement;
+use brevet_domain::id::{EntitlementId, IdentityId};
+use brevet_domain::time::Term;
+
+use crate::bundle::Bundle;
+use offer::{Circumstance, Offer, Telling};
+
+/// What kind of change it is; those that give more come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// It could not be had, and can be now.
+    NewlyAllowed,
+    /// People had to say yes, and need not any more.
+    NoLongerNeedsApproval,
+    /// It can be had for longer.
+    Longer,
+    /// Who has it gets something else.
+    OtherAccess,
+    /// Others, or another number of people, or in another time, have to say yes.
+    OtherApprovers,
+    /// Something else has changed.
+    Otherwise,
+    /// It can be had for less long.
+    Shorter,
+    /// People have to say yes who had not.
+    NowNeedsApproval,
+    /// It could be had, and cannot any more.
+    NewlyDenied,
+}
+
+impl Kind {
+    /// The kind in words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NewlyAllowed => "newly allowed",
+            Self::NoLongerNeedsApproval => "no longer needs approval",
+            Self::Longer => "longer",
+            Self::OtherAccess => "other access",
+            Self::OtherApprovers => "other approvers",
+            Self::Otherwise => "otherwise",
+            Self::Shorter => "shorter",
+            Self::NowNeedsApproval => "now needs approval",
+            Self::NewlyDenied => "newly denied",
+        }
+    }
+}
+
+/// One consequence for one pair.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    /// What kind it is.
+    pub kind: Kind,
+    /// For whom.
+    pub identity: IdentityId,
+    /// On what.
+    pub entitlement: EntitlementId,
+    /// What was and what is, in words.
+    pub detail: String,
+    /// Under which circumstances; empty for all.
+    pub when: Vec<String>,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, identity, entitlement, detail, when } = self;
+        write!(f, "{}: {identity} × {entitlement}: {detail}", kind.as_str())?;
+        if when.is_empty() { Ok(()) } else { write!(f, " ({})", when.join("; ")) }
+    }
+}
+
+/// The consequences of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// How many pairs were compared.
+    pub n_pairs: usize,
+    /// What came out otherwise, those that give more first.
+    pub changes: Vec<Change>,
+}
+
+/// Compares what `old` and `new` decide.
+#[must_use]
+pub fn compare(old: &Bundle, new: &Bundle) -> Comparison {
+    let keys = |bundle: &Bundle| bundle.index().identities.keys().cloned().collect::<BTreeSet<_>>();
+    let identities: BTreeSet<IdentityId> = keys(old).union(&keys(new)).cloned().collect();
+    let names = |bundle: &Bundle| bundle.entitlements().map(|one| one.id.clone()).collect::<BTreeSet<_>>();
+    let entitlements: BTreeSet<EntitlementId> = names(old).union(&names(new)).cloned().collect();
+    let mut changes = Vec::new();
+    for entitlement in &entitlements {
+        let telling = Telling::of(&[old, new], entitlement);
+        for identity in &identities {
+            changes.extend(pair(old, new, identity, entitlement, &telling));
+        }
+    }
+    changes.sort();
+    Comparison { n_pairs: identities.len().saturating_mul(entitlements.len()), changes }
+}
+
+fn pair(
+    old: &Bundle,
+    new: &Bundle,
+    identity: &IdentityId,
+    entitlement: &EntitlementId,
+    telling: &Telling,
+) -> Vec<Change> {
+    let mut found: BTreeMap<(Kind, String), BTreeSet<Circumstance>> = BTreeMap::new();
+    let mut kept = false;
+    for circumstance in &telling.circumstances {
+        let of = |bundle| Offer::of(bundle, identity, entitlement, circumstance, &telling.terms);
+        let (was, is) = (of(old), of(new));
+        kept |= was.is_some() && is.is_some();
+        for (kind, detail) in changes(&was, &is) {
+            found.entry((kind, detail)).or_default().insert(*circumstance);
+        }
+    }
+    let entry = |kind, detail, when| Change {
+        kind,
+        identity: identity.clone(),
+        entitlement: entitlement.clone(),
+        detail,
+        when,
+    };
+    let mut all: Vec<Change> =
+        found.into_iter().map(|((kind, detail), when)| entry(kind, detail, telling.words(&when))).collect();
+    let of = |bundle: &Bundle| bundle.entitlement(entitlement).cloned();
+    if kept && let (Some(was), Some(is)) = (of(old), of(new)) {
+        let parts = other_access(&was, &is);
+        if !parts.is_empty() {
+            all.push(entry(Kind::OtherAccess, format!("its {} changed", parts.join(" and its ")), Vec::new()));
+        }
+    }
+    all
+}
+
+/// What of an entitlement changed that decides what its holder gets.
+fn other_access(was: &Entitlement, is: &Entitlement) -> Vec<&'static str> {
+    [
+        ("delivery", was.delivery != is.delivery),
+        ("parameters", was.parameters != is.parameters),
+        ("statements", was.statements != is.statements),
+        ("conflicts", was.conflicts != is.conflicts),
+        ("time to start", was.start_within_s != is.start_within_s),
+    ]
+    .into_iter()
+    .filter_map(|(name, changed)| changed.then_some(name))
+    .collect()
+}
+
+/// What is different between two offers under the same circumstance.
+fn changes(was: &Option<Offer>, is: &Option<Offer>) -> Vec<(Kind, String)> {
+    let (was, is) = match (was, is) {
+        (None, None) => return Vec::new(),
+        (None, Some(is)) => return vec![(Kind::NewlyAllowed, is.words())],
+        (Some(was), None) => return vec![(Kind::NewlyDenied, format!("was {}", was.words()))],
+        (Some(was), Some(is)) => (was, is),
+    };
+    if was == is {
+        return Vec::new();
+    }
+    let detail = || format!("{}, was {}", is.words(), was.words());
+    let mut all = Vec::new();
+    match was.longest().cmp(&is.longest()) {
+        std::cmp::Ordering::Less => all.push(Kind::Longer),
+        std::cmp::Ordering::Greater => all.push(Kind::Shorter),
+        std::cmp::Ordering::Equal => {}
+    }
+    if was.alone.iter().any(|term| is.asked.contains(term)) {
+        all.push(Kind::NowNeedsApproval);
+    }
+    if was.asked.iter().any(|term| is.alone.contains(term)) {
+        all.push(Kind::NoLongerNeedsApproval);
+    }
+    if !was.asked.is_empty() && !is.asked.is_empty() && was.by != is.by {
+        all.push(Kind::OtherApprovers);
+    }
+    if all.is_empty() {
+        all.push(Kind::Otherwise);
+    }
+    all.into_iter().map(|kind| (kind, detail())).collect()
+}
+
+/// Whether a term is one at all.
+fn term(seconds: u32) -> Option<Term> {
+    Term::from_seconds(i64::from(seconds)).ok()
+}
+
+#[cfg(test)]
+mod tests;

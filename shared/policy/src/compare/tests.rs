@@ -1,0 +1,122 @@
+use super::*;
+use crate::catalogue::compile;
+use crate::tests::{example, example_bundle};
+
+type Edit = (&'static str, &'static str, &'static str);
+
+/// What is told about the example with these edits (file, text there, what stands in its place).
+fn told(edits: &[Edit]) -> Vec<String> {
+    let mut sources = example();
+    sources.0.retain(|file, _| !file.starts_with("cases/"));
+    for (file, find, replace) in edits {
+        let text = sources.0.get_mut(*file).unwrap();
+        assert!(text.contains(find), "`{find}` is not in {file}");
+        *text = text.replacen(find, replace, 1);
+    }
+    let new = compile(&sources).unwrap().bundle;
+    let comparison = compare(&example_bundle(), &Bundle::load(&new).unwrap());
+    assert_eq!(comparison.n_pairs, 45);
+    comparison.changes.iter().map(ToString::to_string).collect()
+}
+
+const SECRET: &str = "policies/read-secret.cedar";
+const ORDERS: &str = "entitlements/read-orders-table.yaml";
+
+#[test]
+fn a_change_that_means_nothing_says_nothing() {
+    assert_eq!(told(&[]), [""; 0]);
+    assert_eq!(told(&[(SECRET, "context.termSeconds <= 300", "300 >= context.termSeconds")]), [""; 0]);
+    assert_eq!(told(&[(ORDERS, "Read the orders table", "Read all of the orders table")]), [""; 0]);
+}
+
+#[test]
+fn each_kind_of_change_is_told() {
+    let cases: &[(&[Edit], &[&str])] = &[
+        (
+            &[(
+                "policies/deploy-release.cedar",
+                "principal == Brevet::Identity::\"release-pipeline\"",
+                "principal == Brevet::Identity::\"acme-sync\"",
+            )],
+            &[
+                "newly allowed: acme-sync × deploy-release: up to 600 s alone",
+                "newly denied: release-pipeline × deploy-release: was up to 600 s alone",
+            ],
+        ),
+        (
+            &[("policies/deploy-release.cedar", "<= 600", "<= 300")],
+            &["shorter: release-pipeline × deploy-release: up to 300 s alone, was up to 600 s alone"],
+        ),
+        (
+            &[("policies/deploy-release.cedar", "<= 600", "< 600")],
+            &["shorter: release-pipeline × deploy-release: up to 599 s alone, was up to 600 s alone"],
+        ),
+        (
+            &[(SECRET, "context.termSeconds <= 300", "context.termSeconds <= 120")],
+            &[
+                "shorter: remediation-agent × read-secret: up to 120 s alone, was up to 300 s alone (with a ticket and a task)",
+                "shorter: remediation-agent × read-secret: up to 120 s with approval by 1 of omar within 900 s, was up to 300 s with approval by 1 of omar within 900 s (with a task and no ticket)",
+            ],
+        ),
+        (
+            &[(SECRET, "context has task && context.hasTicket", "context has task")],
+            &[
+                "no longer needs approval: remediation-agent × read-secret: up to 300 s alone, was up to 300 s with approval by 1 of omar within 900 s (with a task and no ticket)",
+            ],
+        ),
+        (
+            &[("policies/third-party-sync.cedar", "context.termSeconds <= 300", "context.termSeconds <= 100")],
+            &[
+                "now needs approval: acme-sync × third-party-sync: up to 100 s alone, up to 900 s with approval by 1 of lea within 900 s, was up to 300 s alone, up to 900 s with approval by 1 of lea within 900 s",
+            ],
+        ),
+        (
+            &[("policies/read-orders-table.cedar", "principal in Brevet::Team::\"security\" || ", "")],
+            &[
+                "other approvers: ana × read-orders-table: up to 3600 s with approval by 1 of lea within 1800 s, was up to 3600 s with approval by 1 of lea, omar within 1800 s (with a ticket)",
+            ],
+        ),
+        (
+            &[
+                (ORDERS, "ticket_required: true", "ticket_required: false"),
+                ("policies/read-orders-table.cedar", "context.hasTicket && ", ""),
+            ],
+            &[
+                "newly allowed: ana × read-orders-table: up to 3600 s with approval by 1 of lea, omar within 1800 s (without a ticket)",
+            ],
+        ),
+        (
+            &[("classes.yaml", "max_term_s: 3600", "max_term_s: 300")],
+            &["shorter: release-pipeline × deploy-release: up to 300 s alone, was up to 600 s alone"],
+        ),
+        (
+            &[(ORDERS, "  within_s: 1800", "  within_s: 60")],
+            &[
+                "other approvers: ana × read-orders-table: up to 3600 s with approval by 1 of lea, omar within 60 s, was up to 3600 s with approval by 1 of lea, omar within 1800 s (with a ticket)",
+            ],
+        ),
+        (
+            &[(ORDERS, "start_within_s: 1800", "start_within_s: 60")],
+            &["other access: ana × read-orders-table: its time to start changed"],
+        ),
+        (
+            &[("entitlements/deploy-release.yaml", "acme-release-artifacts/${version}/*", "*/${version}/*")],
+            &["other access: release-pipeline × deploy-release: its statements changed"],
+        ),
+        (
+            &[(
+                "policies/deploy-release.cedar",
+                "context.termSeconds <= 600",
+                "context.termSeconds <= 600 && context.termSeconds != 60",
+            )],
+            &["otherwise: release-pipeline × deploy-release: up to 600 s alone, was up to 600 s alone"],
+        ),
+        (
+            &[("policies/legacy-batch.cedar", "context has task && context.termSeconds", "context.termSeconds")],
+            &["newly allowed: nightly-batch × legacy-batch: up to 1800 s alone (without a task)"],
+        ),
+    ];
+    for (edits, expected) in cases {
+        assert_eq!(told(edits), *expected, "{edits:?}");
+    }
+}

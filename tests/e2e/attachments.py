@@ -1,0 +1,259 @@
+"""Attachments as an observer sees them: principals of the suite's own, and the running tasks that hold their credentials.
+
+Each scenario has a principal to itself, so that many run at once and a fault strikes the one it is meant for. A task
+assumes its role once, before anything is attached, and keeps those credentials: what changes is the role.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from observer import gate, runner, store
+from observer.aws import ACCOUNT, Seen, Session
+from observer.targets import _unless_there
+from observer.world import Case, World, instant
+
+OUT, EXPORTS = "acme-batch-out", "acme-exports"
+ROLES = f"arn:aws:iam::{ACCOUNT}:role/brevet/dev/attachment"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/brevet/dev/brevet-dev-boundary"
+POLICY = f"arn:aws:iam::{ACCOUNT}:policy/brevet/dev/managed/brevet-dev-vendor-sync"
+TASK = "the-running-task"
+
+INLINE = ("kills", "stalled", "throttled", "refused", "down", "naked", "altered", "unbound", "denying", "others")
+MANAGED = ("attach-before", "attach-after", "detach-before", "detach-after", "detach-between", "shared", "detached",
+           "taken", "fuse")  # fmt: skip
+# Held by somebody else than whoever asks.
+NOT_THEIRS = "others"
+# A statement of its own under which the boundary would be no boundary.
+DENY = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:DeleteObject", "Resource": "*"}]}
+
+
+def extend(catalogue: Path) -> Path:
+    """Adds an entitlement on each of the suite's principals to a run's catalogue: as its examples, but for the names."""
+    for example, names in (("legacy-batch", INLINE), ("third-party-sync", MANAGED)):
+        pattern = yaml.safe_load((catalogue / "entitlements" / f"{example}.yaml").read_text())
+        pattern.pop("approval", None)
+        identity = pattern["holder"]
+        for name in names:
+            holder = "acme-sync" if name == NOT_THEIRS else identity
+            entitlement = {**pattern, "id": f"on-{name}", "principal": name, "holder": holder}
+            (catalogue / "entitlements" / f"on-{name}.yaml").write_text(yaml.safe_dump(entitlement, sort_keys=False))
+            permits = [
+                f'@id("on-{name}-needs-nobody-for-{who}")\npermit (\n  principal == Brevet::Identity::"{who}",\n'
+                '  action in [Brevet::Action::"request", Brevet::Action::"autoApprove"],\n'
+                f'  resource == Brevet::Entitlement::"on-{name}"\n);\n'
+                for who in sorted({holder, identity})
+            ]
+            (catalogue / "policies" / f"on-{name}.cedar").write_text("\n".join(permits))
+    return catalogue
+
+
+def build() -> None:
+    """Makes the principals and what they may be let to, with the administrator's key; what is there already stays."""
+    admin = Session.admin()
+    s3, iam = admin.client("s3"), admin.client("iam")
+    for bucket in (OUT, EXPORTS):
+        _unless_there(lambda: s3.create_bucket(Bucket=bucket), "BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+    s3.put_object(Bucket=EXPORTS, Key="partner/day.csv", Body=b"1;2;3")
+    trust = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    for name in (*INLINE, *MANAGED):
+        more = {} if name == "unbound" else {"PermissionsBoundary": BOUNDARY}
+        _unless_there(
+            lambda: iam.create_role(
+                RoleName=f"brevet-dev-{name}",
+                Path="/brevet/dev/attachment/",
+                AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+                **more,
+            ),
+            "EntityAlreadyExists",
+        )
+    iam.put_role_policy(RoleName="brevet-dev-denying", PolicyName="standing", PolicyDocument=json.dumps(DENY))
+    iam.attach_role_policy(RoleName="brevet-dev-taken", PolicyArn=POLICY)
+
+
+def standing(name: str) -> set[str]:
+    """Every policy on a principal, inline by name and managed by ARN, read with plain calls."""
+    iam, role = Session.admin().client("iam"), f"brevet-dev-{name}"
+    attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    return {*iam.list_role_policies(RoleName=role)["PolicyNames"], *(one["PolicyArn"] for one in attached)}
+
+
+@dataclass
+class Hold:
+    """One grant on one principal, with the task that gains by it."""
+
+    world: World
+    case: Case
+    grant: str
+    principal: str
+    run: str
+    task: Session
+    # Calls that were let through, by when they were begun.
+    allowed_at: list[float] = field(default_factory=list)
+    # Its end was seen: nobody needs to look out any more.
+    over: bool = False
+
+    @property
+    def is_managed(self) -> bool:
+        return self.principal in MANAGED
+
+    @property
+    def policy(self) -> str:
+        """What is attached: an inline policy's name, a managed policy's ARN."""
+        return POLICY if self.is_managed else f"brevet-dev-{self.grant.removeprefix('grt_')}"
+
+    @property
+    def stands(self) -> bool:
+        """Whether it is on the principal."""
+        return self.policy in standing(self.principal)
+
+    def use(self) -> Seen:
+        """The granted call, by the running task."""
+        begun = time.time()
+        if self.is_managed:
+            what, read = f"s3:GetObject {EXPORTS}", self.task.client("s3").get_object
+            seen = self.task.probe(what, lambda: read(Bucket=EXPORTS, Key="partner/day.csv"))
+        else:
+            seen = self.task.put_object(OUT, f"{self.run}/part-1")
+        if seen.outcome == "allowed":
+            self.allowed_at.append(begun)
+        return seen
+
+    def show(self) -> dict[str, Any]:
+        return self.world.show(self.case, self.grant)
+
+    def release(self) -> None:
+        answer = self.world.release(self.case, self.grant)
+        assert answer.status == 202, f"release of {self.grant}: expected 202, saw {answer}"
+
+    def await_state(self, *states: str, within_s: float = 60) -> dict[str, Any]:
+        return self.world.await_state(self.case, self.grant, *states, within_s=within_s)
+
+    def await_revoking(self, what: str, within_s: float = 60) -> Any:
+        """Waits until its removal is under way and `what` is known of it."""
+        until = time.monotonic() + within_s
+        while (found := self.show().get("revoking", {}).get(what)) is None:
+            assert time.monotonic() < until, f"{self.principal}: no {what} within {within_s:.0f} s"
+            time.sleep(0.2)
+        return found
+
+    def await_use(self, outcome: str, within_s: float = 20) -> Seen:
+        until = time.monotonic() + within_s
+        while (seen := self.use()).outcome != outcome:
+            assert time.monotonic() < until, f"{self.principal}: expected {outcome} within {within_s:.0f} s, saw {seen}"
+            time.sleep(0.5)
+        return seen
+
+    def await_active(self, within_s: float = 60) -> Hold:
+        """Waits until it was seen to stand, and uses it."""
+        self.await_state("Active", within_s=within_s)
+        self.await_use("allowed")
+        return self
+
+    def events(self) -> list[str]:
+        """Its evidence, by the names of what happened."""
+        return [entry["event"] for entry in store.snapshot().evidence[self.grant]]
+
+    def ended(self, cause: str, kind: str = "observed", within_s: float = 120) -> dict[str, Any]:
+        """Waits for its end and checks it: proof, principal, table, and what the task was let to. The end's view."""
+        view = self.await_state("Ended", within_s=within_s)
+        end = view["end"]
+        self.over = True
+        assert (end["cause"], end["proof"]["kind"]) == (cause, kind), f"{self.principal}: {end}"
+        assert end["effective"]["outcome"] == "not_allowed", f"{self.principal}: {end['effective']}"
+        self.nothing_left()
+        if kind == "observed":
+            first, second = end["proof"]["first"], end["proof"]["second"]
+            assert first["request_id"] != second["request_id"]
+            quiet_s = int(runner.setting("reap", "BREVET_QUIET_S"))
+            assert instant(second["at"]) >= instant(first["at"]) + quiet_s
+            assert not self.stands, f"{self.grant} has ended, and {self.policy} stands on {self.principal}"
+            seen = self.use()
+            assert seen.outcome == "denied", f"after the end of {self.grant} on {self.principal}: {seen}"
+            # Its own time limit bounds an inline policy; only the proof bounds a managed one.
+            bounds = [instant(end["verified_at"])] + ([] if self.is_managed else [self.deadline()])
+            late = [at for at in self.allowed_at if at >= min(bounds)]
+            assert not late, f"{self.grant} on {self.principal} was still allowed at {late}, past {bounds}"
+        return end
+
+    def deadline(self) -> float:
+        """When access must be gone, as the record of its activation says."""
+        item = next(i for i in store.items() if i["pk"] == f"ACT#{self.grant}")
+        body = json.loads(item["body"]) if "body" in item else item
+        return instant(body["deadline"])
+
+    def nothing_left(self) -> None:
+        """Nothing in the table waits for it any more, and it holds nothing."""
+        for item in store.items():
+            if self.grant in item["pk"]:
+                assert "due_pk" not in item, f"still on a to-do list: {item['pk']} {item['due_pk']}"
+                assert not item["pk"].startswith("FUSE#"), "its fuse is still lit"
+            if item["pk"].startswith("COUNT#"):
+                assert self.grant not in item["body"], f"still counted: {item['pk']}"
+
+
+class Tasks:
+    """The running tasks, one a principal, and a lookout that lets each try its call all the time."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._tasks: dict[str, Session] = {}
+        self._watched: list[Hold] = []
+        self._stopping = threading.Event()
+        self._lookout = threading.Thread(target=self._look, daemon=True)
+        self._lookout.start()
+
+    def ask(self, principal: str, **changes: Any) -> Hold:
+        """Asks for the entitlement on `principal`, on behalf of a task that has run for a while."""
+        if principal not in self._tasks:
+            self._tasks[principal] = Session.assumed(f"{ROLES}/brevet-dev-{principal}", TASK)
+        run = f"run-{uuid.uuid4().hex[:12]}"
+        body: dict[str, Any] = {"entitlement": f"on-{principal}", "term_s": changes.pop("term_s", 240)}
+        if principal in MANAGED:
+            case = Case("acme-sync", body, principal, "", "")
+        else:
+            case = Case("nightly-batch", {**body, "parameters": {"run": run}}, principal, "", "")
+        hold = Hold(self._world, case, self._world.approved(case), principal, run, self._tasks[principal])
+        self._watched.append(hold)
+        return hold
+
+    def _look(self) -> None:
+        while not self._stopping.wait(1.5):
+            for hold in [one for one in self._watched if not one.over]:
+                hold.use()
+
+    @staticmethod
+    def nobody_holds(principals: list[str]) -> None:
+        """No grant is counted among the holders of anything on `principals`, and nothing is being detached."""
+        counts = {item["pk"]: json.loads(item["body"]) for item in store.items() if item["pk"].startswith("COUNT#")}
+        for principal in principals:
+            count = counts[f"COUNT#{ROLES}/brevet-dev-{principal}#{POLICY}"]
+            assert not count["holders"] and not count["is_detaching"], f"{principal}: {count}"
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._lookout.join(timeout=60)
+
+
+def strike(rule_id: str, principal: str, function: str, kind: str, operation: str, **more: Any) -> str:
+    """Arms one fault on what `function` does to `principal`; its id."""
+    rule = {"id": rule_id, "kind": kind, "service": "iam", "operation": operation, "principal": f"brevet-dev-{function}",
+            "resource": f"brevet-dev-{principal}", **more}  # fmt: skip
+    gate.arm(rule)
+    return rule_id
+
+
+def await_strike(rule_id: str, times: int = 1, within_s: float = 60) -> None:
+    """Waits until a fault has happened."""
+    until = time.monotonic() + within_s
+    while gate.fired()[rule_id] < times:
+        assert time.monotonic() < until, f"fault `{rule_id}` did not strike in time: {gate.fired()}"
+        time.sleep(0.2)

@@ -1,0 +1,337 @@
+"""What was seen, changed in one place: each change is one that reconciling must find, and for its own reason."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from observer import chain
+from observer.calllog import Call, Entry, later
+from observer.store import Snapshot
+from observer.world import instant
+
+Log = list[Call]
+
+
+@dataclass
+class Doctored:
+    """A copy of what was seen, to be changed in one place."""
+
+    log: Log
+    snapshot: Snapshot
+
+    def call(self, function: str, operation: str, fits: Callable[[Call], bool] = lambda call: True) -> Call:
+        """The first such call that AWS answered, with no fault near it to explain what is missing after a change."""
+        faults = [instant(call["at"]) for call in self.log if call["fault"]]
+        return next(
+            call
+            for call in self.log
+            if call["operation"] == operation
+            and f"brevet-dev-{function}/" in call["principal"]
+            and call["answered"]
+            and call["decision"] == "allowed"
+            and fits(call)
+            and not any(abs(at - instant(call["at"])) < 30 for at in faults)
+        )
+
+    def on(self, kind: str, operation: str, function: str) -> Call:
+        """Such a call on an attachment principal; `kind` is `inline` or `managed`."""
+        roles = {body["delivery"]["principal_arn"] for body in self.attached(kind).values()}
+        return self.call(function, operation, lambda call: (call["wrote"] or {}).get("role") in roles)
+
+    def more(self, call: Call, **changes: Any) -> None:
+        """One call more, like `call`."""
+        self.log.append({**copy.deepcopy(call), "n": 10**6, **changes})
+
+    def attached(self, kind: str) -> dict[str, dict[str, Any]]:
+        return {grant: body for grant, body in self.snapshot.grants.items() if body["delivery"]["delivery"] == kind}
+
+    def entry(self, kind: str, event: str, nth: int = 0) -> tuple[str, Entry]:
+        """The first grant of that kind with such an entry, and that entry of it."""
+        for grant in self.attached(kind):
+            entries = [e for e in self.snapshot.evidence[grant] if e["event"] == event]
+            if len(entries) > nth:
+                return grant, entries[nth]
+        raise AssertionError(f"no grant ({kind}) has {nth + 1} entries of {event}")
+
+    def reading(self, entry: Entry) -> Call:
+        """The call that an entry names."""
+        return next(call for call in self.log if call["request_id"] == entry["detail"]["request_id"])
+
+    def ended(self, kind: str, proof: str) -> tuple[str, dict[str, Any]]:
+        """A grant of that kind whose end was proved like that, and its state."""
+        for grant, body in self.attached(kind).items():
+            if body["state"]["name"] == "ended" and body["state"]["proof"]["kind"] == proof:
+                return grant, body["state"]
+        raise AssertionError(f"no grant ({kind}) ended {proof}")
+
+    def reseal(self, grant: str) -> None:
+        """Makes the chain whole again, as somebody who may write everything would."""
+        body, head = self.snapshot.grants[grant], {"seq": 0, "hash": chain.ZERO}
+        self.snapshot.evidence[grant][-1]["grant_digest"] = chain.digest({**body, "evidence": head})
+        for entry in self.snapshot.evidence[grant]:
+            entry.update(seq=head["seq"] + 1, prev=head["hash"])
+            entry["hash"] = chain.digest({name: value for name, value in entry.items() if name != "hash"})
+            head = {"seq": entry["seq"], "hash": entry["hash"]}
+        body["evidence"] = head
+
+
+def _vend(seen: Doctored) -> Call:
+    return seen.call("issue", "AssumeRole")
+
+
+def _deny(seen: Doctored) -> Call:
+    return seen.call("reap", "PutRolePolicy")
+
+
+def _unrecorded_vend(seen: Doctored) -> None:
+    seen.more(_vend(seen), wrote={**_vend(seen)["wrote"], "session_policy_sha256": "f" * 64})
+
+
+def _other_deny(seen: Doctored) -> None:
+    _deny(seen)["wrote"]["document_sha256"] = "f" * 64
+
+
+def _silent_grant_write(seen: Doctored) -> None:
+    call = seen.call("reap", "TransactWriteItems")
+    call["wrote"]["items"] = [item for item in call["wrote"]["items"] if not item["sk"].startswith("EVD#")]
+
+
+def _use_after_the_end(seen: Doctored) -> None:
+    key = _vend(seen)["wrote"]["access_key_id"]
+    use = next(c for c in seen.log if c["decision"] == "allowed" and c["access_key_id"] == key)
+    seen.more(use, at="2099-01-01T00:00:00.000Z")
+
+
+def _forged_proof(seen: Doctored) -> None:
+    grant, state = seen.ended("session", "observed")
+    state["proof"]["second"]["request_id"] = "nobody-made-this-call"
+    seen.reseal(grant)
+
+
+def _forged_deadline_proof(seen: Doctored) -> None:
+    grant, state = seen.ended("session", "by_construction")
+    state["proof"]["request_id"] = "nobody-made-this-call"
+    seen.reseal(grant)
+
+
+def _altered_entry(seen: Doctored) -> None:
+    next(iter(seen.snapshot.evidence.values()))[0]["detail"]["identity"] = "somebody-else"
+
+
+def _cut_chain(seen: Doctored) -> None:
+    next(entries for entries in seen.snapshot.evidence.values() if len(entries) > 2).pop()
+
+
+def _altered_grant(seen: Doctored) -> None:
+    next(iter(seen.snapshot.grants.values()))["term"] += 1
+
+
+def _other_document(seen: Doctored) -> None:
+    put = seen.on("inline", "PutRolePolicy", "issue")
+    put["wrote"]["document_sha256"] = "f" * 64
+
+
+def _put_on_a_session_role(seen: Doctored) -> None:
+    put = seen.on("inline", "PutRolePolicy", "issue")
+    seen.more(put, wrote={**put["wrote"], "role": _deny(seen)["wrote"]["role"]})
+
+
+def _put_by_reap(seen: Doctored) -> None:
+    seen.more(seen.on("inline", "PutRolePolicy", "issue"), principal=_deny(seen)["principal"])
+
+
+def _late_put(seen: Doctored) -> None:
+    put = seen.on("managed", "AttachRolePolicy", "issue")
+    put["at"] = later(put["at"], 60)
+
+
+def _made_attempt_is_denied(seen: Doctored) -> None:
+    grant, record = seen.entry("inline", "ActivationRecorded")
+    told = {**copy.deepcopy(record), "event": "AttemptNotDone", "detail": {"event": "attempt_not_done"}}
+    seen.snapshot.evidence[grant].insert(record["seq"], told)
+    seen.reseal(grant)
+
+
+def _other_removal(seen: Doctored) -> None:
+    call = seen.on("inline", "DeleteRolePolicy", "reap")
+    seen.more(call, wrote={**call["wrote"], "policy_name": "input"})
+
+
+def _foreign_removal(seen: Doctored) -> None:
+    grant, record = seen.entry("managed", "RemovalRecorded")
+    record["detail"]["policy"] = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+    seen.reseal(grant)
+
+
+def _unread(kind: str, event: str) -> Callable[[Doctored], None]:
+    def change(seen: Doctored) -> None:
+        grant, entry = seen.entry(kind, event)
+        (entry["detail"].get("seen") or entry["detail"])["request_id"] = "nobody-made-this-call"
+        seen.reseal(grant)
+
+    return change
+
+
+def _read_of_another_time(seen: Doctored) -> None:
+    grant, entry = seen.entry("inline", "PresenceObserved")
+    entry["detail"]["at"] = later(entry["detail"]["at"], 60)
+    seen.reseal(grant)
+
+
+def _answered(event: str, status: int) -> Callable[[Doctored], None]:
+    def change(seen: Doctored) -> None:
+        _, entry = seen.entry("inline", event)
+        seen.reading(entry)["upstream_status"] = status
+
+    return change
+
+
+def _present_before_it_was_put(seen: Doctored) -> None:
+    """The list was answered, and said nothing of what it held: only the writes tell."""
+    put = seen.on("managed", "AttachRolePolicy", "issue")
+    put["upstream_status"] = 500
+
+
+def _absent_while_it_stood(seen: Doctored) -> None:
+    seen.on("managed", "DetachRolePolicy", "reap")["upstream_status"] = 500
+
+
+def _altered_on_the_way(seen: Doctored) -> None:
+    seen.on("inline", "PutRolePolicy", "issue")["wrote"]["forwarded_document_sha256"] = "f" * 64
+
+
+def _proof_without_entry(kind: str) -> Callable[[Doctored], None]:
+    def change(seen: Doctored) -> None:
+        grant, state = seen.ended(kind, "observed")
+        state["proof"]["first"]["request_id"] = "nobody-made-this-call"
+        seen.reseal(grant)
+
+    return change
+
+
+def _hasty_proof(seen: Doctored) -> None:
+    _, state = seen.ended("inline", "observed")
+    first, second = ({"detail": state["proof"][which]} for which in ("first", "second"))
+    seen.reading(second)["at"] = seen.reading(first)["landed_at"]
+
+
+def _put_between(seen: Doctored) -> None:
+    grant, state = seen.ended("managed", "observed")
+    at = later(state["proof"]["first"]["at"], 1)
+    role = seen.snapshot.grants[grant]["delivery"]["principal_arn"]
+    put = next(c for c in seen.log if c["operation"] == "AttachRolePolicy" and c["wrote"]["role"] == role and c["answered"])
+    seen.more(put, at=at, landed_at=at, done_at=at, principal="bootstrap")
+
+
+def _proof_of_a_session(seen: Doctored) -> None:
+    grant, state = seen.ended("managed", "observed")
+    state["proof"]["kind"] = "by_construction"
+    seen.reseal(grant)
+
+
+def _handed_to_nobody(seen: Doctored) -> None:
+    grant, state = seen.ended("managed", "handed_over")
+    other = next(iter(seen.attached("inline")))
+    state["proof"]["holders"] = [other]
+    seen.entry("managed", "HandedOver")[1]["detail"]["holders"] = [other]
+    seen.reseal(grant)
+
+
+def _use_of_another_time(seen: Doctored) -> None:
+    role = seen.on("inline", "PutRolePolicy", "issue")["wrote"]["role"].rsplit("/", 1)[-1]
+    use = next(c for c in seen.log if f"/{role}/" in c["principal"] and c["decision"] == "allowed" and c["operation"] == "PutObject")
+    seen.more(use, at="2099-01-01T00:00:00.000Z")
+
+
+def _unmade_check(seen: Doctored) -> None:
+    seen.log[:] = [call for call in seen.log if call["operation"] != "SimulatePrincipalPolicy"]
+
+
+def _untold_check(seen: Doctored) -> None:
+    call = seen.call("reap", "SimulatePrincipalPolicy")
+    seen.more(call, at="2099-01-01T00:00:00.000Z", done_at="2099-01-01T00:00:00.000Z")
+
+
+def _what_is_left_is_hidden(seen: Doctored) -> None:
+    for one in seen.call("reap", "SimulatePrincipalPolicy", lambda call: "legacy-batch" in str(call["actions"]))["simulated"]:
+        one["decision"] = "allowed"
+
+
+def _drop(call: Callable[[Doctored], Call]) -> Callable[[Doctored], None]:
+    return lambda seen: seen.log.remove(call(seen))
+
+
+def _again(call: Callable[[Doctored], Call]) -> Callable[[Doctored], None]:
+    return lambda seen: seen.more(call(seen))
+
+
+def _put(seen: Doctored) -> Call:
+    return seen.on("inline", "PutRolePolicy", "issue")
+
+
+def _attaching(seen: Doctored) -> Call:
+    return seen.on("managed", "AttachRolePolicy", "issue")
+
+
+def _deletion(seen: Doctored) -> Call:
+    return seen.on("inline", "DeleteRolePolicy", "reap")
+
+
+def _detaching(seen: Doctored) -> Call:
+    return seen.on("managed", "DetachRolePolicy", "reap")
+
+
+TAMPERINGS: dict[str, tuple[Callable[[Doctored], None], str]] = {
+    "a vend that was not recorded": (_unrecorded_vend, "was not recorded first"),
+    "a vend that never was": (_drop(_vend), "but no call issued it"),
+    "a deny with another document": (_other_deny, "was not recorded first"),
+    "a write of another kind": (lambda seen: seen.more(_deny(seen), operation="CreateRole"), "reap made iam:CreateRole"),
+    "a grant written without evidence": (_silent_grant_write, "with entries []"),
+    "a use after the end": (_use_after_the_end, "was allowed at 2099"),
+    "a proof of a reading that never was": (_forged_proof, "which the log does not know"),
+    "a proof of a date that was never read": (_forged_deadline_proof, "which the log does not know"),
+    "an entry that was altered": (_altered_entry, "was altered"),
+    "a chain that was cut": (_cut_chain, "the chain ends at"),
+    "a grant that was altered": (_altered_grant, "not the one that its last entry binds"),
+    # Attachments: what issue puts on a principal.
+    "a put that never was": (_drop(_put), "was recorded, but no call followed"),
+    "an attaching that never was": (_drop(_attaching), "was recorded, but no call followed"),
+    "a put of another document": (_other_document, "was not recorded first"),
+    "a put that was made twice": (_again(_put), "had its call already"),
+    "an attaching that was made twice": (_again(_attaching), "had its call already"),
+    "an attaching past its fence": (_late_put, "was not recorded first"),
+    "a put on a session role": (_put_on_a_session_role, "was not recorded first"),
+    "a put by the reaper": (_put_by_reap, "not the reserved policy"),
+    "an attempt told as not made": (_made_attempt_is_denied, "is told as not made"),
+    # What the reaper takes from it.
+    "a deletion that never was": (_drop(_deletion), "was recorded, but no call followed"),
+    "a detaching that never was": (_drop(_detaching), "was recorded, but no call followed"),
+    "a deletion of the principal's own policy": (_other_removal, "DeleteRolePolicy of input"),
+    "a detaching that was made twice": (_again(_detaching), "had its call already"),
+    "a removal of what no grant attached": (_foreign_removal, "is not of what the grant attached"),
+    # What was read.
+    "a presence that nobody read": (_unread("managed", "PresenceObserved"), "names a reading"),
+    "an absence that nobody read": (_unread("inline", "AbsenceObserved"), "names a reading"),
+    "a handing over that nobody read": (_unread("managed", "HandedOver"), "names a reading"),
+    "a presence that was read at another time": (_read_of_another_time, "read at"),
+    "a presence that AWS denied": (_answered("PresenceObserved", 404), "was answered 404"),
+    "an absence that AWS denied": (_answered("AbsenceObserved", 200), "was answered 200"),
+    "a presence of what was never attached": (_present_before_it_was_put, "tells PresenceObserved, which the writes"),
+    "an absence of what was never detached": (_absent_while_it_stood, "tells AbsenceObserved, which the writes"),
+    "a presence of another document": (_altered_on_the_way, "tells PresenceObserved, which the writes"),
+    # How its end was proved.
+    "an inline end by a reading that no entry tells": (_proof_without_entry("inline"), "which no entry tells"),
+    "a managed end by a reading that no entry tells": (_proof_without_entry("managed"), "which no entry tells"),
+    "an end whose readings came too soon": (_hasty_proof, "before the quiet period was over"),
+    "an end while somebody attached it again": (_put_between, "between the two readings"),
+    "an end that this delivery cannot prove": (_proof_of_a_session, "ended with proof by_construction"),
+    "an end handed over to who held nothing": (_handed_to_nobody, "which did not hold it then"),
+    "a use of what was attached after its end": (_use_of_another_time, "was allowed at 2099"),
+    # What was left.
+    "a check that never was": (_unmade_check, "but 0 were tried"),
+    "a check that nobody tells": (_untold_check, "no entry tells what came of it"),
+    "what is left, told as nothing": (_what_is_left_is_hidden, "tells not_allowed, but the answers were"),
+}

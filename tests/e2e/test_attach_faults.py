@@ -1,0 +1,165 @@
+"""Faults between issue and IAM, overlapping grants, drift, and principals that are not fit: all at the same time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from observer import gate, store
+from observer.aws import Session
+from observer.world import Case, World, instant
+
+from attachments import NOT_THEIRS, POLICY, Hold, Tasks, await_strike, standing, strike
+from test_faults import ATTEMPTS
+
+# Long past the first absence, and before the grant's fence: two calls' time and the skew.
+LANDS_AFTER_MS = 11_000
+PUT = "PutRolePolicy"
+OTHER = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}]}
+
+
+def look_at_once(hold: Hold) -> None:
+    """Makes the next look at a live attachment due, with the administrator's key: it would come within five minutes."""
+    client, key = Session.admin().client("dynamodb"), {"pk": {"S": f"GRANT#{hold.grant}"}, "sk": {"S": "META"}}
+    item = client.get_item(TableName="brevet-dev", Key=key, ConsistentRead=True)["Item"]
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    body = json.loads(item["body"]["S"])
+    assert body["state"]["look_at"] > now
+    body["state"]["look_at"] = now
+    client.put_item(TableName="brevet-dev", Item={**item, "next_at": {"S": now}, "body": {"S": json.dumps(body)}})
+
+
+@pytest.fixture(scope="module")
+def started(tasks: Tasks) -> dict[str, Hold]:
+    """One grant for each scenario; each goes its way while the others go theirs."""
+    gate.disarm()
+    iam = Session.admin().client("iam")
+    found = {name: tasks.ask("shared") for name in ("first", "second")}
+    found |= {name: tasks.ask(name) for name in ("altered", "detached", "unbound", "denying", "taken")}
+
+    # Refused for good; throttled twice, each time with all attempts.
+    strike("refused", "refused", "issue", "refuse", PUT)
+    strike("throttled", "throttled", "issue", "throttle", PUT, times=2 * ATTEMPTS)
+    found |= {name: tasks.ask(name) for name in ("refused", "throttled")}
+
+    for name in ("first", "second", "altered", "detached"):
+        found[name].await_active()
+    found["first"].release()
+    iam.put_role_policy(
+        RoleName="brevet-dev-altered", PolicyName=found["altered"].policy, PolicyDocument=json.dumps(OTHER)
+    )
+    iam.detach_role_policy(RoleName="brevet-dev-detached", PolicyArn=POLICY)
+    for name in ("altered", "detached"):
+        look_at_once(found[name])
+
+    # One put stays on its way, and its caller gives up; what the caller sends again is lost.
+    await_strike("throttled", 2 * ATTEMPTS)
+    strike("stalled", "stalled", "issue", "delay", PUT, ms=LANDS_AFTER_MS)
+    strike("lost", "stalled", "issue", "drop_before", PUT, nth=2, times=ATTEMPTS)
+    found["stalled"] = tasks.ask("stalled")
+    await_strike("stalled")
+    found["stalled"].release()
+    found["stalled"].await_revoking("first_absence")
+    assert found["stalled"].use().outcome == "denied", "it has not landed yet"
+    found["throttled"].await_active().release()
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def principals_as_they_were() -> Iterator[None]:
+    yield
+    iam = Session.admin().client("iam")
+    iam.detach_role_policy(RoleName="brevet-dev-taken", PolicyArn=POLICY)
+    iam.delete_role_policy(RoleName="brevet-dev-denying", PolicyName="standing")
+
+
+@pytest.mark.parametrize(
+    "name, says",
+    [
+        ("unbound", "does not carry the permissions boundary"),
+        ("denying", "holds a Deny"),
+        ("taken", "attached already, and no grant explains it"),
+    ],
+)
+def test_nothing_is_attached_to_what_is_not_fit_and_the_caller_reads_why(
+    world: World, started: dict[str, Hold], name: str, says: str
+) -> None:
+    hold = started[name]
+    before = {"denying": {"standing"}, "taken": {POLICY}}.get(name, set())
+    view = hold.await_state("Lapsed")
+    hold.over = True
+    assert "not fit" in view["reason"], view
+    _, entries = world.api.evidence(world.token(hold.case.identity), hold.grant)
+    refused = next(entry for entry in entries if entry["event"] == "PreflightRefused")
+    assert says in json.dumps(refused), refused
+    assert standing(name) == before, "neither attached, nor is what was there taken away"
+    hold.nothing_left()
+    wrote = [call for call in gate.log() if call["operation"] in (PUT, "AttachRolePolicy", "DetachRolePolicy")
+             and "assumed-role" in call["principal"] and f"brevet-dev-{name}" in json.dumps(call["wrote"])]  # fmt: skip
+    assert not wrote, wrote
+
+
+def test_who_does_not_hold_the_principal_is_not_even_granted_it(world: World) -> None:
+    """Policy permits it, and its holder alone may ask all the same; issue would look once more."""
+    before = standing(NOT_THEIRS)
+    body = {"entitlement": f"on-{NOT_THEIRS}", "term_s": 60, "parameters": {"run": "run-0"}}
+    answer = world.ask(Case("nightly-batch", body, NOT_THEIRS, "", ""))
+    assert (answer.status, answer.problem) == (403, "denied"), str(answer)
+    assert "`acme-sync` alone holds" in answer.body["detail"], str(answer)
+    assert standing(NOT_THEIRS) == before == set()
+    # The control: its holder gets it.
+    held = world.ask(Case("acme-sync", body, NOT_THEIRS, "", ""))
+    assert held.status == 201, str(held)
+    assert world.api.release(world.token("acme-sync"), held.body["id"]).status == 202
+
+
+def test_a_refused_put_ends_with_a_proof(started: dict[str, Hold]) -> None:
+    hold = started["refused"]
+    hold.ended("activation_failed")
+    assert gate.fired()["refused"] == 1 and not hold.allowed_at
+
+
+def test_a_throttled_put_does_not_kill_an_approved_grant(started: dict[str, Hold]) -> None:
+    hold = started["throttled"]
+    hold.ended("released")
+    assert gate.fired()["throttled"] == 2 * ATTEMPTS
+    events = hold.events()
+    assert events.count("AttemptNotDone") == 2 and events.count("ActivationRecorded") == 3, events
+    assert hold.allowed_at
+
+
+def test_a_stalled_put_that_lands_after_a_release_is_removed_and_proved_gone(started: dict[str, Hold]) -> None:
+    hold = started["stalled"]
+    end = hold.ended("released")
+    assert gate.fired()["lost"] >= 1
+    (put,) = [call for call in gate.log() if (call["fault"] or {}).get("id") == "stalled"]
+    absences = [e["at"] for e in store.snapshot().evidence[hold.grant] if e["event"] == "AbsenceObserved"]
+    assert absences[0] < put["landed_at"] < end["proof"]["first"]["at"], "one from before it landed counts no more"
+    assert hold.allowed_at and min(hold.allowed_at) >= instant(put["landed_at"]) - 1, "seen by the task as well"
+    assert not put["answered"] and "PresenceObserved" in hold.events()
+
+
+def test_the_first_of_two_managed_grants_hands_over_and_the_last_detaches(started: dict[str, Hold]) -> None:
+    first, second = started["first"], started["second"]
+    end = first.ended("released", "handed_over")
+    assert end["proof"]["holders"] == [second.grant] and end["ended_by"] == "hand_over"
+    assert end["effective"]["but_by"] == [second.grant], end
+    assert second.stands and second.use().outcome == "allowed", "the access stays for the second"
+    assert "RemovalRecorded" not in first.events()
+    # The two tasks are one and the same: what the first is let to from here on, it is let to by the second.
+    second.release()
+    end = second.ended("released")
+    assert end["ended_by"] == "removal" and "but_by" not in end["effective"]
+    Tasks.nobody_holds(["shared"])
+
+
+@pytest.mark.parametrize("name", ["altered", "detached"])
+def test_what_somebody_else_changed_ends_as_drift(started: dict[str, Hold], name: str) -> None:
+    hold = started[name]
+    hold.ended("drift")
+    assert "DriftObserved" in hold.events() and hold.allowed_at
+    if hold.is_managed:
+        Tasks.nobody_holds([name])

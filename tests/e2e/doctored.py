@@ -56,6 +56,15 @@ class Doctored:
                 return grant, entries[nth]
         raise AssertionError(f"no grant ({kind}) has {nth + 1} entries of {event}")
 
+    def made_attempt(self, kind: str) -> tuple[str, Entry]:
+        """A grant of that kind whose only attempt was seen to have been made, and the entry of that attempt."""
+        for grant in self.attached(kind):
+            entries = self.snapshot.evidence[grant]
+            tried = [e for e in entries if e["event"] == "ActivationRecorded"]
+            if len(tried) == 1 and entries[tried[0]["seq"]]["event"] == "PresenceObserved":
+                return grant, tried[0]
+        raise AssertionError(f"no grant ({kind}) was attached by its first attempt")
+
     def reading(self, entry: Entry) -> Call:
         """The call that an entry names."""
         return next(call for call in self.log if call["request_id"] == entry["detail"]["request_id"])
@@ -149,7 +158,7 @@ def _late_put(seen: Doctored) -> None:
 
 
 def _made_attempt_is_denied(seen: Doctored) -> None:
-    grant, record = seen.entry("inline", "ActivationRecorded")
+    grant, record = seen.made_attempt("inline")
     told = {**copy.deepcopy(record), "event": "AttemptNotDone", "detail": {"event": "attempt_not_done"}}
     seen.snapshot.evidence[grant].insert(record["seq"], told)
     seen.reseal(grant)
@@ -222,8 +231,8 @@ def _put_between(seen: Doctored) -> None:
     grant, state = seen.ended("managed", "observed")
     at = later(state["proof"]["first"]["at"], 1)
     role = seen.snapshot.grants[grant]["delivery"]["principal_arn"]
-    put = next(c for c in seen.log if c["operation"] == "AttachRolePolicy" and c["wrote"]["role"] == role and c["answered"])
-    seen.more(put, at=at, landed_at=at, done_at=at, principal="bootstrap")
+    put = seen.on("managed", "AttachRolePolicy", "issue")
+    seen.more(put, wrote={**put["wrote"], "role": role}, at=at, landed_at=at, done_at=at, principal="bootstrap")
 
 
 def _proof_of_a_session(seen: Doctored) -> None:

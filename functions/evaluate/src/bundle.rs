@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Verdict};
-use brevet_domain::id::EntitlementId;
-use brevet_domain::identity::Caller;
+use brevet_domain::id::{EntitlementId, IdentityId};
+use brevet_domain::identity::{Caller, Identity};
 use brevet_domain::request::Request;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
@@ -95,6 +95,11 @@ impl Evaluator for BundleEvaluator {
             // The compiler refuses what could not be rendered, so this bundle did not come from it.
             DecideError::Plan(error) => EvaluatorError::Unavailable(error.into()),
         })
+    }
+
+    async fn registered(&self, id: &IdentityId, now: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
+        let load = |bundle: Arc<InForce>| async move { Ok(bundle.index().identities.get(id).cloned()) };
+        self.catalogue.still_using(now, load).await.map_err(|error| EvaluatorError::Unavailable(error.into()))
     }
 
     async fn may_approve(

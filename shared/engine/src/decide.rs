@@ -6,9 +6,9 @@ use brevet_domain::block::BlockScope;
 use brevet_domain::canonical::{CanonicalError, Digest};
 use brevet_domain::decision::{ApproverError, Decision, Outcome, Terms, Verdict, Vote, check_approver};
 use brevet_domain::duties::Holding;
-use brevet_domain::grant::{Event, Grant, State};
+use brevet_domain::grant::{Delivery, Event, Grant, State};
 use brevet_domain::id::GrantId;
-use brevet_domain::identity::{Audience, Caller};
+use brevet_domain::identity::{Audience, Caller, Identity};
 use brevet_domain::request::Request;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
@@ -16,7 +16,8 @@ use serde_json::json;
 
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Also, Evaluator, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier, RawProof,
+    Also, Evaluator, EvaluatorError, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier,
+    RawProof,
 };
 use crate::refusal::{Refusal, RefusalKind};
 use crate::report::Report;
@@ -52,6 +53,16 @@ pub struct Ballot {
     pub approve: bool,
     /// The digest of the decision that the voter saw.
     pub digest: Digest,
+}
+
+/// What a decision with enough votes comes to when it is made once more.
+enum Again {
+    /// The same, under this bundle.
+    Same(Digest),
+    /// A denial, with the reason.
+    Against(String),
+    /// Another plan: the decision without votes, and what happens to the grant.
+    Changed(Box<Decision>, Event),
 }
 
 impl Decider {
@@ -228,17 +239,37 @@ impl Decider {
             return if vote.approve == ballot.approve { Ok(report) } else { Err(voted_otherwise(id)) };
         }
         let by = caller.identity.id.clone();
-        let event = if ballot.approve {
+        let mut event = if ballot.approve {
             Event::ApprovalGiven { by: by.clone() }
         } else {
             Event::ApprovalRefused { by: by.clone() }
         };
         let vote = Vote { by, approve: ballot.approve, at: now, digest: ballot.digest, proof: caller.proof.clone() };
-        let with = json!({ "proof": vote.proof, "digest": vote.digest, "determining": determining });
+        let mut confirmed_under = None;
+        let (proof, digest) = (vote.proof.clone(), vote.digest);
         let mut voted = decision.clone();
         voted.votes.push(vote);
+        if ballot.approve && voted.permits() {
+            // INVARIANT: at quorum it is decided again, under the bundle in force now.
+            match self.again(&voted, now).await? {
+                Again::Same(bundle) => confirmed_under = Some(bundle),
+                // The decision keeps lacking this vote: by itself it permits nothing, whatever becomes of the grant.
+                Again::Against(reason) => (voted, event) = (decision.clone(), Event::DecidedAgainst { reason }),
+                Again::Changed(changed, void) => (voted, event) = (*changed, void),
+            }
+        }
+        let with = json!({
+            "by": caller.identity.id, "proof": proof, "digest": digest, "determining": determining,
+            "confirmed_under": confirmed_under,
+        });
+        let is_void = matches!(event, Event::PlanChanged { .. });
         let also = vec![Also::Decision { decision: Box::new(voted), votes_before: decision.votes.len() }];
         match self.journal.record(grant, &event, Some(with), also, now).await {
+            Ok(_) if is_void => {
+                let detail = "what the bundle in force would give now is not what was voted on: all votes are void; read the \
+                              grant again and vote on what it shows";
+                Err(Refusal::new(RefusalKind::Conflict, "plan_changed", detail).about(id))
+            }
             Ok(_) => Ok(Report::read(&self.reader, id).await?),
             Err(StepError::Transition(error)) => {
                 Err(Refusal::new(RefusalKind::Conflict, "vote_not_possible", error.to_string()).about(id))
@@ -249,6 +280,61 @@ impl Decider {
             }
             Err(StepError::Port(error)) => Err(Refusal::from(error).about(id)),
         }
+    }
+
+    /// Judges a decision that has its votes once more, as if it were asked for now.
+    async fn again(&self, voted: &Decision, now: Timestamp) -> Result<Again, Refusal> {
+        let (id, terms) = (voted.id, &voted.terms);
+        let against = |why: String| Ok(Again::Against(why));
+        let Outcome::NeedsApproval { count, approvers, deadline } = &terms.outcome else {
+            return against("it does not wait for an approval".to_owned());
+        };
+        let request = self.reader.request(id).await?;
+        let Some(request) = request.filter(|request| Digest::of(request).ok() == Some(terms.request_digest)) else {
+            return against("the request is not there any more as it was decided".to_owned());
+        };
+        let about = |error: EvaluatorError| Refusal::from(error).about(id);
+        let registered = self.policy.registered(&terms.identity, now).await.map_err(about)?;
+        let same = |identity: &Identity| identity.class == terms.class && identity.owner == terms.sponsor;
+        let Some(identity) = registered.filter(same) else {
+            return against(format!("`{}` is not registered any more as it was when it asked", terms.identity));
+        };
+        let caller = Caller { identity, task: terms.task.clone(), proof: terms.proof.clone() };
+        let mut verdict = match self.policy.decide(&caller, &request, now).await {
+            Ok(verdict) => verdict,
+            Err(error @ (EvaluatorError::UnknownEntitlement(_) | EvaluatorError::Misfit(_))) => {
+                return against(error.to_string());
+            }
+            Err(error) => return Err(about(error)),
+        };
+        self.apply_blocks(&caller, &request, &mut verdict).await?;
+        let needed = match &verdict.outcome {
+            Outcome::Deny { reason } => return against(reason.clone()),
+            // What needs nobody any more has enough of them.
+            Outcome::Allow => None,
+            Outcome::NeedsApproval { count, approvers, .. } => Some((*count, approvers.clone())),
+        };
+        let same_plan = verdict.template == terms.template
+            && verdict.term == terms.term
+            && verdict.start_within_s == terms.start_within_s;
+        let still_enough = needed.as_ref().is_none_or(|(count, approvers)| {
+            let yes = voted.votes.iter().filter(|vote| vote.approve && approvers.contains(&vote.by)).count();
+            yes >= usize::from(*count).max(1)
+        });
+        if same_plan && still_enough {
+            return Ok(Again::Same(verdict.bundle_digest));
+        }
+        let (count, approvers) = needed.unwrap_or_else(|| (*count, approvers.clone()));
+        let start_within_s = verdict.start_within_s;
+        verdict.outcome = Outcome::NeedsApproval { count, approvers, deadline: *deadline };
+        let changed = self.decision(&caller, &request, verdict, now).map_err(unwritable)?;
+        let event = Event::PlanChanged {
+            decision_digest: changed.digest().map_err(unwritable)?,
+            delivery: Delivery::of(changed.terms.template.as_ref(), &self.deployment, id),
+            needed: count,
+            start_within_s,
+        };
+        Ok(Again::Changed(Box::new(changed), event))
     }
 
     fn check_ballot(

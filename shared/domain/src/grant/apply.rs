@@ -81,9 +81,13 @@ impl Grant {
             State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } => self.when_over(event),
             State::Ended { .. } => self.when_ended(event),
         }?;
-        Ok(next.map_or(Applied::NoOp, |state| {
-            Applied::Changed(Box::new(Self { state, version: self.version.saturating_add(1), ..self.clone() }))
-        }))
+        let Some(state) = next else { return Ok(Applied::NoOp) };
+        let mut after = Self { state, version: self.version.saturating_add(1), ..self.clone() };
+        if let Event::PlanChanged { decision_digest, delivery, .. } = event {
+            after.decision_digest = *decision_digest;
+            after.delivery = delivery.clone();
+        }
+        Ok(Applied::Changed(Box::new(after)))
     }
 
     fn refuse(&self, event: &Event) -> TransitionError {
@@ -115,6 +119,16 @@ impl Grant {
             Event::ApprovalRefused { by } => Ok(Some(State::Denied {
                 by: DeniedBy::Approver(by.clone()),
                 reason: "an approver refused it".to_owned(),
+            })),
+            Event::DecidedAgainst { reason } => {
+                Ok(Some(State::Denied { by: DeniedBy::Policy, reason: reason.clone() }))
+            }
+            // Votes on what was another plan count for nothing; when they had to come by stays.
+            Event::PlanChanged { needed, start_within_s, .. } if now < deadline => Ok(Some(State::ApprovalAwaited {
+                deadline,
+                needed: (*needed).max(1),
+                approved_by: Vec::new(),
+                start_within_s: *start_within_s,
             })),
             Event::ApprovalDeadlinePassed if now < deadline => {
                 Err(TooEarly { event: event.name(), not_before: deadline })

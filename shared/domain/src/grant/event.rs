@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Delivery;
 use super::state::{Before, EffectiveAccess, EndCause, Problem, Sighting};
 use super::vends::VendAnswer;
 use crate::canonical::Digest;
@@ -21,6 +22,22 @@ pub enum Event {
     ApprovalRefused {
         /// Who.
         by: IdentityId,
+    },
+    /// At quorum it was decided again, and policy is against it now.
+    DecidedAgainst {
+        /// Why, for the person who asked.
+        reason: String,
+    },
+    /// At quorum it was decided again, and the plan is another one: what was voted on is void.
+    PlanChanged {
+        /// The digest of the decision as it is now.
+        decision_digest: Digest,
+        /// How access would reach its holder now.
+        delivery: Delivery,
+        /// How many people must say yes to it.
+        needed: u8,
+        /// How long after the last yes it may be started, in seconds.
+        start_within_s: u32,
     },
     /// The approvals did not come in time.
     ApprovalDeadlinePassed,
@@ -136,6 +153,8 @@ impl Event {
         match self {
             Self::ApprovalGiven { .. } => "ApprovalGiven",
             Self::ApprovalRefused { .. } => "ApprovalRefused",
+            Self::DecidedAgainst { .. } => "DecidedAgainst",
+            Self::PlanChanged { .. } => "PlanChanged",
             Self::ApprovalDeadlinePassed => "ApprovalDeadlinePassed",
             Self::StartByPassed => "StartByPassed",
             Self::Stopped { .. } => "Stopped",

@@ -61,6 +61,14 @@ pub enum Delivery {
     },
 }
 
+impl Delivery {
+    /// How access by `template` reaches the holder of grant `id`.
+    #[must_use]
+    pub fn of(template: Option<&PlanTemplate>, deployment: &Deployment, id: GrantId) -> Self {
+        delivery(template, deployment, id)
+    }
+}
+
 fn delivery(template: Option<&PlanTemplate>, deployment: &Deployment, id: GrantId) -> Delivery {
     match template {
         Some(PlanTemplate::Session(session)) => Delivery::Session {

@@ -64,6 +64,10 @@ impl Evaluator for PairsConflict {
         })
     }
 
+    async fn registered(&self, _: &IdentityId, _: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
+        Ok(None)
+    }
+
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
         Err(EvaluatorError::Refused("nobody".to_owned()))
     }

@@ -7,8 +7,8 @@ use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Verdict};
 use brevet_domain::entitlement::MisfitError;
-use brevet_domain::id::{EntitlementId, GrantId};
-use brevet_domain::identity::{Audience, Caller};
+use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
+use brevet_domain::identity::{Audience, Caller, Identity};
 use brevet_domain::request::Request;
 use brevet_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,9 @@ pub enum EvaluatorError {
 pub trait Evaluator: Send + Sync {
     /// Judges a request of a verified caller.
     async fn decide(&self, caller: &Caller, request: &Request, now: Timestamp) -> Result<Verdict, EvaluatorError>;
+
+    /// Who is registered as `id` in the bundle in force; nobody, if it left.
+    async fn registered(&self, id: &IdentityId, now: Timestamp) -> Result<Option<Identity>, EvaluatorError>;
 
     /// Judges whether a verified caller may vote on a decision; the determining policies if so.
     async fn may_approve(

@@ -6,6 +6,7 @@ mod ending;
 mod invariants;
 mod leavers;
 mod managed;
+mod quorum;
 mod single_fault;
 mod stubborn;
 mod vending;

@@ -11,7 +11,7 @@ use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::{Approval, Delivery, Entitlement, Holder, Parameter, Statement};
 use brevet_domain::evidence;
 use brevet_domain::grant::{Grant, Proof, State};
-use brevet_domain::id::GrantId;
+use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::identity::{Audience, Caller, Identity, IdentityClass, ProofSummary, Task};
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::{Ask, Request};
@@ -45,6 +45,7 @@ pub(super) struct World {
     pub(super) sts: Arc<MemorySts>,
     pub(super) roles: Arc<MemoryRoles>,
     pub(super) deployment: Deployment,
+    pub(super) rules: Arc<Mutex<Rules>>,
     pub(super) intake: Intake,
     pub(super) decider: Arc<Decider>,
     pub(super) issuer: Issuer,
@@ -86,17 +87,34 @@ impl ProofVerifier for TextProofs {
 }
 
 /// Pipelines get it at once, agents with one approval, others not at all. Omar and lea approve.
-struct ClassPolicy(Deployment, Arc<Mutex<Digest>>);
+struct ClassPolicy(Deployment, Arc<Mutex<Rules>>);
+
+/// What [`ClassPolicy`] says, as far as a test may change it: as another bundle would.
+pub(super) struct Rules {
+    pub(super) bundle: Digest,
+    pub(super) entitlements: Vec<Entitlement>,
+    pub(super) registered: BTreeMap<String, Identity>,
+    /// Who may approve.
+    pub(super) approvers: Vec<&'static str>,
+    /// How many must.
+    pub(super) count: u8,
+    /// Why nobody may have anything, if so.
+    pub(super) denied: Option<String>,
+}
 
 #[async_trait]
 impl Evaluator for ClassPolicy {
     async fn decide(&self, caller: &Caller, request: &Request, now: Timestamp) -> Result<Verdict, EvaluatorError> {
-        let entitlement = entitlements().into_iter().find(|one| one.id == request.ask.entitlement).unwrap();
+        let rules = self.1.lock().unwrap();
+        let entitlement = rules.entitlements.iter().find(|one| one.id == request.ask.entitlement).cloned();
+        let entitlement =
+            entitlement.ok_or_else(|| EvaluatorError::UnknownEntitlement(request.ask.entitlement.clone()))?;
         let outcome = match caller.identity.class {
+            _ if rules.denied.is_some() => Outcome::Deny { reason: rules.denied.clone().unwrap() },
             IdentityClass::Pipeline => Outcome::Allow,
             IdentityClass::Agent => Outcome::NeedsApproval {
-                count: 1,
-                approvers: ["omar", "lea"].into_iter().map(|who| who.parse().unwrap()).collect(),
+                count: rules.count,
+                approvers: rules.approvers.iter().map(|who| who.parse().unwrap()).collect(),
                 deadline: now.plus(600),
             },
             IdentityClass::Human | IdentityClass::Workload => {
@@ -112,7 +130,7 @@ impl Evaluator for ClassPolicy {
             request.id,
         );
         Ok(Verdict {
-            bundle_digest: *self.1.lock().unwrap(),
+            bundle_digest: rules.bundle,
             outcome,
             determining: vec!["by-class".to_owned()],
             template: Some(template.unwrap()),
@@ -120,6 +138,10 @@ impl Evaluator for ClassPolicy {
             start_within_s: entitlement.start_within_s,
             duties: Duties::default(),
         })
+    }
+
+    async fn registered(&self, id: &IdentityId, _: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
+        Ok(self.1.lock().unwrap().registered.get(id.as_str()).cloned())
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
@@ -231,11 +253,18 @@ impl World {
         };
         let bounds = Bounds { skew_s: SKEW_S, quiet_s: 10, call_s: CALL_S };
         let people = people();
-        let digest = publish(&store, &people);
+        let rules = Arc::new(Mutex::new(Rules {
+            bundle: publish(&store, &people),
+            entitlements: entitlements(),
+            registered: people.clone(),
+            approvers: vec!["omar", "lea"],
+            count: 1,
+            denied: None,
+        }));
         let proofs: Arc<dyn ProofVerifier> = Arc::new(TextProofs(people));
         let decider = Arc::new(Decider::new(
             Arc::clone(&proofs),
-            Arc::new(ClassPolicy(deployment.clone(), Arc::new(Mutex::new(digest)))),
+            Arc::new(ClassPolicy(deployment.clone(), Arc::clone(&rules))),
             (store.clone(), store.clone()),
             (store.clone(), ids.clone()),
             deployment.clone(),
@@ -300,6 +329,7 @@ impl World {
             sts,
             roles,
             deployment,
+            rules,
             intake,
             decider,
             issuer,

@@ -11,7 +11,7 @@ use brevet_domain::decision::{Decision, Outcome, Verdict};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::heart::Heart;
-use brevet_domain::id::GrantId;
+use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::identity::{Audience, Caller, Identity, IdentityClass, ProofSummary};
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
@@ -72,6 +72,7 @@ impl ProofVerifier for NamedProofs {
 pub struct ClassPolicy {
     deployment: Deployment,
     entitlements: Vec<Entitlement>,
+    registered: Vec<Identity>,
     bundle: Digest,
 }
 
@@ -98,6 +99,10 @@ impl Evaluator for ClassPolicy {
             start_within_s: entitlement.start_within_s,
             duties: Duties::default(),
         })
+    }
+
+    async fn registered(&self, id: &IdentityId, _: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
+        Ok(self.registered.iter().find(|identity| identity.id == *id).cloned())
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
@@ -184,7 +189,12 @@ impl World {
         let registered: Vec<_> = registered.into_iter().map(identity).collect();
         let entitlements = vec![entitlement("deploy"), entitlement("batch")];
         let bundle = bundle(&registered, &entitlements);
-        let policy = ClassPolicy { deployment: deployment.clone(), entitlements, bundle: bundle.digest };
+        let policy = ClassPolicy {
+            deployment: deployment.clone(),
+            entitlements,
+            registered: registered.clone(),
+            bundle: bundle.digest,
+        };
         let principals = Arc::new(MemoryPrincipals::new(Arc::clone(&clock), Arc::clone(&faults)));
         principals.add(Self::PRINCIPAL, Some(&deployment.boundary_arn()));
         store.publish(bundle);

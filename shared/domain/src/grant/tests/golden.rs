@@ -278,6 +278,8 @@ fn golden_table_leaves_out_no_state_and_no_event() {
             Event::EffectiveAccessChecked(_) => 17,
             Event::PreflightRefused { .. } => 18,
             Event::AttemptNotDone { .. } => 19,
+            Event::DecidedAgainst { .. } => 20,
+            Event::PlanChanged { .. } => 21,
         }
     }
     let starts = starts();
@@ -285,6 +287,6 @@ fn golden_table_leaves_out_no_state_and_no_event() {
     assert_eq!(states, (0..9).collect());
     for (_, grant, _) in &starts {
         let events: BTreeSet<_> = events(grant, grant.created_at).iter().map(|(_, e)| event_number(e)).collect();
-        assert_eq!(events, (0..20).collect());
+        assert_eq!(events, (0..22).collect());
     }
 }

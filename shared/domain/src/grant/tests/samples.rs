@@ -218,6 +218,11 @@ fn attempt(plan: char, now: Timestamp) -> Event {
     Event::ActivationRecorded { fence: now.plus(BOUNDS.landing_s()), plan_digest: digest(plan), before: Before::Absent }
 }
 
+fn plan_changed(grant: &Grant) -> Event {
+    let (decision_digest, delivery) = (grant.decision_digest, grant.delivery.clone());
+    Event::PlanChanged { decision_digest, delivery, needed: 2, start_within_s: 600 }
+}
+
 /// Every event, in every variant that is told apart, as it looks to `grant` at `now`.
 pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)> {
     let answer = |seq, answer| Event::VendAnswered { seq, answer };
@@ -240,6 +245,8 @@ pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)
         ("by a second person", Event::ApprovalGiven { by: person("bela") }),
         ("by the same person", Event::ApprovalGiven { by: person("anna") }),
         ("", Event::ApprovalRefused { by: person("bela") }),
+        ("", Event::DecidedAgainst { reason: "forbidden now".to_owned() }),
+        ("", plan_changed(grant)),
         ("", Event::ApprovalDeadlinePassed),
         ("", Event::StartByPassed),
         ("released", stopped(EndCause::Released)),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules};
+use brevet_domain::bundle::{self, BundleText, INDEX_VERSION, Index, Listing};
 use brevet_domain::canonical::{Digest, canonical};
 use brevet_domain::decision::{Decision, Outcome, Verdict};
 use brevet_domain::duties::Duties;
@@ -501,9 +501,9 @@ pub(super) fn publish_with(
         n_buckets: 0,
         parts: BTreeMap::new(),
     };
-    let listing = |one: Entitlement| (one.id.clone(), Listing { entitlement: one, rules: Rules::default() });
+    let listing = |one: Entitlement| (one.id.clone(), Listing { entitlement: one, rules: bundle::Rules::default() });
     let listings = entitlements.into_iter().map(listing).collect();
-    let text = BundleText::build(index, &listings, &Rules::default()).unwrap();
+    let text = BundleText::build(index, &listings, &bundle::Rules::default()).unwrap();
     let digest = text.digest;
     store.publish(text);
     digest

@@ -8,7 +8,7 @@ PYTHON := $(BREVET_CACHE)/tools/tests/bin/python
 STACK := python3 infra/local/stack.py
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build up down status demo test lint coldstart mutants
+.PHONY: help tools build up down status demo test lint bench coldstart mutants
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -36,6 +36,9 @@ lint: tools ## Formatting, clippy and cfn-lint
 
 test: tools ## Every suite, on the local stack where it needs one
 	@$(PYTHON) infra/local/suites.py
+
+bench: ## Measures decisions by the size of the catalogue; fails if they grow with it (slow: builds with LTO)
+	cargo bench --locked -p brevet-policy
 
 coldstart: tools ## Measures cold starts of a release build of issue (slow: builds with LTO)
 	cargo build --locked --release -p brevet-issue -p brevet-bare

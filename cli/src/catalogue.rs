@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use brevet_domain::bundle::BundleError;
 use brevet_policy::catalogue::{Compiled, Finding, compile_dir};
 use clap::ValueEnum;
 
@@ -50,14 +51,16 @@ pub(crate) fn bundle(dir: &Path) -> Said {
 pub(crate) fn check(dir: &Path, format: Format) -> Said {
     let compiled = compile(dir, format)?;
     let text = compiled.bundle;
-    let index = text.index().map_err(|error| Text::err(error.to_string()))?;
+    let unusable = |error: BundleError| Text::err(error.to_string());
+    let index = text.index().map_err(unusable)?;
+    let listings = text.listings(&index).map_err(unusable)?;
     let warned = told(dir, &compiled.warnings, Level::Warning, format);
     let summary = format!(
         "{}: good; {} issuers, {} identities, {} entitlements, {} parts, {} cases as expected; bundle {}",
         dir.display(),
         index.issuers.len(),
         index.identities.len(),
-        index.entitlements.len(),
+        listings.len(),
         text.parts.len(),
         compiled.n_cases,
         text.digest,

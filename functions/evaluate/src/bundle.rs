@@ -1,53 +1,94 @@
-//! Policy as code behind the engine's port: the bundle in force, parsed once and kept while it is in force.
+//! Policy as code behind the engine's port: of the bundle to decide under, the slice that a question is about.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Verdict};
-use brevet_domain::id::IdentityId;
+use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::identity::{Caller, Identity};
 use brevet_domain::request::Request;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
-use brevet_engine::port::{BundleSource, Cause, Evaluator, EvaluatorError};
-use brevet_policy::{Bundle, DecideError};
+use brevet_engine::catalogue::{Catalogue, InForce, Kept};
+use brevet_engine::port::{Evaluator, EvaluatorError, PortError, PortResult};
+use brevet_policy::{Bundle, DecideError, PolicyError};
 
-/// Decides under the bundle in force. What cannot be read or verified decides nothing.
+/// How many parsed slices are kept. One has its entitlement, its policies and the general ones, which are shared.
+const MAX_SLICES: usize = 256;
+
+/// Decides under the bundle that the catalogue gives. What cannot be read, verified or parsed decides nothing.
 pub(crate) struct BundleEvaluator {
-    source: Arc<dyn BundleSource>,
+    catalogue: Arc<Catalogue>,
     deployment: Deployment,
-    last: Mutex<Option<Arc<Bundle>>>,
+    parsed: Mutex<Parsed>,
+}
+
+/// What was parsed when it was first needed.
+struct Parsed {
+    /// The last two bundles with their general policies alone: the one in force, and the one that may stand in for it.
+    open: Kept<Digest, Arc<Bundle>>,
+    /// With one entitlement each.
+    slices: Kept<(Digest, EntitlementId), Arc<Bundle>>,
 }
 
 impl BundleEvaluator {
-    pub(crate) fn new(source: Arc<dyn BundleSource>, deployment: Deployment) -> Self {
-        Self { source, deployment, last: Mutex::new(None) }
+    pub(crate) fn new(catalogue: Arc<Catalogue>, deployment: Deployment) -> Self {
+        let parsed = Mutex::new(Parsed { open: Kept::new(2), slices: Kept::new(MAX_SLICES) });
+        Self { catalogue, deployment, parsed }
     }
 
-    /// The bundle in force now. Its digest is read each time, so that a new bundle holds at once.
-    async fn current(&self) -> Result<Arc<Bundle>, EvaluatorError> {
-        let unavailable = |cause: Cause| EvaluatorError::Unavailable(cause);
-        let digest = self.source.current().await.map_err(|error| unavailable(error.into()))?;
-        let digest = digest.ok_or_else(|| unavailable("no bundle was published".into()))?;
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(bundle) = last.filter(|bundle| bundle.digest() == digest) {
-            return Ok(bundle);
-        }
-        let text = self.source.bundle(digest, None).await.map_err(|error| unavailable(error.into()))?;
-        // INVARIANT: a source that answers another bundle must not pass for this one.
-        if text.digest != digest {
-            return Err(unavailable(format!("asked for bundle `{digest}`, got `{}`", text.digest).into()));
-        }
-        let bundle = Arc::new(Bundle::load(&text).map_err(|error| unavailable(error.into()))?);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&bundle));
-        Ok(bundle)
+    /// What to decide with about `entitlement`.
+    async fn slice(&self, entitlement: &EntitlementId, now: Timestamp) -> Result<Arc<Bundle>, EvaluatorError> {
+        let slice = self.catalogue.still_using(now, |bundle| async move { self.of(&bundle, entitlement).await }).await;
+        slice.map_err(|error| EvaluatorError::Unavailable(error.into()))
     }
+
+    async fn of(&self, bundle: &InForce, entitlement: &EntitlementId) -> PortResult<Arc<Bundle>> {
+        let key = (bundle.digest(), entitlement.clone());
+        if let Some(slice) = self.parsed().slices.get(&key) {
+            return Ok(slice);
+        }
+        let known = self.parsed().open.get(&key.0);
+        let open = match known {
+            Some(open) => open,
+            None => {
+                let rules = bundle.rules().await?;
+                let open = Bundle::open(key.0, Arc::clone(bundle.index()), &rules).map_err(unusable)?;
+                let open = Arc::new(open);
+                self.parsed().open.put(key.0, Arc::clone(&open), 1);
+                open
+            }
+        };
+        match bundle.listing(entitlement).await? {
+            // Then the bundle says that there is no such entitlement.
+            None => Ok(open),
+            Some(listing) => {
+                let slice = Arc::new(open.with(listing).map_err(unusable)?);
+                self.parsed().slices.put(key, Arc::clone(&slice), 1);
+                Ok(slice)
+            }
+        }
+    }
+
+    fn parsed(&self) -> MutexGuard<'_, Parsed> {
+        self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A part that is what its hash says, but not what policy can use.
+fn unusable(error: PolicyError) -> PortError {
+    let mut what = error.to_string();
+    if let Some(cause) = std::error::Error::source(&error) {
+        what = format!("{what}: {cause}");
+    }
+    PortError::Unreadable { operation: "bundle:Load", what }
 }
 
 #[async_trait]
 impl Evaluator for BundleEvaluator {
     async fn decide(&self, caller: &Caller, request: &Request, now: Timestamp) -> Result<Verdict, EvaluatorError> {
-        let bundle = self.current().await?;
+        let bundle = self.slice(&request.ask.entitlement, now).await?;
         bundle.decide(caller, request, &self.deployment, now).map_err(|error| match error {
             DecideError::UnknownEntitlement(id) => EvaluatorError::UnknownEntitlement(id),
             DecideError::Misfit(misfit) => EvaluatorError::Misfit(misfit),
@@ -56,8 +97,9 @@ impl Evaluator for BundleEvaluator {
         })
     }
 
-    async fn registered(&self, id: &IdentityId, _: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
-        Ok(self.current().await?.index().identities.get(id).cloned())
+    async fn registered(&self, id: &IdentityId, now: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
+        let load = |bundle: Arc<InForce>| async move { Ok(bundle.index().identities.get(id).cloned()) };
+        self.catalogue.still_using(now, load).await.map_err(|error| EvaluatorError::Unavailable(error.into()))
     }
 
     async fn may_approve(
@@ -66,7 +108,7 @@ impl Evaluator for BundleEvaluator {
         decision: &Decision,
         now: Timestamp,
     ) -> Result<Vec<String>, EvaluatorError> {
-        let bundle = self.current().await?;
+        let bundle = self.slice(&decision.terms.entitlement, now).await?;
         bundle.may_approve(approver, decision, now).map_err(|refusal| EvaluatorError::Refused(refusal.to_string()))
     }
 }

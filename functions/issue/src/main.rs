@@ -12,6 +12,7 @@ use brevet_identity::{HttpKeySource, Verifier};
 use brevet_lambda::clock::{RandomIds, SystemClock};
 use brevet_lambda::config::Settings;
 use brevet_lambda::logs;
+use brevet_lambda::metric::BundleStale;
 use brevet_lambda::proof::OidcProofs;
 use lambda_runtime::{Error, service_fn};
 
@@ -26,7 +27,8 @@ async fn main() -> Result<(), Error> {
     let settings = Settings::from_env(config::CALL_BOUND_S)?;
     let aws = config::from_env().await;
     let store = Arc::new(DynamoStore::connect(&aws, settings.table));
-    let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _));
+    let watch = Arc::new(BundleStale::new(settings.deployment.id.clone()));
+    let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _, settings.bundle_max_age_s, watch));
     let verifier = Verifier::new(settings.audiences, settings.bounds.skew_s, Arc::new(HttpKeySource::new()?));
     let issuer = Issuer::new(
         Arc::new(OidcProofs::new(verifier, Arc::clone(&catalogue))),

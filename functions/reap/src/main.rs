@@ -12,6 +12,7 @@ use brevet_engine::reap::{Attachments, Ports, Reaper};
 use brevet_lambda::clock::{RandomIds, SystemClock};
 use brevet_lambda::config::Settings;
 use brevet_lambda::logs;
+use brevet_lambda::metric::BundleStale;
 use lambda_runtime::{Error, service_fn};
 
 use crate::handler::Handler;
@@ -31,6 +32,7 @@ async fn main() -> Result<(), Error> {
         deprovisioner: Arc::new(IamDeprovisioner::connect(&aws)),
         counts: Arc::clone(&store) as _,
     };
+    let watch = Arc::new(BundleStale::new(settings.deployment.id.clone()));
     let ports = Ports {
         reader: Arc::clone(&store) as _,
         store: Arc::clone(&store) as _,
@@ -39,7 +41,7 @@ async fn main() -> Result<(), Error> {
         heart: Arc::clone(&store) as _,
         roles: Arc::new(IamSessionRoles::connect(&aws)),
         attachments,
-        catalogue: Arc::new(Catalogue::new(Arc::clone(&store) as _)),
+        catalogue: Arc::new(Catalogue::new(Arc::clone(&store) as _, settings.bundle_max_age_s, watch)),
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(RandomIds),
     };

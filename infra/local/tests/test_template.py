@@ -334,9 +334,10 @@ def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
         for dimension in one["Dimensions"]
     }
     assert watched == queues and queues
-    emitted = (places.CHECKOUT / "functions" / "reap" / "src" / "metric.rs").read_text()
+    sources = [places.CHECKOUT / "functions" / "reap", places.CHECKOUT / "shared" / "lambda"]
+    emitted = "".join((source / "src" / "metric.rs").read_text() for source in sources)
     own = {one["MetricName"] for one in alarms if one["Namespace"] == "Brevet"}
-    assert own == {"ReaperGoodPass", "OverdueSeconds"}
+    assert own == {"ReaperGoodPass", "OverdueSeconds", "BundleStale"}
     for name in own:
         assert f'"Name": "{name}"' in emitted, f"the alarm on {name} waits for a metric that nobody emits"
 

@@ -66,8 +66,8 @@ impl Checks {
                 format!("a block on `{}` stands: nothing is vended for this grant any more", block.scope.key());
             return Err(Refusal::new(RefusalKind::Over, "blocked", detail).about(grant.id));
         }
-        let (_, index) = self.catalogue.current().await?;
-        if has_left(grant, &index) {
+        let left = self.catalogue.using(now, |bundle| async move { has_left(grant, &bundle).await }).await?;
+        if left {
             let detail =
                 "the identity, its sponsor or the entitlement has left the catalogue: nothing is vended any more";
             return Err(Refusal::new(RefusalKind::Over, "left_catalogue", detail).about(grant.id));

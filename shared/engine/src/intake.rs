@@ -43,7 +43,7 @@ pub struct Intake {
 pub struct Health {
     /// The age of the reaper's last good pass, in seconds.
     pub heart_age_s: Option<u64>,
-    /// The bundle in force.
+    /// The bundle that is decided under.
     pub bundle: Option<Digest>,
     /// Whether anything would be issued.
     pub beating: bool,
@@ -60,7 +60,7 @@ impl Intake {
     pub async fn submit(&self, proof: &RawProof, key: &str, ask: Ask, now: Timestamp) -> Result<Report, Refusal> {
         let caller = self.proofs.verify(proof, Audience::Ask, now).await?;
         // 1. What can never be granted is refused before anything is stored.
-        self.check(&ask).await?;
+        self.check(&ask, now).await?;
         // 2. One key, one request.
         let claim = self.claim(&caller, key, &ask, now).await?;
         // 3. Record what is asked; the request that stands is the first one.
@@ -86,12 +86,11 @@ impl Intake {
         Ok(Report::read(&self.reader, claim.id).await?)
     }
 
-    async fn check(&self, ask: &Ask) -> Result<(), Refusal> {
-        let (_, index) = self.catalogue.current().await.map_err(unusable_bundle)?;
-        let entitlement = index
-            .entitlements
-            .get(&ask.entitlement)
-            .ok_or_else(|| EvaluatorError::UnknownEntitlement(ask.entitlement.clone()))?;
+    async fn check(&self, ask: &Ask, now: Timestamp) -> Result<(), Refusal> {
+        let id = &ask.entitlement;
+        let listing = self.catalogue.still_using(now, |bundle| async move { bundle.listing(id).await }).await;
+        let listing = listing.map_err(unusable_bundle)?;
+        let entitlement = listing.ok_or_else(|| EvaluatorError::UnknownEntitlement(id.clone()))?.entitlement;
         entitlement.check(&ask.parameters, ask.term_s, ask.ticket.is_some()).map_err(EvaluatorError::Misfit)?;
         Ok(())
     }
@@ -197,7 +196,7 @@ impl Intake {
     /// [`Refusal`] if the store does not answer.
     pub async fn health(&self, now: Timestamp) -> Result<Health, Refusal> {
         let heart = self.reader.heart().await?;
-        let bundle = self.catalogue.current().await.ok().map(|(digest, _)| digest);
+        let bundle = self.catalogue.current(now).await.ok().map(|bundle| bundle.digest());
         let beating = Heart::pulse(heart.as_ref(), now, self.heart_max_age_s) == Pulse::Beating && bundle.is_some();
         Ok(Health { heart_age_s: heart.map(|heart| now.seconds_since(heart.read_up_to)), bundle, beating })
     }

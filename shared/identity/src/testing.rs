@@ -204,10 +204,10 @@ pub(crate) fn index(issuer: Issuer, identities: &[(&str, Value)]) -> Index {
     };
     let identities: serde_json::Map<_, _> = identities.iter().map(identity).collect();
     serde_json::from_value(json!({
-        "version": 1,
+        "version": 2,
         "issuers": [issuer],
         "identities": identities,
-        "entitlements": {},
+        "n_buckets": 1,
         "parts": {},
     }))
     .unwrap()

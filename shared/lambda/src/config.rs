@@ -42,6 +42,8 @@ pub struct Settings {
     pub bounds: Bounds,
     /// How old the reaper's last good pass may be, in seconds.
     pub heart_max_age_s: u32,
+    /// How long a bundle that was in force goes on if the one in force cannot be used, in seconds.
+    pub bundle_max_age_s: u32,
     /// The three audiences of tokens.
     pub audiences: Audiences,
     /// The name of the one table.
@@ -82,6 +84,7 @@ impl Settings {
             deployment,
             bounds,
             heart_max_age_s: env.seconds("BREVET_HEART_MAX_AGE_S", "5 to 3600 seconds", 5..=3600)?,
+            bundle_max_age_s: env.seconds("BREVET_BUNDLE_MAX_AGE_S", "0 to 3600 seconds", 0..=3600)?,
             audiences: env.audiences()?,
             table: env.checked("BREVET_TABLE", "the name of the table", |text| !text.is_empty())?,
         })
@@ -150,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    const GOOD: [(&str, &str); 11] = [
+    const GOOD: [(&str, &str); 12] = [
         ("BREVET_DEPLOYMENT", "dev"),
         ("BREVET_ACCOUNT", "000000000000"),
         ("BREVET_PARTITION", "aws"),
@@ -158,6 +161,7 @@ mod tests {
         ("BREVET_SKEW_S", "2"),
         ("BREVET_QUIET_S", "10"),
         ("BREVET_HEART_MAX_AGE_S", "180"),
+        ("BREVET_BUNDLE_MAX_AGE_S", "900"),
         ("BREVET_ASK_AUDIENCE", "brevet"),
         ("BREVET_APPROVALS_AUDIENCE", "brevet/approvals"),
         ("BREVET_CREDENTIALS_AUDIENCE", "brevet/credentials"),
@@ -179,7 +183,8 @@ mod tests {
         let settings = read(None).unwrap();
         assert_eq!(settings.deployment.deny_policy_name(), "brevet-dev-ended");
         assert_eq!(settings.bounds, Bounds { skew_s: 2, quiet_s: 10, call_s: 8 });
-        assert_eq!((settings.heart_max_age_s, settings.table.as_str()), (180, "brevet-dev"));
+        assert_eq!((settings.heart_max_age_s, settings.bundle_max_age_s), (180, 900));
+        assert_eq!(settings.table, "brevet-dev");
     }
 
     #[test]
@@ -200,6 +205,7 @@ mod tests {
             ("BREVET_SKEW_S", "0"),
             ("BREVET_QUIET_S", "ten"),
             ("BREVET_HEART_MAX_AGE_S", "-5"),
+            ("BREVET_BUNDLE_MAX_AGE_S", "3601"),
             ("BREVET_ASK_AUDIENCE", ""),
             ("BREVET_APPROVALS_AUDIENCE", "brevet"),
             ("BREVET_CREDENTIALS_AUDIENCE", "brevet"),

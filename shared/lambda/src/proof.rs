@@ -32,7 +32,7 @@ impl std::fmt::Debug for OidcProofs {
 #[async_trait]
 impl ProofVerifier for OidcProofs {
     async fn verify(&self, proof: &RawProof, audience: Audience, now: Timestamp) -> Result<Caller, ProofRefused> {
-        let (_, index) = self.catalogue.current().await.map_err(|error| {
+        let bundle = self.catalogue.current(now).await.map_err(|error| {
             tracing::error!(problem = error.chain(), "the bundle in force cannot be read: nobody is let in");
             ProofRefused {
                 code: "bundle_unavailable",
@@ -41,7 +41,7 @@ impl ProofVerifier for OidcProofs {
                 unregistered: false,
             }
         })?;
-        self.verifier.verify(proof.expose(), audience, &index, now).await.map_err(|error| refused(&error))
+        self.verifier.verify(proof.expose(), audience, bundle.index(), now).await.map_err(|error| refused(&error))
     }
 }
 
@@ -61,9 +61,8 @@ pub(crate) fn refused(error: &ProofError) -> ProofRefused {
 
 #[cfg(test)]
 mod tests {
-    use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
-    use brevet_domain::canonical::{Digest, canonical};
-    use brevet_engine::fake::{Fault, Faults, MemoryStore, run};
+    use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Rules};
+    use brevet_engine::fake::{Fault, Faults, MemoryStore, Watched, run};
     use brevet_engine::refusal::{Refusal, RefusalKind};
     use brevet_identity::{Audiences, KeyError, KeySource};
 
@@ -80,20 +79,20 @@ mod tests {
 
     fn bundle() -> BundleText {
         let index = Index {
-            version: 1,
+            version: INDEX_VERSION,
             issuers: Vec::new(),
             identities: [].into(),
-            entitlements: [].into(),
             lanes: [].into(),
+            n_buckets: 0,
             parts: [].into(),
         };
-        let text = canonical(&index).unwrap();
-        BundleText { digest: Digest::of_bytes(text.as_bytes()), parts: [(INDEX_PART.to_owned(), text)].into() }
+        BundleText::build(index, &[].into(), &Rules::default()).unwrap()
     }
 
     fn proofs(store: Arc<MemoryStore>) -> OidcProofs {
         let audiences = Audiences { ask: "a".to_owned(), approvals: "b".to_owned(), credentials: "c".to_owned() };
-        OidcProofs::new(Verifier::new(audiences, 2, Arc::new(NoKeys)), Arc::new(Catalogue::new(store)))
+        let catalogue = Catalogue::new(store, 900, Arc::new(Watched::default()));
+        OidcProofs::new(Verifier::new(audiences, 2, Arc::new(NoKeys)), Arc::new(catalogue))
     }
 
     fn refusal(proofs: &OidcProofs, token: &str) -> Refusal {

@@ -1,15 +1,14 @@
 //! One question to Cedar, and its answer. Any error on the way is a fault, and a fault is never a yes.
 
-use brevet_domain::bundle::Index;
-use brevet_domain::entitlement::{Delivery, Entitlement};
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
-use brevet_domain::identity::{Identity, IdentityClass};
+use brevet_domain::identity::IdentityClass;
 use brevet_domain::time::Timestamp;
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityUid, PolicySet, Request, Response,
-    Schema,
+    RestrictedExpression, Schema,
 };
-use serde_json::{Value, json};
+
+use crate::entities::uid;
 
 /// What a policy may be asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +70,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    fn question(error: impl std::fmt::Display) -> Self {
+    pub(crate) fn question(error: impl std::fmt::Display) -> Self {
         Self::Question(error.to_string())
     }
 
@@ -82,60 +81,6 @@ impl Fault {
             Self::Question(_) => Vec::new(),
         }
     }
-}
-
-/// The entities of a whole catalogue, checked against `schema`.
-pub(crate) fn catalogue_entities(index: &Index, schema: &Schema) -> Result<Entities, Fault> {
-    let mut all: Vec<Value> = Vec::new();
-    for identity in index.identities.values() {
-        all.push(identity_entity(identity));
-        all.extend(
-            identity
-                .teams
-                .iter()
-                .map(|team| json!({ "uid": reference("Team", team.as_str()), "attrs": {}, "parents": [] })),
-        );
-    }
-    // Two identities of one team name it twice; Cedar takes each entity once.
-    let mut seen = std::collections::BTreeSet::new();
-    all.retain(|entity| seen.insert(entity["uid"].to_string()));
-    all.extend(index.entitlements.values().map(entitlement_entity));
-    Entities::from_json_value(Value::Array(all), Some(schema)).map_err(Fault::question)
-}
-
-fn reference(kind: &str, id: &str) -> Value {
-    json!({ "type": format!("Brevet::{kind}"), "id": id })
-}
-
-fn identity_entity(identity: &Identity) -> Value {
-    let mut attrs = json!({ "class": identity.class.as_str() });
-    if let (true, Some(attrs)) = (identity.class != IdentityClass::Human, attrs.as_object_mut()) {
-        attrs.insert("sponsor".to_owned(), reference("Identity", identity.owner.as_str()));
-    }
-    let teams = identity.teams.iter().map(|t| reference("Team", t.as_str()));
-    json!({
-        "uid": reference("Identity", identity.id.as_str()),
-        "attrs": attrs,
-        "parents": teams.collect::<Vec<_>>(),
-    })
-}
-
-fn entitlement_entity(entitlement: &Entitlement) -> Value {
-    // What a policy may call the target: a session role by its name, an attachment principal by its ARN.
-    let (delivery, target) = match &entitlement.delivery {
-        Delivery::Session { target, .. } => ("session", target.as_str()),
-        Delivery::Inline { principal_arn, .. } => ("inline", principal_arn.as_str()),
-        Delivery::Managed { principal_arn, .. } => ("managed", principal_arn.as_str()),
-    };
-    json!({
-        "uid": reference("Entitlement", entitlement.id.as_str()),
-        "attrs": {
-            "owner": reference("Identity", entitlement.owner.as_str()),
-            "delivery": delivery,
-            "target": target,
-        },
-        "parents": [],
-    })
 }
 
 /// A grant as policies on `approve` see it.
@@ -154,40 +99,59 @@ pub(crate) struct GrantFacts<'a> {
 }
 
 impl GrantFacts<'_> {
-    fn uid(&self) -> Value {
+    fn uid(&self) -> Result<EntityUid, Fault> {
         let id = self.id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-        reference("Grant", &id)
+        uid("Grant", &id)
     }
 
-    fn entity(&self) -> Value {
-        json!({
-            "uid": self.uid(),
-            "attrs": {
-                "entitlement": reference("Entitlement", self.entitlement.as_str()),
-                "requester": reference("Identity", self.requester.as_str()),
-                "sponsor": reference("Identity", self.sponsor.as_str()),
-                "requesterClass": self.class.as_str(),
-            },
-            "parents": [],
-        })
+    /// The entity.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Question`] if it cannot be written.
+    pub(crate) fn entity(&self) -> Result<Entity, Fault> {
+        let is = |name: &str, kind, id| {
+            Ok::<_, Fault>((name.to_owned(), RestrictedExpression::new_entity_uid(uid(kind, id)?)))
+        };
+        let attrs = [
+            is("entitlement", "Entitlement", self.entitlement.as_str())?,
+            is("requester", "Identity", self.requester.as_str())?,
+            is("sponsor", "Identity", self.sponsor.as_str())?,
+            ("requesterClass".to_owned(), RestrictedExpression::new_string(self.class.as_str().to_owned())),
+        ];
+        Entity::new_with_tags(self.uid()?, attrs, [], []).map_err(Fault::question)
     }
 }
 
-/// Everything that Cedar needs beside the question.
-#[derive(Clone, Copy, Debug)]
+/// Everything that Cedar needs beside the question: no more entities than the question can lead to.
+#[derive(Clone, Debug)]
 pub(crate) struct World<'a> {
     pub(crate) schema: &'a Schema,
-    pub(crate) entities: &'a Entities,
+    pub(crate) entities: Entities,
     pub(crate) policies: &'a PolicySet,
 }
 
-impl World<'_> {
-    /// `entities` and the grant.
-    pub(crate) fn entities_with(&self, grant: &GrantFacts<'_>) -> Result<Entities, Fault> {
-        let entity = Entity::from_json_value(grant.entity(), Some(self.schema)).map_err(Fault::question)?;
-        self.entities.clone().add_entities([entity], Some(self.schema)).map_err(Fault::question)
-    }
+/// Who asks about what, in which circumstances: of one such, several things may be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    principal: EntityUid,
+    resource: EntityUid,
+    context: Context,
+}
 
+impl Question {
+    /// Whether `who` may have `entitlement`, one way or another.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Question`] if it cannot be put to policy.
+    pub(crate) fn new(who: &IdentityId, entitlement: &EntitlementId, facts: &Facts) -> Result<Self, Fault> {
+        let (principal, resource) = (uid("Identity", who.as_str())?, uid("Entitlement", entitlement.as_str())?);
+        Ok(Self { principal, resource, context: context(Action::Request, facts)? })
+    }
+}
+
+impl World<'_> {
     /// Whether `who` may `action` (request or have it without a person) on `entitlement`.
     pub(crate) fn on_entitlement(
         &self,
@@ -196,44 +160,48 @@ impl World<'_> {
         entitlement: &EntitlementId,
         facts: &Facts,
     ) -> Result<Answer, Fault> {
-        let resource = reference("Entitlement", entitlement.as_str());
-        self.ask(who, action, resource, facts)
+        self.ask(&Question::new(who, entitlement, facts)?, action)
     }
 
     /// Whether `who` may approve `grant`. The world's entities must hold the grant.
     pub(crate) fn on_grant(&self, who: &IdentityId, grant: &GrantFacts<'_>, facts: &Facts) -> Result<Answer, Fault> {
-        self.ask(who, Action::Approve, grant.uid(), facts)
+        let (principal, resource) = (uid("Identity", who.as_str())?, grant.uid()?);
+        let context = context(Action::Approve, facts)?;
+        self.ask(&Question { principal, resource, context }, Action::Approve)
     }
 
-    fn ask(&self, who: &IdentityId, action: Action, resource: Value, facts: &Facts) -> Result<Answer, Fault> {
-        let uid = |json| EntityUid::from_json(json).map_err(Fault::question);
-        let principal = uid(reference("Identity", who.as_str()))?;
-        let (action_uid, resource) = (uid(reference("Action", action.as_str()))?, uid(resource)?);
+    /// Whether `action` is allowed.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if it could not be evaluated: a denial.
+    pub(crate) fn ask(&self, question: &Question, action: Action) -> Result<Answer, Fault> {
+        let Question { principal, resource, context } = question.clone();
         // Cedar reads a missing entity as one without attributes or parents; here it denies.
         for needed in [&principal, &resource] {
             if self.entities.get(needed).is_none() {
                 return Err(Fault::Question(format!("there is no {needed}")));
             }
         }
-        let context = Context::from_json_value(context(action, facts), Some((self.schema, &action_uid)))
-            .map_err(Fault::question)?;
-        let request =
-            Request::new(principal, action_uid, resource, context, Some(self.schema)).map_err(Fault::question)?;
-        answer(&Authorizer::new().is_authorized(&request, self.policies, self.entities))
+        // The schema is asked about the context here.
+        let action = uid("Action", action.as_str())?;
+        let request = Request::new(principal, action, resource, context, Some(self.schema)).map_err(Fault::question)?;
+        answer(&Authorizer::new().is_authorized(&request, self.policies, &self.entities))
     }
 }
 
-fn context(action: Action, facts: &Facts) -> Value {
-    let mut context = json!({ "termSeconds": facts.term_s, "now": facts.now.to_string() });
-    if let Some(object) = context.as_object_mut() {
-        if action != Action::Approve {
-            object.insert("hasTicket".to_owned(), json!(facts.has_ticket));
-        }
-        if let Some(task) = &facts.task {
-            object.insert("task".to_owned(), json!(task));
-        }
+fn context(action: Action, facts: &Facts) -> Result<Context, Fault> {
+    let mut pairs = vec![
+        ("termSeconds".to_owned(), RestrictedExpression::new_long(facts.term_s.into())),
+        ("now".to_owned(), RestrictedExpression::new_datetime(facts.now.to_string())),
+    ];
+    if action != Action::Approve {
+        pairs.push(("hasTicket".to_owned(), RestrictedExpression::new_bool(facts.has_ticket)));
     }
-    context
+    if let Some(task) = &facts.task {
+        pairs.push(("task".to_owned(), RestrictedExpression::new_string(task.clone())));
+    }
+    Context::from_pairs(pairs).map_err(Fault::question)
 }
 
 fn answer(response: &Response) -> Result<Answer, Fault> {

@@ -1,22 +1,18 @@
-//! A bundle in use: verified, parsed, and ready to decide.
+//! A bundle in use: verified, parsed, and ready to decide, as a whole or for one entitlement at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use brevet_domain::bundle::{BundleError, BundleText, Index};
+use brevet_domain::bundle::{BundleError, BundleText, Index, Listing, RULES_PART, Rules};
 use brevet_domain::canonical::Digest;
-use brevet_domain::id::EntitlementId;
+use brevet_domain::entitlement::Entitlement;
+use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::identity::{Identity, IdentityClass};
-use cedar_policy::{Entities, ParseErrors, PolicyId, PolicySet, Schema};
+use cedar_policy::{Entity, ParseErrors, PolicyId, PolicySet, Schema};
 
-use crate::ask::{Fault, World, catalogue_entities};
-
-/// The form of index that is understood.
-pub(crate) const INDEX_VERSION: u32 = 1;
-
-/// The part with policies that concern more than one entitlement.
-pub(crate) const COMMON_PART: &str = "policies/common";
+use crate::ask::{Fault, GrantFacts, World};
+use crate::entities::{Ground, entitlement_entity, mentioned, named};
 
 const SCHEMA: &str = include_str!("schema.cedarschema");
 
@@ -26,16 +22,10 @@ pub enum PolicyError {
     /// A part is missing, altered or unreadable.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// It was compiled by another generation of the compiler.
-    #[error("the bundle's index has version {0}, but version {INDEX_VERSION} is understood")]
-    Version(u32),
-    /// A name in the index and the thing it names differ.
-    #[error("the bundle's index names `{0}`, but what it holds there has another name")]
-    Misnamed(String),
     /// A part is not Cedar.
     #[error("part `{part}` of the bundle is not Cedar")]
     Syntax {
-        /// The part.
+        /// The part; for the policies of one entitlement, its id.
         part: String,
         /// Why.
         #[source]
@@ -44,7 +34,7 @@ pub enum PolicyError {
     /// A policy has no `@id` to give as a reason, or it is a template.
     #[error("part `{part}` of the bundle holds a policy without `@id`, or a template")]
     Unnamed {
-        /// The part.
+        /// The part; for the policies of one entitlement, its id.
         part: String,
     },
     /// Two policies have one `@id`.
@@ -58,15 +48,31 @@ pub enum PolicyError {
     Entities(#[source] Fault),
 }
 
-/// A verified bundle. Cheap to decide with; parse it once and keep it.
+/// A verified bundle, or as much of it as was loaded. Cheap to decide with and to clone: load it once and keep it.
+///
+/// Policies are known by their `@id` from here on. They are not validated: the compiler did that, and a policy that
+/// errors denies.
+#[derive(Clone)]
 pub struct Bundle {
     digest: Digest,
-    index: Index,
+    index: Arc<Index>,
     schema: &'static Schema,
-    entities: Entities,
-    common: PolicySet,
-    /// For each entitlement with policies of its own: those and the common ones.
-    partitions: BTreeMap<EntitlementId, PolicySet>,
+    general: Arc<General>,
+    slices: BTreeMap<EntitlementId, Arc<Slice>>,
+}
+
+/// Policies that concern more than one entitlement, and what they name.
+struct General {
+    policies: PolicySet,
+    identities: BTreeSet<IdentityId>,
+    mentions: Vec<Entity>,
+}
+
+/// What is asked about one entitlement: its own policies and the general ones.
+struct Slice {
+    entitlement: Entitlement,
+    policies: PolicySet,
+    ground: Ground,
 }
 
 impl fmt::Debug for Bundle {
@@ -76,47 +82,82 @@ impl fmt::Debug for Bundle {
 }
 
 impl Bundle {
-    /// Verifies every part that the index names and parses it. Parts that it does not name are not read.
-    ///
-    /// Policies are known by their `@id` from here on. They are not validated: the compiler did that, and a
-    /// policy that errors denies.
+    /// Verifies every part that the index names and loads all of it. Parts that it does not name are not read.
     ///
     /// # Errors
     ///
     /// [`PolicyError`] if any part cannot be used.
     pub fn load(text: &BundleText) -> Result<Self, PolicyError> {
-        let index = text.index()?;
-        if index.version != INDEX_VERSION {
-            return Err(PolicyError::Version(index.version));
-        }
-        check_names(&index)?;
-        let mut common = PolicySet::new();
-        let mut own = BTreeMap::new();
-        let mut names = std::collections::BTreeSet::new();
-        for (part, digest) in &index.parts {
-            let policies = named_policies(part, text.part(part, *digest)?)?;
-            for policy in policies.policies() {
+        let index = Arc::new(text.index()?);
+        let mut bundle = Self::open(text.digest, Arc::clone(&index), &text.rules(&index)?)?;
+        let mut names: BTreeSet<String> = bundle.general.policies.policies().map(|p| p.id().to_string()).collect();
+        // A person whom nobody could ask about is seen to fit, too.
+        Ground::lay(&index, bundle.schema, Vec::new(), index.identities.keys().cloned().collect())
+            .map_err(PolicyError::Entities)?;
+        for (id, listing) in text.listings(&index)? {
+            let slice = bundle.cut(listing)?;
+            let own = slice.policies.policies().filter(|policy| bundle.general.policies.policy(policy.id()).is_none());
+            for policy in own {
                 if !names.insert(policy.id().to_string()) {
                     return Err(PolicyError::Duplicate(policy.id().to_string()));
                 }
             }
-            match part_of(part) {
-                None => common = policies,
-                Some(entitlement) => {
-                    own.insert(entitlement, policies);
+            bundle.slices.insert(id, Arc::new(slice));
+        }
+        Ok(bundle)
+    }
+
+    /// The verified bundle `digest` with its general policies alone: no entitlement is there yet.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError`] if these cannot be used.
+    pub fn open(digest: Digest, index: Arc<Index>, rules: &Rules) -> Result<Self, PolicyError> {
+        let schema = schema()?;
+        let policies = named_policies(RULES_PART, &rules.policies)?;
+        let (_, identities) = named(policies.policies());
+        let mentions = mentioned(&rules.mentions, schema).map_err(PolicyError::Entities)?;
+        let general = Arc::new(General { policies, identities, mentions });
+        Ok(Self { digest, index, schema, general, slices: BTreeMap::new() })
+    }
+
+    /// The same bundle, where one more entitlement is there: what is needed to decide about it, and no more.
+    ///
+    /// That no two policies of the whole bundle have one `@id` is for the compiler to see; here it is seen of those that
+    /// are asked together.
+    ///
+    /// # Errors
+    ///
+    /// [`PolicyError`] if its policies cannot be used.
+    pub fn with(&self, listing: Listing) -> Result<Self, PolicyError> {
+        let slice = self.cut(listing)?;
+        let mut bundle = self.clone();
+        bundle.slices.insert(slice.entitlement.id.clone(), Arc::new(slice));
+        Ok(bundle)
+    }
+
+    fn cut(&self, listing: Listing) -> Result<Slice, PolicyError> {
+        let Listing { entitlement, rules } = listing;
+        let mut policies = named_policies(entitlement.id.as_str(), &rules.policies)?;
+        let (_, mut identities) = named(policies.policies());
+        identities.extend(self.general.identities.iter().cloned());
+        for policy in self.general.policies.policies() {
+            policies.add(policy.clone()).map_err(|_| PolicyError::Duplicate(policy.id().to_string()))?;
+        }
+        let ground = || {
+            let own = Entity::from_json_value(entitlement_entity(&entitlement), Some(self.schema))
+                .map_err(Fault::question)?;
+            let mut entities = vec![own];
+            for entity in self.general.mentions.iter().cloned().chain(mentioned(&rules.mentions, self.schema)?) {
+                // The same may be named on both sides, and the general policies may name this one.
+                if !entities.iter().any(|known| known.uid() == entity.uid()) {
+                    entities.push(entity);
                 }
             }
-        }
-        let schema = schema()?;
-        let entities = catalogue_entities(&index, schema).map_err(PolicyError::Entities)?;
-        let mut partitions = BTreeMap::new();
-        for (entitlement, mut policies) in own {
-            for policy in common.policies() {
-                policies.add(policy.clone()).map_err(|_| PolicyError::Duplicate(policy.id().to_string()))?;
-            }
-            partitions.insert(entitlement, policies);
-        }
-        Ok(Self { digest: text.digest, index, schema, entities, common, partitions })
+            Ground::lay(&self.index, self.schema, entities, identities)
+        };
+        let ground = ground().map_err(PolicyError::Entities)?;
+        Ok(Slice { entitlement, policies, ground })
     }
 
     /// The bundle's name.
@@ -125,19 +166,45 @@ impl Bundle {
         self.digest
     }
 
-    /// Who is registered, what may be asked for, and whose tokens count.
+    /// Who is registered, and whose tokens count.
     #[must_use]
     pub fn index(&self) -> &Index {
         &self.index
     }
 
-    /// What to ask about `entitlement`.
-    pub(crate) fn world(&self, entitlement: &EntitlementId) -> World<'_> {
-        World {
-            schema: self.schema,
-            entities: &self.entities,
-            policies: self.partitions.get(entitlement).unwrap_or(&self.common),
-        }
+    /// What may be asked for, as far as it is loaded.
+    pub fn entitlements(&self) -> impl Iterator<Item = &Entitlement> {
+        self.slices.values().map(|slice| &slice.entitlement)
+    }
+
+    /// One of [`Self::entitlements`].
+    #[must_use]
+    pub fn entitlement(&self, id: &EntitlementId) -> Option<&Entitlement> {
+        self.slices.get(id).map(|slice| &slice.entitlement)
+    }
+
+    /// The policies that are asked about `entitlement`.
+    pub(crate) fn policies(&self, entitlement: &EntitlementId) -> &PolicySet {
+        self.slices.get(entitlement).map_or(&self.general.policies, |slice| &slice.policies)
+    }
+
+    /// What to ask `people` about `entitlement`, or about a grant on it.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if the entitlement is not there, or the question cannot be put.
+    pub(crate) fn world<'a>(
+        &self,
+        entitlement: &EntitlementId,
+        people: impl Iterator<Item = &'a IdentityId>,
+        grant: Option<&GrantFacts<'a>>,
+    ) -> Result<World<'_>, Fault> {
+        let slice = self.slices.get(entitlement);
+        let slice = slice.ok_or_else(|| Fault::Question(format!("there is no entitlement `{entitlement}`")))?;
+        let beside = grant.into_iter().flat_map(|grant| [grant.requester, grant.sponsor]);
+        let entity = grant.map(GrantFacts::entity).transpose()?;
+        let entities = slice.ground.with(&self.index, people.chain(beside), entity)?;
+        Ok(World { schema: self.schema, entities, policies: &slice.policies })
     }
 
     /// Whether `identity` is registered here just as it is, with a registered human to answer for it.
@@ -160,26 +227,6 @@ pub(crate) fn schema() -> Result<&'static Schema, PolicyError> {
     }
     let (schema, _) = Schema::from_cedarschema_str(SCHEMA).map_err(|error| PolicyError::Schema(error.to_string()))?;
     Ok(PARSED.get_or_init(|| schema))
-}
-
-/// The part that holds the policies of one entitlement alone.
-pub(crate) fn part_name(entitlement: &EntitlementId) -> String {
-    format!("policies/{entitlement}")
-}
-
-fn part_of(part: &str) -> Option<EntitlementId> {
-    // No entitlement is called `common`: the compiler refuses it.
-    let id = part.strip_prefix("policies/").filter(|_| part != COMMON_PART)?;
-    id.parse().ok()
-}
-
-fn check_names(index: &Index) -> Result<(), PolicyError> {
-    let identities = index.identities.iter().map(|(id, i)| (id.as_str(), i.id.as_str()));
-    let entitlements = index.entitlements.iter().map(|(id, e)| (id.as_str(), e.id.as_str()));
-    match identities.chain(entitlements).find(|(key, id)| key != id) {
-        None => Ok(()),
-        Some((key, _)) => Err(PolicyError::Misnamed(key.to_owned())),
-    }
 }
 
 /// Parses a part and names its policies by their `@id`.

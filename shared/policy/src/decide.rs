@@ -12,7 +12,7 @@ use brevet_domain::request::Request;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::{Term, Timestamp};
 
-use crate::ask::{Action, Answer, Facts, Fault, GrantFacts};
+use crate::ask::{Action, Answer, Facts, Fault, GrantFacts, Question};
 use crate::bundle::Bundle;
 
 /// Why policy says nothing: the request itself is wrong, whoever asks.
@@ -61,9 +61,7 @@ impl Bundle {
     ) -> Result<Verdict, DecideError> {
         let ask = &request.ask;
         let entitlement = self
-            .index()
-            .entitlements
-            .get(&ask.entitlement)
+            .entitlement(&ask.entitlement)
             .ok_or_else(|| DecideError::UnknownEntitlement(ask.entitlement.clone()))?;
         entitlement.check(&ask.parameters, ask.term_s, ask.ticket.is_some())?;
         let facts = Facts {
@@ -163,8 +161,9 @@ impl Bundle {
         if let Some(holder) = other_holder(&entitlement.delivery, &identity.id) {
             return Ok(Weighed::NotHolder(holder.clone()));
         }
-        let world = self.world(&entitlement.id);
-        let ask = |action| world.on_entitlement(&identity.id, action, &entitlement.id, facts);
+        let world = self.world(&entitlement.id, std::iter::once(&identity.id), None)?;
+        let question = Question::new(&identity.id, &entitlement.id, facts)?;
+        let ask = |action| world.ask(&question, action);
         let mut determining = match ask(Action::Request)? {
             Answer::Yes(policies) => policies,
             Answer::No(policies) => return Ok(Weighed::No(policies)),
@@ -191,14 +190,11 @@ impl Bundle {
 
     /// Everyone who may approve `grant`, and the policies that say so.
     fn approvers(&self, grant: &GrantFacts<'_>, facts: &Facts) -> Result<(BTreeSet<IdentityId>, Vec<String>), Fault> {
-        let mut world = self.world(grant.entitlement);
-        let entities = world.entities_with(grant)?;
-        world.entities = &entities;
+        let people = self.index().identities.values();
+        let people = people.filter(|person| check_approver(person, grant.requester, grant.sponsor).is_ok());
+        let world = self.world(grant.entitlement, people.clone().map(|person| &person.id), Some(grant))?;
         let (mut approvers, mut determining) = (BTreeSet::new(), Vec::new());
-        for person in self.index().identities.values() {
-            if check_approver(person, grant.requester, grant.sponsor).is_err() {
-                continue;
-            }
+        for person in people {
             if let Answer::Yes(policies) = world.on_grant(&person.id, grant, facts)? {
                 approvers.insert(person.id.clone());
                 determining.extend(policies);
@@ -217,15 +213,15 @@ impl Bundle {
         };
         let shorter = Facts { term_s: Term::MIN, ..facts.clone() };
         let with_ticket = Facts { has_ticket: true, ..facts.clone() };
+        let world = self.world(what, std::iter::once(who), None);
         let with_task = Facts { task: Some("task".to_owned()), ..facts.clone() };
         for (other, advice) in [
             (&with_ticket, "with a `ticket` it could be asked for"),
             (&shorter, "for a shorter term it could be asked for"),
             (&with_task, "with a proof that names a task it could be asked for"),
         ] {
-            let world = self.world(what);
-            let answer = world.on_entitlement(who, Action::Request, what, other);
-            if other != facts && matches!(answer, Ok(Answer::Yes(_))) {
+            let Ok(world) = &world else { break };
+            if other != facts && matches!(world.on_entitlement(who, Action::Request, what, other), Ok(Answer::Yes(_))) {
                 reason.push_str("; ");
                 reason.push_str(advice);
                 return reason;

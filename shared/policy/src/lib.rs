@@ -8,6 +8,7 @@ mod bundle;
 pub mod catalogue;
 pub mod compare;
 mod decide;
+mod entities;
 mod scope;
 mod vote;
 

@@ -12,7 +12,7 @@ impl Bundle {
     /// Whether some permit is about `identity` requesting `entitlement`. Conditions are not looked at: a yes says only
     /// that it might.
     pub(crate) fn might_request(&self, identity: &Identity, entitlement: &EntitlementId) -> bool {
-        self.world(entitlement).policies.policies().any(|policy| {
+        self.policies(entitlement).policies().any(|policy| {
             policy.effect() == Effect::Permit
                 && about_request(policy)
                 && about_identity(policy, identity)

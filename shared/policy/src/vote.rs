@@ -58,7 +58,7 @@ impl Bundle {
             .get(&terms.identity)
             .filter(|requester| requester.class == terms.class && self.knows(requester))
             .ok_or_else(|| unregistered(&terms.identity))?;
-        if !self.index().entitlements.contains_key(&terms.entitlement) {
+        if self.entitlement(&terms.entitlement).is_none() {
             return Err(Refusal::Unregistered(terms.entitlement.to_string()));
         }
         // Whoever answered for the requester when it asked, and whoever does now.
@@ -80,9 +80,7 @@ impl Bundle {
             task: terms.task.as_ref().map(|task| task.as_str().to_owned()),
             now,
         };
-        let mut world = self.world(&terms.entitlement);
-        let entities = world.entities_with(&grant)?;
-        world.entities = &entities;
+        let world = self.world(&terms.entitlement, std::iter::once(&person.id), Some(&grant))?;
         match world.on_grant(&person.id, &grant, &facts)? {
             Answer::Yes(policies) => Ok(policies),
             Answer::No(policies) if policies.is_empty() => {

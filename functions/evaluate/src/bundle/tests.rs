@@ -1,11 +1,13 @@
-use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
+use std::collections::BTreeMap;
+
+use brevet_domain::bundle::{BundleText, INDEX_PART, Listing, RULES_PART, Rules};
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Outcome, Verdict};
 use brevet_domain::entitlement::{Delivery, Holder};
 use brevet_domain::identity::Audience;
 use brevet_domain::plan::PlanTemplate;
 use brevet_engine::fake::{Fault, run};
-use brevet_engine::port::{Clock, PortResult, ProofVerifier, RawProof};
+use brevet_engine::port::{BundleSource, Clock, ProofVerifier, RawProof};
 use brevet_lambda::testing::World;
 
 use super::*;
@@ -17,22 +19,27 @@ const PERMIT: &str = r#"
     when { principal.class == "pipeline" };
 "#;
 
-/// Publishes the world's own index with `policies` as its common part.
+/// Publishes the world's own entitlements with `policies` as its general ones.
 fn publish(world: &World, policies: &str) -> Digest {
     publish_with(world, policies, |_| {})
 }
 
-/// The same, with the index changed.
-fn publish_with(world: &World, policies: &str, change: impl Fn(&mut Index)) -> Digest {
-    let (_, index) = run(world.catalogue.current()).unwrap().unwrap();
-    let mut index = (*index).clone();
-    change(&mut index);
-    index.parts.insert("policies/common".to_owned(), Digest::of_bytes(policies.as_bytes()));
-    let text = serde_json::to_string(&index).unwrap();
-    let digest = Digest::of_bytes(text.as_bytes());
-    let parts = [(INDEX_PART.to_owned(), text), ("policies/common".to_owned(), policies.to_owned())].into();
-    world.store.publish(BundleText { digest, parts });
-    digest
+/// The same, with the listings changed.
+fn publish_with(world: &World, policies: &str, change: impl Fn(&mut BTreeMap<EntitlementId, Listing>)) -> Digest {
+    let text = text_with(world, policies, change);
+    world.store.publish(text.clone());
+    // What is in force is read once an instant.
+    world.clock.advance(1);
+    text.digest
+}
+
+fn text_with(world: &World, policies: &str, change: impl Fn(&mut BTreeMap<EntitlementId, Listing>)) -> BundleText {
+    let digest = run(world.store.current()).unwrap().unwrap().unwrap();
+    let text = run(world.store.bundle(digest, None)).unwrap().unwrap();
+    let index = text.index().unwrap();
+    let mut listings = text.listings(&index).unwrap();
+    change(&mut listings);
+    BundleText::build(index, &listings, &Rules { policies: policies.to_owned(), ..Rules::default() }).unwrap()
 }
 
 fn decide(world: &World, evaluator: &BundleEvaluator) -> Result<Verdict, EvaluatorError> {
@@ -46,7 +53,8 @@ fn decide_on(world: &World, evaluator: &BundleEvaluator, entitlement: &str) -> R
 }
 
 fn evaluator(world: &World) -> BundleEvaluator {
-    BundleEvaluator::new(world.store.clone(), world.deployment.clone())
+    let catalogue = Catalogue::new(world.store.clone(), World::BUNDLE_MAX_AGE_S, world.watched.clone());
+    BundleEvaluator::new(Arc::new(catalogue), world.deployment.clone())
 }
 
 #[test]
@@ -56,8 +64,9 @@ fn a_new_bundle_holds_at_once_and_an_old_one_is_parsed_once() {
     let first = publish(&world, PERMIT);
     assert_eq!(decide(&world, &evaluator).unwrap().outcome, Outcome::Allow);
     assert_eq!(decide(&world, &evaluator).unwrap().bundle_digest, first);
-    let kept = run(evaluator.current()).unwrap().unwrap();
-    assert!(Arc::ptr_eq(&kept, &run(evaluator.current()).unwrap().unwrap()));
+    let deploy: EntitlementId = "deploy".parse().unwrap();
+    let slice = || run(evaluator.slice(&deploy, world.clock.now())).unwrap().unwrap();
+    assert!(Arc::ptr_eq(&slice(), &slice()));
     let forbid = format!(r#"{PERMIT} @id("freeze") forbid (principal, action, resource);"#);
     let second = publish(&world, &forbid);
     let verdict = decide(&world, &evaluator).unwrap();
@@ -66,8 +75,8 @@ fn a_new_bundle_holds_at_once_and_an_old_one_is_parsed_once() {
 }
 
 /// Who holds the principal of `batch`.
-fn held_by(index: &mut Index, who: &str) {
-    let batch = index.entitlements.get_mut(&"batch".parse().unwrap()).unwrap();
+fn held_by(listings: &mut BTreeMap<EntitlementId, Listing>, who: &str) {
+    let batch = &mut listings.get_mut(&"batch".parse().unwrap()).unwrap().entitlement;
     let Delivery::Inline { holder, .. } = &mut batch.delivery else { panic!("{batch:?}") };
     *holder = Holder::Single(who.parse().unwrap());
 }
@@ -79,7 +88,7 @@ fn an_attachment_is_decided_with_the_plan_that_issue_will_render() {
     publish(&world, PERMIT);
     for who in [None, Some("bot")] {
         if let Some(who) = who {
-            publish_with(&world, PERMIT, |index| held_by(index, who));
+            publish_with(&world, PERMIT, |listings| held_by(listings, who));
         }
         let verdict = decide_on(&world, &evaluator, "batch").unwrap();
         assert_eq!(verdict.outcome, Outcome::Allow, "{who:?}");
@@ -92,7 +101,7 @@ fn an_attachment_is_decided_with_the_plan_that_issue_will_render() {
 #[test]
 fn an_attachment_to_somebody_elses_principal_is_denied_whatever_policy_says() {
     let world = World::new();
-    publish_with(&world, PERMIT, |index| held_by(index, "agent"));
+    publish_with(&world, PERMIT, |listings| held_by(listings, "agent"));
     let verdict = decide_on(&world, &evaluator(&world), "batch").unwrap();
     assert!(
         matches!(&verdict.outcome, Outcome::Deny { reason } if reason.contains("`agent` alone holds")),
@@ -105,7 +114,8 @@ fn an_attachment_to_somebody_elses_principal_is_denied_whatever_policy_says() {
 fn a_bundle_that_does_not_answer_decides_nothing() {
     let world = World::new();
     publish(&world, PERMIT);
-    for number in 1..=2 {
+    // The digest in force, the index, the general policies, the bucket.
+    for number in 1..=4 {
         world.faults.clear();
         let before = world.faults.fired().len();
         let evaluator = evaluator(&world);
@@ -114,32 +124,82 @@ fn a_bundle_that_does_not_answer_decides_nothing() {
         assert!(matches!(decide(&world, &evaluator), Err(EvaluatorError::Unavailable(_))), "{number}");
         assert_eq!(world.faults.fired().len(), before + 1);
     }
+    assert_eq!(world.watched.take().len(), 4);
+}
+
+#[test]
+fn a_decision_reads_the_digest_in_force_and_what_it_has_not_read_before() {
+    let world = World::new();
+    let evaluator = evaluator(&world);
+    publish(&world, PERMIT);
+    let calls = |entitlement: &str| {
+        world.clock.advance(1);
+        let before = world.faults.n_calls() + 1; // the world stores the request
+        decide_on(&world, &evaluator, entitlement).unwrap();
+        world.faults.n_calls() - before
+    };
+    assert_eq!([calls("deploy"), calls("deploy"), calls("batch"), calls("batch")], [4, 1, 1, 1]);
+}
+
+/// What policy cannot use, though every hash is right: general policies, and those of `deploy`.
+fn unusable_texts(world: &World) -> Vec<BundleText> {
+    let own = |policies: &'static str| {
+        text_with(world, PERMIT, move |listings| {
+            listings.get_mut(&"deploy".parse().unwrap()).unwrap().rules.policies = policies.to_owned();
+        })
+    };
+    let permit = "permit (principal, action, resource);";
+    vec![
+        text_with(world, "permit (", |_| {}),
+        text_with(world, permit, |_| {}),
+        own("permit ("),
+        own(r#"@id("pipelines-may-ask") permit (principal, action, resource);"#),
+    ]
+}
+
+#[test]
+fn a_bundle_that_does_not_load_is_refused_and_the_last_good_one_decides_for_a_bounded_time() {
+    for number in 0..4 {
+        let world = World::new();
+        let evaluator = evaluator(&world);
+        let good = publish(&world, PERMIT);
+        assert_eq!(decide(&world, &evaluator).unwrap().bundle_digest, good);
+        let seen = world.clock.now();
+        let bad = unusable_texts(&world).remove(number);
+        world.store.publish(bad.clone());
+        for seconds in [1, World::BUNDLE_MAX_AGE_S] {
+            world.clock.set(seen.plus(seconds));
+            let verdict = decide(&world, &evaluator).unwrap();
+            // Recorded is what was really used.
+            assert_eq!((verdict.outcome, verdict.bundle_digest), (Outcome::Allow, good), "{number}");
+        }
+        let told = world.watched.take();
+        assert!(told.len() == 2 && told.iter().all(|(using, _)| *using == Some(good)), "{told:?}");
+        world.clock.set(seen.plus(World::BUNDLE_MAX_AGE_S + 1));
+        assert!(matches!(decide(&world, &evaluator), Err(EvaluatorError::Unavailable(_))), "{number}");
+        assert_eq!(world.watched.take().remove(0).0, None);
+        // What the bad part does not concern is decided under the bundle in force.
+        let other = decide_on(&world, &evaluator, "batch");
+        if number < 2 {
+            assert!(matches!(other, Err(EvaluatorError::Unavailable(_))), "{number}");
+        } else {
+            assert_eq!(other.unwrap().bundle_digest, bad.digest);
+        }
+    }
 }
 
 #[test]
 fn an_altered_or_exchanged_bundle_decides_nothing() {
-    struct Lying(BundleText, Digest);
-
-    #[async_trait]
-    impl BundleSource for Lying {
-        async fn current(&self) -> PortResult<Option<Digest>> {
-            Ok(Some(self.1))
-        }
-
-        async fn bundle(&self, _: Digest, _: Option<&[&str]>) -> PortResult<BundleText> {
-            Ok(self.0.clone())
-        }
-    }
-
     let world = World::new();
-    let digest = publish(&world, PERMIT);
-    let good = run(world.store.bundle(digest, None)).unwrap().unwrap();
-    let mut altered = good.clone();
-    altered.parts.insert("policies/common".to_owned(), PERMIT.replace("pipeline", "agent"));
-    for (text, named) in [(altered, digest), (good.clone(), Digest::of_bytes(b"another"))] {
-        let evaluator = BundleEvaluator::new(Arc::new(Lying(text, named)), world.deployment.clone());
-        assert!(matches!(decide(&world, &evaluator), Err(EvaluatorError::Unavailable(_))));
+    publish(&world, PERMIT);
+    let good = text_with(&world, PERMIT, |_| {});
+    let bucket = good.index().unwrap().bucket(&"deploy".parse().unwrap()).unwrap().0.to_owned();
+    for part in [INDEX_PART, RULES_PART, &bucket] {
+        let mut altered = good.clone();
+        altered.parts.get_mut(part).unwrap().push(' ');
+        world.store.publish(altered);
+        assert!(matches!(decide(&world, &evaluator(&world)), Err(EvaluatorError::Unavailable(_))), "{part}");
     }
-    let evaluator = BundleEvaluator::new(Arc::new(Lying(good, digest)), world.deployment.clone());
-    assert!(decide(&world, &evaluator).is_ok());
+    world.store.publish(good);
+    assert!(decide(&world, &evaluator(&world)).is_ok());
 }

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use brevet_domain::bundle::BundleText;
+use brevet_domain::canonical::Digest;
 use brevet_engine::fake::{Fault, run};
 use brevet_lambda::testing::{HttpCall, World, taken_apart};
 use lambda_runtime::Context;
@@ -246,4 +248,20 @@ fn a_route_of_another_function_and_events_that_are_no_call_are_refused() {
         let error = run(handler(&world).handle(event)).unwrap().unwrap_err();
         assert!(error.error_message.starts_with(words), "{error:?}");
     }
+}
+
+#[test]
+fn a_bundle_that_cannot_be_used_stops_requests_once_the_one_before_is_too_old() {
+    let world = World::new();
+    granted(&world, "ask.bot");
+    let nothing = BundleText { digest: Digest::of_bytes(b"no such index"), parts: BTreeMap::new() };
+    world.store.publish(nothing);
+    world.clock.advance(World::BUNDLE_MAX_AGE_S);
+    assert_eq!(answer(&world, ask("ask.bot", "k2", ASK)).0, 201);
+    assert!(world.watched.take().iter().all(|(using, _)| using.is_some()));
+    world.clock.advance(1);
+    let before = world.stored();
+    let (status, _, body) = answer(&world, ask("ask.bot", "k3", ASK));
+    assert_eq!((status, world.stored() == before), (503, true), "{body}");
+    assert_eq!(world.watched.take()[0].0, None);
 }

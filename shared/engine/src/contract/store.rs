@@ -123,6 +123,7 @@ macro_rules! store_contract {
             a_lease_has_one_holder_at_a_time
             the_heart_is_the_last_that_beat
             the_bundle_in_force_reads_back_by_its_parts
+            a_bundle_of_many_and_long_parts_reads_back
         }
         $crate::contract_tests! { counts, $made,
             nobody_holds_what_was_never_counted
@@ -560,4 +561,24 @@ pub async fn the_bundle_in_force_reads_back_by_its_parts(ports: &Ports) {
     let some = ports.bundles.bundle(new.digest, Some(&["index", "deploy", "missing"])).await.unwrap();
     assert_eq!(some.parts.keys().collect::<Vec<_>>(), ["deploy", "index"]);
     assert_eq!(ports.bundles.bundle(Digest::ZERO, None).await.unwrap().parts.len(), 0);
+}
+
+/// Some megabytes in as many parts as there can be, and one as long as one can be: by name, and all at once.
+pub async fn a_bundle_of_many_and_long_parts_reads_back(ports: &Ports) {
+    let (index, long) = ("{\"many\":1}", "x".repeat(380 * 1024));
+    let mut bundle = BundleText {
+        digest: Digest::of_bytes(index.as_bytes()),
+        parts: [("index", index), ("rules", &long)].map(|(name, text)| (name.to_owned(), text.to_owned())).into(),
+    };
+    for number in 0..512 {
+        bundle.parts.insert(format!("entitlements/{number:03x}"), format!("{number} {}", "y".repeat(6 * 1024)));
+    }
+    (ports.publish)(bundle.clone()).await;
+    for part in ["index", "rules", "entitlements/000", "entitlements/1ff"] {
+        let read = ports.bundles.bundle(bundle.digest, Some(&[part])).await.unwrap();
+        assert_eq!(read.parts, [(part.to_owned(), bundle.parts[part].clone())].into());
+    }
+    let names: Vec<_> = bundle.parts.keys().map(String::as_str).collect();
+    assert_eq!(ports.bundles.bundle(bundle.digest, Some(&names)).await.unwrap(), bundle);
+    assert_eq!(ports.bundles.bundle(bundle.digest, None).await.unwrap(), bundle);
 }

@@ -10,6 +10,7 @@ mod store;
 mod sts;
 mod tables;
 mod time;
+mod watch;
 
 use std::future::Future;
 use std::pin::pin;
@@ -23,6 +24,7 @@ pub use store::MemoryStore;
 pub use sts::{MemorySts, Session};
 pub use tables::Snapshot;
 pub use time::{ManualClock, SeqIds};
+pub use watch::Watched;
 
 /// Runs a use case over fakes to its end; nothing if a planned crash stopped it.
 pub fn run<F: Future>(use_case: F) -> Option<F::Output> {

@@ -8,7 +8,8 @@ mod store;
 pub use attach::{Deprovisioner, Place, PlaceReading, Principal, Principals, Provisioner, Seen};
 pub use outside::{Clock, Credentials, DenyReading, IdSource, SessionRoles, Vended, Vendor};
 pub use policy::{
-    BundleSource, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof,
+    BundleLapse, BundleSource, BundleWatch, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, ProofRefused,
+    ProofVerifier, RawProof,
 };
 pub(crate) use store::shards_at;
 pub use store::{

@@ -13,7 +13,7 @@ use brevet_domain::request::Request;
 use brevet_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::PortResult;
+use super::{PortError, PortResult};
 use crate::refusal::Refusal;
 
 /// A proof as it came in, not verified. `Debug` hides it.
@@ -104,6 +104,23 @@ pub trait BundleSource: Send + Sync {
 
     /// The parts of a bundle: those named, or all. Not verified here: [`BundleText`] does that when they are used.
     async fn bundle(&self, digest: Digest, parts: Option<&[&str]>) -> PortResult<BundleText>;
+}
+
+/// The bundle in force could not be used.
+#[derive(Debug)]
+pub struct BundleLapse<'a> {
+    /// Why.
+    pub problem: &'a PortError,
+    /// The older bundle that is used in its stead; none if nothing is decided.
+    pub using: Option<Digest>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Who is told when the bundle in force cannot be used: an alarm hangs on it.
+pub trait BundleWatch: Send + Sync {
+    /// It could not, for one call.
+    fn lapsed(&self, lapse: &BundleLapse<'_>);
 }
 
 /// The evaluator's answer to intake: `{"answer":"decided"}` or `{"answer":"refused","refusal":{…}}`.

@@ -4,14 +4,16 @@
 //! started, the next pass looks at every live grant once.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use brevet_domain::bundle::Index;
 use brevet_domain::canonical::Digest;
 use brevet_domain::grant::{DueRole, EndCause, Event, Grant};
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 
-use super::{Known, Look, PAGE, PassReport, Reaper, RoleWork};
+use super::{Look, PAGE, PassReport, Reaper, RoleWork};
+use crate::catalogue::InForce;
 use crate::port::{PortError, PortResult, SHARDS};
 
 /// How far this process has come with looking at every live grant.
@@ -26,9 +28,10 @@ pub(super) struct Walk {
 }
 
 impl Reaper {
-    /// The bundle in force. Nobody leaves by one that cannot be read; nothing is vended under it either.
-    pub(super) async fn known(&self) -> Option<Known> {
-        let current = self.ports.catalogue.current().await;
+    /// The bundle in force, and no other that may stand in for it: what it granted would seem to have left by an older
+    /// one. Nobody leaves by one that cannot be read; nothing is vended under it either.
+    pub(super) async fn known(&self) -> Option<Arc<InForce>> {
+        let current = self.ports.catalogue.exactly(self.ports.clock.now()).await;
         let unread = |error: &PortError| {
             tracing::error!(
                 problem = error.chain(),
@@ -41,11 +44,11 @@ impl Reaper {
     /// Looks at every live grant if another bundle is in force than when that was last done. What a pass has no time
     /// for is left to the next one: nothing of it is due, so the heart beats on.
     pub(super) async fn walk_leavers(&self, look: Look<'_>, work: &mut RoleWork, report: &mut PassReport) {
-        let Some((digest, _)) = look.known else { return };
+        let Some(digest) = look.known.map(InForce::digest) else { return };
         let mut seen = {
             let mut walk = super::locked(&self.walk);
-            if walk.bundle != Some(*digest) {
-                *walk = Walk { bundle: Some(*digest), ..Walk::default() };
+            if walk.bundle != Some(digest) {
+                *walk = Walk { bundle: Some(digest), ..Walk::default() };
             }
             if walk.is_over {
                 return;
@@ -97,7 +100,8 @@ impl Reaper {
                     );
                     return Ok(false);
                 }
-                if self.look(id, look.known, work, report).await {
+                self.in_doubt.store(false, Ordering::Relaxed);
+                if self.look(id, look.known, work, report).await && !self.in_doubt.load(Ordering::Relaxed) {
                     seen.insert(id);
                 } else {
                     all = false;
@@ -112,11 +116,30 @@ impl Reaper {
 }
 
 /// Whether the catalogue does not know the grant any more as it was decided.
-pub(crate) fn has_left(grant: &Grant, index: &Index) -> bool {
+///
+/// # Errors
+///
+/// [`PortError`] if the part that would list its entitlement cannot be read.
+pub(crate) async fn has_left(grant: &Grant, bundle: &InForce) -> PortResult<bool> {
+    let index = bundle.index();
     let same_class = |id| index.identities.get(id).is_some_and(|identity| identity.class == grant.class);
-    !same_class(&grant.identity)
-        || !index.identities.contains_key(&grant.sponsor)
-        || !index.entitlements.contains_key(&grant.entitlement)
+    if !same_class(&grant.identity) || !index.identities.contains_key(&grant.sponsor) {
+        return Ok(true);
+    }
+    bundle.lists(&grant.entitlement).await.map(|listed| !listed)
+}
+
+impl Reaper {
+    /// Whether the bundle in force, if it can be read, does not know `grant` any more. Where its part cannot be read, it
+    /// stays, and the next pass looks again.
+    pub(super) async fn left_by(&self, grant: &Grant, known: Option<&InForce>) -> bool {
+        let Some(bundle) = known else { return false };
+        has_left(grant, bundle).await.unwrap_or_else(|error| {
+            tracing::error!(grant.id = %grant.id, problem = error.chain(), "whether it has left cannot be read");
+            self.in_doubt.store(true, Ordering::Relaxed);
+            false
+        })
+    }
 }
 
 /// That it is stopped for having left; see [`Event::Stopped`].

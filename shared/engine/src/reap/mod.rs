@@ -9,10 +9,9 @@ mod role;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use brevet_domain::bundle::Index;
-use brevet_domain::canonical::Digest;
 use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::GrantId;
@@ -21,7 +20,7 @@ use brevet_domain::time::Timestamp;
 use serde::Serialize;
 
 use self::leavers::Walk;
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, InForce};
 use crate::journal::{Journal, StepError};
 use crate::port::{
     Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, PortError,
@@ -92,6 +91,8 @@ pub struct Reaper {
     budget_s: u32,
     /// How far it has come with looking at every live grant under the bundle in force.
     walk: Mutex<Walk>,
+    /// Whether the grant last looked at could not be looked up in the bundle.
+    in_doubt: AtomicBool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -124,14 +125,11 @@ impl PassReport {
     }
 }
 
-/// The bundle in force and its index, as read once a pass.
-type Known = (Digest, Arc<Index>);
-
 /// What a pass goes by.
 #[derive(Clone, Copy)]
 struct Look<'a> {
     /// The bundle in force; nothing where it cannot be read, and then nobody is known to have left.
-    known: Option<&'a Known>,
+    known: Option<&'a InForce>,
     /// When the pass began.
     started: Timestamp,
 }
@@ -144,7 +142,8 @@ impl Reaper {
     #[must_use]
     pub fn new(ports: Ports, deployment: Deployment, holder: String, call_s: u32, budget_s: u32) -> Self {
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "reap");
-        Self { ports, journal, deployment, holder, call_s, budget_s, walk: Mutex::default() }
+        let (walk, in_doubt) = (Mutex::default(), AtomicBool::new(false));
+        Self { ports, journal, deployment, holder, call_s, budget_s, walk, in_doubt }
     }
 
     /// Makes a whole pass: everything due, then every role with live early ends.
@@ -156,7 +155,7 @@ impl Reaper {
         let started = self.ports.clock.now();
         let mut report = PassReport { good: true, ..PassReport::default() };
         let (mut work, known) = (RoleWork::new(), self.known().await);
-        let look = Look { known: known.as_ref(), started };
+        let look = Look { known: known.as_deref(), started };
         // Issue's lists too: what ran out of time there ends here, also with issue down.
         for (role, shard) in shards_at(started).flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]) {
             if let Err(error) = self.shard(role, shard, look, &mut work, &mut report).await {
@@ -197,7 +196,7 @@ impl Reaper {
                 break;
             }
             report.n_due = report.n_due.saturating_add(1);
-            report.good &= self.look(*id, known.as_ref(), &mut work, &mut report).await;
+            report.good &= self.look(*id, known.as_deref(), &mut work, &mut report).await;
         }
         self.settle(work, &mut report).await;
         report
@@ -243,7 +242,7 @@ impl Reaper {
     }
 
     /// One grant; its failure is counted and logged, and stops nothing. Whether it went well.
-    async fn look(&self, id: GrantId, known: Option<&Known>, work: &mut RoleWork, report: &mut PassReport) -> bool {
+    async fn look(&self, id: GrantId, known: Option<&InForce>, work: &mut RoleWork, report: &mut PassReport) -> bool {
         match self.step(id, known, report).await {
             Ok(Some((role, grant))) => work.entry(role).or_default().push(grant),
             Ok(None) => {}

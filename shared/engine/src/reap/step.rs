@@ -7,9 +7,10 @@ use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 
 use super::attachment::ends;
-use super::leavers::{has_left, left};
+use super::leavers::left;
 use super::role::RETRY_S;
-use super::{Known, PassReport, Reaper};
+use super::{PassReport, Reaper};
+use crate::catalogue::InForce;
 use crate::journal::StepError;
 use crate::port::Also;
 
@@ -18,7 +19,7 @@ impl Reaper {
     pub(super) async fn step(
         &self,
         id: GrantId,
-        known: Option<&Known>,
+        known: Option<&InForce>,
         report: &mut PassReport,
     ) -> Result<Option<(String, Grant)>, StepError> {
         let Some(grant) = self.ports.reader.grant(id).await? else {
@@ -38,7 +39,7 @@ impl Reaper {
     async fn go_on(
         &self,
         grant: Grant,
-        known: Option<&Known>,
+        known: Option<&InForce>,
         report: &mut PassReport,
     ) -> Result<Option<(String, Grant)>, StepError> {
         let id = grant.id;
@@ -47,7 +48,7 @@ impl Reaper {
             true => Vec::new(),
             false => self.ports.reader.blocks(&BlockScope::covering(&grant)).await?,
         };
-        let left = known.is_some_and(|(_, index)| has_left(&grant, index));
+        let left = self.left_by(&grant, known).await;
         let grant = match self.due_event(&grant, blocks.first(), left, now) {
             Some((event, also)) => self.advance(grant, &event, also, now, report).await?,
             None => grant,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
+use brevet_domain::bundle::{self, BundleText, INDEX_VERSION, Index, Listing};
 use brevet_domain::canonical::{Digest, canonical};
 use brevet_domain::decision::{Decision, Outcome, Verdict};
 use brevet_domain::duties::Duties;
@@ -21,7 +21,7 @@ use brevet_domain::time::{Term, Timestamp};
 use crate::activate::{self, ActivateReport, Activator};
 use crate::catalogue::Catalogue;
 use crate::decide::{Ballot, Decider};
-use crate::fake::{Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, run};
+use crate::fake::{Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, Watched, run};
 use crate::intake::Intake;
 use crate::issue::{Handout, Issuer};
 use crate::port::{
@@ -270,7 +270,7 @@ impl World {
             deployment.clone(),
             bounds,
         ));
-        let catalogue = || Arc::new(Catalogue::new(store.clone()));
+        let catalogue = || Arc::new(Catalogue::new(store.clone(), 900, Arc::new(Watched::default())));
         let intake = Intake {
             proofs: Arc::clone(&proofs),
             catalogue: catalogue(),
@@ -494,16 +494,18 @@ pub(super) fn publish_with(
     entitlements: Vec<Entitlement>,
 ) -> Digest {
     let index = Index {
-        version: 1,
+        version: INDEX_VERSION,
         issuers: Vec::new(),
         identities: people.values().map(|identity| (identity.id.clone(), identity.clone())).collect(),
-        entitlements: entitlements.into_iter().map(|one| (one.id.clone(), one)).collect(),
         lanes: BTreeMap::new(),
+        n_buckets: 0,
         parts: BTreeMap::new(),
     };
-    let text = canonical(&index).unwrap();
-    let digest = Digest::of_bytes(text.as_bytes());
-    store.publish(BundleText { digest, parts: BTreeMap::from([(INDEX_PART.to_owned(), text)]) });
+    let listing = |one: Entitlement| (one.id.clone(), Listing { entitlement: one, rules: bundle::Rules::default() });
+    let listings = entitlements.into_iter().map(listing).collect();
+    let text = BundleText::build(index, &listings, &bundle::Rules::default()).unwrap();
+    let digest = text.digest;
+    store.publish(text);
     digest
 }
 

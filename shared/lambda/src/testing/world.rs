@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
-use brevet_domain::canonical::{Digest, canonical};
+use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules};
+use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Outcome, Verdict};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::Entitlement;
@@ -19,7 +19,9 @@ use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
-use brevet_engine::fake::{Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, run};
+use brevet_engine::fake::{
+    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, Watched, run,
+};
 use brevet_engine::port::{
     Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, HeartStore, PortResult, ProofRefused,
     ProofVerifier, RawProof,
@@ -141,8 +143,10 @@ pub struct World {
     pub ids: Arc<SeqIds>,
     /// Who is registered: `bot`, `agent`, `dana` who answers for both, `omar` and `ana`.
     pub proofs: Arc<NamedProofs>,
-    /// The bundle in force.
+    /// The bundle in force; another goes on for [`World::BUNDLE_MAX_AGE_S`].
     pub catalogue: Arc<Catalogue>,
+    /// What was told of a bundle in force that could not be used.
+    pub watched: Arc<Watched>,
     /// Its names.
     pub deployment: Deployment,
     /// Its bounds.
@@ -159,6 +163,9 @@ impl Default for World {
 impl World {
     /// The role that `batch` is attached to.
     pub const PRINCIPAL: &str = "arn:aws:iam::000000000000:role/legacy/batch";
+
+    /// How long a bundle that was in force goes on if the one in force cannot be used, in seconds.
+    pub const BUNDLE_MAX_AGE_S: u32 = 900;
 
     /// A new installation.
     #[must_use]
@@ -191,6 +198,7 @@ impl World {
         let principals = Arc::new(MemoryPrincipals::new(Arc::clone(&clock), Arc::clone(&faults)));
         principals.add(Self::PRINCIPAL, Some(&deployment.boundary_arn()));
         store.publish(bundle);
+        let watched = Arc::new(Watched::default());
         run(store.beat(&Heart { read_up_to: clock.now() })).unwrap().unwrap();
         Self {
             sts: Arc::new(MemorySts::new(Arc::clone(&clock), Arc::clone(&faults))),
@@ -198,7 +206,12 @@ impl World {
             principals,
             ids: Arc::new(SeqIds::new()),
             proofs: Arc::new(NamedProofs { registered }),
-            catalogue: Arc::new(Catalogue::new(Arc::clone(&store) as _)),
+            catalogue: Arc::new(Catalogue::new(
+                Arc::clone(&store) as _,
+                Self::BUNDLE_MAX_AGE_S,
+                Arc::clone(&watched) as _,
+            )),
+            watched,
             bounds: Bounds { skew_s: 2, quiet_s: 10, call_s: 8 },
             faults,
             clock,
@@ -291,13 +304,13 @@ fn entitlement(id: &str) -> Entitlement {
 
 fn bundle(registered: &[Identity], entitlements: &[Entitlement]) -> BundleText {
     let index = Index {
-        version: 1,
+        version: INDEX_VERSION,
         issuers: Vec::new(),
         identities: registered.iter().map(|one| (one.id.clone(), one.clone())).collect(),
-        entitlements: entitlements.iter().map(|one| (one.id.clone(), one.clone())).collect(),
         lanes: [].into(),
+        n_buckets: 0,
         parts: [].into(),
     };
-    let text = canonical(&index).unwrap();
-    BundleText { digest: Digest::of_bytes(text.as_bytes()), parts: [(INDEX_PART.to_owned(), text)].into() }
+    let listing = |one: &Entitlement| (one.id.clone(), Listing { entitlement: one.clone(), rules: Rules::default() });
+    BundleText::build(index, &entitlements.iter().map(listing).collect(), &Rules::default()).unwrap()
 }

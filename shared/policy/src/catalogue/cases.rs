@@ -87,7 +87,7 @@ fn check_one(bundle: &Bundle, file: &str, case: &CaseForm, findings: &mut Findin
         return findings.at(file, who, message);
     };
     let what = &case.entitlement;
-    if !bundle.index().entitlements.contains_key(&what.value) {
+    if bundle.entitlement(&what.value).is_none() {
         let message = format!("case `{name}`: entitlement `{}` is not in `entitlements`", what.value);
         return findings.at(file, what, message);
     }

@@ -106,9 +106,6 @@ fn statement(form: &StatementForm) -> Statement {
 }
 
 fn check_names(file: &str, form: &EntitlementForm, forms: &Forms, findings: &mut Findings) {
-    if form.id.value.as_str() == "common" {
-        findings.at(file, &form.id, "no entitlement can be called `common`: the bundle uses the name");
-    }
     let owner = &form.owner;
     if !forms.is_human(&owner.value) {
         let message = format!(

@@ -21,13 +21,15 @@ mod sources;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
-use brevet_domain::canonical::{Digest, canonical};
+use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules};
+use brevet_domain::canonical::Digest;
+use brevet_domain::entitlement::Entitlement;
+use brevet_domain::id::EntitlementId;
 
 pub use finding::{CatalogueError, Finding};
 pub use sources::Sources;
 
-use crate::bundle::{Bundle, INDEX_VERSION};
+use crate::bundle::Bundle;
 use finding::Findings;
 
 /// The longest part, in bytes: one item of the table holds it, with its keys.
@@ -70,18 +72,12 @@ pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
     let identities = identities::compile(&forms, &mut findings);
     let entitlements = entitlements::compile(&forms, &mut findings, &mut warnings);
     let lanes = duties::lanes(&forms, &mut findings);
-    let policy_parts = policies::compile(sources, &forms, &mut findings);
+    let policies = policies::compile(sources, &forms, &entitlements, &mut findings);
     findings.stop()?;
     // 3. The bundle.
-    let index = Index {
-        version: INDEX_VERSION,
-        issuers,
-        identities,
-        entitlements,
-        lanes,
-        parts: policy_parts.iter().map(|(name, text)| (name.clone(), Digest::of_bytes(text.as_bytes()))).collect(),
-    };
-    let text = bundle(&index, policy_parts, &mut findings);
+    let (version, parts) = (INDEX_VERSION, BTreeMap::new());
+    let index = Index { version, issuers, identities, lanes, n_buckets: 0, parts };
+    let text = bundle(index, entitlements, policies, &mut findings);
     findings.stop()?;
     // 4. As its readers will see it.
     match Bundle::load(&text) {
@@ -97,21 +93,30 @@ pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
     Ok(Compiled { bundle: text, warnings: warnings.sorted(), n_cases })
 }
 
-fn bundle(index: &Index, mut parts: BTreeMap<String, String>, findings: &mut Findings) -> BundleText {
-    let text = canonical(index).unwrap_or_else(|error| {
+fn bundle(
+    index: Index,
+    entitlements: BTreeMap<EntitlementId, Entitlement>,
+    mut policies: BTreeMap<Option<EntitlementId>, Rules>,
+    findings: &mut Findings,
+) -> BundleText {
+    let general = policies.remove(&None).unwrap_or_default();
+    let listing = |(id, entitlement): (EntitlementId, Entitlement)| {
+        let rules = policies.remove(&Some(id.clone())).unwrap_or_default();
+        (id, Listing { entitlement, rules })
+    };
+    let listings = entitlements.into_iter().map(listing).collect();
+    let text = BundleText::build(index, &listings, &general).unwrap_or_else(|error| {
         findings.whole("issuers.yaml", finding::chain(&error));
-        String::new()
+        BundleText { digest: Digest::ZERO, parts: BTreeMap::new() }
     });
-    let digest = Digest::of_bytes(text.as_bytes());
-    parts.insert(INDEX_PART.to_owned(), text);
-    for (name, text) in &parts {
+    for (name, text) in &text.parts {
         if text.len() > MAX_PART_BYTES {
             let n = text.len();
             findings
                 .whole(name, format!("this part of the bundle has {n} bytes; at most {MAX_PART_BYTES} can be stored"));
         }
     }
-    BundleText { digest, parts }
+    text
 }
 
 #[cfg(test)]

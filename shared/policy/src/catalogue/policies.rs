@@ -1,7 +1,9 @@
-//! Policies: validated strictly against the schema, named by their `@id`, and split into parts by entitlement.
+//! Policies: validated strictly against the schema, named by their `@id`, and split by the entitlement they are about.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use brevet_domain::bundle::Rules;
+use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::EntitlementId;
 use cedar_policy::ffi::DetailedError;
 use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, ResourceConstraint, Schema, ValidationMode, Validator};
@@ -9,7 +11,8 @@ use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, ResourceConstraint, S
 use super::finding::{Findings, chain};
 use super::form::Forms;
 use super::sources::Sources;
-use crate::bundle::{COMMON_PART, part_name, schema};
+use crate::bundle::schema;
+use crate::entities::mentions;
 
 /// The names that policies may mention.
 struct Known {
@@ -18,8 +21,13 @@ struct Known {
     entitlements: BTreeSet<String>,
 }
 
-/// Compiles all policy files: part name to text.
-pub(super) fn compile(sources: &Sources, forms: &Forms, findings: &mut Findings) -> BTreeMap<String, String> {
+/// Compiles all policy files: those about one entitlement alone by its id, and under none those that are about more.
+pub(super) fn compile(
+    sources: &Sources,
+    forms: &Forms,
+    entitlements: &BTreeMap<EntitlementId, Entitlement>,
+    findings: &mut Findings,
+) -> BTreeMap<Option<EntitlementId>, Rules> {
     let schema = match schema() {
         Ok(schema) => schema,
         Err(error) => {
@@ -29,11 +37,10 @@ pub(super) fn compile(sources: &Sources, forms: &Forms, findings: &mut Findings)
     };
     let known = Known::of(forms);
     let mut first: BTreeMap<String, String> = BTreeMap::new();
-    // Part to `@id` to text: so neither the files' names nor their order change the bundle.
-    let mut parts: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    parts.insert(COMMON_PART.to_owned(), BTreeMap::new());
+    // By `@id`: so neither the files' names nor their order change the bundle.
+    let mut parts: BTreeMap<Option<EntitlementId>, BTreeMap<String, Policy>> = BTreeMap::new();
     for (file, text) in sources.folder("policies") {
-        let mut named = PolicySet::new();
+        let mut in_file = PolicySet::new();
         for (policy, offset) in in_order(file, text, findings) {
             let Some(id) = id_of(file, text, &policy, offset, findings) else { continue };
             let policy = policy.new_id(PolicyId::new(&id));
@@ -45,16 +52,18 @@ pub(super) fn compile(sources: &Sources, forms: &Forms, findings: &mut Findings)
                 continue;
             }
             check_names(file, text, &policy, offset, &known, findings);
-            parts.entry(part(&policy)).or_default().insert(id, policy.to_cedar().unwrap_or_default());
+            parts.entry(about(&policy)).or_default().insert(id, policy.clone());
             // It has no duplicates, since no two files together have any.
-            let _ = named.add(policy);
+            let _ = in_file.add(policy);
         }
-        validate(file, text, &named, schema, findings);
+        validate(file, text, &in_file, schema, findings);
     }
-    let join = |policies: BTreeMap<String, String>| {
-        policies.into_values().map(|text| text.trim().to_owned() + "\n").collect::<String>()
+    let rules = |(about, policies): (Option<EntitlementId>, BTreeMap<String, Policy>)| {
+        let text = |policy: &Policy| policy.to_cedar().unwrap_or_default().trim().to_owned() + "\n";
+        let mentions = mentions(policies.values(), about.as_ref(), entitlements);
+        (about, Rules { policies: policies.values().map(text).collect(), mentions })
     };
-    parts.into_iter().map(|(name, policies)| (name, join(policies))).collect()
+    parts.into_iter().map(rules).collect()
 }
 
 impl Known {
@@ -141,15 +150,15 @@ fn check_names(file: &str, text: &str, policy: &Policy, offset: usize, known: &K
     }
 }
 
-/// A policy that can only ever concern one entitlement goes to that entitlement's part; all others are common.
-fn part(policy: &Policy) -> String {
+/// The one entitlement that a policy can concern, if it can never concern another.
+fn about(policy: &Policy) -> Option<EntitlementId> {
     if let ResourceConstraint::Eq(uid) = policy.resource_constraint()
         && uid.type_name().to_string() == "Brevet::Entitlement"
         && let Ok(id) = uid.id().unescaped().parse::<EntitlementId>()
     {
-        return part_name(&id);
+        return Some(id);
     }
-    COMMON_PART.to_owned()
+    None
 }
 
 fn validate(file: &str, text: &str, policies: &PolicySet, schema: &Schema, findings: &mut Findings) {

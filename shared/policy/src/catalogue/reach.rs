@@ -17,7 +17,7 @@ const SAMPLES: [i64; 4] = [1_767_787_200, 1_767_830_400, 1_768_132_800, 1_768_17
 /// Finds entitlements that some identity may request, with approval, while too few people may approve it.
 pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
     for in_file in &forms.entitlements {
-        let Some(entitlement) = bundle.index().entitlements.get(&in_file.form.id.value) else { continue };
+        let Some(entitlement) = bundle.entitlement(&in_file.form.id.value) else { continue };
         check_holder(bundle, in_file, entitlement, findings);
         // One example is enough.
         let Some((who, n)) =

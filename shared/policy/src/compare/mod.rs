@@ -95,7 +95,7 @@ pub struct Comparison {
 pub fn compare(old: &Bundle, new: &Bundle) -> Comparison {
     let keys = |bundle: &Bundle| bundle.index().identities.keys().cloned().collect::<BTreeSet<_>>();
     let identities: BTreeSet<IdentityId> = keys(old).union(&keys(new)).cloned().collect();
-    let names = |bundle: &Bundle| bundle.index().entitlements.keys().cloned().collect::<BTreeSet<_>>();
+    let names = |bundle: &Bundle| bundle.entitlements().map(|one| one.id.clone()).collect::<BTreeSet<_>>();
     let entitlements: BTreeSet<EntitlementId> = names(old).union(&names(new)).cloned().collect();
     let mut changes = Vec::new();
     for entitlement in &entitlements {
@@ -134,7 +134,7 @@ fn pair(
     };
     let mut all: Vec<Change> =
         found.into_iter().map(|((kind, detail), when)| entry(kind, detail, telling.words(&when))).collect();
-    let of = |bundle: &Bundle| bundle.index().entitlements.get(entitlement).cloned();
+    let of = |bundle: &Bundle| bundle.entitlement(entitlement).cloned();
     if kept && let (Some(was), Some(is)) = (of(old), of(new)) {
         let parts = other_access(&was, &is);
         if !parts.is_empty() {

@@ -48,10 +48,10 @@ impl Telling {
     pub(super) fn of(bundles: &[&Bundle], entitlement: &EntitlementId) -> Self {
         let texts: Vec<String> = bundles
             .iter()
-            .flat_map(|bundle| bundle.world(entitlement).policies.policies())
+            .flat_map(|bundle| bundle.policies(entitlement).policies())
             .filter_map(cedar_policy::Policy::to_cedar)
             .collect();
-        let entitlements = || bundles.iter().filter_map(|bundle| bundle.index().entitlements.get(entitlement));
+        let entitlements = || bundles.iter().filter_map(|bundle| bundle.entitlement(entitlement));
         let names = |word: &str| texts.iter().any(|text| text.contains(word));
         let ticket = names("hasTicket") || entitlements().any(|entitlement| entitlement.ticket_required);
         let both = |apart: bool| if apart { vec![false, true] } else { vec![false] };
@@ -125,7 +125,7 @@ impl Offer {
         terms: &BTreeSet<u32>,
     ) -> Option<Self> {
         let identity = bundle.index().identities.get(identity)?;
-        let entitlement = bundle.index().entitlements.get(entitlement)?;
+        let entitlement = bundle.entitlement(entitlement)?;
         if entitlement.ticket_required && !circumstance.has_ticket {
             return None;
         }

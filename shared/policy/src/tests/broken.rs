@@ -100,11 +100,16 @@ const SECRET_WARNING: &str = "entitlements/read-secret.yaml:15:9: action `secret
 #[test]
 fn what_outlives_a_grant_is_warned_of_and_listed() {
     assert_eq!(warned("entitlements/deploy-release.yaml", "s3:PutObject", "s3:PutObject"), [SECRET_WARNING]);
-    let index = example_text().index().unwrap();
-    let listed: Vec<_> =
-        index.entitlements[&"read-secret".parse().unwrap()].outlives.iter().map(|one| one.action.as_str()).collect();
+    let bundle = example_bundle();
+    let listed: Vec<_> = bundle
+        .entitlement(&"read-secret".parse().unwrap())
+        .unwrap()
+        .outlives
+        .iter()
+        .map(|one| one.action.as_str())
+        .collect();
     assert_eq!(listed, ["secretsmanager:GetSecretValue"]);
-    assert!(index.entitlements[&"deploy-release".parse().unwrap()].outlives.is_empty());
+    assert!(bundle.entitlement(&"deploy-release".parse().unwrap()).unwrap().outlives.is_empty());
     let told = warned("entitlements/deploy-release.yaml", "s3:PutObject", "kms:*Grant");
     assert!(
         told[0].contains("action `kms:*Grant` reaches `kms:CreateGrant`, which has an effect that outlives"),
@@ -135,8 +140,9 @@ fn break_glass_may_escalate_and_says_who_reviews_it() {
     ] {
         assert_eq!(told.iter().filter(|line| line.contains(expected)).count(), n, "{expected}: {told:#?}");
     }
-    let index = compiled.bundle.index().unwrap();
-    let reviewer = &index.entitlements[&"deploy-release".parse().unwrap()].break_glass.as_ref().unwrap().reviewer;
+    let bundle = Bundle::load(&compiled.bundle).unwrap();
+    let reviewer =
+        &bundle.entitlement(&"deploy-release".parse().unwrap()).unwrap().break_glass.as_ref().unwrap().reviewer;
     assert_eq!(reviewer.as_str(), "omar");
     // A role by name, for one service, is no escalation by itself.
     let text = sources.0.get_mut("entitlements/deploy-release.yaml").unwrap();

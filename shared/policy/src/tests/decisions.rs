@@ -27,7 +27,7 @@ fn every_identity_gets_what_the_table_says_on_every_entitlement() {
     let bundle = example_bundle();
     let mut table = String::new();
     for identity in bundle.index().identities.keys() {
-        for entitlement in bundle.index().entitlements.keys() {
+        for entitlement in bundle.entitlements().map(|entitlement| &entitlement.id) {
             // Given with the request, and what is said to that; the same said to all is told once.
             let mut told: Vec<(String, String)> = Vec::new();
             for (ticket, task) in
@@ -121,14 +121,11 @@ fn no_policy_gives_anybody_what_is_attached_to_somebody_elses_principal() {
         "deny: `legacy-batch` is attached to a principal that `nightly-batch` alone holds; only it may ask for that";
     assert_eq!(ask(&all, "acme-sync"), reason);
     // The control: shared, it is for policy to say.
-    let mut shared = all.index().clone();
-    let entitlement = shared.entitlements.get_mut(&"legacy-batch".parse().unwrap()).unwrap();
-    let Delivery::Inline { holder, .. } = &mut entitlement.delivery else { panic!("{entitlement:?}") };
-    *holder = Holder::Shared;
-    let index = canonical(&shared).unwrap();
-    let mut text = text_with("@id(\"all\") permit (principal, action, resource);");
-    text.digest = Digest::of_bytes(index.as_bytes());
-    text.parts.insert(INDEX_PART.to_owned(), index);
+    let text = text_of("@id(\"all\") permit (principal, action, resource);", |listings| {
+        let entitlement = &mut listings.get_mut(&"legacy-batch".parse().unwrap()).unwrap().entitlement;
+        let Delivery::Inline { holder, .. } = &mut entitlement.delivery else { panic!("{entitlement:?}") };
+        *holder = Holder::Shared;
+    });
     assert_eq!(ask(&Bundle::load(&text).unwrap(), "acme-sync"), "allow");
 }
 

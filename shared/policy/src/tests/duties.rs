@@ -28,9 +28,8 @@ const DEPLOY: &str = "entitlements/deploy-release.yaml";
 fn a_conflict_said_once_holds_for_both_and_is_remembered_for_both() {
     let bundle =
         changed(&[(DEPLOY, "max_term_s: 600", "max_term_s: 600\nconflicts: [{with: read-secret, after_s: 7200}]")]);
-    let entitlements = &bundle.index().entitlements;
     for (one, other) in [("deploy-release", "read-secret"), ("read-secret", "deploy-release")] {
-        let conflicts = &entitlements[&one.parse().unwrap()].conflicts;
+        let conflicts = &bundle.entitlement(&one.parse().unwrap()).unwrap().conflicts;
         assert_eq!(*conflicts, BTreeMap::from([(other.parse().unwrap(), 7_200)]), "{one}");
     }
     let verdict = decide(&bundle, "release-pipeline", "deploy-release", 60);

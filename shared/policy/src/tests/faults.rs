@@ -95,16 +95,14 @@ fn invariant_09_a_bundle_that_was_touched_is_not_loaded() {
     let good = text_with(PERMIT_ALL);
     Bundle::load(&good).unwrap();
     let mut policies = good.clone();
-    policies.parts.get_mut(COMMON_PART).unwrap().push(' ');
+    policies.parts.get_mut(RULES_PART).unwrap().push(' ');
     let mut index = good.clone();
     index.parts.get_mut(INDEX_PART).unwrap().push(' ');
     let mut cut = good;
-    cut.parts.remove(COMMON_PART);
-    for (text, expected) in [
-        (policies, "part `policies/common` of bundle"),
-        (index, "part `index` of bundle"),
-        (cut, "has no part `policies/common`"),
-    ] {
+    cut.parts.remove(RULES_PART);
+    for (text, expected) in
+        [(policies, "part `rules` of bundle"), (index, "part `index` of bundle"), (cut, "has no part `rules`")]
+    {
         let error = Bundle::load(&text).unwrap_err();
         assert!(matches!(error, PolicyError::Bundle(_)), "{error}");
         assert!(error.to_string().contains(expected), "{error}");
@@ -121,16 +119,4 @@ fn policies_that_could_not_be_named_as_reasons_are_not_loaded() {
     let template = r#"@id("t") permit (principal == ?principal, action, resource);"#;
     assert!(matches!(load(template), PolicyError::Unnamed { .. }));
     assert!(matches!(load("permit ("), PolicyError::Syntax { .. }));
-}
-
-#[test]
-fn an_index_of_another_generation_is_not_loaded() {
-    let mut index: Index = text_with(PERMIT_ALL).index().unwrap();
-    index.version = 2;
-    let index = canonical(&index).unwrap();
-    let text = BundleText {
-        digest: Digest::of_bytes(index.as_bytes()),
-        parts: BTreeMap::from([(INDEX_PART.to_owned(), index)]),
-    };
-    assert!(matches!(Bundle::load(&text).unwrap_err(), PolicyError::Version(2)));
 }

@@ -6,13 +6,15 @@ mod duties;
 mod faults;
 mod forbids;
 mod votes;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use brevet_domain::bundle::{BundleText, INDEX_PART, Index};
-use brevet_domain::canonical::{Digest, canonical};
+use brevet_domain::bundle::{BundleText, INDEX_PART, Listing, RULES_PART, Rules};
+use brevet_domain::canonical::Digest;
+use brevet_domain::id::EntitlementId;
 use brevet_domain::identity::{Caller, ProofSummary};
 use brevet_domain::request::Request;
 use brevet_domain::settings::Deployment;
@@ -20,7 +22,6 @@ use brevet_domain::time::Timestamp;
 use serde_json::json;
 
 use crate::Bundle;
-use crate::bundle::COMMON_PART;
 use crate::catalogue::{Sources, compile};
 
 /// 2026-11-22T14:00:00Z.
@@ -46,13 +47,20 @@ pub(crate) fn example_bundle() -> Bundle {
 
 /// The example's identities and entitlements under `policies` alone, past the compiler.
 fn text_with(policies: &str) -> BundleText {
-    let mut index: Index = example_text().index().unwrap();
-    index.parts = BTreeMap::from([(COMMON_PART.to_owned(), Digest::of_bytes(policies.as_bytes()))]);
-    let index = canonical(&index).unwrap();
-    BundleText {
-        digest: Digest::of_bytes(index.as_bytes()),
-        parts: BTreeMap::from([(INDEX_PART.to_owned(), index), (COMMON_PART.to_owned(), policies.to_owned())]),
+    text_of(policies, |_| {})
+}
+
+/// The same, with the listings changed.
+fn text_of(policies: &str, change: impl FnOnce(&mut BTreeMap<EntitlementId, Listing>)) -> BundleText {
+    let text = example_text();
+    let index = text.index().unwrap();
+    let mut listings = text.listings(&index).unwrap();
+    for listing in listings.values_mut() {
+        listing.rules = Rules::default();
     }
+    change(&mut listings);
+    let rules = Rules { policies: policies.to_owned(), mentions: BTreeMap::new() };
+    BundleText::build(index, &listings, &rules).unwrap()
 }
 
 fn bundle_with(policies: &str) -> Bundle {

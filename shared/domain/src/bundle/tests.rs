@@ -1,0 +1,142 @@
+use serde_json::json;
+
+use super::*;
+use crate::canonical::canonical;
+
+fn listing(id: &str, padding: usize) -> (EntitlementId, Listing) {
+    let entitlement: Entitlement = serde_json::from_value(json!({
+        "id": id, "owner": "dana", "description": "x".repeat(padding), "max_term": 3600, "start_within_s": 600,
+        "delivery": {"session": {"target": "deploy", "credential_s": 900, "iam_allowed": false}},
+        "parameters": {}, "statements": [], "approval": {"count": 1, "within_s": 600}, "ticket_required": false,
+    }))
+    .unwrap();
+    let policies = format!("@id(\"{id}\")\npermit (principal, action, resource == Brevet::Entitlement::\"{id}\");\n");
+    (entitlement.id.clone(), Listing { entitlement, rules: Rules { policies, mentions: BTreeMap::new() } })
+}
+
+fn listings(n: usize, padding: usize) -> BTreeMap<EntitlementId, Listing> {
+    (0..n).map(|number| listing(&format!("ent-{number}"), padding)).collect()
+}
+
+fn empty() -> Index {
+    Index {
+        version: INDEX_VERSION,
+        issuers: Vec::new(),
+        identities: [].into(),
+        lanes: [].into(),
+        n_buckets: 0,
+        parts: [].into(),
+    }
+}
+
+fn built(listings: &BTreeMap<EntitlementId, Listing>) -> (BundleText, Index) {
+    let text = BundleText::build(empty(), listings, &Rules::default()).unwrap();
+    let index = text.index().unwrap();
+    (text, index)
+}
+
+/// The same bundle with another index, under that index's own name.
+fn renamed(mut text: BundleText, index: &Index) -> BundleText {
+    let index = canonical(index).unwrap();
+    text.digest = Digest::of_bytes(index.as_bytes());
+    text.parts.insert(INDEX_PART.to_owned(), index);
+    text
+}
+
+#[test]
+fn what_is_built_reads_back_whole_and_one_by_one() {
+    for n in [0, 1, 10, 1_000] {
+        let all = listings(n, 800);
+        let (text, index) = built(&all);
+        assert_eq!(text.listings(&index).unwrap(), all, "{n}");
+        for (id, listing) in &all {
+            let (part, expected) = index.bucket(id).unwrap();
+            let bucket = text.part(part, expected).unwrap();
+            assert_eq!(read_listing(text.digest, part, bucket, id).unwrap().as_ref(), Some(listing));
+        }
+        // A name that begins as another does is not that other.
+        let missing = "ent".parse().unwrap();
+        if let Some((part, expected)) = index.bucket(&missing) {
+            assert!(read_listing(text.digest, part, text.part(part, expected).unwrap(), &missing).unwrap().is_none());
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_entitlements_stay_far_under_an_item_of_the_table() {
+    let (text, index) = built(&listings(10_000, 1_000));
+    let longest = text.parts.values().map(String::len).max().unwrap();
+    assert!(longest < 100 * 1024, "{longest}");
+    assert!(text.parts[INDEX_PART].len() < 60 * 1024, "{}", text.parts[INDEX_PART].len());
+    assert_eq!(index.n_buckets, 512);
+    assert_eq!(built(&listings(10, 100)).1.n_buckets, 1);
+}
+
+#[test]
+fn a_change_to_one_entitlement_changes_one_bucket_and_the_bundles_name() {
+    let mut all = listings(1_000, 400);
+    let (one, _) = built(&all);
+    all.get_mut(&"ent-7".parse().unwrap()).unwrap().rules.policies.push_str("// more\n");
+    let (other, _) = built(&all);
+    assert_ne!(one.digest, other.digest);
+    let differ: Vec<_> = one.parts.iter().filter(|(name, text)| other.parts[*name] != **text).map(|(n, _)| n).collect();
+    assert_eq!(differ.len(), 2, "{differ:?}");
+    assert!(differ.iter().any(|name| *name == INDEX_PART));
+}
+
+#[test]
+fn whatever_is_touched_is_found_where_it_is_read() {
+    let (text, index) = built(&listings(100, 800));
+    for name in text.parts.keys() {
+        let mut altered = text.clone();
+        altered.parts.get_mut(name).unwrap().push(' ');
+        let mut cut = text.clone();
+        cut.parts.remove(name);
+        for (bad, what) in [(altered, "does not match its digest"), (cut, "has no part")] {
+            let read = || {
+                bad.index()?;
+                bad.rules(&index)?;
+                bad.listings(&index)
+            };
+            let error = read().unwrap_err().to_string();
+            assert!(error.contains(what) && error.contains(&format!("`{name}`")), "{error}");
+        }
+    }
+}
+
+#[test]
+fn an_index_of_another_generation_or_with_wrong_names_is_refused() {
+    let (text, mut index) = built(&listings(3, 10));
+    index.version = 1;
+    assert!(matches!(renamed(text.clone(), &index).index(), Err(BundleError::Version { version: 1, .. })));
+    let mut old = text.clone();
+    let first = json!({"version": 1, "issuers": [], "identities": {}, "entitlements": {}, "parts": {}}).to_string();
+    old.digest = Digest::of_bytes(first.as_bytes());
+    old.parts.insert(INDEX_PART.to_owned(), first);
+    assert!(matches!(old.index(), Err(BundleError::Version { version: 1, .. })));
+    index.version = INDEX_VERSION;
+    let someone = json!({"id": "ana", "class": "human", "owner": "ana", "proofs": []});
+    index.identities = [("lea".parse().unwrap(), serde_json::from_value(someone).unwrap())].into();
+    assert!(matches!(renamed(text, &index).index(), Err(BundleError::Misnamed { name, .. }) if name == "lea"));
+}
+
+#[test]
+fn a_line_that_does_not_belong_where_it_stands_is_refused() {
+    let all = listings(2, 10);
+    let (text, index) = built(&all);
+    let (id, other): (EntitlementId, EntitlementId) = ("ent-0".parse().unwrap(), "ent-1".parse().unwrap());
+    let (part, _) = index.bucket(&id).unwrap();
+    let line = |name: &EntitlementId, holds: &EntitlementId| format!("{name}\t{}\n", canonical(&all[holds]).unwrap());
+    for wrong in [line(&id, &other), format!("{0}{0}", line(&id, &id)), format!("{id}\t{{}}\n"), format!("{id}\n")] {
+        let read = read_listing(text.digest, part, &wrong, &id);
+        if wrong.contains('\t') {
+            assert!(read.is_err(), "{wrong}");
+        } else {
+            assert!(read.unwrap().is_none());
+        }
+        let (mut text, mut index) = (text.clone(), index.clone());
+        index.parts.insert(part.to_owned(), Digest::of_bytes(wrong.as_bytes()));
+        text.parts.insert(part.to_owned(), wrong.clone());
+        assert!(text.listings(&index).is_err(), "{wrong}");
+    }
+}

@@ -1,0 +1,178 @@
+//! Identities and entitlements as policies see them, and which of them a question can lead to.
+//!
+//! Cedar goes from one entity to another by attributes and parents alone, and begins at the question's own or at those
+//! that a policy names. So the entities that are reached from there give the answers that all entities together would.
+//! Teams have neither attributes nor parents: to be in one is written on whoever is in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+
+use brevet_domain::bundle::Index;
+use brevet_domain::entitlement::{Delivery, Entitlement};
+use brevet_domain::id::{EntitlementId, IdentityId};
+use brevet_domain::identity::{Identity, IdentityClass};
+use cedar_policy::{
+    Entities, Entity, EntityId, EntityTypeName, EntityUid, EvalResult, Policy, RestrictedExpression, Schema,
+};
+use serde_json::{Value, json};
+
+use crate::ask::Fault;
+
+/// The entity of `kind`, by its name in the schema, that is called `id`.
+///
+/// # Errors
+///
+/// [`Fault::Question`] if there is no such kind.
+pub(crate) fn uid(kind: &'static str, id: &str) -> Result<EntityUid, Fault> {
+    static KINDS: OnceLock<BTreeMap<&'static str, EntityTypeName>> = OnceLock::new();
+    let parsed = |kind: &'static str| Some((kind, format!("Brevet::{kind}").parse().ok()?));
+    let all = ["Action", "Entitlement", "Grant", "Identity", "Team"];
+    let name = KINDS.get_or_init(|| all.into_iter().filter_map(parsed).collect()).get(kind);
+    let name = name.ok_or_else(|| Fault::Question(format!("there are no entities `{kind}`")))?;
+    Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id)))
+}
+
+/// An identity, with its teams and, for a non-human, who answers for it.
+fn identity_entity(identity: &Identity) -> Result<Entity, Fault> {
+    let mut attrs = vec![("class".to_owned(), RestrictedExpression::new_string(identity.class.as_str().to_owned()))];
+    if identity.class != IdentityClass::Human {
+        let sponsor = uid("Identity", identity.owner.as_str())?;
+        attrs.push(("sponsor".to_owned(), RestrictedExpression::new_entity_uid(sponsor)));
+    }
+    let teams = identity.teams.iter().map(|team| uid("Team", team.as_str())).collect::<Result<Vec<_>, _>>()?;
+    Entity::new_with_tags(uid("Identity", identity.id.as_str())?, attrs, teams, []).map_err(Fault::question)
+}
+
+/// An entitlement, in the JSON form of entities.
+///
+/// Source: <https://docs.cedarpolicy.com/auth/entities-syntax.html>
+pub(crate) fn entitlement_entity(entitlement: &Entitlement) -> Value {
+    let reference = |kind: &str, id: &str| json!({ "type": format!("Brevet::{kind}"), "id": id });
+    // What a policy may call the target: a session role by its name, an attachment principal by its ARN.
+    let (delivery, target) = match &entitlement.delivery {
+        Delivery::Session { target, .. } => ("session", target.as_str()),
+        Delivery::Inline { principal_arn, .. } => ("inline", principal_arn.as_str()),
+        Delivery::Managed { principal_arn, .. } => ("managed", principal_arn.as_str()),
+    };
+    json!({
+        "uid": reference("Entitlement", entitlement.id.as_str()),
+        "attrs": {
+            "owner": reference("Identity", entitlement.owner.as_str()),
+            "delivery": delivery,
+            "target": target,
+        },
+        "parents": [],
+    })
+}
+
+/// Reads entitlements that policies name, as the compiler wrote them.
+///
+/// # Errors
+///
+/// [`Fault::Question`] if one does not fit the schema, or stands under another's name.
+pub(crate) fn mentioned(mentions: &BTreeMap<EntitlementId, Value>, schema: &Schema) -> Result<Vec<Entity>, Fault> {
+    let read = |(id, value): (&EntitlementId, &Value)| {
+        let entity = Entity::from_json_value(value.clone(), Some(schema)).map_err(Fault::question)?;
+        if entity.uid() == uid("Entitlement", id.as_str())? {
+            Ok(entity)
+        } else {
+            Err(Fault::Question(format!("`{id}` is mentioned with what is another's")))
+        }
+    };
+    mentions.iter().map(read).collect()
+}
+
+/// The entitlements and identities that `policies` name.
+pub(crate) fn named<'a>(policies: impl Iterator<Item = &'a Policy>) -> (BTreeSet<EntitlementId>, BTreeSet<IdentityId>) {
+    let (mut entitlements, mut identities) = (BTreeSet::new(), BTreeSet::new());
+    for literal in policies.flat_map(Policy::entity_literals) {
+        match literal.type_name().to_string().as_str() {
+            "Brevet::Entitlement" => entitlements.extend(literal.id().unescaped().parse::<EntitlementId>()),
+            "Brevet::Identity" => identities.extend(literal.id().unescaped().parse::<IdentityId>()),
+            _ => {}
+        }
+    }
+    (entitlements, identities)
+}
+
+/// The entitlements that `policies` name, other than the one they are about, as [`Rules`] carries them.
+///
+/// [`Rules`]: brevet_domain::bundle::Rules
+pub(crate) fn mentions<'a>(
+    policies: impl Iterator<Item = &'a Policy>,
+    about: Option<&EntitlementId>,
+    entitlements: &BTreeMap<EntitlementId, Entitlement>,
+) -> BTreeMap<EntitlementId, Value> {
+    let others = named(policies).0.into_iter().filter(|id| about != Some(id));
+    // One that is not in the catalogue is for the compiler to refuse.
+    let found = others.filter_map(|id| Some((entitlement_entity(entitlements.get(&id)?), id)));
+    found.map(|(entity, id)| (id, entity)).collect()
+}
+
+/// The entities that every question about one entitlement can lead to, whoever asks.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    entities: Entities,
+    identities: BTreeSet<IdentityId>,
+}
+
+impl Ground {
+    /// The ground of `entitlements`, where policies name `identities`, checked against `schema`.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Question`] if something does not fit the schema.
+    pub(crate) fn lay(
+        index: &Index,
+        schema: &Schema,
+        entitlements: Vec<Entity>,
+        identities: BTreeSet<IdentityId>,
+    ) -> Result<Self, Fault> {
+        let mut wanted = identities;
+        for value in entitlements.iter().flat_map(Entity::attrs).filter_map(|(_, value)| value.ok()) {
+            if let EvalResult::EntityUid(uid) = value {
+                wanted.extend(uid.id().unescaped().parse::<IdentityId>());
+            }
+        }
+        let identities = reached(index, wanted.iter());
+        let mut all = entitlements;
+        for id in &identities {
+            all.extend(index.identities.get(id).map(identity_entity).transpose()?);
+        }
+        let entities = Entities::from_entities(all, Some(schema)).map_err(Fault::question)?;
+        Ok(Self { entities, identities })
+    }
+
+    /// The ground, and what a question of or about `people`, and about `grant`, can lead to.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Question`] if the entities do not go together.
+    pub(crate) fn with<'a>(
+        &self,
+        index: &Index,
+        people: impl Iterator<Item = &'a IdentityId>,
+        grant: Option<Entity>,
+    ) -> Result<Entities, Fault> {
+        let mut more: Vec<Entity> = grant.into_iter().collect();
+        for id in reached(index, people).difference(&self.identities) {
+            more.extend(index.identities.get(id).map(identity_entity).transpose()?);
+        }
+        if more.is_empty() {
+            return Ok(self.entities.clone());
+        }
+        self.entities.clone().add_entities(more, None).map_err(Fault::question)
+    }
+}
+
+/// The registered among `ids`, and whoever answers for them.
+fn reached<'a>(index: &Index, ids: impl Iterator<Item = &'a IdentityId>) -> BTreeSet<IdentityId> {
+    let mut reached = BTreeSet::new();
+    for id in ids {
+        let mut next = Some(id.clone());
+        while let Some(identity) = next.and_then(|id| index.identities.get(&id)) {
+            next = reached.insert(identity.id.clone()).then(|| identity.owner.clone());
+        }
+    }
+    reached
+}

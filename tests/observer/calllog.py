@@ -44,6 +44,9 @@ class Comparison:
         self.calls, self.snapshot, self.deployment = calls, snapshot, deployment
         self.report = report
         self.reserved = f"brevet-{deployment}-ended"
+        # Looked through again for nearly every entry: what is asked for most is sorted out once.
+        self._of: dict[str, list[Call]] = {}
+        self._faulty = [call for call in calls if call["fault"]]
 
     def find(self, text: str) -> None:
         """Something does not fit."""
@@ -55,7 +58,9 @@ class Comparison:
 
     def of(self, function: str, *operations: str) -> list[Call]:
         """The calls of `function`, in order of arrival."""
-        return [c for c in self.calls if self.by(function, c) and c["operation"] in operations]
+        if function not in self._of:
+            self._of[function] = [c for c in self.calls if self.by(function, c)]
+        return [c for c in self._of[function] if c["operation"] in operations]
 
     def entries(self, grant: str, *events: str) -> list[Entry]:
         """The entries of a grant that tell of one of `events`."""
@@ -64,4 +69,4 @@ class Comparison:
     def faulty_after(self, function: str, at: str, within_s: float = SOON_S) -> bool:
         """Whether a fault hit a call of `function` soon after `at`: then what should follow may be missing."""
         until = later(at, within_s)
-        return any(c["fault"] and self.by(function, c) and at <= c["done_at"] and c["at"] <= until for c in self.calls)
+        return any(self.by(function, c) and at <= c["done_at"] and c["at"] <= until for c in self._faulty)

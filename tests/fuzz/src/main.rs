@@ -9,6 +9,9 @@ use std::thread::available_parallelism;
 
 use brevet_fuzz::{Figures, Range, TARGETS, Target, run};
 
+/// The longest that a failure is shown, in characters.
+const SHOWN: usize = 8_000;
+
 /// What the command line asks for.
 struct Asked {
     targets: Vec<&'static Target>,
@@ -77,11 +80,12 @@ fn main() -> ExitCode {
                     println!("{:<12} never: {}", "", unreached.join(", "));
                     failed = true;
                 }
-                all.runs += figures.runs;
+                all.runs = all.runs.saturating_add(figures.runs);
                 all.seconds += figures.seconds;
             }
             Err(failure) => {
-                println!("{}: run {} of seed {seed} went wrong: {}", target.name, failure.run, failure.why);
+                let why: String = failure.why.chars().take(SHOWN).collect();
+                println!("{}: run {} of seed {seed} went wrong: {why}", target.name, failure.run);
                 println!("again: fuzz {} --seed {seed} --from {} --runs 1", target.name, failure.run);
                 failed = true;
             }

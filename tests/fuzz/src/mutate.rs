@@ -147,6 +147,7 @@ fn change_node(chance: &mut Chance, node: &mut Value, lent: Value) {
             let near = number.as_i64().and_then(|n| n.checked_add(if chance.one_in(2) { 1 } else { -1 }));
             *node = near.filter(|_| chance.one_in(2)).map_or_else(|| odd(chance), Value::from);
         }
+        Value::String(old) if is_instant(old) && !chance.one_in(4) => *node = instant(chance),
         Value::String(old) => *old = text(chance, old, &[], &["*", "?", "${", "}", "\"", "\\", "Z", "-", "9999", " "]),
         Value::Array(items) if items.is_empty() => items.push(lent),
         Value::Array(items) => {

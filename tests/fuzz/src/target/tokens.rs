@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use brevet_domain::bundle::Index;
 use brevet_domain::identity::Audience;
 use brevet_domain::time::Timestamp;
-use brevet_identity::{Audiences, KeyError, KeySource, MAX_LIFE_S, Verifier, bearer};
+use brevet_identity::{Audiences, KeyError, KeySource, MAX_LIFE_S, MAX_TOKEN_BYTES, Verifier, bearer};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
@@ -260,7 +260,9 @@ impl Worker for Tokens {
                     &[json!([USES[0].1, USES[1].1]), json!([aud, "other"]), json!(NOW_S)],
                 );
                 let wanted = acceptable(&claims, aud, now, &["https://elliptic.example", "https://rsa.example"], iss);
-                (self.sign(signer, &header.to_string(), &claims.to_string())?, wanted)
+                let text = self.sign(signer, &header.to_string(), &claims.to_string())?;
+                let read = text.len() <= MAX_TOKEN_BYTES;
+                (text, wanted && read)
             }
             4 => {
                 let (text, which, _) = chance.pick(&self.truths);
@@ -299,7 +301,7 @@ impl Tokens {
         let (scheme, token, rest) = (words.next().unwrap_or(""), words.next().unwrap_or(""), words.next());
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
         let right =
-            scheme.to_ascii_lowercase() == "bearer" && !token.is_empty() && token.chars().all(plain) && rest.is_none();
+            scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.chars().all(plain) && rest.is_none();
         let read = bearer(Some(&text));
         must(read.is_ok() == right && read.as_ref().is_ok_and(|read| *read == token) == right, || {
             format!("{text:?}: {read:?}")

@@ -21,7 +21,7 @@ pub(crate) const FILES: Target = Target {
     name: "files",
     holds: "any text as one file of a catalogue is refused at its place, or read; never a panic, in bounded time",
     full: 600_000,
-    short: 1_500,
+    short: 1_000,
     reaches: &["refused"],
     start: || Ok(Box::new(Catalogue { alone: true, ..Catalogue::new()? })),
 };
@@ -31,7 +31,7 @@ pub(crate) const CATALOGUES: Target = Target {
     name: "catalogues",
     holds: "the example with any change compiles to a bundle that loads, or is refused at its place; no lint is passed by",
     full: 40_000,
-    short: 60,
+    short: 24,
     reaches: &["refused", "compiled"],
     start: || Ok(Box::new(Catalogue::new()?)),
 };

@@ -25,7 +25,7 @@ pub(crate) const TARGET: Target = Target {
     name: "rendering",
     holds: "whatever the parameters, a rendered policy grants no more than its entitlement, and not for longer",
     full: 3_000_000,
-    short: 15_000,
+    short: 8_000,
     reaches: &["session", "inline", "managed", "no value", "unfit", "not rendered"],
     start: || Ok(Box::new(Rendering::new()?)),
 };

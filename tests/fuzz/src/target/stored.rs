@@ -20,7 +20,7 @@ pub(crate) const TARGET: Target = Target {
     name: "stored",
     holds: "a stored grant, event, decision or request reads as an error or a value; no event moves a grant wrongly",
     full: 2_500_000,
-    short: 8_000,
+    short: 5_000,
     reaches: &["moved", "refused", "told already", "unread", "permitted", "not permitted", "request read"],
     start: || Ok(Box::new(Stored::new()?)),
 };

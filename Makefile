@@ -8,7 +8,7 @@ PYTHON := $(BREVET_CACHE)/tools/tests/bin/python
 STACK := python3 infra/local/stack.py
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build up down status demo test lint bench coldstart mutants
+.PHONY: help tools build up down status demo test lint bench coldstart fuzz mutants
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -43,6 +43,9 @@ bench: ## Measures decisions by the size of the catalogue; fails if they grow wi
 coldstart: tools ## Measures cold starts of a release build of issue (slow: builds with LTO)
 	cargo build --locked --release -p brevet-issue -p brevet-bare
 	@$(PYTHON) tests/coldstart/coldstart.py $(CARGO_TARGET_DIR)/release
+
+fuzz: ## Fuzzes at full length, more than ten million runs (slow; SEED=N for others)
+	cargo run --locked --release -p brevet-fuzz -- --seed $(or $(SEED),1)
 
 mutants: tools ## Plants deliberate bugs in a copy and says which test caught each (slow)
 	@$(PYTHON) tests/mutants/mutants.py

@@ -91,8 +91,40 @@ impl Known {
     }
 }
 
+/// The deepest that brackets may nest. Cedar's parser recovers from each bracket that is out of place, and the time it
+/// takes grows with the square of their number: 16 000 of them take minutes.
+const MAX_DEPTH: usize = 64;
+
+/// Where brackets nest deeper than [`MAX_DEPTH`], strings and comments left out.
+fn too_deep(text: &str) -> Option<usize> {
+    let (mut depth, mut quoted, mut comment, mut before) = (0_usize, false, false, ' ');
+    for (at, c) in text.char_indices() {
+        match c {
+            '\n' => comment = false,
+            _ if comment => {}
+            '"' if !(quoted && before == '\\') => quoted = !quoted,
+            _ if quoted => {}
+            '/' if before == '/' => comment = true,
+            '(' | '[' | '{' => depth = depth.saturating_add(1),
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_DEPTH {
+            return Some(at);
+        }
+        // A backslash that was itself escaped escapes nothing.
+        before = if quoted && before == '\\' && c == '\\' { ' ' } else { c };
+    }
+    None
+}
+
 /// The policies of a file in the order of its text, each with the offset where it starts.
 fn in_order(file: &str, text: &str, findings: &mut Findings) -> Vec<(Policy, usize)> {
+    if let Some(offset) = too_deep(text) {
+        let message = format!("brackets nest deeper than {MAX_DEPTH} here; split the condition into several policies");
+        findings.offset(file, text, offset, message);
+        return Vec::new();
+    }
     let parsed: PolicySet = match text.parse() {
         Ok(parsed) => parsed,
         Err(errors) => {

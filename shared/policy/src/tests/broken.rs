@@ -166,3 +166,15 @@ fn a_folder_with_something_that_does_not_belong_is_refused() {
     );
     assert!(Sources::read(&dir).unwrap_err().to_string().starts_with(".: the folder cannot be read"));
 }
+
+#[test]
+fn brackets_without_end_are_refused_before_cedar_recovers_from_each() {
+    let mut sources = example();
+    let text = format!("@id(\"deep\")\npermit (principal == {}", "{".repeat(16_000));
+    sources.0.insert(GENERAL.to_owned(), text);
+    let told = compile(&sources).unwrap_err().to_string();
+    assert_eq!(
+        told,
+        "policies/general.cedar:2:85: brackets nest deeper than 64 here; split the condition into several policies"
+    );
+}

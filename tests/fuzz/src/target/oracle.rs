@@ -1,0 +1,100 @@
+//! Readings of our own, that share no code with what is tested: dates, wildcards, filled-in texts.
+
+use std::collections::BTreeMap;
+
+/// Seconds since 1970 of `YYYY-MM-DDThh:mm:ssZ`, counted by the calendar.
+pub(super) fn seconds(text: &str) -> Option<i64> {
+    let digits = |from: usize, n: usize| text.get(from..from + n)?.parse::<i64>().ok();
+    let marks = [(4, '-'), (7, '-'), (10, 'T'), (13, ':'), (16, ':'), (19, 'Z')];
+    if text.len() != 20 || marks.iter().any(|(at, mark)| text.chars().nth(*at) != Some(*mark)) {
+        return None;
+    }
+    let (year, month, day) = (digits(0, 4)?, digits(5, 2)?, digits(8, 2)?);
+    let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let of_month = [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let leaps = |until: i64| until / 4 - until / 100 + until / 400;
+    let years = (year - 1970) * 365 + leaps(year - 1) - leaps(1969);
+    let days = years + of_month.iter().take(month as usize - 1).sum::<i64>() + day - 1;
+    Some(days * 86_400 + digits(11, 2)? * 3600 + digits(14, 2)? * 60 + digits(17, 2)?)
+}
+
+/// Whether `text` is `pattern` with each `${name}` replaced by its value, and each value is plain: it adds no
+/// wildcard, no variable and nothing that ends a JSON string.
+pub(super) fn fills(pattern: &str, text: &str, values: &BTreeMap<String, String>) -> bool {
+    let (mut pattern, mut text) = (pattern, text);
+    loop {
+        let Some(at) = pattern.find("${") else {
+            return pattern == text;
+        };
+        let (literal, rest) = pattern.split_at(at);
+        let Some((name, after)) = rest.strip_prefix("${").and_then(|rest| rest.split_once('}')) else {
+            return false;
+        };
+        let Some(value) = values.get(name).filter(|value| plain(value)) else {
+            return false;
+        };
+        let Some(left) = text.strip_prefix(literal).and_then(|text| text.strip_prefix(value.as_str())) else {
+            return false;
+        };
+        (pattern, text) = (after, left);
+    }
+}
+
+fn plain(value: &str) -> bool {
+    !value.is_empty()
+        && value.bytes().all(|byte| (0x21..0x7f).contains(&byte) && !b"*?$\\\"{}[]<>%&'()|;`!#^~".contains(&byte))
+}
+
+/// Whether IAM's `pattern` covers `text`, whatever the case: `*` is any text, `?` any one character.
+pub(super) fn covers(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.to_ascii_lowercase(), text.to_ascii_lowercase());
+    let (pattern, text): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
+    let mut reached = vec![false; text.len() + 1];
+    reached[0] = true;
+    for c in pattern {
+        if c == '*' {
+            for at in 1..reached.len() {
+                reached[at] |= reached[at - 1];
+            }
+        } else {
+            for at in (1..reached.len()).rev() {
+                reached[at] = reached[at - 1] && (c == '?' || c == text[at - 1]);
+            }
+            reached[0] = false;
+        }
+    }
+    reached[text.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_counted_by_the_calendar() {
+        assert_eq!(seconds("1970-01-01T00:00:00Z"), Some(0));
+        assert_eq!(seconds("2026-11-22T12:00:00Z"), Some(1_795_348_800));
+        assert_eq!(seconds("2000-03-01T00:00:01Z"), Some(951_868_801));
+        assert_eq!(seconds("9999-12-31T23:59:59Z"), Some(253_402_300_799));
+        assert_eq!(seconds("2026-11-22 12:00:00Z"), None);
+    }
+
+    #[test]
+    fn a_text_that_is_more_than_its_pattern_is_seen() {
+        let values = |value: &str| BTreeMap::from([("a".to_owned(), value.to_owned())]);
+        assert!(fills("x/${a}/*", "x/b:c/*", &values("b:c")));
+        assert!(!fills("x/${a}/*", "x/*/*", &values("*")));
+        assert!(!fills("x/${a}/*", "x/b/c", &values("b")));
+        assert!(!fills("x/${a}", "x/c", &values("b")));
+        assert!(!fills("x/${c}", "x/b", &values("b")));
+        assert!(!fills("x/${a", "x/b", &values("b")));
+    }
+
+    #[test]
+    fn wildcards_cover_as_iam_says() {
+        assert!(
+            covers("IAM:*", "iam:CreateUser") && covers("*", "iam:CreateUser") && covers("i?m:C*r", "iam:CreateUser")
+        );
+        assert!(!covers("iam:Create", "iam:CreateUser") && !covers("s3:*", "iam:CreateUser"));
+    }
+}

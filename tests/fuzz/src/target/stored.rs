@@ -1,0 +1,202 @@
+//! Stored items, changed where they lie: each is an error or a value, and no event on any grant goes wrong.
+
+use std::collections::BTreeSet;
+
+use brevet_domain::decision::{Decision, Outcome};
+use brevet_domain::grant::{Applied, Event, Grant, State};
+use brevet_domain::request::Request;
+use brevet_domain::time::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{must, told};
+use crate::chance::Chance;
+use crate::harness::{Target, Verdict, Worker};
+use crate::mutate;
+
+/// The target.
+pub(crate) const TARGET: Target = Target {
+    name: "stored",
+    holds: "a stored grant, event, decision or request reads as an error or a value; no event moves a grant wrongly",
+    full: 2_500_000,
+    short: 5_000,
+    reaches: &["moved", "refused", "told already", "unread", "permitted", "not permitted", "request read"],
+    start: || Ok(Box::new(Stored::new()?)),
+};
+
+struct Stored {
+    grants: Vec<Value>,
+    events: Vec<Value>,
+    decisions: Vec<Value>,
+    requests: Vec<Value>,
+}
+
+impl Stored {
+    fn new() -> Result<Self, String> {
+        let list = |text| serde_json::from_str(text).map_err(told);
+        let proof = json!({
+            "issuer": "okta", "subject": "00u-lea", "token_digest": "0".repeat(64),
+            "issued_at": "2026-11-22T12:00:00.000Z", "expires_at": "2026-11-22T12:05:00.000Z",
+        });
+        let request = json!({
+            "id": "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "ask": {"entitlement": "deploy-release", "parameters": {"version": "v1.2.3"}, "term_s": 90, "ticket": "OPS-1"},
+            "asked_at": "2026-11-22T12:00:00.000Z", "decide_by": "2026-11-22T12:01:00.000Z",
+        });
+        let mut decision = json!({
+            "id": "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "terms": {
+                "id": "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV", "request_digest": "1".repeat(64), "bundle_digest": "2".repeat(64),
+                "decided_at": "2026-11-22T12:00:00.000Z", "identity": "ana", "class": "human", "sponsor": "ana",
+                "task": null, "proof": proof, "entitlement": "read-orders-table", "term": 600, "start_within_s": 900,
+                "outcome": {"outcome": "needs_approval", "count": 1, "approvers": ["lea", "omar"], "deadline": "2026-11-22T12:30:00.000Z"},
+                "determining": ["oncall-reads-orders"],
+                "template": {
+                    "role_arn": "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-oncall-read",
+                    "session_name": "dev.01ARZ3NDEKTSV4RRFFQ69G5FAV", "source_identity": "ana", "tags": {},
+                    "credential_s": 900, "iam_allowed": false,
+                    "statements": [{"actions": ["dynamodb:GetItem"], "resources": ["arn:aws:dynamodb:us-east-1:000000000000:table/orders"]}],
+                },
+            },
+            "votes": [],
+        });
+        let digest = serde_json::from_value::<Decision>(decision.clone()).map_err(told)?.digest().map_err(told)?;
+        let undecided = decision.clone();
+        decision["votes"] = json!([
+            {"by": "lea", "approve": true, "at": "2026-11-22T12:10:00.000Z", "digest": digest.to_string(), "proof": proof},
+        ]);
+        let mut allowed = undecided.clone();
+        allowed["terms"]["outcome"] = json!({"outcome": "allow"});
+        Ok(Self {
+            grants: list(include_str!("../../corpus/grants.json"))?,
+            events: list(include_str!("../../corpus/events.json"))?,
+            decisions: vec![decision, undecided, allowed],
+            requests: vec![request],
+        })
+    }
+}
+
+/// What a store holds, changed: often not at all.
+fn changed<T: DeserializeOwned>(chance: &mut Chance, from: &[Value], others: &[Value]) -> Option<T> {
+    let mut value = chance.pick(from).clone();
+    match chance.below(16) {
+        0..=6 => {}
+        7 => {
+            let text = value.to_string();
+            return serde_json::from_slice(&mutate::bytes(chance, text.as_bytes(), &[], &["\"", "{", "null"])).ok();
+        }
+        _ => mutate::json(chance, &mut value, others),
+    }
+    serde_json::from_value(value).ok()
+}
+
+/// What was read is written and read again as the same.
+fn kept<T: Serialize + DeserializeOwned + PartialEq>(item: &T) -> Result<(), String> {
+    let text = serde_json::to_string(item).map_err(told)?;
+    let again: T = serde_json::from_str(&text).map_err(|error| format!("not read again ({error}): {text}"))?;
+    must(again == *item, || format!("read again as another: {text}"))
+}
+
+impl Worker for Stored {
+    fn run(&mut self, chance: &mut Chance) -> Verdict {
+        match chance.below(8) {
+            0..=5 => self.apply(chance),
+            6 => {
+                let Some(decision) = changed::<Decision>(chance, &self.decisions, &self.decisions) else {
+                    return Ok("unread");
+                };
+                kept(&decision)?;
+                permits(&decision)
+            }
+            _ => {
+                let Some(request) = changed::<Request>(chance, &self.requests, &self.decisions) else {
+                    return Ok("unread");
+                };
+                kept(&request).map(|()| "request read")
+            }
+        }
+    }
+}
+
+impl Stored {
+    fn apply(&self, chance: &mut Chance) -> Verdict {
+        let Some(grant) = changed::<Grant>(chance, &self.grants, &self.grants) else {
+            return Ok("unread");
+        };
+        let Some(event) = changed::<Event>(chance, &self.events, &self.events) else {
+            return Ok("unread");
+        };
+        kept(&grant)?;
+        kept(&event)?;
+        let now = match chance.below(4) {
+            0 => Timestamp::from_millis(chance.number() as i64),
+            _ => Timestamp::from_seconds(1_795_348_800).plus(chance.below(700) as u32),
+        };
+        let _ = (grant.digest().map_err(told)?, grant.due_at(), grant.due_role(), grant.drop_at());
+        let _ = grant.deadline_if_activated(now);
+        let shown = || {
+            let json = |value| serde_json::to_string(&value).unwrap_or_default();
+            format!("at {now}: {} on {}", json(json!(event)), json(json!(grant)))
+        };
+        let applied = grant.apply(&event, now);
+        must(applied == grant.apply(&event, now), shown)?;
+        let next = match applied {
+            Err(error) => return must(!error.to_string().is_empty(), shown).map(|()| "refused"),
+            Ok(Applied::NoOp) => return Ok("told already"),
+            Ok(Applied::Changed(next)) => next,
+        };
+        kept(next.as_ref())?;
+        let rest = Grant { state: grant.state.clone(), version: grant.version, ..next.as_ref().clone() };
+        must(rest == grant && next.version == grant.version.saturating_add(1), shown)?;
+        // Nothing that is over begins again, and only a proof ends what was begun.
+        must(!grant.state.is_terminal() || next.state.name() == grant.state.name(), shown)?;
+        let begun = matches!(grant.state.name(), "Activating" | "Active" | "Revoking");
+        must(!begun || matches!(next.state.name(), "Activating" | "Active" | "Revoking" | "Ended"), shown)?;
+        let revoking = grant.state.name() == "Revoking";
+        must(!revoking || matches!(next.state.name(), "Revoking" | "Ended"), shown)?;
+        // A deadline, once fixed, stays; one that is fixed now is the term's.
+        if let Some(deadline) = deadline(&next.state) {
+            let wanted = super::stored::deadline(&grant.state).unwrap_or_else(|| grant.deadline_if_activated(now));
+            must(deadline == wanted, shown)?;
+        }
+        Ok("moved")
+    }
+}
+
+/// When access must be gone, where there may be any.
+fn deadline(state: &State) -> Option<Timestamp> {
+    match state {
+        State::Activating { deadline, .. } | State::Active { deadline, .. } => Some(*deadline),
+        State::Revoking(revoking) => Some(revoking.deadline),
+        State::Denied { .. }
+        | State::ApprovalAwaited { .. }
+        | State::Lapsed { .. }
+        | State::Withdrawn { .. }
+        | State::Approved { .. }
+        | State::Ended { .. } => None,
+    }
+}
+
+/// Counts the votes in another way than the domain does.
+fn permits(decision: &Decision) -> Verdict {
+    let digest = decision.digest().map_err(told)?;
+    let wanted = match &decision.terms.outcome {
+        Outcome::Allow => true,
+        Outcome::Deny { .. } => false,
+        Outcome::NeedsApproval { count, approvers, deadline } => {
+            let mut yes = BTreeSet::new();
+            let mut refused = false;
+            for vote in &decision.votes {
+                refused |= !vote.approve;
+                if vote.digest == digest && vote.at < *deadline && approvers.contains(&vote.by) {
+                    yes.insert(vote.by.as_str());
+                }
+            }
+            !refused && !yes.is_empty() && yes.len() >= usize::from(*count)
+        }
+    };
+    let shown = || serde_json::to_string(decision).unwrap_or_default();
+    must(decision.permits() == wanted, shown)?;
+    Ok(if wanted { "permitted" } else { "not permitted" })
+}

@@ -25,7 +25,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 
 /// Shipped files whose code, comments left out, holds one of `words`.
 fn readers(words: &[&str]) -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let root = brevet_walls::root();
     let crates = ["shared", "functions"].iter().flat_map(|folder| fs::read_dir(root.join(folder)).unwrap());
     let files = crates.flat_map(|krate| sources(&krate.unwrap().path().join("src")));
     let reads = |path: &PathBuf| {
@@ -34,7 +34,7 @@ fn readers(words: &[&str]) -> Vec<String> {
         code.any(|line| words.iter().any(|word| line.contains(word)))
     };
     let mut found: Vec<_> =
-        files.filter(reads).map(|path| path.strip_prefix(root).unwrap().display().to_string()).collect();
+        files.filter(reads).map(|path| path.strip_prefix(&root).unwrap().display().to_string()).collect();
     found.sort();
     found
 }

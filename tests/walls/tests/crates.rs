@@ -3,15 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that unwraps nothing fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::process::Command;
 
+use brevet_walls::root;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
-
-/// Where the workspace is.
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
-}
 
 /// The workspace as cargo resolves it for this machine.
 fn metadata() -> Metadata {

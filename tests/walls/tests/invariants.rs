@@ -21,7 +21,7 @@ fn sources(folder: &Path) -> String {
 
 #[test]
 fn every_invariant_of_the_readme_has_a_test_named_after_it() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let root = brevet_walls::root();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let (_, after) = readme.split_once("## Invariants").unwrap();
     let (invariants, _) = after.split_once("\n## ").unwrap();

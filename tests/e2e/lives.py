@@ -146,13 +146,24 @@ class Lives:
         return self._running[case.role].result(timeout=120)
 
 
-def early_release(world: World, case: Case = AGENT, **changes: Any) -> tuple[str, Session]:
-    """A grant that was used and is given back at once; its id and its session."""
+def in_use(world: World, case: Case = AGENT, **changes: Any) -> tuple[str, Session]:
+    """A grant that is used; its id and its session."""
     grant = world.approved(case, term_s=changes.pop("term_s", 240), **changes)
     session = world.session(case, grant)
     assert case.use(session).outcome == "allowed"
+    return grant, session
+
+
+def early_release(world: World, case: Case = AGENT, **changes: Any) -> tuple[str, Session]:
+    """A grant that was used and is given back at once; its id and its session."""
+    grant, session = in_use(world, case, **changes)
     assert world.release(case, grant).status == 202
     return grant, session
+
+
+def deny_of(case: Case, grant: str) -> dict[str, str]:
+    """What a fault needs to strike at the reserved deny once it holds `grant`: its role is written for others too."""
+    return {"resource": case.role, "document": grant.removeprefix("grt_")}
 
 
 def ended_early(world: World, case: Case, grant: str, session: Session, within_s: float = 60) -> dict[str, Any]:

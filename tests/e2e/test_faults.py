@@ -12,7 +12,7 @@ from observer.aws import Session
 from observer.client import new_key
 from observer.world import AGENT, ONCALL, PIPELINE, World
 
-from lives import early_release, ended_early
+from lives import deny_of, early_release, ended_early, in_use
 
 # The SDK makes this many attempts: a call is lost to the function only if all of them are.
 ATTEMPTS = 3
@@ -122,12 +122,18 @@ def released(world: World) -> dict[str, tuple[Any, str, Session]]:
     cases = (AGENT, ONCALL, PIPELINE)
     for number, (name, rule) in enumerate(DENY_FAULTS):
         case = cases[number % len(cases)]
+        grant, session = in_use(world, case)
         rule = {"id": name, **rule}
         if rule["service"] == "iam":
-            rule["resource"] = case.role
             await_free(case.role)
+        if rule["service"] == "iam" and rule["operation"] == "PutRolePolicy":
+            rule |= deny_of(case, grant)
+        elif rule["service"] == "iam":
+            rule["resource"] = case.role
+        else:
+            rule["pk_prefix"] = f"GRANT#{grant}"
         with gate.faults(rule):
-            grant, session = early_release(world, case)
+            assert world.release(case, grant).status == 202
             until = time.monotonic() + 40
             while gate.fired()[name] < rule.get("times", 1):
                 assert time.monotonic() < until, f"fault `{name}` did not strike in time: {gate.fired()}"

@@ -10,7 +10,7 @@ from observer import gate, runner, store
 from observer.aws import Session
 from observer.world import AGENT, ONCALL, PIPELINE, Case, World, instant
 
-from lives import early_release, ended_early
+from lives import deny_of, early_release, ended_early, in_use
 from test_faults import ASSUME, PUT_DENY, await_free
 
 
@@ -27,9 +27,10 @@ def released_into_a_kill(world: World, case: Case, kind: str) -> tuple[Case, str
     """A released grant whose reaper dies at its write of the deny, before or after AWS got it."""
     await_free(case.role)
     (pid,) = runner.pids("reap")
-    rule = {"id": f"reap-{kind}", "kind": kind, "pid": pid, "resource": case.role, **PUT_DENY}
+    grant, session = in_use(world, case)
+    rule = {"id": f"reap-{kind}", "kind": kind, "pid": pid, **deny_of(case, grant), **PUT_DENY}
     with gate.faults(rule):
-        grant, session = early_release(world, case)
+        assert world.release(case, grant).status == 202
         until = time.monotonic() + 20
         while not gate.fired()[rule["id"]]:
             assert time.monotonic() < until, "the reaper did not come to write its deny"

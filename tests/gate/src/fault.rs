@@ -82,6 +82,9 @@ pub(crate) struct Rule {
     /// Part of the inline policy's name or the managed policy's ARN that the call is about.
     #[serde(default)]
     pub(crate) policy: Option<String>,
+    /// Part of the document that an inline policy is to have.
+    #[serde(default)]
+    pub(crate) document: Option<String>,
     /// The first matching call that it happens to, from 1.
     #[serde(default = "one")]
     pub(crate) nth: u64,
@@ -149,6 +152,7 @@ impl Rule {
             && self.pk_prefix.as_ref().is_none_or(|prefix| call.keys.iter().any(|key| key.starts_with(prefix)))
             && self.resource.as_ref().is_none_or(|part| call.checks.iter().any(|check| check.resource.contains(part)))
             && self.policy.as_ref().is_none_or(|part| call.policy.as_ref().is_some_and(|policy| policy.contains(part)))
+            && self.document.as_ref().is_none_or(|part| call.document.as_ref().is_some_and(|text| text.contains(part)))
             && self.kind.can_happen_to(service, operation, call)
     }
 }
@@ -269,6 +273,15 @@ mod tests {
             let fires = |operation: &str| faults.due(Some(Service::Iam), operation, "bootstrap", &call).is_some();
             assert_eq!((fires("DeleteRolePolicy"), fires("PutRolePolicy")), (false, true), "{kind}");
         }
+    }
+
+    #[test]
+    fn a_document_without_the_wanted_part_does_not_fire() {
+        let call = |document: Option<&str>| Call { document: document.map(str::to_owned), ..Call::default() };
+        let faults = faults(json!([{ "id": "a", "kind": "refuse", "document": "dev.01B", "times": 9 }]));
+        let fires = |call: &Call| faults.due(Some(Service::Iam), "PutRolePolicy", "bootstrap", call).is_some();
+        assert!(!fires(&call(None)) && !fires(&call(Some("*:dev.01A"))));
+        assert!(fires(&call(Some("*:dev.01A *:dev.01B"))));
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
             call.checks.push(asker.check(&action, kind, arn.clone(), context)?);
             call.wrote = write(asker.operation, &arn, form);
             call.policy = form.field("PolicyName").or_else(|| form.field("PolicyArn")).map(str::to_owned);
+            call.document = form.field("PolicyDocument").map(str::to_owned);
             call.invalid = match asker.operation {
                 "PutRolePolicy" => role.and_then(|role| over_quota(role, form)),
                 "AttachRolePolicy" => role.and_then(|role| one_too_many(role, form)),

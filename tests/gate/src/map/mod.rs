@@ -89,6 +89,8 @@ pub(crate) struct Call {
     pub(crate) keys: Vec<String>,
     /// In IAM: the name of the inline policy, or the ARN of the managed one.
     pub(crate) policy: Option<String>,
+    /// For `PutRolePolicy`: the document. Never logged.
+    pub(crate) document: Option<String>,
     /// For a write: what to reconcile with. Never a credential or a document.
     pub(crate) wrote: Option<Value>,
     /// For `AssumeRole`: what the new session will be.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{Decision, Outcome};
+use brevet_domain::decision::{Decision, Outcome, Traits};
 use brevet_domain::entitlement::ParameterValue;
 use brevet_domain::grant::{
     Delivery, DeniedBy, EffectiveAccess, EndCause, EndedBy, Grant, LapseCause, Problem, Proof, Revoking, Sighting,
@@ -52,6 +52,9 @@ pub struct GrantView {
     /// The policies that determined the decision.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub determining: Vec<String>,
+    /// What its entitlement says of it beside: risk, environment, secrets to rotate at its end.
+    #[serde(flatten)]
+    pub traits: Traits,
     /// What was asked, if it is still what was decided.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestView>,
@@ -212,6 +215,7 @@ impl GrantView {
             digest: None,
             bundle: None,
             determining: Vec::new(),
+            traits: Traits::default(),
             request: Some(RequestView::of(request)),
             approval: None,
             starts_at: None,
@@ -244,6 +248,7 @@ impl GrantView {
             digest: Some(grant.decision_digest),
             bundle: decision.map(|d| d.terms.bundle_digest),
             determining: decision.map(|d| d.terms.determining.clone()).unwrap_or_default(),
+            traits: decision.map(|d| d.terms.traits.clone()).unwrap_or_default(),
             request: asked.map(RequestView::of),
             approval: None,
             starts_at: None,

@@ -222,7 +222,7 @@ fn entry() -> Entry {
 }
 
 mod transactions {
-    use brevet_domain::decision::{Decision, Outcome, Terms};
+    use brevet_domain::decision::{Decision, Outcome, Terms, Traits};
     use brevet_domain::grant::Grant;
     use brevet_domain::identity::{IdentityClass, ProofSummary};
     use brevet_domain::settings::{Bounds, Deployment};
@@ -255,6 +255,7 @@ mod transactions {
             outcome: Outcome::Deny { reason: "no".to_owned() },
             determining: Vec::new(),
             template: None,
+            traits: Traits::default(),
         };
         Decision { id: grant_id(), terms, votes: Vec::new() }
     }

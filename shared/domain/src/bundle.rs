@@ -27,7 +27,7 @@ use crate::identity::{Identity, IdentityClass, Issuer};
 use crate::lane::Lane;
 
 /// The form of index that is understood.
-pub const INDEX_VERSION: u32 = 2;
+pub const INDEX_VERSION: u32 = 3;
 
 /// The name of the part that names all others.
 pub const INDEX_PART: &str = "index";

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical::{CanonicalError, Digest};
 use crate::duties::Duties;
-use crate::id::{EntitlementId, GrantId, IdentityId};
+use crate::entitlement::{Risk, Rotation};
+use crate::id::{EntitlementId, EnvironmentName, GrantId, IdentityId};
 use crate::identity::{Identity, IdentityClass, ProofSummary, Task};
 use crate::plan::PlanTemplate;
 use crate::time::{Term, Timestamp};
@@ -48,8 +49,33 @@ pub struct Verdict {
     pub term: Term,
     /// How long after approval it may be started, in seconds.
     pub start_within_s: u32,
+    /// What else its entitlement says of it.
+    pub traits: Traits,
     /// What must not be held beside it.
     pub duties: Duties,
+}
+
+/// What an entitlement says of a grant beside its plan. Nothing in decisions that are older than this.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traits {
+    /// How much harm its misuse can do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
+    /// Where it reaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvironmentName>,
+    /// Secrets to rotate at its end, with every parameter filled in; none where the outcome is a denial.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rotate: Vec<Rotation>,
+}
+
+impl Traits {
+    /// Whether nothing is said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A vote on a decision that needs approval.
@@ -111,6 +137,9 @@ pub struct Terms {
     pub determining: Vec<String>,
     /// What AWS would be asked; absent where the outcome is a denial.
     pub template: Option<PlanTemplate>,
+    /// What else its entitlement says of it.
+    #[serde(default, skip_serializing_if = "Traits::is_empty")]
+    pub traits: Traits,
 }
 
 impl Decision {

@@ -1,11 +1,20 @@
 //! Entitlements: requestable units of access, and the parameters that narrow them.
 
+mod check;
+mod parameter;
+mod rules;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{EntitlementId, IdentityId, PolicyName, TargetName};
+use crate::id::{EntitlementId, EnvironmentName, IdentityId, PolicyName, TargetName};
+use crate::identity::IdentityClass;
 use crate::time::Term;
+
+pub use check::MisfitError;
+pub use parameter::{Parameter, ParameterValue, ParameterValueError};
+pub use rules::{JustificationRule, Need, Risk, Rotation, TicketRule};
 
 /// A requestable unit of access, with its rules. Policies decide who may have it; what is here only tightens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +28,17 @@ pub struct Entitlement {
     pub description: String,
     /// How access reaches its holder.
     pub delivery: Delivery,
-    /// The longest term, whatever a policy says.
+    /// The longest term, whatever a policy says, of every class that [`Self::max_term_of`] does not name.
     pub max_term: Term,
+    /// The longest term of a class.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub max_term_of: BTreeMap<IdentityClass, Term>,
+    /// How much harm its misuse can do.
+    #[serde(default)]
+    pub risk: Risk,
+    /// Where it reaches, if that is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvironmentName>,
     /// How long after approval the grant may still be started, in seconds.
     pub start_within_s: u32,
     /// Parameters that a request must give, each exactly once.
@@ -29,8 +47,15 @@ pub struct Entitlement {
     pub statements: Vec<Statement>,
     /// Who must say yes where no policy waives it.
     pub approval: Approval,
-    /// Whether a request must name a ticket.
-    pub ticket_required: bool,
+    /// Whether a request names a ticket, and what one looks like.
+    #[serde(default, skip_serializing_if = "TicketRule::is_default")]
+    pub ticket: TicketRule,
+    /// Whether a request says why, and at what length.
+    #[serde(default, skip_serializing_if = "JustificationRule::is_default")]
+    pub justification: JustificationRule,
+    /// Secrets to rotate at the end, since whoever has read them knows them; their ARNs may hold variables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rotate: Vec<Rotation>,
     /// What must not be held by identities of one sponsor together with it: how long after the end of one the other
     /// still conflicts, in seconds. A conflict stands in both of its entitlements.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -116,16 +141,6 @@ impl Holder {
     }
 }
 
-/// One parameter of an entitlement.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Parameter {
-    /// A regular expression that the whole value must match.
-    pub pattern: String,
-    /// The longest value, in characters.
-    pub max_length: u32,
-}
-
 /// How many people must approve, and by when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,161 +167,16 @@ pub struct Statement {
     pub conditions: Conditions,
 }
 
-/// A parameter's value: 1 to 256 characters, none of which IAM or a template could read as more than itself.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ParameterValue(String);
-
-/// The text is no parameter value.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a parameter must be 1 to 256 characters of letters, digits and `_.:/=+-@,`; wildcards and `$` are never allowed"
-)]
-pub struct ParameterValueError;
-
-impl ParameterValue {
-    /// The longest value, in characters.
-    pub const MAX: usize = 256;
-
-    /// The value as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for ParameterValue {
-    type Error = ParameterValueError;
-
-    fn try_from(text: String) -> Result<Self, ParameterValueError> {
-        let allowed = |c: char| c.is_ascii_alphanumeric() || "_.:/=+-@,".contains(c);
-        if (1..=Self::MAX).contains(&text.len()) && text.chars().all(allowed) {
-            Ok(Self(text))
-        } else {
-            Err(ParameterValueError)
-        }
-    }
-}
-
-impl From<ParameterValue> for String {
-    fn from(value: ParameterValue) -> Self {
-        value.0
-    }
-}
-
-/// Why a request does not fit its entitlement, whoever asks.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MisfitError {
-    /// A parameter is missing.
-    #[error("parameter `{0}` is missing")]
-    Missing(String),
-    /// A parameter is not one of the entitlement's.
-    #[error("entitlement `{entitlement}` has no parameter `{name}`; it has: {known}")]
-    Unknown {
-        /// The entitlement.
-        entitlement: EntitlementId,
-        /// The unknown name.
-        name: String,
-        /// The known names.
-        known: String,
-    },
-    /// A value does not match.
-    #[error("parameter `{name}` must match `{pattern}` and have at most {max_length} characters")]
-    Pattern {
-        /// The parameter.
-        name: String,
-        /// What the whole value must match.
-        pattern: String,
-        /// The longest value, in characters.
-        max_length: u32,
-    },
-    /// The term is too long.
-    #[error("a term of {asked} s is too long: `{entitlement}` allows at most {max} s")]
-    Term {
-        /// The entitlement.
-        entitlement: EntitlementId,
-        /// What was asked, in seconds.
-        asked: u32,
-        /// What is allowed, in seconds.
-        max: u32,
-    },
-    /// No ticket is named.
-    #[error("`{0}` needs a `ticket`")]
-    Ticket(EntitlementId),
-}
-
-impl Parameter {
-    /// Whether the whole of `value` matches. A pattern that does not compile matches nothing.
-    #[must_use]
-    pub fn accepts(&self, value: &ParameterValue) -> bool {
-        let fits = u32::try_from(value.as_str().len()).is_ok_and(|n| n <= self.max_length);
-        // Alone too: `a)|(?:b` compiles between the anchors, but is no pattern.
-        let whole = regex_lite::Regex::new(&self.pattern)
-            .and_then(|_| regex_lite::Regex::new(&format!("^(?:{})$", self.pattern)));
-        fits && whole.is_ok_and(|pattern| pattern.is_match(value.as_str()))
-    }
-}
-
 impl Entitlement {
-    /// Checks what does not depend on who asks: parameters, term and ticket.
-    ///
-    /// # Errors
-    ///
-    /// The first [`MisfitError`] found.
-    pub fn check(
-        &self,
-        parameters: &BTreeMap<String, ParameterValue>,
-        term: Term,
-        has_ticket: bool,
-    ) -> Result<(), MisfitError> {
-        for (name, parameter) in &self.parameters {
-            let value = parameters.get(name).ok_or_else(|| MisfitError::Missing(name.clone()))?;
-            if !parameter.accepts(value) {
-                return Err(MisfitError::Pattern {
-                    name: name.clone(),
-                    pattern: parameter.pattern.clone(),
-                    max_length: parameter.max_length,
-                });
-            }
-        }
-        if let Some(name) = parameters.keys().find(|name| !self.parameters.contains_key(*name)) {
-            let known: Vec<_> = self.parameters.keys().map(String::as_str).collect();
-            return Err(MisfitError::Unknown {
-                entitlement: self.id.clone(),
-                name: name.chars().take(80).collect(),
-                known: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
-            });
-        }
-        if term > self.max_term {
-            let (asked, max) = (term.as_seconds(), self.max_term.as_seconds());
-            return Err(MisfitError::Term { entitlement: self.id.clone(), asked, max });
-        }
-        if self.ticket_required && !has_ticket {
-            return Err(MisfitError::Ticket(self.id.clone()));
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_value_can_carry_a_wildcard_or_a_variable() {
-        for text in ["", "*", "a?", "${aws:username}", "a\"b", "a\nb", "a b", "é", &"a".repeat(257)] {
-            assert!(ParameterValue::try_from(text.to_owned()).is_err(), "{text}");
-        }
+    /// The longest term of `class`; its lane may be tighter still.
+    #[must_use]
+    pub fn longest_term(&self, class: IdentityClass) -> Term {
+        self.max_term_of.get(&class).copied().unwrap_or(self.max_term)
     }
 
-    #[test]
-    fn a_pattern_matches_the_whole_value_or_nothing() {
-        let value = |text: &str| ParameterValue::try_from(text.to_owned()).unwrap();
-        let parameter = Parameter { pattern: "v1|v2".to_owned(), max_length: 8 };
-        assert!(parameter.accepts(&value("v1")) && parameter.accepts(&value("v2")));
-        assert!(!parameter.accepts(&value("v1x")) && !parameter.accepts(&value("xv2")));
-        assert!(!Parameter { pattern: "a)|(?:v1".to_owned(), max_length: 8 }.accepts(&value("v1")));
-        assert!(!Parameter { pattern: "(".to_owned(), max_length: 8 }.accepts(&value("v1")));
-        assert!(!Parameter { pattern: "a+".to_owned(), max_length: 2 }.accepts(&value("aaa")));
+    /// Whether a person must say yes whatever a policy waives: to what is critical, unless it is for emergencies.
+    #[must_use]
+    pub fn needs_people(&self) -> bool {
+        self.risk == Risk::Critical && self.break_glass.is_none()
     }
 }

@@ -158,6 +158,10 @@ slug!(
     PolicyName, 64, "a policy name (2 to 64 of `a-z`, `0-9`, `-`, starting with a letter)"
 );
 slug!(
+    /// Names an environment that entitlements reach into, as policies and people call it.
+    EnvironmentName, 32, "an environment (2 to 32 of `a-z`, `0-9`, `-`, starting with a letter)"
+);
+slug!(
     /// Names an installation of Brevet. Every name it makes in AWS carries it, so it is short.
     DeploymentId, 10, "a deployment id (2 to 10 of `a-z`, `0-9`, `-`, starting with a letter)"
 );

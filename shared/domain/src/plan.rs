@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::canonical::{CanonicalError, Digest, canonical};
 use crate::deny::MAX_ROLE_INLINE;
-use crate::entitlement::{Conditions, Delivery, Entitlement, ParameterValue, Statement};
+use crate::entitlement::{Conditions, Delivery, Entitlement, ParameterValue, Rotation, Statement};
 use crate::id::{GrantId, IdentityId};
 use crate::identity::Task;
 use crate::settings::Deployment;
@@ -266,6 +266,21 @@ impl SessionTemplate {
         statements.push(json!({ "Effect": "Deny", "Action": never, "Resource": "*" }));
         canonical(&json!({ "Version": "2012-10-17", "Statement": statements }))
     }
+}
+
+/// The secrets that a grant of `entitlement` has to rotate at its end, with every parameter filled in.
+///
+/// # Errors
+///
+/// [`PlanError::UnknownVariable`] or [`PlanError::Unclosed`] if a name cannot be filled in.
+pub fn rotations(
+    deployment: &Deployment,
+    entitlement: &Entitlement,
+    parameters: &BTreeMap<String, ParameterValue>,
+) -> Result<Vec<Rotation>, PlanError> {
+    let variables = variables(deployment, parameters);
+    let filled = |one: &Rotation| Ok(Rotation { secret: fill(&one.secret, &variables)?, times: one.times });
+    entitlement.rotate.iter().map(filled).collect()
 }
 
 fn allow(statement: &Statement) -> Value {

@@ -88,6 +88,9 @@ pub struct Justification(String);
 pub struct JustificationError;
 
 impl Justification {
+    /// The longest, in characters.
+    pub const MAX: usize = 1_000;
+
     /// The justification as text, for people; not for logs.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -106,7 +109,7 @@ impl TryFrom<String> for Justification {
 
     fn try_from(text: String) -> Result<Self, JustificationError> {
         let n = text.chars().count();
-        if (1..=1000).contains(&n) && !text.chars().any(|c| c.is_control() && c != '\n') {
+        if (1..=Self::MAX).contains(&n) && !text.chars().any(|c| c.is_control() && c != '\n') {
             Ok(Self(text))
         } else {
             Err(JustificationError)

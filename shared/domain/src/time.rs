@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 /// An instant in UTC, to the millisecond.
@@ -169,9 +169,59 @@ impl From<Term> for u32 {
     }
 }
 
+/// A day of the calendar, 0001-01-01 to 9999-12-31, in no particular time zone. Its text is always `2026-11-22`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Day(NaiveDate);
+
+/// The text is no day.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a day like `2026-11-22`")]
+pub struct DayError(String);
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.format("%Y-%m-%d"))
+    }
+}
+
+impl FromStr for Day {
+    type Err = DayError;
+
+    fn from_str(text: &str) -> Result<Self, DayError> {
+        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(Self);
+        // Only the form that is written: chrono also reads signs, blanks and fewer digits.
+        let written = |day: &Self| text.len() == 10 && !text.starts_with("0000") && day.to_string() == text;
+        day.filter(written).ok_or_else(|| DayError(text.chars().take(80).collect()))
+    }
+}
+
+impl TryFrom<String> for Day {
+    type Error = DayError;
+
+    fn try_from(text: String) -> Result<Self, DayError> {
+        text.parse()
+    }
+}
+
+impl From<Day> for String {
+    fn from(day: Day) -> Self {
+        day.to_string()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_has_one_form() {
+        assert_eq!("2028-02-29".parse::<Day>().unwrap().to_string(), "2028-02-29");
+        for text in ["", "2026-2-1", "2027-02-29", "0000-01-01", "-001-01-01", "+2026-01-01", "2026-01-01 ", "２０２６-01-01"] {
+            assert!(text.parse::<Day>().is_err(), "{text}");
+        }
+        assert!("2026-01-31".parse::<Day>().unwrap() < "2026-02-01".parse::<Day>().unwrap());
+    }
 
     #[test]
     fn texts_sort_as_instants_do() {

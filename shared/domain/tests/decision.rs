@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{ApproverError, Decision, Outcome, Terms, Vote, check_approver};
+use brevet_domain::decision::{ApproverError, Decision, Outcome, Terms, Traits, Vote, check_approver};
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::identity::{Identity, IdentityClass, ProofSummary};
 use brevet_domain::time::{Term, Timestamp};
@@ -53,6 +53,7 @@ fn decision(outcome: Outcome) -> Decision {
             outcome,
             determining: vec!["agents-with-approval".to_owned()],
             template: None,
+            traits: Traits::default(),
         },
         votes: Vec::new(),
     }
@@ -221,4 +222,17 @@ fn invariant_11_nobody_approves_their_own_nor_what_they_sponsor() {
         let verdict = check_approver(&identity(voter, class, owner), &id(requester), &id(sponsor));
         assert_eq!(verdict, wanted, "{voter} on {requester} of {sponsor}");
     }
+}
+
+#[test]
+fn a_decision_that_says_nothing_of_risk_or_secrets_has_the_digest_that_it_had() {
+    let mut decision = decision(Outcome::Allow);
+    let text = serde_json::to_string(&decision).unwrap();
+    assert!(!text.contains("traits"), "{text}");
+    assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), decision);
+    let before = decision.digest().unwrap();
+    decision.terms.traits.risk = Some(brevet_domain::entitlement::Risk::Critical);
+    assert_ne!(decision.digest().unwrap(), before);
+    let text = serde_json::to_string(&decision).unwrap();
+    assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), decision);
 }

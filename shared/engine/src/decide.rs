@@ -215,6 +215,7 @@ impl Decider {
             outcome: verdict.outcome,
             determining: verdict.determining,
             template: verdict.template,
+            traits: verdict.traits,
         };
         Ok(Decision { id: request.id, terms, votes: Vec::new() })
     }
@@ -314,7 +315,9 @@ impl Decider {
             Outcome::Allow => None,
             Outcome::NeedsApproval { count, approvers, .. } => Some((*count, approvers.clone())),
         };
-        let same_plan = verdict.template == terms.template
+        // A decision from before there were traits says nothing that could have changed.
+        let same_plan = (terms.traits.is_empty() || verdict.traits == terms.traits)
+            && verdict.template == terms.template
             && verdict.term == terms.term
             && verdict.start_within_s == terms.start_within_s;
         let still_enough = needed.as_ref().is_none_or(|(count, approvers)| {

@@ -60,7 +60,7 @@ impl Intake {
     pub async fn submit(&self, proof: &RawProof, key: &str, ask: Ask, now: Timestamp) -> Result<Report, Refusal> {
         let caller = self.proofs.verify(proof, Audience::Ask, now).await?;
         // 1. What can never be granted is refused before anything is stored.
-        self.check(&ask, now).await?;
+        self.check(&caller, &ask, now).await?;
         // 2. One key, one request.
         let claim = self.claim(&caller, key, &ask, now).await?;
         // 3. Record what is asked; the request that stands is the first one.
@@ -86,12 +86,12 @@ impl Intake {
         Ok(Report::read(&self.reader, claim.id).await?)
     }
 
-    async fn check(&self, ask: &Ask, now: Timestamp) -> Result<(), Refusal> {
+    async fn check(&self, caller: &Caller, ask: &Ask, now: Timestamp) -> Result<(), Refusal> {
         let id = &ask.entitlement;
         let listing = self.catalogue.still_using(now, |bundle| async move { bundle.listing(id).await }).await;
         let listing = listing.map_err(unusable_bundle)?;
         let entitlement = listing.ok_or_else(|| EvaluatorError::UnknownEntitlement(id.clone()))?.entitlement;
-        entitlement.check(&ask.parameters, ask.term_s, ask.ticket.is_some()).map_err(EvaluatorError::Misfit)?;
+        entitlement.check(caller.identity.class, ask).map_err(EvaluatorError::Misfit)?;
         Ok(())
     }
 

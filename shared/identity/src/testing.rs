@@ -204,7 +204,7 @@ pub(crate) fn index(issuer: Issuer, identities: &[(&str, Value)]) -> Index {
     };
     let identities: serde_json::Map<_, _> = identities.iter().map(identity).collect();
     serde_json::from_value(json!({
-        "version": 2,
+        "version": brevet_domain::bundle::INDEX_VERSION,
         "issuers": [issuer],
         "identities": identities,
         "n_buckets": 1,

@@ -28,7 +28,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::decision::Outcome;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::EntitlementId;
-use brevet_domain::identity::{Caller, Identity, ProofSummary};
+use brevet_domain::identity::{Caller, Identity, IdentityClass, ProofSummary};
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
 use brevet_domain::settings::Deployment;
@@ -211,7 +211,7 @@ impl Kept {
     /// The same with plain Cedar: what is checked and rendered beside the two questions stays.
     fn plain(&self, caller: &Caller) -> Option<PlanTemplate> {
         let ask = &self.request.ask;
-        self.entitlement.check(&ask.parameters, ask.term_s, ask.ticket.is_some()).unwrap();
+        self.entitlement.check(IdentityClass::Pipeline, ask).unwrap();
         if self.questions() != [true, true] {
             return None;
         }
@@ -249,7 +249,7 @@ impl Plain {
             { "uid": reference("Identity", "pipeline-0"), "parents": [reference("Team", "platform")],
               "attrs": { "class": "pipeline", "sponsor": reference("Identity", "dana") } },
             { "uid": reference("Entitlement", entitlement.id.as_str()), "parents": [],
-              "attrs": { "owner": reference("Identity", "dana"), "delivery": "session", "target": "deploy" } },
+              "attrs": { "owner": reference("Identity", "dana"), "delivery": "session", "target": "deploy", "risk": "medium" } },
         ]);
         let entities = Entities::from_json_value(entities, Some(schema)).unwrap();
         let uid = |kind: &str, id: &str| EntityUid::from_json(reference(kind, id)).unwrap();
@@ -353,8 +353,8 @@ fn catalogue(n: usize) -> BundleText {
         let entitlement = json!({
             "id": id, "owner": "dana", "description": "puts one release of one service where it is served from",
             "delivery": { "session": { "target": "deploy", "credential_s": 900, "iam_allowed": false } },
-            "max_term": 3600, "start_within_s": 600, "ticket_required": true,
-            "parameters": { "version": { "pattern": "v[0-9]+\\.[0-9]+\\.[0-9]+", "max_length": 24 } },
+            "max_term": 3600, "start_within_s": 600, "ticket": { "required": true },
+            "parameters": { "version": { "type": "text", "pattern": "v[0-9]+\\.[0-9]+\\.[0-9]+", "max_length": 24 } },
             "statements": [
                 { "actions": ["s3:PutObject", "s3:GetObject"],
                   "resources": [format!("arn:${{partition}}:s3:::releases-{n}/${{version}}/*")] },

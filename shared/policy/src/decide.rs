@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use brevet_domain::decision::{Outcome, Verdict, check_approver};
+use brevet_domain::decision::{Outcome, Traits, Verdict, check_approver};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::{Delivery, Entitlement, Holder, MisfitError};
 use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::identity::{Caller, Identity};
-use brevet_domain::plan::{PlanError, PlanTemplate};
+use brevet_domain::plan::{PlanError, PlanTemplate, rotations};
 use brevet_domain::request::Request;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::{Term, Timestamp};
@@ -63,7 +63,7 @@ impl Bundle {
         let entitlement = self
             .entitlement(&ask.entitlement)
             .ok_or_else(|| DecideError::UnknownEntitlement(ask.entitlement.clone()))?;
-        entitlement.check(&ask.parameters, ask.term_s, ask.ticket.is_some())?;
+        entitlement.check(caller.identity.class, ask)?;
         let facts = Facts {
             term_s: ask.term_s.as_seconds(),
             has_ticket: ask.ticket.is_some(),
@@ -82,8 +82,14 @@ impl Bundle {
                 Some(template)
             }
         };
+        let rotate = match outcome {
+            Outcome::Deny { .. } => Vec::new(),
+            Outcome::Allow | Outcome::NeedsApproval { .. } => rotations(deployment, entitlement, &ask.parameters)?,
+        };
+        let environment = entitlement.environment.clone();
         Ok(Verdict {
             bundle_digest: self.digest(),
+            traits: Traits { risk: Some(entitlement.risk), environment, rotate },
             outcome,
             determining,
             template,
@@ -168,7 +174,9 @@ impl Bundle {
             Answer::Yes(policies) => policies,
             Answer::No(policies) => return Ok(Weighed::No(policies)),
         };
-        let waivable = !self.index().lane(identity.class).people_always || entitlement.break_glass.is_some();
+        // No policy can loosen this, either.
+        let always = self.index().lane(identity.class).people_always && entitlement.break_glass.is_none();
+        let waivable = !always && !entitlement.needs_people();
         if let (true, Answer::Yes(policies)) = (waivable, ask(Action::AutoApprove)?) {
             determining.extend(policies);
             return Ok(Weighed::Yes(sorted(determining)));
@@ -186,6 +194,27 @@ impl Bundle {
         }
         determining.extend(policies);
         Ok(Weighed::People { approvers, determining: sorted(determining) })
+    }
+
+    /// The policies that would let `identity` have it without a person, whether or not that can be waived; none if it
+    /// may not have it so, or at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if anything could not be evaluated.
+    pub(crate) fn waived_by(
+        &self,
+        identity: &Identity,
+        entitlement: &Entitlement,
+        facts: &Facts,
+    ) -> Result<Option<Vec<String>>, Fault> {
+        let world = self.world(&entitlement.id, std::iter::once(&identity.id), None)?;
+        let question = Question::new(&identity.id, &entitlement.id, facts)?;
+        let answers = (world.ask(&question, Action::Request)?, world.ask(&question, Action::AutoApprove)?);
+        Ok(match answers {
+            (Answer::Yes(_), Answer::Yes(policies)) => Some(policies),
+            (Answer::Yes(_) | Answer::No(_), Answer::Yes(_) | Answer::No(_)) => None,
+        })
     }
 
     /// Everyone who may approve `grant`, and the policies that say so.

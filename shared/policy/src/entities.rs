@@ -54,15 +54,16 @@ pub(crate) fn entitlement_entity(entitlement: &Entitlement) -> Value {
         Delivery::Inline { principal_arn, .. } => ("inline", principal_arn.as_str()),
         Delivery::Managed { principal_arn, .. } => ("managed", principal_arn.as_str()),
     };
-    json!({
-        "uid": reference("Entitlement", entitlement.id.as_str()),
-        "attrs": {
-            "owner": reference("Identity", entitlement.owner.as_str()),
-            "delivery": delivery,
-            "target": target,
-        },
-        "parents": [],
-    })
+    let mut attrs = json!({
+        "owner": reference("Identity", entitlement.owner.as_str()),
+        "delivery": delivery,
+        "target": target,
+        "risk": entitlement.risk.as_str(),
+    });
+    if let (Some(environment), Some(attrs)) = (&entitlement.environment, attrs.as_object_mut()) {
+        attrs.insert("environment".to_owned(), json!(environment.as_str()));
+    }
+    json!({ "uid": reference("Entitlement", entitlement.id.as_str()), "attrs": attrs, "parents": [] })
 }
 
 /// Reads entitlements that policies name, as the compiler wrote them.

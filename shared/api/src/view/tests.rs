@@ -1,4 +1,5 @@
-use brevet_domain::decision::Terms;
+use brevet_domain::decision::{Terms, Traits};
+use brevet_domain::entitlement::{Risk, Rotation};
 use brevet_domain::identity::ProofSummary;
 use brevet_domain::settings::{Bounds, Deployment};
 use serde_json::{Value, json};
@@ -49,6 +50,11 @@ fn decision(outcome: Outcome) -> Decision {
         outcome,
         determining: vec!["oncall-may-read".to_owned()],
         template: None,
+        traits: Traits {
+            risk: Some(Risk::High),
+            environment: Some("production".parse().unwrap()),
+            rotate: vec![Rotation { secret: "arn:aws:x".to_owned(), times: 1 }],
+        },
     };
     Decision { id: request.id, terms, votes: Vec::new() }
 }
@@ -98,6 +104,9 @@ fn an_approver_sees_what_there_is_to_approve() {
         "digest": decision.digest().unwrap().to_string(),
         "bundle": Digest::of_bytes(b"bundle").to_string(),
         "determining": ["oncall-may-read"],
+        "risk": "high",
+        "environment": "production",
+        "rotate": [{"secret": "arn:aws:x", "times": 1}],
         "request": {"parameters": {"table": "orders"}, "ticket": "INC-7", "justification": "the shop is down"},
         "approval": {"needed": 1, "approved_by": [], "approvers": ["lea", "omar"], "deadline": at(1800).to_string()},
     });

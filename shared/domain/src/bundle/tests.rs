@@ -7,7 +7,7 @@ fn listing(id: &str, padding: usize) -> (EntitlementId, Listing) {
     let entitlement: Entitlement = serde_json::from_value(json!({
         "id": id, "owner": "dana", "description": "x".repeat(padding), "max_term": 3600, "start_within_s": 600,
         "delivery": {"session": {"target": "deploy", "credential_s": 900, "iam_allowed": false}},
-        "parameters": {}, "statements": [], "approval": {"count": 1, "within_s": 600}, "ticket_required": false,
+        "parameters": {}, "statements": [], "approval": {"count": 1, "within_s": 600},
     }))
     .unwrap();
     let policies = format!("@id(\"{id}\")\npermit (principal, action, resource == Brevet::Entitlement::\"{id}\");\n");

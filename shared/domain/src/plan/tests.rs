@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::entitlement::{Approval, Parameter};
+use crate::entitlement::{Approval, JustificationRule, Parameter, Risk, Rotation, TicketRule};
 use crate::time::Term;
 
 fn deployment() -> Deployment {
@@ -29,13 +29,16 @@ fn session(credential_s: u32, iam_allowed: bool) -> Delivery {
 
 /// Reads objects under one prefix and one table's items, narrowed by two parameters.
 fn entitlement() -> Entitlement {
-    let parameter = |pattern: &str| Parameter { pattern: pattern.to_owned(), max_length: 256 };
+    let parameter = |pattern: &str| Parameter::Text { pattern: pattern.to_owned(), max_length: 256 };
     Entitlement {
         id: "read-orders".parse().unwrap(),
         owner: "olga".parse().unwrap(),
         description: "Read the orders of one shop".to_owned(),
         delivery: session(900, false),
         max_term: Term::from_seconds(3600).unwrap(),
+        max_term_of: BTreeMap::new(),
+        risk: Risk::Medium,
+        environment: None,
         start_within_s: 600,
         parameters: BTreeMap::from([("shop".to_owned(), parameter(".+")), ("table".to_owned(), parameter(".+"))]),
         statements: vec![
@@ -54,7 +57,9 @@ fn entitlement() -> Entitlement {
             },
         ],
         approval: Approval { count: 1, within_s: 600 },
-        ticket_required: false,
+        ticket: TicketRule::default(),
+        justification: JustificationRule::default(),
+        rotate: Vec::new(),
         break_glass: None,
         outlives: Vec::new(),
         conflicts: BTreeMap::new(),
@@ -270,4 +275,19 @@ fn a_template_with_an_unknown_field_is_not_read() {
     assert_eq!(serde_json::from_value::<PlanTemplate>(json.clone()).unwrap(), template);
     json["extra"] = json!(1);
     assert!(serde_json::from_value::<PlanTemplate>(json).is_err());
+}
+
+#[test]
+fn secrets_to_rotate_are_filled_in_like_resources() {
+    let rotation = |secret: &str, times| Rotation { secret: secret.to_owned(), times };
+    let own = Entitlement {
+        rotate: vec![rotation("arn:${partition}:secretsmanager:${region}:${account}:secret:${shop}-??????", 2)],
+        ..entitlement()
+    };
+    let parameters = BTreeMap::from([("shop".to_owned(), value("north"))]);
+    let filled = rotations(&deployment(), &own, &parameters).unwrap();
+    let account = deployment().account;
+    let arn = format!("arn:aws:secretsmanager:{}:{account}:secret:north-??????", deployment().region);
+    assert_eq!(filled, [rotation(&arn, 2)]);
+    assert!(rotations(&deployment(), &own, &BTreeMap::new()).is_err());
 }

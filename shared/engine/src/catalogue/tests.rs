@@ -70,7 +70,7 @@ fn bundle(name: &str) -> BundleText {
     let entitlement: Entitlement = serde_json::from_value(json!({
         "id": "deploy", "owner": "dana", "description": "deploys", "max_term": 3600, "start_within_s": 600,
         "delivery": {"session": {"target": "deploy", "credential_s": 900, "iam_allowed": false}},
-        "parameters": {}, "statements": [], "approval": {"count": 1, "within_s": 600}, "ticket_required": false,
+        "parameters": {}, "statements": [], "approval": {"count": 1, "within_s": 600},
     }))
     .unwrap();
     let listings = [(entitlement.id.clone(), Listing { entitlement, rules: rules.clone() })].into();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use brevet_domain::decision::{Decision, Outcome, Verdict};
+use brevet_domain::decision::{Decision, Outcome, Traits, Verdict};
 use brevet_domain::duties::{Duties, Holding, Holdings};
 use brevet_domain::evidence::Entry;
 use brevet_domain::grant::Grant;
@@ -60,6 +60,7 @@ impl Evaluator for PairsConflict {
             template: Some(template(request.id, super::samples::ROLE)),
             term: request.ask.term_s,
             start_within_s: 600,
+            traits: Traits::default(),
             duties: Duties { conflicts, remember_s: 600, max_live: None },
         })
     }

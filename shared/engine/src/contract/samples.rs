@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{Decision, Outcome, Terms, Vote};
+use brevet_domain::decision::{Decision, Outcome, Terms, Traits, Vote};
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence::{Body, Entry};
 use brevet_domain::grant::{EndCause, Grant, State};
@@ -78,6 +78,7 @@ pub(super) fn decided(ids: &dyn IdSource, identity: &str, now: Timestamp) -> (De
         },
         determining: vec!["people".to_owned()],
         template: Some(template(id, ROLE)),
+        traits: Traits::default(),
     };
     let decision = Decision { id, terms, votes: Vec::new() };
     let deployment = Deployment {

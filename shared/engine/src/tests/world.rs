@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use brevet_domain::bundle::{self, BundleText, INDEX_VERSION, Index, Listing};
 use brevet_domain::canonical::{Digest, canonical};
-use brevet_domain::decision::{Decision, Outcome, Verdict};
+use brevet_domain::decision::{Decision, Outcome, Traits, Verdict};
 use brevet_domain::duties::Duties;
-use brevet_domain::entitlement::{Approval, Delivery, Entitlement, Holder, Parameter, Statement};
+use brevet_domain::entitlement::{
+    Approval, Delivery, Entitlement, Holder, JustificationRule, Parameter, Risk, Statement, TicketRule,
+};
 use brevet_domain::evidence;
 use brevet_domain::grant::{Grant, Proof, State};
 use brevet_domain::id::{GrantId, IdentityId};
@@ -136,6 +138,7 @@ impl Evaluator for ClassPolicy {
             template: Some(template.unwrap()),
             term: request.ask.term_s,
             start_within_s: entitlement.start_within_s,
+            traits: Traits::default(),
             duties: Duties::default(),
         })
     }
@@ -191,10 +194,13 @@ pub(super) fn entitlement() -> Entitlement {
         description: "deploys one version".to_owned(),
         delivery: Delivery::Session { target: "deploy".parse().unwrap(), credential_s: 900, iam_allowed: false },
         max_term: Term::from_seconds(3600).unwrap(),
+        max_term_of: BTreeMap::new(),
+        risk: Risk::Medium,
+        environment: None,
         start_within_s: 600,
         parameters: BTreeMap::from([(
             "version".to_owned(),
-            Parameter { pattern: "v[0-9]+".to_owned(), max_length: 8 },
+            Parameter::Text { pattern: "v[0-9]+".to_owned(), max_length: 8 },
         )]),
         statements: vec![Statement {
             actions: vec!["s3:PutObject".to_owned()],
@@ -202,7 +208,9 @@ pub(super) fn entitlement() -> Entitlement {
             conditions: BTreeMap::new(),
         }],
         approval: Approval { count: 1, within_s: 600 },
-        ticket_required: false,
+        ticket: TicketRule::default(),
+        justification: JustificationRule::default(),
+        rotate: Vec::new(),
         break_glass: None,
         outlives: Vec::new(),
         conflicts: BTreeMap::new(),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules};
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{Decision, Outcome, Verdict};
+use brevet_domain::decision::{Decision, Outcome, Traits, Verdict};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::heart::Heart;
@@ -97,6 +97,7 @@ impl Evaluator for ClassPolicy {
             template: Some(template.unwrap()),
             term: ask.term_s,
             start_within_s: entitlement.start_within_s,
+            traits: Traits::default(),
             duties: Duties::default(),
         })
     }
@@ -295,9 +296,9 @@ fn entitlement(id: &str) -> Entitlement {
     let value = json!({
         "id": id, "owner": "dana", "description": "deploys one version",
         "delivery": if id == "batch" { inline } else { session }, "max_term": 3600, "start_within_s": 600,
-        "parameters": {"version": {"pattern": "v[0-9]+", "max_length": 8}},
+        "parameters": {"version": {"type": "text", "pattern": "v[0-9]+", "max_length": 8}},
         "statements": [{"actions": ["s3:PutObject"], "resources": ["arn:${partition}:s3:::artifacts/${version}/*"]}],
-        "approval": {"count": 1, "within_s": 600}, "ticket_required": false,
+        "approval": {"count": 1, "within_s": 600},
     });
     serde_json::from_value(value).unwrap()
 }

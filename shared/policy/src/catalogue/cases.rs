@@ -7,7 +7,7 @@ use brevet_domain::decision::{Outcome, Verdict};
 use brevet_domain::entitlement::ParameterValue;
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::{Caller, Identity, ProofSummary, Task};
-use brevet_domain::request::{Ask, Request, Ticket};
+use brevet_domain::request::{Ask, Justification, Request, Ticket};
 use brevet_domain::time::{Term, Timestamp};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -37,6 +37,7 @@ pub(super) struct CaseForm {
     parameters: BTreeMap<String, ParameterValue>,
     term_s: Spanned<Term>,
     ticket: Option<Ticket>,
+    justification: Option<Justification>,
     task: Option<Task>,
     at: Option<Timestamp>,
     expect: Spanned<Expected>,
@@ -176,7 +177,7 @@ fn request(case: &CaseForm) -> Option<Request> {
         parameters: case.parameters.clone(),
         term_s: case.term_s.value,
         ticket: case.ticket.clone(),
-        justification: None,
+        justification: case.justification.clone(),
     };
     Some(Request { id, ask, asked_at, decide_by: asked_at.plus(60) })
 }

@@ -137,13 +137,11 @@ fn check_managed(file: &str, form: &EntitlementForm, findings: &mut Findings) {
         );
         findings.at(file, parameter, message);
     }
-    let term = &form.max_term_s;
-    if term.value > MAX_MANAGED_TERM_S {
+    for (_, seconds, place) in form.terms().into_iter().filter(|(_, seconds, _)| *seconds > MAX_MANAGED_TERM_S) {
         let message = format!(
-            "`max_term_s` is {}; a managed attachment has at most {MAX_MANAGED_TERM_S}: its policy carries no time limit, so its end depends on the reaper",
-            term.value
+            "`max_term_s` is {seconds}; a managed attachment has at most {MAX_MANAGED_TERM_S}: its policy carries no time limit, so its end depends on the reaper"
         );
-        findings.at(file, term, message);
+        findings.place(file, place, message);
     }
 }
 

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use brevet_domain::entitlement::{Approval, BreakGlass, Delivery, Entitlement, Parameter, ParameterValue, Statement};
+use brevet_domain::entitlement::{Approval, BreakGlass, Entitlement, Risk, Statement};
 use brevet_domain::id::EntitlementId;
+use brevet_domain::identity::IdentityClass;
+use brevet_domain::lane::Lane;
 use brevet_domain::plan::MIN_CREDENTIAL_S;
-use brevet_domain::time::Term;
 use serde_saphyr::Spanned;
 
 use super::escalation::List;
 use super::finding::Findings;
-use super::form::{BreakGlassForm, DeliveryForm, EntitlementForm, Forms, InFile, ParameterForm, StatementForm};
-use super::{delivery, duties, longest, pattern};
+use super::form::{BreakGlassForm, DeliveryForm, EntitlementForm, Forms, InFile, StatementForm};
+use super::{delivery, duties, longest, parameters, rules};
 
 /// The longest that STS gives under role chaining, in seconds.
 ///
@@ -22,11 +23,12 @@ const MAX_CREDENTIAL_S: u32 = 3_600;
 const MAX_WAIT_S: u32 = 604_800;
 
 /// Variables that every statement may use beside the parameters.
-const GIVEN: [&str; 3] = ["account", "partition", "region"];
+pub(super) const GIVEN: [&str; 3] = ["account", "partition", "region"];
 
 /// Compiles all entitlements; `warnings` are about what is allowed, but should be known.
 pub(super) fn compile(
     forms: &Forms,
+    lanes: &BTreeMap<IdentityClass, Lane>,
     findings: &mut Findings,
     warnings: &mut Findings,
 ) -> BTreeMap<EntitlementId, Entitlement> {
@@ -41,9 +43,13 @@ pub(super) fn compile(
     for InFile { file, form } in &forms.entitlements {
         check_names(file, form, forms, findings);
         check_times(file, form, findings);
-        check_parameters(file, form, findings);
         let mut used = BTreeSet::new();
         check_statements(file, form, &mut used, findings);
+        for rotation in &form.rotate {
+            // A parameter that chooses no more than this narrows nothing.
+            let secret = &rotation.value.secret;
+            check_variables(file, secret, &secret.value, form, &mut BTreeSet::new(), findings);
+        }
         check_break_glass(file, form, forms, findings);
         escalation.check(file, form, findings, warnings);
         for (name, parameter) in &form.parameters {
@@ -52,9 +58,7 @@ pub(super) fn compile(
                 findings.at(file, parameter, message);
             }
         }
-        // `None` only where a finding said why.
-        let delivery = delivery::compile(file, form, forms, findings);
-        if let Some(entitlement) = delivery.and_then(|delivery| entitlement(form, delivery, &escalation)) {
+        if let Some(entitlement) = entitlement(file, form, forms, lanes, &escalation, findings) {
             longest::check(file, form, &entitlement, findings);
             entitlements.insert(entitlement.id.clone(), entitlement);
         }
@@ -64,27 +68,44 @@ pub(super) fn compile(
     entitlements
 }
 
-fn entitlement(form: &EntitlementForm, delivery: Delivery, escalation: &List) -> Option<Entitlement> {
+/// The entitlement that `form` describes; `None` only where a finding said why.
+fn entitlement(
+    file: &str,
+    form: &EntitlementForm,
+    forms: &Forms,
+    lanes: &BTreeMap<IdentityClass, Lane>,
+    escalation: &List,
+    findings: &mut Findings,
+) -> Option<Entitlement> {
     let or = |value: &Option<Spanned<u32>>, default| value.as_ref().map_or(default, |v| v.value);
     let approval = form.approval.as_ref().map(|approval| &approval.value);
-    let parameter = |(name, form): (&String, &Spanned<ParameterForm>)| {
-        let (pattern, max_length) = (form.value.pattern.value.clone(), form.value.max_length.value);
-        (name.clone(), Parameter { pattern, max_length })
-    };
+    // Each says what is wrong with it, also where another is not there.
+    let delivery = delivery::compile(file, form, forms, findings);
+    let terms = rules::terms(file, form, lanes, findings);
+    let parameters = parameters::compile(file, form, findings);
+    let ticket = rules::ticket(file, form, findings);
+    let justification = rules::justification(file, form, findings);
+    let rotate = rules::rotations(file, form, findings);
+    let (max_term, max_term_of) = terms?;
     Some(Entitlement {
         id: form.id.value.clone(),
         owner: form.owner.value.clone(),
         description: form.description.value.clone(),
-        delivery,
-        max_term: Term::from_seconds(i64::from(form.max_term_s.value)).ok()?,
+        delivery: delivery?,
+        max_term,
+        max_term_of,
+        risk: form.risk.as_ref().map_or_else(Risk::default, |risk| risk.value),
+        environment: form.environment.as_ref().map(|environment| environment.value.clone()),
         start_within_s: or(&form.start_within_s, 3_600),
-        parameters: form.parameters.iter().map(parameter).collect(),
+        parameters,
         statements: form.statements.value.iter().map(statement).collect(),
         approval: Approval {
             count: approval.and_then(|a| a.count.as_ref()).map_or(1, |count| count.value),
             within_s: approval.map_or(1_800, |a| or(&a.within_s, 1_800)),
         },
-        ticket_required: form.ticket_required,
+        ticket,
+        justification,
+        rotate,
         // Filled in once all are known: a conflict stands in both.
         conflicts: BTreeMap::new(),
         break_glass: form.break_glass.as_ref().map(|form| BreakGlass { reviewer: form.reviewer.value.clone() }),
@@ -126,7 +147,6 @@ fn check_times(file: &str, form: &EntitlementForm, findings: &mut Findings) {
             findings.at(file, value, message);
         }
     };
-    within("max_term_s", &form.max_term_s, Term::MIN, Term::MAX);
     if let Some(credential_s) = &form.credential_s {
         within("credential_s", credential_s, MIN_CREDENTIAL_S, MAX_CREDENTIAL_S);
     }
@@ -139,37 +159,6 @@ fn check_times(file: &str, form: &EntitlementForm, findings: &mut Findings) {
     }
     if let Some(count) = approval.count.as_ref().filter(|count| count.value == 0) {
         findings.at(file, count, "`count` is 0; what needs nobody is said by an `autoApprove` policy, not here");
-    }
-}
-
-fn check_parameters(file: &str, form: &EntitlementForm, findings: &mut Findings) {
-    for (name, parameter) in &form.parameters {
-        let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
-        let rest = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        if !(starts && rest && name.len() <= 32) {
-            findings.at(
-                file,
-                parameter,
-                format!(
-                    "`{name}` is no parameter name; it must be 1 to 32 of `a-z`, `0-9`, `_`, starting with a letter"
-                ),
-            );
-        }
-        if GIVEN.contains(&name.as_str()) {
-            findings.at(file, parameter, format!("`{name}` cannot be a parameter: the deployment gives it"));
-        }
-        let ParameterForm { pattern, max_length } = &parameter.value;
-        if let Some(problem) = pattern::problem(&pattern.value) {
-            findings.at(file, pattern, problem);
-        }
-        let most = u32::try_from(ParameterValue::MAX).unwrap_or(u32::MAX);
-        if !(1..=most).contains(&max_length.value) {
-            findings.at(
-                file,
-                max_length,
-                format!("`max_length` is {}; it must be 1 to {most} characters", max_length.value),
-            );
-        }
     }
 }
 

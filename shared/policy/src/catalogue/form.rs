@@ -1,12 +1,14 @@
 //! The catalogue's files as they are written, with the place of everything that a finding may point at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use brevet_domain::id::{EntitlementId, IdentityId, IssuerId, PolicyName, TargetName, TeamId};
+use brevet_domain::entitlement::{Need, ParameterValue, Risk};
+use brevet_domain::id::{EntitlementId, EnvironmentName, IdentityId, IssuerId, PolicyName, TargetName, TeamId};
 use brevet_domain::identity::{IdentityClass, TokenAlgorithm};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_saphyr::Spanned;
+use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_saphyr::{Location, Spanned};
 
 use super::cases::CasesForm;
 use super::finding::Findings;
@@ -60,14 +62,18 @@ pub(super) struct EntitlementForm {
     pub(super) principal: Option<Spanned<String>>,
     pub(super) holder: Option<Spanned<IdentityId>>,
     pub(super) policy: Option<Spanned<PolicyName>>,
-    pub(super) max_term_s: Spanned<u32>,
+    pub(super) max_term_s: Spanned<MaxTermForm>,
+    pub(super) risk: Option<Spanned<Risk>>,
+    pub(super) environment: Option<Spanned<EnvironmentName>>,
     pub(super) start_within_s: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) parameters: BTreeMap<String, Spanned<ParameterForm>>,
     pub(super) statements: Spanned<Vec<StatementForm>>,
     pub(super) approval: Option<Spanned<ApprovalForm>>,
+    pub(super) ticket: Option<Spanned<TicketForm>>,
+    pub(super) justification: Option<Spanned<JustificationForm>>,
     #[serde(default)]
-    pub(super) ticket_required: bool,
+    pub(super) rotate: Vec<Spanned<RotationForm>>,
     #[serde(default)]
     pub(super) conflicts: Vec<Spanned<ConflictForm>>,
     pub(super) break_glass: Option<BreakGlassForm>,
@@ -101,6 +107,67 @@ pub(super) struct BreakGlassForm {
     pub(super) reviewer: Spanned<IdentityId>,
 }
 
+/// The longest term: one for all classes, or one for each.
+#[derive(Debug)]
+pub(super) enum MaxTermForm {
+    Same(u32),
+    Each(TermsForm),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TermsForm {
+    pub(super) default: Spanned<u32>,
+    pub(super) human: Option<Spanned<u32>>,
+    pub(super) pipeline: Option<Spanned<u32>>,
+    pub(super) workload: Option<Spanned<u32>>,
+    pub(super) agent: Option<Spanned<u32>>,
+}
+
+impl TermsForm {
+    /// Those that are said of a class.
+    pub(super) fn of_classes(&self) -> impl Iterator<Item = (IdentityClass, &Spanned<u32>)> {
+        let all = [
+            (IdentityClass::Human, &self.human),
+            (IdentityClass::Pipeline, &self.pipeline),
+            (IdentityClass::Workload, &self.workload),
+            (IdentityClass::Agent, &self.agent),
+        ];
+        all.into_iter().filter_map(|(class, seconds)| Some((class, seconds.as_ref()?)))
+    }
+}
+
+/// Not by guessing from either: what is wrong inside is told at its place.
+impl<'de> Deserialize<'de> for MaxTermForm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = MaxTermForm;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number of seconds, or `default` and a number for each class that differs")
+            }
+
+            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<MaxTermForm, E> {
+                // What is too much for the type is too much for a term, and is said so.
+                Ok(MaxTermForm::Same(u32::try_from(seconds).unwrap_or(u32::MAX)))
+            }
+
+            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<MaxTermForm, E> {
+                let seconds = u64::try_from(seconds);
+                self.visit_u64(seconds.map_err(|_| E::custom("this must be a whole number, not negative"))?)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MaxTermForm, A::Error> {
+                TermsForm::deserialize(de::value::MapAccessDeserializer::new(map)).map(MaxTermForm::Each)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
 /// How access reaches its holder; each form has keys of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -116,17 +183,68 @@ impl EntitlementForm {
         self.delivery.as_ref().map_or(DeliveryForm::Session, |delivery| delivery.value)
     }
 
+    /// Every longest term that is said, of which class, and where.
+    pub(super) fn terms(&self) -> Vec<(Option<IdentityClass>, u32, Location)> {
+        match &self.max_term_s.value {
+            MaxTermForm::Same(seconds) => vec![(None, *seconds, self.max_term_s.referenced)],
+            MaxTermForm::Each(terms) => {
+                let of_classes = terms.of_classes().map(|(class, one)| (Some(class), one.value, one.referenced));
+                let default = (None, terms.default.value, terms.default.referenced);
+                std::iter::once(default).chain(of_classes).collect()
+            }
+        }
+    }
+
     /// Whether it may touch IAM.
     pub(super) fn iam_allowed(&self) -> bool {
         self.iam_allowed.as_ref().is_some_and(|allowed| allowed.value)
     }
 }
 
+/// A parameter; each type has keys of its own.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ParameterForm {
-    pub(super) pattern: Spanned<String>,
-    pub(super) max_length: Spanned<u32>,
+    #[serde(rename = "type")]
+    pub(super) kind: Option<Spanned<ParameterKind>>,
+    pub(super) pattern: Option<Spanned<String>>,
+    pub(super) max_length: Option<Spanned<u32>>,
+    pub(super) min: Option<Spanned<String>>,
+    pub(super) max: Option<Spanned<String>>,
+    pub(super) values: Option<Spanned<Vec<Spanned<ParameterValue>>>>,
+}
+
+/// What kind of value it takes: text unless said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ParameterKind {
+    #[default]
+    Text,
+    Integer,
+    Enum,
+    Date,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TicketForm {
+    #[serde(default)]
+    pub(super) required: bool,
+    pub(super) pattern: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JustificationForm {
+    pub(super) need: Spanned<Need>,
+    pub(super) min_length: Option<Spanned<u32>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RotationForm {
+    pub(super) secret: Spanned<String>,
+    pub(super) times: Option<Spanned<u8>>,
 }
 
 #[derive(Debug, Deserialize)]

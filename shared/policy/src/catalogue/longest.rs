@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use brevet_domain::entitlement::{Delivery, Entitlement, Holder, Parameter, ParameterValue};
+use brevet_domain::entitlement::{Delivery, Entitlement, Holder, Parameter, ParameterValue, Rotation};
 use brevet_domain::id::GrantId;
-use brevet_domain::plan::{PlanError, PlanTemplate};
+use brevet_domain::plan::{PlanError, PlanTemplate, rotations};
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
 
@@ -13,6 +13,11 @@ use super::form::{EntitlementForm, StatementForm};
 
 /// 2030-01-01T00:00:00Z; every instant of a policy has as many characters.
 const SOME_INSTANT: i64 = 1_893_456_000;
+
+/// The longest name of a secret, in characters, with what is added to it.
+///
+/// Source: <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html> (512, and 7 more)
+const MAX_SECRET_NAME: usize = 519;
 
 /// Finds what cannot be rendered: too long, without room for the plan's own time limit, nothing to try afterwards.
 pub(super) fn check(file: &str, form: &EntitlementForm, entitlement: &Entitlement, findings: &mut Findings) {
@@ -27,6 +32,16 @@ pub(super) fn check(file: &str, form: &EntitlementForm, entitlement: &Entitlemen
         if let Err(PlanError::OwnTimeLimit(key)) = stage.render(&limited(&alone)) {
             own_time_limit(file, statement, &key, findings);
             return;
+        }
+    }
+    for (form, rotation) in form.rotate.iter().zip(stage.rotations(entitlement).unwrap_or_default()) {
+        let name = rotation.secret.split(":secret:").nth(1).unwrap_or_default();
+        let n = name.chars().count();
+        if n > MAX_SECRET_NAME {
+            let message = format!(
+                "with the longest parameters, the secret's name has {n} characters; it has at most {MAX_SECRET_NAME}; shorten it or `max_length`"
+            );
+            findings.at(file, &form.value.secret, message);
         }
     }
     let rendered = stage.render(entitlement);
@@ -99,12 +114,7 @@ impl Stage {
 
     /// The plan with the longest values there can be, once it was seen that it renders.
     fn render(&self, entitlement: &Entitlement) -> Result<PlanTemplate, PlanError> {
-        let value = |parameter: &Parameter| {
-            let n = usize::try_from(parameter.max_length).unwrap_or(0).clamp(1, ParameterValue::MAX);
-            ParameterValue::try_from("x".repeat(n)).ok()
-        };
-        let values = |(name, parameter): (&String, &Parameter)| Some((name.clone(), value(parameter)?));
-        let parameters: BTreeMap<_, _> = entitlement.parameters.iter().filter_map(values).collect();
+        let parameters = longest_values(entitlement);
         let who = match &entitlement.delivery {
             Delivery::Inline { holder: Holder::Single(holder), .. }
             | Delivery::Managed { holder: Holder::Single(holder), .. } => holder,
@@ -114,6 +124,29 @@ impl Stage {
         template.check(Timestamp::from_seconds(SOME_INSTANT), entitlement.max_term)?;
         Ok(template)
     }
+
+    fn rotations(&self, entitlement: &Entitlement) -> Result<Vec<Rotation>, PlanError> {
+        rotations(&self.deployment, entitlement, &longest_values(entitlement))
+    }
+}
+
+/// A value as long as any, for each parameter.
+fn longest_values(entitlement: &Entitlement) -> BTreeMap<String, ParameterValue> {
+    let value = |parameter: &Parameter| match parameter {
+        Parameter::Text { max_length, .. } => {
+            let n = usize::try_from(*max_length).unwrap_or(0).clamp(1, ParameterValue::MAX);
+            ParameterValue::try_from("x".repeat(n)).ok()
+        }
+        // A number gets no shorter the farther it lies from 0.
+        Parameter::Integer { min, max } => {
+            let longest = [min.to_string(), max.to_string()].into_iter().max_by_key(String::len);
+            longest.and_then(|text| ParameterValue::try_from(text).ok())
+        }
+        Parameter::Enum { values } => values.iter().max_by_key(|value| value.as_str().len()).cloned(),
+        Parameter::Date { .. } => ParameterValue::try_from("2026-11-22".to_owned()).ok(),
+    };
+    let values = |(name, parameter): (&String, &Parameter)| Some((name.clone(), value(parameter)?));
+    entitlement.parameters.iter().filter_map(values).collect()
 }
 
 #[cfg(test)]
@@ -126,9 +159,9 @@ mod tests {
         let resources: Vec<_> = (0..n).map(|n| format!("arn:{n}:${{p}}")).collect();
         serde_json::from_value(json!({
             "id": "xx", "owner": "dana", "description": "d", "delivery": delivery, "max_term": 60,
-            "start_within_s": 60, "parameters": { "p": { "pattern": "[a-z]+", "max_length": 256 } },
+            "start_within_s": 60, "parameters": { "p": { "type": "text", "pattern": "[a-z]+", "max_length": 256 } },
             "statements": [{ "actions": ["s3:GetObject"], "resources": resources }],
-            "approval": { "count": 1, "within_s": 60 }, "ticket_required": false,
+            "approval": { "count": 1, "within_s": 60 },
         }))
         .unwrap()
     }
@@ -145,5 +178,21 @@ mod tests {
         assert!(stage.render(&entitlement(inline.clone(), 8)).is_ok());
         let error = stage.render(&entitlement(inline, 40)).unwrap_err();
         assert!(matches!(error, PlanError::InlineTooLong { size } if size > 10_240), "{error}");
+    }
+
+    #[test]
+    fn each_type_of_parameter_is_tried_at_its_longest() {
+        let session = json!({ "session": { "target": "tt", "credential_s": 900, "iam_allowed": false } });
+        for (parameter, n) in [
+            (json!({ "type": "text", "pattern": "a+", "max_length": 17 }), 17),
+            (json!({ "type": "integer", "min": -1000, "max": 999 }), 5),
+            (json!({ "type": "integer", "min": 0, "max": 999 }), 3),
+            (json!({ "type": "enum", "values": ["a", "bcd", "ef"] }), 3),
+            (json!({ "type": "date" }), 10),
+        ] {
+            let mut entitlement = entitlement(session.clone(), 1);
+            entitlement.parameters.insert("p".to_owned(), serde_json::from_value(parameter.clone()).unwrap());
+            assert_eq!(longest_values(&entitlement)["p"].as_str().len(), n, "{parameter}");
+        }
     }
 }

@@ -13,9 +13,11 @@ mod form;
 mod identities;
 mod issuers;
 mod longest;
+mod parameters;
 mod pattern;
 mod policies;
 mod reach;
+mod rules;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -70,8 +72,8 @@ pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
     // 2. What depends on other files.
     let issuers = issuers::compile(&forms, &mut findings);
     let identities = identities::compile(&forms, &mut findings);
-    let entitlements = entitlements::compile(&forms, &mut findings, &mut warnings);
     let lanes = duties::lanes(&forms, &mut findings);
+    let entitlements = entitlements::compile(&forms, &lanes, &mut findings, &mut warnings);
     let policies = policies::compile(sources, &forms, &entitlements, &mut findings);
     findings.stop()?;
     // 3. The bundle.

@@ -1,22 +1,32 @@
-//! Patterns of parameters: a part of the regular expressions in which it is plain that no value can be a wildcard.
+//! Patterns of parameters and tickets: a part of the regular expressions in which it is plain that no value can be a
+//! wildcard.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// What may stand in a value beside letters and digits; the alphabet of `ParameterValue`.
-const MARKS: &str = "_.:/=+-@,";
+/// What a text can consist of, beside letters and digits.
+#[derive(Debug)]
+pub(super) struct Alphabet {
+    marks: &'static str,
+    /// The same as a pattern writes them, for messages.
+    written: &'static str,
+}
 
-/// What a pattern may hold, for messages.
-const ALLOWED: &str = "letters, digits, `_:/=-@,`, `\\.`, `\\+`, `\\d`, classes such as `[a-z0-9-]`, groups, `|`, `?`, `*`, `+` and `{m,n}`";
+/// The alphabet of `ParameterValue`.
+pub(super) const VALUES: Alphabet = Alphabet { marks: "_.:/=+-@,", written: r"`_:/=-@,`, `\.`, `\+`" };
+
+/// The alphabet of `Ticket`.
+pub(super) const TICKETS: Alphabet = Alphabet { marks: "-_#/.", written: r"`-_#/`, `\.`" };
 
 /// What is wrong with `pattern`, if anything.
 ///
 /// Refuses everything that could match `*`, `?` or `$` (a bare `.`, negated classes, `\S` and the like), and
 /// what would undo the anchoring of the whole value.
-pub(super) fn problem(pattern: &str) -> Option<String> {
-    if let Some(odd) = odd_part(pattern) {
+pub(super) fn problem(pattern: &str, alphabet: &Alphabet) -> Option<String> {
+    if let Some(odd) = alphabet.odd_part(pattern) {
+        let written = alphabet.written;
         return Some(format!(
-            "pattern `{pattern}` holds `{odd}`, which could admit a wildcard or is not needed; a pattern may hold {ALLOWED}, and always matches the whole value"
+            "pattern `{pattern}` holds `{odd}`, which could admit a wildcard or is not needed; a pattern may hold letters, digits, {written}, `\\d`, classes such as `[a-z0-9-]`, groups, `|`, `?`, `*`, `+` and `{{m,n}}`, and always matches the whole value"
         ));
     }
     // By itself: `a)|(b` compiles once it is wrapped, and is then no longer anchored.
@@ -27,62 +37,64 @@ pub(super) fn problem(pattern: &str) -> Option<String> {
     }
 }
 
-fn odd_part(pattern: &str) -> Option<String> {
-    let mut chars = pattern.chars().peekable();
-    while let Some(c) = chars.next() {
-        let odd = match c {
-            '\\' => odd_escape(&mut chars),
-            '[' => odd_class(&mut chars),
-            '(' => odd_group(&mut chars),
-            '{' => odd_repeat(&mut chars),
-            '|' | ')' | '*' | '+' | '?' => None,
-            '.' => Some(".".to_owned()),
-            c if is_value_char(c) => None,
-            c => Some(c.to_string()),
-        };
-        if odd.is_some() {
-            return odd;
+impl Alphabet {
+    fn odd_part(&self, pattern: &str) -> Option<String> {
+        let mut chars = pattern.chars().peekable();
+        while let Some(c) = chars.next() {
+            let odd = match c {
+                '\\' => self.odd_escape(&mut chars),
+                '[' => self.odd_class(&mut chars),
+                '(' => odd_group(&mut chars),
+                '{' => odd_repeat(&mut chars),
+                '|' | ')' | '*' | '+' | '?' => None,
+                '.' => Some(".".to_owned()),
+                c if self.has(c) => None,
+                c => Some(c.to_string()),
+            };
+            if odd.is_some() {
+                return odd;
+            }
+        }
+        None
+    }
+
+    fn has(&self, c: char) -> bool {
+        c.is_ascii_alphanumeric() || self.marks.contains(c)
+    }
+
+    fn odd_escape(&self, chars: &mut Peekable<Chars<'_>>) -> Option<String> {
+        match chars.next() {
+            Some(c) if c == 'd' || self.marks.contains(c) => None,
+            Some(c) => Some(format!("\\{c}")),
+            None => Some("\\".to_owned()),
         }
     }
-    None
-}
 
-fn is_value_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || MARKS.contains(c)
-}
-
-fn odd_escape(chars: &mut Peekable<Chars<'_>>) -> Option<String> {
-    match chars.next() {
-        Some(c) if c == 'd' || MARKS.contains(c) => None,
-        Some(c) => Some(format!("\\{c}")),
-        None => Some("\\".to_owned()),
-    }
-}
-
-fn odd_class(chars: &mut Peekable<Chars<'_>>) -> Option<String> {
-    let mut before: Option<char> = None;
-    while let Some(c) = chars.next() {
-        match c {
-            ']' => return None,
-            '\\' => {
-                if let Some(odd) = odd_escape(chars) {
-                    return Some(odd);
+    fn odd_class(&self, chars: &mut Peekable<Chars<'_>>) -> Option<String> {
+        let mut before: Option<char> = None;
+        while let Some(c) = chars.next() {
+            match c {
+                ']' => return None,
+                '\\' => {
+                    if let Some(odd) = self.odd_escape(chars) {
+                        return Some(odd);
+                    }
+                    before = None;
                 }
-                before = None;
-            }
-            '-' if before.is_some() && chars.peek().is_some_and(|next| *next != ']') => {
-                let (from, to) = (before.take().unwrap_or(c), chars.next().unwrap_or(c));
-                let same = |is: fn(&char) -> bool| is(&from) && is(&to);
-                let kinds = [char::is_ascii_lowercase, char::is_ascii_uppercase, char::is_ascii_digit];
-                if !kinds.into_iter().any(same) {
-                    return Some(format!("[{from}-{to}]"));
+                '-' if before.is_some() && chars.peek().is_some_and(|next| *next != ']') => {
+                    let (from, to) = (before.take().unwrap_or(c), chars.next().unwrap_or(c));
+                    let same = |is: fn(&char) -> bool| is(&from) && is(&to);
+                    let kinds = [char::is_ascii_lowercase, char::is_ascii_uppercase, char::is_ascii_digit];
+                    if !kinds.into_iter().any(same) {
+                        return Some(format!("[{from}-{to}]"));
+                    }
                 }
+                c if self.has(c) => before = Some(c),
+                c => return Some(format!("[{c}")),
             }
-            c if is_value_char(c) => before = Some(c),
-            c => return Some(format!("[{c}")),
         }
+        None
     }
-    None
 }
 
 fn odd_group(chars: &mut Peekable<Chars<'_>>) -> Option<String> {
@@ -117,7 +129,7 @@ mod tests {
             r"(?:eu|us)-\d{1,2}",
             "[A-Za-z_.:/=+@,-]*",
         ] {
-            assert_eq!(problem(pattern), None, "{pattern}");
+            assert_eq!(problem(pattern, &VALUES), None, "{pattern}");
         }
     }
 
@@ -148,7 +160,18 @@ mod tests {
             r"\x2a",
             r"\u{2a}",
         ] {
-            assert!(problem(pattern).is_some(), "{pattern}");
+            assert!(problem(pattern, &VALUES).is_some(), "{pattern}");
         }
+    }
+
+    #[test]
+    fn a_tickets_pattern_may_hold_what_a_ticket_may() {
+        for pattern in ["INC-[0-9]{1,8}", "[a-z]+/[a-z]+#\\d+", r"[A-Z#/_.-]+\.\d"] {
+            assert_eq!(problem(pattern, &TICKETS), None, "{pattern}");
+        }
+        for pattern in ["INC:1", "a=b", "a@b", ".*", "[^#]", "a,b"] {
+            assert!(problem(pattern, &TICKETS).is_some(), "{pattern}");
+        }
+        assert!(problem("a#1", &VALUES).is_some());
     }
 }

@@ -19,6 +19,7 @@ pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
     for in_file in &forms.entitlements {
         let Some(entitlement) = bundle.entitlement(&in_file.form.id.value) else { continue };
         check_holder(bundle, in_file, entitlement, findings);
+        check_critical(bundle, in_file, entitlement, findings);
         // One example is enough.
         let Some((who, n)) =
             bundle.index().identities.values().find_map(|identity| stuck(bundle, identity, entitlement))
@@ -35,6 +36,36 @@ pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
             Some(approval) => findings.at(&in_file.file, approval, message),
             None => findings.at(&in_file.file, &in_file.form.id, message),
         }
+    }
+}
+
+/// What is critical and not for emergencies, while a policy would waive people: the evaluator asks them all the same, so
+/// one of the two is a slip.
+fn check_critical(
+    bundle: &Bundle,
+    in_file: &InFile<EntitlementForm>,
+    entitlement: &Entitlement,
+    findings: &mut Findings,
+) {
+    if !entitlement.needs_people() {
+        return;
+    }
+    let waived = bundle.index().identities.values().find_map(|identity| {
+        let mut all = circumstances(identity, entitlement).into_iter();
+        // What cannot be evaluated is denied.
+        let policies = all.find_map(|facts| bundle.waived_by(identity, entitlement, &facts).ok().flatten())?;
+        Some((identity, policies))
+    });
+    let Some((who, policies)) = waived else { return };
+    let message = format!(
+        "`{}` is `critical`, but policy `{}` would let `{}` have it without a person; take it out of `autoApprove`, mark it `break_glass`, or lower its `risk`",
+        entitlement.id,
+        policies.join("`, `"),
+        who.id
+    );
+    match &in_file.form.risk {
+        Some(risk) => findings.at(&in_file.file, risk, message),
+        None => findings.at(&in_file.file, &in_file.form.id, message),
     }
 }
 
@@ -62,21 +93,21 @@ fn check_holder(
 
 /// The identity and the number of its possible approvers, if it can end up with too few.
 fn stuck<'a>(bundle: &Bundle, identity: &'a Identity, entitlement: &Entitlement) -> Option<(&'a Identity, usize)> {
-    circumstances(entitlement).into_iter().find_map(|facts| match bundle.weigh(identity, entitlement, &facts) {
+    circumstances(identity, entitlement).into_iter().find_map(|facts| match bundle.weigh(identity, entitlement, &facts) {
         Ok(Weighed::TooFew { approvers }) => Some((identity, approvers.len())),
         Ok(Weighed::Yes(_) | Weighed::People { .. } | Weighed::NotHolder(_) | Weighed::No(_)) | Err(_) => None,
     })
 }
 
-fn circumstances(entitlement: &Entitlement) -> Vec<Facts> {
+fn circumstances(identity: &Identity, entitlement: &Entitlement) -> Vec<Facts> {
+    let longest = entitlement.longest_term(identity.class).as_seconds();
     let mut all = Vec::new();
     for seconds in SAMPLES {
-        for term_s in [60, 600, entitlement.max_term.as_seconds()] {
+        for term_s in [60, 600, longest] {
             for has_ticket in [true, false] {
                 for task in [None, Some("task".to_owned())] {
                     let now = Timestamp::from_seconds(seconds);
-                    let fits =
-                        term_s <= entitlement.max_term.as_seconds() && (has_ticket || !entitlement.ticket_required);
+                    let fits = term_s <= longest && (has_ticket || !entitlement.ticket.required);
                     if fits {
                         all.push(Facts { term_s, has_ticket, task, now });
                     }

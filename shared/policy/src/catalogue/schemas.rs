@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::cases::{CaseForm, CasesForm};
 use super::form::{
     ApprovalForm, BreakGlassForm, ClassForm, ClassesForm, ConflictForm, EntitlementForm, IdentityForm, IssuerForm,
-    IssuersForm, ParameterForm, ProofForm, StatementForm,
+    IssuersForm, JustificationForm, ParameterForm, ProofForm, RotationForm, StatementForm, TermsForm, TicketForm,
 };
 use crate::tests::{assert_golden, broken::slips, example};
 
@@ -52,17 +52,17 @@ fn breaks(schema: &Value, value: &Value, at: &str) -> Vec<String> {
         let (text, list, object) = (value.as_str(), value.as_array(), value.as_object());
         match keyword.as_str() {
             "$schema" | "title" | "description" | "default" | "then" | "else" => {}
-            "type" => must(
-                match wanted.as_str().unwrap() {
+            "type" => {
+                let is = |name: &Value| match name.as_str().unwrap() {
                     "string" => value.is_string(),
                     "integer" => value.is_i64(),
                     "boolean" => value.is_boolean(),
                     "array" => value.is_array(),
                     "object" => value.is_object(),
                     other => panic!("type {other}"),
-                },
-                "type",
-            ),
+                };
+                must(wanted.as_array().map_or_else(|| is(wanted), |any| any.iter().any(is)), "type");
+            }
             "enum" => must(wanted.as_array().unwrap().contains(value), "enum"),
             "pattern" => {
                 let pattern = regex_lite::Regex::new(wanted.as_str().unwrap()).unwrap();
@@ -72,6 +72,7 @@ fn breaks(schema: &Value, value: &Value, at: &str) -> Vec<String> {
             "minimum" => must(value.as_i64().is_none_or(|n| n >= number(wanted)), "minimum"),
             "maximum" => must(value.as_i64().is_none_or(|n| n <= number(wanted)), "maximum"),
             "minItems" => must(list.is_none_or(|list| length(list.len()) >= number(wanted)), "minItems"),
+            "maxItems" => must(list.is_none_or(|list| length(list.len()) <= number(wanted)), "maxItems"),
             "uniqueItems" => must(
                 list.is_none_or(|list| list.iter().map(Value::to_string).collect::<BTreeSet<_>>().len() == list.len()),
                 "uniqueItems",
@@ -147,12 +148,22 @@ fn same_keys<T: DeserializeOwned + std::fmt::Debug>(schema: &Value, sample: &Val
 fn the_schemas_name_the_keys_that_the_compiler_reads_and_needs() {
     let entitlement = schema("entitlement");
     let of = &entitlement["properties"];
-    let parameter = json!({ "pattern": "a", "max_length": 1 });
+    let parameter = json!({
+        "type": "text", "pattern": "a", "max_length": 1, "min": 0, "max": "1", "values": ["a"],
+    });
+    let terms = json!({ "default": 60, "human": 60, "pipeline": 60, "workload": 60, "agent": 60 });
+    let ticket = json!({ "required": true, "pattern": "a" });
+    let justification = json!({ "need": "required", "min_length": 1 });
+    let rotation = json!({ "secret": "arn:x", "times": 1 });
     let statement = json!({ "actions": ["s3:GetObject"], "resources": ["*"], "conditions": {} });
     let approval = json!({ "count": 1, "within_s": 60 });
     let glass = json!({ "reviewer": "omar" });
     let conflict = json!({ "with": "cd", "after_s": 60 });
     same_keys::<ParameterForm>(&of["parameters"]["additionalProperties"], &parameter);
+    same_keys::<TermsForm>(&of["max_term_s"], &terms);
+    same_keys::<TicketForm>(&of["ticket"], &ticket);
+    same_keys::<JustificationForm>(&of["justification"], &justification);
+    same_keys::<RotationForm>(&of["rotate"]["items"], &rotation);
     same_keys::<StatementForm>(&of["statements"]["items"], &statement);
     same_keys::<ApprovalForm>(&of["approval"], &approval);
     same_keys::<BreakGlassForm>(&of["break_glass"], &glass);
@@ -160,8 +171,8 @@ fn the_schemas_name_the_keys_that_the_compiler_reads_and_needs() {
     let sample = json!({
         "id": "ab", "owner": "ab", "description": "x", "delivery": "session", "target": "ab", "credential_s": 900,
         "iam_allowed": false, "principal": "ab", "holder": "ab", "policy": "ab", "max_term_s": 60,
-        "start_within_s": 60, "parameters": { "a": parameter }, "statements": [statement], "approval": approval,
-        "ticket_required": true, "conflicts": [conflict], "break_glass": glass,
+        "risk": "low", "environment": "production", "start_within_s": 60, "parameters": { "a": parameter }, "statements": [statement], "approval": approval,
+        "ticket": ticket, "justification": justification, "rotate": [rotation], "conflicts": [conflict], "break_glass": glass,
     });
     same_keys::<EntitlementForm>(&entitlement, &sample);
 
@@ -187,7 +198,7 @@ fn the_schemas_name_the_keys_that_the_compiler_reads_and_needs() {
 
     let cases = schema("cases");
     let sample = json!({
-        "name": "x", "identity": "ab", "entitlement": "ab", "parameters": { "a": "b" }, "term_s": 60, "ticket": "x",
+        "name": "x", "identity": "ab", "entitlement": "ab", "parameters": { "a": "b" }, "term_s": 60, "ticket": "x", "justification": "x",
         "task": "x", "at": "2026-01-07T12:00:00Z", "expect": "allow", "approvers": ["ab"], "determining": ["x"],
         "says": "x",
     });

@@ -3,7 +3,8 @@
 //! Every pair is put to both bundles under all circumstances that their policies can tell apart: with and without a
 //! ticket and a task, and for terms on both sides of every number that a policy or an entitlement names. Time of day and
 //! day of the week are sampled: a window of an hour can be missed. What a requester holds already is not looked at: of
-//! conflicts it is told that they changed, and of how many grants a class may have at once nothing.
+//! conflicts it is told that they changed, and of how many grants a class may have at once nothing. A request is taken to
+//! hold what it must, a justification say: of the rules on that it is told that they changed.
 
 mod offer;
 
@@ -152,6 +153,11 @@ fn other_access(was: &Entitlement, is: &Entitlement) -> Vec<&'static str> {
         ("statements", was.statements != is.statements),
         ("conflicts", was.conflicts != is.conflicts),
         ("time to start", was.start_within_s != is.start_within_s),
+        ("risk", was.risk != is.risk),
+        ("environment", was.environment != is.environment),
+        ("rule on tickets", was.ticket != is.ticket),
+        ("rule on justifications", was.justification != is.justification),
+        ("secrets to rotate", was.rotate != is.rotate),
     ]
     .into_iter()
     .filter_map(|(name, changed)| changed.then_some(name))

@@ -53,7 +53,7 @@ impl Telling {
             .collect();
         let entitlements = || bundles.iter().filter_map(|bundle| bundle.entitlement(entitlement));
         let names = |word: &str| texts.iter().any(|text| text.contains(word));
-        let ticket = names("hasTicket") || entitlements().any(|entitlement| entitlement.ticket_required);
+        let ticket = names("hasTicket") || entitlements().any(|entitlement| entitlement.ticket.required);
         let both = |apart: bool| if apart { vec![false, true] } else { vec![false] };
         let instants = if names("now") { &SAMPLES[..] } else { &SAMPLES[..1] };
         let mut circumstances = Vec::new();
@@ -63,7 +63,8 @@ impl Telling {
             }
         }
         let limits = texts.iter().flat_map(|text| numbers(text));
-        let longest = entitlements().map(|entitlement| entitlement.max_term.as_seconds());
+        let longest = entitlements().flat_map(|one| one.max_term_of.values().chain([&one.max_term]));
+        let longest = longest.map(|term| term.as_seconds());
         let classes = bundles.iter().flat_map(|bundle| {
             let lane = |identity: &Identity| bundle.index().lane(identity.class).max_term.as_seconds();
             bundle.index().identities.values().map(lane)
@@ -126,10 +127,10 @@ impl Offer {
     ) -> Option<Self> {
         let identity = bundle.index().identities.get(identity)?;
         let entitlement = bundle.entitlement(entitlement)?;
-        if entitlement.ticket_required && !circumstance.has_ticket {
+        if entitlement.ticket.required && !circumstance.has_ticket {
             return None;
         }
-        let most = entitlement.max_term.min(bundle.index().lane(identity.class).max_term).as_seconds();
+        let most = entitlement.longest_term(identity.class).min(bundle.index().lane(identity.class).max_term).as_seconds();
         let mut offer = Self { alone: BTreeSet::new(), asked: BTreeSet::new(), by: BTreeSet::new() };
         for term_s in terms.iter().copied().filter(|term_s| *term_s <= most) {
             let facts = Facts {

@@ -15,11 +15,12 @@ fn told(edits: &[Edit]) -> Vec<String> {
     }
     let new = compile(&sources).unwrap().bundle;
     let comparison = compare(&example_bundle(), &Bundle::load(&new).unwrap());
-    assert_eq!(comparison.n_pairs, 45);
+    assert_eq!(comparison.n_pairs, 54);
     comparison.changes.iter().map(ToString::to_string).collect()
 }
 
 const SECRET: &str = "policies/read-secret.cedar";
+const SHOP: &str = "entitlements/read-shop-orders.yaml";
 const ORDERS: &str = "entitlements/read-orders-table.yaml";
 
 #[test]
@@ -78,7 +79,7 @@ fn each_kind_of_change_is_told() {
         ),
         (
             &[
-                (ORDERS, "ticket_required: true", "ticket_required: false"),
+                (ORDERS, "ticket: {required: true,", "ticket: {required: false,"),
                 ("policies/read-orders-table.cedar", "context.hasTicket && ", ""),
             ],
             &[
@@ -114,6 +115,39 @@ fn each_kind_of_change_is_told() {
         (
             &[("policies/legacy-batch.cedar", "context has task && context.termSeconds", "context.termSeconds")],
             &["newly allowed: nightly-batch × legacy-batch: up to 1800 s alone (without a task)"],
+        ),
+        (
+            &[(SHOP, "human: 1800", "human: 600")],
+            &[
+                "shorter: ana × read-shop-orders: up to 600 s with approval by 1 of lea within 900 s, was up to 1800 s with approval by 1 of lea within 900 s",
+            ],
+        ),
+        (
+            &[(SHOP, "default: 300, human", "default: 300, agent: 120, human")],
+            &["shorter: remediation-agent × read-shop-orders: up to 120 s alone, was up to 300 s alone"],
+        ),
+        (
+            &[(SHOP, "risk: low", "risk: medium")],
+            &[
+                "other access: ana × read-shop-orders: its risk changed",
+                "newly denied: remediation-agent × read-shop-orders: was up to 300 s alone (with a task)",
+            ],
+        ),
+        (
+            &[
+                (SHOP, "environment: production", "environment: staging"),
+                (SHOP, "[A-Z]{2,5}-", "[A-Z]{3}-"),
+                (SHOP, "min_length: 10", "min_length: 20"),
+                (SHOP, "max: 15", "max: 31"),
+            ],
+            &[
+                "other access: ana × read-shop-orders: its parameters and its environment and its rule on tickets and its rule on justifications changed",
+                "other access: remediation-agent × read-shop-orders: its parameters and its environment and its rule on tickets and its rule on justifications changed",
+            ],
+        ),
+        (
+            &[("entitlements/read-secret.yaml", "rotate:\n", "rotate:\n  - secret: arn:${partition}:secretsmanager:${region}:${account}:secret:b\n")],
+            &["other access: remediation-agent × read-secret: its secrets to rotate changed"],
         ),
     ];
     for (edits, expected) in cases {

@@ -95,11 +95,15 @@ fn request(entitlement: &str, term_s: u32, ticket: Option<&str>) -> Request {
         "deploy-release" => json!({ "version": "v1.2.3" }),
         "read-secret" => json!({ "secret": "shop/db" }),
         "legacy-batch" => json!({ "run": "2026-11-22" }),
+        "read-shop-orders" => json!({ "shop": "north", "day": "2026-11-21", "part": "7" }),
         _ => json!({}),
     };
     let mut ask = json!({ "entitlement": entitlement, "term_s": term_s, "parameters": parameters });
     if let Some(ticket) = ticket {
         ask["ticket"] = json!(ticket);
+    }
+    if entitlement == "read-shop-orders" {
+        ask["justification"] = json!("a customer complains");
     }
     Request {
         id: "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),

@@ -28,6 +28,7 @@ fn decision(bundle: &Bundle, who: &str, what: &str, ticket: Option<&str>) -> Dec
             outcome: verdict.outcome,
             determining: verdict.determining,
             template: verdict.template,
+            traits: verdict.traits,
         },
         votes: Vec::new(),
     }

@@ -68,6 +68,10 @@ fn condition(approve: bool) -> BoxedStrategy<String> {
         Just("resource.owner == principal".to_owned()),
         team().prop_map(|team| format!("resource.owner in {team}")),
         Just("resource.delivery == \"session\" && resource.target like \"*r*\"".to_owned()),
+        select(vec!["low", "medium", "high", "critical"]).prop_map(|risk| format!("resource.risk == \"{risk}\"")),
+        Just("resource has environment && resource.environment == \"production\"".to_owned()),
+        // Not every entitlement says it: an error.
+        Just("resource.environment == \"production\"".to_owned()),
         Just("context.hasTicket".to_owned()),
     ];
     if approve { prop_oneof![common, on_grant].boxed() } else { prop_oneof![common, on_entitlement].boxed() }
@@ -189,7 +193,10 @@ impl Plain {
                 Delivery::Managed { principal_arn, .. } => ("managed", principal_arn.as_str()),
             };
             let owner = reference("Identity", one.owner.as_str());
-            let attrs = json!({ "owner": owner, "delivery": delivery, "target": target });
+            let mut attrs = json!({ "owner": owner, "delivery": delivery, "target": target, "risk": one.risk });
+            if let Some(environment) = &one.environment {
+                attrs["environment"] = json!(environment.as_str());
+            }
             let uid = reference("Entitlement", one.id.as_str());
             hierarchy.push(json!({ "uid": uid, "attrs": attrs, "parents": [] }));
         }

@@ -4,7 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::entitlement::{Approval, Conditions, Delivery, Entitlement, Parameter, ParameterValue};
+use crate::entitlement::{
+    Approval, Conditions, Delivery, Entitlement, JustificationRule, Parameter, ParameterValue, Risk, TicketRule,
+};
 use crate::id::GrantId;
 
 fn deployment() -> Deployment {
@@ -29,11 +31,16 @@ fn entitlement(delivery: Delivery, statements: Vec<Statement>) -> Entitlement {
         description: "Writes orders".to_owned(),
         delivery,
         max_term: Term::from_seconds(3600).unwrap(),
+        max_term_of: BTreeMap::new(),
+        risk: Risk::Medium,
+        environment: None,
         start_within_s: 600,
-        parameters: BTreeMap::from([("shop".to_owned(), Parameter { pattern: ".+".to_owned(), max_length: 256 })]),
+        parameters: BTreeMap::from([("shop".to_owned(), Parameter::Text { pattern: ".+".to_owned(), max_length: 256 })]),
         statements,
         approval: Approval { count: 1, within_s: 600 },
-        ticket_required: false,
+        ticket: TicketRule::default(),
+        justification: JustificationRule::default(),
+        rotate: Vec::new(),
         break_glass: None,
         outlives: Vec::new(),
         conflicts: BTreeMap::new(),

@@ -123,7 +123,7 @@ pub struct Terms {
     pub sponsor: IdentityId,
     /// Its task, from its proof.
     pub task: Option<Task>,
-    /// What it showed.
+    /// What it showed, or what the catalogue declares for it.
     pub proof: ProofSummary,
     /// What it asked for.
     pub entitlement: EntitlementId,

@@ -19,5 +19,6 @@ pub mod identity;
 pub mod lane;
 pub mod plan;
 pub mod request;
+pub mod schedule;
 pub mod settings;
 pub mod time;

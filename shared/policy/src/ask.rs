@@ -40,6 +40,8 @@ pub(crate) struct Facts {
     pub(crate) has_ticket: bool,
     /// The task that the proof names.
     pub(crate) task: Option<String>,
+    /// The schedule that asks, if nobody does.
+    pub(crate) schedule: Option<String>,
     /// When it is judged.
     pub(crate) now: Timestamp,
 }
@@ -197,6 +199,9 @@ fn context(action: Action, facts: &Facts) -> Result<Context, Fault> {
     ];
     if action != Action::Approve {
         pairs.push(("hasTicket".to_owned(), RestrictedExpression::new_bool(facts.has_ticket)));
+        if let Some(schedule) = &facts.schedule {
+            pairs.push(("schedule".to_owned(), RestrictedExpression::new_string(schedule.clone())));
+        }
     }
     if let Some(task) = &facts.task {
         pairs.push(("task".to_owned(), RestrictedExpression::new_string(task.clone())));

@@ -78,6 +78,7 @@ impl Bundle {
             term_s: terms.term.as_seconds(),
             has_ticket: false, // policies on `approve` do not see it
             task: terms.task.as_ref().map(|task| task.as_str().to_owned()),
+            schedule: None, // nor a schedule, for which nobody is asked
             now,
         };
         let world = self.world(&terms.entitlement, std::iter::once(&person.id), Some(&grant))?;

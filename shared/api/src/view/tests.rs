@@ -27,7 +27,7 @@ fn request() -> Request {
 
 fn decision(outcome: Outcome) -> Decision {
     let request = request();
-    let proof = ProofSummary {
+    let proof = ProofSummary::Token {
         issuer: "okta".parse().unwrap(),
         subject: "ana".to_owned(),
         token_digest: Digest::of_bytes(b"token"),

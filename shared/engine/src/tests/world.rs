@@ -77,7 +77,7 @@ impl ProofVerifier for TextProofs {
             return Err(refused("token_audience", false));
         }
         let identity = self.0.get(who).cloned().ok_or_else(|| refused("identity_unregistered", true))?;
-        let proof = ProofSummary {
+        let proof = ProofSummary::Token {
             issuer: "okta".parse().unwrap(),
             subject: who.to_owned(),
             token_digest: Digest::of_bytes(proof.expose().as_bytes()),
@@ -511,7 +511,7 @@ pub(super) fn publish_with(
     };
     let listing = |one: Entitlement| (one.id.clone(), Listing { entitlement: one, rules: bundle::Rules::default() });
     let listings = entitlements.into_iter().map(listing).collect();
-    let text = BundleText::build(index, &listings, &bundle::Rules::default()).unwrap();
+    let text = BundleText::build(index, &listings, &bundle::Rules::default(), &[].into()).unwrap();
     let digest = text.digest;
     store.publish(text);
     digest

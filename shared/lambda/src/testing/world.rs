@@ -56,7 +56,7 @@ impl ProofVerifier for NamedProofs {
         let identity = self.registered.iter().find(|identity| identity.id.as_str() == name);
         let identity = identity.ok_or_else(|| refused("identity_unregistered", true))?.clone();
         let issuer = "test".parse().map_err(|_| refused("issuer_unknown", false))?;
-        let proof = ProofSummary {
+        let proof = ProofSummary::Token {
             issuer,
             subject: name.to_owned(),
             token_digest: Digest::of_bytes(proof.expose().as_bytes()),
@@ -313,5 +313,5 @@ fn bundle(registered: &[Identity], entitlements: &[Entitlement]) -> BundleText {
         parts: [].into(),
     };
     let listing = |one: &Entitlement| (one.id.clone(), Listing { entitlement: one.clone(), rules: Rules::default() });
-    BundleText::build(index, &entitlements.iter().map(listing).collect(), &Rules::default()).unwrap()
+    BundleText::build(index, &entitlements.iter().map(listing).collect(), &Rules::default(), &[].into()).unwrap()
 }

@@ -109,7 +109,7 @@ fn circumstances(identity: &Identity, entitlement: &Entitlement) -> Vec<Facts> {
                     let now = Timestamp::from_seconds(seconds);
                     let fits = term_s <= longest && (has_ticket || !entitlement.ticket.required);
                     if fits {
-                        all.push(Facts { term_s, has_ticket, task, now });
+                        all.push(Facts { term_s, has_ticket, task, schedule: None, now });
                     }
                 }
             }

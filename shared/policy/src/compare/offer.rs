@@ -137,6 +137,7 @@ impl Offer {
                 term_s,
                 has_ticket: circumstance.has_ticket,
                 task: circumstance.has_task.then(|| "task".to_owned()),
+                schedule: None,
                 now: Timestamp::from_seconds(circumstance.at),
             };
             match bundle.weigh(identity, entitlement, &facts) {

@@ -149,7 +149,7 @@ fn split(policies: &[(Option<&str>, String)], shape: &Shape) -> (BundleText, Str
     for (id, listing) in &mut listings {
         listing.rules = rules(Some(id.as_str()));
     }
-    let bundle = BundleText::build(index, &listings, &rules(None)).unwrap();
+    let bundle = BundleText::build(index, &listings, &rules(None), &[].into()).unwrap();
     (bundle, written.into_iter().map(|(_, text)| text).collect())
 }
 
@@ -273,7 +273,7 @@ fn one_entitlement_at_a_time_decides_as_plain_cedar_does_over_the_whole_bundle()
         .run(&(prop::collection::vec(policy(), 1..14), shape, facts), |(policies, shape, facts)| {
             let (term_s, has_ticket, has_task) = facts;
             let (text, all) = split(&policies, &shape);
-            let facts = Facts { term_s, has_ticket, task: has_task.then(|| "run-7".to_owned()), now: now() };
+            let facts = Facts { term_s, has_ticket, task: has_task.then(|| "run-7".to_owned()), schedule: None, now: now() };
             let whole = Bundle::load(&text).unwrap();
             let plain = Plain::new(&all, whole.index(), whole.entitlements());
             for what in THINGS {
@@ -360,7 +360,7 @@ fn the_compiler_gives_each_part_what_its_policies_name_elsewhere() {
     let slice = sliced(&text, "read-secret");
     let (who, what) = (owner.parse().unwrap(), "read-secret".parse().unwrap());
     let world = slice.world(&what, std::iter::once(&who), None).unwrap();
-    let facts = Facts { term_s: 60, has_ticket: false, task: None, now: now() };
+    let facts = Facts { term_s: 60, has_ticket: false, task: None, schedule: None, now: now() };
     let answer = world.on_entitlement(&who, Action::Request, &what, &facts).unwrap();
     assert!(matches!(&answer, Answer::Yes(by) if by.contains(&"owner-of-another".to_owned())), "{answer:?}");
 }

@@ -1,16 +1,20 @@
-//! Intake's Invoke and HTTP votes to use cases of evaluate.
+//! Intake's Invoke, HTTP votes and ticks to use cases of evaluate.
 
 use std::sync::Arc;
 
 use brevet_api::read;
-use brevet_domain::id::GrantId;
-use brevet_engine::decide::{Ballot, Decider};
+use brevet_domain::id::{GrantId, ScheduleId};
+use brevet_engine::decide::{Ballot, Decider, SchedulePass};
 use brevet_engine::port::{Clock, EvaluateAnswer, RawProof};
+use brevet_engine::refusal::Refusal;
 use brevet_lambda::answer::{Answer, Failure, finish, no_route};
 use brevet_lambda::event::{Incoming, UnexpectedEvent};
 use brevet_lambda::http::Call;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
+
+/// How long one tick may begin with windows, in seconds: the rest of the function's time is for the last one.
+const PASS_BUDGET_S: u32 = 8;
 
 pub(crate) struct Handler {
     decider: Decider,
@@ -29,8 +33,12 @@ impl Handler {
                 let answer = self.decide(id, &proof).await;
                 serde_json::to_value(answer).map_err(|error| diagnostic("UnwritableAnswer", &error))
             }
-            other @ (Incoming::Tick | Incoming::Woken(_)) => {
-                Err(unexpected(UnexpectedEvent::instead_of("HTTP calls and intake's requests for a decision", &other)))
+            // What a tick carries is ignored on purpose: the catalogue says what is due.
+            Incoming::Tick => self.tick().await,
+            Incoming::Schedule(id) => self.named(&id).await,
+            other @ Incoming::Woken(_) => {
+                let wanted = "HTTP calls, intake's requests for a decision, ticks and names of schedules";
+                Err(unexpected(UnexpectedEvent::instead_of(wanted, &other)))
             }
         }
     }
@@ -49,6 +57,25 @@ impl Handler {
         }
     }
 
+    /// A window that was not decided fails the tick, so that its dead letter raises an alarm. The next one tries again.
+    async fn tick(&self) -> Result<Value, Diagnostic> {
+        let pass = self.decider.look_at_schedules(&*self.clock, PASS_BUDGET_S).await.map_err(|e| undecided(&e))?;
+        if pass.n_failed > 0 || pass.n_left > 0 {
+            let counts = format!("not every open window was decided: {pass:?}");
+            tracing::error!(problem = counts, "an event failed");
+            return Err(Diagnostic { error_type: "WindowsUndecided".to_owned(), error_message: counts });
+        }
+        let SchedulePass { n_schedules, n_open, n_granted, n_denied, .. } = pass;
+        tracing::info!(n_schedules, n_open, n_granted, n_denied, "looked at all schedules");
+        serde_json::to_value(pass).map_err(|error| diagnostic("UnwritableAnswer", &error))
+    }
+
+    /// Whoever sends such an event has what is declared decided, once a window, and nothing else.
+    async fn named(&self, id: &ScheduleId) -> Result<Value, Diagnostic> {
+        let turn = self.decider.look_at_schedule(id, self.clock.now()).await.map_err(|e| undecided(&e))?;
+        serde_json::to_value(turn).map_err(|error| diagnostic("UnwritableAnswer", &error))
+    }
+
     async fn route(&self, call: &Call) -> Result<Answer, Failure> {
         match call.route.as_str() {
             "POST /v1/grants/{id}/approvals" => self.vote(call).await,
@@ -65,6 +92,10 @@ impl Handler {
         let report = self.decider.vote(&proof, id, Ballot { approve, digest }, now).await?;
         Ok(Answer::grant(200, id, &report, now)?)
     }
+}
+
+fn undecided(refusal: &Refusal) -> Diagnostic {
+    diagnostic("WindowUndecided", refusal)
 }
 
 fn unexpected(error: UnexpectedEvent) -> Diagnostic {

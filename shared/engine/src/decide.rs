@@ -1,7 +1,8 @@
-//! What `evaluate` does: decide requests and, in `vote`, count votes.
+//! What `evaluate` does: decide requests and, in `vote`, count votes; in `scheduled`, decide what the catalogue asks for.
 //!
 //! It trusts nobody's word: it verifies each proof itself.
 
+mod scheduled;
 mod vote;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::port::{
 };
 use crate::refusal::{Refusal, RefusalKind};
 
+pub use scheduled::{SchedulePass, Turn};
 pub use vote::Ballot;
 
 /// How often a request is decided anew after another one of the same sponsor came in between. Each time means that
@@ -102,7 +104,18 @@ impl Decider {
         request: &Request,
         now: Timestamp,
     ) -> Result<Result<(), PortError>, Refusal> {
-        let mut verdict = self.policy.decide(caller, request, now).await?;
+        let verdict = self.policy.decide(caller, request, now).await?;
+        Ok(self.settle(caller, request, verdict, now).await?.map(drop))
+    }
+
+    /// Writes down what comes of `verdict` once blocks and holdings were looked at: that outcome.
+    async fn settle(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        mut verdict: Verdict,
+        now: Timestamp,
+    ) -> Result<Result<Outcome, PortError>, Refusal> {
         self.apply_blocks(caller, request, &mut verdict).await?;
         let taken = self.take(caller, request, &mut verdict, now).await?;
         let decision = self.decision(caller, request, verdict, now).map_err(unwritable)?;
@@ -113,7 +126,8 @@ impl Decider {
             "request_digest": terms.request_digest, "bundle_digest": terms.bundle_digest, "proof": terms.proof,
             "identity": terms.identity, "entitlement": terms.entitlement, "task": terms.task, "term_s": terms.term,
         });
-        Ok(self.journal.open(&decision, grant, detail, taken.as_slice(), now).await.map(drop))
+        let opened = self.journal.open(&decision, grant, detail, taken.as_slice(), now).await;
+        Ok(opened.map(|_| decision.terms.outcome))
     }
 
     /// What the sponsor's identities hold with this grant among it; a denial if it must not be.

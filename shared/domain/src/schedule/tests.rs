@@ -54,7 +54,8 @@ fn a_window_is_open_from_its_instant_until_just_before_its_end() {
 
 #[test]
 fn a_window_has_one_grant_and_no_other_has_the_same() {
-    let (nightly, weekly) = (schedule("30 2 * * *", 900), Schedule { id: "weekly".parse().unwrap(), ..schedule("30 2 * * *", 900) });
+    let (nightly, weekly) =
+        (schedule("30 2 * * *", 900), Schedule { id: "weekly".parse().unwrap(), ..schedule("30 2 * * *", 900) });
     let (dev, other, elsewhere) =
         (deployment("dev", "000000000000"), deployment("other", "000000000000"), deployment("dev", "000000000001"));
     let window = |now: &str| nightly.window_at(at(now)).unwrap();
@@ -82,7 +83,8 @@ fn what_a_window_asks_for_can_be_written_down_again_by_whoever_has_the_declarati
     let id = nightly.grant_id(window("2026-11-28T02:30:00Z"), &deployment("dev", "000000000000"));
     let digest = |now| Digest::of(&nightly.request(window(now), id)).unwrap();
     assert_eq!(digest("2026-11-28T02:30:00Z"), digest("2026-11-28T02:44:00Z"));
-    let ProofSummary::Schedule { declared, schedule: name, .. } = nightly.proof(window("2026-11-28T02:30:00Z")).unwrap()
+    let ProofSummary::Schedule { declared, schedule: name, .. } =
+        nightly.proof(window("2026-11-28T02:30:00Z")).unwrap()
     else {
         panic!("another proof")
     };
@@ -94,13 +96,32 @@ fn what_a_window_asks_for_can_be_written_down_again_by_whoever_has_the_declarati
 #[test]
 fn a_cron_that_is_none_is_refused_with_what_one_looks_like() {
     for text in [
-        "", "nightly", "@daily", "* * * *", "0 30 2 * * *", "30 2 * * * 2026", "60 2 * * *", "30 24 * * *", "30 2 0 * *", "30 2 32 * *",
-        "30 2 * 13 *", "30 2 * * 8", "30  2 * * *", " 30 2 * * *", "30\t2\t*\t*\t*", "30 2 * * MUN", "*/0 * * * *", &"*".repeat(200),
+        "",
+        "nightly",
+        "@daily",
+        "* * * *",
+        "0 30 2 * * *",
+        "30 2 * * * 2026",
+        "60 2 * * *",
+        "30 24 * * *",
+        "30 2 0 * *",
+        "30 2 32 * *",
+        "30 2 * 13 *",
+        "30 2 * * 8",
+        "30  2 * * *",
+        " 30 2 * * *",
+        "30\t2\t*\t*\t*",
+        "30 2 * * MUN",
+        "*/0 * * * *",
+        &"*".repeat(200),
     ] {
         let error = text.parse::<Cron>().unwrap_err().to_string();
         assert!(error.ends_with("like `30 2 * * MON-FRI`") && error.len() < 300, "{text}: {error}");
     }
-    assert_eq!("30 2 29 2 *".parse::<Cron>().unwrap().next_after(at("2026-03-01T00:00:00Z")), Some(at("2028-02-29T02:30:00Z")));
+    assert_eq!(
+        "30 2 29 2 *".parse::<Cron>().unwrap().next_after(at("2026-03-01T00:00:00Z")),
+        Some(at("2028-02-29T02:30:00Z"))
+    );
     assert_eq!("0 0 30 2 *".parse::<Cron>().unwrap().next_after(at("2026-03-01T00:00:00Z")), None);
 }
 

@@ -8,6 +8,7 @@ mod invariants;
 mod leavers;
 mod managed;
 mod quorum;
+mod scheduled;
 mod single_fault;
 mod stubborn;
 mod vending;

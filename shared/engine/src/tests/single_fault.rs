@@ -1,5 +1,6 @@
 //! Every port call of every use case, with every fault it can have: one fault a run, and the invariants after it.
 
+use super::scheduled::{WINDOW_S, hourly};
 use super::world::{TICK_S, World, ask, id_of, proof};
 use crate::fake::{Fault, run};
 use crate::port::Clock;
@@ -73,6 +74,21 @@ fn is_approved_by_a_person(world: &World) {
     }
 }
 
+/// The schedule asks, for something that is attached, and its time runs out.
+fn is_asked_for_by_the_schedule(world: &World) {
+    world.declare(hourly("night", "bot", "batch"));
+    world.clock.advance(u32::try_from(3_600 - world.clock.now().as_seconds() % 3_600).unwrap());
+    for _ in 0..WINDOW_S.div_ceil(TICK_S) {
+        world.look();
+        world.activate();
+        world.tick();
+        world.clock.advance(TICK_S);
+    }
+    // Whatever failed, the next tick made up for it: the window is decided, and once.
+    assert_eq!(world.store.snapshot().grants().count(), 1);
+    world.tick_for(300);
+}
+
 /// Plays `story` once for each port call and fault. Answers how many faults fired.
 fn play(name: &str, story: Story) -> usize {
     let clean = World::new();
@@ -119,6 +135,11 @@ fn every_single_fault_of_a_grant_that_is_released_early() {
 #[test]
 fn every_single_fault_of_a_grant_that_a_person_approves() {
     play("is approved by a person", is_approved_by_a_person);
+}
+
+#[test]
+fn every_single_fault_of_a_grant_that_a_schedule_asks_for() {
+    play("is asked for by the schedule", is_asked_for_by_the_schedule);
 }
 
 #[test]

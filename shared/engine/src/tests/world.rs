@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use brevet_domain::bundle::{self, BundleText, INDEX_VERSION, Index, Listing};
+use brevet_domain::bundle::{self, BundleText, INDEX_VERSION, Index, Listing, Schedules};
 use brevet_domain::canonical::{Digest, canonical};
 use brevet_domain::decision::{Decision, Outcome, Traits, Verdict};
 use brevet_domain::duties::Duties;
@@ -96,6 +96,7 @@ pub(super) struct Rules {
     pub(super) bundle: Digest,
     pub(super) entitlements: Vec<Entitlement>,
     pub(super) registered: BTreeMap<String, Identity>,
+    pub(super) schedules: Schedules,
     /// Who may approve.
     pub(super) approvers: Vec<&'static str>,
     /// How many must.
@@ -145,6 +146,10 @@ impl Evaluator for ClassPolicy {
 
     async fn registered(&self, id: &IdentityId, _: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
         Ok(self.1.lock().unwrap().registered.get(id.as_str()).cloned())
+    }
+
+    async fn schedules(&self, _: Timestamp) -> Result<Schedules, EvaluatorError> {
+        Ok(self.1.lock().unwrap().schedules.clone())
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
@@ -265,6 +270,7 @@ impl World {
             bundle: publish(&store, &people),
             entitlements: entitlements(),
             registered: people.clone(),
+            schedules: Schedules::new(),
             approvers: vec!["omar", "lea"],
             count: 1,
             denied: None,

@@ -88,8 +88,8 @@ pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
     match Bundle::load(&text) {
         Ok(bundle) => {
             reach::check(&bundle, &forms, &mut findings);
+            findings.stop()?; // a schedule or a case about it would only say so again
             schedules::check(&bundle, &forms, &mut findings);
-            findings.stop()?; // a case about it would only say so again
             cases::check(&bundle, &forms, &mut findings);
         }
         Err(error) => findings.whole("policies", finding::chain(&error)),

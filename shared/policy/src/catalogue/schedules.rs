@@ -42,7 +42,8 @@ const SAMPLE_APART_S: u32 = 46 * 86_400;
 pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> Schedules {
     if forms.schedules.len() > MAX_SCHEDULES {
         let n = forms.schedules.len();
-        findings.whole("schedules", format!("there are {n} schedules; at most {MAX_SCHEDULES} are looked at each minute"));
+        findings
+            .whole("schedules", format!("there are {n} schedules; at most {MAX_SCHEDULES} are looked at each minute"));
     }
     let mut schedules = Schedules::new();
     for InFile { file, form } in &forms.schedules {
@@ -141,8 +142,7 @@ pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
 /// Whether somebody could use what the schedule gets, and should.
 fn check_use(bundle: &Bundle, file: &str, form: &ScheduleForm, findings: &mut Findings) -> bool {
     let (who, what) = (&form.identity, &form.entitlement);
-    let Some((identity, entitlement)) =
-        bundle.index().identities.get(&who.value).zip(bundle.entitlement(&what.value))
+    let Some((identity, entitlement)) = bundle.index().identities.get(&who.value).zip(bundle.entitlement(&what.value))
     else {
         return false;
     };
@@ -228,7 +228,9 @@ fn place_of(misfit: &MisfitError, form: &ScheduleForm) -> Location {
             form.parameters.as_ref().map(|given| given.referenced)
         }
         MisfitError::Term { .. } | MisfitError::ClassTerm { .. } => Some(form.term_s.referenced),
-        MisfitError::Ticket(_) | MisfitError::TicketPattern { .. } => form.ticket.as_ref().map(|given| given.referenced),
+        MisfitError::Ticket(_) | MisfitError::TicketPattern { .. } => {
+            form.ticket.as_ref().map(|given| given.referenced)
+        }
         MisfitError::Justification { .. } | MisfitError::TooBrief { .. } | MisfitError::NoJustification(_) => {
             form.justification.as_ref().map(|given| given.referenced)
         }

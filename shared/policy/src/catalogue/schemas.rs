@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use super::cases::{CaseForm, CasesForm};
 use super::form::{
     ApprovalForm, BreakGlassForm, ClassForm, ClassesForm, ConflictForm, EntitlementForm, IdentityForm, IssuerForm,
-    IssuersForm, JustificationForm, ParameterForm, ProofForm, RotationForm, ScheduleForm, StatementForm, TermsForm, TicketForm,
+    IssuersForm, JustificationForm, ParameterForm, ProofForm, RotationForm, ScheduleForm, StatementForm, TermsForm,
+    TicketForm,
 };
 use crate::tests::{assert_golden, broken::slips, example};
 

@@ -273,7 +273,8 @@ fn one_entitlement_at_a_time_decides_as_plain_cedar_does_over_the_whole_bundle()
         .run(&(prop::collection::vec(policy(), 1..14), shape, facts), |(policies, shape, facts)| {
             let (term_s, has_ticket, has_task) = facts;
             let (text, all) = split(&policies, &shape);
-            let facts = Facts { term_s, has_ticket, task: has_task.then(|| "run-7".to_owned()), schedule: None, now: now() };
+            let facts =
+                Facts { term_s, has_ticket, task: has_task.then(|| "run-7".to_owned()), schedule: None, now: now() };
             let whole = Bundle::load(&text).unwrap();
             let plain = Plain::new(&all, whole.index(), whole.entitlements());
             for what in THINGS {

@@ -32,6 +32,7 @@ ORDER = [
     "test_idempotency.py",
     "test_lying_intake.py",
     "test_approvals.py",
+    "test_schedule.py",
     "test_lives.py",
     "test_without_reaper.py",
     "test_faults.py",

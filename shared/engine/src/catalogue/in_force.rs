@@ -94,7 +94,7 @@ impl InForce {
     /// As [`Self::listing`].
     pub async fn schedules(&self) -> PortResult<Schedules> {
         let Some(expected) = self.index.parts.get(SCHEDULES_PART) else { return Ok(Schedules::new()) };
-        read_schedules(self.digest, &*self.part(SCHEDULES_PART, *expected).await?).map_err(unusable)
+        read_schedules(self.digest, &self.part(SCHEDULES_PART, *expected).await?).map_err(unusable)
     }
 
     async fn part(&self, name: &str, expected: Digest) -> PortResult<Arc<str>> {

@@ -135,15 +135,20 @@ fn field(range: std::ops::RangeInclusive<u32>) -> impl Strategy<Value = (String,
     prop_oneof![Just(("*".to_owned(), all)), some]
 }
 
+fn in_seconds(minutes: u32) -> u32 {
+    minutes.saturating_mul(60)
+}
+
 proptest! {
     /// Minute by minute through the calendar, by another library's day of the week.
     #[test]
     fn windows_open_exactly_when_each_field_says(
         minutes in field(0..=59), hours in field(0..=23), months in field(1..=12), days in field(0..=6),
-        window_min in 1..90_u32, start in 20_000..30_000_i64, minute in 0..1440_i64, second in 0..60_i64,
+        window_min in 1..90_u32, seconds in 1_700_000_000..2_600_000_000_i64,
     ) {
-        let schedule = schedule(&format!("{} {} * {} {}", minutes.0, hours.0, months.0, days.0), window_min * 60);
-        let now = Timestamp::from_seconds(start * 86_400 + minute * 60 + second);
+        let window_s = in_seconds(window_min);
+        let schedule = schedule(&format!("{} {} * {} {}", minutes.0, hours.0, months.0, days.0), window_s);
+        let now = Timestamp::from_seconds(seconds);
         let opens = |at: Timestamp| {
             use chrono::{Datelike, Timelike};
             let at = at.to_chrono();
@@ -151,9 +156,9 @@ proptest! {
                 && days.1.contains(&at.weekday().num_days_from_sunday())
         };
         // The first minute that opens one which is still open.
-        let whole = Timestamp::from_seconds(now.as_seconds() - second);
-        let since = (0..=window_min).rev().map(|n| whole.minus(n * 60));
-        let expected = since.filter(|at| opens(*at) && now < at.plus(window_min * 60)).min();
+        let whole = now.minus(u32::try_from(seconds.rem_euclid(60)).unwrap());
+        let since = (0..=window_min).rev().map(|n| whole.minus(in_seconds(n)));
+        let expected = since.filter(|at| opens(*at) && now < at.plus(window_s)).min();
         prop_assert_eq!(schedule.window_at(now).map(|window| window.opens_at), expected);
         if let Some(window) = schedule.window_at(now) {
             prop_assert!(window.opens_at <= now && now < window.closes_at);

@@ -8,6 +8,7 @@ use brevet_domain::id::{GrantId, ScheduleId};
 use brevet_domain::identity::ProofSummary;
 use brevet_domain::request::Request;
 use brevet_domain::schedule::Schedule;
+use brevet_domain::time::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -40,8 +41,15 @@ impl World {
         let world = Self::new();
         world.tick();
         world.declare(schedule);
-        world.clock.advance(u32::try_from(3_599 - world.clock.now().as_seconds() % 3_600).unwrap());
+        world.next_hour();
+        world.clock.set(world.clock.now().minus(1));
         world
+    }
+
+    /// Time goes on until the next hour begins.
+    pub(super) fn next_hour(&self) {
+        let hour = self.clock.now().as_seconds().div_euclid(3_600).saturating_add(1);
+        self.clock.set(Timestamp::from_seconds(hour.saturating_mul(3_600)));
     }
 
     pub(super) fn look(&self) -> Option<Result<SchedulePass, Refusal>> {
@@ -297,7 +305,7 @@ proptest! {
         for (n, (what, seconds, call, fault)) in steps.into_iter().enumerate() {
             world.clock.advance(seconds);
             if let Some(fault) = Fault::ALL.get(fault) {
-                world.faults.plan(world.faults.n_calls() + call, *fault);
+                world.faults.plan(world.faults.n_calls().saturating_add(call), *fault);
             }
             match what {
                 0 => drop(world.look()),
@@ -310,10 +318,10 @@ proptest! {
             world.assert_invariants(&format!("step {n}"));
         }
         // Every window that somebody looks at without a fault is decided.
-        world.clock.advance(u32::try_from(3_600 - world.clock.now().as_seconds() % 3_600).unwrap());
+        world.next_hour();
         let before = world.ids().len();
         prop_assert_eq!(world.look().unwrap().unwrap().n_failed, 0);
-        prop_assert!(world.ids().len() == before + 1);
+        prop_assert_eq!(world.ids().len(), before.saturating_add(1));
         assert_worth_no_more(&world, &schedule, "at last");
         world.assert_all_ends("whatever events came");
     }

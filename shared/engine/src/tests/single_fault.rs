@@ -77,7 +77,7 @@ fn is_approved_by_a_person(world: &World) {
 /// The schedule asks, for something that is attached, and its time runs out.
 fn is_asked_for_by_the_schedule(world: &World) {
     world.declare(hourly("night", "bot", "batch"));
-    world.clock.advance(u32::try_from(3_600 - world.clock.now().as_seconds() % 3_600).unwrap());
+    world.next_hour();
     for _ in 0..WINDOW_S.div_ceil(TICK_S) {
         world.look();
         world.activate();

@@ -105,8 +105,8 @@ fn check_windows(file: &str, form: &ScheduleForm, schedule: &Schedule, findings:
     }
     // Access that begins again before it has ended is standing access.
     let apart_s = window_s.saturating_add(term_s).max(APART_S);
-    let pairs = instants.iter().zip(instants.iter().skip(1));
-    let tight = pairs.map(|(one, next)| (one, next)).find(|(one, next)| **next < one.plus(apart_s));
+    let mut pairs = instants.iter().zip(instants.iter().skip(1));
+    let tight = pairs.find(|(one, next)| **next < one.plus(apart_s));
     if let Some((one, next)) = tight {
         let (gap_s, one, next) = (next.seconds_since(*one), one.policy_form(), next.policy_form());
         let message = format!(

@@ -111,7 +111,7 @@ pub(super) struct BreakGlassForm {
 #[derive(Debug)]
 pub(super) enum MaxTermForm {
     Same(u32),
-    Each(TermsForm),
+    Each(Box<TermsForm>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -160,7 +160,7 @@ impl<'de> Deserialize<'de> for MaxTermForm {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MaxTermForm, A::Error> {
-                TermsForm::deserialize(de::value::MapAccessDeserializer::new(map)).map(MaxTermForm::Each)
+                TermsForm::deserialize(de::value::MapAccessDeserializer::new(map)).map(|each| MaxTermForm::Each(Box::new(each)))
             }
         }
 

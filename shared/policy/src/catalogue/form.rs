@@ -160,7 +160,8 @@ impl<'de> Deserialize<'de> for MaxTermForm {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MaxTermForm, A::Error> {
-                TermsForm::deserialize(de::value::MapAccessDeserializer::new(map)).map(|each| MaxTermForm::Each(Box::new(each)))
+                TermsForm::deserialize(de::value::MapAccessDeserializer::new(map))
+                    .map(|each| MaxTermForm::Each(Box::new(each)))
             }
         }
 

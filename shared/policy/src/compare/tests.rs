@@ -84,6 +84,7 @@ fn each_kind_of_change_is_told() {
             ],
             &[
                 "newly allowed: ana × read-orders-table: up to 3600 s with approval by 1 of lea, omar within 1800 s (without a ticket)",
+                "other access: ana × read-orders-table: its rule on tickets changed",
             ],
         ),
         (
@@ -124,7 +125,7 @@ fn each_kind_of_change_is_told() {
         ),
         (
             &[(SHOP, "default: 300, human", "default: 300, agent: 120, human")],
-            &["shorter: remediation-agent × read-shop-orders: up to 120 s alone, was up to 300 s alone"],
+            &["shorter: remediation-agent × read-shop-orders: up to 120 s alone, was up to 300 s alone (with a task)"],
         ),
         (
             &[(SHOP, "risk: low", "risk: medium")],
@@ -146,7 +147,11 @@ fn each_kind_of_change_is_told() {
             ],
         ),
         (
-            &[("entitlements/read-secret.yaml", "rotate:\n", "rotate:\n  - secret: arn:${partition}:secretsmanager:${region}:${account}:secret:b\n")],
+            &[(
+                "entitlements/read-secret.yaml",
+                "rotate:\n",
+                "rotate:\n  - secret: arn:${partition}:secretsmanager:${region}:${account}:secret:b\n",
+            )],
             &["other access: remediation-agent × read-secret: its secrets to rotate changed"],
         ),
     ];

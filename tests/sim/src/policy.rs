@@ -114,6 +114,7 @@ impl Evaluator for ClassPolicy {
             start_within_s: entitlement.start_within_s,
             traits: Traits::default(),
             duties: Duties::default(),
+            nearest: None,
         })
     }
 

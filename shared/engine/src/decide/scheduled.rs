@@ -10,6 +10,7 @@ use std::cmp::Reverse;
 use brevet_domain::decision::{Decision, Outcome};
 use brevet_domain::id::{GrantId, ScheduleId};
 use brevet_domain::identity::Caller;
+use brevet_domain::rule;
 use brevet_domain::schedule::{Schedule, Window};
 use brevet_domain::time::Timestamp;
 use serde::Serialize;
@@ -17,9 +18,6 @@ use serde::Serialize;
 use super::{ATTEMPTS, Decider, unwritable};
 use crate::port::{Clock, PortError};
 use crate::refusal::{Refusal, RefusalKind};
-
-/// The rule that a denial names where policy wants people, beside those of the catalogue.
-const NOBODY_WAITS_RULE: &str = "brevet:nobody-waits-for-a-schedule";
 
 /// What became of a schedule when somebody looked at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -154,7 +152,7 @@ impl Decider {
         if matches!(verdict.outcome, Outcome::NeedsApproval { .. }) {
             let reason = "policy wants people to approve this, and nobody waits for a schedule".to_owned();
             verdict.outcome = Outcome::Deny { reason };
-            verdict.determining.push(NOBODY_WAITS_RULE.to_owned());
+            verdict.determining.push(rule::NOBODY_WAITS.to_owned());
             verdict.template = None;
         }
         let written = self.settle(&caller, &request, verdict, now).await?;

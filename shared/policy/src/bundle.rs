@@ -227,7 +227,14 @@ impl Bundle {
         let slice = Slice { entitlement: slice.entitlement.clone(), policies: slice.policies.clone(), ground };
         let slices = BTreeMap::from([(entitlement.clone(), Arc::new(slice))]);
         let (index, general) = (Arc::clone(&self.index), Arc::clone(&self.general));
-        Ok(Self { digest: self.digest, index, schema: self.schema, general, slices })
+        Ok(Self {
+            digest: self.digest,
+            index,
+            schema: self.schema,
+            general,
+            slices,
+            schedules: Arc::clone(&self.schedules),
+        })
     }
 
     /// Whether `identity` is registered here just as it is, with a registered human to answer for it.

@@ -224,11 +224,11 @@ fn slip(
 /// Where a misfit stands in the file; what is not there is missed at the entitlement that wants it.
 fn place_of(misfit: &MisfitError, form: &ScheduleForm) -> Location {
     let given = match misfit {
-        MisfitError::Missing(_) | MisfitError::Unknown { .. } | MisfitError::Parameter { .. } => {
+        MisfitError::Missing { .. } | MisfitError::Unknown { .. } | MisfitError::Parameter { .. } => {
             form.parameters.as_ref().map(|given| given.referenced)
         }
         MisfitError::Term { .. } | MisfitError::ClassTerm { .. } => Some(form.term_s.referenced),
-        MisfitError::Ticket(_) | MisfitError::TicketPattern { .. } => {
+        MisfitError::Ticket { .. } | MisfitError::TicketPattern { .. } => {
             form.ticket.as_ref().map(|given| given.referenced)
         }
         MisfitError::Justification { .. } | MisfitError::TooBrief { .. } | MisfitError::NoJustification(_) => {

@@ -19,7 +19,7 @@ use crate::port::{Clock, RequestStore};
 use crate::refusal::{Refusal, RefusalKind};
 
 /// How long the windows of these tests are open, in seconds.
-pub(super) const WINDOW_S: u32 = 300;
+const WINDOW_S: u32 = 300;
 
 /// Every hour on the hour, for `identity`; the term is the world's.
 pub(super) fn hourly(id: &str, identity: &str, entitlement: &str) -> Schedule {

@@ -1,26 +1,30 @@
-//! What `evaluate` does: decide requests and count votes. It trusts nobody's word: it verifies each proof itself.
+//! What `evaluate` does: decide requests and, in `vote`, count votes.
+//!
+//! It trusts nobody's word: it verifies each proof itself.
+
+mod vote;
 
 use std::sync::Arc;
 
 use brevet_domain::block::BlockScope;
 use brevet_domain::canonical::{CanonicalError, Digest};
-use brevet_domain::decision::{ApproverError, Decision, Outcome, Terms, Verdict, Vote, check_approver};
+use brevet_domain::decision::{Decision, Outcome, Terms, Verdict};
 use brevet_domain::duties::Holding;
-use brevet_domain::grant::{Delivery, Event, Grant, State};
+use brevet_domain::grant::Grant;
 use brevet_domain::id::GrantId;
-use brevet_domain::identity::{Audience, Caller, Identity};
+use brevet_domain::identity::{Audience, Caller};
 use brevet_domain::request::Request;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use serde_json::json;
 
-use crate::journal::{Journal, StepError};
+use crate::journal::Journal;
 use crate::port::{
-    Also, Evaluator, EvaluatorError, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier,
-    RawProof,
+    Also, Evaluator, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier, RawProof,
 };
 use crate::refusal::{Refusal, RefusalKind};
-use crate::report::Report;
+
+pub use vote::Ballot;
 
 /// How often a request is decided anew after another one of the same sponsor came in between. Each time means that
 /// somebody else's went through; after that the caller asks again.
@@ -44,25 +48,6 @@ pub struct Decider {
     journal: Journal,
     deployment: Deployment,
     bounds: Bounds,
-}
-
-/// A vote as it came in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ballot {
-    /// Yes or no.
-    pub approve: bool,
-    /// The digest of the decision that the voter saw.
-    pub digest: Digest,
-}
-
-/// What a decision with enough votes comes to when it is made once more.
-enum Again {
-    /// The same, under this bundle.
-    Same(Digest),
-    /// A denial, with the reason.
-    Against(String),
-    /// Another plan: the decision without votes, and what happens to the grant.
-    Changed(Box<Decision>, Event),
 }
 
 impl Decider {
@@ -219,154 +204,6 @@ impl Decider {
         };
         Ok(Decision { id: request.id, terms, votes: Vec::new() })
     }
-
-    /// Counts a person's vote on a grant that awaits approval.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`] if the proof shows nobody, the voter may not vote on it, saw another decision, comes too late, or
-    /// the grant does not await approval. Then nothing is counted.
-    pub async fn vote(&self, proof: &RawProof, id: GrantId, ballot: Ballot, now: Timestamp) -> Result<Report, Refusal> {
-        let caller = self.proofs.verify(proof, Audience::Approvals, now).await?;
-        let report = Report::read(&self.reader, id).await?;
-        let grant = report.seen_by(id, &caller.identity.id)?;
-        let decision = report.decision.as_ref().ok_or_else(|| Refusal::no_such_grant(id))?;
-        let terms = &decision.terms;
-        check_approver(&caller.identity, &terms.identity, &terms.sponsor).map_err(|error| not_apart(error, id))?;
-        let determining =
-            self.policy.may_approve(&caller, decision, now).await.map_err(|error| Refusal::from(error).about(id))?;
-        self.check_ballot(grant, decision, &caller, ballot, now)?;
-        if let Some(vote) = decision.votes.iter().find(|vote| vote.by == caller.identity.id) {
-            return if vote.approve == ballot.approve { Ok(report) } else { Err(voted_otherwise(id)) };
-        }
-        let by = caller.identity.id.clone();
-        let mut event = if ballot.approve {
-            Event::ApprovalGiven { by: by.clone() }
-        } else {
-            Event::ApprovalRefused { by: by.clone() }
-        };
-        let vote = Vote { by, approve: ballot.approve, at: now, digest: ballot.digest, proof: caller.proof.clone() };
-        let mut confirmed_under = None;
-        let (proof, digest) = (vote.proof.clone(), vote.digest);
-        let mut voted = decision.clone();
-        voted.votes.push(vote);
-        if ballot.approve && voted.permits() {
-            // INVARIANT: at quorum it is decided again, under the bundle in force now.
-            match self.again(&voted, now).await? {
-                Again::Same(bundle) => confirmed_under = Some(bundle),
-                // The decision keeps lacking this vote: by itself it permits nothing, whatever becomes of the grant.
-                Again::Against(reason) => (voted, event) = (decision.clone(), Event::DecidedAgainst { reason }),
-                Again::Changed(changed, void) => (voted, event) = (*changed, void),
-            }
-        }
-        let with = json!({
-            "by": caller.identity.id, "proof": proof, "digest": digest, "determining": determining,
-            "confirmed_under": confirmed_under,
-        });
-        let is_void = matches!(event, Event::PlanChanged { .. });
-        let also = vec![Also::Decision { decision: Box::new(voted), votes_before: decision.votes.len() }];
-        match self.journal.record(grant, &event, Some(with), also, now).await {
-            Ok(_) if is_void => {
-                let detail = "what the bundle in force would give now is not what was voted on: all votes are void; read the \
-                              grant again and vote on what it shows";
-                Err(Refusal::new(RefusalKind::Conflict, "plan_changed", detail).about(id))
-            }
-            Ok(_) => Ok(Report::read(&self.reader, id).await?),
-            Err(StepError::Transition(error)) => {
-                Err(Refusal::new(RefusalKind::Conflict, "vote_not_possible", error.to_string()).about(id))
-            }
-            Err(StepError::Port(PortError::Conflict { .. })) => {
-                let detail = "the grant changed while the vote was counted; nothing was counted: vote again";
-                Err(Refusal::new(RefusalKind::Conflict, "changed_meanwhile", detail).about(id).retry_after(1))
-            }
-            Err(StepError::Port(error)) => Err(Refusal::from(error).about(id)),
-        }
-    }
-
-    /// Judges a decision that has its votes once more, as if it were asked for now.
-    async fn again(&self, voted: &Decision, now: Timestamp) -> Result<Again, Refusal> {
-        let (id, terms) = (voted.id, &voted.terms);
-        let against = |why: String| Ok(Again::Against(why));
-        let Outcome::NeedsApproval { count, approvers, deadline } = &terms.outcome else {
-            return against("it does not wait for an approval".to_owned());
-        };
-        let request = self.reader.request(id).await?;
-        let Some(request) = request.filter(|request| Digest::of(request).ok() == Some(terms.request_digest)) else {
-            return against("the request is not there any more as it was decided".to_owned());
-        };
-        let about = |error: EvaluatorError| Refusal::from(error).about(id);
-        let registered = self.policy.registered(&terms.identity, now).await.map_err(about)?;
-        let same = |identity: &Identity| identity.class == terms.class && identity.owner == terms.sponsor;
-        let Some(identity) = registered.filter(same) else {
-            return against(format!("`{}` is not registered any more as it was when it asked", terms.identity));
-        };
-        let caller = Caller { identity, task: terms.task.clone(), proof: terms.proof.clone() };
-        let mut verdict = match self.policy.decide(&caller, &request, now).await {
-            Ok(verdict) => verdict,
-            Err(error @ (EvaluatorError::UnknownEntitlement(_) | EvaluatorError::Misfit(_))) => {
-                return against(error.to_string());
-            }
-            Err(error) => return Err(about(error)),
-        };
-        self.apply_blocks(&caller, &request, &mut verdict).await?;
-        let needed = match &verdict.outcome {
-            Outcome::Deny { reason } => return against(reason.clone()),
-            // What needs nobody any more has enough of them.
-            Outcome::Allow => None,
-            Outcome::NeedsApproval { count, approvers, .. } => Some((*count, approvers.clone())),
-        };
-        // A decision from before there were traits says nothing that could have changed.
-        let same_plan = (terms.traits.is_empty() || verdict.traits == terms.traits)
-            && verdict.template == terms.template
-            && verdict.term == terms.term
-            && verdict.start_within_s == terms.start_within_s;
-        let still_enough = needed.as_ref().is_none_or(|(count, approvers)| {
-            let yes = voted.votes.iter().filter(|vote| vote.approve && approvers.contains(&vote.by)).count();
-            yes >= usize::from(*count).max(1)
-        });
-        if same_plan && still_enough {
-            return Ok(Again::Same(verdict.bundle_digest));
-        }
-        let (count, approvers) = needed.unwrap_or_else(|| (*count, approvers.clone()));
-        let start_within_s = verdict.start_within_s;
-        verdict.outcome = Outcome::NeedsApproval { count, approvers, deadline: *deadline };
-        let changed = self.decision(&caller, &request, verdict, now).map_err(unwritable)?;
-        let event = Event::PlanChanged {
-            decision_digest: changed.digest().map_err(unwritable)?,
-            delivery: Delivery::of(changed.terms.template.as_ref(), &self.deployment, id),
-            needed: count,
-            start_within_s,
-        };
-        Ok(Again::Changed(Box::new(changed), event))
-    }
-
-    fn check_ballot(
-        &self,
-        grant: &Grant,
-        decision: &Decision,
-        voter: &Caller,
-        ballot: Ballot,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
-        let conflict = |code, detail: String| Err(Refusal::new(RefusalKind::Conflict, code, detail).about(grant.id));
-        if grant.decision_digest != ballot.digest {
-            let detail =
-                "the digest is not that of this grant's decision: read the grant again and vote on what it shows";
-            return conflict("digest_mismatch", detail.to_owned());
-        }
-        if let State::ApprovalAwaited { deadline, .. } = &grant.state {
-            if now >= *deadline {
-                return conflict("approval_too_late", format!("approval was possible until {deadline}"));
-            }
-            return Ok(());
-        }
-        // A repeated vote is answered as the first one was.
-        if decision.votes.iter().any(|vote| vote.by == voter.identity.id) {
-            return Ok(());
-        }
-        let detail = format!("the grant is `{}`: there is nothing to approve", grant.state.name());
-        conflict("not_awaiting_approval", detail)
-    }
 }
 
 impl std::fmt::Debug for Decider {
@@ -378,19 +215,6 @@ impl std::fmt::Debug for Decider {
 /// A decision that is there answers whoever asked for it, and nobody else.
 fn own(decision: &Decision, caller: &Caller, id: GrantId) -> Result<(), Refusal> {
     if decision.terms.identity == caller.identity.id { Ok(()) } else { Err(Refusal::no_such_grant(id)) }
-}
-
-fn not_apart(error: ApproverError, id: GrantId) -> Refusal {
-    let code = match error {
-        ApproverError::NotHuman => "approver_not_human",
-        ApproverError::Requester => "approver_is_requester",
-        ApproverError::Sponsor => "approver_is_sponsor",
-    };
-    Refusal::new(RefusalKind::Forbidden, code, error.to_string()).about(id)
-}
-
-fn voted_otherwise(id: GrantId) -> Refusal {
-    Refusal::new(RefusalKind::Conflict, "voted_otherwise", "you have voted otherwise before; a vote is final").about(id)
 }
 
 fn unwritable(error: CanonicalError) -> Refusal {

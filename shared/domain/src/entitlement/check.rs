@@ -141,9 +141,7 @@ impl Entitlement {
     fn check_justification(&self, given: Option<&Justification>) -> Result<(), MisfitError> {
         let (entitlement, min_length) = (self.id.clone(), self.justification.min_length);
         match (self.justification.need, given) {
-            (Need::Required, None) => {
-                Err(MisfitError::Justification { entitlement, min_length: min_length.max(1) })
-            }
+            (Need::Required, None) => Err(MisfitError::Justification { entitlement, min_length: min_length.max(1) }),
             (Need::None, Some(_)) => Err(MisfitError::NoJustification(entitlement)),
             (Need::Required | Need::Optional, Some(given)) if !self.justification.accepts(given) => {
                 Err(MisfitError::TooBrief { entitlement, min_length })
@@ -198,7 +196,12 @@ mod tests {
                 json!({ "parameters": { "shard": "1", "x": "y" } }),
                 "entitlement `read-logs` has no parameter `x`; it has: shard",
             ),
-            (json!({}), Human, json!({ "term_s": 601 }), "a term of 601 s is too long: `read-logs` allows at most 600 s"),
+            (
+                json!({}),
+                Human,
+                json!({ "term_s": 601 }),
+                "a term of 601 s is too long: `read-logs` allows at most 600 s",
+            ),
             (terms.clone(), Human, json!({ "term_s": 3600 }), ""),
             (
                 terms.clone(),

@@ -66,8 +66,7 @@ impl Parameter {
 /// Whether the whole of `text` matches `pattern`. A pattern that does not compile matches nothing.
 pub(super) fn matches_whole(pattern: &str, text: &str) -> bool {
     // Alone too: `a)|(?:b` compiles between the anchors, but is no pattern.
-    let whole =
-        regex_lite::Regex::new(pattern).and_then(|_| regex_lite::Regex::new(&format!("^(?:{pattern})$")));
+    let whole = regex_lite::Regex::new(pattern).and_then(|_| regex_lite::Regex::new(&format!("^(?:{pattern})$")));
     whole.is_ok_and(|pattern| pattern.is_match(text))
 }
 
@@ -75,7 +74,9 @@ pub(super) fn matches_whole(pattern: &str, text: &str) -> bool {
 impl fmt::Display for Parameter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Text { pattern, max_length } => write!(f, "match `{pattern}` and have at most {max_length} characters"),
+            Self::Text { pattern, max_length } => {
+                write!(f, "match `{pattern}` and have at most {max_length} characters")
+            }
             Self::Integer { min, max } => write!(f, "be a whole number from {min} to {max}, like `{min}`"),
             Self::Enum { values } => {
                 let values: Vec<_> = values.iter().map(|value| format!("`{}`", value.as_str())).collect();

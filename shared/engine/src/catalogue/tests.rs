@@ -124,7 +124,7 @@ fn a_bundle_whose_index_is_bad_is_refused_and_the_last_good_one_goes_on_for_a_bo
     let mut missing = bundle("missing");
     missing.parts.remove(INDEX_PART);
     let mut old = bundle("old");
-    let index = old.parts[INDEX_PART].replace("\"version\":2", "\"version\":1");
+    let index = old.parts[INDEX_PART].replace(&format!("\"version\":{INDEX_VERSION}"), "\"version\":1");
     old.digest = Digest::of_bytes(index.as_bytes());
     old.parts.insert(INDEX_PART.to_owned(), index);
     for (bad, what) in [(None, "does not match its digest"), (Some(missing), "has no part"), (Some(old), "version 1")] {

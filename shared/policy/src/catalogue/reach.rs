@@ -93,9 +93,11 @@ fn check_holder(
 
 /// The identity and the number of its possible approvers, if it can end up with too few.
 fn stuck<'a>(bundle: &Bundle, identity: &'a Identity, entitlement: &Entitlement) -> Option<(&'a Identity, usize)> {
-    circumstances(identity, entitlement).into_iter().find_map(|facts| match bundle.weigh(identity, entitlement, &facts) {
-        Ok(Weighed::TooFew { approvers }) => Some((identity, approvers.len())),
-        Ok(Weighed::Yes(_) | Weighed::People { .. } | Weighed::NotHolder(_) | Weighed::No(_)) | Err(_) => None,
+    circumstances(identity, entitlement).into_iter().find_map(|facts| {
+        match bundle.weigh(identity, entitlement, &facts) {
+            Ok(Weighed::TooFew { approvers }) => Some((identity, approvers.len())),
+            Ok(Weighed::Yes(_) | Weighed::People { .. } | Weighed::NotHolder(_) | Weighed::No(_)) | Err(_) => None,
+        }
     })
 }
 

@@ -70,7 +70,8 @@ pub(super) fn justification(file: &str, form: &EntitlementForm, findings: &mut F
     let most = u32::try_from(Justification::MAX).unwrap_or(u32::MAX);
     if let Some(length) = &rule.min_length {
         if rule.need.value == Need::None {
-            let message = "`min_length` is said of a `justification` that nobody may give; drop it, or write another `need`";
+            let message =
+                "`min_length` is said of a `justification` that nobody may give; drop it, or write another `need`";
             findings.at(file, length, message);
         } else if !(1..=most).contains(&length.value) {
             let message = format!("`min_length` is {}; it must be 1 to {most} characters", length.value);
@@ -99,7 +100,11 @@ pub(super) fn rotations(file: &str, form: &EntitlementForm, findings: &mut Findi
             findings.at(file, secret, format!("`{}` stands twice in `rotate`", secret.value));
         }
         if n == MAX_ROTATIONS {
-            findings.at(file, rotation, format!("`rotate` lists more than {MAX_ROTATIONS} secrets; it may list that many"));
+            findings.at(
+                file,
+                rotation,
+                format!("`rotate` lists more than {MAX_ROTATIONS} secrets; it may list that many"),
+            );
         }
         let times = rotation.value.times.as_ref().map_or(1, |times| times.value);
         if let Some(given) = rotation.value.times.as_ref().filter(|times| !(1..=2).contains(&times.value)) {

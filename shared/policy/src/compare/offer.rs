@@ -130,7 +130,8 @@ impl Offer {
         if entitlement.ticket.required && !circumstance.has_ticket {
             return None;
         }
-        let most = entitlement.longest_term(identity.class).min(bundle.index().lane(identity.class).max_term).as_seconds();
+        let most =
+            entitlement.longest_term(identity.class).min(bundle.index().lane(identity.class).max_term).as_seconds();
         let mut offer = Self { alone: BTreeSet::new(), asked: BTreeSet::new(), by: BTreeSet::new() };
         for term_s in terms.iter().copied().filter(|term_s| *term_s <= most) {
             let facts = Facts {

@@ -146,7 +146,11 @@ fn each_kind_of_change_is_told() {
             ],
         ),
         (
-            &[("entitlements/read-secret.yaml", "rotate:\n", "rotate:\n  - secret: arn:${partition}:secretsmanager:${region}:${account}:secret:b\n")],
+            &[(
+                "entitlements/read-secret.yaml",
+                "rotate:\n",
+                "rotate:\n  - secret: arn:${partition}:secretsmanager:${region}:${account}:secret:b\n",
+            )],
             &["other access: remediation-agent × read-secret: its secrets to rotate changed"],
         ),
     ];

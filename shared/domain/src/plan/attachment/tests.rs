@@ -35,7 +35,10 @@ fn entitlement(delivery: Delivery, statements: Vec<Statement>) -> Entitlement {
         risk: Risk::Medium,
         environment: None,
         start_within_s: 600,
-        parameters: BTreeMap::from([("shop".to_owned(), Parameter::Text { pattern: ".+".to_owned(), max_length: 256 })]),
+        parameters: BTreeMap::from([(
+            "shop".to_owned(),
+            Parameter::Text { pattern: ".+".to_owned(), max_length: 256 },
+        )]),
         statements,
         approval: Approval { count: 1, within_s: 600 },
         ticket: TicketRule::default(),

@@ -100,7 +100,10 @@ mod tests {
             scopes.iter().map(BlockScope::key).collect()
         };
         let own = keys(None);
-        assert_eq!(own.join(" "), "identity/fix-agent sponsor/rui class/agent entitlement/read-logs account/000000000000 all");
+        assert_eq!(
+            own.join(" "),
+            "identity/fix-agent sponsor/rui class/agent entitlement/read-logs account/000000000000 all"
+        );
         let more: Vec<_> = keys(Some(&ana)).into_iter().filter(|key| !own.contains(key)).collect();
         assert_eq!(more, ["identity/ana", "sponsor/ana", "class/human"]);
     }

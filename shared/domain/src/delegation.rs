@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{CanonicalError, Digest};
-use crate::grant::RETENTION_S;
+use crate::grant::{Grant, RETENTION_S};
 use crate::id::{EntitlementId, IdentityId};
 use crate::identity::ProofSummary;
 use crate::time::{Term, Timestamp};
@@ -232,11 +232,15 @@ impl Delegation {
         Ok(start_within_s)
     }
 
-    /// Whether a grant on `entitlement` that rests on an earlier version may go on under this one at `now`.
+    /// Whether a live grant that rests on an earlier version may go on under this one.
     #[must_use]
-    pub fn keeps(&self, entitlement: &EntitlementId) -> bool {
+    pub fn keeps(&self, grant: &Grant) -> bool {
         match &self.scope {
-            Scope::Given { entitlements, .. } => entitlements.contains(entitlement),
+            Scope::Given { entitlements, max_term_s, until } => {
+                entitlements.contains(&grant.entitlement)
+                    && max_term_s.is_none_or(|max| grant.term <= max)
+                    && grant.over_by().is_none_or(|at| at <= *until)
+            }
             Scope::Ended => false,
         }
     }

@@ -67,7 +67,8 @@ mod tests {
     #[test]
     fn tightening_never_loosens() {
         let agent = Lane::built_in(IdentityClass::Agent);
-        let loose = Lane { max_term: Term::from_seconds(43_200).unwrap(), max_live: NonZeroU32::MAX, max_renewals: 9, ..agent };
+        let loose =
+            Lane { max_term: Term::from_seconds(43_200).unwrap(), max_live: NonZeroU32::MAX, max_renewals: 9, ..agent };
         assert_eq!(agent.tightened(loose), agent);
         let strict = Lane { max_term: Term::SHORTEST, max_live: NonZeroU32::MIN, max_renewals: 0, people_always: true };
         assert_eq!(agent.tightened(strict), strict);

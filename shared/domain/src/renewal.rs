@@ -52,7 +52,9 @@ pub enum RenewalError {
         what: &'static str,
     },
     /// It is not in use.
-    #[error("grant `{grant}` is `{state}`: only a grant that is active, or ended on time a short while ago, is renewed")]
+    #[error(
+        "grant `{grant}` is `{state}`: only a grant that is active, or ended on time a short while ago, is renewed"
+    )]
     NotInUse {
         /// The grant.
         grant: GrantId,

@@ -178,8 +178,9 @@ impl Intake {
         let report = Report::read(&self.reader, id).await?;
         let grant = report.seen_by(id, &caller.identity.id)?;
         let by = &caller.identity.id;
-        if grant.identity != *by && grant.sponsor != *by {
-            let detail = "only its holder, or the human who answers for the holder, can release a grant";
+        if !grant.belongs_to(by) {
+            let detail =
+                "only its holder, or a human who answers for it or has it held on their behalf, can release a grant";
             return Err(Refusal::new(RefusalKind::Forbidden, "not_holder", detail).about(id));
         }
         if !grant.state.is_terminal() {

@@ -67,7 +67,8 @@ fn what_is_not_delegated_is_refused_with_what_would_be_right() {
             300,
             0,
             at(1),
-            "`ana` lets `fix-agent` ask for nothing on their behalf: they have to store a delegation beforehand".to_owned(),
+            "`ana` lets `fix-agent` ask for nothing on their behalf: they have to store a delegation beforehand"
+                .to_owned(),
         ),
     ] {
         assert_eq!(said(scope, what, term_s, waits_s, now), expected);

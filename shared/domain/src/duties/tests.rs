@@ -105,7 +105,9 @@ fn nothing_is_forgotten_to_make_room() {
 fn a_full_record_fits_into_an_item() {
     let mut full = none();
     let name = "x".repeat(60);
-    full.held = (0..Holdings::MAX).map(|n| Holding { ended_at: Some(at(9)), renews: Some(grant(n)), ..holding(n, &name, &name) }).collect();
+    full.held = (0..Holdings::MAX)
+        .map(|n| Holding { ended_at: Some(at(9)), renews: Some(grant(n)), ..holding(n, &name, &name) })
+        .collect();
     let size = serde_json::to_string(&full).unwrap().len();
     assert!(size < 400_000, "{size}");
 }

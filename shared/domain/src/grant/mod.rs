@@ -229,6 +229,25 @@ impl Grant {
         }
     }
 
+    /// When its access is over at the latest, whenever people say yes and whenever it is started; nothing for what is
+    /// over, or being ended.
+    #[must_use]
+    pub fn over_by(&self) -> Option<Timestamp> {
+        let term_s = self.term.as_seconds();
+        match &self.state {
+            State::ApprovalAwaited { deadline, start_within_s, .. } => {
+                Some(deadline.plus(*start_within_s).plus(term_s))
+            }
+            State::Approved { start_by, .. } => Some(start_by.plus(term_s)),
+            State::Activating { deadline, .. } | State::Active { deadline, .. } => Some(*deadline),
+            State::Denied { .. }
+            | State::Lapsed { .. }
+            | State::Withdrawn { .. }
+            | State::Revoking(_)
+            | State::Ended { .. } => None,
+        }
+    }
+
     /// For how many seconds at `now` it should have been over: from its deadline, or from when it was stopped.
     ///
     /// Not from [`Grant::due_at`], which every attempt that fails puts off.

@@ -16,7 +16,8 @@ fn id() -> GrantId {
 }
 
 fn ask() -> Ask {
-    serde_json::from_value(json!({ "entitlement": "deploy", "parameters": { "version": "v1" }, "term_s": 300 })).unwrap()
+    serde_json::from_value(json!({ "entitlement": "deploy", "parameters": { "version": "v1" }, "term_s": 300 }))
+        .unwrap()
 }
 
 fn task(text: &str) -> Task {

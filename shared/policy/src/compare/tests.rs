@@ -84,6 +84,7 @@ fn each_kind_of_change_is_told() {
             ],
             &[
                 "newly allowed: ana × read-orders-table: up to 3600 s with approval by 1 of lea, omar within 1800 s (without a ticket)",
+                "other access: ana × read-orders-table: its rule on tickets changed",
             ],
         ),
         (

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
+use brevet_domain::grant::Vends;
 use brevet_engine::fake::{Fault, run};
 use brevet_lambda::testing::{HttpCall, World, taken_apart};
 use lambda_runtime::Context;

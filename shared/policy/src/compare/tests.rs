@@ -125,7 +125,7 @@ fn each_kind_of_change_is_told() {
         ),
         (
             &[(SHOP, "default: 300, human", "default: 300, agent: 120, human")],
-            &["shorter: remediation-agent × read-shop-orders: up to 120 s alone, was up to 300 s alone"],
+            &["shorter: remediation-agent × read-shop-orders: up to 120 s alone, was up to 300 s alone (with a task)"],
         ),
         (
             &[(SHOP, "risk: low", "risk: medium")],

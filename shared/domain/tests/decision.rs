@@ -199,15 +199,12 @@ fn the_digest_names_every_term_and_no_vote() {
     }
 }
 
+fn identity(name: &str, class: IdentityClass, owner: &str) -> Identity {
+    Identity { id: id(name), class, owner: id(owner), teams: BTreeSet::new(), proofs: Vec::new() }
+}
+
 #[test]
 fn invariant_11_nobody_approves_their_own_nor_what_they_sponsor() {
-    let identity = |name: &str, class, owner: &str| Identity {
-        id: id(name),
-        class,
-        owner: id(owner),
-        teams: BTreeSet::new(),
-        proofs: Vec::new(),
-    };
     use ApproverError::{NotHuman, Requester, Sponsor};
     use IdentityClass::{Agent, Human, Pipeline, Workload};
     // Who votes, of which class, owned by whom; on a request of whom, sponsored by whom.

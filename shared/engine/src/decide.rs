@@ -17,6 +17,7 @@ use brevet_domain::grant::Grant;
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller};
 use brevet_domain::request::Request;
+use brevet_domain::rule;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use serde_json::json;
@@ -127,8 +128,7 @@ impl Decider {
             &self.deployment.account,
         );
         if let Some(block) = self.reader.blocks(&scopes).await?.first() {
-            verdict.outcome = Outcome::Deny { reason: format!("a block on `{}` stands", block.scope.key()) };
-            verdict.template = None;
+            deny(verdict, format!("a block on `{}` stands", block.scope.key()), rule::BLOCK);
         }
         Ok(())
     }
@@ -180,7 +180,7 @@ fn own(decision: &Decision, caller: &Caller, id: GrantId) -> Result<(), Refusal>
 fn deny(verdict: &mut Verdict, reason: String, rule: &str) {
     verdict.outcome = Outcome::Deny { reason };
     verdict.determining = vec![rule.to_owned()];
-    verdict.template = None;
+    (verdict.nearest, verdict.template) = (None, None);
 }
 
 fn unwritable(error: CanonicalError) -> Refusal {

@@ -5,6 +5,7 @@ use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::IdentityId;
 use brevet_domain::identity::{Identity, IdentityClass};
 use brevet_domain::lane::Lane;
+use brevet_domain::rule;
 
 use crate::ask::{Facts, GrantFacts};
 use crate::bundle::Bundle;
@@ -30,33 +31,40 @@ impl Bundle {
         on_behalf_of.map_or(own, |_| own.tightened(self.index().lane(IdentityClass::Human)))
     }
 
-    /// What is said to `identity`, on behalf of whomever `facts` name.
+    /// What is said to a registered identity, on behalf of whomever `facts` name, with the policies and rules that
+    /// determine it.
     ///
     /// INVARIANT: it is never more than what is said to each of the two by themselves, with the same facts.
-    pub(crate) fn outcome_for(
+    pub(crate) fn judge_for(
         &self,
         identity: &Identity,
         entitlement: &Entitlement,
         facts: &Facts,
     ) -> (Outcome, Vec<String>) {
-        let Some(on_behalf_of) = &facts.on_behalf_of else { return self.outcome(identity, entitlement, facts) };
-        let deny = |reason: String, determining| (Outcome::Deny { reason }, determining);
+        let Some(on_behalf_of) = &facts.on_behalf_of else { return self.judge(identity, entitlement, facts) };
+        let deny = |reason: String, rule: &str| (Outcome::Deny { reason }, vec![rule.to_owned()]);
         let human = match self.principal(identity, on_behalf_of) {
             Ok(human) => human,
-            Err(reason) => return deny(reason, Vec::new()),
+            Err(reason) => return deny(reason, rule::ON_BEHALF_OF),
         };
-        let own = self.outcome(identity, entitlement, facts);
+        let own = self.judge(identity, entitlement, facts);
         if matches!(own.0, Outcome::Deny { .. }) {
             return own;
         }
+        let longest_s = entitlement.longest_term(human.class).as_seconds();
+        if facts.term_s > longest_s {
+            let reason =
+                format!("`{on_behalf_of}`, on whose behalf it is asked, may have it for at most {longest_s} s");
+            return deny(reason, rule::CLASS_TERM);
+        }
         // The human is asked about as if they asked themselves.
-        let (theirs, by) = self.outcome(human, entitlement, &Facts { on_behalf_of: None, ..facts.clone() });
+        let (theirs, by) = self.judge(human, entitlement, &Facts { on_behalf_of: None, ..facts.clone() });
         let determining = sorted([own.1, by].concat());
         let (count, deadline) = match (own.0, theirs) {
             (own @ Outcome::Deny { .. }, _) => return (own, determining),
             (_, Outcome::Deny { reason }) => {
                 let reason = format!("`{on_behalf_of}`, on whose behalf it is asked, may not have it: {reason}");
-                return deny(reason, determining);
+                return (Outcome::Deny { reason }, determining);
             }
             (Outcome::Allow, Outcome::Allow) => return (Outcome::Allow, determining),
             (Outcome::NeedsApproval { count, deadline, .. }, Outcome::Allow)
@@ -80,9 +88,9 @@ impl Bundle {
                     approvers.len(),
                     identity.id
                 );
-                deny(reason, Vec::new())
+                deny(reason, rule::APPROVERS)
             }
-            Err(fault) => deny(fault.to_string(), fault.policies()),
+            Err(fault) => (Outcome::Deny { reason: fault.to_string() }, fault.policies()),
         }
     }
 

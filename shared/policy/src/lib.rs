@@ -9,7 +9,9 @@ mod bundle;
 pub mod catalogue;
 pub mod compare;
 mod decide;
+mod declared;
 mod entities;
+mod nearest;
 mod scope;
 mod vote;
 

@@ -5,18 +5,13 @@ use brevet_domain::delegation::{Delegated, Delegation, DelegationError, Use};
 use brevet_domain::identity::Caller;
 use brevet_domain::renewal::{Predecessor, Renewal, RenewalError};
 use brevet_domain::request::Request;
+use brevet_domain::rule;
 use brevet_domain::time::Timestamp;
 
 use super::{Decider, deny, unwritable};
 use crate::port::Also;
 use crate::refusal::Refusal;
 use crate::report::Report;
-
-/// The rule that a denial for want of a delegation names.
-const DELEGATION_RULE: &str = "brevet:delegation";
-
-/// The rule that a denial of a renewal names.
-const RENEWAL_RULE: &str = "brevet:renewal";
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -67,13 +62,13 @@ impl Decider {
                 basis.given = given;
             }
             Err(error) => {
-                deny(verdict, error.to_string(), DELEGATION_RULE);
+                deny(verdict, error.to_string(), rule::DELEGATION);
                 return Ok(basis);
             }
         }
         match self.renewal(caller, request, verdict, as_of).await? {
             Ok(renewal) => basis.renewal = renewal,
-            Err(error) => deny(verdict, error.to_string(), RENEWAL_RULE),
+            Err(error) => deny(verdict, error.to_string(), rule::RENEWAL),
         }
         Ok(basis)
     }

@@ -5,14 +5,12 @@ use brevet_domain::duties::{DutiesError, Holding, Holdings};
 use brevet_domain::id::IdentityId;
 use brevet_domain::identity::Caller;
 use brevet_domain::request::Request;
+use brevet_domain::rule;
 use brevet_domain::time::Timestamp;
 
 use super::{Decider, deny};
 use crate::port::Also;
 use crate::refusal::Refusal;
-
-/// The rule that a denial for separation of duties or too many grants names, beside those of the catalogue.
-const DUTIES_RULE: &str = "brevet:separation-of-duties";
 
 /// How many grants of a sponsor are looked at for one decision, at most: those in the way first.
 const MAX_LOOKS: usize = 60;
@@ -62,7 +60,7 @@ impl Decider {
             match self.taken(of, &new, verdict, now).await? {
                 Ok(taken) => also.push(Also::Holdings(taken)),
                 Err(error) => {
-                    deny(verdict, error.to_string(), DUTIES_RULE);
+                    deny(verdict, error.to_string(), rule::DUTIES);
                     return Ok(Vec::new());
                 }
             }

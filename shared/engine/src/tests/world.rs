@@ -139,6 +139,7 @@ impl Evaluator for ClassPolicy {
             bundle_digest: rules.bundle,
             outcome,
             determining: vec!["by-class".to_owned()],
+            nearest: None,
             template: Some(template.unwrap().on_behalf_of(request.ask.on_behalf_of.as_ref())),
             term: request.ask.term_s,
             start_within_s: entitlement.start_within_s,

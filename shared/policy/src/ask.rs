@@ -43,6 +43,10 @@ pub(crate) struct Facts {
     pub(crate) task: Option<String>,
     /// The schedule that asks, if nobody does.
     pub(crate) schedule: Option<String>,
+    /// The human on whose behalf it is asked.
+    pub(crate) on_behalf_of: Option<IdentityId>,
+    /// Whether it carries on another grant.
+    pub(crate) is_renewal: bool,
     /// When it is judged.
     pub(crate) now: Timestamp,
 }
@@ -197,6 +201,11 @@ fn context(action: Action, facts: &Facts) -> Result<Context, Fault> {
     ];
     if action != Action::Approve {
         pairs.push(("hasTicket".to_owned(), RestrictedExpression::new_bool(facts.has_ticket)));
+        pairs.push(("isRenewal".to_owned(), RestrictedExpression::new_bool(facts.is_renewal)));
+        if let Some(human) = &facts.on_behalf_of {
+            let human = uid("Identity", human.as_str())?;
+            pairs.push(("onBehalfOf".to_owned(), RestrictedExpression::new_entity_uid(human)));
+        }
         if let Some(schedule) = &facts.schedule {
             pairs.push(("schedule".to_owned(), RestrictedExpression::new_string(schedule.clone())));
         }

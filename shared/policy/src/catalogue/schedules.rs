@@ -67,6 +67,8 @@ fn schedule(form: &ScheduleForm) -> Schedule {
             term_s: form.term_s.value,
             ticket: form.ticket.as_ref().map(|ticket| ticket.value.clone()),
             justification: form.justification.as_ref().map(|why| why.value.clone()),
+            on_behalf_of: None,
+            renews: None,
         },
         cron: form.cron.value.clone(),
         window_s: form.window_s.value,

@@ -60,6 +60,8 @@ def test_the_routes_are_those_of_the_api(facts):
         ("POST", "/v1/grants/{id}/release", "intake"),
         ("GET", "/v1/health", "intake"),
         ("POST", "/v1/grants/{id}/approvals", "evaluate"),
+        ("POST", "/v1/evaluations", "evaluate"),
+        ("GET", "/v1/entitlements", "evaluate"),
         ("POST", "/v1/grants/{id}/credentials", "issue"),
     }
 

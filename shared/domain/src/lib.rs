@@ -18,6 +18,7 @@ pub mod id;
 pub mod identity;
 pub mod lane;
 pub mod nearest;
+pub mod offer;
 pub mod plan;
 pub mod request;
 pub mod rule;

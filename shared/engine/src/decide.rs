@@ -1,7 +1,8 @@
-//! What `evaluate` does: decide requests and, in `vote`, count votes.
+//! What `evaluate` does: decide requests, in `vote` count votes, and in `rehearse` say what would be decided.
 //!
 //! It trusts nobody's word: it verifies each proof itself.
 
+mod rehearse;
 mod vote;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::port::{
 };
 use crate::refusal::{Refusal, RefusalKind};
 
+pub use rehearse::Rehearsal;
 pub use vote::Ballot;
 
 /// How often a request is decided anew after another one of the same sponsor came in between. Each time means that
@@ -100,9 +102,7 @@ impl Decider {
         request: &Request,
         now: Timestamp,
     ) -> Result<Result<(), PortError>, Refusal> {
-        let mut verdict = self.policy.decide(caller, request, now).await?;
-        self.apply_blocks(caller, request, &mut verdict).await?;
-        let taken = self.take(caller, request, &mut verdict, now).await?;
+        let (verdict, taken) = self.judge(caller, request, now).await?;
         let decision = self.decision(caller, request, verdict, now).map_err(unwritable)?;
         let grant = Grant::decided(&decision, &self.deployment, self.bounds);
         let terms = &decision.terms;
@@ -112,6 +112,14 @@ impl Decider {
             "identity": terms.identity, "entitlement": terms.entitlement, "task": terms.task, "term_s": terms.term,
         });
         Ok(self.journal.open(&decision, grant, detail, taken.as_slice(), now).await.map(drop))
+    }
+
+    /// What is said to a request at `now`, and what is held with it then. Writes nothing.
+    async fn judge(&self, caller: &Caller, request: &Request, now: Timestamp) -> Result<(Verdict, Vec<Also>), Refusal> {
+        let mut verdict = self.policy.decide(caller, request, now).await?;
+        self.apply_blocks(caller, request, &mut verdict).await?;
+        let taken = self.take(caller, request, &mut verdict, now).await?;
+        Ok((verdict, taken))
     }
 
     /// What the sponsor's identities hold with this grant among it; a denial if it must not be.

@@ -11,6 +11,7 @@ mod decide;
 mod declared;
 mod entities;
 mod nearest;
+mod offer;
 mod scope;
 mod vote;
 

@@ -8,7 +8,9 @@ mod query;
 pub use ask::ask;
 pub use ballot::{BallotBody, ballot};
 pub use json::{MAX_BODY_BYTES, nothing};
-pub use query::{EvidenceQuery, ListQuery, evidence_query, grant_id, idempotency_key, list_query, no_query};
+pub use query::{
+    EvidenceQuery, ListQuery, PageQuery, evidence_query, grant_id, idempotency_key, list_query, no_query, page_query,
+};
 
 use crate::problem::{Problem, ProblemKind};
 

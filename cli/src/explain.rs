@@ -181,7 +181,8 @@ fn as_json(verdict: &Verdict, places: &BTreeMap<String, Place>, plan: Option<&Pr
     let mut told = json!({ "rules": rules, "term_s": verdict.term, "bundle": verdict.bundle_digest });
     let more = [json!(verdict.outcome), json!(verdict.traits)];
     if let Some(fields) = told.as_object_mut() {
-        fields.extend(more.iter().filter_map(Value::as_object).cloned().flatten());
+        let more = more.iter().filter_map(Value::as_object).flatten();
+        fields.extend(more.map(|(name, value)| (name.clone(), value.clone())));
         fields.extend(verdict.nearest.as_ref().map(|nearest| ("nearest".to_owned(), json!(nearest))));
         fields.extend(plan.map(|plan| ("plan".to_owned(), json!(plan))));
     }

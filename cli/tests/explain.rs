@@ -43,7 +43,7 @@ fn each_request_is_explained_as_the_golden_file_has_it() {
     for words in ASKED {
         let (code, out, err) = explain(words);
         assert_eq!((code, err.as_str()), (Some(0), ""), "{words}");
-        writeln!(told, "$ brevet explain infra/catalogue {words}\n{out}").unwrap();
+        write!(told, "$ brevet explain infra/catalogue {words}\n{out}").unwrap();
     }
     let golden = include_str!("explain.golden");
     let differs = told.lines().zip(golden.lines()).find(|(told, golden)| told != golden);

@@ -148,11 +148,7 @@ fn a_dry_run_tells_what_would_be_decided_and_stores_nothing() {
         (HttpCall::to("POST /v1/evaluations").body(ASK), 401, "token_missing"),
         (rehearse("ask.bot", ""), 400, "body_missing"),
         (rehearse("ask.bot", &ASK.replace("term_s", "term")), 400, "field_unknown"),
-        (
-            rehearse("ask.bot", &ASK.replace("deploy", "ana").replace("}}", r#"},"identity":"ana"}"#)),
-            400,
-            "json_syntax",
-        ),
+        (rehearse("ask.bot", &ASK.replace("90}", r#"90,"identity":"ana"}"#)), 400, "field_unknown"),
         (rehearse("ask.bot", ASK).query("as", "ana"), 400, "query"),
     ] {
         let (found, _, problem) = answer(&world, call);

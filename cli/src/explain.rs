@@ -48,6 +48,9 @@ pub(crate) struct Explain {
     /// The task that the proof names.
     #[arg(long, value_parser = parsed::<Task>)]
     task: Option<Task>,
+    /// The human on whose behalf it is asked. Whether they stored a delegation for that is not known here.
+    #[arg(long)]
+    on_behalf_of: Option<IdentityId>,
     /// Why.
     #[arg(long, value_parser = parsed::<Justification>)]
     justification: Option<Justification>,
@@ -104,6 +107,8 @@ pub(crate) fn explain(asked: Explain) -> Said {
         term_s: asked.term,
         ticket: asked.ticket,
         justification: asked.justification,
+        on_behalf_of: asked.on_behalf_of,
+        renews: None,
     };
     if bundle.entitlement(&ask.entitlement).is_none() {
         return Err(Text::err(format!("{}: there is no entitlement `{}`", asked.dir.display(), ask.entitlement)));

@@ -35,7 +35,7 @@ async fn main() -> Result<(), Error> {
     let decider = Decider::new(
         proofs,
         policy,
-        (Arc::clone(&store) as _, Arc::clone(&store) as _),
+        (Arc::clone(&store) as _, Arc::clone(&store) as _, Arc::clone(&store) as _),
         (store, Arc::new(RandomIds)),
         settings.deployment,
         settings.bounds,

@@ -59,9 +59,13 @@ def test_the_routes_are_those_of_the_api(facts):
         ("GET", "/v1/grants/{id}/evidence", "intake"),
         ("POST", "/v1/grants/{id}/release", "intake"),
         ("GET", "/v1/health", "intake"),
+        ("POST", "/v1/grants/{id}/renew", "intake"),
         ("POST", "/v1/grants/{id}/approvals", "evaluate"),
         ("POST", "/v1/evaluations", "evaluate"),
         ("GET", "/v1/entitlements", "evaluate"),
+        ("GET", "/v1/delegations", "evaluate"),
+        ("PUT", "/v1/delegations/{id}", "evaluate"),
+        ("DELETE", "/v1/delegations/{id}", "evaluate"),
         ("POST", "/v1/grants/{id}/credentials", "issue"),
     }
 
@@ -259,6 +263,7 @@ def test_only_the_reaper_deletes_and_never_what_proves(facts):
         ("IDEM#a#b", {"intake"}),
         ("DECISION#1", {"evaluate"}),
         ("SPONSOR#h", {"evaluate"}),
+        ("DELEGATION#h", {"evaluate"}),
         ("GRANT#1", {"evaluate", "issue", "reap"}),
         ("ACT#1", {"issue"}),
         ("FUSE#1", {"issue"}),

@@ -1,4 +1,4 @@
-//! What an identity may ask for, with its limits: found by asking, as a refusal's nearest request is.
+//! What an identity may ask for, for itself and not as a renewal, with its limits: found by asking, as a refusal's nearest request is.
 
 use brevet_domain::decision::Outcome;
 use brevet_domain::entitlement::Entitlement;
@@ -46,6 +46,8 @@ impl Bundle {
                 term_s: Term::MIN,
                 has_ticket,
                 task: caller.task.as_ref().map(|task| task.as_str().to_owned()),
+                on_behalf_of: None,
+                is_renewal: false,
                 now,
             };
             for way in self.ways(caller, entitlement, &terms, &facts) {

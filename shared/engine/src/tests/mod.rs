@@ -2,6 +2,7 @@
 
 mod asking;
 mod attaching;
+mod delegating;
 mod ending;
 mod hostile;
 mod invariants;
@@ -10,6 +11,7 @@ mod managed;
 mod offering;
 mod quorum;
 mod rehearsing;
+mod renewing;
 mod single_fault;
 mod stubborn;
 mod vending;

@@ -21,13 +21,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::Digest;
-use crate::entitlement::Entitlement;
+use crate::entitlement::{Entitlement, StepRule};
 use crate::id::{EntitlementId, IdentityId};
 use crate::identity::{Identity, IdentityClass, Issuer};
 use crate::lane::Lane;
 
 /// The form of index that is understood.
-pub const INDEX_VERSION: u32 = 3;
+pub const INDEX_VERSION: u32 = 4;
 
 /// The name of the part that names all others.
 pub const INDEX_PART: &str = "index";
@@ -48,6 +48,9 @@ pub struct Index {
     /// The limits of each class; one that is not here has those that are built in.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lanes: BTreeMap<IdentityClass, Lane>,
+    /// Steps that approvals of all entitlements have, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepRule>,
     /// Over how many buckets the entitlements are spread. A bucket that would be empty is no part.
     pub n_buckets: u32,
     /// The other parts: name to the digest of the text.

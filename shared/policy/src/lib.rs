@@ -10,6 +10,7 @@ pub mod compare;
 mod decide;
 mod entities;
 mod scope;
+mod steps;
 mod vote;
 
 pub use ask::Fault;

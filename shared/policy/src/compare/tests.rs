@@ -15,12 +15,13 @@ fn told(edits: &[Edit]) -> Vec<String> {
     }
     let new = compile(&sources).unwrap().bundle;
     let comparison = compare(&example_bundle(), &Bundle::load(&new).unwrap());
-    assert_eq!(comparison.n_pairs, 54);
+    assert_eq!(comparison.n_pairs, 63);
     comparison.changes.iter().map(ToString::to_string).collect()
 }
 
 const SECRET: &str = "policies/read-secret.cedar";
 const SHOP: &str = "entitlements/read-shop-orders.yaml";
+const ARCHIVE: &str = "entitlements/read-orders-archive.yaml";
 const ORDERS: &str = "entitlements/read-orders-table.yaml";
 
 #[test]
@@ -84,6 +85,7 @@ fn each_kind_of_change_is_told() {
             ],
             &[
                 "newly allowed: ana × read-orders-table: up to 3600 s with approval by 1 of lea, omar within 1800 s (without a ticket)",
+                "other access: ana × read-orders-table: its rule on tickets changed",
             ],
         ),
         (
@@ -124,7 +126,7 @@ fn each_kind_of_change_is_told() {
         ),
         (
             &[(SHOP, "default: 300, human", "default: 300, agent: 120, human")],
-            &["shorter: remediation-agent × read-shop-orders: up to 120 s alone, was up to 300 s alone"],
+            &["shorter: remediation-agent × read-shop-orders: up to 120 s alone, was up to 300 s alone (with a task)"],
         ),
         (
             &[(SHOP, "risk: low", "risk: medium")],
@@ -153,8 +155,23 @@ fn each_kind_of_change_is_told() {
             )],
             &["other access: remediation-agent × read-secret: its secrets to rotate changed"],
         ),
+        (
+            &[(ARCHIVE, "      mfa: true\n", "")],
+            &[
+                "other approvers: ana × read-orders-archive: up to 1800 s with approval by 1 of lea for team, then 1 of omar for security who signed in at most 3600 s before within 3600 s, was up to 1800 s with approval by 1 of lea for team, then 1 of omar for security with two factors who signed in at most 3600 s before within 3600 s (with a ticket)",
+            ],
+        ),
+        // What an entitlement says no longer, a rule on all of its risk says.
+        (
+            &[
+                (ARCHIVE, "      mfa: true\n", ""),
+                ("approvals.yaml", "risks: [critical]", "risks: [high], classes: [human]"),
+            ],
+            &[],
+        ),
     ];
-    for (edits, expected) in cases {
-        assert_eq!(told(edits), *expected, "{edits:?}");
-    }
+    let told = cases.iter().map(|(edits, expected)| (edits, told(edits), expected));
+    let wrong: Vec<_> =
+        told.filter(|(_, told, expected)| told != *expected).map(|(edits, told, _)| (edits, told)).collect();
+    assert!(wrong.is_empty(), "these are told otherwise: {wrong:#?}");
 }

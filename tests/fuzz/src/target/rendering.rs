@@ -176,7 +176,7 @@ impl Rendering {
             3 => Delivery::Inline { principal_arn, holder },
             _ => Delivery::Managed { principal_arn, policy: "x-y".parse().map_err(told)?, holder },
         };
-        entitlement.approval = Approval { count: 1, within_s: 600 };
+        entitlement.approval = Approval::by(1, 600);
         let parameter = |chance: &mut Chance| Parameter {
             pattern: chance.pick(&PATTERNS).0.to_owned(),
             max_length: *chance.pick(&[256, 256, 16, 1]),

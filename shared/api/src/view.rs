@@ -52,7 +52,7 @@ pub struct GrantView {
     /// The policies that determined the decision.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub determining: Vec<String>,
-    /// What its entitlement says of it beside: risk, environment, secrets to rotate at its end.
+    /// What its entitlement says of it beside: risk, environment, secrets to rotate at its end, what outlives it.
     #[serde(flatten)]
     pub traits: Traits,
     /// What was asked, if it is still what was decided.

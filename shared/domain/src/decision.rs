@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical::{CanonicalError, Digest};
 use crate::duties::Duties;
-use crate::entitlement::{Risk, Rotation};
+use crate::entitlement::{Outliving, Risk, Rotation};
 use crate::id::{EntitlementId, EnvironmentName, GrantId, IdentityId, StepName};
 use crate::identity::{Identity, IdentityClass, ProofSummary, Task};
+use crate::nearest::Nearest;
 use crate::plan::PlanTemplate;
 use crate::time::{Term, Timestamp};
 
@@ -45,8 +46,10 @@ pub struct Verdict {
     pub bundle_digest: Digest,
     /// Allow, deny, or who must approve.
     pub outcome: Outcome,
-    /// The policies that determined it, by `@id`; none where nothing allows it.
+    /// The policies and built-in rules ([`crate::rule`]) that determined it, by `@id`; none where nothing allows it.
     pub determining: Vec<String>,
+    /// For a denial: the nearest request that would pass, if one was found.
+    pub nearest: Option<Nearest>,
     /// What AWS would be asked; absent for a denial.
     pub template: Option<PlanTemplate>,
     /// For how long, from activation.
@@ -72,6 +75,9 @@ pub struct Traits {
     /// Secrets to rotate at its end, with every parameter filled in; none where the outcome is a denial.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotate: Vec<Rotation>,
+    /// What it allows whose effect does not end with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outlives: Vec<Outliving>,
 }
 
 impl Traits {

@@ -14,6 +14,7 @@ use brevet_domain::grant::Grant;
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller};
 use brevet_domain::request::Request;
+use brevet_domain::rule;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use serde_json::json;
@@ -29,9 +30,6 @@ pub use vote::Ballot;
 /// How often a request is decided anew after another one of the same sponsor came in between. Each time means that
 /// somebody else's went through; after that the caller asks again.
 const ATTEMPTS: u32 = 8;
-
-/// The rule that a denial for separation of duties or too many grants names, beside those of the catalogue.
-const DUTIES_RULE: &str = "brevet:separation-of-duties";
 
 /// How many grants of a sponsor are looked at for one decision, at most: those in the way first.
 const MAX_LOOKS: usize = 60;
@@ -154,7 +152,7 @@ impl Decider {
             Ok(taken) => Ok(vec![Also::Holdings(taken)]),
             Err(error) => {
                 verdict.outcome = Outcome::Deny { reason: error.to_string() };
-                verdict.determining = vec![DUTIES_RULE.to_owned()];
+                verdict.determining = vec![rule::DUTIES.to_owned()];
                 verdict.template = None;
                 Ok(Vec::new())
             }
@@ -172,6 +170,8 @@ impl Decider {
         );
         if let Some(block) = self.reader.blocks(&scopes).await?.first() {
             verdict.outcome = Outcome::Deny { reason: format!("a block on `{}` stands", block.scope.key()) };
+            verdict.determining = vec![rule::BLOCK.to_owned()];
+            verdict.nearest = None;
             verdict.template = None;
         }
         Ok(())

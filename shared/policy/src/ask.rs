@@ -2,6 +2,7 @@
 
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::IdentityClass;
+use brevet_domain::rule;
 use brevet_domain::time::Timestamp;
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Entities, Entity, EntityUid, PolicySet, Request, Response,
@@ -74,11 +75,11 @@ impl Fault {
         Self::Question(error.to_string())
     }
 
-    /// The policies to name in a decision.
+    /// The policies and rules to name in a decision.
     pub(crate) fn policies(&self) -> Vec<String> {
         match self {
             Self::Policy { policy, .. } => vec![policy.clone()],
-            Self::Question(_) => Vec::new(),
+            Self::Question(_) => vec![rule::UNEVALUATED.to_owned()],
         }
     }
 }
@@ -151,18 +152,13 @@ impl Question {
     }
 }
 
-impl World<'_> {
-    /// Whether `who` may `action` (request or have it without a person) on `entitlement`.
-    pub(crate) fn on_entitlement(
-        &self,
-        who: &IdentityId,
-        action: Action,
-        entitlement: &EntitlementId,
-        facts: &Facts,
-    ) -> Result<Answer, Fault> {
-        self.ask(&Question::new(who, entitlement, facts)?, action)
-    }
+#[cfg(test)]
+std::thread_local! {
+    /// How often this thread asked Cedar.
+    pub(crate) static N_ASKED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
 
+impl World<'_> {
     /// Whether `who` may approve `grant`. The world's entities must hold the grant.
     pub(crate) fn on_grant(&self, who: &IdentityId, grant: &GrantFacts<'_>, facts: &Facts) -> Result<Answer, Fault> {
         let (principal, resource) = (uid("Identity", who.as_str())?, grant.uid()?);
@@ -186,6 +182,8 @@ impl World<'_> {
         // The schema is asked about the context here.
         let action = uid("Action", action.as_str())?;
         let request = Request::new(principal, action, resource, context, Some(self.schema)).map_err(Fault::question)?;
+        #[cfg(test)]
+        N_ASKED.with(|n| n.set(n.get().saturating_add(1)));
         answer(&Authorizer::new().is_authorized(&request, self.policies, &self.entities))
     }
 }

@@ -207,6 +207,21 @@ impl Bundle {
         Ok(World { schema: self.schema, entities, policies: &slice.policies })
     }
 
+    /// The same bundle as if `identity` were registered so, for questions about `entitlement` alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if the entitlement is not there, or the identity does not fit.
+    pub(crate) fn as_if(&self, entitlement: &EntitlementId, identity: &Identity) -> Result<Self, Fault> {
+        let slice = self.slices.get(entitlement);
+        let slice = slice.ok_or_else(|| Fault::Question(format!("there is no entitlement `{entitlement}`")))?;
+        let ground = slice.ground.as_if(&self.index, identity)?;
+        let slice = Slice { entitlement: slice.entitlement.clone(), policies: slice.policies.clone(), ground };
+        let slices = BTreeMap::from([(entitlement.clone(), Arc::new(slice))]);
+        let (index, general) = (Arc::clone(&self.index), Arc::clone(&self.general));
+        Ok(Self { digest: self.digest, index, schema: self.schema, general, slices })
+    }
+
     /// Whether `identity` is registered here just as it is, with a registered human to answer for it.
     pub(crate) fn knows(&self, identity: &Identity) -> bool {
         let owner = self.index.identities.get(&identity.owner);

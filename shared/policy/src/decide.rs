@@ -7,8 +7,9 @@ use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::identity::{Caller, Identity};
 use brevet_domain::plan::{PlanError, PlanTemplate, rotations};
 use brevet_domain::request::Request;
+use brevet_domain::rule;
 use brevet_domain::settings::Deployment;
-use brevet_domain::time::{Term, Timestamp};
+use brevet_domain::time::Timestamp;
 
 use crate::ask::{Action, Answer, Facts, Fault, GrantFacts, Question};
 use crate::bundle::Bundle;
@@ -69,7 +70,8 @@ impl Bundle {
             task: caller.task.as_ref().map(|task| task.as_str().to_owned()),
             now,
         };
-        let (outcome, determining) = self.outcome(&caller.identity, entitlement, &facts);
+        let (mut outcome, determining) = self.outcome(&caller.identity, entitlement, &facts);
+        let nearest = self.advise(&caller.identity, entitlement, &facts, &mut outcome);
         let template = match outcome {
             Outcome::Deny { .. } => None,
             Outcome::Allow | Outcome::NeedsApproval { .. } => {
@@ -88,9 +90,15 @@ impl Bundle {
         let environment = entitlement.environment.clone();
         Ok(Verdict {
             bundle_digest: self.digest(),
-            traits: Traits { risk: Some(entitlement.risk), environment, rotate },
+            traits: Traits {
+                risk: Some(entitlement.risk),
+                environment,
+                rotate,
+                outlives: entitlement.outlives.clone(),
+            },
             outcome,
             determining,
+            nearest,
             template,
             term: ask.term_s,
             start_within_s: entitlement.start_within_s,
@@ -108,16 +116,27 @@ impl Bundle {
     }
 
     fn outcome(&self, identity: &Identity, entitlement: &Entitlement, facts: &Facts) -> (Outcome, Vec<String>) {
-        let deny = |reason: String, determining| (Outcome::Deny { reason }, determining);
-        if !self.knows(identity) {
-            let reason = format!("`{}` is not registered in the catalogue in force", identity.id);
-            return deny(reason, Vec::new());
+        if self.knows(identity) {
+            return self.judge(identity, entitlement, facts);
         }
+        let reason = format!("`{}` is not registered in the catalogue in force", identity.id);
+        (Outcome::Deny { reason }, vec![rule::REGISTERED.to_owned()])
+    }
+
+    /// What is said to an identity that is registered, with the policies and rules that determine it.
+    pub(crate) fn judge(
+        &self,
+        identity: &Identity,
+        entitlement: &Entitlement,
+        facts: &Facts,
+    ) -> (Outcome, Vec<String>) {
+        let deny = |reason: String, rule: &str| (Outcome::Deny { reason }, vec![rule.to_owned()]);
         let (class, longest_s) = (identity.class.as_str(), self.index().lane(identity.class).max_term.as_seconds());
         if facts.term_s > longest_s {
             let reason = format!("a term of {} s is too long for class `{class}`: at most {longest_s} s", facts.term_s);
-            return deny(reason, Vec::new());
+            return deny(reason, rule::CLASS_TERM);
         }
+        let (who, what) = (&identity.id, &entitlement.id);
         match self.weigh(identity, entitlement, facts) {
             Ok(Weighed::Yes(determining)) => (Outcome::Allow, determining),
             Ok(Weighed::People { steps, determining }) => {
@@ -126,26 +145,28 @@ impl Bundle {
             }
             Ok(Weighed::TooFew(short)) => {
                 let reason = format!(
-                    "`{}` needs {} to approve it{}, but only {} of the registered people may approve this request",
-                    entitlement.id,
+                    "`{what}` needs {} to approve it{}, but only {} of the registered people may approve this request",
                     short.needed,
                     where_short(&short),
                     short.n_people
                 );
-                deny(reason, Vec::new())
+                deny(reason, rule::APPROVERS)
             }
             Ok(Weighed::NotHolder(holder)) => {
-                let what = &entitlement.id;
                 let reason = format!(
                     "`{what}` is attached to a principal that `{holder}` alone holds; only it may ask for that"
                 );
-                deny(reason, Vec::new())
+                deny(reason, rule::HOLDER)
             }
             Ok(Weighed::No(policies)) => {
-                let reason = self.refusal(identity, entitlement, facts, &policies);
-                deny(reason, policies)
+                let reason = if policies.is_empty() {
+                    format!("no policy allows `{who}` to request `{what}` like this")
+                } else {
+                    format!("forbidden by policy `{}`", policies.join("`, `"))
+                };
+                (Outcome::Deny { reason }, policies)
             }
-            Err(fault) => deny(fault.to_string(), fault.policies()),
+            Err(fault) => (Outcome::Deny { reason: fault.to_string() }, fault.policies()),
         }
     }
 
@@ -173,11 +194,13 @@ impl Bundle {
         };
         // No policy can loosen this, either.
         let always = self.index().lane(identity.class).people_always && entitlement.break_glass.is_none();
-        let waivable = !always && !entitlement.needs_people();
-        if let (true, Answer::Yes(policies)) = (waivable, ask(Action::AutoApprove)?) {
+        let unwaivable = [(always, rule::PEOPLE_ALWAYS), (entitlement.needs_people(), rule::CRITICAL)];
+        let unwaivable: Vec<_> = unwaivable.into_iter().filter(|(holds, _)| *holds).map(|(_, rule)| rule).collect();
+        if let (true, Answer::Yes(policies)) = (unwaivable.is_empty(), ask(Action::AutoApprove)?) {
             determining.extend(policies);
             return Ok(Weighed::Yes(sorted(determining)));
         }
+        determining.extend(unwaivable.into_iter().map(str::to_owned));
         let grant = GrantFacts {
             id: None,
             entitlement: &entitlement.id,
@@ -229,33 +252,6 @@ impl Bundle {
             }
         }
         Ok((approvers, determining))
-    }
-
-    /// Why a request is denied and, where one change would do, what would be right.
-    fn refusal(&self, identity: &Identity, entitlement: &Entitlement, facts: &Facts, forbids: &[String]) -> String {
-        let (who, what) = (&identity.id, &entitlement.id);
-        let mut reason = if forbids.is_empty() {
-            format!("no policy allows `{who}` to request `{what}` like this")
-        } else {
-            format!("forbidden by policy `{}`", forbids.join("`, `"))
-        };
-        let shorter = Facts { term_s: Term::MIN, ..facts.clone() };
-        let with_ticket = Facts { has_ticket: true, ..facts.clone() };
-        let world = self.world(what, std::iter::once(who), None);
-        let with_task = Facts { task: Some("task".to_owned()), ..facts.clone() };
-        for (other, advice) in [
-            (&with_ticket, "with a `ticket` it could be asked for"),
-            (&shorter, "for a shorter term it could be asked for"),
-            (&with_task, "with a proof that names a task it could be asked for"),
-        ] {
-            let Ok(world) = &world else { break };
-            if other != facts && matches!(world.on_entitlement(who, Action::Request, what, other), Ok(Answer::Yes(_))) {
-                reason.push_str("; ");
-                reason.push_str(advice);
-                return reason;
-            }
-        }
-        reason
     }
 }
 

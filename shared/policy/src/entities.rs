@@ -166,6 +166,26 @@ impl Ground {
     }
 }
 
+impl Ground {
+    /// The ground as if `identity` were registered so.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Question`] if it does not go with the others.
+    pub(crate) fn as_if(&self, index: &Index, identity: &Identity) -> Result<Self, Fault> {
+        let mut identities = self.identities.clone();
+        let mut more = vec![identity_entity(identity)?];
+        for id in reached(index, std::iter::once(&identity.owner)) {
+            if id != identity.id && identities.insert(id.clone()) {
+                more.extend(index.identities.get(&id).map(identity_entity).transpose()?);
+            }
+        }
+        identities.insert(identity.id.clone());
+        let entities = self.entities.clone().upsert_entities(more, None).map_err(Fault::question)?;
+        Ok(Self { entities, identities })
+    }
+}
+
 /// The registered among `ids`, and whoever answers for them.
 fn reached<'a>(index: &Index, ids: impl Iterator<Item = &'a IdentityId>) -> BTreeSet<IdentityId> {
     let mut reached = BTreeSet::new();

@@ -6,6 +6,7 @@ use brevet_domain::decision::{Outcome, Verdict};
 use brevet_domain::entitlement::{Delivery, Holder};
 use brevet_domain::identity::Audience;
 use brevet_domain::plan::PlanTemplate;
+use brevet_domain::rule;
 use brevet_engine::fake::{Fault, run};
 use brevet_engine::port::{BundleSource, Clock, ProofVerifier, RawProof};
 use brevet_lambda::testing::World;
@@ -107,7 +108,7 @@ fn an_attachment_to_somebody_elses_principal_is_denied_whatever_policy_says() {
         matches!(&verdict.outcome, Outcome::Deny { reason } if reason.contains("`agent` alone holds")),
         "{verdict:?}"
     );
-    assert_eq!((verdict.template, verdict.determining), (None, Vec::new()));
+    assert_eq!((verdict.template, verdict.determining), (None, vec![rule::HOLDER.to_owned()]));
 }
 
 #[test]

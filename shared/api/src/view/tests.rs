@@ -1,5 +1,5 @@
 use brevet_domain::decision::{Step, Terms, Traits};
-use brevet_domain::entitlement::{Risk, Rotation};
+use brevet_domain::entitlement::{Outliving, Risk, Rotation};
 use brevet_domain::identity::{AuthContext, ProofSummary};
 use brevet_domain::settings::{Bounds, Deployment};
 use serde_json::{Value, json};
@@ -55,6 +55,7 @@ fn decision(outcome: Outcome) -> Decision {
             risk: Some(Risk::High),
             environment: Some("production".parse().unwrap()),
             rotate: vec![Rotation { secret: "arn:aws:x".to_owned(), times: 1 }],
+            outlives: vec![Outliving { action: "s3:GetObject".to_owned(), why: "a copy stays".to_owned() }],
         },
     };
     Decision { id: request.id, terms, votes: Vec::new() }
@@ -115,6 +116,7 @@ fn an_approver_sees_what_there_is_to_approve() {
         "risk": "high",
         "environment": "production",
         "rotate": [{"secret": "arn:aws:x", "times": 1}],
+        "outlives": [{"action": "s3:GetObject", "why": "a copy stays"}],
         "request": {"parameters": {"table": "orders"}, "ticket": "INC-7", "justification": "the shop is down"},
         "approval": {
             "steps": [

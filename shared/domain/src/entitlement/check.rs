@@ -10,8 +10,13 @@ use crate::time::Term;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MisfitError {
     /// A parameter is missing.
-    #[error("parameter `{0}` is missing")]
-    Missing(String),
+    #[error("parameter `{name}` is missing: it must {wanted}")]
+    Missing {
+        /// The parameter.
+        name: String,
+        /// What a value must do.
+        wanted: String,
+    },
     /// A parameter is not one of the entitlement's.
     #[error("entitlement `{entitlement}` has no parameter `{name}`; it has: {known}")]
     Unknown {
@@ -53,8 +58,13 @@ pub enum MisfitError {
         max: u32,
     },
     /// No ticket is named.
-    #[error("`{0}` needs a `ticket`")]
-    Ticket(EntitlementId),
+    #[error("`{entitlement}` needs a `ticket`{}", matching(.pattern.as_deref()))]
+    Ticket {
+        /// The entitlement.
+        entitlement: EntitlementId,
+        /// What the whole of it must match, if any will not do.
+        pattern: Option<String>,
+    },
     /// The ticket is of another kind.
     #[error("the `ticket` for `{entitlement}` must match `{pattern}`")]
     TicketPattern {
@@ -86,6 +96,10 @@ pub enum MisfitError {
     NoJustification(EntitlementId),
 }
 
+fn matching(pattern: Option<&str>) -> String {
+    pattern.map(|pattern| format!(" that matches `{pattern}`")).unwrap_or_default()
+}
+
 impl Entitlement {
     /// Checks what policy is not asked about: parameters, term, ticket and justification.
     ///
@@ -97,7 +111,9 @@ impl Entitlement {
         self.check_term(class, ask.term_s)?;
         let id = || self.id.clone();
         match &ask.ticket {
-            None if self.ticket.required => return Err(MisfitError::Ticket(id())),
+            None if self.ticket.required => {
+                return Err(MisfitError::Ticket { entitlement: id(), pattern: self.ticket.pattern.clone() });
+            }
             Some(ticket) if !self.ticket.accepts(ticket) => {
                 let pattern = self.ticket.pattern.clone().unwrap_or_default();
                 return Err(MisfitError::TicketPattern { entitlement: id(), pattern });
@@ -109,10 +125,15 @@ impl Entitlement {
 
     fn check_parameters(&self, ask: &Ask) -> Result<(), MisfitError> {
         for (name, parameter) in &self.parameters {
-            let value = ask.parameters.get(name).ok_or_else(|| MisfitError::Missing(name.clone()))?;
-            if !parameter.accepts(value) {
-                return Err(MisfitError::Parameter { name: name.clone(), wanted: parameter.to_string() });
+            let value = ask.parameters.get(name);
+            if value.is_some_and(|value| parameter.accepts(value)) {
+                continue;
             }
+            let (name, wanted) = (name.clone(), parameter.to_string());
+            return Err(match value {
+                None => MisfitError::Missing { name, wanted },
+                Some(_) => MisfitError::Parameter { name, wanted },
+            });
         }
         let Some(name) = ask.parameters.keys().find(|name| !self.parameters.contains_key(*name)) else {
             return Ok(());
@@ -189,7 +210,12 @@ mod tests {
                 json!({ "parameters": { "shard": "16" } }),
                 "parameter `shard` must be a whole number from 0 to 15, like `0`",
             ),
-            (json!({}), Human, json!({ "parameters": {} }), "parameter `shard` is missing"),
+            (
+                json!({}),
+                Human,
+                json!({ "parameters": {} }),
+                "parameter `shard` is missing: it must be a whole number from 0 to 15, like `0`",
+            ),
             (
                 json!({}),
                 Human,
@@ -215,7 +241,7 @@ mod tests {
                 json!({ "term_s": 61 }),
                 "a term of 61 s is too long: `read-logs` allows class `agent` at most 60 s",
             ),
-            (ticket.clone(), Human, json!({}), "`read-logs` needs a `ticket`"),
+            (ticket.clone(), Human, json!({}), "`read-logs` needs a `ticket` that matches `INC-[0-9]+`"),
             (
                 ticket.clone(),
                 Human,

@@ -57,6 +57,7 @@ impl Evaluator for PairsConflict {
             bundle_digest: brevet_domain::canonical::Digest::ZERO,
             outcome: Outcome::Allow,
             determining: vec!["everybody".to_owned()],
+            nearest: None,
             template: Some(template(request.id, super::samples::ROLE)),
             term: request.ask.term_s,
             start_within_s: 600,

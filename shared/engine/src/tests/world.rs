@@ -140,6 +140,7 @@ impl Evaluator for ClassPolicy {
             bundle_digest: rules.bundle,
             outcome,
             determining: vec!["by-class".to_owned()],
+            nearest: None,
             template: Some(template.unwrap()),
             term: request.ask.term_s,
             start_within_s: entitlement.start_within_s,

@@ -97,6 +97,7 @@ impl Evaluator for ClassPolicy {
             bundle_digest: self.bundle,
             outcome,
             determining: vec!["by-class".to_owned()],
+            nearest: None,
             template: Some(template.unwrap()),
             term: ask.term_s,
             start_within_s: entitlement.start_within_s,

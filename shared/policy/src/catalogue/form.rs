@@ -123,7 +123,7 @@ pub(super) struct BreakGlassForm {
 #[derive(Debug)]
 pub(super) enum MaxTermForm {
     Same(u32),
-    Each(TermsForm),
+    Each(Box<TermsForm>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -162,8 +162,8 @@ impl<'de> Deserialize<'de> for MaxTermForm {
             }
 
             fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<MaxTermForm, E> {
-                // What is too much for the type is too much for a term, and is said so.
-                Ok(MaxTermForm::Same(u32::try_from(seconds).unwrap_or(u32::MAX)))
+                let fitting = u32::try_from(seconds).map(MaxTermForm::Same);
+                fitting.map_err(|_| E::custom(format!("`max_term_s` is {seconds}; it must be 60 to 43200 seconds")))
             }
 
             fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<MaxTermForm, E> {
@@ -172,7 +172,7 @@ impl<'de> Deserialize<'de> for MaxTermForm {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<MaxTermForm, A::Error> {
-                TermsForm::deserialize(de::value::MapAccessDeserializer::new(map)).map(MaxTermForm::Each)
+                TermsForm::deserialize(de::value::MapAccessDeserializer::new(map)).map(Box::new).map(MaxTermForm::Each)
             }
         }
 

@@ -5,6 +5,7 @@ mod decisions;
 mod duties;
 mod faults;
 mod forbids;
+mod nearest;
 mod votes;
 mod whole;
 

@@ -17,7 +17,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::Value;
 
 use super::*;
-use crate::ask::{Action, Answer, Facts, Fault, GrantFacts};
+use crate::ask::{Action, Answer, Facts, Fault, GrantFacts, Question};
 use crate::entities::mentions;
 
 const PEOPLE: [&str; 4] = ["ana", "omar", "lea", "rui"];
@@ -284,7 +284,7 @@ fn one_entitlement_at_a_time_decides_as_plain_cedar_does_over_the_whole_bundle()
                         let who: IdentityId = who.parse().unwrap();
                         let world = bundle.world(&id, std::iter::once(&who), None).unwrap();
                         for (action, name) in [(Action::Request, "request"), (Action::AutoApprove, "autoApprove")] {
-                            let answer = world.on_entitlement(&who, action, &id, &facts);
+                            let answer = world.ask(&Question::new(&who, &id, &facts).unwrap(), action);
                             let said = plain.ask(who.as_str(), name, reference("Entitlement", what), None, &facts);
                             prop_assert!(agree(&answer, &said), "{who} {name} {what}: {answer:?}, but {said:?}\n{all}");
                             let kind = match said {
@@ -361,6 +361,6 @@ fn the_compiler_gives_each_part_what_its_policies_name_elsewhere() {
     let (who, what) = (owner.parse().unwrap(), "read-secret".parse().unwrap());
     let world = slice.world(&what, std::iter::once(&who), None).unwrap();
     let facts = Facts { term_s: 60, has_ticket: false, task: None, now: now() };
-    let answer = world.on_entitlement(&who, Action::Request, &what, &facts).unwrap();
+    let answer = world.ask(&Question::new(&who, &what, &facts).unwrap(), Action::Request).unwrap();
     assert!(matches!(&answer, Answer::Yes(by) if by.contains(&"owner-of-another".to_owned())), "{answer:?}");
 }

@@ -8,10 +8,10 @@ use brevet_domain::entitlement::{
     Approval, Conditions, Delivery, Entitlement, Holder, Parameter, ParameterValue, Statement,
 };
 use brevet_domain::id::GrantId;
-use brevet_domain::identity::Task;
+use brevet_domain::identity::{IdentityClass, Task};
 use brevet_domain::plan::{AttachmentPlan, MAX_SESSION_POLICY, MIN_CREDENTIAL_S, PlanTemplate};
 use brevet_domain::settings::Deployment;
-use brevet_domain::time::{Term, Timestamp};
+use brevet_domain::time::{Day, Term, Timestamp};
 use serde_json::{Value, json};
 use ulid::Ulid;
 
@@ -56,6 +56,9 @@ const PATTERNS: [Meaning; 6] = [
     ("a|bc|v1", |text| ["a", "bc", "v1"].contains(&text)),
     ("prod/[^/]+", |text| text.strip_prefix("prod/").is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))),
 ];
+
+const CLASSES: [IdentityClass; 4] =
+    [IdentityClass::Human, IdentityClass::Pipeline, IdentityClass::Workload, IdentityClass::Agent];
 
 const VALUES: [&str; 24] = [
     "v1.2.3",
@@ -177,12 +180,8 @@ impl Rendering {
             _ => Delivery::Managed { principal_arn, policy: "x-y".parse().map_err(told)?, holder },
         };
         entitlement.approval = Approval::by(1, 600);
-        let parameter = |chance: &mut Chance| Parameter {
-            pattern: chance.pick(&PATTERNS).0.to_owned(),
-            max_length: *chance.pick(&[256, 256, 16, 1]),
-        };
         entitlement.parameters =
-            BTreeMap::from([("a".to_owned(), parameter(chance)), ("b".to_owned(), parameter(chance))]);
+            BTreeMap::from([("a".to_owned(), parameter(chance)?), ("b".to_owned(), parameter(chance)?)]);
         // Rarely one that cannot be filled in.
         let pieces = if chance.one_in(8) { &PIECES[..] } else { &PIECES[..15] };
         let actions = if chance.one_in(3) { &ACTIONS[..] } else { &ACTIONS[..6] };
@@ -208,10 +207,34 @@ impl Rendering {
     }
 }
 
+/// A parameter of any type.
+fn parameter(chance: &mut Chance) -> Result<Parameter, String> {
+    let day = |chance: &mut Chance| chance.pick(&["2026-01-01", "2026-11-22", "2027-12-31"]).parse().map_err(told);
+    Ok(match chance.below(6) {
+        0 => {
+            let min = chance.below(20) as i64 - 10;
+            Parameter::Integer { min, max: min + chance.below(120) as i64 }
+        }
+        1 => {
+            let values: BTreeSet<_> =
+                (0..=chance.below(3)).map(|_| *chance.pick(&["a", "bc", "v1.2.3", "prod/x"])).collect();
+            Parameter::Enum { values: serde_json::from_value(json!(values)).map_err(told)? }
+        }
+        2 => Parameter::Date {
+            min: if chance.one_in(2) { Some(day(chance)?) } else { None },
+            max: if chance.one_in(2) { Some(day(chance)?) } else { None },
+        },
+        _ => Parameter::Text {
+            pattern: chance.pick(&PATTERNS).0.to_owned(),
+            max_length: *chance.pick(&[256, 256, 16, 1]),
+        },
+    })
+}
+
 /// Any text that somebody might send as a parameter.
 fn value(chance: &mut Chance) -> String {
     const SAFE: [char; 12] = ['a', 'z', 'A', '0', '9', '_', '.', ':', '/', '=', '+', '-'];
-    match chance.below(8) {
+    match chance.below(10) {
         0 => {
             let start = *chance.pick(&VALUES);
             mutate::text(chance, start, &[], &VALUES)
@@ -222,6 +245,8 @@ fn value(chance: &mut Chance) -> String {
         4 => (0..=chance.below(2)).map(|_| chance.text(&['a', 'z', '0', '-'], 12)).collect::<Vec<_>>().join("/"),
         5 => chance.text(&(' '..='~').collect::<Vec<_>>(), 4),
         6 => chance.text(&SAFE, 270),
+        7 => format!("{}{}", chance.pick(&["", "", "-", "+", "0"]), chance.below(140)),
+        8 => format!("202{}-{:02}-{:02}", 5 + chance.below(4), chance.below(14), chance.below(33)),
         _ => chance.text(&SAFE, 12),
     }
 }
@@ -240,8 +265,13 @@ impl Worker for Rendering {
             return Ok("no value");
         };
         let term = Term::from_seconds(60 + chance.below(7200) as i64).map_err(told)?;
-        let fits = entitlement.check(&parameters, term, true).is_ok();
-        must(fits == should_fit(&entitlement, &texts, term), || {
+        let class = *chance.pick(&CLASSES);
+        let ask = json!({
+            "entitlement": entitlement.id, "parameters": parameters, "term_s": term, "ticket": "INC-7",
+            "justification": "order 4711 was charged twice",
+        });
+        let fits = entitlement.check(class, &serde_json::from_value(ask).map_err(told)?).is_ok();
+        must(fits == should_fit(&entitlement, class, &texts, term), || {
             format!("fits: {fits}: {texts:?} for {entitlement:?}")
         })?;
         // 2. Rendered even where they do not fit, unless others were given as well.
@@ -299,7 +329,7 @@ impl Worker for Rendering {
 }
 
 /// Whether these parameters fit, by the meanings told by hand.
-fn should_fit(entitlement: &Entitlement, texts: &BTreeMap<String, String>, term: Term) -> bool {
+fn should_fit(entitlement: &Entitlement, class: IdentityClass, texts: &BTreeMap<String, String>, term: Term) -> bool {
     // Those of the example that are not among the patterns above.
     let batch = |text: &str| {
         let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
@@ -315,9 +345,55 @@ fn should_fit(entitlement: &Entitlement, texts: &BTreeMap<String, String>, term:
     names == texts.keys().collect()
         && entitlement.parameters.iter().all(|(name, parameter)| {
             let text = &texts[name];
-            means(&parameter.pattern, text) && text.chars().count() <= parameter.max_length as usize
+            match parameter {
+                Parameter::Text { pattern, max_length } => {
+                    means(pattern, text) && text.chars().count() <= *max_length as usize
+                }
+                Parameter::Integer { min, max } => is_number(text, *min, *max),
+                Parameter::Enum { values } => values.iter().any(|value| value.as_str() == text),
+                Parameter::Date { min, max } => is_day(text, min.as_ref(), max.as_ref()),
+            }
         })
-        && term.as_seconds() <= entitlement.max_term.as_seconds()
+        && term.as_seconds() <= entitlement.max_term_of.get(&class).unwrap_or(&entitlement.max_term).as_seconds()
+}
+
+/// A whole number in its one form, judged digit by digit.
+fn is_number(text: &str, min: i64, max: i64) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain = (1..=18).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let leads = digits.len() > 1 && digits.starts_with('0');
+    if !plain || leads || text == "-0" {
+        return false;
+    }
+    let size = digits.bytes().fold(0_i64, |sum, byte| sum * 10 + i64::from(byte - b'0'));
+    (min..=max).contains(&if text.starts_with('-') { -size } else { size })
+}
+
+/// A day of the calendar; in this form, later days are greater texts.
+fn is_day(text: &str, min: Option<&Day>, max: Option<&Day>) -> bool {
+    let bytes = text.as_bytes();
+    let shape = bytes.len() == 10
+        && bytes
+            .iter()
+            .enumerate()
+            .all(|(at, byte)| if [4, 7].contains(&at) { *byte == b'-' } else { byte.is_ascii_digit() });
+    if !shape {
+        return false;
+    }
+    let number = |from: usize, to: usize| text.get(from..to).and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
+    let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let longest = match month {
+        2 if leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return false,
+    };
+    year > 0
+        && (1..=longest).contains(&day)
+        && min.is_none_or(|min| text >= min.to_string().as_str())
+        && max.is_none_or(|max| text <= max.to_string().as_str())
 }
 
 /// What a policy was rendered from.

@@ -8,7 +8,7 @@ PYTHON := $(BREVET_CACHE)/tools/tests/bin/python
 STACK := python3 infra/local/stack.py
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build up down status demo test lint bench coldstart fuzz mutants
+.PHONY: help tools build up down status demo test lint bench coldstart fuzz mutants sim
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10

@@ -168,7 +168,8 @@ class Sessions(Comparison):
                 sightings = [proof["first"], proof["second"]]
                 if proof["first"]["request_id"] == proof["second"]["request_id"]:
                     self.find(f"{grant}: both sightings are the same reading")
-                if proof["second"]["at"] < later(proof["first"]["at"], body["bounds"]["quiet_s"]):
+                quiet_s = body["bounds"]["quiet_s"] + body["bounds"]["skew_s"]
+                if proof["second"]["at"] < later(proof["first"]["at"], quiet_s):
                     self.find(f"{grant}: the second reading came before the quiet period was over")
             elif proof["kind"] == "by_construction":
                 sightings = [{"request_id": proof["request_id"], "at": state["verified_at"]}]

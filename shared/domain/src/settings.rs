@@ -80,7 +80,8 @@ impl Deployment {
 pub struct Bounds {
     /// How far two clocks may be apart, in seconds. Default 60.
     pub skew_s: u32,
-    /// How long an absence must last before a second read counts, in seconds. Default 10: AWS enforces about 4 s late.
+    /// How long an absence must last before a second read counts, in seconds, and the skew on top: another clock may
+    /// have made the first. Default 10: AWS enforces about 4 s late.
     pub quiet_s: u32,
     /// The longest that one AWS call may take with all its attempts, in seconds.
     pub call_s: u32,
@@ -91,6 +92,13 @@ impl Bounds {
     #[must_use]
     pub fn fence(&self, now: Timestamp) -> Timestamp {
         now.plus(self.call_s).plus(self.landing_s())
+    }
+
+    /// How long an absence must last between two readings, in seconds: by whatever clocks they were made, AWS had as long
+    /// as the quiet period to enforce what the first one showed.
+    #[must_use]
+    pub fn quiet_for_s(&self) -> u32 {
+        self.quiet_s.saturating_add(self.skew_s)
     }
 
     /// How long after its start a call may still land, by any clock, in seconds.

@@ -326,7 +326,7 @@ impl Grant {
         if seen.at > now {
             return Err(TooEarly { event: event.name(), not_before: seen.at });
         }
-        let quiet = self.bounds.quiet_s;
+        let quiet = self.bounds.quiet_for_s();
         let Some(first) = &at.first_absence else {
             let next_at = at.fence.max(seen.at.plus(quiet));
             // A check made while others still held it says nothing of what is left once it is gone.

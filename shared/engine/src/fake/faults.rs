@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Mutex;
+use std::task::Poll;
 
 use super::locked;
 use crate::port::{PortError, PortResult};
@@ -24,16 +26,20 @@ pub enum Fault {
     RequestLost,
     /// It was done, but its answer got lost.
     AnswerLost,
-    /// It got no answer, and is done only this many seconds later. Writes to a role only.
+    /// It got no answer, and is done only this many seconds later. Calls that change AWS only.
     LandsLate(u32),
     /// It was done, and then the caller died: see [`super::run`].
     CrashAfter,
     /// It answers as if the last write had not reached the index yet. Index reads only.
     StaleRead,
+    /// It was done, but its answer comes only once its caller is polled again: somebody else's step lies between.
+    AnswersLate,
+    /// The same, and it is done only then. Not for calls that change AWS: those have a time-out, see `LandsLate`.
+    SentLate,
 }
 
 impl Fault {
-    /// Every kind, to put each at each call of a use case; those that a call cannot have do not fire.
+    /// Every kind that ends by itself, to put each at each call of a use case; those that a call cannot have do not fire.
     pub const ALL: [Self; 10] = [
         Self::NotSent,
         Self::Throttled,
@@ -46,6 +52,28 @@ impl Fault {
         Self::CrashAfter,
         Self::StaleRead,
     ];
+
+    /// The kinds that only a caller who is polled again can tell from a crash.
+    pub const LATE: [Self; 2] = [Self::AnswersLate, Self::SentLate];
+
+    /// Its name, without its figures.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotSent => "not sent",
+            Self::Throttled => "throttled",
+            Self::Refused => "refused",
+            Self::Contended => "contended",
+            Self::Conflict => "conflict",
+            Self::RequestLost => "request lost",
+            Self::AnswerLost => "answer lost",
+            Self::LandsLate(_) => "lands late",
+            Self::CrashAfter => "crash after",
+            Self::StaleRead => "stale read",
+            Self::AnswersLate => "answers late",
+            Self::SentLate => "sent late",
+        }
+    }
 }
 
 /// A fault that fired.
@@ -61,12 +89,25 @@ pub struct Fired {
 
 /// What kind of call it is: decides which faults it can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Nature {
+pub enum Nature {
+    /// A reading.
     Read,
+    /// A reading of an index, which may lag.
     IndexRead,
+    /// A write of the table.
     Write,
+    /// A conditional write of a grant.
     GrantWrite,
+    /// A call that changes AWS: IAM or STS.
     RoleWrite,
+}
+
+impl Nature {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_read(self) -> bool {
+        matches!(self, Self::Read | Self::IndexRead)
+    }
 }
 
 impl Nature {
@@ -76,12 +117,14 @@ impl Nature {
             Fault::Conflict => self == Self::GrantWrite,
             Fault::LandsLate(_) => self == Self::RoleWrite,
             Fault::Contended => self == Self::GrantWrite || self == Self::Write,
+            Fault::SentLate => self != Self::RoleWrite,
             Fault::NotSent
             | Fault::Throttled
             | Fault::Refused
             | Fault::RequestLost
             | Fault::AnswerLost
-            | Fault::CrashAfter => true,
+            | Fault::CrashAfter
+            | Fault::AnswersLate => true,
         }
     }
 }
@@ -103,6 +146,9 @@ struct Plan {
     meanwhile: BTreeMap<u64, Action>,
     calls: Vec<&'static str>,
     fired: Vec<Fired>,
+    n_crashed: u64,
+    is_stepwise: bool,
+    upcoming: Option<(&'static str, Nature)>,
 }
 
 /// The plan, and the record of every port call made. Shared by all fakes of a test.
@@ -170,6 +216,26 @@ impl Faults {
         locked(&self.plan).fired.clone()
     }
 
+    /// How many callers have died: of two that are pending after a poll, the one that died is never to be polled again.
+    #[must_use]
+    pub fn n_crashed(&self) -> u64 {
+        locked(&self.plan).n_crashed
+    }
+
+    /// From now on every port call first waits to be polled once more, so that whoever polls decides what comes before
+    /// it; or no longer.
+    pub fn step_by_step(&self, is_stepwise: bool) {
+        let mut plan = locked(&self.plan);
+        (plan.is_stepwise, plan.upcoming) = (is_stepwise, None);
+    }
+
+    /// The call that the last one who waited will make once it is polled; nothing if nobody began to wait since this was
+    /// last asked.
+    #[must_use]
+    pub fn take_upcoming(&self) -> Option<(&'static str, Nature)> {
+        locked(&self.plan).upcoming.take()
+    }
+
     /// Forgets what was planned and has not fired.
     pub fn clear(&self) {
         let mut plan = locked(&self.plan);
@@ -197,13 +263,32 @@ impl Faults {
         Some(fault)
     }
 
+    fn count_crash(&self) {
+        let n_crashed = &mut locked(&self.plan).n_crashed;
+        *n_crashed = n_crashed.saturating_add(1);
+    }
+
+    fn waits(&self, call: &'static str, nature: Nature) -> bool {
+        let mut plan = locked(&self.plan);
+        if plan.is_stepwise {
+            plan.upcoming = Some((call, nature));
+        }
+        plan.is_stepwise
+    }
+
     /// Makes one port call: `act` does it in the fake's memory.
     pub(super) async fn call<T>(
         &self,
         call: &'static str,
         nature: Nature,
         act: impl FnOnce(Manner) -> PortResult<T> + Send,
-    ) -> PortResult<T> {
+    ) -> PortResult<T>
+    where
+        T: Send,
+    {
+        if self.waits(call, nature) {
+            pause().await;
+        }
         let Some(fault) = self.begin(call, nature) else {
             return act(Manner::Now);
         };
@@ -227,9 +312,29 @@ impl Faults {
             }
             Fault::CrashAfter => {
                 drop(act(Manner::Now));
+                self.count_crash();
                 std::future::pending().await
             }
             Fault::StaleRead => act(Manner::Stale),
+            Fault::AnswersLate => {
+                let answer = act(Manner::Now);
+                pause().await;
+                answer
+            }
+            Fault::SentLate => {
+                pause().await;
+                act(Manner::Now)
+            }
         }
     }
+}
+
+/// Waits to be polled once more.
+async fn pause() {
+    let mut has_waited = false;
+    poll_fn(|_| match std::mem::replace(&mut has_waited, true) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }

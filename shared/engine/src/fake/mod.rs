@@ -1,7 +1,8 @@
 //! In-memory stand-ins for the ports, with a fault plan: they keep the contracts that the adapters keep.
 //!
 //! All of one test's fakes share one [`Faults`], which numbers the port calls across them, and one [`ManualClock`].
-//! No fake ever waits, but for [`Fault::CrashAfter`]: [`run`] shows that as a crash.
+//! No fake ever waits, but for [`Fault::CrashAfter`], [`Fault::LATE`] and where [`Faults::step_by_step`] was asked for:
+//! [`run`], which polls once, shows that as a crash.
 
 mod faults;
 mod principals;
@@ -17,13 +18,13 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-pub use faults::{Fault, Faults, Fired};
-pub use principals::{MemoryPrincipals, PlaceWrite};
-pub use roles::{DenyWrite, MemoryRoles};
+pub use faults::{Fault, Faults, Fired, Nature};
+pub use principals::{MemoryPrincipals, PlaceRead, PlaceWrite};
+pub use roles::{DenyRead, DenyWrite, MemoryRoles};
 pub use store::MemoryStore;
-pub use sts::{MemorySts, Session};
+pub use sts::{MemorySts, Session, is_denied};
 pub use tables::Snapshot;
-pub use time::{ManualClock, SeqIds};
+pub use time::{ManualClock, SeqIds, SkewedClock};
 pub use watch::Watched;
 
 /// Runs a use case over fakes to its end; nothing if a planned crash stopped it.

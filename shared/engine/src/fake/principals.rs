@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use brevet_domain::deny::MAX_ROLE_INLINE;
 use brevet_domain::grant::EffectiveAccess;
 use brevet_domain::plan::{AttachmentPlan, Probe};
 use brevet_domain::time::Timestamp;
@@ -19,6 +20,8 @@ use crate::port::{
 /// One write that reached a principal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlaceWrite {
+    /// How many port calls had been begun when it was made; nothing for what was done behind everybody's back.
+    pub number: Option<u64>,
     /// When it took effect.
     pub at: Timestamp,
     /// Where.
@@ -27,12 +30,25 @@ pub struct PlaceWrite {
     pub put: Option<String>,
 }
 
+/// One reading of a place, as AWS remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceRead {
+    /// AWS's id of the call.
+    pub request_id: String,
+    /// When.
+    pub at: Timestamp,
+    /// What was read.
+    pub place: Place,
+    /// What stood there.
+    pub standing: Option<String>,
+}
+
 #[derive(Debug, Default)]
 struct Held {
     principals: BTreeMap<String, Principal>,
     underway: Vec<PlaceWrite>,
     landed: Vec<PlaceWrite>,
-    n_reads: u64,
+    reads: Vec<PlaceRead>,
 }
 
 impl Held {
@@ -65,6 +81,23 @@ impl Held {
             }
         }
         self.landed.push(write);
+    }
+
+    /// Whether IAM's quotas leave no room for what is put.
+    fn is_full(&self, place: &Place, put: Option<&str>) -> bool {
+        match place {
+            Place::Inline { principal_arn, policy_name } => {
+                let inline = self.principals.get(principal_arn).map(|principal| &principal.inline);
+                let others = inline.into_iter().flatten().filter(|(name, _)| *name != policy_name);
+                let sizes = others.map(|(_, text)| text.as_str()).chain(put).map(size);
+                sizes.fold(0, usize::saturating_add) > MAX_ROLE_INLINE
+            }
+            Place::Managed { principal_arn, policy_arn } => {
+                self.principals.get(principal_arn).is_some_and(|principal| {
+                    !principal.attached.contains(policy_arn) && principal.attached.len() >= principal.attached_quota
+                })
+            }
+        }
     }
 
     fn standing(&self, place: &Place) -> Option<String> {
@@ -118,7 +151,28 @@ impl MemoryPrincipals {
         let now = self.clock.now();
         let mut held = locked(&self.held);
         held.settle(now);
-        held.land(PlaceWrite { at: now, place: place.clone(), put: put.map(str::to_owned) });
+        held.land(PlaceWrite { number: None, at: now, place: place.clone(), put: put.map(str::to_owned) });
+    }
+
+    /// Puts a permissions boundary on a principal or takes it off, behind everybody's back. No port call.
+    pub fn set_boundary(&self, principal_arn: &str, boundary_arn: Option<&str>) {
+        if let Some(principal) = locked(&self.held).principals.get_mut(principal_arn) {
+            principal.boundary_arn = boundary_arn.map(str::to_owned);
+        }
+    }
+
+    /// Everything that stands on a principal now. No port call.
+    #[must_use]
+    pub fn whole(&self, principal_arn: &str) -> Option<Principal> {
+        let mut held = locked(&self.held);
+        held.settle(self.clock.now());
+        held.principals.get(principal_arn).cloned()
+    }
+
+    /// Every reading of a place, in order. No port call.
+    #[must_use]
+    pub fn reads(&self) -> Vec<PlaceRead> {
+        locked(&self.held).reads.clone()
     }
 
     /// Every write that has landed, in the order of landing. No port call.
@@ -142,6 +196,29 @@ impl MemoryPrincipals {
         }
     }
 
+    /// Whether AWS may still let somebody act by what stands at `place`, or stood there up to `lag_s` seconds ago: what it
+    /// enforces lags what is configured by an unknown time up to that. No port call.
+    #[must_use]
+    pub fn may_allow(&self, place: &Place, lag_s: u32) -> bool {
+        let now = self.clock.now();
+        let mut held = locked(&self.held);
+        held.settle(now);
+        let enforced = held.landed.iter().rev().filter(|write| write.place == *place);
+        // Back to the write that had surely reached every enforcer by now.
+        let (mut allows, since) = (false, now.minus(lag_s));
+        for write in enforced {
+            allows |= match (place, &write.put) {
+                (_, None) => false,
+                (Place::Managed { .. }, Some(_)) => true,
+                (Place::Inline { .. }, Some(document)) => allows_at(document, now),
+            };
+            if write.at <= since {
+                break;
+            }
+        }
+        allows
+    }
+
     async fn write(&self, call: &'static str, place: Place, put: Option<String>) -> PortResult<()> {
         let act = |manner: Manner| {
             let now = self.clock.now();
@@ -151,9 +228,16 @@ impl MemoryPrincipals {
             if put.is_some() && !held.principals.contains_key(principal_arn) {
                 return Err(no_such_role(call, principal_arn));
             }
+            if put.is_some() && held.is_full(&place, put.as_deref()) {
+                return Err(PortError::Refused {
+                    operation: call,
+                    source: format!("`{principal_arn}` is full").into(),
+                });
+            }
+            let number = Some(self.faults.n_calls());
             match manner {
-                Manner::Late(seconds) => held.underway.push(PlaceWrite { at: now.plus(seconds), place, put }),
-                Manner::Now | Manner::Stale => held.land(PlaceWrite { at: now, place, put }),
+                Manner::Late(seconds) => held.underway.push(PlaceWrite { number, at: now.plus(seconds), place, put }),
+                Manner::Now | Manner::Stale => held.land(PlaceWrite { number, at: now, place, put }),
             }
             Ok(())
         };
@@ -163,6 +247,11 @@ impl MemoryPrincipals {
 
 fn no_such_role(operation: &'static str, principal_arn: &str) -> PortError {
     PortError::Refused { operation, source: format!("there is no role `{principal_arn}`").into() }
+}
+
+/// Characters as IAM counts them: white space left out.
+pub(super) fn size(document: &str) -> usize {
+    document.chars().filter(|c| !c.is_whitespace()).count()
 }
 
 fn allows_at(document: &str, now: Timestamp) -> bool {
@@ -195,8 +284,10 @@ impl Principals for MemoryPrincipals {
         let act = |_: Manner| {
             let mut held = locked(&self.held);
             held.settle(self.clock.now());
-            held.n_reads = held.n_reads.saturating_add(1);
-            Ok(PlaceReading { standing: held.standing(place), request_id: format!("read-{}", held.n_reads) })
+            let (place, standing, at) = (place.clone(), held.standing(place), self.clock.now());
+            let request_id = format!("read-{}", held.reads.len().saturating_add(1));
+            held.reads.push(PlaceRead { request_id: request_id.clone(), at, place, standing: standing.clone() });
+            Ok(PlaceReading { standing, request_id })
         };
         self.faults.call("read", Nature::Read, act).await
     }

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use brevet_domain::deny::MAX_ROLE_INLINE;
 use brevet_domain::time::Timestamp;
 
 use super::faults::{Faults, Manner, Nature};
 use super::locked;
+use super::principals::size;
 use super::time::ManualClock;
-use crate::port::{Clock, DenyReading, PortResult, SessionRoles};
+use crate::port::{Clock, DenyReading, PortError, PortResult, SessionRoles};
 
 /// One write that reached a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DenyWrite {
+    /// How many port calls had been begun when it was made; nothing for what was done behind everybody's back.
+    pub number: Option<u64>,
     /// When it took effect.
     pub at: Timestamp,
     /// The role.
@@ -24,12 +28,25 @@ pub struct DenyWrite {
     pub document: Option<String>,
 }
 
+/// One reading of a reserved policy, as AWS remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DenyRead {
+    /// AWS's id of the call.
+    pub request_id: String,
+    /// When.
+    pub at: Timestamp,
+    /// The role.
+    pub role_arn: String,
+    /// What stood there.
+    pub document: Option<String>,
+}
+
 #[derive(Debug, Default)]
 struct Held {
     standing: BTreeMap<(String, String), String>,
     underway: Vec<DenyWrite>,
     landed: Vec<DenyWrite>,
-    n_reads: u64,
+    reads: Vec<DenyRead>,
 }
 
 impl Held {
@@ -85,12 +102,42 @@ impl MemoryRoles {
         held.landed.clone()
     }
 
+    /// Every reading, in order. No port call.
+    #[must_use]
+    pub fn reads(&self) -> Vec<DenyRead> {
+        locked(&self.held).reads.clone()
+    }
+
+    /// The policies that may be enforced now: what stands, and what stood up to `lag_s` seconds ago. No port call.
+    #[must_use]
+    pub fn maybe_enforced(&self, role_arn: &str, policy_name: &str, lag_s: u32) -> Vec<Option<String>> {
+        let now = self.clock.now();
+        let mut held = locked(&self.held);
+        held.settle(now);
+        let since = now.minus(lag_s);
+        let mut enforced = Vec::new();
+        let mut is_known = false;
+        let writes = held.landed.iter().rev();
+        for write in writes.filter(|write| write.role_arn == role_arn && write.policy_name == policy_name) {
+            enforced.push(write.document.clone());
+            is_known = write.at <= since;
+            if is_known {
+                break;
+            }
+        }
+        if !is_known {
+            enforced.push(None);
+        }
+        enforced
+    }
+
     /// Changes or removes the policy behind everybody's back. No port call.
     pub fn tamper(&self, role_arn: &str, policy_name: &str, document: Option<&str>) {
         let now = self.clock.now();
         let mut held = locked(&self.held);
         held.settle(now);
         held.land(DenyWrite {
+            number: None,
             at: now,
             role_arn: role_arn.to_owned(),
             policy_name: policy_name.to_owned(),
@@ -109,7 +156,12 @@ impl MemoryRoles {
             let now = self.clock.now();
             let mut held = locked(&self.held);
             held.settle(now);
+            if document.is_some_and(|text| size(text) > MAX_ROLE_INLINE) {
+                return Err(PortError::Refused { operation: call, source: "it is too long".into() });
+            }
+            let number = Some(self.faults.n_calls());
             let write = |at| DenyWrite {
+                number,
                 at,
                 role_arn: role_arn.to_owned(),
                 policy_name: policy_name.to_owned(),
@@ -132,13 +184,16 @@ impl SessionRoles for MemoryRoles {
             let now = self.clock.now();
             let mut held = locked(&self.held);
             held.settle(now);
-            held.n_reads = held.n_reads.saturating_add(1);
             let place = (role_arn.to_owned(), policy_name.to_owned());
-            Ok(DenyReading {
-                document: held.standing.get(&place).cloned(),
-                request_id: format!("read-{}", held.n_reads),
-                aws_date: now.floor(),
-            })
+            let document = held.standing.get(&place).cloned();
+            let request_id = format!("read-{}", held.reads.len().saturating_add(1));
+            held.reads.push(DenyRead {
+                request_id: request_id.clone(),
+                at: now,
+                role_arn: role_arn.to_owned(),
+                document: document.clone(),
+            });
+            Ok(DenyReading { document, request_id, aws_date: now.floor() })
         };
         self.faults.call("read_deny", Nature::Read, act).await
     }

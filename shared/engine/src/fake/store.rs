@@ -1,5 +1,6 @@
 //! The store fake: every port of the one table.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -13,62 +14,127 @@ use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
 use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
-use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::id::{EvidenceId, GrantId, IdentityId};
 use brevet_domain::request::Request;
 use brevet_domain::time::Timestamp;
 
 use super::faults::{Faults, Manner, Nature};
 use super::locked;
-use super::tables::Snapshot;
+use super::tables::{Shown, Snapshot};
+use super::time::ManualClock;
 use crate::port::{
-    Activation, Also, BundleSource, Commit, Counts, DenyStore, DueList, DuePage, GrantPage, GrantReader, GrantStore,
-    HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, RequestStore,
+    Activation, Also, BundleSource, Clock, Commit, Counts, DenyStore, DueList, DuePage, GrantPage, GrantReader,
+    GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, RequestStore,
 };
 
-/// The one table in memory. Its index reads answer at once, unless a fault makes them stale.
+/// The one table in memory. Its index reads answer at once, unless a fault makes them stale or its indexes lag.
 #[derive(Debug)]
 pub struct MemoryStore {
     held: Mutex<Held>,
     faults: Arc<Faults>,
+    lag: Option<(Arc<ManualClock>, u32)>,
 }
 
-/// The table, and as it was before the last write: what an index that lags may still show.
+/// The table, and what its indexes showed before: where they lag they may still show it.
 #[derive(Debug, Default)]
 struct Held {
     now: Snapshot,
-    before: Snapshot,
+    shown: Arc<Shown>,
+    /// Before the last write.
+    before: Arc<Shown>,
+    /// From when on each was up to date; only where indexes lag.
+    history: VecDeque<(Timestamp, Arc<Shown>)>,
+    /// How many port calls had been begun when an entry of evidence was written.
+    written: BTreeMap<EvidenceId, u64>,
+}
+
+impl Held {
+    /// After every change.
+    fn index(&mut self, lag: Option<&(Arc<ManualClock>, u32)>) {
+        self.before = std::mem::replace(&mut self.shown, Arc::new(self.now.shown()));
+        if let Some((clock, _)) = lag {
+            self.history.push_back((clock.now(), Arc::clone(&self.shown)));
+        }
+    }
+
+    /// What an index that lags by `lag_s` seconds shows at `now`.
+    fn lagging(&mut self, now: Timestamp, lag_s: u32) -> Arc<Shown> {
+        let since = now.minus(lag_s);
+        while self.history.get(1).is_some_and(|(at, _)| *at <= since) {
+            self.history.pop_front();
+        }
+        let oldest = self.history.front().filter(|(at, _)| *at <= since);
+        oldest.map(|(_, shown)| Arc::clone(shown)).unwrap_or_default()
+    }
 }
 
 impl MemoryStore {
     /// An empty table.
     #[must_use]
     pub fn new(faults: Arc<Faults>) -> Self {
-        Self { held: Mutex::default(), faults }
+        Self { held: Mutex::default(), faults, lag: None }
+    }
+
+    /// The same table, whose indexes show what stood `lag_s` seconds ago by `clock`.
+    #[must_use]
+    pub fn lagging(self, clock: Arc<ManualClock>, lag_s: u32) -> Self {
+        Self { lag: Some((clock, lag_s)), ..self }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
+        let held = &mut *locked(&self.held);
+        let changed = change(&mut held.now);
+        held.index(self.lag.as_ref());
+        changed
     }
 
     /// Publishes `bundle` and puts it in force, as the deploying role does. No port call.
     pub fn publish(&self, bundle: BundleText) {
-        let now = &mut locked(&self.held).now;
-        now.bundle = Some(bundle.digest);
-        now.bundles.insert(bundle.digest, bundle);
+        self.change(|now| {
+            now.bundle = Some(bundle.digest);
+            now.bundles.insert(bundle.digest, bundle);
+        });
     }
 
     /// Places a block of any scope, as a kill switch does. No port call.
     pub fn block(&self, block: Block) {
-        locked(&self.held).now.blocks.insert(block.scope.key(), block);
+        self.change(|now| now.blocks.insert(block.scope.key(), block));
+    }
+
+    /// Lifts a block, as a kill switch does. No port call.
+    pub fn unblock(&self, scope: &BlockScope) {
+        self.change(|now| now.blocks.remove(&scope.key()));
     }
 
     /// Overwrites a grant behind everybody's back, as somebody who owns the table could. No port call.
     pub fn overwrite(&self, grant: Grant) {
-        locked(&self.held).now.grants.insert(grant.id, grant);
+        self.change(|now| now.grants.insert(grant.id, grant));
     }
 
     /// Deletes fuses that have burnt down at `now`, as DynamoDB's TTL does; answers whose they were. No port call.
     pub fn burn(&self, now: Timestamp) -> Vec<GrantId> {
-        let fuses = &mut locked(&self.held).now.fuses;
-        let burnt: Vec<_> = fuses.values().filter(|fuse| fuse.burns_at <= now).map(|fuse| fuse.id).collect();
-        fuses.retain(|id, _| !burnt.contains(id));
-        burnt
+        self.change(|held| {
+            let burnt: Vec<_> = held.fuses.values().filter(|fuse| fuse.burns_at <= now).map(|fuse| fuse.id).collect();
+            held.fuses.retain(|id, _| !burnt.contains(id));
+            burnt
+        })
+    }
+
+    /// Deletes everything that DynamoDB's TTL may delete at `now`; answers whose fuses were among it. No port call.
+    pub fn expire(&self, now: Timestamp) -> Vec<GrantId> {
+        self.change(|held| held.expire(now));
+        self.burn(now)
+    }
+
+    /// How many port calls had been begun when `entry` was written; nothing if it was not. No port call.
+    #[must_use]
+    pub fn written_at(&self, entry: EvidenceId) -> Option<u64> {
+        locked(&self.held).written.get(&entry).copied()
+    }
+
+    /// What `look` makes of what it holds. No port call.
+    pub fn peek<T>(&self, look: impl FnOnce(&Snapshot) -> T) -> T {
+        look(&locked(&self.held).now)
     }
 
     /// What it holds. No port call.
@@ -79,41 +145,61 @@ impl MemoryStore {
 
     /// Holds what `snapshot` held, as a restored table. No port call.
     pub fn restore(&self, snapshot: Snapshot) {
-        locked(&self.held).now = snapshot;
+        self.change(|now| *now = snapshot);
     }
 
-    async fn read<T>(&self, call: &'static str, read: impl FnOnce(&Snapshot) -> PortResult<T> + Send) -> PortResult<T> {
-        let act = |_: Manner| read(&locked(&self.held).now);
-        self.faults.call(call, Nature::Read, act).await
-    }
-
-    async fn read_index<T>(
+    async fn read<T: Send>(
         &self,
         call: &'static str,
         read: impl FnOnce(&Snapshot) -> PortResult<T> + Send,
     ) -> PortResult<T> {
+        let act = |_: Manner| read(&locked(&self.held).now);
+        self.faults.call(call, Nature::Read, act).await
+    }
+
+    async fn read_index<T: Send>(
+        &self,
+        call: &'static str,
+        read: impl FnOnce(&Shown) -> PortResult<T> + Send,
+    ) -> PortResult<T> {
         let act = |manner: Manner| {
-            let held = locked(&self.held);
-            read(match manner {
-                Manner::Stale => &held.before,
-                Manner::Now | Manner::Late(_) => &held.now,
-            })
+            let mut held = locked(&self.held);
+            let shown = match (manner, &self.lag) {
+                (Manner::Stale, _) => Arc::clone(&held.before),
+                (Manner::Now | Manner::Late(_), None) => Arc::clone(&held.shown),
+                (Manner::Now | Manner::Late(_), Some((clock, lag_s))) => held.lagging(clock.now(), *lag_s),
+            };
+            drop(held);
+            read(&shown)
         };
         self.faults.call(call, Nature::IndexRead, act).await
     }
 
-    async fn write<T>(
+    async fn write<T: Send>(
         &self,
         call: &'static str,
         nature: Nature,
         write: impl FnOnce(&mut Snapshot) -> PortResult<T> + Send,
     ) -> PortResult<T> {
-        let act = |_: Manner| {
-            let mut held = locked(&self.held);
-            held.before = held.now.clone();
-            write(&mut held.now)
-        };
+        let act = |_: Manner| self.change(write);
         self.faults.call(call, nature, act).await
+    }
+}
+
+impl MemoryStore {
+    async fn write_evidence(
+        &self,
+        call: &'static str,
+        entry: &Entry,
+        write: impl FnOnce(&mut Snapshot) -> PortResult<()> + Send,
+    ) -> PortResult<()> {
+        let act = |_: Manner| {
+            self.change(write)?;
+            let number = self.faults.n_calls();
+            locked(&self.held).written.entry(entry.body.id).or_insert(number);
+            Ok(())
+        };
+        self.faults.call(call, Nature::GrantWrite, act).await
     }
 }
 
@@ -230,7 +316,7 @@ impl GrantReader for MemoryStore {
     }
 
     async fn grants_of(&self, identity: &IdentityId, cursor: Option<&str>, limit: u32) -> PortResult<GrantPage> {
-        let read = |held: &Snapshot| {
+        let read = |held: &Shown| {
             let (grants, next) = page(held.grants_of(identity), cursor, limit)?;
             Ok(GrantPage { grants, next })
         };
@@ -244,12 +330,12 @@ impl GrantStore for MemoryStore {
         let write = |held: &mut Snapshot| {
             held.create(decision, grant, entry, also).map_err(|_| PortError::Conflict { operation: "create" })
         };
-        self.write("create", Nature::GrantWrite, write).await
+        self.write_evidence("create", entry, write).await
     }
 
     async fn commit(&self, commit: &Commit) -> PortResult<()> {
         let write = |held: &mut Snapshot| held.commit(commit).map_err(|_| PortError::Conflict { operation: "commit" });
-        self.write("commit", Nature::GrantWrite, write).await
+        self.write_evidence("commit", &commit.entry, write).await
     }
 }
 
@@ -263,7 +349,7 @@ impl DueList for MemoryStore {
         cursor: Option<&str>,
         limit: u32,
     ) -> PortResult<DuePage> {
-        let read = |held: &Snapshot| {
+        let read = |held: &Shown| {
             let (lines, next) = page(held.due(role, shard, now), cursor, limit)?;
             Ok(DuePage { lines, next })
         };
@@ -282,7 +368,7 @@ impl DueList for MemoryStore {
 #[async_trait]
 impl DenyStore for MemoryStore {
     async fn denied_roles(&self) -> PortResult<Vec<String>> {
-        self.read_index("denied_roles", |held| Ok(held.denied_roles())).await
+        self.read_index("denied_roles", |held| Ok(held.denied_roles.clone())).await
     }
 
     async fn entries(&self, role_arn: &str) -> PortResult<Vec<DenyEntry>> {

@@ -16,6 +16,8 @@ use crate::port::{Clock, Credentials, PortResult, Vended, Vendor};
 /// One session that was vended, whether or not anybody heard of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
+    /// How many port calls had been begun when it was asked for.
+    pub number: u64,
     /// Its access key id.
     pub access_key_id: String,
     /// The plan that it was vended for.
@@ -41,10 +43,12 @@ impl MemorySts {
         Self { vended: Mutex::default(), clock, faults }
     }
 
-    /// Everything that was ever vended, in order. No port call.
+    /// Everything that was vended up to now, in the order in which it was asked for. No port call.
     #[must_use]
     pub fn vended(&self) -> Vec<Session> {
-        locked(&self.vended).clone()
+        let now = self.clock.now();
+        let all = locked(&self.vended);
+        all.iter().filter(|session| session.vended_at <= now).cloned().collect()
     }
 
     /// The sessions that could act now: not expired, and denied neither by their own time limit nor by the reserved
@@ -53,16 +57,31 @@ impl MemorySts {
     /// It reads the policies itself, and shares no code with what renders them. No port call.
     #[must_use]
     pub fn live(&self, roles: &MemoryRoles, policy_name: &str) -> Vec<Session> {
+        self.maybe_live(roles, policy_name, 0)
+    }
+
+    /// The same, where what is enforced lags what is configured by an unknown time up to `lag_s` seconds: the sessions
+    /// that some policy which may be enforced now does not deny.
+    #[must_use]
+    pub fn maybe_live(&self, roles: &MemoryRoles, policy_name: &str, lag_s: u32) -> Vec<Session> {
         let now = self.clock.now();
         let denied = |session: &Session| {
-            let reserved = roles.standing(&session.plan.role_arn, policy_name);
-            let user = format!(":{}", session.plan.session_name);
+            let denies = |text: &str| is_denied(text, &session.plan.session_name, session.vended_at);
             denies_from(&session.plan.policy, now)
-                || reserved.is_some_and(|text| denies_user(&text, &user) || denies_issued(&text, session.vended_at))
+                || roles
+                    .maybe_enforced(&session.plan.role_arn, policy_name, lag_s)
+                    .iter()
+                    .all(|reserved| reserved.as_deref().is_some_and(denies))
         };
         let all = self.vended().into_iter();
         all.filter(|session| now < session.expires_at && !denied(session)).collect()
     }
+}
+
+/// Whether the reserved policy `document` denies the session called `session_name`, issued at `issued_at`.
+#[must_use]
+pub fn is_denied(document: &str, session_name: &str, issued_at: Timestamp) -> bool {
+    denies_user(document, &format!(":{session_name}")) || denies_issued(document, issued_at)
 }
 
 fn denials(policy: &str) -> Vec<Value> {
@@ -104,12 +123,16 @@ fn denies_issued(policy: &str, at: Timestamp) -> bool {
 #[async_trait]
 impl Vendor for MemorySts {
     async fn vend(&self, plan: &SessionPlan) -> PortResult<Vended> {
-        let act = |_: Manner| {
-            let now = self.clock.now();
+        let act = |manner: Manner| {
+            let now = match manner {
+                Manner::Late(seconds) => self.clock.now().plus(seconds),
+                Manner::Now | Manner::Stale => self.clock.now(),
+            };
             let expires_at = now.plus(plan.duration_s).floor();
             let mut vended = locked(&self.vended);
             let access_key_id = format!("ASIAMEMORY{:010}", vended.len().saturating_add(1));
             vended.push(Session {
+                number: self.faults.n_calls(),
                 access_key_id: access_key_id.clone(),
                 plan: plan.clone(),
                 vended_at: now,
@@ -125,6 +148,6 @@ impl Vendor for MemorySts {
                 packed_percent: Some(10),
             })
         };
-        self.faults.call("vend", Nature::Write, act).await
+        self.faults.call("vend", Nature::RoleWrite, act).await
     }
 }

@@ -10,7 +10,7 @@ use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
-use brevet_domain::grant::{DueRole, Grant};
+use brevet_domain::grant::{DueRole, Grant, RETENTION_S};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::Request;
@@ -20,6 +20,8 @@ use crate::port::{Activation, Also, Commit, Due, Fuse, GrantSummary, KeyClaim, M
 
 /// How long an idempotency key is remembered, in seconds: 24 h.
 const KEY_LIFE_S: u32 = 86_400;
+/// How long a mark is kept, in seconds: longer than any grant.
+const MARK_LIFE_S: u32 = 30 * 86_400;
 
 /// Everything the store holds at one instant: to be put back later, as restoring a table would.
 #[derive(Clone, Debug, Default)]
@@ -193,42 +195,57 @@ impl Snapshot {
         }
     }
 
-    /// The index `due`: oldest first.
+    /// What its indexes show of it.
+    pub(super) fn shown(&self) -> Shown {
+        let line = |grant: &Grant| {
+            let next_at = grant.due_at()?;
+            Some((grant.due_role(), Due { id: grant.id, is_mark: false, next_at }))
+        };
+        let mark = |(id, at): (&GrantId, &Timestamp)| (DueRole::Reap, Due { id: *id, is_mark: true, next_at: *at });
+        let mut due: Vec<_> = self.grants.values().filter_map(line).chain(self.marks.iter().map(mark)).collect();
+        due.sort_by_key(|(_, line)| (line.next_at, line.is_mark, line.id));
+        let summary = |grant: &Grant| {
+            let (id, state, created_at) = (grant.id, grant.state.name().to_owned(), grant.created_at);
+            (grant.identity.clone(), GrantSummary { id, state, created_at })
+        };
+        let mut by_identity: Vec<_> = self.grants.values().map(summary).collect();
+        by_identity.sort_by_key(|(_, grant)| std::cmp::Reverse((grant.created_at, grant.id)));
+        let denied_roles: BTreeSet<&String> = self.denies.keys().map(|(role, _)| role).collect();
+        Shown { due, by_identity, denied_roles: denied_roles.into_iter().cloned().collect() }
+    }
+
+    /// Drops what the TTL of its item lets DynamoDB drop at `now`, but for fuses.
+    pub(super) fn expire(&mut self, now: Timestamp) {
+        let is_over = |at: Timestamp| at < now;
+        self.keys.retain(|_, claim| !is_over(claim.at.plus(KEY_LIFE_S)));
+        self.requests.retain(|_, request| !is_over(request.decide_by.plus(RETENTION_S)));
+        self.grants.retain(|_, grant| !grant.drop_at().is_some_and(is_over));
+        let dropped: BTreeSet<GrantId> =
+            self.marks.iter().filter(|(_, at)| is_over(at.plus(MARK_LIFE_S))).map(|(id, _)| *id).collect();
+        self.marks.retain(|id, _| !dropped.contains(id));
+        let is_mark = |block: &Block| matches!(block.scope, BlockScope::Grant(_));
+        self.blocks.retain(|_, block| !(is_mark(block) && is_over(block.at.plus(MARK_LIFE_S))));
+    }
+}
+
+/// What the indexes show: they may lag the table.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    /// The index `due`, oldest first.
+    due: Vec<(DueRole, Due)>,
+    /// The index `by_identity`, newest first.
+    by_identity: Vec<(IdentityId, GrantSummary)>,
+    /// The roles that have early ends.
+    pub(super) denied_roles: Vec<String>,
+}
+
+impl Shown {
     pub(super) fn due(&self, role: DueRole, shard: u8, now: Timestamp) -> Vec<Due> {
-        let grants = self
-            .grants
-            .values()
-            .filter(|grant| grant.due_role() == role)
-            .filter_map(|grant| grant.due_at().map(|next_at| Due { id: grant.id, is_mark: false, next_at }));
-        let marks = self.marks.iter().filter(|_| role == DueRole::Reap).map(|(id, at)| Due {
-            id: *id,
-            is_mark: true,
-            next_at: *at,
-        });
-        let mut lines: Vec<Due> =
-            grants.chain(marks).filter(|line| shard_of(line.id) == shard && line.next_at <= now).collect();
-        lines.sort_by_key(|line| (line.next_at, line.is_mark, line.id));
-        lines
+        let wanted = |line: &Due| shard_of(line.id) == shard && line.next_at <= now;
+        self.due.iter().filter(|(on, line)| *on == role && wanted(line)).map(|(_, line)| *line).collect()
     }
 
-    /// The index `by_identity`: newest first.
     pub(super) fn grants_of(&self, identity: &IdentityId) -> Vec<GrantSummary> {
-        let mut grants: Vec<GrantSummary> = self
-            .grants
-            .values()
-            .filter(|grant| grant.identity == *identity)
-            .map(|grant| GrantSummary {
-                id: grant.id,
-                state: grant.state.name().to_owned(),
-                created_at: grant.created_at,
-            })
-            .collect();
-        grants.sort_by_key(|grant| std::cmp::Reverse((grant.created_at, grant.id)));
-        grants
-    }
-
-    pub(super) fn denied_roles(&self) -> Vec<String> {
-        let roles: BTreeSet<&String> = self.denies.keys().map(|(role, _)| role).collect();
-        roles.into_iter().cloned().collect()
+        self.by_identity.iter().filter(|(of, _)| of == identity).map(|(_, grant)| grant.clone()).collect()
     }
 }

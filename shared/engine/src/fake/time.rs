@@ -1,5 +1,6 @@
 //! A clock that tests move, and ids that come out the same in every run.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use brevet_domain::id::{EvidenceId, GrantId};
@@ -35,6 +36,33 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.millis.load(Ordering::SeqCst))
+    }
+}
+
+/// One function's clock: it goes as another does, but is wrong by so much.
+#[derive(Debug)]
+pub struct SkewedClock {
+    true_clock: Arc<ManualClock>,
+    ahead_ms: AtomicI64,
+}
+
+impl SkewedClock {
+    /// A clock that is `ahead_ms` milliseconds ahead of `true_clock`, or behind it.
+    #[must_use]
+    pub fn new(true_clock: Arc<ManualClock>, ahead_ms: i64) -> Self {
+        Self { true_clock, ahead_ms: AtomicI64::new(ahead_ms) }
+    }
+
+    /// Sets by how much it is ahead: it may jump.
+    pub fn set_ahead(&self, ahead_ms: i64) {
+        self.ahead_ms.store(ahead_ms, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SkewedClock {
+    fn now(&self) -> Timestamp {
+        let now = self.true_clock.now().as_millis();
+        Timestamp::from_millis(now.saturating_add(self.ahead_ms.load(Ordering::SeqCst)))
     }
 }
 

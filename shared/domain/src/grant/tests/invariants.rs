@@ -178,7 +178,7 @@ fn invariant_03_no_absence_seen_before_the_fence_ends_a_grant() {
         };
         let fence = latest_fence(moments).unwrap();
         assert!(second.at >= fence, "seen at {}, fence {fence}", second.at);
-        assert!(second.at >= first.at.plus(after.bounds.quiet_s));
+        assert!(second.at >= first.at.plus(after.bounds.quiet_s + after.bounds.skew_s));
         assert!(second.at <= now(moments));
         // The absence that stood before this reading.
         let (_, earlier) = moments.split_last().unwrap();

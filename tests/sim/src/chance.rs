@@ -1,0 +1,40 @@
+//! Chance that can be had again: what a run draws follows from the seed and the run's number alone.
+
+/// A source of numbers (`SplitMix64`). Source: <https://prng.di.unimi.it/splitmix64.c>
+#[derive(Clone, Debug)]
+pub struct Chance(u64);
+
+impl Chance {
+    /// The source of run `run` under `seed`.
+    #[must_use]
+    pub fn new(seed: u64, run: u64) -> Self {
+        let mut mixed = Self(seed);
+        mixed.0 = mixed.number() ^ run.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed.number();
+        mixed
+    }
+
+    /// The next number, any of them.
+    pub fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`; 0 if there is none.
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.number() >> 16) as usize % bound.max(1)
+    }
+
+    /// Whether it happens, once in `times`.
+    pub fn one_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    /// One of `these`, of which there is at least one.
+    pub fn pick<T: Clone>(&mut self, these: &[T]) -> T {
+        these[self.below(these.len())].clone()
+    }
+}

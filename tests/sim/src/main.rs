@@ -1,0 +1,109 @@
+//! `sim [--seed S] [--pairs N] [WORD ...]`: every single fault at every port call of every use case, and sampled pairs; a word
+//! picks use cases by their names.
+//!
+//! Exit code 0 only if everything held.
+
+#![expect(clippy::print_stdout, reason = "what it finds is printed")]
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{available_parallelism, scope};
+
+use brevet_sim::policy::locked;
+use brevet_sim::single::{Failure, Tally, every_fault, pairs};
+use brevet_sim::stories::stories;
+use brevet_sim::table;
+
+/// The longest that a failure is shown, in characters.
+const SHOWN: usize = 2_000;
+
+/// What the command line asks for.
+struct Asked {
+    seed: u64,
+    n_pairs: u64,
+    words: Vec<String>,
+}
+
+fn asked(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
+    let mut asked = Asked { seed: 1, n_pairs: 200, words: Vec::new() };
+    let mut arguments = arguments;
+    while let Some(argument) = arguments.next() {
+        let mut number = || {
+            let text = arguments.next().unwrap_or_default();
+            text.parse::<u64>().map_err(|_| format!("`{argument}` wants a whole number, not `{text}`"))
+        };
+        match argument.as_str() {
+            "--seed" => asked.seed = number()?,
+            "--pairs" => asked.n_pairs = number()?,
+            word => asked.words.push(word.to_owned()),
+        }
+    }
+    Ok(asked)
+}
+
+/// Does `work` for each of `n` things, on every core, in any order.
+fn on_every_core(n: usize, work: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    let threads = available_parallelism().map_or(1, usize::from);
+    scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let this = next.fetch_add(1, Ordering::Relaxed);
+                    if this >= n {
+                        return;
+                    }
+                    work(this);
+                }
+            });
+        }
+    });
+}
+
+fn show(failures: &[Failure]) {
+    for failure in failures.iter().take(5) {
+        println!("  WRONG: {}", failure.again);
+        for finding in &failure.findings {
+            let what: String = finding.what.chars().take(SHOWN).collect();
+            println!("    {:?}: {what}", finding.claim);
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let asked = match asked(std::env::args().skip(1)) {
+        Ok(asked) => asked,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(2);
+        }
+    };
+    println!("seed {}", asked.seed);
+    let wanted = |name: &str| asked.words.is_empty() || asked.words.iter().any(|word| name.contains(word.as_str()));
+    let stories: Vec<_> = stories().into_iter().filter(|story| wanted(story.name)).collect();
+    let all = Mutex::new(Tally::default());
+    on_every_core(stories.len(), |n| {
+        let Some(story) = stories.get(n) else { return };
+        let single = every_fault(story, |_, _| true);
+        let double = pairs(story, asked.n_pairs, asked.seed.wrapping_add(n as u64));
+        let mut all = locked(&all);
+        let n_failures = single.failures.len().saturating_add(double.failures.len());
+        println!(
+            "{:<40} {:>4} port calls {:>6} single faults {:>5} pairs {n_failures:>3} failures",
+            story.name, single.n_calls, single.n_runs, double.n_runs
+        );
+        show(&single.failures);
+        show(&double.failures);
+        all.merge(single);
+        all.merge(double);
+    });
+    let all = all.into_inner().unwrap_or_default();
+    println!("\nwhich faults fired, by port call (-: it cannot have this one)");
+    table::lines(&all.table).iter().for_each(|line| println!("{line}"));
+    println!("\nhow often each claim was held against what AWS showed");
+    all.held.iter().for_each(|(claim, n)| println!("{:<20} {n:>9}", format!("{claim:?}")));
+    all.not_asserted.iter().for_each(|(what, n)| println!("not asserted: {what}: {n} times"));
+    println!("\n{} runs, {} failures", all.n_runs, all.failures.len());
+    ExitCode::from(u8::from(!all.failures.is_empty()))
+}

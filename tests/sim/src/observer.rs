@@ -1,0 +1,522 @@
+//! The observer: asks the model of AWS who could act, and holds every invariant of the design against it.
+//!
+//! Where Brevet makes a claim (that a grant ended, that something was recorded) the claim is read and held against what
+//! AWS shows. What AWS shows is never taken from Brevet.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use brevet_domain::evidence::{self, Entry};
+use brevet_domain::grant::{Grant, Proof, State};
+use brevet_domain::id::{EvidenceId, GrantId};
+use brevet_domain::time::Timestamp;
+use brevet_engine::fake::{Session, Snapshot, is_denied};
+use brevet_engine::port::Place;
+
+use crate::catalogue::BATCH;
+use crate::ledger::Ledger;
+use crate::policy::locked;
+use crate::world::{CALL_S, HEART_MAX_S, SKEW_S, World};
+
+/// How long after it was due access may last that only the reaper can end, while nothing disturbs the schedule: two
+/// minutes, and the skew.
+pub const GRACE_S: u32 = 120 + SKEW_S;
+
+/// What is claimed, and held against AWS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// Invariant 1.
+    RecordedFirst,
+    /// Invariant 2: every end has a proof, and AWS confirms it.
+    ProofConfirmed,
+    /// Invariant 2: what has ended stays so.
+    StaysEnded,
+    /// Invariant 2: nothing is stuck, and nothing is left behind.
+    NothingStuck,
+    /// Invariant 4.
+    EvidenceVerifies,
+    /// Invariant 5 and 10: over at the latest when the term is, where the policy carries its limit.
+    OverAtItsLimit,
+    /// Bounded by ticks: over within two minutes of an undisturbed schedule.
+    OverWithinTicks,
+    /// Invariant 6.
+    NoCredentialStored,
+    /// Invariants 7, 9 and 11: what nobody could have allowed is not there.
+    AllowedByDecision,
+    /// Invariant 12.
+    NotWithoutHeart,
+    /// A block holds from when it stands.
+    NotUnderBlock,
+    /// Invariant 14: one decision, one activation.
+    OneActivation,
+    /// What lives is on a list, what is over is not; TTL drops only what is over.
+    OnTheList,
+}
+
+impl Claim {
+    /// Every claim.
+    pub const ALL: [Self; 13] = [
+        Self::RecordedFirst,
+        Self::ProofConfirmed,
+        Self::StaysEnded,
+        Self::NothingStuck,
+        Self::EvidenceVerifies,
+        Self::OverAtItsLimit,
+        Self::OverWithinTicks,
+        Self::NoCredentialStored,
+        Self::AllowedByDecision,
+        Self::NotWithoutHeart,
+        Self::NotUnderBlock,
+        Self::OneActivation,
+        Self::OnTheList,
+    ];
+}
+
+/// A claim that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Which.
+    pub claim: Claim,
+    /// What AWS showed instead.
+    pub what: String,
+}
+
+/// Watches one world.
+#[derive(Debug, Default)]
+pub struct Observer {
+    /// What did not hold, each thing once.
+    pub findings: Vec<Finding>,
+    /// What was not asserted since the engine does not promise it yet, and how often.
+    pub not_asserted: BTreeMap<&'static str, u64>,
+    /// How often each claim was held against something.
+    pub held: BTreeMap<Claim, u64>,
+    ended: BTreeMap<GrantId, Timestamp>,
+    n_sessions: usize,
+    n_writes: usize,
+    n_denies: usize,
+}
+
+/// After a restore a decision can be used a second time: nothing makes an operator confirm blocks yet.
+pub const RESTORED_ACTIVATION: &str =
+    "after a restore, that what was activated since the backup is not activated again";
+/// After a restore nothing finds managed policies that the table does not know: there is no sweep yet.
+pub const RESTORED_MANAGED: &str = "after a restore, that a managed policy attached since the backup is detached";
+/// The same for what an inline policy leaves behind.
+pub const RESTORED_INLINE: &str =
+    "after a restore, that an inline policy put since the backup is removed (its own limit ends it)";
+/// After a restore a denied session that the table does not know stays denied by name, for good.
+pub const RESTORED_DENY: &str =
+    "after a restore, that the reserved deny lets go of sessions that the table does not know";
+/// After a restore the evidence of what was done since is gone.
+pub const RESTORED_RECORD: &str = "after a restore, that what was done since the backup is still on record";
+/// After a restore stops that came since the backup are forgotten.
+pub const RESTORED_STOP: &str = "after a restore, that what was blocked or released since the backup stays so";
+
+impl Observer {
+    /// Looks at the world as it is now.
+    pub fn look(&mut self, world: &World) {
+        // Its own copy: what it asks of the world looks things up there as well.
+        let ledger = locked(&world.ledger).clone();
+        self.new_sessions(world, &ledger);
+        self.new_writes(world, &ledger);
+        self.who_can_act(world, &ledger);
+        self.ends(world);
+    }
+
+    fn hold(&mut self, claim: Claim, holds: bool, what: impl FnOnce() -> String) {
+        *self.held.entry(claim).or_default() += 1;
+        if holds {
+            return;
+        }
+        let finding = Finding { claim, what: what() };
+        let of_claim = self.findings.iter().filter(|found| found.claim == claim);
+        if of_claim.count() < 3 && !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    fn skip(&mut self, what: &'static str) {
+        *self.not_asserted.entry(what).or_default() += 1;
+    }
+
+    /// What STS vended since the last look.
+    fn new_sessions(&mut self, world: &World, ledger: &Ledger) {
+        let vended = world.sts.vended();
+        for session in &vended[self.n_sessions.min(vended.len())..] {
+            let Some(id) = grant_of(&session.plan.session_name) else { continue };
+            self.began(world, ledger, id, session.vended_at);
+            self.recorded(world, id, session.number, "VendRecorded", &session.plan.policy_digest.to_string());
+            let first = vended.iter().find(|one| one.plan.session_name == session.plan.session_name);
+            let same = first.is_some_and(|first| first.plan.policy == session.plan.policy);
+            match ledger.restored {
+                Some(_) if !same => self.skip(RESTORED_ACTIVATION),
+                _ => self.hold(Claim::OneActivation, same, || format!("{id} was vended with two deadlines")),
+            }
+        }
+        self.n_sessions = vended.len();
+    }
+
+    /// What reached principals and roles since the last look.
+    fn new_writes(&mut self, world: &World, ledger: &Ledger) {
+        let writes = world.principals.landed();
+        for write in writes.iter().skip(self.n_writes) {
+            let Some(number) = write.number else { continue };
+            match (&write.place, &write.put) {
+                (Place::Inline { policy_name, .. }, Some(document)) => {
+                    let Some(id) = grant_of(policy_name) else { continue };
+                    self.began(world, ledger, id, write.at);
+                    let digest = brevet_domain::canonical::Digest::of_bytes(document.as_bytes()).to_string();
+                    self.recorded(world, id, number, "ActivationRecorded", &digest);
+                    let first = writes.iter().find(|one| one.place == write.place && one.number.is_some());
+                    let same = first.is_some_and(|first| first.put == write.put);
+                    match ledger.restored {
+                        Some(_) if !same => self.skip(RESTORED_ACTIVATION),
+                        _ => self.hold(Claim::OneActivation, same, || format!("{id} was put with two deadlines")),
+                    }
+                }
+                (Place::Managed { policy_arn, .. }, Some(_)) => {
+                    // Whose call it was AWS cannot tell: somebody must have recorded it who may have it.
+                    let digest = brevet_domain::canonical::Digest::of_bytes(policy_arn.as_bytes()).to_string();
+                    let by = self.anybody_recorded(world, number, "ActivationRecorded", &digest);
+                    self.hold(Claim::RecordedFirst, by, || "the managed policy was attached unrecorded".to_owned());
+                    self.heart(ledger, write.at);
+                }
+                (Place::Inline { policy_name, .. }, None) => {
+                    let by = self.anybody_recorded(world, number, "RemovalRecorded", policy_name);
+                    self.hold(Claim::RecordedFirst, by, || format!("{policy_name} was removed unrecorded"));
+                }
+                (Place::Managed { policy_arn, .. }, None) => {
+                    let by = self.anybody_recorded(world, number, "RemovalRecorded", policy_arn);
+                    self.hold(Claim::RecordedFirst, by, || format!("{policy_arn} was detached unrecorded"));
+                }
+            }
+        }
+        self.n_writes = writes.len();
+        let denies = world.roles.landed();
+        for write in denies.iter().skip(self.n_denies) {
+            let Some(number) = write.number else { continue };
+            let told = self.anybody_recorded(world, number, "RemovalRecorded", &write.role_arn);
+            match ledger.restored {
+                Some(_) if !told => self.skip(RESTORED_RECORD),
+                _ => self.hold(Claim::RecordedFirst, told, || "a reserved deny was written unrecorded".to_owned()),
+            }
+        }
+        self.n_denies = denies.len();
+    }
+
+    /// Access began: allowed, with a heart, and not under a block.
+    fn began(&mut self, world: &World, ledger: &Ledger, id: GrantId, at: Timestamp) {
+        self.hold(Claim::AllowedByDecision, ledger.may_be_allowed(id), || format!("{id} got what nobody allowed it"));
+        self.heart(ledger, at);
+        let stopped = ledger.stopped_at(id);
+        // A call that was begun before the block stood may land until its time-out.
+        let late = stopped.is_some_and(|stopped| at > stopped.plus(2 * CALL_S + SKEW_S));
+        let now = world.now();
+        self.hold(Claim::NotUnderBlock, !late, || {
+            format!("{id} got access at {at}, stopped at {stopped:?}; now {now}")
+        });
+    }
+
+    fn heart(&mut self, ledger: &Ledger, at: Timestamp) {
+        let oldest = at.minus(HEART_MAX_S + 2 * CALL_S + 2 * SKEW_S);
+        let beats = ledger.passes.iter().any(|began| *began <= at && *began >= oldest);
+        self.hold(Claim::NotWithoutHeart, beats, || format!("access was given at {at} though no pass went well"));
+    }
+
+    /// Whether the grant's evidence told of it before the call was made.
+    fn recorded(&mut self, world: &World, id: GrantId, number: u64, event: &str, detail: &str) {
+        let entries = world.store.peek(|held| told(&held.evidence_of(id), event, detail));
+        let before = entries.iter().any(|entry| world.store.written_at(*entry).is_some_and(|at| at < number));
+        if locked_restored(world) && !before {
+            return self.skip(RESTORED_RECORD);
+        }
+        self.hold(Claim::RecordedFirst, before, || {
+            format!("call {number} for {id} was made before `{event}` was stored")
+        });
+    }
+
+    fn anybody_recorded(&self, world: &World, number: u64, event: &str, detail: &str) -> bool {
+        let ids: Vec<_> = world.store.peek(|held| held.grants().map(|grant| grant.id).collect());
+        let of = |id: &GrantId| world.store.peek(|held| told(&held.evidence_of(*id), event, detail));
+        ids.iter().flat_map(of).any(|entry| world.store.written_at(entry).is_some_and(|at| at < number))
+    }
+
+    /// Who could act now, and whether they still may.
+    fn who_can_act(&mut self, world: &World, ledger: &Ledger) {
+        for (id, session) in live(world) {
+            let first = world
+                .sts
+                .vended()
+                .iter()
+                .filter(|one| grant_of(&one.plan.session_name) == Some(id))
+                .map(|one| one.vended_at)
+                .min();
+            let bound = bound(ledger, id, first);
+            self.in_time(world, ledger, id, bound, true);
+            self.stays_ended(world, ledger, id);
+            let known = session.plan.tags.get("brevet:grant").is_some_and(|tag| *tag == id.to_string());
+            self.hold(Claim::AllowedByDecision, known, || format!("{id} is not what its session's tags say"));
+        }
+        let inline = world.principals.whole(BATCH).map(|principal| principal.inline).unwrap_or_default();
+        for id in inline.keys().filter_map(|name| grant_of(name)) {
+            let Some(place) = world.place(id) else { continue };
+            if world.principals.may_allow(&place, world.model.enforcement_lag_s) {
+                let writes = world.principals.landed();
+                let put =
+                    writes.iter().filter(|write| write.place == place && write.number.is_some() && write.put.is_some());
+                let bound = bound(ledger, id, put.map(|write| write.at).min());
+                let edited = writes.iter().any(|write| write.place == place && write.number.is_none());
+                self.in_time(world, ledger, id, bound, !edited);
+                self.stays_ended(world, ledger, id);
+            }
+        }
+        if world.principals.may_allow(&world.managed(), world.model.enforcement_lag_s) {
+            self.managed_in_time(world, ledger);
+        }
+    }
+
+    /// One grant can act. Where its policy carries its limit, that holds whatever failed; for stops, the reaper needs time.
+    fn in_time(&mut self, world: &World, ledger: &Ledger, id: GrantId, bound: Timestamp, has_limit: bool) {
+        let now = world.now();
+        if has_limit {
+            match ledger.restored {
+                Some(_) if now >= bound => self.skip(RESTORED_ACTIVATION),
+                _ => self.hold(Claim::OverAtItsLimit, now < bound, || format!("{id} acts at {now}, after {bound}")),
+            }
+        }
+        let due = ledger.stopped_at(id).map_or(bound, |stopped| stopped.min(bound));
+        let late_from = due.max(ledger.undisturbed_since.unwrap_or(due)).plus(GRACE_S);
+        self.hold(Claim::OverWithinTicks, now <= late_from, || format!("{id} acts at {now}, due at {due}"));
+    }
+
+    fn managed_in_time(&mut self, world: &World, ledger: &Ledger) {
+        let now = world.now();
+        let holders = ledger.asked.iter().filter(|(_, asked)| asked.entitlement == "sync");
+        // Approval, start and term: whoever holds it has it for no longer.
+        let longest = |id: GrantId, at: Timestamp, term_s: u32| {
+            let bound = at.plus(120 + 120 + term_s + SKEW_S);
+            ledger.stopped_at(id).map_or(bound, |stopped| stopped.min(bound))
+        };
+        let holders = holders.filter(|(id, _)| ledger.may_be_allowed(*id));
+        let last = holders.map(|(id, asked)| longest(*id, asked.at, asked.term_s())).max();
+        let puts = world.principals.landed();
+        let place = world.managed();
+        let put = puts.iter().filter(|write| write.place == place && write.put.is_some()).map(|write| write.at).max();
+        let put = put.map(|at| at.plus(crate::catalogue::term_s("sync") + SKEW_S));
+        let Some(due) = last.into_iter().chain(put).min() else {
+            return self
+                .hold(Claim::AllowedByDecision, false, || "a managed policy stands that nobody asked for".to_owned());
+        };
+        let late_from = due.max(ledger.undisturbed_since.unwrap_or(due)).plus(GRACE_S);
+        if ledger.restored.is_some() && now > late_from {
+            return self.skip(RESTORED_MANAGED);
+        }
+        self.hold(Claim::OverWithinTicks, now <= late_from, || {
+            format!("the managed policy stands at {now}, due at {due}")
+        });
+    }
+
+    fn stays_ended(&mut self, world: &World, ledger: &Ledger, id: GrantId) {
+        let Some(ended_at) = self.ended.get(&id).copied() else { return };
+        let edited = ledger.tampered_at.is_some_and(|at| world.now() <= at.plus(GRACE_S));
+        if edited || ledger.restored.is_some() {
+            return self.skip(if edited { "that an end holds while somebody edits IAM" } else { RESTORED_STOP });
+        }
+        self.hold(Claim::StaysEnded, false, || format!("{id} ended at {ended_at}, and acts at {}", world.now()));
+    }
+
+    /// Every end that was claimed since the last look.
+    fn ends(&mut self, world: &World) {
+        let now = world.now();
+        let is_new = |grant: &&Grant| matches!(grant.state, State::Ended { .. }) && !self.ended.contains_key(&grant.id);
+        let ended: Vec<Grant> = world.store.peek(|held| held.grants().filter(is_new).cloned().collect());
+        if ended.is_empty() {
+            return;
+        }
+        let acting: BTreeSet<GrantId> = live(world).into_iter().map(|(id, _)| id).collect();
+        for grant in ended {
+            self.ended.insert(grant.id, now);
+            let State::Ended { proof, .. } = &grant.state else { continue };
+            let wrong = confirm(world, &grant, proof, acting.contains(&grant.id));
+            self.hold(Claim::ProofConfirmed, wrong.is_none(), || {
+                format!("{} ended by {proof:?}, but {}", grant.id, wrong.unwrap_or_default())
+            });
+        }
+    }
+
+    /// What must hold of the records at any time: chains, lists, credentials.
+    pub fn audit(&mut self, world: &World) {
+        let held = world.store.snapshot();
+        for grant in held.grants() {
+            let id = grant.id;
+            let entries = held.evidence_of(id);
+            let chain = evidence::verify(id, grant.evidence, &entries);
+            self.hold(Claim::EvidenceVerifies, chain.is_ok(), || format!("{id}: {chain:?}"));
+            let bound = entries.last().map(|entry| entry.body.grant_digest) == grant.digest().ok();
+            let counted = grant.version == grant.evidence.seq;
+            self.hold(Claim::EvidenceVerifies, bound && counted, || {
+                format!("{id}: its last entry is of another state")
+            });
+            let over = grant.state.is_terminal();
+            let listed = grant.due_at().is_none() == over && grant.drop_at().is_some() == over;
+            self.hold(Claim::OnTheList, listed, || {
+                format!("{id} is {} and not where it should be", grant.state.name())
+            });
+        }
+        let over: BTreeSet<_> = held.grants().filter(|grant| grant.state.is_terminal()).map(|grant| grant.id).collect();
+        for id in held.fuses() {
+            self.hold(Claim::OnTheList, !over.contains(&id), || format!("the fuse of {id} outlived it"));
+        }
+        for count in held.counts() {
+            let live = count.holders.iter().all(|id| !over.contains(id));
+            self.hold(Claim::OnTheList, live, || format!("{count:?} counts one who is over"));
+        }
+        let text = format!("{held:?}");
+        let kept = ["secret of", "token of"].iter().any(|word| text.contains(word));
+        self.hold(Claim::NoCredentialStored, !kept, || "a credential is in the table".to_owned());
+    }
+
+    /// Once everything must be over: whether it is, and nothing is left behind.
+    pub fn finale(&mut self, world: &World) {
+        self.audit(world);
+        let held = world.store.snapshot();
+        let restored = locked_restored(world);
+        for grant in held.grants() {
+            let over = grant.state.is_terminal();
+            self.hold(Claim::NothingStuck, over, || format!("{} is stuck in {:?}", grant.id, grant.state));
+        }
+        for (id, _) in live(world) {
+            self.hold(Claim::NothingStuck, false, || format!("{id} still acts"));
+        }
+        let principal = world.principals.whole(BATCH);
+        for name in
+            principal.iter().flat_map(|principal| principal.inline.keys()).filter(|name| grant_of(name).is_some())
+        {
+            match restored {
+                true => self.skip(RESTORED_INLINE),
+                false => self.hold(Claim::NothingStuck, false, || format!("inline policy {name} is left over")),
+            }
+        }
+        if principal.is_some_and(|principal| !principal.attached.is_empty()) {
+            match restored {
+                true => self.skip(RESTORED_MANAGED),
+                false => self.hold(Claim::NothingStuck, false, || "the managed policy is left over".to_owned()),
+            }
+        }
+        let clean = clean(world, &held);
+        if restored && !clean.is_empty() {
+            return self.skip(RESTORED_DENY);
+        }
+        self.hold(Claim::NothingStuck, clean.is_empty(), || clean.join(", "));
+    }
+}
+
+/// What is left in the table or on the session roles that should be gone.
+fn clean(world: &World, held: &Snapshot) -> Vec<String> {
+    let mut left = Vec::new();
+    if held.denies().count() > 0 {
+        left.push("early ends are left over".to_owned());
+    }
+    if held.fuses().count() > 0 {
+        left.push("fuses are left over".to_owned());
+    }
+    if held.counts().any(|count| !count.holders.is_empty()) {
+        left.push("somebody is still counted".to_owned());
+    }
+    if let Some(grant) = held.grants().find(|grant| held.has_mark(grant.id)) {
+        left.push(format!("the mark of {} is left over", grant.id));
+    }
+    for target in ["deploy", "glass"] {
+        let role = world.deployment.session_role_arn(&target.parse().expect("a name"));
+        if world.roles.standing(&role, &world.deployment.deny_policy_name()).is_some() {
+            left.push(format!("the reserved deny of {role} is left over"));
+        }
+    }
+    left
+}
+
+fn locked_restored(world: &World) -> bool {
+    locked(&world.ledger).restored.is_some()
+}
+
+/// The entries that tell of `event` and hold `detail`.
+fn told(entries: &[Entry], event: &str, detail: &str) -> Vec<EvidenceId> {
+    let tells = |entry: &&Entry| entry.body.event == event && entry.body.detail.to_string().contains(detail);
+    entries.iter().filter(tells).map(|entry| entry.body.id).collect()
+}
+
+/// The grant that a session or policy of this installation is named after.
+fn grant_of(name: &str) -> Option<GrantId> {
+    let ulid = name.strip_prefix("dev.").or_else(|| name.strip_prefix("brevet-dev-"))?;
+    format!("grt_{ulid}").parse().ok()
+}
+
+/// The sessions that AWS may still let act.
+fn live(world: &World) -> Vec<(GrantId, Session)> {
+    let live = world.sts.maybe_live(&world.roles, &world.deployment.deny_policy_name(), world.model.enforcement_lag_s);
+    live.into_iter().filter_map(|session| Some((grant_of(&session.plan.session_name)?, session))).collect()
+}
+
+/// When access that AWS first showed at `first` must be over at the latest: the term, and the skew of the clock that it
+/// was reckoned by.
+fn bound(ledger: &Ledger, id: GrantId, first: Option<Timestamp>) -> Timestamp {
+    let term_s = ledger.of(id).map_or(0, crate::ledger::Asked::term_s);
+    first.unwrap_or(Timestamp::EPOCH).plus(term_s + SKEW_S)
+}
+
+/// What is wrong with a proof, by what AWS shows and remembers of its readings.
+fn confirm(world: &World, grant: &Grant, proof: &Proof, acts: bool) -> Option<String> {
+    if acts {
+        return Some("its session may still act".to_owned());
+    }
+    let place = Place::of(grant);
+    match (proof, &place) {
+        (Proof::ByConstruction { deadline, aws_date, .. }, None) => {
+            (*aws_date <= *deadline || world.now() < *deadline).then(|| "its deadline has not come".to_owned())
+        }
+        (Proof::ByConstruction { .. }, Some(_)) => Some("an attachment does not end by construction".to_owned()),
+        (Proof::Observed { first, second }, None) => {
+            let reads = world.roles.reads();
+            let name = world.deployment.session_name(grant.id);
+            let issued =
+                world.sts.vended().iter().filter(|one| one.plan.session_name == name).map(|one| one.vended_at).max();
+            let shown = |id: &str| {
+                let read = reads.iter().find(|read| read.request_id == id)?;
+                let text = read.document.as_deref()?;
+                is_denied(text, &name, issued.unwrap_or(Timestamp::EPOCH)).then_some(read.at)
+            };
+            apart(world, shown(&first.request_id), shown(&second.request_id))
+        }
+        (Proof::Observed { first, second }, Some(place)) => {
+            let reads = world.principals.reads();
+            let shown = |id: &str| {
+                let read = reads.iter().find(|read| read.request_id == id && read.place == *place)?;
+                read.standing.is_none().then_some(read.at)
+            };
+            let (first, second) = (shown(&first.request_id), shown(&second.request_id));
+            let since = world.principals.landed().iter().any(|write| {
+                write.place == *place && write.put.is_some() && second.is_some_and(|second| write.at >= second)
+            });
+            // Another grant may have the same managed policy attached again by now.
+            let shared = since && matches!(place, Place::Managed { .. });
+            if !shared && world.principals.may_allow(place, world.model.enforcement_lag_s) {
+                return Some("what it got may still be enforced".to_owned());
+            }
+            apart(world, first, second)
+        }
+        (Proof::HandedOver { holders, seen }, Some(place @ Place::Managed { .. })) => {
+            let read = world.principals.reads().into_iter().find(|read| read.request_id == seen.request_id);
+            let present = read.is_some_and(|read| read.place == *place && read.standing.is_some());
+            (holders.is_empty() || !present).then(|| "nobody holds it, or it was not there".to_owned())
+        }
+        (Proof::HandedOver { .. }, _) => Some("only a managed policy is handed over".to_owned()),
+    }
+}
+
+/// Two readings, and between them longer than AWS may take to enforce what is configured.
+fn apart(world: &World, first: Option<Timestamp>, second: Option<Timestamp>) -> Option<String> {
+    let (Some(first), Some(second)) = (first, second) else {
+        return Some("AWS knows of no such readings".to_owned());
+    };
+    let enforced = first.plus(world.model.enforcement_lag_s);
+    (second < enforced).then(|| format!("it was read at {first} and {second}: AWS may enforce later than that"))
+}

@@ -1,0 +1,369 @@
+//! Plays what happens to a world.
+
+use std::sync::Arc;
+
+use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::grant::{EndCause, Grant};
+use brevet_domain::id::GrantId;
+use brevet_domain::request::Ask;
+use brevet_engine::decide::Ballot;
+use brevet_engine::fake::Fault;
+use brevet_engine::port::{Clock, Mark, Place, RawProof, RequestStore};
+use brevet_engine::reap::Reaper;
+use brevet_engine::refusal::RefusalKind;
+use serde_json::json;
+
+use crate::catalogue::{BATCH, term_s};
+use crate::ledger::{Restored, Stop};
+use crate::op::{Op, Scope};
+use crate::policy::locked;
+use crate::world::{Fate, Function, TICK_S, Work, World};
+
+/// How often a client tries what was not answered.
+const TRIES: usize = 3;
+
+/// What somebody puts in the place of a policy: everything, for ever.
+const WIDENED: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+
+impl World {
+    /// Lets `op` happen. What was answered late before it goes on after it.
+    pub fn play(&mut self, op: &Op) {
+        let earlier = std::mem::take(&mut self.parked);
+        self.act(op);
+        for mut work in earlier {
+            if self.poll(&mut work) == Fate::Waiting {
+                self.parked.push(work);
+            }
+        }
+        self.note_disturbances();
+    }
+
+    fn act(&mut self, op: &Op) {
+        match op {
+            Op::Ask { who, what } => self.ask(who, what),
+            Op::Vote { nth, by, yes } => self.vote(*nth, by, *yes),
+            Op::Vend { nth } => self.vend(*nth),
+            Op::Release { nth } => self.release(*nth),
+            Op::Revoke { nth } => self.revoke(*nth),
+            Op::Kill { nth, scope } => self.kill(*nth, *scope),
+            Op::Lift => self.lift(),
+            Op::Issue => {
+                let activator = Arc::clone(&self.activator);
+                self.call(async move { activator.pass().await });
+            }
+            Op::Reap { other } => self.reap(usize::from(*other)),
+            Op::Wake { nth } => self.wake(*nth),
+            Op::Ticks { n } => (0..*n).for_each(|n| self.tick(n % 2 == 1)),
+            Op::Wait { seconds } => self.clock.advance(*seconds),
+            Op::TwoReapers { order } => {
+                let works = vec![self.pass_of(0), self.pass_of(1)];
+                self.weave(works, *order);
+            }
+            Op::IssueAndReap { order } => {
+                let activator = Arc::clone(&self.activator);
+                let works: Vec<Work> = vec![
+                    Box::pin(async move {
+                        activator.pass().await;
+                    }),
+                    self.pass_of(0),
+                ];
+                self.weave(works, *order);
+            }
+            Op::AllAtOnce { nth, order } => self.all_at_once(*nth, *order),
+            Op::Redeploy { without } => self.redeploy(*without),
+            Op::Boundary { stands } => {
+                let boundary = self.deployment.boundary_arn();
+                self.principals.set_boundary(BATCH, stands.then_some(boundary.as_str()));
+            }
+            Op::EditPolicy { nth, gone } => self.edit_policy(*nth, *gone),
+            Op::EditDeny { gone } => self.edit_deny(*gone),
+            Op::Expire => {
+                let burnt = self.store.expire(self.now());
+                let reaper = Arc::clone(&self.reapers[0]);
+                self.call(async move { reaper.wake(&burnt).await });
+            }
+            Op::Jump { function, ahead_ms } => {
+                self.clocks[*function as usize].set_ahead(*ahead_ms);
+                self.disturb();
+            }
+            Op::BackUp => self.backup = Some((self.store.snapshot(), self.now())),
+            Op::Restore => self.restore(),
+            Op::Fail { ahead, fault } => self.faults.plan(self.faults.n_calls() + ahead, *fault),
+        }
+    }
+
+    /// One tick of the schedule, and the time until the next.
+    pub fn tick(&mut self, other: bool) {
+        let activator = Arc::clone(&self.activator);
+        self.call(async move { activator.pass().await });
+        self.reap(usize::from(other));
+        self.note_disturbances();
+        self.clock.advance(TICK_S);
+    }
+
+    fn reap(&mut self, which: usize) {
+        let work = self.pass_of(which);
+        self.start(work);
+    }
+
+    /// A whole pass. It is noted as one that may have gone well unless it says that it did not.
+    fn pass_of(&mut self, which: usize) -> Work {
+        let began = self.now();
+        if began.seconds_since(self.last_pass_at) > u64::from(TICK_S) {
+            self.disturb();
+        }
+        self.last_pass_at = began;
+        let (reaper, ledger): (Arc<Reaper>, _) = (Arc::clone(&self.reapers[which]), Arc::clone(&self.ledger));
+        let n = locked(&ledger).passes.len();
+        locked(&ledger).passes.push(began);
+        Box::pin(async move {
+            if matches!(reaper.pass().await, Ok(report) if !report.good) {
+                let passes = &mut locked(&ledger).passes;
+                passes[n] = brevet_domain::time::Timestamp::EPOCH;
+            }
+        })
+    }
+
+    /// Runs several at once, step by step; each step is made by whichever `order` says.
+    pub fn weave(&mut self, mut works: Vec<Work>, order: u64) {
+        self.faults.step_by_step(true);
+        let mut order = order;
+        while !works.is_empty() {
+            let n = u64::try_from(works.len()).unwrap_or(1);
+            let next = usize::try_from(order % n).unwrap_or(0);
+            // Round and round, so that every bit counts more than once.
+            order = order.rotate_right(1);
+            if self.poll(&mut works[next]) != Fate::Waiting {
+                drop(works.remove(next));
+            }
+        }
+        self.faults.step_by_step(false);
+    }
+
+    fn ask(&mut self, who: &str, what: &str) {
+        self.n_keys += 1;
+        let key = format!("key-{}", self.n_keys);
+        for _ in 0..TRIES {
+            let (intake, now) = (Arc::clone(&self.intake), self.now_of(Function::Intake));
+            let (proof, key) = (RawProof::new(format!("{who} ask")), key.clone());
+            let ask = json!({ "entitlement": what, "parameters": {}, "term_s": term_s(what) });
+            let ask: Ask = serde_json::from_value(ask).expect("a request");
+            let answer = self.call(async move { intake.submit(&proof, &key, ask, now).await });
+            match answer {
+                Some(Ok(_)) => return,
+                Some(Err(refusal)) if refusal.kind != RefusalKind::Unavailable => return,
+                Some(Err(_)) | None => self.clock.advance(1),
+            }
+        }
+    }
+
+    fn vote(&mut self, nth: usize, by: &str, yes: bool) {
+        let Some(id) = self.nth(nth) else { return };
+        let Some(digest) = self.grant(id).map(|grant| grant.decision_digest) else { return };
+        if yes {
+            locked(&self.ledger).yes.entry(id).or_default().insert(by.to_owned());
+        }
+        for _ in 0..TRIES {
+            let (decider, now) = (Arc::clone(&self.decider), self.now_of(Function::Evaluate));
+            let proof = RawProof::new(format!("{by} approve"));
+            let ballot = Ballot { approve: yes, digest };
+            match self.call(async move { decider.vote(&proof, id, ballot, now).await }) {
+                Some(Ok(_)) => return,
+                Some(Err(refusal)) if refusal.retry_after_s.is_none() => return,
+                Some(Err(_)) | None => self.clock.advance(1),
+            }
+        }
+    }
+
+    fn vend(&mut self, nth: usize) {
+        let Some((id, proof)) = self.holder(nth, "credentials") else { return };
+        for _ in 0..TRIES {
+            let (issuer, proof) = (Arc::clone(&self.issuer), proof.clone());
+            match self.call(async move { issuer.vend(&proof, id).await.map(drop) }) {
+                Some(Ok(())) => return,
+                Some(Err(refusal)) if refusal.retry_after_s.is_none() => return,
+                Some(Err(_)) | None => self.clock.advance(1),
+            }
+        }
+    }
+
+    fn release(&mut self, nth: usize) {
+        let Some((id, proof)) = self.holder(nth, "ask") else { return };
+        for _ in 0..TRIES {
+            let (intake, now) = (Arc::clone(&self.intake), self.now_of(Function::Intake));
+            let proof = proof.clone();
+            match self.call(async move { intake.release(&proof, id, now).await.map(drop) }) {
+                Some(Ok(())) => return locked(&self.ledger).stop(Stop::Block(BlockScope::Grant(id)), self.now()),
+                Some(Err(refusal)) if refusal.kind != RefusalKind::Unavailable => return,
+                Some(Err(_)) | None => self.clock.advance(1),
+            }
+        }
+    }
+
+    fn revoke(&mut self, nth: usize) {
+        let Some(id) = self.nth(nth) else { return };
+        let by = "omar".parse().expect("a name");
+        let at = self.now_of(Function::Evaluate);
+        let mark = Mark { id, block: Block { scope: BlockScope::Grant(id), cause: EndCause::Revoked, by, at } };
+        for _ in 0..TRIES {
+            let (store, mark) = (Arc::clone(&self.store), mark.clone());
+            if let Some(Ok(())) = self.call(async move { store.put_mark(&mark).await }) {
+                return locked(&self.ledger).stop(Stop::Block(BlockScope::Grant(id)), self.now());
+            }
+        }
+    }
+
+    fn kill(&mut self, nth: usize, scope: Scope) {
+        let ledger = locked(&self.ledger);
+        let Some((_, asked)) = ledger.nth(nth) else { return };
+        let who = asked.identity.clone();
+        let scope = match scope {
+            Scope::Identity => BlockScope::Identity(who.id),
+            Scope::Sponsor => BlockScope::Sponsor(who.owner),
+            Scope::Class => BlockScope::Class(who.class),
+            Scope::Entitlement => BlockScope::Entitlement(asked.entitlement.parse().expect("a name")),
+            Scope::Account => BlockScope::Account(self.deployment.account.clone()),
+            Scope::All => BlockScope::All,
+        };
+        drop(ledger);
+        let by = "omar".parse().expect("a name");
+        let at = self.now_of(Function::Evaluate);
+        self.store.block(Block { scope: scope.clone(), cause: EndCause::Killed, by, at });
+        locked(&self.ledger).stop(Stop::Block(scope), self.now());
+    }
+
+    fn lift(&mut self) {
+        let is_mark = |stop: &Stop| matches!(stop, Stop::Block(BlockScope::Grant(_)) | Stop::Left(_));
+        let mut ledger = locked(&self.ledger);
+        for (stop, _) in ledger.stops.iter().filter(|(stop, _)| !is_mark(stop)) {
+            if let Stop::Block(scope) = stop {
+                self.store.unblock(scope);
+            }
+        }
+        ledger.stops.retain(|(stop, _)| is_mark(stop));
+    }
+
+    fn wake(&mut self, nth: usize) {
+        let Some(id) = self.nth(nth) else { return };
+        let activator = Arc::clone(&self.activator);
+        self.call(async move { activator.wake(&[id]).await });
+        let reaper = Arc::clone(&self.reapers[0]);
+        self.call(async move { reaper.wake(&[id]).await });
+    }
+
+    fn all_at_once(&mut self, nth: usize, order: u64) {
+        let Some((id, proof)) = self.holder(nth, "credentials") else { return };
+        let (activator, reaper, issuer) =
+            (Arc::clone(&self.activator), Arc::clone(&self.reapers[0]), Arc::clone(&self.issuer));
+        let works: Vec<Work> = vec![
+            Box::pin(async move {
+                activator.wake(&[id]).await;
+            }),
+            Box::pin(async move {
+                reaper.wake(&[id]).await;
+            }),
+            Box::pin(async move { drop(issuer.vend(&proof, id).await) }),
+        ];
+        self.weave(works, order);
+    }
+
+    fn edit_policy(&mut self, nth: usize, gone: bool) {
+        let Some(place) = self.nth(nth).and_then(|id| self.place(id)) else { return };
+        if self.principals.standing(&place).is_none() {
+            return;
+        }
+        match (&place, gone) {
+            (_, true) => self.principals.tamper(&place, None),
+            (Place::Inline { .. }, false) => self.principals.tamper(&place, Some(WIDENED)),
+            (Place::Managed { .. }, false) => return,
+        }
+        self.tampered();
+    }
+
+    fn edit_deny(&mut self, gone: bool) {
+        let name = self.deployment.deny_policy_name();
+        for target in ["deploy", "glass"] {
+            let role = self.deployment.session_role_arn(&target.parse().expect("a name"));
+            if self.roles.standing(&role, &name).is_some() {
+                self.roles.tamper(&role, &name, (!gone).then_some(r#"{"Version":"2012-10-17","Statement":[]}"#));
+                self.tampered();
+            }
+        }
+    }
+
+    fn restore(&mut self) {
+        let Some((snapshot, of)) = self.backup.clone() else { return };
+        // Bundles are deployed, not restored.
+        self.store.restore(snapshot);
+        let leaver = locked(&self.ledger).stops.iter().find_map(|(stop, _)| match stop {
+            Stop::Left(leaver) => Some(*leaver),
+            Stop::Block(_) => None,
+        });
+        self.redeploy(leaver);
+        let at = self.now();
+        let mut ledger = locked(&self.ledger);
+        // What was stopped since is forgotten: an operator has to confirm the blocks.
+        ledger.stops.retain(|(stop, stood_at)| matches!(stop, Stop::Left(_)) || *stood_at <= of);
+        ledger.restored = Some(Restored { at, of: ledger.restored.map_or(of, |before| before.of.min(of)) });
+        drop(ledger);
+        self.disturb();
+    }
+
+    fn tampered(&mut self) {
+        locked(&self.ledger).tampered_at = Some(self.now());
+        self.disturb();
+    }
+
+    fn disturb(&self) {
+        locked(&self.ledger).disturb(self.clock.now());
+    }
+
+    /// A fault that fired, or something still under way, disturbs the schedule; what lands late, until it has landed.
+    fn note_disturbances(&mut self) {
+        let fired = self.faults.fired();
+        for fired in &fired[self.n_fired..] {
+            let late_s = if let Fault::LandsLate(seconds) = fired.fault { seconds } else { 0 };
+            locked(&self.ledger).disturb(self.clock.now().plus(late_s));
+        }
+        self.n_fired = fired.len();
+        if !self.parked.is_empty() {
+            self.disturb();
+        }
+    }
+
+    /// The `nth` request.
+    #[must_use]
+    pub fn nth(&self, nth: usize) -> Option<GrantId> {
+        locked(&self.ledger).nth(nth).map(|(id, _)| id)
+    }
+
+    fn holder(&self, nth: usize, audience: &str) -> Option<(GrantId, RawProof)> {
+        let ledger = locked(&self.ledger);
+        let (id, asked) = ledger.nth(nth)?;
+        Some((id, RawProof::new(format!("{} {audience}", asked.identity.id))))
+    }
+
+    /// The stored grant.
+    #[must_use]
+    pub fn grant(&self, id: GrantId) -> Option<Grant> {
+        self.store.peek(|held| held.grants().find(|grant| grant.id == id).cloned())
+    }
+
+    /// Where AWS would show what a request got, by the names that everybody knows.
+    #[must_use]
+    pub fn place(&self, id: GrantId) -> Option<Place> {
+        let principal_arn = BATCH.to_owned();
+        match locked(&self.ledger).of(id)?.entitlement.as_str() {
+            "batch" => Some(Place::Inline { principal_arn, policy_name: self.deployment.inline_policy_name(id) }),
+            "sync" => Some(self.managed()),
+            _ => None,
+        }
+    }
+
+    /// The place of the one managed policy.
+    #[must_use]
+    pub fn managed(&self) -> Place {
+        let policy_arn = self.deployment.managed_policy_arn(&"sync".parse().expect("a name"));
+        Place::Managed { principal_arn: BATCH.to_owned(), policy_arn }
+    }
+}

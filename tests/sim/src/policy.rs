@@ -1,0 +1,141 @@
+//! Scripted proofs and policy, and the way from intake to the evaluator.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use brevet_domain::canonical::Digest;
+use brevet_domain::decision::{Decision, Outcome, Traits, Verdict};
+use brevet_domain::duties::Duties;
+use brevet_domain::entitlement::Entitlement;
+use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::identity::{Audience, Caller, Identity, ProofSummary, Task};
+use brevet_domain::plan::PlanTemplate;
+use brevet_domain::request::Request;
+use brevet_domain::settings::Deployment;
+use brevet_domain::time::Timestamp;
+use brevet_engine::decide::Decider;
+use brevet_engine::fake::{ManualClock, SkewedClock};
+use brevet_engine::port::{
+    Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, PortResult, ProofRefused, ProofVerifier, RawProof,
+};
+
+use crate::catalogue::{APPROVERS, needs_vote};
+use crate::ledger::Ledger;
+
+/// The catalogue in force, as policy and proofs go by it.
+#[derive(Debug)]
+pub struct Rules {
+    /// Its bundle.
+    pub bundle: Digest,
+    /// What is listed.
+    pub entitlements: Vec<Entitlement>,
+    /// Who is registered.
+    pub registered: BTreeMap<String, Identity>,
+}
+
+/// Locks, also after a run that went wrong.
+pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Proofs are texts: identity and audience, as in `bot ask`.
+pub(crate) struct TextProofs(pub(crate) Arc<Mutex<Rules>>);
+
+#[async_trait]
+impl ProofVerifier for TextProofs {
+    async fn verify(&self, proof: &RawProof, audience: Audience, now: Timestamp) -> Result<Caller, ProofRefused> {
+        let refused = |code: &'static str, unregistered| {
+            Err(ProofRefused { code, message: code.to_owned(), unavailable: false, unregistered })
+        };
+        let wanted = match audience {
+            Audience::Ask => "ask",
+            Audience::Approvals => "approve",
+            Audience::Credentials => "credentials",
+        };
+        let (who, made_for) = proof.expose().split_once(' ').unwrap_or_default();
+        if made_for != wanted {
+            return refused("token_audience", false);
+        }
+        let Some(identity) = locked(&self.0).registered.get(who).cloned() else {
+            return refused("identity_unregistered", true);
+        };
+        let proof = ProofSummary {
+            issuer: "okta".parse().expect("an issuer"),
+            subject: who.to_owned(),
+            token_digest: Digest::of_bytes(proof.expose().as_bytes()),
+            issued_at: now,
+            expires_at: now.plus(300),
+        };
+        Ok(Caller { identity, task: Task::try_from("run-1".to_owned()).ok(), proof })
+    }
+}
+
+/// Pipelines get it at once, agents with one approval, others not at all. What it is asked is in the ledger.
+pub(crate) struct ClassPolicy {
+    pub(crate) deployment: Deployment,
+    pub(crate) rules: Arc<Mutex<Rules>>,
+    pub(crate) ledger: Arc<Mutex<Ledger>>,
+    pub(crate) true_clock: Arc<ManualClock>,
+}
+
+#[async_trait]
+impl Evaluator for ClassPolicy {
+    async fn decide(&self, caller: &Caller, request: &Request, now: Timestamp) -> Result<Verdict, EvaluatorError> {
+        let rules = locked(&self.rules);
+        let listed = rules.entitlements.iter().find(|one| one.id == request.ask.entitlement);
+        let entitlement = listed.ok_or_else(|| EvaluatorError::UnknownEntitlement(request.ask.entitlement.clone()))?;
+        let who = &caller.identity;
+        let at = self.true_clock.now();
+        locked(&self.ledger).judge(request.id, who, entitlement.id.as_str(), at);
+        let outcome = match needs_vote(who.class) {
+            Some(false) => Outcome::Allow,
+            Some(true) => Outcome::NeedsApproval {
+                count: 1,
+                approvers: APPROVERS.iter().map(|who| who.parse().expect("a name")).collect::<BTreeSet<_>>(),
+                deadline: now.plus(entitlement.approval.within_s),
+            },
+            None => Outcome::Deny { reason: "no policy allows it".to_owned() },
+        };
+        let template = PlanTemplate::for_grant(
+            &self.deployment,
+            entitlement,
+            &request.ask.parameters,
+            &who.id,
+            caller.task.as_ref(),
+            request.id,
+        );
+        Ok(Verdict {
+            bundle_digest: rules.bundle,
+            outcome,
+            determining: vec!["by-class".to_owned()],
+            template: template.ok(),
+            term: request.ask.term_s,
+            start_within_s: entitlement.start_within_s,
+            traits: Traits::default(),
+            duties: Duties::default(),
+            nearest: None,
+        })
+    }
+
+    async fn registered(&self, id: &IdentityId, _: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
+        Ok(locked(&self.rules).registered.get(id.as_str()).cloned())
+    }
+
+    async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
+        Ok(vec!["anybody-apart".to_owned()])
+    }
+}
+
+/// The evaluator, called as intake calls it; it goes by its own clock.
+pub(crate) struct Direct(pub(crate) Arc<Decider>, pub(crate) Arc<SkewedClock>);
+
+#[async_trait]
+impl EvaluateCall for Direct {
+    async fn evaluate(&self, id: GrantId, proof: &RawProof) -> PortResult<EvaluateAnswer> {
+        Ok(match self.0.decide(id, proof, self.1.now()).await {
+            Ok(()) => EvaluateAnswer::Decided,
+            Err(refusal) => EvaluateAnswer::Refused { refusal },
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! One fault at every port call of every use case, and sampled pairs.
+
+use std::collections::BTreeMap;
+
+use brevet_engine::fake::{Fault, Fired};
+
+use crate::chance::Chance;
+use crate::observer::Finding;
+use crate::run::{Outcome, play};
+use crate::stories::Story;
+use crate::world::{CALL_S, Model, SKEW_S};
+
+/// How late a call can land: until the time-out of a call that was begun in the last moment.
+const LANDS_LATE: [Fault; 2] = [Fault::LandsLate(3), Fault::LandsLate(CALL_S)];
+
+/// Every fault that is tried at every call.
+#[must_use]
+pub fn faults() -> Vec<Fault> {
+    let ends_by_itself = Fault::ALL.into_iter().filter(|fault| !matches!(fault, Fault::LandsLate(_)));
+    ends_by_itself.chain(LANDS_LATE).chain(Fault::LATE).collect()
+}
+
+/// How often each fault fired, by port call.
+pub type Table = BTreeMap<&'static str, BTreeMap<&'static str, u64>>;
+
+/// What went wrong, and how to have it again.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The use case, and what was put into it.
+    pub again: String,
+    /// What did not hold.
+    pub findings: Vec<Finding>,
+}
+
+/// What many runs came to.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Runs in which the fault fired.
+    pub n_runs: u64,
+    /// Runs in which the call could not have the fault.
+    pub n_idle: u64,
+    /// Port calls of the use cases.
+    pub n_calls: u64,
+    /// Which faults fired where.
+    pub table: Table,
+    /// What was not asserted, and how often.
+    pub not_asserted: BTreeMap<&'static str, u64>,
+    /// How often each claim was held against something.
+    pub held: BTreeMap<crate::observer::Claim, u64>,
+    /// What went wrong.
+    pub failures: Vec<Failure>,
+}
+
+impl Tally {
+    /// Adds what one run came to.
+    pub fn add(&mut self, outcome: Outcome, again: impl FnOnce() -> String) {
+        self.n_runs += 1;
+        for fired in &outcome.fired {
+            *self.table.entry(fired.call).or_default().entry(fired.fault.name()).or_default() += 1;
+        }
+        for (what, n) in outcome.not_asserted {
+            *self.not_asserted.entry(what).or_default() += n;
+        }
+        for (claim, n) in outcome.held {
+            *self.held.entry(claim).or_default() += n;
+        }
+        if !outcome.findings.is_empty() {
+            self.failures.push(Failure { again: again(), findings: outcome.findings });
+        }
+    }
+
+    /// Adds what others came to.
+    pub fn merge(&mut self, other: Self) {
+        self.n_runs += other.n_runs;
+        self.n_idle += other.n_idle;
+        self.n_calls += other.n_calls;
+        for (call, by_fault) in other.table {
+            for (fault, n) in by_fault {
+                *self.table.entry(call).or_default().entry(fault).or_default() += n;
+            }
+        }
+        for (what, n) in other.not_asserted {
+            *self.not_asserted.entry(what).or_default() += n;
+        }
+        for (claim, n) in other.held {
+            *self.held.entry(claim).or_default() += n;
+        }
+        self.failures.extend(other.failures);
+    }
+}
+
+/// How the clocks of a run are apart: by the number of the call, so that every call is met under several.
+#[must_use]
+pub fn model(number: u64) -> Model {
+    let skew = i64::from(SKEW_S) * 1_000;
+    // Any two of them, and AWS's, are apart by the skew at the most.
+    let ahead_ms = match number % 4 {
+        0 => [0; 5],
+        1 => [skew, 0, skew, 0, skew],
+        2 => [0, 0, -skew, 0, -skew],
+        _ => [-skew, -skew / 2, 0, -skew, -skew / 3],
+    };
+    Model { ahead_ms, index_lag_s: u32::try_from(number % 3).unwrap_or(0), ..Model::default() }
+}
+
+/// Plays `story` with each fault at each of its port calls for which `wanted` says so.
+///
+/// # Panics
+///
+/// If a planned fault did not fire though the call can have it: then the runs prove nothing.
+#[must_use]
+pub fn every_fault(story: &Story, mut wanted: impl FnMut(u64, Fault) -> bool) -> Tally {
+    let mut tally = Tally::default();
+    let clean = play(&Model::default(), &story.ops, |_| {});
+    let reached = clean.ends.iter().any(|end| end.contains(story.comes_to));
+    assert!(reached, "{}: without a fault it came to {:?}", story.name, clean.ends);
+    tally.n_calls = clean.n_calls;
+    for number in 1..=clean.n_calls {
+        let model = model(number);
+        for fault in faults() {
+            if !wanted(number, fault) {
+                continue;
+            }
+            let outcome = play(&model, &story.ops, |world| world.faults.plan(number, fault));
+            match outcome.fired.first() {
+                None => tally.n_idle += 1,
+                Some(Fired { number: n, fault: f, .. }) => {
+                    assert_eq!((*n, *f), (number, fault), "{}: another fault fired", story.name);
+                    tally.add(outcome, || format!("{}: call {number} with {fault:?}", story.name));
+                }
+            }
+        }
+    }
+    tally
+}
+
+/// Whether chance picks this call and fault, once in `times`.
+#[must_use]
+pub fn is_sampled(seed: u64, number: u64, fault: Fault, times: usize) -> bool {
+    let place = faults().iter().position(|one| *one == fault).unwrap_or_default();
+    Chance::new(seed, number.wrapping_mul(64) + place as u64).one_in(times)
+}
+
+/// Plays `story` with `n` pairs of faults that chance draws.
+#[must_use]
+pub fn pairs(story: &Story, n: u64, seed: u64) -> Tally {
+    let mut tally = Tally::default();
+    let clean = play(&Model::default(), &story.ops, |_| {});
+    let faults = faults();
+    for run in 0..n {
+        let mut chance = Chance::new(seed, run);
+        let mut draw = || {
+            let number = 1 + chance.number() % clean.n_calls.max(1);
+            (number, chance.pick(&faults))
+        };
+        let (one, two) = (draw(), draw());
+        let outcome = play(&model(one.0), &story.ops, |world| {
+            world.faults.plan(one.0, one.1);
+            world.faults.plan(two.0, two.1);
+        });
+        if outcome.fired.len() < 2 {
+            tally.n_idle += 1;
+        }
+        tally.add(outcome, || format!("{}: {one:?} and {two:?}", story.name));
+    }
+    tally
+}

@@ -1,0 +1,377 @@
+//! The world: every use case of the engine over one model of AWS, each function with a clock of its own.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, Waker};
+
+use brevet_domain::settings::{Bounds, Deployment};
+use brevet_domain::time::Timestamp;
+use brevet_engine::activate::{self, Activator};
+use brevet_engine::catalogue::Catalogue;
+use brevet_engine::decide::Decider;
+use brevet_engine::fake::{
+    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, SkewedClock, Snapshot, Watched,
+};
+use brevet_engine::intake::Intake;
+use brevet_engine::issue::Issuer;
+use brevet_engine::port::{Clock, Deprovisioner, GrantReader, GrantStore, Principals, ProofVerifier, SessionRoles};
+use brevet_engine::reap::{self, Attachments, Reaper};
+
+use crate::catalogue::{self, BATCH, Leaver};
+use crate::ledger::{Ledger, Stop};
+use crate::policy::{ClassPolicy, Direct, Rules, TextProofs, locked};
+
+/// How far two clocks may be apart, in seconds.
+pub const SKEW_S: u32 = 12;
+/// How long an absence must last, in seconds.
+pub const QUIET_S: u32 = 10;
+/// The longest that a call may take, in seconds.
+pub const CALL_S: u32 = 8;
+/// How far apart the ticks of the schedule are, in seconds.
+pub const TICK_S: u32 = 15;
+/// How old the last good pass may be, in seconds.
+pub const HEART_MAX_S: u32 = 60;
+/// By how much AWS enforces later than it is configured, in seconds, at the most.
+pub const ENFORCEMENT_LAG_S: u32 = 4;
+
+/// Something under way: it is polled until it is over, or has died.
+pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What polling came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is over.
+    Done,
+    /// It waits to be polled again.
+    Waiting,
+    /// It died at a planned crash, and is never to be polled again.
+    Crashed,
+}
+
+/// Which function's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// Takes requests in.
+    Intake,
+    /// Decides.
+    Evaluate,
+    /// Vends and attaches.
+    Issue,
+    /// Ends.
+    Reap,
+    /// Ends, in another process.
+    OtherReap,
+}
+
+/// What the model is like.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// By how much each function's clock is ahead of AWS's, in milliseconds.
+    pub ahead_ms: [i64; 5],
+    /// By how much the table's indexes lag, in seconds.
+    pub index_lag_s: u32,
+    /// By how much AWS enforces later than it is configured, in seconds, at the most.
+    pub enforcement_lag_s: u32,
+    /// What the ports are replaced with, to see that the observer turns red.
+    pub seams: fn(Fakes) -> Seams,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self { ahead_ms: [0; 5], index_lag_s: 0, enforcement_lag_s: ENFORCEMENT_LAG_S, seams: Seams::faithful }
+    }
+}
+
+/// The fakes of the model.
+#[derive(Clone, Debug)]
+pub struct Fakes {
+    /// AWS's clock.
+    pub clock: Arc<ManualClock>,
+    /// The table.
+    pub store: Arc<MemoryStore>,
+    /// STS.
+    pub sts: Arc<MemorySts>,
+    /// Session roles.
+    pub roles: Arc<MemoryRoles>,
+    /// Attachment principals.
+    pub principals: Arc<MemoryPrincipals>,
+}
+
+/// The ports that a control run replaces.
+#[derive(Clone)]
+pub struct Seams {
+    /// Consistent reads.
+    pub reader: Arc<dyn GrantReader>,
+    /// Changes of grants.
+    pub store: Arc<dyn GrantStore>,
+    /// Reads principals.
+    pub principals: Arc<dyn Principals>,
+    /// Removes from them.
+    pub deprovisioner: Arc<dyn Deprovisioner>,
+    /// The reserved deny.
+    pub roles: Arc<dyn SessionRoles>,
+}
+
+impl Seams {
+    /// The fakes themselves.
+    #[must_use]
+    pub fn faithful(fakes: Fakes) -> Self {
+        Self {
+            reader: fakes.store.clone(),
+            store: fakes.store,
+            principals: fakes.principals.clone(),
+            deprovisioner: fakes.principals,
+            roles: fakes.roles,
+        }
+    }
+}
+
+impl std::fmt::Debug for Seams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seams").finish_non_exhaustive()
+    }
+}
+
+/// Everything there is.
+pub struct World {
+    /// The fault plan.
+    pub faults: Arc<Faults>,
+    /// AWS's clock: the true one.
+    pub clock: Arc<ManualClock>,
+    /// The functions' clocks, in the order of [`Function`].
+    pub clocks: [Arc<SkewedClock>; 5],
+    /// The table.
+    pub store: Arc<MemoryStore>,
+    /// STS.
+    pub sts: Arc<MemorySts>,
+    /// Session roles.
+    pub roles: Arc<MemoryRoles>,
+    /// Attachment principals.
+    pub principals: Arc<MemoryPrincipals>,
+    /// The names of this installation.
+    pub deployment: Deployment,
+    /// The catalogue in force.
+    pub rules: Arc<Mutex<Rules>>,
+    /// What is known outside.
+    pub ledger: Arc<Mutex<Ledger>>,
+    /// Takes requests in.
+    pub intake: Arc<Intake>,
+    /// Decides and counts votes.
+    pub decider: Arc<Decider>,
+    /// Vends.
+    pub issuer: Arc<Issuer>,
+    /// Attaches.
+    pub activator: Arc<Activator>,
+    /// Two processes that end.
+    pub reapers: [Arc<Reaper>; 2],
+    /// What the model is like.
+    pub model: Model,
+    /// What was answered late and goes on later.
+    pub parked: Vec<Work>,
+    /// A backup of the table, and of when.
+    pub backup: Option<(Snapshot, Timestamp)>,
+    /// How many keys were used.
+    pub n_keys: usize,
+    /// When the last pass began.
+    pub last_pass_at: Timestamp,
+    /// How many faults had fired when that was last looked at.
+    pub n_fired: usize,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("now", &self.clock.now()).field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
+
+type Published = (Rules, brevet_domain::bundle::BundleText);
+
+fn first_catalogue() -> Published {
+    static BUILT: OnceLock<brevet_domain::bundle::BundleText> = OnceLock::new();
+    let text = BUILT.get_or_init(|| catalogue::without(None).2).clone();
+    let (registered, entitlements) = (catalogue::people(), catalogue::entitlements());
+    (Rules { bundle: text.digest, entitlements, registered }, text)
+}
+
+impl World {
+    /// A world in which nothing has happened yet, like `model`.
+    #[must_use]
+    pub fn new(model: Model) -> Self {
+        let faults = Arc::new(Faults::none());
+        let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_795_348_800)));
+        let store = MemoryStore::new(Arc::clone(&faults));
+        let store = match model.index_lag_s {
+            0 => Arc::new(store),
+            lag_s => Arc::new(store.lagging(Arc::clone(&clock), lag_s)),
+        };
+        let sts = Arc::new(MemorySts::new(Arc::clone(&clock), Arc::clone(&faults)));
+        let roles = Arc::new(MemoryRoles::new(Arc::clone(&clock), Arc::clone(&faults)));
+        let principals = Arc::new(MemoryPrincipals::new(Arc::clone(&clock), Arc::clone(&faults)));
+        let fakes = Fakes {
+            clock: clock.clone(),
+            store: store.clone(),
+            sts: sts.clone(),
+            roles: roles.clone(),
+            principals: principals.clone(),
+        };
+        let seams = (model.seams)(fakes);
+        let clocks = model.ahead_ms.map(|ahead_ms| Arc::new(SkewedClock::new(Arc::clone(&clock), ahead_ms)));
+        let [_, evaluate_clock, issue_clock, reap_clock, other_clock] = clocks.clone();
+        let ids = Arc::new(SeqIds::new());
+        let deployment = Deployment {
+            id: "dev".parse().expect("a name"),
+            account: "000000000000".parse().expect("an account"),
+            partition: "aws".to_owned(),
+            region: "us-east-1".to_owned(),
+        };
+        let bounds = Bounds { skew_s: SKEW_S, quiet_s: QUIET_S, call_s: CALL_S };
+        let (rules, text) = first_catalogue();
+        store.publish(text);
+        let rules = Arc::new(Mutex::new(rules));
+        let ledger = Arc::new(Mutex::new(Ledger::default()));
+        let proofs: Arc<dyn ProofVerifier> = Arc::new(TextProofs(Arc::clone(&rules)));
+        let policy = ClassPolicy {
+            deployment: deployment.clone(),
+            rules: Arc::clone(&rules),
+            ledger: Arc::clone(&ledger),
+            true_clock: Arc::clone(&clock),
+        };
+        let decider = Arc::new(Decider::new(
+            Arc::clone(&proofs),
+            Arc::new(policy),
+            (seams.reader.clone(), store.clone()),
+            (seams.store.clone(), ids.clone()),
+            deployment.clone(),
+            bounds,
+        ));
+        let bundles = || Arc::new(Catalogue::new(store.clone(), 900, Arc::new(Watched::default())));
+        let intake = Intake {
+            proofs: Arc::clone(&proofs),
+            catalogue: bundles(),
+            requests: store.clone(),
+            reader: seams.reader.clone(),
+            evaluator: Arc::new(Direct(Arc::clone(&decider), evaluate_clock)),
+            ids: ids.clone(),
+            heart_max_age_s: HEART_MAX_S,
+        };
+        let issuer = Issuer::new(
+            proofs,
+            (seams.reader.clone(), bundles()),
+            (seams.store.clone(), ids.clone()),
+            sts.clone(),
+            issue_clock.clone(),
+            HEART_MAX_S,
+        );
+        principals.add(BATCH, Some(&deployment.boundary_arn()));
+        let activation = activate::Ports {
+            reader: seams.reader.clone(),
+            catalogue: bundles(),
+            store: seams.store.clone(),
+            due: store.clone(),
+            principals: seams.principals.clone(),
+            provisioner: principals.clone(),
+            counts: store.clone(),
+            clock: issue_clock,
+            ids: ids.clone(),
+        };
+        let activator = Activator::new(activation, deployment.clone(), HEART_MAX_S, 600);
+        let reaper = |holder: &str, clock: Arc<SkewedClock>| {
+            let ports = reap::Ports {
+                reader: seams.reader.clone(),
+                store: seams.store.clone(),
+                due: store.clone(),
+                deny: store.clone(),
+                heart: store.clone(),
+                roles: seams.roles.clone(),
+                attachments: Attachments {
+                    principals: seams.principals.clone(),
+                    deprovisioner: seams.deprovisioner.clone(),
+                    counts: store.clone(),
+                },
+                catalogue: bundles(),
+                clock,
+                ids: ids.clone(),
+            };
+            Arc::new(Reaper::new(ports, deployment.clone(), holder.to_owned(), CALL_S, 600))
+        };
+        let reapers = [reaper("one", reap_clock), reaper("two", other_clock)];
+        let last_pass_at = clock.now();
+        Self {
+            faults,
+            clock,
+            clocks,
+            store,
+            sts,
+            roles,
+            principals,
+            deployment,
+            rules,
+            ledger,
+            intake: Arc::new(intake),
+            decider,
+            issuer: Arc::new(issuer),
+            activator: Arc::new(activator),
+            reapers,
+            model,
+            parked: Vec::new(),
+            backup: None,
+            n_keys: 0,
+            last_pass_at,
+            n_fired: 0,
+        }
+    }
+
+    /// The true time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The time as one function sees it.
+    #[must_use]
+    pub fn now_of(&self, function: Function) -> Timestamp {
+        self.clocks[function as usize].now()
+    }
+
+    /// Puts the catalogue without `leaver` in force, as the deploying role does.
+    pub fn redeploy(&self, leaver: Option<Leaver>) {
+        let (registered, entitlements, text) = catalogue::without(leaver);
+        *locked(&self.rules) = Rules { bundle: text.digest, entitlements, registered };
+        self.store.publish(text);
+        let mut ledger = locked(&self.ledger);
+        ledger.stops.retain(|(stop, _)| !matches!(stop, Stop::Left(_)));
+        if let Some(leaver) = leaver {
+            ledger.stop(Stop::Left(leaver), self.clock.now());
+        }
+    }
+
+    /// Polls something once: by itself it goes on to its end; step by step it makes one port call.
+    pub fn poll(&self, work: &mut Work) -> Fate {
+        let n_crashed = self.faults.n_crashed();
+        match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(()) => Fate::Done,
+            Poll::Pending if self.faults.n_crashed() > n_crashed => Fate::Crashed,
+            Poll::Pending => Fate::Waiting,
+        }
+    }
+
+    /// Starts something, and parks it if it is answered late.
+    pub fn start(&mut self, mut work: Work) -> Fate {
+        let fate = self.poll(&mut work);
+        if fate == Fate::Waiting {
+            self.parked.push(work);
+        }
+        fate
+    }
+
+    /// Makes a call and waits for its answer; nothing if it died or is answered late.
+    pub fn call<T: Send + 'static>(&mut self, call: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let answer = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&answer);
+        self.start(Box::pin(async move {
+            let answer = call.await;
+            *locked(&slot) = Some(answer);
+        }));
+        locked(&answer).take()
+    }
+}

@@ -1,0 +1,32 @@
+//! A short run on a fixed seed: what `make sim` does at length.
+
+use brevet_sim::observer::Claim;
+use brevet_sim::single::{Tally, every_fault, is_sampled, pairs};
+use brevet_sim::stories::stories;
+
+const SEED: u64 = 20_261_122;
+
+#[test]
+fn single_faults_of_every_use_case_leave_every_invariant_standing() {
+    let mut all = Tally::default();
+    for (n, story) in stories().iter().enumerate() {
+        let tally = every_fault(story, |number, fault| is_sampled(SEED + n as u64, number, fault, 24));
+        assert!(tally.failures.is_empty(), "{:#?}", tally.failures);
+        all.merge(tally);
+    }
+    println!("{} port calls, {} single-fault runs", all.n_calls, all.n_runs);
+    assert!(all.n_runs > 600, "only {} faults fired", all.n_runs);
+    let unheld: Vec<_> = Claim::ALL.iter().filter(|claim| !all.held.contains_key(claim)).collect();
+    // What only a red run holds against anything: nothing is expected to act after its end.
+    assert!(unheld.iter().all(|claim| **claim == Claim::StaysEnded), "never held against anything: {unheld:?}");
+}
+
+#[test]
+fn pairs_of_faults_leave_every_invariant_standing() {
+    let mut all = Tally::default();
+    for (n, story) in stories().iter().enumerate() {
+        all.merge(pairs(story, 12, SEED + n as u64));
+    }
+    assert!(all.failures.is_empty(), "{:#?}", all.failures);
+    println!("{} runs with two faults", all.n_runs);
+}

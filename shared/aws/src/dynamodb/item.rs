@@ -10,6 +10,7 @@ use brevet_domain::block::BlockScope;
 use brevet_domain::canonical::Digest;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
+use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
@@ -94,6 +95,12 @@ impl Key {
 
     pub(super) fn holdings(sponsor: &IdentityId) -> Self {
         Self { pk: format!("SPONSOR#{sponsor}"), sk: "HOLDINGS".to_owned() }
+    }
+
+    /// One version of a delegation; versions sort as their numbers do.
+    pub(super) fn delegation(by: &IdentityId, to: &IdentityId, version: u64) -> Self {
+        // No identity id holds a `#`.
+        Self { pk: format!("DELEGATION#{by}"), sk: format!("{to}#{version:09}") }
     }
 
     pub(super) fn fuse(id: GrantId) -> Self {
@@ -298,6 +305,13 @@ impl Stored for Holdings {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         let item = Item::of(operation, Key::holdings(&self.sponsor), self)?;
         Ok(item.with("version", number(self.version)))
+    }
+}
+
+impl Stored for Delegation {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let item = Item::of(operation, Key::delegation(&self.by, &self.to, self.version), self)?;
+        Ok(item.expiring(self.drop_at()))
     }
 }
 

@@ -124,6 +124,23 @@ impl Step {
         Self { name: StepName::single(), count, approvers, mfa: false, auth_within_s: None }
     }
 
+    /// The steps that two requests want together: those of one name become the tighter of both, the others follow.
+    #[must_use]
+    pub fn of_both(mut steps: Vec<Self>, others: Vec<Self>) -> Vec<Self> {
+        for other in others {
+            match steps.iter_mut().find(|step| step.name == other.name) {
+                None => steps.push(other),
+                Some(step) => {
+                    step.count = step.count.max(other.count);
+                    step.approvers.retain(|person| other.approvers.contains(person));
+                    step.mfa |= other.mfa;
+                    step.auth_within_s = step.auth_within_s.into_iter().chain(other.auth_within_s).min();
+                }
+            }
+        }
+        steps
+    }
+
     /// How many it wants.
     fn wants(&self) -> usize {
         usize::from(self.count.max(1))

@@ -2,12 +2,14 @@
 
 mod asking;
 mod attaching;
+mod delegating;
 mod ending;
 mod hostile;
 mod invariants;
 mod leavers;
 mod managed;
 mod quorum;
+mod renewing;
 mod single_fault;
 mod stubborn;
 mod vending;

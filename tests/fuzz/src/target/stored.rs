@@ -190,7 +190,8 @@ fn permits(decision: &Decision) -> Verdict {
             let mut refused = false;
             for vote in &decision.votes {
                 refused |= !vote.approve;
-                let own = vote.by == decision.terms.identity || vote.by == decision.terms.sponsor;
+                let terms = &decision.terms;
+                let own = [Some(&terms.identity), Some(&terms.sponsor), terms.on_behalf_of()].contains(&Some(&vote.by));
                 let valid = vote.approve && vote.digest == digest && vote.at < *deadline && !own;
                 let Some(step) = steps.get(at).filter(|_| valid && !said.contains(vote.by.as_str())) else { continue };
                 let auth = &vote.proof.auth;

@@ -14,6 +14,7 @@ mod entities;
 mod nearest;
 mod offer;
 mod scope;
+mod steps;
 mod vote;
 
 pub use ask::Fault;

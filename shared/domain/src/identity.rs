@@ -249,6 +249,15 @@ impl ProofSummary {
             Self::Schedule { schedule, .. } => Some(schedule),
         }
     }
+
+    /// How whoever showed it signed in; nothing for a schedule, which nobody signed in for.
+    #[must_use]
+    pub fn auth(&self) -> Option<&AuthContext> {
+        match self {
+            Self::Token { auth, .. } => Some(auth),
+            Self::Schedule { .. } => None,
+        }
+    }
 }
 
 /// Someone whose proof was verified and matched to exactly one registered identity, or for whom the catalogue declares a

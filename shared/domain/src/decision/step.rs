@@ -158,16 +158,16 @@ impl Step {
     ///
     /// [`NotAdmitted`] if not. What a proof does not tell, it does not show.
     pub fn admits(&self, vote: &Vote) -> Result<(), NotAdmitted> {
-        let (step, auth) = (self.name.clone(), &vote.proof.auth);
+        let (step, auth) = (self.name.clone(), vote.proof.auth());
         if !self.approvers.contains(&vote.by) {
             return Err(NotAdmitted::NotListed { by: vote.by.clone(), step });
         }
-        if self.mfa && !auth.mfa {
+        if self.mfa && !auth.is_some_and(|auth| auth.mfa) {
             return Err(NotAdmitted::Mfa { step });
         }
         let Some(within_s) = self.auth_within_s else { return Ok(()) };
         let old = |found| Err(NotAdmitted::SignedInBefore { step, within_s, found });
-        match auth.auth_time.map(|at| vote.at.seconds_since(at)) {
+        match auth.and_then(|auth| auth.auth_time).map(|at| vote.at.seconds_since(at)) {
             Some(age_s) if age_s <= u64::from(within_s) => Ok(()),
             Some(age_s) => old(format!("tells of {age_s} s")),
             None => old("does not say when".to_owned()),

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use brevet_domain::bundle::{
-    BundleError, BundleText, INDEX_PART, Index, Listing, RULES_PART, Rules, SCHEDULES_PART, Schedules, is_listed, listed,
-    read_listing, read_rules, read_schedules,
+    BundleError, BundleText, INDEX_PART, Index, Listing, RULES_PART, Rules, SCHEDULES_PART, Schedules, is_listed,
+    listed, read_listing, read_rules, read_schedules,
 };
 use brevet_domain::canonical::Digest;
 use brevet_domain::id::EntitlementId;

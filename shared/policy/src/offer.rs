@@ -48,6 +48,7 @@ impl Bundle {
                 task: caller.task.as_ref().map(|task| task.as_str().to_owned()),
                 on_behalf_of: None,
                 is_renewal: false,
+                schedule: None,
                 now,
             };
             for way in self.ways(caller, entitlement, &terms, &facts) {

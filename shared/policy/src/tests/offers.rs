@@ -11,9 +11,9 @@ fn told(way: &Way) -> String {
     let ticket = if way.needs_ticket { " with a ticket" } else { "" };
     let who = match &way.outcome {
         Outcome::Allow => "alone".to_owned(),
-        Outcome::NeedsApproval { count, approvers, deadline } => {
-            let names: Vec<_> = approvers.iter().map(|who| who.as_str()).collect();
-            format!("with {count} of {} within {} s", names.join(", "), deadline.seconds_since(now()))
+        Outcome::NeedsApproval { steps, deadline } => {
+            let steps: Vec<_> = steps.iter().map(crate::steps::in_words).collect();
+            format!("with {} within {} s", steps.join(", then "), deadline.seconds_since(now()))
         }
         Outcome::Deny { .. } => panic!("a way is no denial: {way:?}"),
     };

@@ -194,10 +194,10 @@ fn permits(decision: &Decision) -> Verdict {
                 let own = [Some(&terms.identity), Some(&terms.sponsor), terms.on_behalf_of()].contains(&Some(&vote.by));
                 let valid = vote.approve && vote.digest == digest && vote.at < *deadline && !own;
                 let Some(step) = steps.get(at).filter(|_| valid && !said.contains(vote.by.as_str())) else { continue };
-                let auth = &vote.proof.auth;
-                let age_ms = auth.auth_time.map(|then| vote.at.as_millis() - then.as_millis());
+                let auth = vote.proof.auth();
+                let age_ms = auth.and_then(|auth| auth.auth_time).map(|then| vote.at.as_millis() - then.as_millis());
                 let old = step.auth_within_s.is_some_and(|s| age_ms.is_none_or(|ms| ms >= (i64::from(s) + 1) * 1000));
-                if !step.approvers.contains(&vote.by) || (step.mfa && !auth.mfa) || old {
+                if !step.approvers.contains(&vote.by) || (step.mfa && !auth.is_some_and(|auth| auth.mfa)) || old {
                     continue;
                 }
                 said.insert(vote.by.as_str());

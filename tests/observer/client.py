@@ -74,6 +74,15 @@ class Api:
         """Votes on a grant, naming the decision's digest that was seen."""
         return self.call("POST", f"/v1/grants/{grant}/approvals", token, {"approve": approve, "digest": digest})
 
+    def review(self, token: str | None, grant: str, digest: str, outcome: str = "justified") -> Answer:
+        """Reviews a use of break-glass, naming the decision's digest that was seen."""
+        body = {"outcome": outcome, "note": "the shop was down", "digest": digest}
+        return self.call("POST", f"/v1/grants/{grant}/review", token, body)
+
+    def reviews(self, token: str | None) -> Answer:
+        """Lists what awaits one's review."""
+        return self.call("GET", "/v1/reviews", token)
+
     def credentials(self, token: str | None, grant: str) -> Answer:
         """Fetches credentials."""
         return self.call("POST", f"/v1/grants/{grant}/credentials", token)

@@ -10,6 +10,7 @@ use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::identity::{Caller, Identity};
 use brevet_domain::offer::Offer;
 use brevet_domain::request::Request;
+use brevet_domain::review::BreakGlassUse;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
 use brevet_engine::catalogue::{Catalogue, InForce, Kept};
@@ -112,6 +113,17 @@ impl Evaluator for BundleEvaluator {
     async fn schedules(&self, now: Timestamp) -> Result<Schedules, EvaluatorError> {
         let load = |bundle: Arc<InForce>| async move { bundle.schedules().await };
         self.catalogue.still_using(now, load).await.map_err(|error| EvaluatorError::Unavailable(error.into()))
+    }
+
+    async fn reviewer(
+        &self,
+        entitlement: &EntitlementId,
+        now: Timestamp,
+    ) -> Result<Option<BreakGlassUse>, EvaluatorError> {
+        let load = |bundle: Arc<InForce>| async move { bundle.listing(entitlement).await };
+        let listing = self.catalogue.still_using(now, load).await;
+        let listing = listing.map_err(|error| EvaluatorError::Unavailable(error.into()))?;
+        Ok(listing.and_then(|listing| listing.entitlement.break_glass_use()))
     }
 
     async fn may_approve(

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use brevet_api::answer::{DelegationLine, DelegationList};
 use brevet_api::evaluation::{EntitlementLine, EntitlementList, EvaluationView};
-use brevet_api::read;
+use brevet_api::read::{self, PageQuery};
+use brevet_api::view::{GrantView, ReviewList};
 use brevet_domain::delegation::{Delegation, Scope};
 use brevet_domain::id::{GrantId, ScheduleId};
 use brevet_domain::time::Timestamp;
-use brevet_engine::decide::{Ballot, Decider, SchedulePass};
+use brevet_engine::decide::{Ballot, Decider, ReviewBallot, SchedulePass};
 use brevet_engine::offers::Offers;
 use brevet_engine::port::{Clock, EvaluateAnswer, RawProof};
 use brevet_engine::refusal::{Refusal, RefusalKind};
+use brevet_engine::report::Report;
 use brevet_lambda::answer::{Answer, Failure, finish, no_route};
 use brevet_lambda::event::{Incoming, UnexpectedEvent};
 use brevet_lambda::http::Call;
@@ -99,8 +101,32 @@ impl Handler {
                 read::nothing(call.body())?;
                 self.delegate(call, &proof, Scope::Ended).await
             }
+            "POST /v1/grants/{id}/review" => self.review(call).await,
+            "GET /v1/reviews" => self.reviews(call).await,
             _ => Err(no_route(call)),
         }
+    }
+
+    async fn review(&self, call: &Call) -> Result<Answer, Failure> {
+        let proof = call.proof()?;
+        read::no_query(&call.query)?;
+        let id = call.grant_id()?;
+        let read::ReviewBody { outcome, note, digest } = read::review(call.body())?;
+        let now = self.clock.now();
+        let report = self.decider.review(&proof, id, ReviewBallot { outcome, note, digest }, now).await?;
+        Ok(Answer::grant(200, id, &report, now)?)
+    }
+
+    async fn reviews(&self, call: &Call) -> Result<Answer, Failure> {
+        let proof = call.proof()?;
+        let PageQuery { cursor, limit } = read::page_query(&call.query)?;
+        let now = self.clock.now();
+        let page = self.decider.reviews(&proof, cursor.as_deref(), limit, now).await?;
+        let view = |Report { request, decision, grant }: &Report| {
+            GrantView::of(request.as_ref(), decision.as_ref(), grant.as_ref(), now)
+        };
+        let reviews = page.reports.iter().filter_map(view).collect();
+        Ok(Answer::json(200, &ReviewList { reviews, next: page.next }))
     }
 
     async fn vote(&self, call: &Call) -> Result<Answer, Failure> {

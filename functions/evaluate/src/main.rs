@@ -13,7 +13,7 @@ use brevet_identity::{HttpKeySource, Verifier};
 use brevet_lambda::clock::{RandomIds, SystemClock};
 use brevet_lambda::config::Settings;
 use brevet_lambda::logs;
-use brevet_lambda::metric::BundleStale;
+use brevet_lambda::metric::{BreakGlassUsed, BundleStale};
 use brevet_lambda::proof::OidcProofs;
 use lambda_runtime::{Error, service_fn};
 
@@ -35,7 +35,8 @@ async fn main() -> Result<(), Error> {
     let decider = Decider::new(
         proofs,
         policy,
-        (Arc::clone(&store) as _, Arc::clone(&store) as _, Arc::clone(&store) as _),
+        (Arc::clone(&store) as _, Arc::clone(&store) as _, Arc::clone(&store) as _, Arc::clone(&store) as _),
+        Arc::new(BreakGlassUsed::new(settings.deployment.id.clone())),
         (store, Arc::new(RandomIds)),
         settings.deployment,
         settings.bounds,

@@ -45,8 +45,18 @@ impl Handler {
             let counts = format!("a pass of the reaper was not good: {report:?}");
             return Err(diagnostic("BadPass", &counts));
         }
-        let PassReport { n_due, n_changed, n_ended, n_failed, n_deny_written, oldest_overdue_s, good: _ } = report;
-        tracing::info!(n_due, n_changed, n_ended, n_failed, n_deny_written, oldest_overdue_s, "made a good pass");
+        let PassReport { n_due, n_changed, n_ended, n_failed, n_deny_written, oldest_overdue_s, n_unreviewed, good: _ } =
+            report;
+        tracing::info!(
+            n_due,
+            n_changed,
+            n_ended,
+            n_failed,
+            n_deny_written,
+            oldest_overdue_s,
+            n_unreviewed,
+            "made a good pass"
+        );
         metric::good_pass(&self.deployment, &report, self.clock.now());
         Ok(report)
     }

@@ -38,6 +38,7 @@ async fn main() -> Result<(), Error> {
         store: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
         deny: Arc::clone(&store) as _,
+        reviews: Arc::clone(&store) as _,
         heart: Arc::clone(&store) as _,
         roles: Arc::new(IamSessionRoles::connect(&aws)),
         attachments,

@@ -18,7 +18,7 @@ pub(crate) fn good_pass(deployment: &DeploymentId, report: &PassReport, now: Tim
 
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> Value {
-    json!({
+    let mut document = json!({
         "_aws": {
             "Timestamp": now.as_millis(),
             "CloudWatchMetrics": [{
@@ -33,7 +33,17 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         "Deployment": deployment,
         "ReaperGoodPass": 1,
         "OverdueSeconds": report.oldest_overdue_s,
-    })
+    });
+    // What could not be counted is not said: the alarm keeps its state.
+    if let Some(n) = report.n_unreviewed {
+        if let Some(fields) = document.as_object_mut() {
+            fields.insert("BreakGlassUnreviewed".to_owned(), json!(n));
+        }
+        if let Some(metrics) = document.pointer_mut("/_aws/CloudWatchMetrics/0/Metrics").and_then(Value::as_array_mut) {
+            metrics.push(json!({"Name": "BreakGlassUnreviewed", "Unit": "Count"}));
+        }
+    }
+    document
 }
 
 #[cfg(test)]
@@ -42,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_alarm_of_the_template_finds_its_metric() {
-        let report = PassReport { oldest_overdue_s: 7, good: true, ..PassReport::default() };
+        let report = PassReport { oldest_overdue_s: 7, n_unreviewed: Some(3), good: true, ..PassReport::default() };
         let document = document(&"dev".parse().unwrap(), &report, Timestamp::from_seconds(1_795_348_800));
         let directive = &document["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(document["_aws"]["Timestamp"], 1_795_348_800_000_u64);
@@ -51,6 +61,9 @@ mod tests {
         }
         assert_eq!((document["Deployment"].as_str(), document["OverdueSeconds"].as_u64()), (Some("dev"), Some(7)));
         let template = include_str!("../../../infra/template.yaml");
+        assert_eq!(document["BreakGlassUnreviewed"], 3);
+        let unreviewed = template.split("  BreakGlassUnreviewed:").nth(1).unwrap().split("\n\n").next().unwrap();
+        assert!(unreviewed.contains("MetricName: BreakGlassUnreviewed"), "{unreviewed}");
         let alarm = template.split("  HeartMissing:").nth(1).unwrap().split("\n\n").next().unwrap();
         for line in ["Namespace: Brevet", "MetricName: ReaperGoodPass", "{Name: Deployment, Value: !Ref DeploymentId}"]
         {

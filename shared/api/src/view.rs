@@ -14,6 +14,7 @@ use brevet_domain::id::{EntitlementId, GrantId, IdentityId, ScheduleId, StepName
 use brevet_domain::identity::{IdentityClass, Task};
 use brevet_domain::renewal::Renewal;
 use brevet_domain::request::{Justification, Request, Ticket};
+use brevet_domain::review::Review;
 use brevet_domain::time::{Term, Timestamp};
 use serde::Serialize;
 
@@ -93,9 +94,21 @@ pub struct GrantView {
     /// Its end, once that is proved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<EndView>,
+    /// Whether its use was reviewed, for break-glass that may have been used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<Review>,
     /// Why it never came to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+}
+
+/// A page of what awaits a reviewer, those that wait longest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReviewList {
+    /// The grants. A page may hold none and yet not be the last.
+    pub reviews: Vec<GrantView>,
+    /// The `cursor` of the next page; null at the end.
+    pub next: Option<String>,
 }
 
 /// What was asked.
@@ -260,6 +273,7 @@ impl GrantView {
             vends: None,
             revoking: None,
             end: None,
+            review: None,
             reason: lapsed.then(|| format!("it was not decided by {}", request.decide_by)),
         }
     }
@@ -296,6 +310,7 @@ impl GrantView {
             vends: None,
             revoking: None,
             end: None,
+            review: grant.review.clone().filter(|review| *review != Review::Awaited || grant.awaits_review()),
             reason: None,
         };
         let view = view.in_state(&grant.state, decision);

@@ -16,6 +16,7 @@ use crate::identity::{Identity, IdentityClass, ProofSummary, Task};
 use crate::nearest::Nearest;
 use crate::plan::PlanTemplate;
 use crate::renewal::Renewal;
+use crate::review::BreakGlassUse;
 use crate::time::{Term, Timestamp};
 
 pub use distinct::Shortage;
@@ -76,6 +77,9 @@ pub struct Traits {
     /// Where it reaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<EnvironmentName>,
+    /// That it is for emergencies, and who reviews its use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlassUse>,
     /// Secrets to rotate at its end, with every parameter filled in; none where the outcome is a denial.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotate: Vec<Rotation>,

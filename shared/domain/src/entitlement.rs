@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{EntitlementId, EnvironmentName, IdentityId, PolicyName, TargetName};
 use crate::identity::IdentityClass;
+use crate::review::BreakGlassUse;
 use crate::time::Term;
 
 pub use approval::{Approval, Asked, StepRule, When};
@@ -76,6 +77,10 @@ pub struct Entitlement {
 pub struct BreakGlass {
     /// The human who reviews each use.
     pub reviewer: IdentityId,
+    /// How old the reaper's last good pass may be when it is used, in seconds, where that is not the installation's limit:
+    /// an emergency may be one of ending, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heart_max_age_s: Option<u32>,
 }
 
 /// An action that hands out, opens or reveals what does not end with the grant.
@@ -164,6 +169,16 @@ impl Entitlement {
     #[must_use]
     pub fn longest_term(&self, class: IdentityClass) -> Term {
         self.max_term_of.get(&class).copied().unwrap_or(self.max_term)
+    }
+
+    /// What is kept of its mark with each use, if it is for emergencies.
+    #[must_use]
+    pub fn break_glass_use(&self) -> Option<BreakGlassUse> {
+        self.break_glass.as_ref().map(|glass| BreakGlassUse {
+            reviewer: glass.reviewer.clone(),
+            owner: self.owner.clone(),
+            heart_max_age_s: glass.heart_max_age_s,
+        })
     }
 
     /// Whether a person must say yes whatever a policy waives: to what is critical, unless it is for emergencies.

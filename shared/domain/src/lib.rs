@@ -23,6 +23,7 @@ pub mod offer;
 pub mod plan;
 pub mod renewal;
 pub mod request;
+pub mod review;
 pub mod rule;
 pub mod schedule;
 pub mod settings;

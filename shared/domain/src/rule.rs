@@ -25,6 +25,9 @@ pub const UNEVALUATED: &str = "brevet:unevaluated";
 /// A block stands on what it needs.
 pub const BLOCK: &str = "brevet:block";
 
+/// A break-glass use of the requester awaits its review.
+pub const REVIEW: &str = "brevet:review-awaited";
+
 /// What must not be held together, or as many grants as may be held at once, is held.
 pub const DUTIES: &str = "brevet:separation-of-duties";
 

@@ -13,7 +13,7 @@ use brevet_domain::time::Timestamp;
 use serde::Serialize;
 
 use crate::catalogue::Catalogue;
-use crate::checks::Checks;
+use crate::checks::{Checks, Permitted};
 use crate::journal::{Journal, StepError};
 use crate::port::{
     Activation, Also, Clock, Counts, DueList, Fuse, GrantReader, GrantStore, IdSource, Place, PortError, Principal,
@@ -194,9 +194,9 @@ impl Activator {
     async fn attempt(&self, grant: Grant, place: &Place) -> Result<(), Left> {
         let stored = if let State::Activating { deadline, .. } = &grant.state { Some(*deadline) } else { None };
         // 1. The decision, its one use, blocks and heart; then the principal, before anything is touched.
-        let template = self.checks.permitted(&grant).await?;
+        let Permitted { template, heart_max_age_s } = self.checks.permitted(&grant).await?;
         self.checks.activation(&grant, stored).await?;
-        self.checks.clear(&grant, self.ports.clock.now()).await?;
+        self.checks.clear(&grant, heart_max_age_s, self.ports.clock.now()).await?;
         let (Delivery::Inline { principal_arn, .. } | Delivery::Managed { principal_arn, .. }) = &grant.delivery else {
             return Ok(());
         };
@@ -240,7 +240,7 @@ impl Activator {
         };
         let Some(grant) = self.journal.record(&grant, &event, None, also, now).await? else { return Ok(()) };
         // 3. Blocks and heart again: a stop that the first reading missed is seen by this one.
-        if let Err(refusal) = self.checks.clear(&grant, self.ports.clock.now()).await {
+        if let Err(refusal) = self.checks.clear(&grant, heart_max_age_s, self.ports.clock.now()).await {
             return self.not_done(&grant, &refusal.to_string()).await;
         }
         // The fence allows one call's time for getting here; a call started later might land after it.

@@ -14,6 +14,14 @@ use crate::port::GrantReader;
 use crate::reap::leavers::has_left;
 use crate::refusal::{Refusal, RefusalKind};
 
+/// What a decision permits.
+pub(crate) struct Permitted {
+    /// The plan.
+    pub(crate) template: PlanTemplate,
+    /// How old the reaper's last good pass may be, in seconds: break-glass may have a setting of its own.
+    pub(crate) heart_max_age_s: u32,
+}
+
 /// The checks, over consistent reads.
 pub(crate) struct Checks {
     reader: Arc<dyn GrantReader>,
@@ -26,8 +34,8 @@ impl Checks {
         Self { reader, catalogue, heart_max_age_s }
     }
 
-    /// The plan of the grant's own decision, if that decision permits it. No other record is believed.
-    pub(crate) async fn permitted(&self, grant: &Grant) -> Result<PlanTemplate, Refusal> {
+    /// What the grant's own decision permits, if it does. No other record is believed.
+    pub(crate) async fn permitted(&self, grant: &Grant) -> Result<Permitted, Refusal> {
         let decision = self.reader.decision(grant.id).await?;
         let fits = |decision: &Decision| {
             decision.digest().ok() == Some(grant.decision_digest)
@@ -37,8 +45,12 @@ impl Checks {
                 && decision.terms.term == grant.term
                 && decision.permits()
         };
-        match decision.filter(fits).and_then(|decision| decision.terms.template) {
-            Some(template) => Ok(template),
+        let Some(terms) = decision.filter(fits).map(|decision| decision.terms) else {
+            return Err(tampered(grant, "its decision does not permit it"));
+        };
+        let own = terms.traits.break_glass.and_then(|glass| glass.heart_max_age_s);
+        match terms.template {
+            Some(template) => Ok(Permitted { template, heart_max_age_s: own.unwrap_or(self.heart_max_age_s) }),
             None => Err(tampered(grant, "its decision does not permit it")),
         }
     }
@@ -60,8 +72,9 @@ impl Checks {
         Err(tampered(grant, "its activation does not fit its state"))
     }
 
-    /// No block covers the grant, the catalogue in force still knows it, and the reaper is known to be well.
-    pub(crate) async fn clear(&self, grant: &Grant, now: Timestamp) -> Result<(), Refusal> {
+    /// No block covers the grant, the catalogue in force still knows it, and the reaper is known to be well: its last good
+    /// pass is at most `heart_max_age_s` seconds old.
+    pub(crate) async fn clear(&self, grant: &Grant, heart_max_age_s: u32, now: Timestamp) -> Result<(), Refusal> {
         if let Some(block) = self.reader.blocks(&BlockScope::covering(grant)).await?.first() {
             let detail =
                 format!("a block on `{}` stands: nothing is vended for this grant any more", block.scope.key());
@@ -73,15 +86,14 @@ impl Checks {
                 "the identity, its sponsor or the entitlement has left the catalogue: nothing is vended any more";
             return Err(Refusal::new(RefusalKind::Over, "left_catalogue", detail).about(grant.id));
         }
-        match Heart::pulse(self.reader.heart().await?.as_ref(), now, self.heart_max_age_s) {
+        match Heart::pulse(self.reader.heart().await?.as_ref(), now, heart_max_age_s) {
             Pulse::Beating => Ok(()),
             Pulse::Stopped { age_s } => {
                 tracing::error!(heart.age_s = age_s, "nothing is issued: the reaper has no good pass to show");
                 let age = age_s.map_or_else(|| "there was none yet".to_owned(), |age| format!("it is {age} s old"));
                 let detail = format!(
                     "nothing is issued while ending is not known to work: the reaper's last good pass may be at most \
-                     {} s old, and {age}",
-                    self.heart_max_age_s
+                     {heart_max_age_s} s old, and {age}"
                 );
                 Err(Refusal::new(RefusalKind::Stopped, "heart_stopped", detail).about(grant.id).retry_after(60))
             }

@@ -8,6 +8,7 @@ mod basis;
 mod delegate;
 mod holdings;
 mod rehearse;
+mod review;
 mod scheduled;
 mod vote;
 
@@ -29,11 +30,13 @@ use self::basis::{AsOf, Basis};
 use self::holdings::waits_s;
 use crate::journal::Journal;
 use crate::port::{
-    Also, Delegations, Evaluator, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier, RawProof,
+    Also, Delegations, Evaluator, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier,
+    RawProof, ReviewReader, UseWatch,
 };
 use crate::refusal::{Refusal, RefusalKind};
 
 pub use rehearse::Rehearsal;
+pub use review::{ReviewBallot, Reviews};
 pub use scheduled::{SchedulePass, Turn};
 pub use vote::Ballot;
 
@@ -48,6 +51,8 @@ pub struct Decider {
     reader: Arc<dyn GrantReader>,
     holdings: Arc<dyn HoldingsReader>,
     delegations: Arc<dyn Delegations>,
+    reviews: Arc<dyn ReviewReader>,
+    watch: Arc<dyn UseWatch>,
     journal: Journal,
     deployment: Deployment,
     bounds: Bounds,
@@ -59,13 +64,19 @@ impl Decider {
     pub fn new(
         proofs: Arc<dyn ProofVerifier>,
         policy: Arc<dyn Evaluator>,
-        (reader, holdings, delegations): (Arc<dyn GrantReader>, Arc<dyn HoldingsReader>, Arc<dyn Delegations>),
+        (reader, holdings, delegations, reviews): (
+            Arc<dyn GrantReader>,
+            Arc<dyn HoldingsReader>,
+            Arc<dyn Delegations>,
+            Arc<dyn ReviewReader>,
+        ),
+        watch: Arc<dyn UseWatch>,
         (store, ids): (Arc<dyn GrantStore>, Arc<dyn IdSource>),
         deployment: Deployment,
         bounds: Bounds,
     ) -> Self {
         let journal = Journal::new(store, ids, "evaluate");
-        Self { proofs, policy, reader, holdings, delegations, journal, deployment, bounds }
+        Self { proofs, policy, reader, holdings, delegations, reviews, watch, journal, deployment, bounds }
     }
 
     /// Decides the stored request `id` for whoever `proof` shows, once.
@@ -129,6 +140,11 @@ impl Decider {
             "delegation": terms.delegation, "renewal": terms.renewal,
         });
         let opened = self.journal.open(&decision, grant, detail, &also, now).await;
+        if let Ok(Grant { id, identity, entitlement, review: Some(_), state, .. }) = &opened
+            && !state.is_terminal()
+        {
+            self.watch.used(*id, identity, entitlement, now);
+        }
         Ok(opened.map(|_| decision.terms.outcome))
     }
 

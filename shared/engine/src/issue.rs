@@ -9,7 +9,7 @@ use brevet_domain::plan::SessionPlan;
 use brevet_domain::time::Timestamp;
 
 use crate::catalogue::Catalogue;
-use crate::checks::{Checks, tampered};
+use crate::checks::{Checks, Permitted, tampered};
 use crate::journal::{Journal, StepError};
 use crate::port::{
     Activation, Also, Clock, Credentials, Fuse, GrantReader, GrantStore, IdSource, PortError, ProofVerifier, RawProof,
@@ -49,6 +49,7 @@ struct Recorded {
     plan: SessionPlan,
     seq: u32,
     deadline: Timestamp,
+    heart_max_age_s: u32,
 }
 
 impl Issuer {
@@ -131,9 +132,9 @@ impl Issuer {
             let detail = format!("the grant ended at {deadline}: a longer need is a new grant");
             return Err(Refusal::new(RefusalKind::Over, "grant_over", detail).about(grant.id));
         }
-        let template = self.checks.permitted(grant).await?;
+        let Permitted { template, heart_max_age_s } = self.checks.permitted(grant).await?;
         self.checks.activation(grant, (!first).then_some(deadline)).await?;
-        self.checks.clear(grant, now).await?;
+        self.checks.clear(grant, heart_max_age_s, now).await?;
         let plan = template.render(deadline, now).map_err(|error| tampered(grant, &error.to_string()))?;
         let fence = now.plus(grant.bounds.call_s).plus(grant.bounds.landing_s());
         let vend = NewVend { deadline, fence, policy_digest: plan.policy_digest, duration_s: plan.duration_s };
@@ -147,7 +148,7 @@ impl Issuer {
         match self.journal.record(grant, &Event::VendRecorded(vend), None, also, now).await {
             Ok(Some(after)) => {
                 let State::Active { vends, .. } = &after.state else { return Err(not_vendable(&after)) };
-                Ok(Ok(Recorded { seq: vends.count, grant: after, plan, deadline }))
+                Ok(Ok(Recorded { seq: vends.count, grant: after, plan, deadline, heart_max_age_s }))
             }
             Ok(None) => Err(not_vendable(grant)),
             // Another clock, within the skew, decided it: it starts in a moment.
@@ -164,7 +165,7 @@ impl Issuer {
 
     async fn still_clear(&self, recorded: &Recorded) -> Result<(), Refusal> {
         let grant = &recorded.grant;
-        self.checks.clear(grant, self.clock.now()).await?;
+        self.checks.clear(grant, recorded.heart_max_age_s, self.clock.now()).await?;
         // Only now: these readings themselves may have taken long.
         let now = self.clock.now();
         let State::Active { vends, .. } = &grant.state else { return Err(not_vendable(grant)) };

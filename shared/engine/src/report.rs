@@ -42,11 +42,17 @@ impl Report {
     /// The same "no such grant" for one that is not there and one that the viewer may not see.
     pub fn seen_by(&self, id: GrantId, viewer: &IdentityId) -> Result<&Grant, Refusal> {
         let grant = self.grant.as_ref().ok_or_else(|| Refusal::no_such_grant(id))?;
-        if grant.belongs_to(viewer) || self.may_be_approved_by(viewer) {
+        if grant.belongs_to(viewer) || self.may_be_approved_by(viewer) || self.is_reviewed_by(viewer) {
             Ok(grant)
         } else {
             Err(Refusal::no_such_grant(id))
         }
+    }
+
+    /// Whether `viewer` was to review its use, or answered for its entitlement, when it was decided.
+    fn is_reviewed_by(&self, viewer: &IdentityId) -> bool {
+        let named = self.decision.as_ref().and_then(|decision| decision.terms.traits.break_glass.as_ref());
+        named.is_some_and(|named| named.reviewer == *viewer || named.owner == *viewer)
     }
 
     fn may_be_approved_by(&self, viewer: &IdentityId) -> bool {

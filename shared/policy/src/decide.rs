@@ -102,6 +102,7 @@ impl Bundle {
             traits: Traits {
                 risk: Some(entitlement.risk),
                 environment,
+                break_glass: entitlement.break_glass_use(),
                 rotate,
                 outlives: entitlement.outlives.clone(),
             },

@@ -59,6 +59,7 @@ pub(crate) fn entitlement_entity(entitlement: &Entitlement) -> Value {
         "delivery": delivery,
         "target": target,
         "risk": entitlement.risk.as_str(),
+        "breakGlass": entitlement.break_glass.is_some(),
     });
     if let (Some(environment), Some(attrs)) = (&entitlement.environment, attrs.as_object_mut()) {
         attrs.insert("environment".to_owned(), json!(environment.as_str()));

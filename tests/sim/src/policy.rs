@@ -9,10 +9,11 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Outcome, Step, Traits, Verdict};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::Entitlement;
-use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, ProofSummary, Task};
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
+use brevet_domain::review::BreakGlassUse;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
 use brevet_engine::decide::Decider;
@@ -126,6 +127,10 @@ impl Evaluator for ClassPolicy {
 
     async fn schedules(&self, _: Timestamp) -> Result<Schedules, EvaluatorError> {
         Ok(Schedules::new())
+    }
+
+    async fn reviewer(&self, _: &EntitlementId, _: Timestamp) -> Result<Option<BreakGlassUse>, EvaluatorError> {
+        Ok(None)
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {

@@ -10,7 +10,8 @@ use brevet_engine::activate::{self, Activator};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::fake::{
-    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, SkewedClock, Snapshot, Watched,
+    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, SkewedClock, Snapshot,
+    ToldUses, Watched,
 };
 use brevet_engine::intake::Intake;
 use brevet_engine::issue::Issuer;
@@ -239,7 +240,8 @@ impl World {
         let decider = Arc::new(Decider::new(
             Arc::clone(&proofs),
             Arc::new(policy),
-            (seams.reader.clone(), store.clone(), store.clone()),
+            (seams.reader.clone(), store.clone(), store.clone(), store.clone()),
+            Arc::new(ToldUses::default()),
             (seams.store.clone(), ids.clone()),
             deployment.clone(),
             bounds,
@@ -281,6 +283,7 @@ impl World {
                 store: seams.store.clone(),
                 due: store.clone(),
                 deny: store.clone(),
+                reviews: store.clone(),
                 heart: store.clone(),
                 roles: seams.roles.clone(),
                 attachments: Attachments {

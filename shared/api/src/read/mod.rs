@@ -5,6 +5,7 @@ mod ballot;
 mod delegation;
 mod json;
 mod query;
+mod review;
 
 pub use ask::{RenewBody, ask, renew};
 pub use ballot::{BallotBody, ballot};
@@ -14,6 +15,7 @@ pub use query::{
     EvidenceQuery, ListQuery, PageQuery, evidence_query, grant_id, idempotency_key, identity_id, list_query, no_query,
     page_query,
 };
+pub use review::{ReviewBody, review};
 
 use crate::problem::{Problem, ProblemKind};
 

@@ -27,12 +27,12 @@ pub struct ListQuery {
     pub state: Option<&'static str>,
 }
 
-/// `GET /v1/entitlements`: `cursor`, `limit` (1 to 100, 25 by default).
+/// `GET /v1/entitlements`, `GET /v1/reviews`: `cursor`, `limit` (1 to 100, 25 by default).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageQuery {
     /// Where the page starts.
     pub cursor: Option<String>,
-    /// How many entitlements at most.
+    /// How many lines are looked at, at most.
     pub limit: u32,
 }
 

@@ -47,6 +47,8 @@ fn with(also: &Also) -> PortResult<Write> {
         Also::StillDelegated { by, to, version } => {
             Ok(Write::Check(Key::delegation(by, to, version.saturating_add(1)), if_absent()))
         }
+        Also::ReviewAwaited(review) => absent(review),
+        Also::ReviewOver { identity, grant } => Ok(Write::Delete(Key::review(identity, grant.to_string()))),
         Also::Fuse(fuse) => put(fuse, None),
         Also::PutOut(id) => Ok(Write::Delete(Key::fuse(*id))),
     }

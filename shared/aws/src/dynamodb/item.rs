@@ -17,6 +17,7 @@ use brevet_domain::evidence::Entry;
 use brevet_domain::grant::{DueRole, Grant, RETENTION_S};
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::Request;
+use brevet_domain::review::AwaitedReview;
 use brevet_domain::time::Timestamp;
 use brevet_engine::port::{Activation, Fuse, KeyClaim, Mark, PortResult, shard_of};
 use serde::Serialize;
@@ -35,6 +36,9 @@ const MARK_LIFE_S: u32 = 30 * 86_400;
 
 /// The partition of the index `due` that lists early ends.
 pub(super) const DENY_LIST: &str = "deny";
+
+/// The partition of the index `due` that lists uses of break-glass that await their review.
+pub(super) const REVIEW_LIST: &str = "review";
 
 /// The sort key of a role's lease; entries have a grant id there.
 pub(super) const LEASE: &str = "LEASE";
@@ -101,6 +105,10 @@ impl Key {
     pub(super) fn delegation(by: &IdentityId, to: &IdentityId, version: u64) -> Self {
         // No identity id holds a `#`.
         Self { pk: format!("DELEGATION#{by}"), sk: format!("{to}#{version:09}") }
+    }
+
+    pub(super) fn review(identity: &IdentityId, grant: impl Into<String>) -> Self {
+        Self { pk: format!("REVIEW#{identity}"), sk: grant.into() }
     }
 
     pub(super) fn fuse(id: GrantId) -> Self {
@@ -315,6 +323,14 @@ impl Stored for Delegation {
     }
 }
 
+impl Stored for AwaitedReview {
+    /// Without expiry: a use is never forgotten before it was reviewed.
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let item = Item::of(operation, Key::review(&self.identity, self.grant.to_string()), self)?;
+        Ok(item.due(REVIEW_LIST.to_owned(), self.since))
+    }
+}
+
 impl Stored for Fuse {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         Ok(Item::of(operation, Key::fuse(self.id), self)?.expiring(self.burns_at))
@@ -348,6 +364,9 @@ mod tests {
         let activation = Activation { id, deadline: at };
         assert_eq!(ttl(activation.item("test")), None, "that a decision was used is never forgotten");
         assert_eq!(ttl(Count::nobody("role", "policy").item("test")), None);
+        let (identity, entitlement) = ("ana".parse().unwrap(), "rescue".parse().unwrap());
+        let review = AwaitedReview { identity, grant: id, entitlement, since: at };
+        assert_eq!(ttl(review.item("test")), None, "a use is never forgotten before it was reviewed");
         let (role_arn, session_name) = ("role".to_owned(), "dev.x".to_owned());
         let deny = DenyEntry { role_arn, grant: id, session_name, stored_at: at, issued_by: at, leave_at: at };
         assert_eq!(ttl(deny.item("test")), None);

@@ -5,6 +5,7 @@ use super::vends::Vends;
 use super::{Delivery, Event, Grant, NewVend, WATCH_S};
 use crate::decision::Tally;
 use crate::id::IdentityId;
+use crate::review::Review;
 use crate::time::Timestamp;
 
 /// What an event did.
@@ -87,6 +88,9 @@ impl Grant {
         if let Event::PlanChanged { decision_digest, delivery, .. } = event {
             after.decision_digest = *decision_digest;
             after.delivery = delivery.clone();
+        }
+        if let Event::Reviewed { by, outcome } = event {
+            after.review = Some(Review::Done { by: by.clone(), at: now, outcome: *outcome });
         }
         Ok(Applied::Changed(Box::new(after)))
     }
@@ -379,6 +383,16 @@ impl Grant {
     fn when_ended(&self, event: &Event) -> Next {
         match (event, &self.state) {
             (Event::Stopped { .. } | Event::DeadlinePassed | Event::DeadlineProved { .. }, _) => Ok(None),
+            // INVARIANT: a use is reviewed once, when all of it is known, and by nobody whose use it was.
+            (Event::Reviewed { by, .. }, ended)
+                if self.review == Some(Review::Awaited) && *by != self.identity && *by != self.sponsor =>
+            {
+                Ok(Some(ended.clone()))
+            }
+            (Event::Reviewed { by, outcome }, _) => match &self.review {
+                Some(Review::Done { by: who, outcome: what, .. }) if who == by && what == outcome => Ok(None),
+                Some(Review::Awaited | Review::Done { .. }) | None => Err(self.refuse(event)),
+            },
             // A removed entry leaves the reserved deny, or the document is put again: told, but nothing of the end changes.
             (Event::RemovalRecorded { .. }, ended) => Ok(Some(ended.clone())),
             (Event::EffectiveAccessChecked(found), State::Ended { cause, proof, verified_at, ended_by, .. }) => {

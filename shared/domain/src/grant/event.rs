@@ -8,6 +8,7 @@ use super::vends::VendAnswer;
 use crate::canonical::Digest;
 use crate::decision::Tally;
 use crate::id::{GrantId, IdentityId, StepName};
+use crate::review::ReviewOutcome;
 use crate::time::Timestamp;
 
 /// Something that happened to a grant.
@@ -54,6 +55,13 @@ pub enum Event {
         by: Option<IdentityId>,
         /// The instant from which on the removal's entry is surely in force; see [`super::Revoking::fence`].
         fence: Timestamp,
+    },
+    /// Break-glass: its use was reviewed.
+    Reviewed {
+        /// By whom: neither its holder nor whoever answers for the holder.
+        by: IdentityId,
+        /// What came of it.
+        outcome: ReviewOutcome,
     },
     /// Its deadline passed.
     DeadlinePassed,
@@ -161,6 +169,7 @@ impl Event {
             Self::ApprovalDeadlinePassed => "ApprovalDeadlinePassed",
             Self::StartByPassed => "StartByPassed",
             Self::Stopped { .. } => "Stopped",
+            Self::Reviewed { .. } => "Reviewed",
             Self::DeadlinePassed => "DeadlinePassed",
             Self::VendRecorded(_) => "VendRecorded",
             Self::VendAnswered { .. } => "VendAnswered",

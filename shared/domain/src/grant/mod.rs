@@ -22,6 +22,7 @@ use crate::evidence::Head;
 use crate::id::{AccountId, EntitlementId, GrantId, IdentityId};
 use crate::identity::{IdentityClass, Task};
 use crate::plan::{PlanTemplate, Probe};
+use crate::review::Review;
 use crate::settings::{Bounds, Deployment};
 use crate::time::{Term, Timestamp};
 
@@ -141,6 +142,9 @@ pub struct Grant {
     pub decision_digest: Digest,
     /// The bounds on time that hold for it.
     pub bounds: Bounds,
+    /// Whether its use was reviewed; nothing for what is not break-glass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<Review>,
     /// Where it is in its life.
     pub state: State,
     /// The end of its evidence chain.
@@ -152,6 +156,7 @@ impl Grant {
     #[must_use]
     pub fn decided(decision: &Decision, deployment: &Deployment, bounds: Bounds) -> Self {
         let terms = &decision.terms;
+        let is_denied = matches!(terms.outcome, Outcome::Deny { .. });
         let state = match &terms.outcome {
             Outcome::Allow => State::approved(terms.decided_at, terms.start_within_s),
             Outcome::Deny { reason } => State::Denied { by: DeniedBy::Policy, reason: reason.clone() },
@@ -176,6 +181,7 @@ impl Grant {
             created_at: terms.decided_at,
             decision_digest: decision.digest().unwrap_or(Digest::ZERO),
             bounds,
+            review: terms.traits.break_glass.as_ref().filter(|_| !is_denied).map(|_| Review::Awaited),
             state,
             evidence: Head::START,
         }
@@ -247,6 +253,13 @@ impl Grant {
         }
     }
 
+    /// Whether it is a use of break-glass that awaits its review: not what ended before anything was touched.
+    #[must_use]
+    pub fn awaits_review(&self) -> bool {
+        let untouched = matches!(self.state, State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. });
+        self.review == Some(Review::Awaited) && !untouched
+    }
+
     /// For how many seconds at `now` it should have been over: from its deadline, or from when it was stopped.
     ///
     /// Not from [`Grant::due_at`], which every attempt that fails puts off.
@@ -271,6 +284,8 @@ impl Grant {
         let ended_at = match &self.state {
             State::Denied { .. } => self.created_at,
             State::Lapsed { at, .. } | State::Withdrawn { at, .. } => *at,
+            // What is to be reviewed is kept for that.
+            State::Ended { .. } if self.review == Some(Review::Awaited) => return None,
             State::Ended { verified_at, .. } => *verified_at,
             State::ApprovalAwaited { .. }
             | State::Approved { .. }

@@ -11,9 +11,10 @@ use brevet_domain::decision::{Decision, Outcome, Traits, Verdict};
 use brevet_domain::duties::{Duties, Holding, Holdings};
 use brevet_domain::evidence::Entry;
 use brevet_domain::grant::Grant;
-use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::{Audience, Caller, Identity, IdentityClass};
 use brevet_domain::request::Request;
+use brevet_domain::review::BreakGlassUse;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use serde_json::json;
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 use super::samples::{at, decided, proof_of, template};
 use super::store::{Ports, is_conflict};
 use crate::decide::Decider;
+use crate::fake::ToldUses;
 use crate::port::{
     Also, Commit, Evaluator, EvaluatorError, GrantStore, PortError, PortResult, ProofRefused, ProofVerifier, RawProof,
 };
@@ -74,6 +76,10 @@ impl Evaluator for PairsConflict {
 
     async fn schedules(&self, _: Timestamp) -> Result<Schedules, EvaluatorError> {
         Ok(Schedules::new())
+    }
+
+    async fn reviewer(&self, _: &EntitlementId, _: Timestamp) -> Result<Option<BreakGlassUse>, EvaluatorError> {
+        Ok(None)
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
@@ -142,7 +148,8 @@ pub async fn of_two_hundred_conflicting_pairs_at_once_never_both_are_granted(por
     let decider = Arc::new(Decider::new(
         Arc::new(Names),
         Arc::new(PairsConflict),
-        (ports.reader.clone(), ports.holdings.clone(), ports.delegations.clone()),
+        (ports.reader.clone(), ports.holdings.clone(), ports.delegations.clone(), ports.reviews.clone()),
+        Arc::new(ToldUses::default()),
         (contended.clone(), ports.ids.clone()),
         deployment,
         Bounds { skew_s: 2, quiet_s: 10, call_s: 8 },

@@ -8,6 +8,7 @@ pub mod counts;
 pub mod delegations;
 pub mod duties;
 pub mod principals;
+pub mod reviews;
 pub mod roles;
 mod samples;
 pub mod store;

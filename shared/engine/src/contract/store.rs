@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use super::samples::{ROLE, approved, at, change, decided, early_end, vote, withdrawn};
 use crate::port::{
     Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, GrantReader, GrantStore,
-    HeartStore, HoldingsReader, IdSource, KeyClaim, Mark, PortError, PortResult, RequestStore, shard_of,
+    HeartStore, HoldingsReader, IdSource, KeyClaim, Mark, PortError, PortResult, RequestStore, ReviewReader, shard_of,
 };
 
 /// Publishes a bundle and puts it in force, as the deploying role does: no port offers that.
@@ -45,6 +45,8 @@ pub struct Ports {
     pub delegations: Arc<dyn Delegations>,
     /// Who holds managed policies.
     pub counts: Arc<dyn Counts>,
+    /// Uses of break-glass that await their review.
+    pub reviews: Arc<dyn ReviewReader>,
     /// Early ends.
     pub denies: Arc<dyn DenyStore>,
     /// The heart.
@@ -67,7 +69,7 @@ impl Ports {
     /// All ports of `store`.
     pub fn of<S>(store: Arc<S>, publish: Publish, ids: Arc<dyn IdSource>) -> Self
     where
-        S: RequestStore + GrantReader + GrantStore + DueList + Counts + HoldingsReader + Delegations,
+        S: RequestStore + GrantReader + GrantStore + DueList + Counts + HoldingsReader + Delegations + ReviewReader,
         S: DenyStore + HeartStore + BundleSource + 'static,
     {
         Self {
@@ -78,6 +80,7 @@ impl Ports {
             holdings: store.clone(),
             delegations: store.clone(),
             counts: store.clone(),
+            reviews: store.clone(),
             denies: store.clone(),
             heart: store.clone(),
             bundles: store,
@@ -134,6 +137,11 @@ macro_rules! store_contract {
             of_many_who_join_at_once_each_is_counted
             a_fuse_that_is_gone_can_be_put_out
         }
+        $crate::contract_tests! { reviews, $made,
+            a_use_awaits_its_review_from_its_decision_until_it_is_reviewed
+            a_use_is_stored_once_and_taken_away_as_often_as_one_likes
+            a_made_up_cursor_of_reviews_is_refused
+        }
         $crate::contract_tests! { duties, $made,
             what_sponsors_hold_moves_with_a_decision_or_not_at_all
             of_two_hundred_conflicting_pairs_at_once_never_both_are_granted
@@ -150,7 +158,7 @@ macro_rules! store_contract {
 }
 
 /// Tries again for a second, since indexes may lag.
-async fn eventually<T, F>(mut read: impl FnMut() -> F, is_right: impl Fn(&T) -> bool) -> T
+pub(super) async fn eventually<T, F>(mut read: impl FnMut() -> F, is_right: impl Fn(&T) -> bool) -> T
 where
     F: Future<Output = PortResult<T>>,
 {

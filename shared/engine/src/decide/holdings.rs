@@ -5,6 +5,7 @@ use brevet_domain::duties::{DutiesError, Holding, Holdings};
 use brevet_domain::id::IdentityId;
 use brevet_domain::identity::Caller;
 use brevet_domain::request::Request;
+use brevet_domain::review::AwaitedReview;
 use brevet_domain::rule;
 use brevet_domain::time::Timestamp;
 
@@ -55,9 +56,17 @@ impl Decider {
         };
         let sponsor = &caller.identity.owner;
         let human = request.ask.on_behalf_of.as_ref().filter(|human| *human != sponsor);
-        let mut also = Vec::new();
+        let mut taken = Vec::new();
         for of in std::iter::once(sponsor).chain(human) {
-            match self.taken(of, &new, verdict, now).await? {
+            taken.push(self.taken(of, &new, verdict, now).await?);
+        }
+        let (barred, mut also) = self.barred(caller, verdict).await?;
+        if let Some(reason) = barred {
+            deny(verdict, reason, rule::REVIEW);
+            return Ok(Vec::new());
+        }
+        for taken in taken {
+            match taken {
                 Ok(taken) => also.push(Also::Holdings(taken)),
                 Err(error) => {
                     deny(verdict, error.to_string(), rule::DUTIES);
@@ -65,6 +74,13 @@ impl Decider {
                 }
             }
         }
+        let awaited = verdict.traits.break_glass.as_ref().map(|_| AwaitedReview {
+            identity: caller.identity.id.clone(),
+            grant: request.id,
+            entitlement: request.ask.entitlement.clone(),
+            since: now,
+        });
+        also.extend(awaited.map(Also::ReviewAwaited));
         Ok(also)
     }
 

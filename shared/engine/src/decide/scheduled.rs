@@ -15,7 +15,7 @@ use brevet_domain::schedule::{Schedule, Window};
 use brevet_domain::time::Timestamp;
 use serde::Serialize;
 
-use super::{ATTEMPTS, Decider, unwritable};
+use super::{ATTEMPTS, Decider, deny, unwritable};
 use crate::port::{Clock, PortError};
 use crate::refusal::{Refusal, RefusalKind};
 
@@ -149,7 +149,10 @@ impl Decider {
         let mut verdict = self.policy.decide(&caller, &request, now).await?;
         // INVARIANT: worth no more than is declared: it must be started within its window.
         verdict.start_within_s = verdict.start_within_s.min(window.left_s(now));
-        if matches!(verdict.outcome, Outcome::NeedsApproval { .. }) {
+        if verdict.traits.break_glass.is_some() {
+            let reason = "break-glass is for people in an emergency: a schedule never asks for it".to_owned();
+            deny(&mut verdict, reason, rule::NOBODY_WAITS);
+        } else if matches!(verdict.outcome, Outcome::NeedsApproval { .. }) {
             let reason = "policy wants people to approve this, and nobody waits for a schedule".to_owned();
             verdict.outcome = Outcome::Deny { reason };
             verdict.determining.push(rule::NOBODY_WAITS.to_owned());

@@ -26,8 +26,15 @@ pub struct Ballot {
 
 /// What a decision with enough votes comes to when it is made once more.
 enum Again {
-    /// The same, under this bundle, and resting on this.
-    Same(Digest, Box<Basis>),
+    /// The same, under this bundle.
+    Same {
+        /// Its digest.
+        bundle: Digest,
+        /// What it rests on.
+        basis: Box<Basis>,
+        /// What is written with the vote: whoever decides for the same sponsor at this moment has to look again.
+        touched: Option<Also>,
+    },
     /// A denial, with the reason.
     Against(String),
     /// Another plan: the decision without votes, and what happens to the grant.
@@ -68,14 +75,16 @@ impl Decider {
         } else {
             Event::ApprovalRefused { by }
         };
-        let (mut confirmed_under, mut rests_on) = (None, Basis::default());
+        let (mut confirmed_under, mut rests_on, mut touched) = (None, Basis::default(), None);
         let (proof, digest) = (vote.proof.clone(), vote.digest);
         let mut voted = decision.clone();
         voted.votes.push(vote);
         if ballot.approve && voted.permits() {
             // INVARIANT: at quorum it is decided again, under the bundle in force now.
             match self.again(&voted, now).await? {
-                Again::Same(bundle, basis) => (confirmed_under, rests_on) = (Some(bundle), *basis),
+                Again::Same { bundle, basis, touched: also } => {
+                    (confirmed_under, rests_on, touched) = (Some(bundle), *basis, also);
+                }
                 // The decision keeps lacking this vote: by itself it permits nothing, whatever becomes of the grant.
                 Again::Against(reason) => (voted, event) = (decision.clone(), Event::DecidedAgainst { reason }),
                 Again::Changed(changed, void) => (voted, event) = (*changed, void),
@@ -88,6 +97,10 @@ impl Decider {
         let is_void = matches!(event, Event::PlanChanged { .. });
         let mut also = vec![Also::Decision { decision: Box::new(voted), votes_before: decision.votes.len() }];
         also.extend(rests_on.still());
+        also.extend(touched);
+        if grant.review.is_some() && matches!(event, Event::ApprovalRefused { .. } | Event::DecidedAgainst { .. }) {
+            also.push(Also::ReviewOver { identity: grant.identity.clone(), grant: id });
+        }
         match self.journal.record(grant, &event, Some(with), also, now).await {
             Ok(_) if is_void => {
                 let detail = "what the bundle in force would give now is not what was voted on: all votes are void; read the \
@@ -151,7 +164,14 @@ impl Decider {
             && verdict.start_within_s == terms.start_within_s;
         let still_enough = needed.as_ref().is_none_or(|steps| are_met(steps, voted.votes.iter()));
         if same_plan && still_enough {
-            return Ok(Again::Same(verdict.bundle_digest, Box::new(basis)));
+            // INVARIANT: nothing ordinary while a use awaits its review, nor when one is decided at the same moment: what is
+            // held is read first, and written with the vote.
+            let holdings = self.holdings.holdings(&terms.sponsor).await?;
+            if let Some(reason) = self.barred(&caller, &verdict).await?.0 {
+                return against(reason);
+            }
+            let touched = verdict.traits.break_glass.is_none().then(|| Also::Holdings(holdings.touched()));
+            return Ok(Again::Same { bundle: verdict.bundle_digest, basis: Box::new(basis), touched });
         }
         let steps = needed.unwrap_or_else(|| steps.clone());
         let start_within_s = verdict.start_within_s;

@@ -25,7 +25,7 @@ pub use store::MemoryStore;
 pub use sts::{MemorySts, Session, is_denied};
 pub use tables::Snapshot;
 pub use time::{ManualClock, SeqIds, SkewedClock};
-pub use watch::Watched;
+pub use watch::{ToldUses, Watched};
 
 /// Runs a use case over fakes to its end; nothing if a planned crash stopped it.
 pub fn run<F: Future>(use_case: F) -> Option<F::Output> {

@@ -17,6 +17,7 @@ use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{EvidenceId, GrantId, IdentityId};
 use brevet_domain::request::Request;
+use brevet_domain::review::AwaitedReview;
 use brevet_domain::time::Timestamp;
 
 use super::faults::{Faults, Manner, Nature};
@@ -26,6 +27,7 @@ use super::time::ManualClock;
 use crate::port::{
     Activation, Also, BundleSource, Clock, Commit, Counts, Delegations, DenyStore, DueList, DuePage, GrantPage,
     GrantReader, GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, RequestStore,
+    ReviewPage, ReviewReader,
 };
 
 /// The one table in memory. Its index reads answer at once, unless a fault makes them stale or its indexes lag.
@@ -436,6 +438,25 @@ impl Delegations for MemoryStore {
             table.delegate(new, ends, held).map_err(|_| PortError::Conflict { operation: "delegate" })
         };
         self.write("delegate", Nature::GrantWrite, write).await
+    }
+}
+
+#[async_trait]
+impl ReviewReader for MemoryStore {
+    async fn awaited(&self, identity: &IdentityId) -> PortResult<Vec<AwaitedReview>> {
+        let read = |held: &Snapshot| {
+            let all = held.reviews.values();
+            Ok(all.filter(|review| review.identity == *identity).cloned().collect())
+        };
+        self.read("awaited", read).await
+    }
+
+    async fn reviews(&self, cursor: Option<&str>, limit: u32) -> PortResult<ReviewPage> {
+        let read = |shown: &Shown| {
+            let (grants, next) = page(shown.reviews.clone(), cursor, limit)?;
+            Ok(ReviewPage { grants, next })
+        };
+        self.read_index("reviews", read).await
     }
 }
 

@@ -15,6 +15,7 @@ use brevet_domain::grant::{DueRole, Grant, RETENTION_S};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::Request;
+use brevet_domain::review::AwaitedReview;
 use brevet_domain::time::Timestamp;
 
 use crate::port::{Activation, Also, Commit, Due, Fuse, GrantSummary, KeyClaim, Mark, shard_of};
@@ -46,6 +47,7 @@ pub struct Snapshot {
     /// By human, other identity and version.
     pub(super) delegations: BTreeMap<(IdentityId, IdentityId, u64), Delegation>,
     pub(super) fuses: BTreeMap<GrantId, Fuse>,
+    pub(super) reviews: BTreeMap<(IdentityId, GrantId), AwaitedReview>,
     pub(super) heart: Option<Heart>,
     pub(super) bundle: Option<Digest>,
     pub(super) bundles: BTreeMap<Digest, BundleText>,
@@ -142,6 +144,12 @@ impl Snapshot {
                 self.holdings.insert(holdings.sponsor.clone(), holdings.clone());
             }
             Also::StillDelegated { .. } => {}
+            Also::ReviewAwaited(review) => {
+                self.reviews.insert((review.identity.clone(), review.grant), review.clone());
+            }
+            Also::ReviewOver { identity, grant } => {
+                self.reviews.remove(&(identity.clone(), *grant));
+            }
             Also::Fuse(fuse) => {
                 self.fuses.insert(fuse.id, *fuse);
             }
@@ -168,7 +176,8 @@ impl Snapshot {
             Also::StillDelegated { by, to, version } => {
                 !self.delegations.contains_key(&(by.clone(), to.clone(), version.saturating_add(1)))
             }
-            Also::Deny(_) | Also::Fuse(_) | Also::PutOut(_) => true,
+            Also::ReviewAwaited(review) => !self.reviews.contains_key(&(review.identity.clone(), review.grant)),
+            Also::Deny(_) | Also::Fuse(_) | Also::PutOut(_) | Also::ReviewOver { .. } => true,
         }
     }
 
@@ -204,6 +213,12 @@ impl Snapshot {
 
     pub(super) fn holdings(&self, sponsor: &IdentityId) -> Holdings {
         self.holdings.get(sponsor).cloned().unwrap_or_else(|| Holdings::none(sponsor))
+    }
+
+    /// Whether the use `grant` of `identity` is marked as one that awaits its review.
+    #[must_use]
+    pub fn review_awaited(&self, identity: &IdentityId, grant: GrantId) -> bool {
+        self.reviews.contains_key(&(identity.clone(), grant))
     }
 
     pub(super) fn lease(&mut self, role_arn: &str, holder: &str, now: Timestamp, until: Timestamp) -> bool {
@@ -243,7 +258,10 @@ impl Snapshot {
         let mut by_identity: Vec<_> = self.grants.values().map(summary).collect();
         by_identity.sort_by_key(|(_, grant)| std::cmp::Reverse((grant.created_at, grant.id)));
         let denied_roles: BTreeSet<&String> = self.denies.keys().map(|(role, _)| role).collect();
-        Shown { due, by_identity, denied_roles: denied_roles.into_iter().cloned().collect() }
+        let mut reviews: Vec<_> = self.reviews.values().collect();
+        reviews.sort_by_key(|review| (review.since, &review.identity, review.grant));
+        let reviews = reviews.into_iter().map(|review| review.grant).collect();
+        Shown { due, by_identity, reviews, denied_roles: denied_roles.into_iter().cloned().collect() }
     }
 
     /// Drops what the TTL of its item lets DynamoDB drop at `now`, but for fuses.
@@ -267,6 +285,8 @@ pub(super) struct Shown {
     due: Vec<(DueRole, Due)>,
     /// The index `by_identity`, newest first.
     by_identity: Vec<(IdentityId, GrantSummary)>,
+    /// Uses that await their review, those that wait longest first.
+    pub(super) reviews: Vec<GrantId>,
     /// The roles that have early ends.
     pub(super) denied_roles: Vec<String>,
 }

@@ -3,9 +3,11 @@
 use std::sync::Mutex;
 
 use brevet_domain::canonical::Digest;
+use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
+use brevet_domain::time::Timestamp;
 
 use super::locked;
-use crate::port::{BundleLapse, BundleWatch};
+use crate::port::{BundleLapse, BundleWatch, UseWatch};
 
 /// What was told of the bundle in force: what stood in for it, and why.
 #[derive(Debug, Default)]
@@ -16,6 +18,24 @@ impl Watched {
     #[must_use]
     pub fn take(&self) -> Vec<(Option<Digest>, String)> {
         std::mem::take(&mut *locked(&self.0))
+    }
+}
+
+/// The uses of break-glass that were told.
+#[derive(Debug, Default)]
+pub struct ToldUses(Mutex<Vec<GrantId>>);
+
+impl ToldUses {
+    /// Everything told since the last time this was asked.
+    #[must_use]
+    pub fn take(&self) -> Vec<GrantId> {
+        std::mem::take(&mut *locked(&self.0))
+    }
+}
+
+impl UseWatch for ToldUses {
+    fn used(&self, grant: GrantId, _: &IdentityId, _: &EntitlementId, _: Timestamp) {
+        locked(&self.0).push(grant);
     }
 }
 

@@ -11,12 +11,12 @@ pub use delegations::Delegations;
 pub use outside::{Clock, Credentials, DenyReading, IdSource, SessionRoles, Vended, Vendor};
 pub use policy::{
     BundleLapse, BundleSource, BundleWatch, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, ProofRefused,
-    ProofVerifier, RawProof,
+    ProofVerifier, RawProof, UseWatch,
 };
 pub(crate) use store::shards_at;
 pub use store::{
     Activation, Also, Commit, Counts, DenyStore, Due, DueList, DuePage, Fuse, GrantPage, GrantReader, GrantStore,
-    GrantSummary, HeartStore, HoldingsReader, KeyClaim, Mark, RequestStore, SHARDS, shard_of,
+    GrantSummary, HeartStore, HoldingsReader, KeyClaim, Mark, RequestStore, ReviewPage, ReviewReader, SHARDS, shard_of,
 };
 
 /// The cause of a [`PortError`], as the adapter saw it.

@@ -10,6 +10,7 @@ use brevet_domain::entitlement::MisfitError;
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::{Audience, Caller, Identity};
 use brevet_domain::request::Request;
+use brevet_domain::review::BreakGlassUse;
 use brevet_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +91,14 @@ pub trait Evaluator: Send + Sync {
     /// What the catalogue in force itself asks for, and when.
     async fn schedules(&self, now: Timestamp) -> Result<Schedules, EvaluatorError>;
 
+    /// Who reviews uses of `entitlement`, and who answers for it, in the bundle in force; nobody, where it is not for
+    /// emergencies or not there any more.
+    async fn reviewer(
+        &self,
+        entitlement: &EntitlementId,
+        now: Timestamp,
+    ) -> Result<Option<BreakGlassUse>, EvaluatorError>;
+
     /// Judges whether a verified caller may vote on a decision; the determining policies if so.
     async fn may_approve(
         &self,
@@ -124,6 +133,12 @@ pub struct BundleLapse<'a> {
 pub trait BundleWatch: Send + Sync {
     /// It could not, for one call.
     fn lapsed(&self, lapse: &BundleLapse<'_>);
+}
+
+/// Who is told of each use of break-glass as it is decided: an alarm hangs on it.
+pub trait UseWatch: Send + Sync {
+    /// `grant` of `identity` on `entitlement` may be used from now on.
+    fn used(&self, grant: GrantId, identity: &IdentityId, entitlement: &EntitlementId, at: Timestamp);
 }
 
 /// The evaluator's answer to intake: `{"answer":"decided"}` or `{"answer":"refused","refusal":{…}}`.

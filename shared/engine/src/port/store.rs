@@ -13,6 +13,7 @@ use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::Request;
+use brevet_domain::review::AwaitedReview;
 use brevet_domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -178,6 +179,15 @@ pub enum Also {
         /// Its number.
         version: u64,
     },
+    /// A use of break-glass awaits its review: put if absent.
+    ReviewAwaited(AwaitedReview),
+    /// It awaits it no longer: it was reviewed, or nothing was touched. One that is gone is fine.
+    ReviewOver {
+        /// Whose use it was.
+        identity: IdentityId,
+        /// The grant.
+        grant: GrantId,
+    },
     /// A fuse is lit.
     Fuse(Fuse),
     /// The fuse of a grant that has ended is put out; one that is gone is fine.
@@ -234,6 +244,25 @@ pub trait Counts: Send + Sync {
 pub trait HoldingsReader: Send + Sync {
     /// What `sponsor`'s identities hold; [`Holdings::none`] where nothing is stored.
     async fn holdings(&self, sponsor: &IdentityId) -> PortResult<Holdings>;
+}
+
+/// A page of the list of uses that await their review.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReviewPage {
+    /// The grants, those that wait longest first.
+    pub grants: Vec<GrantId>,
+    /// Opaque; where the next page starts.
+    pub next: Option<String>,
+}
+
+/// Uses of break-glass that await their review; changed with [`Also::ReviewAwaited`] and [`Also::ReviewOver`] alone.
+#[async_trait]
+pub trait ReviewReader: Send + Sync {
+    /// Those of one identity. Consistent.
+    async fn awaited(&self, identity: &IdentityId) -> PortResult<Vec<AwaitedReview>>;
+
+    /// All of them; an index, eventually consistent.
+    async fn reviews(&self, cursor: Option<&str>, limit: u32) -> PortResult<ReviewPage>;
 }
 
 /// One line of the reaper's to-do list.

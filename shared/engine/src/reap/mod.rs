@@ -24,7 +24,7 @@ use crate::catalogue::{Catalogue, InForce};
 use crate::journal::{Journal, StepError};
 use crate::port::{
     Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, PortError,
-    PortResult, Principals, SessionRoles, shards_at,
+    PortResult, Principals, ReviewReader, SessionRoles, shards_at,
 };
 
 /// How many lines of the to-do list are read at once.
@@ -41,6 +41,8 @@ pub struct Ports {
     pub due: Arc<dyn DueList>,
     /// Live early ends.
     pub deny: Arc<dyn DenyStore>,
+    /// Uses of break-glass that await their review.
+    pub reviews: Arc<dyn ReviewReader>,
     /// The heart.
     pub heart: Arc<dyn HeartStore>,
     /// The reserved deny on session roles.
@@ -114,6 +116,8 @@ pub struct PassReport {
     pub n_deny_written: u32,
     /// For how many seconds what is most overdue is: a line that was not looked at, or an end that is not proved.
     pub oldest_overdue_s: u64,
+    /// How many uses of break-glass await their review, up to a page; unknown where they could not be read.
+    pub n_unreviewed: Option<u32>,
     /// Whether every shard was read up to the start of the pass; where the stream named grants, whether each was
     /// looked at.
     pub good: bool,
@@ -182,6 +186,7 @@ impl Reaper {
             }
         }
         self.settle(work.roles, &mut report).await;
+        report.n_unreviewed = self.unreviewed().await;
         if report.good {
             self.ports.heart.beat(&Heart { read_up_to: started }).await?;
         }
@@ -206,6 +211,24 @@ impl Reaper {
         }
         self.settle(work.roles, &mut report).await;
         report
+    }
+
+    /// How many uses await their review: what keeps the alarm up, also where the word of a use got lost. It is no part of
+    /// ending anything: where it fails, the pass is as good.
+    async fn unreviewed(&self) -> Option<u32> {
+        let count = async {
+            let page = self.ports.reviews.reviews(None, PAGE).await?;
+            let mut n: u32 = 0;
+            for id in page.grants {
+                let grant = self.ports.reader.grant(id).await?;
+                n = n.saturating_add(u32::from(grant.is_some_and(|grant| grant.awaits_review())));
+            }
+            Ok::<_, PortError>(n)
+        };
+        count
+            .await
+            .inspect_err(|error| tracing::error!(problem = error.chain(), "the unreviewed uses could not be counted"))
+            .ok()
     }
 
     async fn shard(

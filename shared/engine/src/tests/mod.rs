@@ -2,6 +2,7 @@
 
 mod asking;
 mod attaching;
+mod break_glass;
 mod delegating;
 mod ending;
 mod hostile;
@@ -14,6 +15,7 @@ mod rehearsing;
 mod renewing;
 mod scheduled;
 mod single_fault;
+mod steps;
 mod stubborn;
 mod vending;
 mod world;

@@ -18,7 +18,7 @@ fn rehearse(world: &World, token: &str, entitlement: &str) -> Result<Rehearsal, 
 }
 
 /// What a dry run reads, and nothing else.
-const READS: [&str; 4] = ["blocks", "holdings", "heart", "grant"];
+const READS: [&str; 5] = ["blocks", "holdings", "awaited", "heart", "grant"];
 
 #[test]
 fn a_dry_run_says_what_the_decision_says_on_the_same_facts_and_writes_nothing() {

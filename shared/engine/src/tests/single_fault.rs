@@ -1,18 +1,24 @@
 //! Every port call of every use case, with every fault it can have: one fault a run, and the invariants after it.
 
+use super::break_glass;
 use super::scheduled::hourly;
-use super::world::{TERM_S, TICK_S, World, ask, id_of, proof};
+use super::world::{TERM_S, TICK_S, World, ask_for, id_of, proof};
 use crate::fake::{Fault, run};
 use crate::port::Clock;
 use brevet_domain::grant::State;
 use brevet_domain::id::GrantId;
+use brevet_domain::review::Review;
 
 /// A story told to a world. Each step is tried again as a client would, so that one fault does not end the story.
 type Story = fn(&World);
 
 fn submit(world: &World, who: &str) -> Option<GrantId> {
+    submit_for(world, who, "deploy")
+}
+
+fn submit_for(world: &World, who: &str, what: &str) -> Option<GrantId> {
     for _ in 0..3 {
-        let answer = run(world.intake.submit(&proof(who), "key", ask(), world.clock.now()));
+        let answer = run(world.intake.submit(&proof(who), what, ask_for(what), world.clock.now()));
         if let Some(Ok(report)) = answer
             && let Some(grant) = report.grant
         {
@@ -90,6 +96,41 @@ fn is_asked_for_by_the_schedule(world: &World) {
     world.tick_for(4 * TICK_S);
 }
 
+/// A person breaks the glass and uses it, gives it back, and somebody apart reviews it.
+fn is_broken_and_reviewed(world: &World) {
+    break_glass::prepare(world);
+    let Some(id) = submit_for(world, "omar ask run-1", "rescue") else { return };
+    for _ in 0..3 {
+        if let Some(Ok(_)) = world.vend("omar credentials run-1", id) {
+            break;
+        }
+        world.clock.advance(1);
+    }
+    for _ in 0..3 {
+        if let Some(Ok(_)) = world.release("omar ask run-1", id) {
+            break;
+        }
+    }
+    world.tick_for(6 * TICK_S);
+    // Whatever failed so far, the use is not forgotten: it awaits its review, and nothing ordinary is had.
+    let grant = world.grant(id);
+    let stands = || world.store.snapshot().review_awaited(&grant.identity, id);
+    assert!(stands());
+    if grant.awaits_review()
+        && let Some(ordinary) = submit(world, "omar ask run-1")
+    {
+        assert!(matches!(world.grant(ordinary).state, State::Denied { .. }));
+    }
+    for _ in 0..3 {
+        if let Some(Ok(_)) = break_glass::reviewed(world, "lea approve", id) {
+            break;
+        }
+        world.clock.advance(1);
+    }
+    // The review and what frees the requester are one change.
+    assert_eq!(world.grant(id).review == Some(Review::Awaited), stands());
+}
+
 /// Plays `story` once for each port call and fault. Answers how many faults fired.
 fn play(name: &str, story: Story) -> usize {
     let clean = World::new();
@@ -141,6 +182,11 @@ fn every_single_fault_of_a_grant_that_a_person_approves() {
 #[test]
 fn every_single_fault_of_a_grant_that_a_schedule_asks_for() {
     play("is asked for by the schedule", is_asked_for_by_the_schedule);
+}
+
+#[test]
+fn every_single_fault_of_a_use_of_break_glass_and_its_review() {
+    play("is broken and reviewed", is_broken_and_reviewed);
 }
 
 #[test]

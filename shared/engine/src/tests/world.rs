@@ -13,17 +13,20 @@ use brevet_domain::entitlement::{
 };
 use brevet_domain::evidence;
 use brevet_domain::grant::{Grant, Proof, State};
-use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, IdentityClass, ProofSummary, Task};
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::{Ask, Request};
+use brevet_domain::review::BreakGlassUse;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::{Term, Timestamp};
 
 use crate::activate::{self, ActivateReport, Activator};
 use crate::catalogue::Catalogue;
 use crate::decide::{Ballot, Decider};
-use crate::fake::{Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, Watched, run};
+use crate::fake::{
+    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, ToldUses, Watched, run,
+};
 use crate::intake::Intake;
 use crate::issue::{Handout, Issuer};
 use crate::port::{
@@ -49,6 +52,7 @@ pub(super) struct World {
     pub(super) deployment: Deployment,
     pub(super) proofs: Arc<dyn ProofVerifier>,
     pub(super) rules: Arc<Mutex<Rules>>,
+    pub(super) told: Arc<ToldUses>,
     pub(super) intake: Intake,
     pub(super) decider: Arc<Decider>,
     pub(super) issuer: Issuer,
@@ -103,6 +107,8 @@ pub(super) struct Rules {
     pub(super) approvers: Vec<&'static str>,
     /// How many must.
     pub(super) count: u8,
+    /// Whether people get it as agents do.
+    pub(super) humans_with_approval: bool,
     /// Which steps, where they are not a single one of these.
     pub(super) steps: Option<Vec<Step>>,
     /// How often in a row anything may be renewed.
@@ -123,16 +129,17 @@ impl Evaluator for ClassPolicy {
         let outcome = match caller.identity.class {
             _ if rules.denied.is_some() => Outcome::Deny { reason: rules.denied.clone().unwrap() },
             IdentityClass::Pipeline => Outcome::Allow,
-            IdentityClass::Agent => Outcome::NeedsApproval {
+            _ if entitlement.break_glass.is_some() => Outcome::Allow,
+            IdentityClass::Human | IdentityClass::Workload if !rules.humans_with_approval => {
+                Outcome::Deny { reason: "no policy allows it".to_owned() }
+            }
+            _ => Outcome::NeedsApproval {
                 steps: rules.steps.clone().unwrap_or_else(|| {
                     let approvers = rules.approvers.iter().map(|who| who.parse().unwrap()).collect();
                     vec![Step::single(rules.count, approvers)]
                 }),
                 deadline: now.plus(600),
             },
-            IdentityClass::Human | IdentityClass::Workload => {
-                Outcome::Deny { reason: "no policy allows it".to_owned() }
-            }
         };
         let template = PlanTemplate::for_grant(
             &self.0,
@@ -151,7 +158,7 @@ impl Evaluator for ClassPolicy {
             term: request.ask.term_s,
             start_within_s: entitlement.start_within_s,
             max_renewals: rules.max_renewals,
-            traits: Traits::default(),
+            traits: Traits { break_glass: entitlement.break_glass_use(), ..Traits::default() },
             duties: rules.duties.clone(),
         })
     }
@@ -162,6 +169,16 @@ impl Evaluator for ClassPolicy {
 
     async fn schedules(&self, _: Timestamp) -> Result<Schedules, EvaluatorError> {
         Ok(self.1.lock().unwrap().schedules.clone())
+    }
+
+    async fn reviewer(
+        &self,
+        entitlement: &EntitlementId,
+        _: Timestamp,
+    ) -> Result<Option<BreakGlassUse>, EvaluatorError> {
+        let rules = self.1.lock().unwrap();
+        let one = rules.entitlements.iter().find(|one| one.id == *entitlement);
+        Ok(one.and_then(Entitlement::break_glass_use))
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
@@ -286,16 +303,19 @@ impl World {
             schedules: Schedules::new(),
             approvers: vec!["omar", "lea"],
             count: 1,
+            humans_with_approval: false,
             steps: None,
             max_renewals: 1,
             duties: Duties::default(),
             denied: None,
         }));
         let proofs: Arc<dyn ProofVerifier> = Arc::new(TextProofs(people));
+        let told = Arc::new(ToldUses::default());
         let decider = Arc::new(Decider::new(
             Arc::clone(&proofs),
             Arc::new(ClassPolicy(deployment.clone(), Arc::clone(&rules))),
-            (store.clone(), store.clone(), store.clone()),
+            (store.clone(), store.clone(), store.clone(), store.clone()),
+            told.clone(),
             (store.clone(), ids.clone()),
             deployment.clone(),
             bounds,
@@ -342,6 +362,7 @@ impl World {
                 store: store.clone(),
                 due: store.clone(),
                 deny: store.clone(),
+                reviews: store.clone(),
                 heart: store.clone(),
                 roles: roles.clone(),
                 attachments: attachments.clone(),
@@ -361,6 +382,7 @@ impl World {
             deployment,
             proofs,
             rules,
+            told,
             intake,
             decider,
             issuer,
@@ -453,7 +475,8 @@ impl World {
                 grant.state.is_terminal(),
                 "{context}: {id} is on the list while it lives"
             );
-            assert_eq!(grant.drop_at().is_some(), grant.state.is_terminal(), "{context}: TTL only once it is over");
+            let kept = grant.awaits_review() || !grant.state.is_terminal();
+            assert_eq!(grant.drop_at().is_none(), kept, "{context}: TTL only once it is over, and reviewed");
         }
         for write in self.principals.landed().into_iter().filter(|write| write.put.is_some()) {
             let digest = Digest::of_bytes(write.put.unwrap().as_bytes()).to_string();

@@ -11,16 +11,17 @@ use brevet_domain::decision::{Decision, Outcome, Step, Traits, Verdict};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::heart::Heart;
-use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, IdentityClass, ProofSummary};
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
+use brevet_domain::review::BreakGlassUse;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::fake::{
-    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, Watched, run,
+    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, ToldUses, Watched, run,
 };
 use brevet_engine::port::{
     Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, HeartStore, PortResult, ProofRefused,
@@ -114,6 +115,15 @@ impl Evaluator for ClassPolicy {
 
     async fn schedules(&self, _: Timestamp) -> Result<Schedules, EvaluatorError> {
         Ok(self.schedules.clone())
+    }
+
+    async fn reviewer(
+        &self,
+        entitlement: &EntitlementId,
+        _: Timestamp,
+    ) -> Result<Option<BreakGlassUse>, EvaluatorError> {
+        let one = self.entitlements.iter().find(|one| one.id == *entitlement);
+        Ok(one.and_then(Entitlement::break_glass_use))
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
@@ -239,7 +249,13 @@ impl World {
         Decider::new(
             Arc::clone(&self.proofs) as _,
             Arc::new(self.policy.clone()),
-            (Arc::clone(&self.store) as _, Arc::clone(&self.store) as _, Arc::clone(&self.store) as _),
+            (
+                Arc::clone(&self.store) as _,
+                Arc::clone(&self.store) as _,
+                Arc::clone(&self.store) as _,
+                Arc::clone(&self.store) as _,
+            ),
+            Arc::new(ToldUses::default()),
             (Arc::clone(&self.store) as _, Arc::clone(&self.ids) as _),
             self.deployment.clone(),
             self.bounds,

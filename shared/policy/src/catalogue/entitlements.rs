@@ -105,7 +105,10 @@ fn entitlement(
         rotate,
         // Filled in once all are known: a conflict stands in both.
         conflicts: BTreeMap::new(),
-        break_glass: form.break_glass.as_ref().map(|form| BreakGlass { reviewer: form.reviewer.value.clone() }),
+        break_glass: form.break_glass.as_ref().map(|form| BreakGlass {
+            reviewer: form.reviewer.value.clone(),
+            heart_max_age_s: form.heart_max_age_s.as_ref().map(|limit| limit.value),
+        }),
         outlives: escalation.outliving(form),
     })
 }
@@ -158,7 +161,11 @@ fn check_times(file: &str, form: &EntitlementForm, findings: &mut Findings) {
 
 fn check_break_glass(file: &str, form: &EntitlementForm, forms: &Forms, findings: &mut Findings) {
     match (&form.break_glass, &form.iam_allowed) {
-        (Some(BreakGlassForm { reviewer }), _) => {
+        (Some(BreakGlassForm { reviewer, heart_max_age_s }), _) => {
+            if let Some(limit) = heart_max_age_s.as_ref().filter(|limit| !(60..=86_400).contains(&limit.value)) {
+                let message = format!("`heart_max_age_s` is {}; it must be 60 to 86400 seconds", limit.value);
+                findings.at(file, limit, message);
+            }
             if !forms.is_human(&reviewer.value) {
                 let message = format!(
                     "reviewer `{}` is no registered human; name the person who reviews each use",

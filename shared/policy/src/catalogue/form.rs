@@ -121,6 +121,7 @@ pub(super) struct ClassForm {
 #[serde(deny_unknown_fields)]
 pub(super) struct BreakGlassForm {
     pub(super) reviewer: Spanned<IdentityId>,
+    pub(super) heart_max_age_s: Option<Spanned<u32>>,
 }
 
 /// The longest term: one for all classes, or one for each.

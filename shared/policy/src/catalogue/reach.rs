@@ -1,7 +1,8 @@
 //! Whether every approval that could be asked for could also be given, and each holder could ask.
 
-use brevet_domain::decision::Shortage;
+use brevet_domain::decision::{Shortage, check_approver};
 use brevet_domain::entitlement::{Delivery, Entitlement, Holder};
+use brevet_domain::id::IdentityId;
 use brevet_domain::identity::Identity;
 use brevet_domain::time::Timestamp;
 use serde_saphyr::{Location, Spanned};
@@ -25,6 +26,7 @@ pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
         let Some(entitlement) = bundle.entitlement(&in_file.form.id.value) else { continue };
         check_holder(bundle, in_file, entitlement, findings);
         check_critical(bundle, in_file, entitlement, findings);
+        check_reviewer(bundle, in_file, entitlement, findings);
         // One example is enough.
         let Some((who, short)) =
             bundle.index().identities.values().find_map(|identity| stuck(bundle, identity, entitlement))
@@ -83,6 +85,32 @@ fn check_critical(
     match &in_file.form.risk {
         Some(risk) => findings.at(&in_file.file, risk, message),
         None => findings.at(&in_file.file, &in_file.form.id, message),
+    }
+}
+
+/// Break-glass whose use nobody could review: whoever may have it, and both its reviewer and its owner are not apart.
+fn check_reviewer(
+    bundle: &Bundle,
+    in_file: &InFile<EntitlementForm>,
+    entitlement: &Entitlement,
+    findings: &mut Findings,
+) {
+    let (Some(glass), Some(form)) = (&entitlement.break_glass, &in_file.form.break_glass) else { return };
+    let identities = &bundle.index().identities;
+    let apart = |who: &IdentityId, requester: &Identity| {
+        identities.get(who).is_some_and(|person| check_approver(person, &requester.id, &requester.owner).is_ok())
+    };
+    let stuck = identities.values().find(|requester| {
+        bundle.might_request(requester, &entitlement.id)
+            && !apart(&glass.reviewer, requester)
+            && !apart(&entitlement.owner, requester)
+    });
+    if let Some(requester) = stuck {
+        let message = format!(
+            "`{}` might use `{}`, and neither reviewer `{}` nor owner `{}` stands apart from that; name another reviewer",
+            requester.id, entitlement.id, glass.reviewer, entitlement.owner
+        );
+        findings.at(&in_file.file, &form.reviewer, message);
     }
 }
 

@@ -97,7 +97,7 @@ fn caller(bundle: &Bundle, id: &str, task: Option<&str>) -> Caller {
 fn request(entitlement: &str, term_s: u32, ticket: Option<&str>) -> Request {
     let parameters = match entitlement {
         "deploy-release" => json!({ "version": "v1.2.3" }),
-        "read-secret" => json!({ "secret": "shop/db" }),
+        "read-secret" | "rescue-secret" => json!({ "secret": "shop/db" }),
         "legacy-batch" => json!({ "run": "2026-11-22" }),
         "read-shop-orders" => json!({ "shop": "north", "day": "2026-11-21", "part": "7" }),
         _ => json!({}),
@@ -106,7 +106,7 @@ fn request(entitlement: &str, term_s: u32, ticket: Option<&str>) -> Request {
     if let Some(ticket) = ticket {
         ask["ticket"] = json!(ticket);
     }
-    if entitlement == "read-shop-orders" {
+    if matches!(entitlement, "read-shop-orders" | "rescue-secret") {
         ask["justification"] = json!("a customer complains");
     }
     Request {

@@ -281,6 +281,7 @@ fn golden_table_leaves_out_no_state_and_no_event() {
             Event::AttemptNotDone { .. } => 19,
             Event::DecidedAgainst { .. } => 20,
             Event::PlanChanged { .. } => 21,
+            Event::Reviewed { .. } => 22,
         }
     }
     let starts = starts();
@@ -288,6 +289,6 @@ fn golden_table_leaves_out_no_state_and_no_event() {
     assert_eq!(states, (0..9).collect());
     for (_, grant, _) in &starts {
         let events: BTreeSet<_> = events(grant, grant.created_at).iter().map(|(_, e)| event_number(e)).collect();
-        assert_eq!(events, (0..22).collect());
+        assert_eq!(events, (0..23).collect());
     }
 }

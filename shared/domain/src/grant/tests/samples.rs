@@ -4,6 +4,7 @@ use ulid::Ulid;
 
 use super::super::*;
 use crate::decision::Tally;
+use crate::review::{Review, ReviewOutcome};
 
 /// The bounds of every sample, in seconds.
 pub(super) const BOUNDS: Bounds = Bounds { skew_s: 2, quiet_s: 10, call_s: 8 };
@@ -78,6 +79,7 @@ pub(super) fn grant(by: By, state: State) -> Grant {
         created_at: at(0),
         decision_digest: digest('d'),
         bounds: BOUNDS,
+        review: None,
         state,
         evidence: Head { seq: 7, hash: digest('7') },
     }
@@ -200,6 +202,17 @@ pub(super) fn withdrawn() -> State {
     State::Withdrawn { cause: EndCause::Released, by: Some(person("release-pipeline")), at: at(5) }
 }
 
+/// A break-glass grant that was not reviewed yet.
+fn used(state: State) -> Grant {
+    Grant { review: Some(Review::Awaited), ..grant(By::IamSession, state) }
+}
+
+/// One that was, 90 s after noon.
+fn reviewed() -> Grant {
+    let review = Review::Done { by: person("lea"), at: at(90), outcome: ReviewOutcome::Justified };
+    Grant { review: Some(review), ..used(over()) }
+}
+
 /// The deadline that a vend at `now` must carry.
 pub(super) fn right_deadline(grant: &Grant, now: Timestamp) -> Timestamp {
     match &grant.state {
@@ -265,6 +278,9 @@ pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)
         ("", Event::StartByPassed),
         ("released", stopped(EndCause::Released)),
         ("killed", stopped(EndCause::Killed)),
+        ("by somebody else", Event::Reviewed { by: person("lea"), outcome: ReviewOutcome::Justified }),
+        ("by its holder", Event::Reviewed { by: grant.identity.clone(), outcome: ReviewOutcome::Justified }),
+        ("by its sponsor", Event::Reviewed { by: grant.sponsor.clone(), outcome: ReviewOutcome::Justified }),
         ("", Event::DeadlinePassed),
         ("right deadline", new_vend(right, now)),
         ("later deadline", new_vend(right.plus(1), now)),
@@ -332,5 +348,9 @@ pub(super) fn starts() -> Vec<(&'static str, Grant, Vec<u32>)> {
         ("not started", grant(Session, lapsed()), vec![600, 700]),
         ("by its holder", grant(Session, withdrawn()), vec![5, 600]),
         ("session", grant(Session, over()), vec![83, 500]),
+        ("break-glass, not reviewed", used(active(IamSession)), vec![20, 80]),
+        ("break-glass, not reviewed", used(over()), vec![83, 500]),
+        ("break-glass, not reviewed", used(lapsed()), vec![600, 700]),
+        ("break-glass, reviewed", reviewed(), vec![83, 500]),
     ]
 }

@@ -1,0 +1,103 @@
+"""Break-glass: at once, told, and nothing ordinary for its requester until somebody apart has reviewed the use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from observer import store, targets
+from observer.world import ONCALL, Case, World
+
+RESCUE = Case(
+    ONCALL.identity,
+    {
+        "entitlement": "rescue-secret", "parameters": {"secret": targets.SECRET.removeprefix("prod/")}, "term_s": 60,
+        "justification": "the shop is down and nobody answers",
+    },
+    "agent-secret", "secret", "other_secret",
+)  # fmt: skip
+REVIEWER = "lea"
+
+
+def awaited() -> set[str]:
+    """The grants whose use awaits its review, as the table has it."""
+    return {item["sk"] for item in store.items() if item["pk"] == f"REVIEW#{RESCUE.identity}"}
+
+
+def review(world: World, grant: dict[str, Any], by: str = REVIEWER, **changes: Any) -> Any:
+    return world.api.review(world.vote_token(by), grant["id"], **{"digest": grant["digest"], **changes})
+
+
+@pytest.fixture(scope="module")
+def used(world: World) -> Iterator[dict[str, Any]]:
+    """A use that is over, and that nobody has looked at."""
+    answer = world.ask(RESCUE)
+    assert (answer.status, answer.body["state"]) == (201, "Approved"), str(answer)
+    grant = answer.body["id"]
+    # Stored with the decision, before anything was used.
+    assert awaited() == {grant}
+    session = world.session(RESCUE, grant)
+    assert RESCUE.use(session).outcome == "allowed"
+    early = review(world, answer.body)
+    assert (early.status, early.body["code"]) == (409, "not_over"), str(early)
+    assert world.release(RESCUE, grant).status in (200, 202)
+    yield world.await_state(RESCUE, grant, "Ended", within_s=120)
+    if grant in awaited():
+        review(world, answer.body)
+
+
+def test_nothing_ordinary_is_had_until_the_use_was_reviewed(world: World, used: dict[str, Any]) -> None:
+    denied = world.ask(ONCALL)
+    assert denied.body["state"] == "Denied", str(denied)
+    assert used["id"] in denied.body["reason"], str(denied)
+    assert denied.body["determining"] == ["brevet:review-awaited"], str(denied)
+    said = world.api.call("POST", "/v1/evaluations", world.token(ONCALL.identity), ONCALL.body)
+    assert (said.status, said.body["determining"]) == (200, ["brevet:review-awaited"]), str(said)
+
+
+def test_another_emergency_is_still_one(world: World, used: dict[str, Any]) -> None:
+    again = world.ask(RESCUE)
+    assert again.body["state"] == "Approved", str(again)
+    assert world.release(RESCUE, again.body["id"]).status in (200, 202)
+    world.await_state(RESCUE, again.body["id"], "Withdrawn", within_s=60)
+    # Nothing was touched: there is nothing to look at.
+    none = review(world, again.body)
+    assert (none.status, none.body["code"]) == (409, "nothing_to_review"), str(none)
+
+
+@pytest.mark.parametrize(
+    ("by", "status", "code"),
+    [("ana", 403, "not_reviewer"), ("rui", 403, "not_reviewer"), ("dana", 404, "grant_not_found")],
+)
+def test_nobody_but_the_reviewer_reviews(world: World, used: dict[str, Any], by: str, status: int, code: str) -> None:
+    answer = review(world, used, by=by)
+    assert (answer.status, answer.body["code"]) == (status, code), str(answer)
+    assert used["id"] in awaited()
+
+
+def test_a_token_for_asking_and_another_digest_review_nothing(world: World, used: dict[str, Any]) -> None:
+    asking = world.api.review(world.token(REVIEWER), used["id"], used["digest"])
+    assert asking.status == 401, str(asking)
+    other = review(world, used, digest="0" * 64)
+    assert (other.status, other.body["code"]) == (409, "digest_mismatch"), str(other)
+    assert used["id"] in awaited()
+
+
+def test_the_review_is_evidence_and_frees_the_requester(world: World, used: dict[str, Any]) -> None:
+    listed = world.api.reviews(world.vote_token(REVIEWER))
+    assert used["id"] in [one["id"] for one in listed.body["reviews"]], str(listed)
+    answer = review(world, used)
+    assert answer.status == 200, str(answer)
+    assert used["id"] not in awaited()
+    _, entries = world.api.evidence(world.token(RESCUE.identity), used["id"])
+    last = entries[-1]
+    assert (last["event"], last["detail"]["with"]["digest"]) == ("Reviewed", used["digest"])
+    # Said once more it is the same; said otherwise it is refused.
+    assert review(world, used).status == 200
+    otherwise = review(world, used, outcome="unjustified")
+    assert (otherwise.status, otherwise.body["code"]) == (409, "reviewed_already"), str(otherwise)
+    free = world.ask(ONCALL)
+    assert free.body["state"] == "ApprovalAwaited", str(free)
+    world.release(ONCALL, free.body["id"])

@@ -1,4 +1,4 @@
-//! Lambda function `evaluate`: decides requests and counts votes. It verifies every proof itself; no IAM, no STS.
+//! Lambda function `evaluate`: decides requests, counts votes, and says what would be decided. It verifies every proof itself; no IAM, no STS.
 
 mod bundle;
 mod handler;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use brevet_aws::{DynamoStore, config};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
+use brevet_engine::offers::Offers;
 use brevet_identity::{HttpKeySource, Verifier};
 use brevet_lambda::clock::{RandomIds, SystemClock};
 use brevet_lambda::config::Settings;
@@ -28,14 +29,17 @@ async fn main() -> Result<(), Error> {
     let watch = Arc::new(BundleStale::new(settings.deployment.id.clone()));
     let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _, settings.bundle_max_age_s, watch));
     let verifier = Verifier::new(settings.audiences, settings.bounds.skew_s, Arc::new(HttpKeySource::new()?));
+    let proofs = Arc::new(OidcProofs::new(verifier, Arc::clone(&catalogue)));
+    let policy = Arc::new(BundleEvaluator::new(Arc::clone(&catalogue), settings.deployment.clone()));
+    let offers = Offers { proofs: Arc::clone(&proofs) as _, catalogue, judge: Arc::clone(&policy) as _ };
     let decider = Decider::new(
-        Arc::new(OidcProofs::new(verifier, Arc::clone(&catalogue))),
-        Arc::new(BundleEvaluator::new(catalogue, settings.deployment.clone())),
+        proofs,
+        policy,
         (Arc::clone(&store) as _, Arc::clone(&store) as _, Arc::clone(&store) as _),
         (store, Arc::new(RandomIds)),
         settings.deployment,
         settings.bounds,
     );
-    let handler = &Handler::new(decider, Arc::new(SystemClock));
+    let handler = &Handler::new(decider, offers, settings.heart_max_age_s, Arc::new(SystemClock));
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

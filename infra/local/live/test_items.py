@@ -25,7 +25,7 @@ RIGHTS = {
     "BLOCK#all": ("", "rp", "r", "r"),
     "DENY#t": ("", "", "", "rpd"),
     "COUNT#t": ("", "", "rp", "rpd"),
-    "HEART#t": ("r", "", "r", "rp"),
+    "HEART#t": ("r", "r", "r", "rp"),
     "BUNDLE#t": ("r", "r", "r", "r"),
     "OTHER#t": ("", "", "", ""),
 }

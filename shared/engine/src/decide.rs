@@ -1,5 +1,5 @@
-//! What `evaluate` does: decide requests, in `vote` count votes, in `delegate` take delegations, and in `scheduled` decide
-//! what the catalogue asks for.
+//! What `evaluate` does: decide requests, in `vote` count votes, in `delegate` take delegations, in `scheduled` decide what
+//! the catalogue asks for, and in `rehearse` say what would be decided.
 //!
 //! It trusts nobody's word: it verifies each proof itself. `basis` finds what a request rests on beside policy, `holdings`
 //! what it must not be held beside.
@@ -7,6 +7,7 @@
 mod basis;
 mod delegate;
 mod holdings;
+mod rehearse;
 mod scheduled;
 mod vote;
 
@@ -28,10 +29,11 @@ use self::basis::{AsOf, Basis};
 use self::holdings::waits_s;
 use crate::journal::Journal;
 use crate::port::{
-    Delegations, Evaluator, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier, RawProof,
+    Also, Delegations, Evaluator, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier, RawProof,
 };
 use crate::refusal::{Refusal, RefusalKind};
 
+pub use rehearse::Rehearsal;
 pub use scheduled::{SchedulePass, Turn};
 pub use vote::Ballot;
 
@@ -108,19 +110,15 @@ impl Decider {
         Ok(self.settle(caller, request, verdict, now).await?.map(drop))
     }
 
-    /// Writes down what comes of `verdict` once blocks and holdings were looked at: that outcome.
+    /// Writes down what comes of `verdict`: that outcome.
     async fn settle(
         &self,
         caller: &Caller,
         request: &Request,
-        mut verdict: Verdict,
+        verdict: Verdict,
         now: Timestamp,
     ) -> Result<Result<Outcome, PortError>, Refusal> {
-        self.apply_blocks(caller, request, &mut verdict).await?;
-        let as_of = AsOf { waits_s: waits_s(&verdict, now), decided_at: now };
-        let basis = self.basis(caller, request, &mut verdict, as_of, now).await?;
-        let mut also = self.take(caller, request, &mut verdict, now).await?;
-        also.extend(basis.still());
+        let (verdict, basis, also) = self.hold_up(caller, request, verdict, now).await?;
         let decision = self.decision(caller, request, verdict, basis, now).map_err(unwritable)?;
         let grant = Grant::decided(&decision, &self.deployment, self.bounds);
         let terms = &decision.terms;
@@ -132,6 +130,33 @@ impl Decider {
         });
         let opened = self.journal.open(&decision, grant, detail, &also, now).await;
         Ok(opened.map(|_| decision.terms.outcome))
+    }
+
+    /// What is said to a request at `now`, what it rests on, and what is stored with the decision. Writes nothing.
+    async fn judge(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<(Verdict, Basis, Vec<Also>), Refusal> {
+        let verdict = self.policy.decide(caller, request, now).await?;
+        self.hold_up(caller, request, verdict, now).await
+    }
+
+    /// What is left of `verdict` once blocks, what it rests on and what is held already were looked at.
+    async fn hold_up(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        mut verdict: Verdict,
+        now: Timestamp,
+    ) -> Result<(Verdict, Basis, Vec<Also>), Refusal> {
+        self.apply_blocks(caller, request, &mut verdict).await?;
+        let as_of = AsOf { waits_s: waits_s(&verdict, now), decided_at: now };
+        let basis = self.basis(caller, request, &mut verdict, as_of, now).await?;
+        let mut also = self.take(caller, request, &mut verdict, now).await?;
+        also.extend(basis.still());
+        Ok((verdict, basis, also))
     }
 
     async fn apply_blocks(&self, caller: &Caller, request: &Request, verdict: &mut Verdict) -> Result<(), Refusal> {

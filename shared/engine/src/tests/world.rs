@@ -47,6 +47,7 @@ pub(super) struct World {
     pub(super) sts: Arc<MemorySts>,
     pub(super) roles: Arc<MemoryRoles>,
     pub(super) deployment: Deployment,
+    pub(super) proofs: Arc<dyn ProofVerifier>,
     pub(super) rules: Arc<Mutex<Rules>>,
     pub(super) intake: Intake,
     pub(super) decider: Arc<Decider>,
@@ -304,7 +305,7 @@ impl World {
             heart_max_age_s: 180,
         };
         let issuer = Issuer::new(
-            proofs,
+            Arc::clone(&proofs),
             (store.clone(), catalogue()),
             (store.clone(), ids.clone()),
             sts.clone(),
@@ -352,6 +353,7 @@ impl World {
             sts,
             roles,
             deployment,
+            proofs,
             rules,
             intake,
             decider,

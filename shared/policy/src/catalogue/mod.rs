@@ -31,6 +31,7 @@ use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::EntitlementId;
 
 pub use finding::{CatalogueError, Finding};
+pub use policies::{Place, places};
 pub use sources::Sources;
 
 use crate::bundle::Bundle;

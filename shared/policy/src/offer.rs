@@ -49,7 +49,6 @@ impl Bundle {
                 schedule: None,
                 on_behalf_of: None,
                 is_renewal: false,
-                schedule: None,
                 now,
             };
             for way in self.ways(caller, entitlement, &terms, &facts) {

@@ -27,7 +27,7 @@ BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/brevet/dev/brevet-dev-boundary"
 POLICY = f"arn:aws:iam::{ACCOUNT}:policy/brevet/dev/managed/brevet-dev-vendor-sync"
 TASK = "the-running-task"
 
-INLINE = ("kills", "stalled", "throttled", "refused", "down", "naked", "altered", "unbound", "denying", "others")
+INLINE = ("kills", "stalled", "throttled", "refused", "down", "naked", "altered", "unbound", "denying", "others", "night")
 MANAGED = ("attach-before", "attach-after", "detach-before", "detach-after", "detach-between", "shared", "detached",
            "taken", "fuse")  # fmt: skip
 # Held by somebody else than whoever asks.

@@ -27,7 +27,7 @@ impl Handler {
             // What a tick carries is ignored on purpose: the table says what is due.
             Incoming::Tick => self.tick().await?,
             Incoming::Woken(ids) => self.woken(&ids).await?,
-            other @ (Incoming::Http(_) | Incoming::Evaluate { .. }) => {
+            other @ (Incoming::Http(_) | Incoming::Evaluate { .. } | Incoming::Schedule(_)) => {
                 let wanted = "ticks of the schedule and records of the table's stream";
                 return Err(unexpected(UnexpectedEvent::instead_of(wanted, &other)));
             }

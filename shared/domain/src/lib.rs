@@ -24,5 +24,6 @@ pub mod plan;
 pub mod renewal;
 pub mod request;
 pub mod rule;
+pub mod schedule;
 pub mod settings;
 pub mod time;

@@ -252,10 +252,16 @@ def test_other_principals_that_the_deployment_names_are_reached_too_and_no_path_
     assert never["NotResource"] == [PRINCIPALS, *others.split(",")]
 
 
-def test_only_the_reaper_deletes_and_never_what_proves(facts):
-    assert [name for name in FUNCTIONS if "dynamodb:DeleteItem" in actions(facts, name)] == ["reap"]
+def test_nobody_deletes_what_proves(facts):
+    deleting = [name for name in FUNCTIONS if "dynamodb:DeleteItem" in actions(facts, name)]
+    assert sorted(deleting) == ["evaluate", "reap"]
+    # evaluate: what awaited a review, with the review.
+    assert may(facts, "evaluate", "dynamodb:DeleteItem", "REVIEW#ana")
+    assert not may(facts, "reap", "dynamodb:DeleteItem", "REVIEW#ana")
+    assert not may(facts, "evaluate", "dynamodb:DeleteItem", "SPONSOR#ana")
     for key in ("GRANT#1", "DECISION#1", "ACT#1", "BLOCK#all", "BLOCK#grant/1", "HEART#reap", "BUNDLE#current"):
-        assert not may(facts, "reap", "dynamodb:DeleteItem", key), key
+        for name in deleting:
+            assert not may(facts, name, "dynamodb:DeleteItem", key), (name, key)
 
 
 @pytest.mark.parametrize(
@@ -294,7 +300,11 @@ def test_a_to_do_list_is_read_by_whom_it_is_for(facts):
         if one["Resource"] == f"{TABLE}/index/due"
     }
     # What ran out of time on issue's lists ends by the reaper.
-    assert lists == {"issue": ["issue#*"], "reap": ["reap#*", "issue#*", "deny"]}
+    assert lists == {
+        "evaluate": ["review"],
+        "issue": ["issue#*"],
+        "reap": ["reap#*", "issue#*", "deny", "review"],
+    }
 
 
 def test_the_reaper_ticks_a_mark_off_and_changes_nothing_else_of_it(facts):

@@ -33,6 +33,8 @@ ORDER = [
     "test_explain.py",
     "test_lying_intake.py",
     "test_approvals.py",
+    "test_delegation.py",
+    "test_renewal.py",
     "test_schedule.py",
     "test_lives.py",
     "test_without_reaper.py",

@@ -33,6 +33,7 @@ ORDER = [
     "test_explain.py",
     "test_lying_intake.py",
     "test_approvals.py",
+    "test_steps.py",
     "test_delegation.py",
     "test_renewal.py",
     "test_schedule.py",

@@ -6,7 +6,7 @@ from typing import Any
 
 from observer import store
 from observer.client import Answer
-from observer.world import AGENT, BATCH, BYSTANDER, ONCALL, PIPELINE, Case, World
+from observer.world import AGENT, ARCHIVE, BATCH, BYSTANDER, ONCALL, PIPELINE, Case, World
 
 KEPT = ("REQUEST#", "IDEM#", "DECISION#", "ACT#", "SPONSOR#")
 # For the agent, without a task: its policy wants one.
@@ -20,7 +20,7 @@ def rehearse(world: World, case: Case, claims: dict[str, Any] | None = None, **c
 
 def test_a_dry_run_says_what_the_request_then_says_and_leaves_nothing(world: World) -> None:
     world.await_ready()
-    for case, changes in [(PIPELINE, {}), (AGENT, {}), (AGENT, {"ticket": None}), (ONCALL, {}), (BATCH, {})]:
+    for case, changes in [(PIPELINE, {}), (AGENT, {}), (AGENT, {"ticket": None}), (ONCALL, {}), (ARCHIVE, {}), (BATCH, {})]:
         before = store.keys(*KEPT)
         said = rehearse(world, case, **changes)
         assert said.status == 200, str(said)
@@ -32,8 +32,8 @@ def test_a_dry_run_says_what_the_request_then_says_and_leaves_nothing(world: Wor
         for field in ("determining", "bundle", "identity", "class", "sponsor", "term_s", "risk", "rotate", "outlives"):
             assert said.body.get(field) == asked.body.get(field), (field, said.body, asked.body)
         if said.body["outcome"] == "needs_approval":
-            approval = asked.body["approval"]
-            assert (said.body["count"], said.body["approvers"]) == (approval["needed"], approval["approvers"])
+            steps = [(one["name"], one["needed"], one["approvers"]) for one in asked.body["approval"]["steps"]]
+            assert [(one["name"], one["count"], one["approvers"]) for one in said.body["steps"]] == steps
         world.release(case, asked.body["id"])
 
 
@@ -97,7 +97,9 @@ def test_everybody_is_listed_what_they_may_ask_for(world: World) -> None:
     assert one["ways"] == [{"needs_ticket": False, "max_term_s": 600}]
     assert one["parameters"]["version"]["must"].startswith("match `v")
     ways = entitlements(world, ONCALL.identity)["read-orders-table"]["ways"]
-    assert len(ways) == 1 and ways[0]["needs_ticket"] and ways[0]["approval"]["approvers"] == ["lea", "omar"]
+    assert len(ways) == 1 and ways[0]["needs_ticket"]
+    (step,) = ways[0]["approval"]["steps"]
+    assert (step["count"], step["approvers"]) == (1, ["lea", "omar"])
     # The longest term that is listed can be asked for.
     longest = ways[0]["max_term_s"]
     assert rehearse(world, ONCALL, term_s=longest).body["outcome"] == "needs_approval"

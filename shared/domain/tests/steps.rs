@@ -28,7 +28,7 @@ fn step(name: &str, count: u8, approvers: &[&str]) -> Step {
 }
 
 fn vote_with(by: &str, auth: AuthContext) -> Vote {
-    let proof = ProofSummary {
+    let proof = ProofSummary::Token {
         issuer: "okta".parse().unwrap(),
         subject: by.to_owned(),
         token_digest: Digest::ZERO,

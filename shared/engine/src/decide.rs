@@ -110,7 +110,7 @@ impl Decider {
         Ok(self.settle(caller, request, verdict, now).await?.map(drop))
     }
 
-    /// Writes down what comes of `verdict` once blocks and holdings were looked at: that outcome.
+    /// Writes down what comes of `verdict`: that outcome.
     async fn settle(
         &self,
         caller: &Caller,

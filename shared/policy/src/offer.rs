@@ -46,9 +46,9 @@ impl Bundle {
                 term_s: Term::MIN,
                 has_ticket,
                 task: caller.task.as_ref().map(|task| task.as_str().to_owned()),
+                schedule: None,
                 on_behalf_of: None,
                 is_renewal: false,
-                schedule: None,
                 now,
             };
             for way in self.ways(caller, entitlement, &terms, &facts) {

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from observer import runner
 from observer.client import Answer
@@ -90,8 +89,8 @@ def test_both_steps_give_it_and_each_vote_is_kept_with_how_it_was_signed_in(worl
 
     _, chain = world.api.evidence(world.token(ARCHIVE.identity), grant)
     votes = [entry for entry in chain if entry["event"] == "ApprovalGiven"]
-    assert [(one["by"], one["detail"]["by"]) for one in votes] == [("evaluate", TEAM), ("evaluate", SECURITY)]
-    first, second = (one["detail"]["proof"] for one in votes)
+    assert [(one["by"], one["detail"]["with"]["by"]) for one in votes] == [("evaluate", TEAM), ("evaluate", SECURITY)]
+    first, second = (one["detail"]["with"]["proof"] for one in votes)
     assert "auth" not in first
     assert (second["auth"]["mfa"], second["auth"]["amr"]) == (True, ["pwd", "mfa"])
     assert "auth_time" in second["auth"]
@@ -103,19 +102,20 @@ def test_both_steps_give_it_and_each_vote_is_kept_with_how_it_was_signed_in(worl
 
 
 @pytest.fixture
-def in_both_teams(world: World, catalogue: Path, tmp_path: Path) -> Iterator[None]:
-    """A catalogue in which whoever speaks for the team is in security, too."""
+def in_both_steps(world: World, catalogue: Path, tmp_path: Path) -> Iterator[None]:
+    """A catalogue in which whoever speaks for the team may take the step of security, too."""
     both = tmp_path / "catalogue"
     shutil.copytree(catalogue, both)
-    file = both / "identities" / f"{TEAM}.yaml"
-    lead = yaml.safe_load(file.read_text())
-    file.write_text(yaml.safe_dump({**lead, "teams": [*lead["teams"], "security"]}, sort_keys=False))
+    file = both / "entitlements" / f"{ARCHIVE.body['entitlement']}.yaml"
+    before = file.read_text()
+    file.write_text(before.replace("of: [security]", "of: [platform-leads, security]"))
+    assert file.read_text() != before
     runner.stack("publish", str(both))
     yield
     runner.stack("publish", str(catalogue))
 
 
-def test_one_person_counts_once(world: World, in_both_teams: None, awaited: dict[str, Any]) -> None:
+def test_one_person_counts_once(world: World, in_both_steps: None, awaited: dict[str, Any]) -> None:
     security = awaited["approval"]["steps"][1]
     assert security["approvers"] == [TEAM, SECURITY]
     team_said_yes(world, awaited)

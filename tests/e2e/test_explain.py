@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from observer import store
+import pytest
+
+from observer import runner, store
 from observer.client import Answer
-from observer.world import AGENT, BATCH, BYSTANDER, ONCALL, PIPELINE, Case, World
+from observer.world import AGENT, ARCHIVE, BATCH, BYSTANDER, ONCALL, PIPELINE, Case, World
 
 KEPT = ("REQUEST#", "IDEM#", "DECISION#", "ACT#", "SPONSOR#")
-# For the agent, without a task: its policy wants one.
-NO_TASK = {"task_id": None}
 
 
-def rehearse(world: World, case: Case, claims: dict[str, Any] | None = None, **changes: Any) -> Answer:
+def rehearse(world: World, case: Case, **changes: Any) -> Answer:
     body = {name: value for name, value in {**case.body, **changes}.items() if value is not None}
-    return world.api.call("POST", "/v1/evaluations", world.token(case.identity, **(claims or {})), body)
+    return world.api.call("POST", "/v1/evaluations", world.token(case.identity), body)
 
 
 def test_a_dry_run_says_what_the_request_then_says_and_leaves_nothing(world: World) -> None:
     world.await_ready()
-    for case, changes in [(PIPELINE, {}), (AGENT, {}), (AGENT, {"ticket": None}), (ONCALL, {}), (BATCH, {})]:
+    for case, changes in [(PIPELINE, {}), (AGENT, {}), (AGENT, {"ticket": None}), (ONCALL, {}), (ARCHIVE, {}), (BATCH, {})]:
         before = store.keys(*KEPT)
         said = rehearse(world, case, **changes)
         assert said.status == 200, str(said)
@@ -32,8 +35,8 @@ def test_a_dry_run_says_what_the_request_then_says_and_leaves_nothing(world: Wor
         for field in ("determining", "bundle", "identity", "class", "sponsor", "term_s", "risk", "rotate", "outlives"):
             assert said.body.get(field) == asked.body.get(field), (field, said.body, asked.body)
         if said.body["outcome"] == "needs_approval":
-            approval = asked.body["approval"]
-            assert (said.body["count"], said.body["approvers"]) == (approval["needed"], approval["approvers"])
+            steps = [(one["name"], one["needed"], one["approvers"]) for one in asked.body["approval"]["steps"]]
+            assert [(one["name"], one["count"], one["approvers"]) for one in said.body["steps"]] == steps
         world.release(case, asked.body["id"])
 
 
@@ -46,17 +49,32 @@ def test_the_plan_is_narrowed_as_it_will_be(world: World) -> None:
     assert rehearse(world, BATCH).body["plan"]["kind"] == "inline"
 
 
-def test_a_refusal_names_what_would_pass_and_that_passes(world: World) -> None:
-    said = rehearse(world, AGENT, NO_TASK)
-    assert (said.status, said.body["outcome"]) == (200, "deny"), str(said)
-    assert said.body["determining"] == ["agents-work-on-a-task"]
+@pytest.fixture
+def hurried(world: World, catalogue: Path, tmp_path: Path) -> Iterator[None]:
+    """A catalogue whose policy gives the agent less time than its entitlement would."""
+    # Its cases would tell that this is not what they expect.
+    hasty = Path(shutil.copytree(catalogue, tmp_path / "catalogue", ignore=shutil.ignore_patterns("cases")))
+    file = hasty / "policies" / "read-secret.cedar"
+    before = file.read_text()
+    file.write_text(before.replace("context.termSeconds <= 300", "context.termSeconds <= 120"))
+    assert file.read_text() != before
+    runner.stack("publish", str(hasty))
+    yield
+    runner.stack("publish", str(catalogue))
+
+
+def test_a_refusal_names_what_would_pass_and_that_passes(world: World, hurried: None) -> None:
+    said = rehearse(world, AGENT, term_s=300)
+    assert (said.status, said.body.get("outcome")) == (200, "deny"), str(said)
+    assert said.body.get("plan") is None
     nearest = said.body["nearest"]
-    assert [one["change"] for one in nearest["changes"]] == ["task"] and nearest["outcome"] == "allow"
+    assert (nearest["changes"], nearest["outcome"]) == ([{"change": "term", "term_s": 120}], "allow")
     # In earnest it is refused with the same words.
-    refused = world.api.ask(world.token(AGENT.identity, **NO_TASK), AGENT.body)
+    refused = world.ask(AGENT, term_s=300)
     assert (refused.status, refused.problem, refused.body["detail"]) == (403, "denied", said.body["reason"]), str(refused)
-    # And passes as named: the usual token names a task.
-    passed = world.ask(AGENT)
+    # One second more does not pass, and what was named does.
+    assert world.ask(AGENT, term_s=121).status == 403
+    passed = world.ask(AGENT, term_s=120)
     assert passed.status == 201, str(passed)
     world.release(AGENT, passed.body["id"])
 
@@ -97,7 +115,9 @@ def test_everybody_is_listed_what_they_may_ask_for(world: World) -> None:
     assert one["ways"] == [{"needs_ticket": False, "max_term_s": 600}]
     assert one["parameters"]["version"]["must"].startswith("match `v")
     ways = entitlements(world, ONCALL.identity)["read-orders-table"]["ways"]
-    assert len(ways) == 1 and ways[0]["needs_ticket"] and ways[0]["approval"]["approvers"] == ["lea", "omar"]
+    assert len(ways) == 1 and ways[0]["needs_ticket"]
+    (step,) = ways[0]["approval"]["steps"]
+    assert (step["count"], step["approvers"]) == (1, ["lea", "omar"])
     # The longest term that is listed can be asked for.
     longest = ways[0]["max_term_s"]
     assert rehearse(world, ONCALL, term_s=longest).body["outcome"] == "needs_approval"

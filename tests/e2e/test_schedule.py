@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -28,11 +27,21 @@ def granted() -> dict[str, dict[str, Any]]:
     return {grant: body for grant, body in store.snapshot().grants.items() if body["entitlement"] == f"on-{PRINCIPAL}"}
 
 
-def name(session: Session, **more: Any) -> Any:
+def name(session: Session) -> Any:
     """What the evaluator answers to an event that names the schedule."""
-    seen, answer = invoke(session, "evaluate", {"schedule": {"id": ID, **more}})
+    seen, answer = invoke(session, "evaluate", {"schedule": {"id": ID}})
     assert seen.outcome == "allowed", str(seen)
     return answer
+
+
+def fails(session: Session, schedule: dict[str, Any], why: str) -> None:
+    """Asserts that the evaluator fails an event that names `schedule`, and says `why` in its log."""
+    log = runner.LOGS / "fn-evaluate.log"
+    before = len(log.read_text())
+    seen, _ = invoke(session, "evaluate", {"schedule": schedule})
+    # The local runtime answers a function's failure with a 500.
+    assert (seen.outcome, seen.code) == ("other", "500"), str(seen)
+    assert why in log.read_text()[before:]
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +96,8 @@ def test_whoever_names_it_and_however_often_gets_no_second_grant(hold: Hold, lia
         runner.stack("tick", "once", "evaluate")
         assert name(liar) == {"schedule": "standing", "grant": hold.grant}
     for more in ({"term_s": 43_200}, {"identity": "release-pipeline"}, {"now": "2026-01-01T00:00:00Z"}):
-        assert "errorType" in name(liar, **more)
-    _, unknown = invoke(liar, "evaluate", {"schedule": {"id": "no-such"}})
-    assert "no schedule `no-such`" in json.dumps(unknown)
+        fails(liar, {"id": ID, **more}, "UnexpectedEvent")
+    fails(liar, {"id": "no-such"}, "no schedule `no-such`")
     assert {grant: body["entitlement"] for grant, body in granted().items()} == {hold.grant: before[hold.grant]["entitlement"]}
 
 

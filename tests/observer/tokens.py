@@ -117,6 +117,11 @@ class Forge:
         claims = {**self.claims(identity, audience, task=task, life_s=life_s), **changes}
         return self.key_of(identity).sign({k: v for k, v in claims.items() if v is not None})
 
+    @staticmethod
+    def signed_in(*methods: str, ago_s: int = 0) -> dict[str, Any]:
+        """The claims of somebody who signed in `ago_s` ago by `methods`, of which `mfa` tells of two factors."""
+        return {"amr": list(methods), "auth_time": int(time.time()) - ago_s}
+
     def unsigned(self, identity: str, audience: Any = ASK) -> str:
         """`alg: none`, no signature."""
         header = {"alg": "none", "typ": "JWT", "kid": self.key_of(identity).kid}

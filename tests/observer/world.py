@@ -114,6 +114,11 @@ ONCALL = Case(
     {"entitlement": "read-orders-table", "term_s": 60, "ticket": "INC-4712"},
     "oncall-read", "orders", "orders_archive",
 )
+ARCHIVE = Case(
+    "ana",
+    {"entitlement": "read-orders-archive", "term_s": 60, "ticket": "INC-4713"},
+    "oncall-read", "orders_archive", "orders",
+)
 VENDOR = Case(
     "acme-sync", {"entitlement": "third-party-sync", "term_s": 60},
     "vendor-sync", "partner_export", "internal_export", "public_export",
@@ -162,9 +167,9 @@ class World:
         body = {name: value for name, value in {**case.body, **changes}.items() if value is not None}
         return self.api.ask(self.token(case.identity, task=task), body, key=key)
 
-    def approve(self, grant: dict[str, Any], by: str = APPROVER, approve: bool = True) -> Answer:
-        """Votes on what the grant's view shows."""
-        return self.api.vote(self.vote_token(by), grant["id"], grant["digest"], approve)
+    def approve(self, grant: dict[str, Any], by: str = APPROVER, approve: bool = True, **claims: Any) -> Answer:
+        """Votes on what the grant's view shows, with a token that says `claims` too."""
+        return self.api.vote(self.vote_token(by, **claims), grant["id"], grant["digest"], approve)
 
     def approved(self, case: Case, **changes: Any) -> str:
         """A grant of `case` that may be used; its id."""

@@ -34,7 +34,7 @@ pub struct EvaluationView {
     pub term_s: Term,
     /// How long after approval it could be started, in seconds.
     pub start_within_s: u32,
-    /// `allow`, `deny` with its `reason`, or `needs_approval` with `count`, `approvers` and `deadline`.
+    /// `allow`, `deny` with its `reason`, or `needs_approval` with `steps` and `deadline`.
     #[serde(flatten)]
     pub outcome: Outcome,
     /// The policies and built-in rules that determine it.

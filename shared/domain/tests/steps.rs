@@ -151,7 +151,7 @@ fn a_shortage_names_the_steps_that_want_more_people_than_there_are() {
     assert_eq!(shortage(&[step("team", 0, &[])]), short(&["team"], 1, 0));
 }
 
-/// Up to three steps over six people, and up to eight votes.
+/// Up to three steps over six people, and the votes of some.
 fn stories() -> impl Strategy<Value = (Vec<Step>, Vec<usize>)> {
     let step_of = (1_u8..3, prop::collection::btree_set(0..6_usize, 0..5));
     let steps = prop::collection::vec(step_of, 1..4).prop_map(|steps| {
@@ -161,7 +161,12 @@ fn stories() -> impl Strategy<Value = (Vec<Step>, Vec<usize>)> {
             .map(|((count, who), name)| step(name, count, &who.iter().map(|n| PEOPLE[*n]).collect::<Vec<_>>()))
             .collect()
     });
-    (steps, prop::collection::vec(0..6_usize, 0..8))
+    // A person has one vote.
+    let votes = prop::collection::vec(0..6_usize, 0..12).prop_map(|votes| {
+        let mut seen = BTreeSet::new();
+        votes.into_iter().filter(|n| seen.insert(*n)).collect()
+    });
+    (steps, votes)
 }
 
 /// Whether some of the votes can be given to the steps so that each has its people, all those of a step come before all
@@ -174,8 +179,7 @@ fn assignable(steps: &[Step], votes: &[usize], used: &BTreeSet<usize>, lacks: u8
     let Some((vote, rest)) = votes.split_first() else { return false };
     let may = first.approvers.contains(&PEOPLE[*vote].parse().unwrap()) && !used.contains(vote);
     let with = used.iter().copied().chain([*vote]).collect();
-    // The one vote that a person has is the first.
-    (may && assignable(steps, rest, &with, lacks - 1)) || assignable(steps, rest, &with, lacks)
+    (may && assignable(steps, rest, &with, lacks - 1)) || assignable(steps, rest, used, lacks)
 }
 
 proptest! {

@@ -144,3 +144,6 @@ impl Claims {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

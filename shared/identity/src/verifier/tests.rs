@@ -2,6 +2,7 @@
 
 use aws_lc_rs::hmac;
 use brevet_domain::identity::Audience::{Approvals, Ask, Credentials};
+use brevet_domain::identity::AuthContext;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -58,7 +59,7 @@ fn a_good_token_of_each_algorithm_proves_its_caller() {
             token_digest: Digest::of_bytes(token.as_bytes()),
             issued_at: at(-10),
             expires_at: at(300),
-            auth: brevet_domain::identity::AuthContext::default(),
+            auth: AuthContext::default(),
         };
         assert_eq!(caller.proof, expected);
     }
@@ -348,6 +349,42 @@ fn two_issuers_with_one_name_let_nobody_in() {
     let mut index = known();
     index.issuers.push(index.issuers[0].clone());
     refused(verify_in(&index, &ES256.token(&claims()), Ask), "issuer_ambiguous", "exactly one");
+}
+
+/// How whoever shows `claims` signed in, as the proof keeps it.
+fn signed_in(index: &Index, claims: &Value) -> AuthContext {
+    let caller = verify_in(index, &ES256.token(claims), Ask).unwrap();
+    caller.proof.auth().unwrap().clone()
+}
+
+#[test]
+fn how_somebody_signed_in_is_kept_with_the_proof_as_their_issuer_reads_it() {
+    let claims = claims_with(&json!({"amr": ["pwd", "hwk"], "acr": "urn:two", "auth_time": NOW_S - 60}));
+    let told = AuthContext {
+        mfa: false,
+        amr: vec!["pwd".to_owned(), "hwk".to_owned()],
+        acr: Some("urn:two".to_owned()),
+        auth_time: Some(at(-60)),
+    };
+    assert_eq!(signed_in(&known(), &claims), told);
+    let mut index = known();
+    for mfa in [json!({"amr": ["hwk"]}), json!({"acr": ["urn:two"]})] {
+        index.issuers[0].mfa = serde_json::from_value(mfa).unwrap();
+        assert_eq!(signed_in(&index, &claims), AuthContext { mfa: true, ..told.clone() });
+    }
+}
+
+#[test]
+fn a_sign_in_between_issue_and_now_is_none() {
+    // Issued ten seconds ago.
+    assert_eq!(signed_in(&known(), &claims_with(&json!({"auth_time": NOW_S - 10}))).auth_time, Some(at(-10)));
+    assert!(signed_in(&known(), &claims_with(&json!({"auth_time": NOW_S - 9}))).is_unsaid());
+}
+
+#[test]
+fn what_is_told_wrongly_of_a_sign_in_keeps_nobody_out() {
+    let claims = claims_with(&json!({"amr": "mfa", "acr": 7, "auth_time": "yesterday"}));
+    assert!(signed_in(&known(), &claims).is_unsaid());
 }
 
 #[test]

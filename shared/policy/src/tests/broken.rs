@@ -95,11 +95,14 @@ fn warned(file: &str, find: &str, replace: &str) -> Vec<String> {
     compile(&sources).unwrap().warnings.iter().map(ToString::to_string).collect()
 }
 
-const SECRET_WARNING: &str = "entitlements/read-secret.yaml:15:9: action `secretsmanager:GetSecretValue` has an effect that outlives the grant: who has read a secret knows it until it is rotated";
+const SECRET_WARNINGS: [&str; 2] = [
+    "entitlements/read-secret.yaml:15:9: action `secretsmanager:GetSecretValue` has an effect that outlives the grant: who has read a secret knows it until it is rotated",
+    "entitlements/rescue-secret.yaml:15:9: action `secretsmanager:GetSecretValue` has an effect that outlives the grant: who has read a secret knows it until it is rotated",
+];
 
 #[test]
 fn what_outlives_a_grant_is_warned_of_and_listed() {
-    assert_eq!(warned("entitlements/deploy-release.yaml", "s3:PutObject", "s3:PutObject"), [SECRET_WARNING]);
+    assert_eq!(warned("entitlements/deploy-release.yaml", "s3:PutObject", "s3:PutObject"), SECRET_WARNINGS);
     let bundle = example_bundle();
     let listed: Vec<_> = bundle
         .entitlement(&"read-secret".parse().unwrap())
@@ -124,7 +127,7 @@ fn break_glass_may_escalate_and_says_who_reviews_it() {
         "credential_s: 900",
         "credential_s: 900\niam_allowed: true\nbreak_glass: {reviewer: omar}",
     );
-    assert_eq!(told, [SECRET_WARNING]);
+    assert_eq!(told, SECRET_WARNINGS);
     let mut sources = example();
     let text = sources.0.get_mut("entitlements/deploy-release.yaml").unwrap();
     *text = text

@@ -197,7 +197,7 @@ impl Plain {
                 Delivery::Managed { principal_arn, .. } => ("managed", principal_arn.as_str()),
             };
             let owner = reference("Identity", one.owner.as_str());
-            let mut attrs = json!({ "owner": owner, "delivery": delivery, "target": target, "risk": one.risk });
+            let mut attrs = json!({ "owner": owner, "delivery": delivery, "target": target, "risk": one.risk, "breakGlass": one.break_glass.is_some() });
             if let Some(environment) = &one.environment {
                 attrs["environment"] = json!(environment.as_str());
             }

@@ -1,0 +1,40 @@
+"""Renewal: a grant of its own that names the one before, which keeps its deadline."""
+
+from __future__ import annotations
+
+from observer.client import Answer, new_key
+from observer.world import PIPELINE, World
+
+from lives import in_use
+
+
+def renew(world: World, grant: str, term_s: int = 120, by: str = PIPELINE.identity) -> Answer:
+    headers = {"Idempotency-Key": new_key()}
+    return world.api.call("POST", f"/v1/grants/{grant}/renew", world.token(by), {"term_s": term_s}, headers=headers)
+
+
+def test_a_renewal_is_a_new_grant_and_the_first_keeps_its_deadline(world: World) -> None:
+    first, _ = in_use(world, PIPELINE)
+    deadline = world.show(PIPELINE, first)["deadline"]
+    answer = renew(world, first)
+    assert (answer.status, answer.body["state"]) == (201, "Approved"), str(answer)
+    second = answer.body["id"]
+    assert second != first and answer.body["renewal"] == {"of": first, "n": 1}
+    session = world.session(PIPELINE, second)
+    assert world.show(PIPELINE, first)["deadline"] == deadline
+    assert world.release(PIPELINE, first).status == 202
+    world.await_state(PIPELINE, first, "Ended", within_s=60)
+    assert PIPELINE.use(session).outcome == "allowed", "the end of the first is not the end of the second"
+    again = renew(world, second)
+    assert (again.status, again.problem) == (403, "denied"), str(again)
+    assert "at most 1 are possible" in again.body["detail"]
+    assert world.release(PIPELINE, second).status == 202
+
+
+def test_nobody_renews_what_is_not_theirs_or_not_in_use(world: World) -> None:
+    grant = world.approved(PIPELINE)
+    early = renew(world, grant)
+    assert (early.status, early.problem) == (403, "denied"), str(early)
+    others = renew(world, grant, by="remediation-agent")
+    assert (others.status, others.problem) == (404, "not-found"), str(others)
+    assert world.release(PIPELINE, grant).status == 202

@@ -14,7 +14,7 @@ fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
         reader: world.store.clone(),
         store: world.store.clone(),
         due: world.store.clone(),
-        reviews: Arc::clone(&store) as _,
+        reviews: world.store.clone(),
         deny: world.store.clone(),
         heart: world.store.clone(),
         roles: world.roles.clone(),

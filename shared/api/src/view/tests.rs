@@ -54,6 +54,7 @@ fn decision(outcome: Outcome) -> Decision {
         determining: vec!["oncall-may-read".to_owned()],
         template: None,
         traits: Traits {
+            break_glass: None,
             risk: Some(Risk::High),
             environment: Some("production".parse().unwrap()),
             rotate: vec![Rotation { secret: "arn:aws:x".to_owned(), times: 1 }],

@@ -265,7 +265,10 @@ fn invariant_10_never_extended() {
 fn a_terminal_grant_only_takes_notes() {
     for_every_change(|moments, before, after| {
         if before.state.is_terminal() {
-            assert!(matches!(event(moments), Event::EffectiveAccessChecked(_) | Event::RemovalRecorded { .. }));
+            assert!(matches!(
+                event(moments),
+                Event::EffectiveAccessChecked(_) | Event::RemovalRecorded { .. } | Event::Reviewed { .. }
+            ));
             let without_note = |state: &State| match state.clone() {
                 State::Ended { cause, proof, verified_at, ended_by, .. } => {
                     State::Ended { cause, proof, verified_at, ended_by, effective: None }

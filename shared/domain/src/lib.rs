@@ -20,6 +20,7 @@ pub mod lane;
 pub mod nearest;
 pub mod plan;
 pub mod request;
+pub mod revocation;
 pub mod rule;
 pub mod settings;
 pub mod time;

@@ -2,7 +2,7 @@ use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::grant::EndCause;
 use brevet_engine::fake::{Fault, run};
 use brevet_engine::port::{GrantReader, Mark, RequestStore};
-use brevet_engine::reap::{Attachments, Ports};
+use brevet_engine::reap::{Attachments, Kills, Ports};
 use brevet_lambda::testing::World;
 use lambda_runtime::Context;
 use serde_json::json;
@@ -15,6 +15,7 @@ fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
         store: world.store.clone(),
         due: world.store.clone(),
         deny: world.store.clone(),
+        kills: Kills { reader: world.store.clone(), progress: world.store.clone() },
         heart: world.store.clone(),
         roles: world.roles.clone(),
         attachments: Attachments {

@@ -16,6 +16,7 @@ use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{EvidenceId, GrantId, IdentityId};
 use brevet_domain::request::Request;
+use brevet_domain::revocation::{Progress, Revocation, WideScope};
 use brevet_domain::time::Timestamp;
 
 use super::faults::{Faults, Manner, Nature};
@@ -24,7 +25,8 @@ use super::tables::{Shown, Snapshot};
 use super::time::ManualClock;
 use crate::port::{
     Activation, Also, BundleSource, Clock, Commit, Counts, DenyStore, DueList, DuePage, GrantPage, GrantReader,
-    GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, RequestStore,
+    GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, ProgressStore, RequestStore,
+    RevocationPage, RevocationReader, RevocationStore,
 };
 
 /// The one table in memory. Its index reads answer at once, unless a fault makes them stale or its indexes lag.
@@ -96,14 +98,14 @@ impl MemoryStore {
         });
     }
 
-    /// Places a block of any scope, as a kill switch does. No port call.
+    /// Places a block of any scope, a wide one as the kill switch does. No port call.
     pub fn block(&self, block: Block) {
-        self.change(|now| now.blocks.insert(block.scope.key(), block));
+        self.change(|now| now.block(block));
     }
 
-    /// Lifts a block, as a kill switch does. No port call.
+    /// Lifts a block, a wide one as the kill switch does. No port call.
     pub fn unblock(&self, scope: &BlockScope) {
-        self.change(|now| now.blocks.remove(&scope.key()));
+        self.change(|now| now.unblock(scope));
     }
 
     /// Overwrites a grant behind everybody's back, as somebody who owns the table could. No port call.
@@ -229,6 +231,12 @@ impl Snapshot {
     /// The grants whose fuse still burns.
     pub fn fuses(&self) -> impl Iterator<Item = GrantId> {
         self.fuses.keys().copied()
+    }
+
+    /// How far the end of what `scope` covers has come.
+    #[must_use]
+    pub fn progress_of(&self, scope: &WideScope) -> Option<&Progress> {
+        self.progress.get(scope)
     }
 
     /// Whether a mark is still on the to-do list.
@@ -412,6 +420,50 @@ impl Counts for MemoryStore {
 impl HoldingsReader for MemoryStore {
     async fn holdings(&self, sponsor: &IdentityId) -> PortResult<Holdings> {
         self.read("holdings", |held| Ok(held.holdings(sponsor))).await
+    }
+}
+
+#[async_trait]
+impl RevocationReader for MemoryStore {
+    async fn latest(&self, scope: &WideScope) -> PortResult<Option<Revocation>> {
+        self.read("latest", |held| Ok(held.history(scope).next().cloned())).await
+    }
+
+    async fn revocations(&self, cursor: Option<&str>, limit: u32) -> PortResult<RevocationPage> {
+        let read = |held: &Snapshot| {
+            let (latest, next) = page(held.latest(), cursor, limit)?;
+            Ok(RevocationPage { latest, next })
+        };
+        self.read("revocations", read).await
+    }
+
+    async fn history(&self, scope: &WideScope, limit: u32) -> PortResult<Vec<Revocation>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.read("history", |held| Ok(held.history(scope).take(limit).cloned().collect())).await
+    }
+
+    async fn progress(&self, scope: &WideScope) -> PortResult<Option<Progress>> {
+        self.read("progress", |held| Ok(held.progress.get(scope).cloned())).await
+    }
+}
+
+#[async_trait]
+impl RevocationStore for MemoryStore {
+    async fn revoke(&self, new: &Revocation) -> PortResult<()> {
+        let write =
+            |held: &mut Snapshot| held.revoke(new).map_err(|_| PortError::Conflict { operation: "revoke" });
+        self.write("revoke", Nature::GrantWrite, write).await
+    }
+}
+
+#[async_trait]
+impl ProgressStore for MemoryStore {
+    async fn put_progress(&self, progress: &Progress) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.put_progress(progress);
+            Ok(())
+        };
+        self.write("put_progress", Nature::Write, write).await
     }
 }
 

@@ -5,6 +5,7 @@ mod attaching;
 mod ending;
 mod hostile;
 mod invariants;
+mod killing;
 mod leavers;
 mod managed;
 mod quorum;

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use brevet_api::answer::{DelegationLine, DelegationList};
 use brevet_api::read;
+use brevet_domain::delegation::{Delegation, Scope};
 use brevet_domain::id::GrantId;
+use brevet_domain::time::Timestamp;
 use brevet_engine::decide::{Ballot, Decider};
 use brevet_engine::port::{Clock, EvaluateAnswer, RawProof};
+use brevet_engine::refusal::{Refusal, RefusalKind};
 use brevet_lambda::answer::{Answer, Failure, finish, no_route};
 use brevet_lambda::event::{Incoming, UnexpectedEvent};
 use brevet_lambda::http::Call;
@@ -52,6 +56,16 @@ impl Handler {
     async fn route(&self, call: &Call) -> Result<Answer, Failure> {
         match call.route.as_str() {
             "POST /v1/grants/{id}/approvals" => self.vote(call).await,
+            "GET /v1/delegations" => self.delegations(call).await,
+            "PUT /v1/delegations/{id}" => {
+                let (proof, scope) = (call.proof()?, read::delegation(call.body())?);
+                self.delegate(call, &proof, scope).await
+            }
+            "DELETE /v1/delegations/{id}" => {
+                let proof = call.proof()?;
+                read::nothing(call.body())?;
+                self.delegate(call, &proof, Scope::Ended).await
+            }
             _ => Err(no_route(call)),
         }
     }
@@ -65,6 +79,26 @@ impl Handler {
         let report = self.decider.vote(&proof, id, Ballot { approve, digest }, now).await?;
         Ok(Answer::grant(200, id, &report, now)?)
     }
+
+    async fn delegate(&self, call: &Call, proof: &RawProof, scope: Scope) -> Result<Answer, Failure> {
+        read::no_query(&call.query)?;
+        let (to, now) = (call.identity_id()?, self.clock.now());
+        let delegation = self.decider.delegate(proof, &to, scope, now).await?;
+        Ok(Answer::json(200, &line(&delegation, now)?))
+    }
+
+    async fn delegations(&self, call: &Call) -> Result<Answer, Failure> {
+        let (proof, now) = (call.proof()?, self.clock.now());
+        read::no_query(&call.query)?;
+        let all = self.decider.delegations(&proof, now).await?;
+        let delegations = all.iter().map(|one| line(one, now)).collect::<Result<_, _>>()?;
+        Ok(Answer::json(200, &DelegationList { delegations }))
+    }
+}
+
+fn line(delegation: &Delegation, now: Timestamp) -> Result<DelegationLine, Refusal> {
+    DelegationLine::of(delegation, now)
+        .map_err(|error| Refusal::new(RefusalKind::Unavailable, "unavailable", error.to_string()))
 }
 
 fn unexpected(error: UnexpectedEvent) -> Diagnostic {

@@ -31,7 +31,7 @@ async fn main() -> Result<(), Error> {
     let decider = Decider::new(
         Arc::new(OidcProofs::new(verifier, Arc::clone(&catalogue))),
         Arc::new(BundleEvaluator::new(catalogue, settings.deployment.clone())),
-        (Arc::clone(&store) as _, Arc::clone(&store) as _),
+        (Arc::clone(&store) as _, Arc::clone(&store) as _, Arc::clone(&store) as _),
         (store, Arc::new(RandomIds)),
         settings.deployment,
         settings.bounds,

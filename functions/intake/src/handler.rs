@@ -7,7 +7,7 @@ use brevet_api::read;
 use brevet_domain::grant::State;
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
-use brevet_engine::intake::Intake;
+use brevet_engine::intake::{Anew, Intake};
 use brevet_engine::port::Clock;
 use brevet_engine::refusal::{Refusal, RefusalKind};
 use brevet_engine::report::Report;
@@ -49,6 +49,7 @@ impl Handler {
             "GET /v1/grants" => self.list(call, now).await,
             "GET /v1/grants/{id}" => self.show(call, now).await,
             "GET /v1/grants/{id}/evidence" => self.evidence(call, now).await,
+            "POST /v1/grants/{id}/renew" => self.renew(call, now).await,
             "POST /v1/grants/{id}/release" => self.release(call, now).await,
             "GET /v1/health" => self.health(call, now).await,
             _ => Err(no_route(call)),
@@ -61,6 +62,17 @@ impl Handler {
         let key = read::idempotency_key(call.header("idempotency-key"))?;
         let ask = read::ask(call.body())?;
         let report = self.intake.submit(&proof, key, ask, now).await?;
+        submitted(&report, now)
+    }
+
+    async fn renew(&self, call: &Call, now: Timestamp) -> Result<Answer, Failure> {
+        let proof = call.proof()?;
+        read::no_query(&call.query)?;
+        let key = read::idempotency_key(call.header("idempotency-key"))?;
+        let id = call.grant_id()?;
+        let read::RenewBody { term_s, ticket, justification } = read::renew(call.body())?;
+        let anew = Anew { term_s, ticket, justification };
+        let report = self.intake.renew(&proof, key, id, anew, now).await?;
         submitted(&report, now)
     }
 

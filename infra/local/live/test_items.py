@@ -11,13 +11,14 @@ import json
 import pytest
 from enforcement import FUNCTIONS, OTHER, TABLE, client, denied, role
 
-# r read, p put, u update, d delete; by leading key, in the order of FUNCTIONS.
+# r read, p put, c check in a transaction, u update, d delete; by leading key, in the order of FUNCTIONS.
 RIGHTS = {
     "REQUEST#t": ("rp", "r", "", ""),
     "IDEM#t#t": ("rp", "", "", ""),
     "GRANT#t": ("r", "rp", "rp", "rp"),
     "DECISION#t": ("r", "rp", "r", "r"),
-    "SPONSOR#t": ("", "rp", "", ""),
+    "SPONSOR#t": ("", "rpc", "", ""),
+    "DELEGATION#t": ("", "rpc", "", ""),
     "ACT#t": ("", "", "rp", "r"),
     "FUSE#t": ("", "", "p", "rd"),
     "BLOCK#grant/t": ("p", "rp", "r", "r"),
@@ -46,6 +47,7 @@ def item_calls(dynamodb, pk, table=TABLE):
         "ExpressionAttributeNames": {"#b": "body"},
         "ExpressionAttributeValues": {":b": {"S": "x"}},
     }
+    check = {"TableName": table, "Key": key, "ConditionExpression": "attribute_exists(pk) OR attribute_not_exists(pk)"}
     query = {"KeyConditionExpression": "pk = :p", "ExpressionAttributeValues": {":p": {"S": pk}}}
     return {
         "r": [
@@ -56,6 +58,7 @@ def item_calls(dynamodb, pk, table=TABLE):
             (dynamodb.put_item, {"TableName": table, "Item": key}),
             (dynamodb.transact_write_items, {"TransactItems": [{"Put": {"TableName": table, "Item": key}}]}),
         ],
+        "c": [(dynamodb.transact_write_items, {"TransactItems": [{"ConditionCheck": check}]})],
         "u": [(dynamodb.update_item, {"TableName": table, "Key": key, **change})],
         "d": [(dynamodb.delete_item, {"TableName": table, "Key": key})],
     }

@@ -59,7 +59,11 @@ def test_the_routes_are_those_of_the_api(facts):
         ("GET", "/v1/grants/{id}/evidence", "intake"),
         ("POST", "/v1/grants/{id}/release", "intake"),
         ("GET", "/v1/health", "intake"),
+        ("POST", "/v1/grants/{id}/renew", "intake"),
         ("POST", "/v1/grants/{id}/approvals", "evaluate"),
+        ("GET", "/v1/delegations", "evaluate"),
+        ("PUT", "/v1/delegations/{id}", "evaluate"),
+        ("DELETE", "/v1/delegations/{id}", "evaluate"),
         ("POST", "/v1/grants/{id}/credentials", "issue"),
     }
 
@@ -257,6 +261,7 @@ def test_only_the_reaper_deletes_and_never_what_proves(facts):
         ("IDEM#a#b", {"intake"}),
         ("DECISION#1", {"evaluate"}),
         ("SPONSOR#h", {"evaluate"}),
+        ("DELEGATION#h", {"evaluate"}),
         ("GRANT#1", {"evaluate", "issue", "reap"}),
         ("ACT#1", {"issue"}),
         ("FUSE#1", {"issue"}),

@@ -1,11 +1,13 @@
 //! Answers other than a grant and a problem.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use brevet_domain::canonical::Digest;
+use brevet_domain::canonical::{CanonicalError, Digest};
+use brevet_domain::delegation::{Delegation, Scope};
 use brevet_domain::evidence::{Entry, Head};
-use brevet_domain::id::GrantId;
-use brevet_domain::time::Timestamp;
+use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
+use brevet_domain::time::{Term, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// One line of a list of grants.
@@ -39,6 +41,60 @@ pub struct EvidencePage {
     pub entries: Vec<Entry>,
     /// The `after` of the next page; null at the end.
     pub next: Option<u64>,
+}
+
+/// What a human lets another identity ask for on their behalf: its latest version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DelegationLine {
+    /// Who may ask.
+    pub identity: IdentityId,
+    /// How often it was written.
+    pub version: u64,
+    /// The digest of this version: what decisions that rest on it name.
+    pub digest: Digest,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Whether anything can be asked for now.
+    pub in_force: bool,
+    /// For what; none once it was ended.
+    pub entitlements: BTreeSet<EntitlementId>,
+    /// For how long at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_term_s: Option<Term>,
+    /// Until when; absent once it was ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+impl DelegationLine {
+    /// The line of a version at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`CanonicalError`] if it has no digest.
+    pub fn of(delegation: &Delegation, now: Timestamp) -> Result<Self, CanonicalError> {
+        let (entitlements, max_term_s, until) = match &delegation.scope {
+            Scope::Given { entitlements, max_term_s, until } => (entitlements.clone(), *max_term_s, Some(*until)),
+            Scope::Ended => (BTreeSet::new(), None, None),
+        };
+        Ok(Self {
+            identity: delegation.to.clone(),
+            version: delegation.version,
+            digest: delegation.digest()?,
+            at: delegation.at,
+            in_force: until.is_some_and(|until| now < until),
+            entitlements,
+            max_term_s,
+            until,
+        })
+    }
+}
+
+/// The caller's delegations, past ones too, by identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DelegationList {
+    /// All of them: there are few.
+    pub delegations: Vec<DelegationLine>,
 }
 
 /// Credentials, in the form that `credential_process` wants. `Debug` hides them.

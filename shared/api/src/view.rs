@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Outcome, Traits};
+use brevet_domain::delegation::Delegated;
 use brevet_domain::entitlement::ParameterValue;
 use brevet_domain::grant::{
     Delivery, DeniedBy, EffectiveAccess, EndCause, EndedBy, Grant, LapseCause, Problem, Proof, Revoking, Sighting,
@@ -11,6 +12,7 @@ use brevet_domain::grant::{
 };
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::{IdentityClass, Task};
+use brevet_domain::renewal::Renewal;
 use brevet_domain::request::{Justification, Request, Ticket};
 use brevet_domain::time::{Term, Timestamp};
 use serde::Serialize;
@@ -31,6 +33,12 @@ pub struct GrantView {
     /// The human who answers for the holder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sponsor: Option<IdentityId>,
+    /// The delegation that it rests on: by whom, and which version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<Delegated>,
+    /// The grant that it carries on, and the how-manyeth in a row it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<Renewal>,
     /// What it is a hold on.
     pub entitlement: EntitlementId,
     /// How access reaches the holder; left out where none ever will.
@@ -98,6 +106,12 @@ pub struct RequestView {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub justification: Option<Justification>,
+    /// The human on whose behalf.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<IdentityId>,
+    /// The grant to carry on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renews: Option<GrantId>,
 }
 
 /// How access reaches the holder: never what it allows.
@@ -207,6 +221,8 @@ impl GrantView {
             identity: None,
             class: None,
             sponsor: None,
+            delegation: None,
+            renewal: None,
             entitlement: request.ask.entitlement.clone(),
             delivery: None,
             task: None,
@@ -240,6 +256,8 @@ impl GrantView {
             identity: Some(grant.identity.clone()),
             class: Some(grant.class),
             sponsor: Some(grant.sponsor.clone()),
+            delegation: decision.and_then(|d| d.terms.delegation.clone()),
+            renewal: decision.and_then(|d| d.terms.renewal),
             entitlement: grant.entitlement.clone(),
             delivery: DeliveryView::of(grant),
             task: grant.task.clone(),
@@ -336,6 +354,8 @@ impl RequestView {
             parameters: ask.parameters.clone(),
             ticket: ask.ticket.clone(),
             justification: ask.justification.clone(),
+            on_behalf_of: ask.on_behalf_of.clone(),
+            renews: ask.renews,
         }
     }
 }

@@ -249,6 +249,8 @@ mod transactions {
             sponsor: "olga".parse().unwrap(),
             task: None,
             proof,
+            delegation: None,
+            renewal: None,
             entitlement: "deploy".parse().unwrap(),
             term: Term::from_seconds(60).unwrap(),
             start_within_s: 60,

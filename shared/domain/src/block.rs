@@ -33,32 +33,30 @@ impl BlockScope {
     pub fn covering(grant: &Grant) -> Vec<Self> {
         let mut scopes = vec![Self::Grant(grant.id)];
         scopes.extend(Self::covering_request(
-            &grant.identity,
-            &grant.sponsor,
-            grant.class,
+            (&grant.identity, &grant.sponsor, grant.class),
+            grant.on_behalf_of.as_ref(),
             &grant.entitlement,
             &grant.account,
         ));
         scopes
     }
 
-    /// The scopes that cover whatever this identity would hold on this entitlement.
+    /// The scopes that cover whatever this identity would hold on this entitlement, for itself or for a human: what
+    /// that human may not have at the moment is not had for them, either.
     #[must_use]
     pub fn covering_request(
-        identity: &IdentityId,
-        sponsor: &IdentityId,
-        class: IdentityClass,
+        (identity, sponsor, class): (&IdentityId, &IdentityId, IdentityClass),
+        on_behalf_of: Option<&IdentityId>,
         entitlement: &EntitlementId,
         account: &AccountId,
     ) -> Vec<Self> {
-        vec![
-            Self::Identity(identity.clone()),
-            Self::Sponsor(sponsor.clone()),
-            Self::Class(class),
-            Self::Entitlement(entitlement.clone()),
-            Self::Account(account.clone()),
-            Self::All,
-        ]
+        let mut scopes = vec![Self::Identity(identity.clone()), Self::Sponsor(sponsor.clone()), Self::Class(class)];
+        if let Some(human) = on_behalf_of {
+            let human = human.clone();
+            scopes.extend([Self::Identity(human.clone()), Self::Sponsor(human), Self::Class(IdentityClass::Human)]);
+        }
+        scopes.extend([Self::Entitlement(entitlement.clone()), Self::Account(account.clone()), Self::All]);
+        scopes
     }
 
     /// The scope's part of its key: `grant/grt_…`, `identity/…`, `class/agent`, `all`.
@@ -87,4 +85,26 @@ pub struct Block {
     pub by: IdentityId,
     /// When.
     pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_covers_a_human_covers_what_is_had_on_their_behalf() {
+        let (agent, rui, ana) = ("fix-agent".parse().unwrap(), "rui".parse().unwrap(), "ana".parse().unwrap());
+        let keys = |human| -> Vec<String> {
+            let (what, account) = ("read-logs".parse().unwrap(), "000000000000".parse().unwrap());
+            let scopes = BlockScope::covering_request((&agent, &rui, IdentityClass::Agent), human, &what, &account);
+            scopes.iter().map(BlockScope::key).collect()
+        };
+        let own = keys(None);
+        assert_eq!(
+            own.join(" "),
+            "identity/fix-agent sponsor/rui class/agent entitlement/read-logs account/000000000000 all"
+        );
+        let more: Vec<_> = keys(Some(&ana)).into_iter().filter(|key| !own.contains(key)).collect();
+        assert_eq!(more, ["identity/ana", "sponsor/ana", "class/human"]);
+    }
 }

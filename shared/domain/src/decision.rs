@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{CanonicalError, Digest};
+use crate::delegation::Delegated;
 use crate::duties::Duties;
 use crate::entitlement::{Outliving, Risk, Rotation};
 use crate::id::{EntitlementId, EnvironmentName, GrantId, IdentityId};
 use crate::identity::{Identity, IdentityClass, ProofSummary, Task};
 use crate::nearest::Nearest;
 use crate::plan::PlanTemplate;
+use crate::renewal::Renewal;
 use crate::time::{Term, Timestamp};
 
 /// What policy said about a request.
@@ -52,6 +54,8 @@ pub struct Verdict {
     pub term: Term,
     /// How long after approval it may be started, in seconds.
     pub start_within_s: u32,
+    /// How often in a row such a grant may be renewed.
+    pub max_renewals: u32,
     /// What else its entitlement says of it.
     pub traits: Traits,
     /// What must not be held beside it.
@@ -131,6 +135,12 @@ pub struct Terms {
     pub task: Option<Task>,
     /// What it showed.
     pub proof: ProofSummary,
+    /// The delegation that it rests on; absent where it was asked for on nobody's behalf.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegation: Option<Delegated>,
+    /// The grant that it carries on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<Renewal>,
     /// What it asked for.
     pub entitlement: EntitlementId,
     /// For how long, from activation.
@@ -146,6 +156,27 @@ pub struct Terms {
     /// What else its entitlement says of it.
     #[serde(default, skip_serializing_if = "Traits::is_empty")]
     pub traits: Traits,
+}
+
+impl Terms {
+    /// The human on whose behalf it was asked for.
+    #[must_use]
+    pub fn on_behalf_of(&self) -> Option<&IdentityId> {
+        self.delegation.as_ref().map(|delegation| &delegation.by)
+    }
+
+    /// Whether `approver` may stand apart from whoever asked, and from whoever it was asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`ApproverError`] if not.
+    pub fn check_approver(&self, approver: &Identity) -> Result<(), ApproverError> {
+        check_approver(approver, &self.identity, &self.sponsor)?;
+        match self.on_behalf_of() {
+            Some(human) => check_approver(approver, human, human),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Decision {

@@ -37,6 +37,9 @@ pub struct Holding {
     pub likely_over_at: Timestamp,
     /// How long its end is remembered, in seconds.
     pub remember_s: u32,
+    /// The grant that it carries on: while both live, they count as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews: Option<GrantId>,
     /// When it ended, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
@@ -93,6 +96,17 @@ pub enum DutiesError {
         /// How many at once.
         max: u32,
     },
+    /// A third grant of one row would live beside two others.
+    #[error(
+        "of grants that renew each other two at most live at once: `{grant}` can be renewed once `{before}`, which it \
+         renews itself, has ended"
+    )]
+    TooEarly {
+        /// The grant that was to be renewed.
+        grant: GrantId,
+        /// The one before it.
+        before: GrantId,
+    },
     /// The sponsor's identities have as many grants as can be kept track of.
     #[error("the identities of `{sponsor}` have {max} grants at once, and no more can be kept track of")]
     Full {
@@ -119,10 +133,26 @@ impl Holdings {
         let live = self.held.iter().filter(|one| one.ended_at.is_none());
         let conflicts = |one: &Holding| duties.conflicts.contains_key(&one.entitlement);
         let mine = |one: &Holding| one.identity == new.identity;
-        let n_mine = live.clone().filter(|one| mine(one)).count();
-        let at_cap = duties.max_live.is_some_and(|max| n_mine >= usize::try_from(max).unwrap_or(usize::MAX));
+        let at_cap = duties.max_live.is_some_and(|max| self.n_live(new) >= usize::try_from(max).unwrap_or(usize::MAX));
         let is_full = self.held.len() >= Self::MAX;
-        live.filter(|one| conflicts(one) || (at_cap && mine(one)) || is_full).map(|one| one.grant).collect()
+        let before = self.before_last(new);
+        let wanted = |one: &&Holding| {
+            conflicts(one) || (at_cap && mine(one)) || is_full || before.is_some_and(|before| before.grant == one.grant)
+        };
+        live.filter(wanted).map(|one| one.grant).collect()
+    }
+
+    /// How many grants the holder of `new` has at once beside it. One that another one carries on is counted with that.
+    fn n_live(&self, new: &Holding) -> usize {
+        let live = || self.held.iter().filter(|one| one.ended_at.is_none() && one.identity == new.identity);
+        let is_renewed = |one: &Holding| live().chain([new]).any(|later| later.renews == Some(one.grant));
+        live().filter(|one| !is_renewed(one)).count()
+    }
+
+    /// What the grant that `new` renews renews itself, while that still lives.
+    fn before_last(&self, new: &Holding) -> Option<&Holding> {
+        let live = |id: GrantId| self.held.iter().find(|one| one.grant == id && one.ended_at.is_none());
+        live(live(new.renews?)?.renews?)
     }
 
     /// Up to `limit` grants that are probably over by `now`, oldest first: to be looked at when there is time.
@@ -173,7 +203,10 @@ impl Holdings {
                 Some(_) => {}
             }
         }
-        let mine = held.iter().filter(|one| one.ended_at.is_none() && one.identity == new.identity).count();
+        if let (Some(grant), Some(before)) = (new.renews, self.before_last(&new)) {
+            return Err(DutiesError::TooEarly { grant, before: before.grant });
+        }
+        let mine = self.n_live(&new);
         if let Some(max) = duties.max_live.filter(|max| mine >= usize::try_from(*max).unwrap_or(usize::MAX)) {
             return Err(DutiesError::TooMany { identity: new.identity, max });
         }

@@ -191,6 +191,15 @@ impl PlanTemplate {
         }))
     }
 
+    /// The same for what is asked on behalf of `human`: a session says so in a tag of its own. It stays the agent's.
+    #[must_use]
+    pub fn on_behalf_of(mut self, human: Option<&IdentityId>) -> Self {
+        if let (Self::Session(session), Some(human)) = (&mut self, human) {
+            session.tags.insert("brevet:on-behalf-of".to_owned(), human.to_string());
+        }
+        self
+    }
+
     /// The session's, if it is one.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::entitlement::ParameterValue;
-use crate::id::{EntitlementId, GrantId};
+use crate::id::{EntitlementId, GrantId, IdentityId};
 use crate::time::{Term, Timestamp};
 
 /// How long a request may wait for its decision, in seconds; read later, it has lapsed.
@@ -29,6 +29,12 @@ pub struct Ask {
     /// Why, for the people who approve and review. Never logged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub justification: Option<Justification>,
+    /// The human on whose behalf it is asked, who must have stored a delegation for that beforehand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<IdentityId>,
+    /// The grant that it carries on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renews: Option<GrantId>,
 }
 
 /// A stored request: the hand-over from intake to the evaluator.

@@ -292,8 +292,7 @@ impl Revocation {
     /// The block that stands while this version is the latest.
     #[must_use]
     pub fn block(&self) -> Option<Block> {
-        let block =
-            || Block { scope: self.scope.0.clone(), cause: EndCause::Killed, by: self.by.clone(), at: self.at };
+        let block = || Block { scope: self.scope.0.clone(), cause: EndCause::Killed, by: self.by.clone(), at: self.at };
         self.stands().then(block)
     }
 }

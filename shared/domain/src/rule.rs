@@ -27,3 +27,12 @@ pub const BLOCK: &str = "brevet:block";
 
 /// What must not be held together, or as many grants as may be held at once, is held.
 pub const DUTIES: &str = "brevet:separation-of-duties";
+
+/// Nothing is asked on the behalf of whom nothing can be asked for: a human's by another human, or anybody else's.
+pub const ON_BEHALF_OF: &str = "brevet:on-behalf-of";
+
+/// What is asked on a human's behalf rests on what that human stored beforehand.
+pub const DELEGATION: &str = "brevet:delegation";
+
+/// A renewal carries on a grant that is in use, for the same, and no row of them is endless.
+pub const RENEWAL: &str = "brevet:renewal";

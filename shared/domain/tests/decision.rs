@@ -10,8 +10,10 @@ use std::collections::BTreeSet;
 
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{ApproverError, Decision, Outcome, Terms, Traits, Vote, check_approver};
+use brevet_domain::delegation::Delegated;
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::identity::{Identity, IdentityClass, ProofSummary};
+use brevet_domain::renewal::Renewal;
 use brevet_domain::time::{Term, Timestamp};
 use proptest::prelude::*;
 
@@ -47,6 +49,8 @@ fn decision(outcome: Outcome) -> Decision {
             sponsor: id("olga"),
             task: None,
             proof: proof(),
+            delegation: None,
+            renewal: None,
             entitlement: "read-secret".parse().unwrap(),
             term: Term::from_seconds(600).unwrap(),
             start_within_s: 300,
@@ -195,15 +199,12 @@ fn the_digest_names_every_term_and_no_vote() {
     }
 }
 
+fn identity(name: &str, class: IdentityClass, owner: &str) -> Identity {
+    Identity { id: id(name), class, owner: id(owner), teams: BTreeSet::new(), proofs: Vec::new() }
+}
+
 #[test]
 fn invariant_11_nobody_approves_their_own_nor_what_they_sponsor() {
-    let identity = |name: &str, class, owner: &str| Identity {
-        id: id(name),
-        class,
-        owner: id(owner),
-        teams: BTreeSet::new(),
-        proofs: Vec::new(),
-    };
     use ApproverError::{NotHuman, Requester, Sponsor};
     use IdentityClass::{Agent, Human, Pipeline, Workload};
     // Who votes, of which class, owned by whom; on a request of whom, sponsored by whom.
@@ -235,4 +236,25 @@ fn a_decision_that_says_nothing_of_risk_or_secrets_has_the_digest_that_it_had() 
     assert_ne!(decision.digest().unwrap(), before);
     let text = serde_json::to_string(&decision).unwrap();
     assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), decision);
+}
+
+#[test]
+fn invariant_11_the_human_on_whose_behalf_it_is_approves_nothing_of_it_and_is_named_by_the_digest() {
+    let own = decision(Outcome::Allow);
+    let mut delegated = own.clone();
+    delegated.terms.delegation = Some(Delegated { by: id("anna"), version: 1, digest: Digest::of_bytes(b"given") });
+    let votes = |who, owner| identity(who, IdentityClass::Human, owner);
+    assert_eq!(own.terms.check_approver(&votes("anna", "anna")), Ok(()));
+    assert_eq!(delegated.terms.check_approver(&votes("anna", "anna")), Err(ApproverError::Requester));
+    assert_eq!(delegated.terms.check_approver(&votes("bela", "anna")), Err(ApproverError::Sponsor));
+    assert_eq!(delegated.terms.check_approver(&votes("olga", "olga")), Err(ApproverError::Sponsor));
+    assert_eq!(delegated.terms.check_approver(&votes("bela", "bela")), Ok(()));
+    assert_ne!(delegated.digest().unwrap(), own.digest().unwrap());
+    let mut renewal = own.clone();
+    renewal.terms.renewal = Some(Renewal { of: own.id, n: 1 });
+    assert_ne!(renewal.digest().unwrap(), own.digest().unwrap());
+    for one in [delegated, renewal] {
+        let text = serde_json::to_string(&one).unwrap();
+        assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), one);
+    }
 }

@@ -33,6 +33,7 @@ impl Checks {
             decision.digest().ok() == Some(grant.decision_digest)
                 && decision.terms.id == grant.id
                 && decision.terms.identity == grant.identity
+                && decision.terms.on_behalf_of() == grant.on_behalf_of.as_ref()
                 && decision.terms.term == grant.term
                 && decision.permits()
         };

@@ -1,7 +1,11 @@
-//! What `evaluate` does: decide requests and, in `vote`, count votes.
+//! What `evaluate` does: decide requests, in `vote` count votes and in `delegate` take delegations.
 //!
-//! It trusts nobody's word: it verifies each proof itself.
+//! It trusts nobody's word: it verifies each proof itself. `basis` finds what a request rests on beside policy, `holdings`
+//! what it must not be held beside.
 
+mod basis;
+mod delegate;
+mod holdings;
 mod vote;
 
 use std::sync::Arc;
@@ -9,7 +13,6 @@ use std::sync::Arc;
 use brevet_domain::block::BlockScope;
 use brevet_domain::canonical::{CanonicalError, Digest};
 use brevet_domain::decision::{Decision, Outcome, Terms, Verdict};
-use brevet_domain::duties::Holding;
 use brevet_domain::grant::Grant;
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller};
@@ -19,9 +22,11 @@ use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use serde_json::json;
 
+use self::basis::{AsOf, Basis};
+use self::holdings::waits_s;
 use crate::journal::Journal;
 use crate::port::{
-    Also, Evaluator, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier, RawProof,
+    Delegations, Evaluator, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier, RawProof,
 };
 use crate::refusal::{Refusal, RefusalKind};
 
@@ -31,18 +36,13 @@ pub use vote::Ballot;
 /// somebody else's went through; after that the caller asks again.
 const ATTEMPTS: u32 = 8;
 
-/// How many grants of a sponsor are looked at for one decision, at most: those in the way first.
-const MAX_LOOKS: usize = 60;
-
-/// How long after its term a grant has surely been reaped if nothing went wrong, in seconds.
-const REAPED_S: u32 = 600;
-
 /// The use cases of the evaluate function.
 pub struct Decider {
     proofs: Arc<dyn ProofVerifier>,
     policy: Arc<dyn Evaluator>,
     reader: Arc<dyn GrantReader>,
     holdings: Arc<dyn HoldingsReader>,
+    delegations: Arc<dyn Delegations>,
     journal: Journal,
     deployment: Deployment,
     bounds: Bounds,
@@ -54,12 +54,13 @@ impl Decider {
     pub fn new(
         proofs: Arc<dyn ProofVerifier>,
         policy: Arc<dyn Evaluator>,
-        (reader, holdings): (Arc<dyn GrantReader>, Arc<dyn HoldingsReader>),
+        (reader, holdings, delegations): (Arc<dyn GrantReader>, Arc<dyn HoldingsReader>, Arc<dyn Delegations>),
         (store, ids): (Arc<dyn GrantStore>, Arc<dyn IdSource>),
         deployment: Deployment,
         bounds: Bounds,
     ) -> Self {
-        Self { proofs, policy, reader, holdings, journal: Journal::new(store, ids, "evaluate"), deployment, bounds }
+        let journal = Journal::new(store, ids, "evaluate");
+        Self { proofs, policy, reader, holdings, delegations, journal, deployment, bounds }
     }
 
     /// Decides the stored request `id` for whoever `proof` shows, once.
@@ -102,77 +103,32 @@ impl Decider {
     ) -> Result<Result<(), PortError>, Refusal> {
         let mut verdict = self.policy.decide(caller, request, now).await?;
         self.apply_blocks(caller, request, &mut verdict).await?;
-        let taken = self.take(caller, request, &mut verdict, now).await?;
-        let decision = self.decision(caller, request, verdict, now).map_err(unwritable)?;
+        let as_of = AsOf { waits_s: waits_s(&verdict, now), decided_at: now };
+        let basis = self.basis(caller, request, &mut verdict, as_of, now).await?;
+        let mut also = self.take(caller, request, &mut verdict, now).await?;
+        also.extend(basis.still());
+        let decision = self.decision(caller, request, verdict, basis, now).map_err(unwritable)?;
         let grant = Grant::decided(&decision, &self.deployment, self.bounds);
         let terms = &decision.terms;
         let detail = json!({
             "outcome": terms.outcome, "determining": terms.determining, "decision_digest": grant.decision_digest,
             "request_digest": terms.request_digest, "bundle_digest": terms.bundle_digest, "proof": terms.proof,
             "identity": terms.identity, "entitlement": terms.entitlement, "task": terms.task, "term_s": terms.term,
+            "delegation": terms.delegation, "renewal": terms.renewal,
         });
-        Ok(self.journal.open(&decision, grant, detail, taken.as_slice(), now).await.map(drop))
-    }
-
-    /// What the sponsor's identities hold with this grant among it; a denial if it must not be.
-    ///
-    /// INVARIANT: it is stored in the deciding transaction, so of two requests that race one is decided anew.
-    async fn take(
-        &self,
-        caller: &Caller,
-        request: &Request,
-        verdict: &mut Verdict,
-        now: Timestamp,
-    ) -> Result<Vec<Also>, Refusal> {
-        let waits_s = match &verdict.outcome {
-            Outcome::Deny { .. } => return Ok(Vec::new()),
-            Outcome::Allow => 0,
-            Outcome::NeedsApproval { deadline, .. } => u32::try_from(deadline.seconds_since(now)).unwrap_or(u32::MAX),
-        };
-        let over_at = now.plus(waits_s).plus(verdict.start_within_s).plus(verdict.term.as_seconds()).plus(REAPED_S);
-        let new = Holding {
-            grant: request.id,
-            identity: caller.identity.id.clone(),
-            entitlement: request.ask.entitlement.clone(),
-            taken_at: now,
-            likely_over_at: over_at,
-            remember_s: verdict.duties.remember_s,
-            ended_at: None,
-        };
-        let mut holdings = self.holdings.holdings(&caller.identity.owner).await?;
-        // What stands in the way may have ended meanwhile; what is probably over is worth a look when there is time.
-        let mut looks = holdings.in_the_way(&new, &verdict.duties);
-        looks.truncate(MAX_LOOKS);
-        looks.extend(holdings.probably_over(now, 4));
-        for id in looks {
-            let grant = self.reader.grant(id).await?;
-            holdings.note(id, grant.as_ref());
-        }
-        match holdings.take(new, &verdict.duties, now) {
-            Ok(taken) => Ok(vec![Also::Holdings(taken)]),
-            Err(error) => {
-                verdict.outcome = Outcome::Deny { reason: error.to_string() };
-                verdict.determining = vec![rule::DUTIES.to_owned()];
-                verdict.template = None;
-                Ok(Vec::new())
-            }
-        }
+        Ok(self.journal.open(&decision, grant, detail, &also, now).await.map(drop))
     }
 
     async fn apply_blocks(&self, caller: &Caller, request: &Request, verdict: &mut Verdict) -> Result<(), Refusal> {
         let who = &caller.identity;
         let scopes = BlockScope::covering_request(
-            &who.id,
-            &who.owner,
-            who.class,
+            (&who.id, &who.owner, who.class),
+            request.ask.on_behalf_of.as_ref(),
             &request.ask.entitlement,
             &self.deployment.account,
         );
         if let Some(block) = self.reader.blocks(&scopes).await?.first() {
-            verdict.outcome = Outcome::Deny { reason: format!("a block on `{}` stands", block.scope.key()) };
-            verdict.determining = vec![rule::BLOCK.to_owned()];
-            verdict.nearest = None;
-            verdict.template = None;
+            deny(verdict, format!("a block on `{}` stands", block.scope.key()), rule::BLOCK);
         }
         Ok(())
     }
@@ -182,6 +138,7 @@ impl Decider {
         caller: &Caller,
         request: &Request,
         verdict: Verdict,
+        basis: Basis,
         now: Timestamp,
     ) -> Result<Decision, CanonicalError> {
         let terms = Terms {
@@ -194,6 +151,8 @@ impl Decider {
             sponsor: caller.identity.owner.clone(),
             task: caller.task.clone(),
             proof: caller.proof.clone(),
+            delegation: basis.delegation,
+            renewal: basis.renewal,
             entitlement: request.ask.entitlement.clone(),
             term: verdict.term,
             start_within_s: verdict.start_within_s,
@@ -215,6 +174,13 @@ impl std::fmt::Debug for Decider {
 /// A decision that is there answers whoever asked for it, and nobody else.
 fn own(decision: &Decision, caller: &Caller, id: GrantId) -> Result<(), Refusal> {
     if decision.terms.identity == caller.identity.id { Ok(()) } else { Err(Refusal::no_such_grant(id)) }
+}
+
+/// Makes a verdict a denial by a rule that is not the catalogue's.
+fn deny(verdict: &mut Verdict, reason: String, rule: &str) {
+    verdict.outcome = Outcome::Deny { reason };
+    verdict.determining = vec![rule.to_owned()];
+    (verdict.nearest, verdict.template) = (None, None);
 }
 
 fn unwritable(error: CanonicalError) -> Refusal {

@@ -9,8 +9,8 @@ use brevet_domain::grant::EndCause;
 use brevet_domain::heart::{Heart, Pulse};
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller};
-use brevet_domain::request::{Ask, DECIDE_WITHIN_S, Request};
-use brevet_domain::time::Timestamp;
+use brevet_domain::request::{Ask, DECIDE_WITHIN_S, Justification, Request, Ticket};
+use brevet_domain::time::{Term, Timestamp};
 
 use crate::catalogue::Catalogue;
 use crate::port::{
@@ -49,6 +49,17 @@ pub struct Health {
     pub beating: bool,
 }
 
+/// What a renewal says anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anew {
+    /// For how long, from its own activation.
+    pub term_s: Term,
+    /// The ticket that it is for.
+    pub ticket: Option<Ticket>,
+    /// Why.
+    pub justification: Option<Justification>,
+}
+
 impl Intake {
     /// Takes a request in under an idempotency key and has it decided.
     ///
@@ -84,6 +95,31 @@ impl Intake {
             }
         }
         Ok(Report::read(&self.reader, claim.id).await?)
+    }
+
+    /// Takes a renewal of grant `id` in: the same again but for what is said anew, decided afresh.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] as for [`Self::submit`], and if the caller has no such grant.
+    pub async fn renew(
+        &self,
+        proof: &RawProof,
+        key: &str,
+        id: GrantId,
+        anew: Anew,
+        now: Timestamp,
+    ) -> Result<Report, Refusal> {
+        let caller = self.proofs.verify(proof, Audience::Ask, now).await?;
+        let report = Report::read(&self.reader, id).await?;
+        let grant = report.seen_by(id, &caller.identity.id)?;
+        let Some(before) = report.request.as_ref().filter(|_| grant.identity == caller.identity.id) else {
+            return Err(Refusal::no_such_grant(id));
+        };
+        let Anew { term_s, ticket, justification } = anew;
+        let ask = Ask { term_s, ticket, justification, renews: Some(id), ..before.ask.clone() };
+        // The evaluator sees for itself that this is what the grant was decided about.
+        self.submit(proof, key, ask, now).await
     }
 
     async fn check(&self, caller: &Caller, ask: &Ask, now: Timestamp) -> Result<(), Refusal> {
@@ -178,8 +214,9 @@ impl Intake {
         let report = Report::read(&self.reader, id).await?;
         let grant = report.seen_by(id, &caller.identity.id)?;
         let by = &caller.identity.id;
-        if grant.identity != *by && grant.sponsor != *by {
-            let detail = "only its holder, or the human who answers for the holder, can release a grant";
+        if !grant.belongs_to(by) {
+            let detail =
+                "only its holder, or a human who answers for it or has it held on their behalf, can release a grant";
             return Err(Refusal::new(RefusalKind::Forbidden, "not_holder", detail).about(id));
         }
         if !grant.state.is_terminal() {

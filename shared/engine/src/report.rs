@@ -35,15 +35,18 @@ impl Report {
         })
     }
 
-    /// The grant, if `viewer` holds it, answers for its holder, or may approve it.
+    /// The grant, if `viewer` holds it, answers for its holder, has it held on their behalf, or may approve it.
     ///
     /// # Errors
     ///
     /// The same "no such grant" for one that is not there and one that the viewer may not see.
     pub fn seen_by(&self, id: GrantId, viewer: &IdentityId) -> Result<&Grant, Refusal> {
         let grant = self.grant.as_ref().ok_or_else(|| Refusal::no_such_grant(id))?;
-        let own = grant.identity == *viewer || grant.sponsor == *viewer;
-        if own || self.may_be_approved_by(viewer) { Ok(grant) } else { Err(Refusal::no_such_grant(id)) }
+        if grant.belongs_to(viewer) || self.may_be_approved_by(viewer) {
+            Ok(grant)
+        } else {
+            Err(Refusal::no_such_grant(id))
+        }
     }
 
     fn may_be_approved_by(&self, viewer: &IdentityId) -> bool {

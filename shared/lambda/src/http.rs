@@ -8,7 +8,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use brevet_api::read::{self, BadInput, RawBody};
-use brevet_domain::id::GrantId;
+use brevet_domain::id::{GrantId, IdentityId};
 use brevet_engine::port::RawProof;
 use brevet_engine::refusal::Refusal;
 use serde::Deserialize;
@@ -21,7 +21,7 @@ use crate::proof::refused;
 pub struct Call {
     /// The matched route, e.g. `GET /v1/grants/{id}`.
     pub route: String,
-    /// The grant that the path names, not parsed.
+    /// The grant or identity that the path names, not parsed.
     pub id: Option<String>,
     /// The query.
     pub query: BTreeMap<String, String>,
@@ -93,6 +93,15 @@ impl Call {
     /// [`BadInput`] if it is no grant id.
     pub fn grant_id(&self) -> Result<GrantId, BadInput> {
         read::grant_id(self.id.as_deref())
+    }
+
+    /// The identity that the path names.
+    ///
+    /// # Errors
+    ///
+    /// [`BadInput`] if it is no identity id.
+    pub fn identity_id(&self) -> Result<IdentityId, BadInput> {
+        read::identity_id(self.id.as_deref())
     }
 }
 

@@ -41,6 +41,10 @@ pub(crate) struct Facts {
     pub(crate) has_ticket: bool,
     /// The task that the proof names.
     pub(crate) task: Option<String>,
+    /// The human on whose behalf it is asked.
+    pub(crate) on_behalf_of: Option<IdentityId>,
+    /// Whether it carries on another grant.
+    pub(crate) is_renewal: bool,
     /// When it is judged.
     pub(crate) now: Timestamp,
 }
@@ -195,6 +199,11 @@ fn context(action: Action, facts: &Facts) -> Result<Context, Fault> {
     ];
     if action != Action::Approve {
         pairs.push(("hasTicket".to_owned(), RestrictedExpression::new_bool(facts.has_ticket)));
+        pairs.push(("isRenewal".to_owned(), RestrictedExpression::new_bool(facts.is_renewal)));
+        if let Some(human) = &facts.on_behalf_of {
+            let human = uid("Identity", human.as_str())?;
+            pairs.push(("onBehalfOf".to_owned(), RestrictedExpression::new_entity_uid(human)));
+        }
     }
     if let Some(task) = &facts.task {
         pairs.push(("task".to_owned(), RestrictedExpression::new_string(task.clone())));

@@ -6,7 +6,8 @@ use brevet_domain::decision::{Outcome, Traits, Verdict, check_approver};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::{Delivery, Entitlement, Holder, MisfitError};
 use brevet_domain::id::{EntitlementId, IdentityId};
-use brevet_domain::identity::{Caller, Identity};
+use brevet_domain::identity::{Caller, Identity, IdentityClass};
+use brevet_domain::lane::Lane;
 use brevet_domain::plan::{PlanError, PlanTemplate, rotations};
 use brevet_domain::request::Request;
 use brevet_domain::rule;
@@ -65,10 +66,15 @@ impl Bundle {
             .entitlement(&ask.entitlement)
             .ok_or_else(|| DecideError::UnknownEntitlement(ask.entitlement.clone()))?;
         entitlement.check(caller.identity.class, ask)?;
+        if ask.on_behalf_of.is_some() {
+            entitlement.check(IdentityClass::Human, ask)?;
+        }
         let facts = Facts {
             term_s: ask.term_s.as_seconds(),
             has_ticket: ask.ticket.is_some(),
             task: caller.task.as_ref().map(|task| task.as_str().to_owned()),
+            on_behalf_of: ask.on_behalf_of.clone(),
+            is_renewal: ask.renews.is_some(),
             now,
         };
         let (mut outcome, determining) = self.outcome(&caller.identity, entitlement, &facts);
@@ -79,6 +85,7 @@ impl Bundle {
                 let (who, task) = (&caller.identity.id, caller.task.as_ref());
                 let template =
                     PlanTemplate::for_grant(deployment, entitlement, &ask.parameters, who, task, request.id)?;
+                let template = template.on_behalf_of(ask.on_behalf_of.as_ref());
                 // A plan that cannot be rendered is better known now than when credentials are fetched.
                 template.check(now, ask.term_s)?;
                 Some(template)
@@ -89,6 +96,7 @@ impl Bundle {
             Outcome::Allow | Outcome::NeedsApproval { .. } => rotations(deployment, entitlement, &ask.parameters)?,
         };
         let environment = entitlement.environment.clone();
+        let lane = self.lane_for(&caller.identity, ask.on_behalf_of.as_ref());
         Ok(Verdict {
             bundle_digest: self.digest(),
             traits: Traits {
@@ -103,28 +111,20 @@ impl Bundle {
             template,
             term: ask.term_s,
             start_within_s: entitlement.start_within_s,
-            duties: self.duties(&caller.identity, entitlement),
+            max_renewals: lane.max_renewals,
+            duties: duties(entitlement, lane),
         })
-    }
-
-    /// What must not be held beside it, by catalogue and class.
-    fn duties(&self, identity: &Identity, entitlement: &Entitlement) -> Duties {
-        Duties {
-            conflicts: entitlement.conflicts.clone(),
-            remember_s: entitlement.conflicts.values().copied().max().unwrap_or(0),
-            max_live: Some(self.index().lane(identity.class).max_live.get()),
-        }
     }
 
     fn outcome(&self, identity: &Identity, entitlement: &Entitlement, facts: &Facts) -> (Outcome, Vec<String>) {
         if self.knows(identity) {
-            return self.judge(identity, entitlement, facts);
+            return self.judge_for(identity, entitlement, facts);
         }
         let reason = format!("`{}` is not registered in the catalogue in force", identity.id);
         (Outcome::Deny { reason }, vec![rule::REGISTERED.to_owned()])
     }
 
-    /// What is said to an identity that is registered, with the policies and rules that determine it.
+    /// What is said to an identity that is registered and asks for itself, with the policies and rules that determine it.
     pub(crate) fn judge(
         &self,
         identity: &Identity,
@@ -188,7 +188,7 @@ impl Bundle {
         if let Some(holder) = other_holder(&entitlement.delivery, &identity.id) {
             return Ok(Weighed::NotHolder(holder.clone()));
         }
-        let world = self.world(&entitlement.id, std::iter::once(&identity.id), None)?;
+        let world = self.world(&entitlement.id, std::iter::once(&identity.id).chain(&facts.on_behalf_of), None)?;
         let question = Question::new(&identity.id, &entitlement.id, facts)?;
         let ask = |action| world.ask(&question, action);
         let mut determining = match ask(Action::Request)? {
@@ -231,7 +231,7 @@ impl Bundle {
         entitlement: &Entitlement,
         facts: &Facts,
     ) -> Result<Option<Vec<String>>, Fault> {
-        let world = self.world(&entitlement.id, std::iter::once(&identity.id), None)?;
+        let world = self.world(&entitlement.id, std::iter::once(&identity.id).chain(&facts.on_behalf_of), None)?;
         let question = Question::new(&identity.id, &entitlement.id, facts)?;
         let answers = (world.ask(&question, Action::Request)?, world.ask(&question, Action::AutoApprove)?);
         Ok(match answers {
@@ -241,7 +241,11 @@ impl Bundle {
     }
 
     /// Everyone who may approve `grant`, and the policies that say so.
-    fn approvers(&self, grant: &GrantFacts<'_>, facts: &Facts) -> Result<(BTreeSet<IdentityId>, Vec<String>), Fault> {
+    pub(crate) fn approvers(
+        &self,
+        grant: &GrantFacts<'_>,
+        facts: &Facts,
+    ) -> Result<(BTreeSet<IdentityId>, Vec<String>), Fault> {
         let people = self.index().identities.values();
         let people = people.filter(|person| check_approver(person, grant.requester, grant.sponsor).is_ok());
         let world = self.world(grant.entitlement, people.clone().map(|person| &person.id), Some(grant))?;
@@ -253,6 +257,15 @@ impl Bundle {
             }
         }
         Ok((approvers, determining))
+    }
+}
+
+/// What must not be held beside it, by catalogue and class.
+fn duties(entitlement: &Entitlement, lane: Lane) -> Duties {
+    Duties {
+        conflicts: entitlement.conflicts.clone(),
+        remember_s: entitlement.conflicts.values().copied().max().unwrap_or(0),
+        max_live: Some(lane.max_live.get()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! bundle and decides under it. Whatever cannot be evaluated is denied (invariant 9).
 
 mod ask;
+mod behalf;
 mod bundle;
 pub mod catalogue;
 pub mod compare;

@@ -123,7 +123,7 @@ impl<'a> Search<'a> {
     }
 
     fn said(&mut self, bundle: &Bundle, identity: &Identity, facts: &Facts) -> Option<Outcome> {
-        let (outcome, determining) = bundle.judge(identity, self.entitlement, facts);
+        let (outcome, determining) = bundle.judge_for(identity, self.entitlement, facts);
         let looked = match &outcome {
             Outcome::Allow => false,
             Outcome::NeedsApproval { .. } => true,

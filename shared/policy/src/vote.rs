@@ -2,11 +2,12 @@
 
 use brevet_domain::decision::{ApproverError, Decision, Outcome, check_approver};
 use brevet_domain::id::{EntitlementId, IdentityId};
-use brevet_domain::identity::Caller;
+use brevet_domain::identity::{Caller, IdentityClass};
 use brevet_domain::time::Timestamp;
 
 use crate::ask::{Answer, Facts, Fault, GrantFacts};
 use crate::bundle::Bundle;
+use crate::decide::sorted;
 
 /// Why somebody may not vote.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,32 +62,40 @@ impl Bundle {
         if self.entitlement(&terms.entitlement).is_none() {
             return Err(Refusal::Unregistered(terms.entitlement.to_string()));
         }
-        // Whoever answered for the requester when it asked, and whoever does now.
-        check_approver(person, &terms.identity, &terms.sponsor)?;
+        let human = terms.on_behalf_of().map(|human| {
+            let registered = self.index().identities.get(human);
+            registered.filter(|one| one.class == IdentityClass::Human).ok_or_else(|| unregistered(human))
+        });
+        let human = human.transpose()?;
+        // Whoever answered for the requester when it asked, whoever does now, and on whose behalf it is.
+        terms.check_approver(person)?;
         check_approver(person, &terms.identity, &requester.owner)?;
         if !approvers.contains(&person.id) {
             return Err(Refusal::NotListed(person.id.clone()));
         }
-        let grant = GrantFacts {
-            id: Some(terms.id),
-            entitlement: &terms.entitlement,
-            requester: &terms.identity,
-            sponsor: &terms.sponsor,
-            class: terms.class,
-        };
         let facts = Facts {
             term_s: terms.term.as_seconds(),
-            has_ticket: false, // policies on `approve` do not see it
+            has_ticket: false, // policies on `approve` do not see these three
+            on_behalf_of: None,
+            is_renewal: false,
             task: terms.task.as_ref().map(|task| task.as_str().to_owned()),
             now,
         };
-        let world = self.world(&terms.entitlement, std::iter::once(&person.id), Some(&grant))?;
-        match world.on_grant(&person.id, &grant, &facts)? {
-            Answer::Yes(policies) => Ok(policies),
-            Answer::No(policies) if policies.is_empty() => {
-                Err(Refusal::NotAllowed(person.id.clone(), terms.entitlement.clone()))
+        let mut determining = Vec::new();
+        let own = (&terms.identity, &terms.sponsor, terms.class);
+        let theirs = human.map(|human| (&human.id, &human.id, human.class));
+        for (requester, sponsor, class) in std::iter::once(own).chain(theirs) {
+            let id = Some(terms.id);
+            let grant = GrantFacts { id, entitlement: &terms.entitlement, requester, sponsor, class };
+            let world = self.world(&terms.entitlement, std::iter::once(&person.id), Some(&grant))?;
+            match world.on_grant(&person.id, &grant, &facts)? {
+                Answer::Yes(policies) => determining.extend(policies),
+                Answer::No(policies) if policies.is_empty() => {
+                    return Err(Refusal::NotAllowed(person.id.clone(), terms.entitlement.clone()));
+                }
+                Answer::No(policies) => return Err(Refusal::Forbidden(policies)),
             }
-            Answer::No(policies) => Err(Refusal::Forbidden(policies)),
         }
+        Ok(sorted(determining))
     }
 }

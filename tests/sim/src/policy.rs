@@ -112,6 +112,7 @@ impl Evaluator for ClassPolicy {
             template: template.ok(),
             term: request.ask.term_s,
             start_within_s: entitlement.start_within_s,
+            max_renewals: 1,
             traits: Traits::default(),
             duties: Duties::default(),
             nearest: None,

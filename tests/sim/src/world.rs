@@ -239,7 +239,7 @@ impl World {
         let decider = Arc::new(Decider::new(
             Arc::clone(&proofs),
             Arc::new(policy),
-            (seams.reader.clone(), store.clone()),
+            (seams.reader.clone(), store.clone(), store.clone()),
             (seams.store.clone(), ids.clone()),
             deployment.clone(),
             bounds,

@@ -119,3 +119,54 @@ fn other_routes_and_events_are_refused() {
     let odd = raw(&world, json!({"evaluate": {"id": "x", "proof": "s3cr3t"}})).unwrap_err();
     assert!(odd.error_message.contains("[evaluate]") && !odd.error_message.contains("s3cr3t"), "{odd:?}");
 }
+
+const GIVEN: &str = r#"{"entitlements":["deploy-release"],"until":"UNTIL"}"#;
+
+fn delegate(world: &World, token: &str, to: &str) -> HttpCall {
+    let body = GIVEN.replace("UNTIL", &world.clock.now().plus(3_600).to_string());
+    HttpCall::to("PUT /v1/delegations/{id}").token(token).id(to).body(&body)
+}
+
+#[test]
+fn a_human_gives_lists_and_ends_a_delegation() {
+    let world = World::new();
+    let (status, _, given) = answer(&world, delegate(&world, "approvals.omar", "bot"));
+    assert_eq!((status, given["identity"].as_str(), given["version"].as_u64()), (200, Some("bot"), Some(1)), "{given}");
+    assert_eq!((&given["in_force"], &given["entitlements"]), (&json!(true), &json!(["deploy-release"])));
+    let list = || answer(&world, HttpCall::to("GET /v1/delegations").token("approvals.omar")).2;
+    assert_eq!(list(), json!({ "delegations": [given] }));
+    let end = HttpCall::to("DELETE /v1/delegations/{id}").token("approvals.omar").id("bot");
+    let (status, _, ended) = answer(&world, end);
+    assert_eq!((status, ended["version"].as_u64(), &ended["in_force"]), (200, Some(2), &json!(false)), "{ended}");
+    assert!(ended.get("until").is_none() && ended["entitlements"] == json!([]));
+    assert_eq!(list(), json!({ "delegations": [ended] }));
+}
+
+#[test]
+fn every_bad_delegation_is_refused_and_nothing_is_stored() {
+    let world = World::new();
+    let before = world.stored();
+    let end = |token: &str, to: &str| HttpCall::to("DELETE /v1/delegations/{id}").token(token).id(to);
+    let put = |to: &str, body: &str| HttpCall::to("PUT /v1/delegations/{id}").token("approvals.omar").id(to).body(body);
+    let long = GIVEN.replace("UNTIL", "2099-01-01T00:00:00Z");
+    for (call, status, code) in [
+        (delegate(&world, "ask.omar", "bot"), 401, "token_audience"),
+        (delegate(&world, "credentials.omar", "bot"), 401, "token_audience"),
+        (delegate(&world, "approvals.agent", "bot"), 403, "delegator_not_human"),
+        (delegate(&world, "approvals.omar", "dana"), 422, "delegate_unknown"),
+        (delegate(&world, "approvals.omar", "Bot"), 400, "identity_id"),
+        (delegate(&world, "approvals.omar", "bot").query("by", "dana"), 400, "query"),
+        (put("bot", &long), 422, "delegation_unfit"),
+        (put("bot", "{}"), 400, "field_missing"),
+        (put("bot", ""), 400, "body_missing"),
+        (end("approvals.omar", "bot"), 404, "delegation_not_found"),
+        (end("approvals.omar", "bot").body(r#"{"by":"dana"}"#), 400, "field_unknown"),
+        (HttpCall::to("GET /v1/delegations").token("ask.omar"), 401, "token_audience"),
+        (HttpCall::to("GET /v1/delegations").token("approvals.bot"), 403, "delegator_not_human"),
+        (HttpCall::to("GET /v1/delegations"), 401, "token_missing"),
+    ] {
+        let (found, _, problem) = answer(&world, call);
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{problem}");
+        assert_eq!(world.stored(), before, "{code}");
+    }
+}

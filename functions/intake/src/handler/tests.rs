@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
+use brevet_domain::grant::Vends;
 use brevet_engine::fake::{Fault, run};
 use brevet_lambda::testing::{HttpCall, World, taken_apart};
 use lambda_runtime::Context;
@@ -264,4 +265,59 @@ fn a_bundle_that_cannot_be_used_stops_requests_once_the_one_before_is_too_old() 
     let (status, _, body) = answer(&world, ask("ask.bot", "k3", ASK));
     assert_eq!((status, world.stored() == before), (503, true), "{body}");
     assert_eq!(world.watched.take()[0].0, None);
+}
+
+fn renew(token: &str, id: &str, body: &str) -> Value {
+    of_grant("POST /v1/grants/{id}/renew", token, id).header("idempotency-key", "again").body(body).event()
+}
+
+#[test]
+fn a_renewal_is_a_new_grant_for_the_same_with_its_own_place() {
+    let world = World::new();
+    let first = granted(&world, "ask.bot");
+    let early = answer(&world, renew("ask.bot", &first, r#"{"term_s":60}"#)).2;
+    assert!(early["detail"].as_str().unwrap().contains("is `Approved`"), "{early}");
+    let now = world.clock.now();
+    let mut grant = world.store.snapshot().grants().find(|grant| grant.id.to_string() == first).unwrap().clone();
+    grant.state = State::Active {
+        activated_at: now,
+        deadline: now.plus(90),
+        fence: now,
+        vends: Vends::default(),
+        plan_digest: None,
+        look_at: None,
+    };
+    world.store.overwrite(grant);
+    let other = of_grant("POST /v1/grants/{id}/renew", "ask.bot", &first).header("idempotency-key", "other");
+    let (status, headers, body) = answer(&world, other.body(r#"{"term_s":60,"ticket":"OPS-2"}"#).event());
+    assert_eq!((status, body["state"].as_str()), (201, Some("Approved")), "{body}");
+    assert_eq!(headers["location"], format!("/v1/grants/{}", body["id"].as_str().unwrap()));
+    assert_ne!(body["id"], json!(first));
+    assert_eq!(body["renewal"], json!({ "of": first, "n": 1 }));
+    assert_eq!(body["request"], json!({"parameters": {"version": "v1"}, "ticket": "OPS-2", "renews": first}));
+    assert_eq!(body["term_s"], 60);
+}
+
+#[test]
+fn every_bad_renewal_is_refused_and_nothing_is_stored() {
+    let world = World::new();
+    let first = granted(&world, "ask.bot");
+    let before = world.stored();
+    for (event, status, code) in [
+        (renew("ask.agent", &first, r#"{"term_s":60}"#), 404, "grant_not_found"),
+        (renew("ask.dana", &first, r#"{"term_s":60}"#), 404, "grant_not_found"),
+        (renew("credentials.bot", &first, r#"{"term_s":60}"#), 401, "token_audience"),
+        (renew("ask.bot", "grt_1", r#"{"term_s":60}"#), 400, "grant_id"),
+        (renew("ask.bot", &first, "{}"), 400, "field_missing"),
+        (renew("ask.bot", &first, r#"{"term_s":60,"entitlement":"batch"}"#), 400, "field_unknown"),
+        (
+            of_grant("POST /v1/grants/{id}/renew", "ask.bot", &first).body(r#"{"term_s":60}"#).event(),
+            400,
+            "idempotency_key_missing",
+        ),
+    ] {
+        let (found, _, problem) = answer(&world, event);
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{problem}");
+        assert_eq!(world.stored(), before, "{code}");
+    }
 }

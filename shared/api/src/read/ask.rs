@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{BadInput, RawBody, json, shown};
 
-const FIELDS: [&str; 5] = ["entitlement", "parameters", "term_s", "ticket", "justification"];
+const FIELDS: [&str; 7] = ["entitlement", "parameters", "term_s", "ticket", "justification", "on_behalf_of", "renews"];
 
 /// The body before its fields are parsed: any JSON in each, so that an error can name the field.
 #[derive(Deserialize)]
@@ -25,6 +25,8 @@ struct RawAsk {
     term_s: Option<Value>,
     ticket: Option<Value>,
     justification: Option<Value>,
+    on_behalf_of: Option<Value>,
+    renews: Option<Value>,
 }
 
 /// Parameters by name; a name that is there twice is refused, as nobody can say which of the two was meant.
@@ -68,16 +70,54 @@ pub fn ask(body: RawBody<'_>) -> Result<Ask, BadInput> {
     Ok(Ask {
         entitlement: entitlement(raw.entitlement)?,
         parameters: parameters(raw.parameters)?,
-        term_s: term(raw.term_s)?,
-        ticket: json::optional_text("ticket", raw.ticket)?
-            .map(Ticket::try_from)
-            .transpose()
-            .map_err(|error| BadInput::unfit("ticket_unfit", error.to_string()))?,
-        justification: json::optional_text("justification", raw.justification)?
-            .map(Justification::try_from)
-            .transpose()
-            .map_err(|error| BadInput::unfit("justification_unfit", error.to_string()))?,
+        term_s: term("term_s", raw.term_s)?,
+        ticket: ticket(raw.ticket)?,
+        justification: justification(raw.justification)?,
+        on_behalf_of: json::optional_text("on_behalf_of", raw.on_behalf_of)?
+            .map(|text| super::identity_id(Some(&text)))
+            .transpose()?,
+        renews: json::optional_text("renews", raw.renews)?.map(|text| super::grant_id(Some(&text))).transpose()?,
     })
+}
+
+/// `POST /v1/grants/{id}/renew`: for how long, and why. All else is as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenewBody {
+    /// For how long, from its own activation.
+    pub term_s: Term,
+    /// The ticket that it is for.
+    pub ticket: Option<Ticket>,
+    /// Why.
+    pub justification: Option<Justification>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRenew {
+    term_s: Option<Value>,
+    ticket: Option<Value>,
+    justification: Option<Value>,
+}
+
+/// Reads the body of a renewal.
+///
+/// # Errors
+///
+/// [`BadInput`], as for [`ask`].
+pub fn renew(body: RawBody<'_>) -> Result<RenewBody, BadInput> {
+    let raw: RawRenew = json::object(body, &["term_s", "ticket", "justification"])?;
+    let (term_s, ticket) = (term("term_s", raw.term_s)?, ticket(raw.ticket)?);
+    Ok(RenewBody { term_s, ticket, justification: justification(raw.justification)? })
+}
+
+fn ticket(value: Option<Value>) -> Result<Option<Ticket>, BadInput> {
+    let ticket = json::optional_text("ticket", value)?.map(Ticket::try_from).transpose();
+    ticket.map_err(|error| BadInput::unfit("ticket_unfit", error.to_string()))
+}
+
+fn justification(value: Option<Value>) -> Result<Option<Justification>, BadInput> {
+    let justification = json::optional_text("justification", value)?.map(Justification::try_from).transpose();
+    justification.map_err(|error| BadInput::unfit("justification_unfit", error.to_string()))
 }
 
 fn entitlement(value: Option<Value>) -> Result<EntitlementId, BadInput> {
@@ -98,18 +138,18 @@ fn parameters(raw: RawParameters) -> Result<BTreeMap<String, ParameterValue>, Ba
     raw.0.into_iter().map(parse).collect()
 }
 
-fn term(value: Option<Value>) -> Result<Term, BadInput> {
+pub(super) fn term(name: &str, value: Option<Value>) -> Result<Term, BadInput> {
     let wanted = format!("a whole number of seconds from {} to {}", Term::MIN, Term::MAX);
     let Some(value) = value else {
-        return Err(json::missing("term_s"));
+        return Err(json::missing(name));
     };
     let Value::Number(number) = value else {
-        return Err(json::wrong_type("term_s", &wanted));
+        return Err(json::wrong_type(name, &wanted));
     };
     number
         .as_i64()
         .and_then(|seconds| Term::from_seconds(seconds).ok())
-        .ok_or_else(|| BadInput::unfit("term_out_of_range", format!("field `term_s` must be {wanted}")))
+        .ok_or_else(|| BadInput::unfit("term_out_of_range", format!("field `{name}` must be {wanted}")))
 }
 
 #[cfg(test)]
@@ -136,14 +176,35 @@ mod tests {
         assert_eq!(ask.parameters["version"].as_str(), "v1.2.3");
         assert_eq!(ask.ticket.unwrap().as_str(), "OPS-1");
         assert_eq!(ask.justification.unwrap().as_str(), "why not");
+        assert_eq!((ask.on_behalf_of, ask.renews), (None, None));
+        let text = r#"{"entitlement":"deploy-release","term_s":60,"on_behalf_of":"ana","renews":"grt_01ARZ3NDEKTSV4RRFFQ69G5FAV"}"#;
+        let ask = read(text).unwrap();
+        assert_eq!(ask.on_behalf_of.unwrap().as_str(), "ana");
+        assert_eq!(ask.renews.unwrap().to_string(), "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV");
         let least = read(r#"{"entitlement":"deploy-release","term_s":60,"ticket":null}"#).unwrap();
         assert!(least.parameters.is_empty() && least.ticket.is_none());
     }
 
     #[test]
+    fn a_renewal_says_how_long_and_why_and_nothing_else() {
+        let read = |text: &'static str| renew(RawBody { content_type: None, bytes: text.as_bytes() });
+        let body = read(r#"{"term_s":90,"ticket":"OPS-1","justification":"why not"}"#).unwrap();
+        assert_eq!((body.term_s.as_seconds(), body.ticket.unwrap().as_str()), (90, "OPS-1"));
+        assert!(body.justification.is_some());
+        for (text, code) in [
+            ("{}", "field_missing"),
+            (r#"{"term_s":90,"entitlement":"ab"}"#, "field_unknown"),
+            (r#"{"term_s":1}"#, "term_out_of_range"),
+            (r#"{"term_s":90,"ticket":"a b"}"#, "ticket_unfit"),
+        ] {
+            assert_eq!(read(text).unwrap_err().code, code, "{text}");
+        }
+    }
+
+    #[test]
     fn each_bad_body_is_refused_by_name() {
         let deep = format!(r#"{{"entitlement":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
-        let rows: [(&str, u16, &str, &str); 28] = [
+        let rows: [(&str, u16, &str, &str); 31] = [
             ("", 400, "body_missing", "a JSON object is wanted"),
             (" \n", 400, "body_missing", "a JSON object is wanted"),
             ("{", 400, "json_syntax", "line 1 column 1"),
@@ -163,8 +224,21 @@ mod tests {
                 r#"{"entitlement":"ab","term_s":60,"identity":"dana"}"#,
                 400,
                 "field_unknown",
-                "there is no field `identity` (line 1 column 42); the fields are: entitlement, parameters, term_s, ticket, justification",
+                "there is no field `identity` (line 1 column 42); the fields are: entitlement, parameters, term_s, ticket, justification, on_behalf_of, renews",
             ),
+            (
+                r#"{"entitlement":"ab","term_s":60,"on_behalf_of":"Ana"}"#,
+                400,
+                "identity_id",
+                "`Ana` is not an identity id",
+            ),
+            (
+                r#"{"entitlement":"ab","term_s":60,"on_behalf_of":7}"#,
+                400,
+                "field_type",
+                "`on_behalf_of` must be a string",
+            ),
+            (r#"{"entitlement":"ab","term_s":60,"renews":"grt_1"}"#, 400, "grant_id", "`grt_1` is not a grant id"),
             (
                 r#"{"entitlement":"ab","entitlement":"cd","term_s":60}"#,
                 400,

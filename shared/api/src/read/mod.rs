@@ -2,13 +2,17 @@
 
 mod ask;
 mod ballot;
+mod delegation;
 mod json;
 mod query;
 
-pub use ask::ask;
+pub use ask::{RenewBody, ask, renew};
 pub use ballot::{BallotBody, ballot};
+pub use delegation::delegation;
 pub use json::{MAX_BODY_BYTES, nothing};
-pub use query::{EvidenceQuery, ListQuery, evidence_query, grant_id, idempotency_key, list_query, no_query};
+pub use query::{
+    EvidenceQuery, ListQuery, evidence_query, grant_id, idempotency_key, identity_id, list_query, no_query,
+};
 
 use crate::problem::{Problem, ProblemKind};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use brevet_domain::id::GrantId;
+use brevet_domain::id::{GrantId, IdentityId};
 
 use super::{BadInput, shown};
 
@@ -47,6 +47,22 @@ pub fn grant_id(text: Option<&str>) -> Result<GrantId, BadInput> {
             shown(text)
         );
         BadInput::malformed("grant_id", detail)
+    })
+}
+
+/// The identity that a path or a field names.
+///
+/// # Errors
+///
+/// [`BadInput`] if the text is no identity id.
+pub fn identity_id(text: Option<&str>) -> Result<IdentityId, BadInput> {
+    let text = text.unwrap_or_default();
+    text.parse().map_err(|_| {
+        let detail = format!(
+            "`{}` is not an identity id: 2 to 64 of `a-z`, `0-9`, `-`, starting with a letter, as the catalogue has it",
+            shown(text)
+        );
+        BadInput::malformed("identity_id", detail)
     })
 }
 

@@ -44,6 +44,8 @@ fn decision(outcome: Outcome) -> Decision {
         sponsor: "oncall-ana".parse().unwrap(),
         task: None,
         proof,
+        delegation: None,
+        renewal: None,
         entitlement: request.ask.entitlement,
         term: request.ask.term_s,
         start_within_s: 900,

@@ -44,6 +44,9 @@ fn with(also: &Also) -> PortResult<Write> {
         Also::Deny(entry) => put(entry, None),
         Also::Count(count) => next(count, count.version),
         Also::Holdings(holdings) => next(holdings, holdings.version),
+        Also::StillDelegated { by, to, version } => {
+            Ok(Write::Check(Key::delegation(by, to, version.saturating_add(1)), if_absent()))
+        }
         Also::Fuse(fuse) => put(fuse, None),
         Also::PutOut(id) => Ok(Write::Delete(Key::fuse(*id))),
     }

@@ -10,6 +10,7 @@ use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::canonical::Digest;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
+use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
@@ -112,6 +113,12 @@ impl Key {
 
     pub(super) fn progress(scope: &WideScope) -> Self {
         Self::alone(format!("PROGRESS#{}", scope.as_block().key()))
+    }
+
+    /// One version of a delegation; versions sort as their numbers do.
+    pub(super) fn delegation(by: &IdentityId, to: &IdentityId, version: u64) -> Self {
+        // No identity id holds a `#`.
+        Self { pk: format!("DELEGATION#{by}"), sk: format!("{to}#{version:09}") }
     }
 
     pub(super) fn fuse(id: GrantId) -> Self {
@@ -338,6 +345,13 @@ impl Stored for Progress {
 impl Stored for Block {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         Item::of(operation, Key::block(&self.scope), self)
+    }
+}
+
+impl Stored for Delegation {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let item = Item::of(operation, Key::delegation(&self.by, &self.to, self.version), self)?;
+        Ok(item.expiring(self.drop_at()))
     }
 }
 

@@ -3,6 +3,7 @@
 //! `item` knows how things are written down, `table` makes the calls; each other file is one port.
 
 mod bundle;
+mod delegations;
 mod denies;
 mod due;
 mod grants;

@@ -2,9 +2,7 @@
 
 use async_trait::async_trait;
 use brevet_domain::revocation::{Progress, Revocation, WideScope};
-use brevet_engine::port::{
-    PortError, PortResult, ProgressStore, RevocationPage, RevocationReader, RevocationStore,
-};
+use brevet_engine::port::{PortError, PortResult, ProgressStore, RevocationPage, RevocationReader, RevocationStore};
 use serde::de::DeserializeOwned;
 
 use super::DynamoStore;

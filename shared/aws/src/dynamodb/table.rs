@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, Delete, Get, Put, TransactGetItem, TransactWriteItem,
+    AttributeValue, CancellationReason, ConditionCheck, Delete, Get, Put, TransactGetItem, TransactWriteItem,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use brevet_engine::port::{PortError, PortResult};
@@ -73,6 +73,8 @@ pub(super) enum Write {
     Put(PutIf),
     /// Deleted, if it is there.
     Delete(Key),
+    /// Nothing is written, but this must hold.
+    Check(Key, Expression),
 }
 
 /// A page of items, and the key after which the next begins.
@@ -171,6 +173,16 @@ impl DynamoStore {
                     let attributes = Some(key.attributes().into_iter().collect());
                     let delete = Delete::builder().table_name(&self.table).set_key(attributes).build()?;
                     return Ok(TransactWriteItem::builder().delete(delete).build());
+                }
+                Write::Check(key, condition) => {
+                    let check = ConditionCheck::builder()
+                        .table_name(&self.table)
+                        .set_key(Some(key.attributes().into_iter().collect()))
+                        .condition_expression(condition.text)
+                        .set_expression_attribute_names(Some(condition.names().into_iter().collect()))
+                        .set_expression_attribute_values(condition.values().map(|v| v.into_iter().collect()))
+                        .build()?;
+                    return Ok(TransactWriteItem::builder().condition_check(check).build());
                 }
             };
             let mut put = Put::builder().table_name(&self.table).set_item(Some(item.attributes().collect()));

@@ -18,6 +18,7 @@ fn holding(n: usize, who: &str, what: &str) -> Holding {
         taken_at: at(0),
         likely_over_at: at(900),
         remember_s: 3_600,
+        renews: None,
         ended_at: None,
     }
 }
@@ -72,6 +73,26 @@ fn nobody_has_more_at_once_than_they_may() {
 }
 
 #[test]
+fn a_grant_and_its_renewal_count_as_one_and_a_third_of_the_row_has_to_wait() {
+    let capped = Duties { max_live: Some(1), ..Duties::default() };
+    let renewal = |n, of| Holding { renews: Some(grant(of)), ..holding(n, "bot-1", "deploy") };
+    let mut held = holding_deploy().take(renewal(2, 1), &capped, at(1)).unwrap();
+    assert!(matches!(held.take(holding(3, "bot-1", "read"), &capped, at(1)), Err(DutiesError::TooMany { .. })));
+    let early = held.take(renewal(3, 2), &capped, at(1)).unwrap_err();
+    assert_eq!(early, DutiesError::TooEarly { grant: grant(2), before: grant(1) });
+    assert_eq!(held.in_the_way(&renewal(3, 2), &Duties::default()), [grant(1)], "it may have ended: worth a look");
+    held.held[0].ended_at = Some(at(2));
+    assert!(held.take(renewal(3, 2), &capped, at(3)).is_ok());
+}
+
+#[test]
+fn a_renewal_of_what_is_not_held_makes_no_room() {
+    let capped = Duties { max_live: Some(1), ..Duties::default() };
+    let stranger = Holding { renews: Some(grant(7)), ..holding(2, "bot-1", "read") };
+    assert!(matches!(holding_deploy().take(stranger, &capped, at(1)), Err(DutiesError::TooMany { .. })));
+}
+
+#[test]
 fn nothing_is_forgotten_to_make_room() {
     let mut full = none();
     full.held = (0..Holdings::MAX).map(|n| holding(n, "bot-1", "read")).collect();
@@ -84,7 +105,9 @@ fn nothing_is_forgotten_to_make_room() {
 fn a_full_record_fits_into_an_item() {
     let mut full = none();
     let name = "x".repeat(60);
-    full.held = (0..Holdings::MAX).map(|n| Holding { ended_at: Some(at(9)), ..holding(n, &name, &name) }).collect();
+    full.held = (0..Holdings::MAX)
+        .map(|n| Holding { ended_at: Some(at(9)), renews: Some(grant(n)), ..holding(n, &name, &name) })
+        .collect();
     let size = serde_json::to_string(&full).unwrap().len();
     assert!(size < 400_000, "{size}");
 }

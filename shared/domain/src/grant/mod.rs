@@ -124,6 +124,9 @@ pub struct Grant {
     pub sponsor: IdentityId,
     /// The holder's task, from its proof.
     pub task: Option<Task>,
+    /// The human on whose behalf it is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_behalf_of: Option<IdentityId>,
     /// What it is a hold on.
     pub entitlement: EntitlementId,
     /// The account that holds the target.
@@ -166,6 +169,7 @@ impl Grant {
             class: terms.class,
             sponsor: terms.sponsor.clone(),
             task: terms.task.clone(),
+            on_behalf_of: terms.on_behalf_of().cloned(),
             entitlement: terms.entitlement.clone(),
             account: deployment.account.clone(),
             term: terms.term,
@@ -176,6 +180,12 @@ impl Grant {
             state,
             evidence: Head::START,
         }
+    }
+
+    /// Whether `who` holds it, answers for its holder, or has it held on their behalf.
+    #[must_use]
+    pub fn belongs_to(&self, who: &IdentityId) -> bool {
+        self.identity == *who || self.sponsor == *who || self.on_behalf_of.as_ref() == Some(who)
     }
 
     /// The deadline that a first activation at `now` fixes, in whole seconds, as a policy can express it.
@@ -216,6 +226,25 @@ impl Grant {
             DueRole::Issue
         } else {
             DueRole::Reap
+        }
+    }
+
+    /// When its access is over at the latest, whenever people say yes and whenever it is started; nothing for what is
+    /// over, or being ended.
+    #[must_use]
+    pub fn over_by(&self) -> Option<Timestamp> {
+        let term_s = self.term.as_seconds();
+        match &self.state {
+            State::ApprovalAwaited { deadline, start_within_s, .. } => {
+                Some(deadline.plus(*start_within_s).plus(term_s))
+            }
+            State::Approved { start_by, .. } => Some(start_by.plus(term_s)),
+            State::Activating { deadline, .. } | State::Active { deadline, .. } => Some(*deadline),
+            State::Denied { .. }
+            | State::Lapsed { .. }
+            | State::Withdrawn { .. }
+            | State::Revoking(_)
+            | State::Ended { .. } => None,
         }
     }
 

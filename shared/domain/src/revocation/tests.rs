@@ -20,13 +20,8 @@ fn caller(id: &str) -> Caller {
         issued_at: at(0),
         expires_at: at(300),
     };
-    let identity = Identity {
-        owner: id.clone(),
-        id,
-        class: IdentityClass::Human,
-        teams: BTreeSet::new(),
-        proofs: Vec::new(),
-    };
+    let identity =
+        Identity { owner: id.clone(), id, class: IdentityClass::Human, teams: BTreeSet::new(), proofs: Vec::new() };
     Caller { identity, task: None, proof }
 }
 
@@ -70,7 +65,8 @@ fn each_act_is_a_version_that_names_the_one_before_and_the_same_again_is_none() 
 #[test]
 fn zero_is_proved_only_by_a_walk_that_nothing_could_still_come_after() {
     let placed = next(None, Act::Placed, at(10)).unwrap().unwrap();
-    let walked = |began: u32, n_alive| Walked { seen_at: at(12), began_at: at(began), ended_at: at(began + 1), n_alive };
+    let walked =
+        |began: u32, n_alive| Walked { seen_at: at(12), began_at: at(began), ended_at: at(began + 1), n_alive };
     let early = Progress::after(&placed, walked(41, 0), None);
     assert_eq!((early.n_alive, early.zero_at), (0, None), "a decision could be under way");
     let alive = Progress::after(&placed, walked(42, 1), Some(&early));

@@ -61,6 +61,7 @@ impl Evaluator for PairsConflict {
             template: Some(template(request.id, super::samples::ROLE)),
             term: request.ask.term_s,
             start_within_s: 600,
+            max_renewals: 0,
             traits: Traits::default(),
             duties: Duties { conflicts, remember_s: 600, max_live: None },
         })
@@ -100,6 +101,7 @@ fn holding(grant: GrantId) -> Holding {
         taken_at: at(0),
         likely_over_at: at(900),
         remember_s: 0,
+        renews: None,
         ended_at: None,
     }
 }
@@ -135,7 +137,7 @@ pub async fn of_two_hundred_conflicting_pairs_at_once_never_both_are_granted(por
     let decider = Arc::new(Decider::new(
         Arc::new(Names),
         Arc::new(PairsConflict),
-        (ports.reader.clone(), ports.holdings.clone()),
+        (ports.reader.clone(), ports.holdings.clone(), ports.delegations.clone()),
         (contended.clone(), ports.ids.clone()),
         deployment,
         Bounds { skew_s: 2, quiet_s: 10, call_s: 8 },

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is test code, shared between crates")]
 
 pub mod counts;
+pub mod delegations;
 pub mod duties;
 pub mod principals;
 pub mod roles;

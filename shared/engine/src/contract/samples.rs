@@ -68,6 +68,8 @@ pub(super) fn decided(ids: &dyn IdSource, identity: &str, now: Timestamp) -> (De
         identity,
         task: None,
         proof: proof(),
+        delegation: None,
+        renewal: None,
         entitlement: "deploy-shop".parse().unwrap(),
         term: Term::from_seconds(60).unwrap(),
         start_within_s: 600,

@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 
 use super::samples::{ROLE, approved, at, change, decided, early_end, vote, withdrawn};
 use crate::port::{
-    Activation, Also, BundleSource, Commit, Counts, DenyStore, Due, DueList, GrantReader, GrantStore, HeartStore,
-    HoldingsReader, IdSource, KeyClaim, Mark, PortError, PortResult, RequestStore, shard_of,
+    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, GrantReader, GrantStore,
+    HeartStore, HoldingsReader, IdSource, KeyClaim, Mark, PortError, PortResult, RequestStore, shard_of,
 };
 
 /// Publishes a bundle and puts it in force, as the deploying role does: no port offers that.
@@ -41,6 +41,8 @@ pub struct Ports {
     pub due: Arc<dyn DueList>,
     /// What sponsors' identities hold.
     pub holdings: Arc<dyn HoldingsReader>,
+    /// What is delegated.
+    pub delegations: Arc<dyn Delegations>,
     /// Who holds managed policies.
     pub counts: Arc<dyn Counts>,
     /// Early ends.
@@ -65,7 +67,7 @@ impl Ports {
     /// All ports of `store`.
     pub fn of<S>(store: Arc<S>, publish: Publish, ids: Arc<dyn IdSource>) -> Self
     where
-        S: RequestStore + GrantReader + GrantStore + DueList + Counts + HoldingsReader,
+        S: RequestStore + GrantReader + GrantStore + DueList + Counts + HoldingsReader + Delegations,
         S: DenyStore + HeartStore + BundleSource + 'static,
     {
         Self {
@@ -74,6 +76,7 @@ impl Ports {
             grants: store.clone(),
             due: store.clone(),
             holdings: store.clone(),
+            delegations: store.clone(),
             counts: store.clone(),
             denies: store.clone(),
             heart: store.clone(),
@@ -134,6 +137,14 @@ macro_rules! store_contract {
         $crate::contract_tests! { duties, $made,
             what_sponsors_hold_moves_with_a_decision_or_not_at_all
             of_two_hundred_conflicting_pairs_at_once_never_both_are_granted
+        }
+        $crate::contract_tests! { delegations, $made,
+            the_latest_version_of_each_delegation_is_read
+            every_delegation_of_a_human_is_listed
+            a_version_of_a_delegation_is_never_written_over
+            a_version_ends_grants_only_if_nothing_was_taken_meanwhile
+            a_version_ends_more_grants_than_one_transaction_takes
+            what_rests_on_a_delegation_is_decided_only_while_that_stands
         }
     };
 }
@@ -351,6 +362,8 @@ pub async fn a_request_is_never_overwritten(ports: &Ports) {
             term_s: Term::from_seconds(seconds).unwrap(),
             ticket: Some("OPS-1".to_owned().try_into().unwrap()),
             justification: Some("because\nof \"this\"".to_owned().try_into().unwrap()),
+            on_behalf_of: Some("olga".parse().unwrap()),
+            renews: Some(id),
         },
         asked_at: at(0),
         decide_by: at(60),

@@ -1,13 +1,14 @@
 //! Votes: who may vote, what is counted, and the decision that is made once more when enough have said yes.
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{ApproverError, Decision, Outcome, Vote, check_approver};
+use brevet_domain::decision::{ApproverError, Decision, Outcome, Vote};
 use brevet_domain::grant::{Delivery, Event, Grant, State};
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller, Identity};
 use brevet_domain::time::Timestamp;
 use serde_json::json;
 
+use super::basis::{AsOf, Basis};
 use super::{Decider, unwritable};
 use crate::journal::StepError;
 use crate::port::{Also, EvaluatorError, PortError, RawProof};
@@ -25,8 +26,8 @@ pub struct Ballot {
 
 /// What a decision with enough votes comes to when it is made once more.
 enum Again {
-    /// The same, under this bundle.
-    Same(Digest),
+    /// The same, under this bundle, and resting on this.
+    Same(Digest, Box<Basis>),
     /// A denial, with the reason.
     Against(String),
     /// Another plan: the decision without votes, and what happens to the grant.
@@ -46,7 +47,7 @@ impl Decider {
         let grant = report.seen_by(id, &caller.identity.id)?;
         let decision = report.decision.as_ref().ok_or_else(|| Refusal::no_such_grant(id))?;
         let terms = &decision.terms;
-        check_approver(&caller.identity, &terms.identity, &terms.sponsor).map_err(|error| not_apart(error, id))?;
+        terms.check_approver(&caller.identity).map_err(|error| not_apart(error, id))?;
         let determining =
             self.policy.may_approve(&caller, decision, now).await.map_err(|error| Refusal::from(error).about(id))?;
         self.check_ballot(grant, decision, &caller, ballot, now)?;
@@ -60,14 +61,14 @@ impl Decider {
             Event::ApprovalRefused { by: by.clone() }
         };
         let vote = Vote { by, approve: ballot.approve, at: now, digest: ballot.digest, proof: caller.proof.clone() };
-        let mut confirmed_under = None;
+        let (mut confirmed_under, mut rests_on) = (None, Basis::default());
         let (proof, digest) = (vote.proof.clone(), vote.digest);
         let mut voted = decision.clone();
         voted.votes.push(vote);
         if ballot.approve && voted.permits() {
             // INVARIANT: at quorum it is decided again, under the bundle in force now.
             match self.again(&voted, now).await? {
-                Again::Same(bundle) => confirmed_under = Some(bundle),
+                Again::Same(bundle, basis) => (confirmed_under, rests_on) = (Some(bundle), *basis),
                 // The decision keeps lacking this vote: by itself it permits nothing, whatever becomes of the grant.
                 Again::Against(reason) => (voted, event) = (decision.clone(), Event::DecidedAgainst { reason }),
                 Again::Changed(changed, void) => (voted, event) = (*changed, void),
@@ -75,10 +76,11 @@ impl Decider {
         }
         let with = json!({
             "by": caller.identity.id, "proof": proof, "digest": digest, "determining": determining,
-            "confirmed_under": confirmed_under,
+            "confirmed_under": confirmed_under, "delegation": rests_on.delegation,
         });
         let is_void = matches!(event, Event::PlanChanged { .. });
-        let also = vec![Also::Decision { decision: Box::new(voted), votes_before: decision.votes.len() }];
+        let mut also = vec![Also::Decision { decision: Box::new(voted), votes_before: decision.votes.len() }];
+        also.extend(rests_on.still());
         match self.journal.record(grant, &event, Some(with), also, now).await {
             Ok(_) if is_void => {
                 let detail = "what the bundle in force would give now is not what was voted on: all votes are void; read the \
@@ -123,6 +125,12 @@ impl Decider {
             Err(error) => return Err(about(error)),
         };
         self.apply_blocks(&caller, &request, &mut verdict).await?;
+        if terms.delegation.is_some() {
+            // It was cut to what its delegation left then; that it leaves less now is for the delegation to say.
+            verdict.start_within_s = verdict.start_within_s.min(terms.start_within_s);
+        }
+        let as_of = AsOf { waits_s: 0, decided_at: terms.decided_at };
+        let basis = self.basis(&caller, &request, &mut verdict, as_of, now).await?;
         let needed = match &verdict.outcome {
             Outcome::Deny { reason } => return against(reason.clone()),
             // What needs nobody any more has enough of them.
@@ -139,12 +147,12 @@ impl Decider {
             yes >= usize::from(*count).max(1)
         });
         if same_plan && still_enough {
-            return Ok(Again::Same(verdict.bundle_digest));
+            return Ok(Again::Same(verdict.bundle_digest, Box::new(basis)));
         }
         let (count, approvers) = needed.unwrap_or_else(|| (*count, approvers.clone()));
         let start_within_s = verdict.start_within_s;
         verdict.outcome = Outcome::NeedsApproval { count, approvers, deadline: *deadline };
-        let changed = self.decision(&caller, &request, verdict, now).map_err(unwritable)?;
+        let changed = self.decision(&caller, &request, verdict, basis, now).map_err(unwritable)?;
         let event = Event::PlanChanged {
             decision_digest: changed.digest().map_err(unwritable)?,
             delivery: Delivery::of(changed.terms.template.as_ref(), &self.deployment, id),

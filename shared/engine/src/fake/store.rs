@@ -9,6 +9,7 @@ use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
+use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
@@ -24,9 +25,9 @@ use super::locked;
 use super::tables::{Shown, Snapshot};
 use super::time::ManualClock;
 use crate::port::{
-    Activation, Also, BundleSource, Clock, Commit, Counts, DenyStore, DueList, DuePage, GrantPage, GrantReader,
-    GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, ProgressStore, RequestStore,
-    RevocationPage, RevocationReader, RevocationStore,
+    Activation, Also, BundleSource, Clock, Commit, Counts, Delegations, DenyStore, DueList, DuePage, GrantPage,
+    GrantReader, GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, ProgressStore,
+    RequestStore, RevocationPage, RevocationReader, RevocationStore,
 };
 
 /// The one table in memory. Its index reads answer at once, unless a fault makes them stale or its indexes lag.
@@ -450,8 +451,7 @@ impl RevocationReader for MemoryStore {
 #[async_trait]
 impl RevocationStore for MemoryStore {
     async fn revoke(&self, new: &Revocation) -> PortResult<()> {
-        let write =
-            |held: &mut Snapshot| held.revoke(new).map_err(|_| PortError::Conflict { operation: "revoke" });
+        let write = |held: &mut Snapshot| held.revoke(new).map_err(|_| PortError::Conflict { operation: "revoke" });
         self.write("revoke", Nature::GrantWrite, write).await
     }
 }
@@ -464,6 +464,24 @@ impl ProgressStore for MemoryStore {
             Ok(())
         };
         self.write("put_progress", Nature::Write, write).await
+    }
+}
+
+#[async_trait]
+impl Delegations for MemoryStore {
+    async fn delegation(&self, by: &IdentityId, to: &IdentityId) -> PortResult<Option<Delegation>> {
+        self.read("delegation", |held| Ok(held.delegation(by, to))).await
+    }
+
+    async fn delegations_of(&self, by: &IdentityId) -> PortResult<Vec<Delegation>> {
+        self.read("delegations_of", |held| Ok(held.delegations_of(by))).await
+    }
+
+    async fn delegate(&self, new: &Delegation, ends: &[Mark], held: u64) -> PortResult<()> {
+        let write = |table: &mut Snapshot| {
+            table.delegate(new, ends, held).map_err(|_| PortError::Conflict { operation: "delegate" })
+        };
+        self.write("delegate", Nature::GrantWrite, write).await
     }
 }
 

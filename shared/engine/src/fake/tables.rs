@@ -7,6 +7,7 @@ use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
+use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
@@ -47,6 +48,8 @@ pub struct Snapshot {
     /// By scope and version.
     pub(super) revocations: BTreeMap<(WideScope, u64), Revocation>,
     pub(super) progress: BTreeMap<WideScope, Progress>,
+    /// By human, other identity and version.
+    pub(super) delegations: BTreeMap<(IdentityId, IdentityId, u64), Delegation>,
     pub(super) fuses: BTreeMap<GrantId, Fuse>,
     pub(super) heart: Option<Heart>,
     pub(super) bundle: Option<Digest>,
@@ -143,6 +146,7 @@ impl Snapshot {
             Also::Holdings(holdings) => {
                 self.holdings.insert(holdings.sponsor.clone(), holdings.clone());
             }
+            Also::StillDelegated { .. } => {}
             Also::Fuse(fuse) => {
                 self.fuses.insert(fuse.id, *fuse);
             }
@@ -166,6 +170,9 @@ impl Snapshot {
                 let stored = self.holdings(&holdings.sponsor);
                 stored.version.checked_add(1) == Some(holdings.version)
             }
+            Also::StillDelegated { by, to, version } => {
+                !self.delegations.contains_key(&(by.clone(), to.clone(), version.saturating_add(1)))
+            }
             Also::Deny(_) | Also::Fuse(_) | Also::PutOut(_) => true,
         }
     }
@@ -173,6 +180,31 @@ impl Snapshot {
     pub(super) fn count(&self, principal_arn: &str, policy_arn: &str) -> Count {
         let place = (principal_arn.to_owned(), policy_arn.to_owned());
         self.counts.get(&place).cloned().unwrap_or_else(|| Count::nobody(principal_arn, policy_arn))
+    }
+
+    pub(super) fn delegation(&self, by: &IdentityId, to: &IdentityId) -> Option<Delegation> {
+        let range = self.delegations.range((by.clone(), to.clone(), 0)..=(by.clone(), to.clone(), u64::MAX));
+        range.last().map(|(_, version)| version.clone())
+    }
+
+    pub(super) fn delegations_of(&self, by: &IdentityId) -> Vec<Delegation> {
+        let to: BTreeSet<&IdentityId> =
+            self.delegations.keys().filter(|(human, ..)| human == by).map(|(_, to, _)| to).collect();
+        to.into_iter().filter_map(|to| self.delegation(by, to)).collect()
+    }
+
+    pub(super) fn delegate(&mut self, new: &Delegation, ends: &[Mark], held: u64) -> Result<(), Unmet> {
+        let place = (new.by.clone(), new.to.clone(), new.version);
+        if self.delegations.get(&place) == Some(new) {
+            return Ok(());
+        }
+        let marked = ends.iter().any(|mark| self.blocks.contains_key(&mark.block.scope.key()));
+        if marked || self.delegations.contains_key(&place) || self.holdings(&new.by).version != held {
+            return Err(Unmet);
+        }
+        self.delegations.insert(place, new.clone());
+        ends.iter().for_each(|mark| self.put_mark(mark));
+        Ok(())
     }
 
     pub(super) fn holdings(&self, sponsor: &IdentityId) -> Holdings {

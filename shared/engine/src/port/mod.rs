@@ -1,12 +1,14 @@
 //! What the use cases need from outside: small object-safe ports, and how a call through one can fail.
 
 mod attach;
+mod delegations;
 mod outside;
 mod policy;
 mod revocations;
 mod store;
 
 pub use attach::{Deprovisioner, Place, PlaceReading, Principal, Principals, Provisioner, Seen};
+pub use delegations::Delegations;
 pub use outside::{Clock, Credentials, DenyReading, IdSource, SessionRoles, Vended, Vendor};
 pub use policy::{
     BundleLapse, BundleSource, BundleWatch, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, ProofRefused,

@@ -5,6 +5,7 @@ use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::canonical::Digest;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
+use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
@@ -168,10 +169,26 @@ pub enum Also {
     Count(Count),
     /// What a sponsor's identities hold: replaced if what is stored has the version before.
     Holdings(Holdings),
+    /// Nothing is written: this version of a delegation must still be the latest.
+    StillDelegated {
+        /// Who gave it.
+        by: IdentityId,
+        /// To whom.
+        to: IdentityId,
+        /// Its number.
+        version: u64,
+    },
     /// A fuse is lit.
     Fuse(Fuse),
     /// The fuse of a grant that has ended is put out; one that is gone is fine.
     PutOut(GrantId),
+}
+
+impl Also {
+    /// That `given` is still the latest version of its delegation.
+    pub(crate) fn still(given: &Delegation) -> Self {
+        Self::StillDelegated { by: given.by.clone(), to: given.to.clone(), version: given.version }
+    }
 }
 
 /// One change of a grant, with its evidence, all or nothing.

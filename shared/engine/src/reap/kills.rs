@@ -126,7 +126,12 @@ impl Reaper {
             match self.walk_shard((role, shard), walk, look, work, report).await {
                 Ok(all) => is_whole = is_whole && all,
                 Err(error) => {
-                    tracing::error!(?role, shard, problem = error.chain(), "live grants could not be listed for blocks");
+                    tracing::error!(
+                        ?role,
+                        shard,
+                        problem = error.chain(),
+                        "live grants could not be listed for blocks"
+                    );
                     (report.good, is_whole) = (false, false);
                 }
             }
@@ -151,7 +156,10 @@ impl Reaper {
                     continue;
                 }
                 if self.ports.clock.now() >= until {
-                    tracing::warn!(shard, "there was no time to look at every live grant for blocks: the next tick goes on");
+                    tracing::warn!(
+                        shard,
+                        "there was no time to look at every live grant for blocks: the next tick goes on"
+                    );
                     return Ok(false);
                 }
                 match self.stop_if_covered(id, walk, look, work, report).await {

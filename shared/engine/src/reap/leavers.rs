@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use brevet_domain::canonical::Digest;
 use brevet_domain::grant::{DueRole, EndCause, Event, Grant};
 use brevet_domain::id::GrantId;
+use brevet_domain::identity::IdentityClass;
 use brevet_domain::time::Timestamp;
 
 use super::{Look, PAGE, PassReport, Reaper, RoleWork};
@@ -123,6 +124,10 @@ impl Reaper {
 pub(crate) async fn has_left(grant: &Grant, bundle: &InForce) -> PortResult<bool> {
     let index = bundle.index();
     let same_class = |id| index.identities.get(id).is_some_and(|identity| identity.class == grant.class);
+    let is_human = |id| index.identities.get(id).is_some_and(|identity| identity.class == IdentityClass::Human);
+    if !grant.on_behalf_of.as_ref().is_none_or(is_human) {
+        return Ok(true);
+    }
     if !same_class(&grant.identity) || !index.identities.contains_key(&grant.sponsor) {
         return Ok(true);
     }

@@ -67,12 +67,22 @@ fn crowd(world: &World, n: usize) -> usize {
     world.tick();
     for n in 0..n {
         // Of the bot: approved, or vended.
-        let id = id_of(run(world.intake.submit(&proof("bot ask run-1"), &format!("b{n}"), ask_for("deploy"), world.clock.now())));
+        let id = id_of(run(world.intake.submit(
+            &proof("bot ask run-1"),
+            &format!("b{n}"),
+            ask_for("deploy"),
+            world.clock.now(),
+        )));
         if n % 2 == 0 {
             world.vend("bot credentials run-1", id).unwrap().unwrap();
         }
         // Of the agent: awaiting a person, or approved, or vended.
-        let id = id_of(run(world.intake.submit(&proof("agent ask"), &format!("a{n}"), ask_for("deploy"), world.clock.now())));
+        let id = id_of(run(world.intake.submit(
+            &proof("agent ask"),
+            &format!("a{n}"),
+            ask_for("deploy"),
+            world.clock.now(),
+        )));
         if n % 3 != 0 {
             world.vote("omar approve", id, true).unwrap().unwrap();
         }
@@ -201,7 +211,8 @@ fn placing_and_lifting_twice_are_done_once_and_the_history_names_each() {
     lift(&world, "all");
     lift(&world, "all");
     kill(&world, "all");
-    let (known, history) = run(world.kill_switch.read(&proof("lea approve"), &WideScope::ALL, world.clock.now())).unwrap().unwrap();
+    let (known, history) =
+        run(world.kill_switch.read(&proof("lea approve"), &WideScope::ALL, world.clock.now())).unwrap().unwrap();
     assert_eq!((known.latest.version, history.len()), (3, 3));
     for (later, earlier) in history.iter().zip(history.iter().skip(1)) {
         assert_eq!(later.prev, brevet_domain::canonical::Digest::of(earlier).unwrap());

@@ -2,6 +2,7 @@
 
 mod asking;
 mod attaching;
+mod delegating;
 mod ending;
 mod hostile;
 mod invariants;
@@ -9,6 +10,7 @@ mod killing;
 mod leavers;
 mod managed;
 mod quorum;
+mod renewing;
 mod single_fault;
 mod stubborn;
 mod vending;

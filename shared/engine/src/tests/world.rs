@@ -103,6 +103,10 @@ pub(super) struct Rules {
     pub(super) approvers: Vec<&'static str>,
     /// How many must.
     pub(super) count: u8,
+    /// How often in a row anything may be renewed.
+    pub(super) max_renewals: u32,
+    /// What must not be held beside anything.
+    pub(super) duties: Duties,
     /// Why nobody may have anything, if so.
     pub(super) denied: Option<String>,
 }
@@ -139,11 +143,12 @@ impl Evaluator for ClassPolicy {
             outcome,
             determining: vec!["by-class".to_owned()],
             nearest: None,
-            template: Some(template.unwrap()),
+            template: Some(template.unwrap().on_behalf_of(request.ask.on_behalf_of.as_ref())),
             term: request.ask.term_s,
             start_within_s: entitlement.start_within_s,
+            max_renewals: rules.max_renewals,
             traits: Traits::default(),
-            duties: Duties::default(),
+            duties: rules.duties.clone(),
         })
     }
 
@@ -206,6 +211,7 @@ pub(super) fn people() -> BTreeMap<String, Identity> {
     BTreeMap::from([
         identity("bot", IdentityClass::Pipeline, "dana"),
         identity("agent", IdentityClass::Agent, "dana"),
+        identity("ci", IdentityClass::Pipeline, "omar"),
         identity("dana", IdentityClass::Human, "dana"),
         identity("omar", IdentityClass::Human, "omar"),
         identity("lea", IdentityClass::Human, "lea"),
@@ -292,19 +298,20 @@ impl World {
             registered: people.clone(),
             approvers: vec!["omar", "lea"],
             count: 1,
+            max_renewals: 1,
+            duties: Duties::default(),
             denied: None,
         }));
         let proofs: Arc<dyn ProofVerifier> = Arc::new(TextProofs(people));
         let decider = Arc::new(Decider::new(
             Arc::clone(&proofs),
             Arc::new(ClassPolicy(deployment.clone(), Arc::clone(&rules))),
-            (store.clone(), store.clone()),
+            (store.clone(), store.clone(), store.clone()),
             (store.clone(), ids.clone()),
             deployment.clone(),
             bounds,
         ));
-        let kill_switch =
-            KillSwitch::new(Arc::clone(&proofs), Arc::new(TwoHands), (store.clone(), store.clone()));
+        let kill_switch = KillSwitch::new(Arc::clone(&proofs), Arc::new(TwoHands), (store.clone(), store.clone()));
         let catalogue = || Arc::new(Catalogue::new(store.clone(), 900, Arc::new(Watched::default())));
         let intake = Intake {
             proofs: Arc::clone(&proofs),
@@ -381,6 +388,11 @@ impl World {
     /// Submits; nothing if the function crashed.
     pub(super) fn submit(&self, who: &str, key: &str) -> Option<Result<Report, Refusal>> {
         run(self.intake.submit(&proof(who), key, ask(), self.clock.now()))
+    }
+
+    /// Submits for somebody or something else than [`ask`] does.
+    pub(super) fn submit_ask(&self, who: &str, key: &str, ask: Ask) -> Option<Result<Report, Refusal>> {
+        run(self.intake.submit(&proof(who), key, ask, self.clock.now()))
     }
 
     pub(super) fn vend(&self, who: &str, id: GrantId) -> Option<Result<Handout, Refusal>> {

@@ -98,6 +98,7 @@ impl Evaluator for ClassPolicy {
             template: Some(template.unwrap()),
             term: ask.term_s,
             start_within_s: entitlement.start_within_s,
+            max_renewals: 1,
             traits: Traits::default(),
             duties: Duties::default(),
         })
@@ -229,7 +230,7 @@ impl World {
         Decider::new(
             Arc::clone(&self.proofs) as _,
             Arc::new(self.policy.clone()),
-            (Arc::clone(&self.store) as _, Arc::clone(&self.store) as _),
+            (Arc::clone(&self.store) as _, Arc::clone(&self.store) as _, Arc::clone(&self.store) as _),
             (Arc::clone(&self.store) as _, Arc::clone(&self.ids) as _),
             self.deployment.clone(),
             self.bounds,

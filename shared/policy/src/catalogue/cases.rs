@@ -39,6 +39,9 @@ pub(super) struct CaseForm {
     ticket: Option<Ticket>,
     justification: Option<Justification>,
     task: Option<Task>,
+    on_behalf_of: Option<Spanned<IdentityId>>,
+    #[serde(default)]
+    renewal: bool,
     at: Option<Timestamp>,
     expect: Spanned<Expected>,
     approvers: Option<Spanned<BTreeSet<IdentityId>>>,
@@ -91,6 +94,12 @@ fn check_one(bundle: &Bundle, file: &str, case: &CaseForm, findings: &mut Findin
     if bundle.entitlement(&what.value).is_none() {
         let message = format!("case `{name}`: entitlement `{}` is not in `entitlements`", what.value);
         return findings.at(file, what, message);
+    }
+    if let Some(human) =
+        case.on_behalf_of.as_ref().filter(|human| !bundle.index().identities.contains_key(&human.value))
+    {
+        let message = format!("case `{name}`: identity `{}` is not in `identities`", human.value);
+        return findings.at(file, human, message);
     }
     let Some((stage, request)) = Stage::longest().zip(request(case)) else {
         return findings.at(file, &case.name, format!("case `{name}` cannot be tried"));
@@ -178,6 +187,9 @@ fn request(case: &CaseForm) -> Option<Request> {
         term_s: case.term_s.value,
         ticket: case.ticket.clone(),
         justification: case.justification.clone(),
+        on_behalf_of: case.on_behalf_of.as_ref().map(|human| human.value.clone()),
+        // Of no grant in particular: what is said to a renewal, not which could be renewed.
+        renews: case.renewal.then_some(id),
     };
     Some(Request { id, ask, asked_at, decide_by: asked_at.plus(60) })
 }

@@ -85,6 +85,15 @@ fn lane(class: IdentityClass, form: Option<&Spanned<ClassForm>>, findings: &mut 
             }
         }
     }
+    if let Some(n) = &form.max_renewals {
+        if n.value <= built_in.max_renewals {
+            lane.max_renewals = n.value;
+        } else {
+            let (class, most) = (class.as_str(), built_in.max_renewals);
+            let message = format!("`max_renewals` is {}; for class `{class}` it must be 0 to {most}", n.value);
+            findings.at(CLASSES, n, message);
+        }
+    }
     lane.people_always |= form.people_always;
     built_in.tightened(lane)
 }

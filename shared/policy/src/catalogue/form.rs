@@ -97,6 +97,7 @@ pub(super) struct ClassesForm {
 pub(super) struct ClassForm {
     pub(super) max_term_s: Option<Spanned<u32>>,
     pub(super) max_live: Option<Spanned<u32>>,
+    pub(super) max_renewals: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) people_always: bool,
 }

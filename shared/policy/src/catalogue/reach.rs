@@ -11,7 +11,8 @@ use crate::bundle::Bundle;
 use crate::decide::Weighed;
 
 /// Instants that stand for all: a Wednesday and a Sunday, by day and by night (UTC). A policy about one date
-/// is not seen through; a request that nobody could approve then is denied when it comes.
+/// is not seen through, nor one about renewals or what is asked on a human's behalf; a request that nobody could approve
+/// then is denied when it comes.
 const SAMPLES: [i64; 4] = [1_767_787_200, 1_767_830_400, 1_768_132_800, 1_768_176_000];
 
 /// Finds entitlements that some identity may request, with approval, while too few people may approve it.
@@ -111,7 +112,7 @@ fn circumstances(identity: &Identity, entitlement: &Entitlement) -> Vec<Facts> {
                     let now = Timestamp::from_seconds(seconds);
                     let fits = term_s <= longest && (has_ticket || !entitlement.ticket.required);
                     if fits {
-                        all.push(Facts { term_s, has_ticket, task, now });
+                        all.push(Facts { term_s, has_ticket, task, on_behalf_of: None, is_renewal: false, now });
                     }
                 }
             }

@@ -190,7 +190,7 @@ fn the_schemas_name_the_keys_that_the_compiler_reads_and_needs() {
     same_keys::<IssuersForm>(&issuers, &json!({ "issuers": [sample] }));
 
     let classes = schema("classes");
-    let limits = json!({ "max_term_s": 60, "max_live": 1, "people_always": true });
+    let limits = json!({ "max_term_s": 60, "max_live": 1, "max_renewals": 1, "people_always": true });
     for class in ["human", "pipeline", "workload", "agent"] {
         same_keys::<ClassForm>(&classes["properties"]["classes"]["properties"][class], &limits);
     }
@@ -199,7 +199,7 @@ fn the_schemas_name_the_keys_that_the_compiler_reads_and_needs() {
     let cases = schema("cases");
     let sample = json!({
         "name": "x", "identity": "ab", "entitlement": "ab", "parameters": { "a": "b" }, "term_s": 60, "ticket": "x", "justification": "x",
-        "task": "x", "at": "2026-01-07T12:00:00Z", "expect": "allow", "approvers": ["ab"], "determining": ["x"],
+        "task": "x", "on_behalf_of": "ab", "renewal": true, "at": "2026-01-07T12:00:00Z", "expect": "allow", "approvers": ["ab"], "determining": ["x"],
         "says": "x",
     });
     same_keys::<CaseForm>(&cases["properties"]["cases"]["items"], &sample);

@@ -22,6 +22,8 @@ fn decision(bundle: &Bundle, who: &str, what: &str, ticket: Option<&str>) -> Dec
             sponsor: caller.identity.owner.clone(),
             task: caller.task.clone(),
             proof: caller.proof.clone(),
+            delegation: None,
+            renewal: None,
             entitlement: request.ask.entitlement.clone(),
             term: verdict.term,
             start_within_s: verdict.start_within_s,

@@ -73,6 +73,10 @@ fn condition(approve: bool) -> BoxedStrategy<String> {
         // Not every entitlement says it: an error.
         Just("resource.environment == \"production\"".to_owned()),
         Just("context.hasTicket".to_owned()),
+        Just("context.isRenewal".to_owned()),
+        team().prop_map(|team| format!("context has onBehalfOf && context.onBehalfOf in {team}")),
+        // Not every request says it: an error.
+        Just("context.onBehalfOf == resource.owner".to_owned()),
     ];
     if approve { prop_oneof![common, on_grant].boxed() } else { prop_oneof![common, on_entitlement].boxed() }
 }
@@ -208,6 +212,10 @@ impl Plain {
         let mut context = json!({ "termSeconds": facts.term_s, "now": facts.now.to_string() });
         if action != "approve" {
             context["hasTicket"] = json!(facts.has_ticket);
+            context["isRenewal"] = json!(facts.is_renewal);
+            if let Some(human) = &facts.on_behalf_of {
+                context["onBehalfOf"] = reference("Identity", human.as_str());
+            }
         }
         if let Some(task) = &facts.task {
             context["task"] = json!(task);
@@ -266,14 +274,16 @@ fn sliced(text: &BundleText, what: &str) -> Bundle {
 fn one_entitlement_at_a_time_decides_as_plain_cedar_does_over_the_whole_bundle() {
     let n = [const { Cell::new(0_u32) }; 3];
     let config = ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() };
-    let facts = (select(vec![60_u32, 90]), any::<bool>(), any::<bool>());
+    let facts = (select(vec![60_u32, 90]), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let numbers = |n| prop::collection::vec(0..4_usize, n);
     let shape = (numbers(11), numbers(5), numbers(7));
     TestRunner::new(config)
         .run(&(prop::collection::vec(policy(), 1..14), shape, facts), |(policies, shape, facts)| {
-            let (term_s, has_ticket, has_task) = facts;
+            let (term_s, has_ticket, has_task, for_ana, is_renewal) = facts;
             let (text, all) = split(&policies, &shape);
-            let facts = Facts { term_s, has_ticket, task: has_task.then(|| "run-7".to_owned()), now: now() };
+            let task = has_task.then(|| "run-7".to_owned());
+            let on_behalf_of = for_ana.then(|| "ana".parse().unwrap());
+            let facts = Facts { term_s, has_ticket, task, on_behalf_of, is_renewal, now: now() };
             let whole = Bundle::load(&text).unwrap();
             let plain = Plain::new(&all, whole.index(), whole.entitlements());
             for what in THINGS {
@@ -282,7 +292,8 @@ fn one_entitlement_at_a_time_decides_as_plain_cedar_does_over_the_whole_bundle()
                 for bundle in [&slice, &whole] {
                     for who in PEOPLE.into_iter().chain(OTHERS) {
                         let who: IdentityId = who.parse().unwrap();
-                        let world = bundle.world(&id, std::iter::once(&who), None).unwrap();
+                        let people = std::iter::once(&who).chain(&facts.on_behalf_of);
+                        let world = bundle.world(&id, people, None).unwrap();
                         for (action, name) in [(Action::Request, "request"), (Action::AutoApprove, "autoApprove")] {
                             let answer = world.ask(&Question::new(&who, &id, &facts).unwrap(), action);
                             let said = plain.ask(who.as_str(), name, reference("Entitlement", what), None, &facts);
@@ -325,7 +336,9 @@ fn one_entitlement_at_a_time_decides_as_plain_cedar_does_over_the_whole_bundle()
                 // And so the verdicts are the same, reasons and all.
                 for who in ["ana", "remediation-agent"] {
                     let caller = caller(&whole, who, facts.task.as_deref());
-                    let request = request(what, term_s, has_ticket.then_some("INC-1"));
+                    let mut request = request(what, term_s, has_ticket.then_some("INC-1"));
+                    request.ask.on_behalf_of = facts.on_behalf_of.clone();
+                    request.ask.renews = facts.is_renewal.then_some(request.id);
                     let [one, other] =
                         [&slice, &whole].map(|bundle| bundle.decide(&caller, &request, &deployment(), now()));
                     prop_assert_eq!(format!("{one:?}"), format!("{other:?}"));
@@ -360,7 +373,7 @@ fn the_compiler_gives_each_part_what_its_policies_name_elsewhere() {
     let slice = sliced(&text, "read-secret");
     let (who, what) = (owner.parse().unwrap(), "read-secret".parse().unwrap());
     let world = slice.world(&what, std::iter::once(&who), None).unwrap();
-    let facts = Facts { term_s: 60, has_ticket: false, task: None, now: now() };
+    let facts = Facts { term_s: 60, has_ticket: false, task: None, on_behalf_of: None, is_renewal: false, now: now() };
     let answer = world.ask(&Question::new(&who, &what, &facts).unwrap(), Action::Request).unwrap();
     assert!(matches!(&answer, Answer::Yes(by) if by.contains(&"owner-of-another".to_owned())), "{answer:?}");
 }

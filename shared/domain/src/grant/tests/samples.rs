@@ -69,6 +69,7 @@ pub(super) fn grant(by: By, state: State) -> Grant {
         class: IdentityClass::Pipeline,
         sponsor: person("olga"),
         task: None,
+        on_behalf_of: None,
         entitlement: "deploy-shop".parse().unwrap(),
         account: "000000000000".parse().unwrap(),
         term: Term::from_seconds(60).unwrap(),

@@ -1,0 +1,117 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(seconds: u32) -> Timestamp {
+    Timestamp::from_seconds(1_795_348_800).plus(seconds)
+}
+
+fn given(entitlements: &[&str], max_term_s: Option<u32>, until: Timestamp) -> Scope {
+    let term = |seconds| Term::from_seconds(i64::from(seconds)).unwrap();
+    Scope::Given {
+        entitlements: entitlements.iter().map(|name| name.parse().unwrap()).collect(),
+        max_term_s: max_term_s.map(term),
+        until,
+    }
+}
+
+fn delegation(scope: Scope) -> Delegation {
+    Delegation {
+        by: "ana".parse().unwrap(),
+        to: "fix-agent".parse().unwrap(),
+        version: 3,
+        prev: Digest::ZERO,
+        scope,
+        at: at(0),
+        proof: ProofSummary {
+            issuer: "okta".parse().unwrap(),
+            subject: "00u-ana".to_owned(),
+            token_digest: Digest::ZERO,
+            issued_at: at(0),
+            expires_at: at(300),
+        },
+    }
+}
+
+fn said(scope: Scope, what: &str, term_s: u32, waits_s: u32, now: Timestamp) -> String {
+    let entitlement = what.parse().unwrap();
+    let term = Term::from_seconds(i64::from(term_s)).unwrap();
+    let asked = Use { entitlement: &entitlement, term, waits_s, start_within_s: 600 };
+    delegation(scope).covers(asked, now).map_or_else(|error| error.to_string(), |start| format!("start in {start}"))
+}
+
+#[test]
+fn what_is_not_delegated_is_refused_with_what_would_be_right() {
+    let scope = || given(&["read-logs"], Some(300), at(3_600));
+    let of = "the delegation of `ana` to `fix-agent`";
+    for (scope, what, term_s, waits_s, now, expected) in [
+        (scope(), "read-logs", 300, 0, at(1), "start in 600".to_owned()),
+        (scope(), "read-secret", 300, 0, at(1), format!("{of} is not about `read-secret`")),
+        (scope(), "read-logs", 301, 0, at(1), format!("{of} is for terms of at most 300 s; 301 s were asked for")),
+        (scope(), "read-logs", 300, 0, at(3_600), format!("{of} ended at {}", at(3_600))),
+        (scope(), "read-logs", 300, 2_800, at(0), "start in 500".to_owned()),
+        (
+            scope(),
+            "read-logs",
+            300,
+            3_241,
+            at(0),
+            format!(
+                "{of} ends at {}, and the grant could last longer: ask for a shorter term, or have the delegation given anew",
+                at(3_600)
+            ),
+        ),
+        (
+            Scope::Ended,
+            "read-logs",
+            300,
+            0,
+            at(1),
+            "`ana` lets `fix-agent` ask for nothing on their behalf: they have to store a delegation beforehand"
+                .to_owned(),
+        ),
+    ] {
+        assert_eq!(said(scope, what, term_s, waits_s, now), expected);
+    }
+}
+
+#[test]
+fn a_delegation_is_bounded_in_time_and_extent() {
+    let check = |scope: Scope| scope.check(at(0)).map_err(|error| error.to_string());
+    assert_eq!(check(given(&["read-logs"], None, at(MAX_DELEGATION_S))), Ok(()));
+    assert_eq!(check(Scope::Ended), Ok(()));
+    let late = check(given(&["read-logs"], None, at(MAX_DELEGATION_S + 1))).unwrap_err();
+    assert!(late.starts_with("a delegation ends at most 30 days ahead, and after now"), "{late}");
+    assert!(check(given(&["read-logs"], None, at(0))).is_err());
+    assert_eq!(
+        check(given(&[], None, at(60))),
+        Err("a delegation names 1 to 50 entitlements; this one names 0".to_owned())
+    );
+    let many: Vec<String> = (0..=MAX_ENTITLEMENTS).map(|n| format!("read-{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert!(check(given(&many, None, at(60))).is_err());
+}
+
+#[test]
+fn no_version_is_dropped_before_an_earlier_one_is_long_over() {
+    let earlier = delegation(given(&["read-logs"], None, at(MAX_DELEGATION_S)));
+    let ended = Delegation { version: 4, at: at(1), ..delegation(Scope::Ended) };
+    assert!(ended.drop_at() >= earlier.drop_at() && earlier.drop_at() > at(MAX_DELEGATION_S).plus(RETENTION_S - 1));
+}
+
+proptest! {
+    /// Whatever is covered is over when the delegation is, however late people say yes and it is started.
+    #[test]
+    fn what_rests_on_a_delegation_ends_before_it(
+        (until_s, term_s, waits_s, start_within_s) in (1..20_000_u32, 60..43_200_u32, 0..4_000_u32, 0..4_000_u32),
+        now_s in 0..20_000_u32,
+    ) {
+        let entitlement = "read-logs".parse().unwrap();
+        let term = Term::from_seconds(i64::from(term_s)).unwrap();
+        let asked = Use { entitlement: &entitlement, term, waits_s, start_within_s };
+        if let Ok(start) = delegation(given(&["read-logs"], None, at(until_s))).covers(asked, at(now_s)) {
+            prop_assert!(start <= start_within_s);
+            prop_assert!(at(now_s).plus(waits_s).plus(start).plus(term_s) <= at(until_s));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What is asked on a human's behalf: both must be allowed it. Rights are the intersection, limits the tighter of each.
+
+use brevet_domain::decision::{Outcome, check_approver};
+use brevet_domain::entitlement::Entitlement;
+use brevet_domain::id::IdentityId;
+use brevet_domain::identity::{Identity, IdentityClass};
+use brevet_domain::lane::Lane;
+use brevet_domain::rule;
+
+use crate::ask::{Facts, GrantFacts};
+use crate::bundle::Bundle;
+use crate::decide::sorted;
+
+impl Bundle {
+    /// The registered human whom `on_behalf_of` names, if `identity` can ask on anybody's behalf.
+    ///
+    /// # Errors
+    ///
+    /// Why not, for the person who asked.
+    pub(crate) fn principal(&self, identity: &Identity, on_behalf_of: &IdentityId) -> Result<&Identity, String> {
+        if identity.class == IdentityClass::Human {
+            return Err(format!("`{}` is human, and asks for themselves alone: leave `on_behalf_of` out", identity.id));
+        }
+        let human = self.index().identities.get(on_behalf_of).filter(|human| human.class == IdentityClass::Human);
+        human.ok_or_else(|| format!("`{on_behalf_of}`, on whose behalf it is asked, is no registered human"))
+    }
+
+    /// The limits of `identity`; on behalf of a human, the tighter ones of both.
+    pub(crate) fn lane_for(&self, identity: &Identity, on_behalf_of: Option<&IdentityId>) -> Lane {
+        let own = self.index().lane(identity.class);
+        on_behalf_of.map_or(own, |_| own.tightened(self.index().lane(IdentityClass::Human)))
+    }
+
+    /// What is said to a registered identity, on behalf of whomever `facts` name, with the policies and rules that
+    /// determine it.
+    ///
+    /// INVARIANT: it is never more than what is said to each of the two by themselves, with the same facts.
+    pub(crate) fn judge_for(
+        &self,
+        identity: &Identity,
+        entitlement: &Entitlement,
+        facts: &Facts,
+    ) -> (Outcome, Vec<String>) {
+        let Some(on_behalf_of) = &facts.on_behalf_of else { return self.judge(identity, entitlement, facts) };
+        let deny = |reason: String, rule: &str| (Outcome::Deny { reason }, vec![rule.to_owned()]);
+        let human = match self.principal(identity, on_behalf_of) {
+            Ok(human) => human,
+            Err(reason) => return deny(reason, rule::ON_BEHALF_OF),
+        };
+        let own = self.judge(identity, entitlement, facts);
+        if matches!(own.0, Outcome::Deny { .. }) {
+            return own;
+        }
+        let longest_s = entitlement.longest_term(human.class).as_seconds();
+        if facts.term_s > longest_s {
+            let reason =
+                format!("`{on_behalf_of}`, on whose behalf it is asked, may have it for at most {longest_s} s");
+            return deny(reason, rule::CLASS_TERM);
+        }
+        // The human is asked about as if they asked themselves.
+        let (theirs, by) = self.judge(human, entitlement, &Facts { on_behalf_of: None, ..facts.clone() });
+        let determining = sorted([own.1, by].concat());
+        let (count, deadline) = match (own.0, theirs) {
+            (own @ Outcome::Deny { .. }, _) => return (own, determining),
+            (_, Outcome::Deny { reason }) => {
+                let reason = format!("`{on_behalf_of}`, on whose behalf it is asked, may not have it: {reason}");
+                return (Outcome::Deny { reason }, determining);
+            }
+            (Outcome::Allow, Outcome::Allow) => return (Outcome::Allow, determining),
+            (Outcome::NeedsApproval { count, deadline, .. }, Outcome::Allow)
+            | (Outcome::Allow, Outcome::NeedsApproval { count, deadline, .. }) => (count, deadline),
+            (
+                Outcome::NeedsApproval { count, deadline, .. },
+                Outcome::NeedsApproval { count: other, deadline: at, .. },
+            ) => (count.max(other), deadline.min(at)),
+        };
+        // Whoever says yes may say it to both.
+        match self.approvers_of_both(identity, human, entitlement, facts) {
+            Ok((approvers, by)) if approvers.len() >= usize::from(count).max(1) => {
+                let determining = sorted([determining, by].concat());
+                (Outcome::NeedsApproval { count, approvers, deadline }, determining)
+            }
+            Ok((approvers, _)) => {
+                let reason = format!(
+                    "`{}` needs {count} to approve it, but only {} of the registered people may approve it for both \
+                     `{}` and `{on_behalf_of}`",
+                    entitlement.id,
+                    approvers.len(),
+                    identity.id
+                );
+                deny(reason, rule::APPROVERS)
+            }
+            Err(fault) => (Outcome::Deny { reason: fault.to_string() }, fault.policies()),
+        }
+    }
+
+    fn approvers_of_both(
+        &self,
+        identity: &Identity,
+        human: &Identity,
+        entitlement: &Entitlement,
+        facts: &Facts,
+    ) -> Result<(std::collections::BTreeSet<IdentityId>, Vec<String>), crate::ask::Fault> {
+        let of = |requester: &Identity| {
+            let grant = GrantFacts {
+                id: None,
+                entitlement: &entitlement.id,
+                requester: &requester.id,
+                sponsor: &requester.owner,
+                class: requester.class,
+            };
+            self.approvers(&grant, facts)
+        };
+        let (own, mut determining) = of(identity)?;
+        let (theirs, by) = of(human)?;
+        determining.extend(by);
+        let apart = |person: &&IdentityId| {
+            let person = self.index().identities.get(*person);
+            person.is_some_and(|person| check_approver(person, &human.id, &human.id).is_ok())
+        };
+        Ok((own.intersection(&theirs).filter(apart).cloned().collect(), determining))
+    }
+}

@@ -1,4 +1,6 @@
-//! Intake's Invoke and HTTP votes to use cases of evaluate.
+//! Intake's Invoke and HTTP calls of people to use cases of evaluate.
+
+mod revoking;
 
 use std::sync::Arc;
 
@@ -10,6 +12,7 @@ use brevet_domain::time::Timestamp;
 use brevet_engine::decide::{Ballot, Decider};
 use brevet_engine::port::{Clock, EvaluateAnswer, RawProof};
 use brevet_engine::refusal::{Refusal, RefusalKind};
+use brevet_engine::revoke::KillSwitch;
 use brevet_lambda::answer::{Answer, Failure, finish, no_route};
 use brevet_lambda::event::{Incoming, UnexpectedEvent};
 use brevet_lambda::http::Call;
@@ -18,12 +21,13 @@ use serde_json::Value;
 
 pub(crate) struct Handler {
     decider: Decider,
+    kill_switch: KillSwitch,
     clock: Arc<dyn Clock>,
 }
 
 impl Handler {
-    pub(crate) fn new(decider: Decider, clock: Arc<dyn Clock>) -> Self {
-        Self { decider, clock }
+    pub(crate) fn new(decider: Decider, kill_switch: KillSwitch, clock: Arc<dyn Clock>) -> Self {
+        Self { decider, kill_switch, clock }
     }
 
     pub(crate) async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
@@ -33,7 +37,7 @@ impl Handler {
                 let answer = self.decide(id, &proof).await;
                 serde_json::to_value(answer).map_err(|error| diagnostic("UnwritableAnswer", &error))
             }
-            other @ (Incoming::Tick | Incoming::Woken(_)) => {
+            other @ (Incoming::Tick | Incoming::Woken { .. }) => {
                 Err(unexpected(UnexpectedEvent::instead_of("HTTP calls and intake's requests for a decision", &other)))
             }
         }
@@ -66,6 +70,10 @@ impl Handler {
                 read::nothing(call.body())?;
                 self.delegate(call, &proof, Scope::Ended).await
             }
+            "GET /v1/revocations" => self.revocations(call).await,
+            "POST /v1/revocations" => self.revoke(call).await,
+            "GET /v1/revocations/{id}" => self.revocation(call).await,
+            "POST /v1/revocations/{id}/lift" => self.lift(call).await,
             _ => Err(no_route(call)),
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use brevet_aws::{DynamoStore, config};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
+use brevet_engine::revoke::KillSwitch;
 use brevet_identity::{HttpKeySource, Verifier};
 use brevet_lambda::clock::{RandomIds, SystemClock};
 use brevet_lambda::config::Settings;
@@ -28,14 +29,18 @@ async fn main() -> Result<(), Error> {
     let watch = Arc::new(BundleStale::new(settings.deployment.id.clone()));
     let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _, settings.bundle_max_age_s, watch));
     let verifier = Verifier::new(settings.audiences, settings.bounds.skew_s, Arc::new(HttpKeySource::new()?));
+    let proofs = Arc::new(OidcProofs::new(verifier, Arc::clone(&catalogue)));
+    let policy = Arc::new(BundleEvaluator::new(catalogue, settings.deployment.clone()));
+    let stores = (Arc::clone(&store) as _, Arc::clone(&store) as _);
+    let kill_switch = KillSwitch::new(Arc::clone(&proofs) as _, Arc::clone(&policy) as _, stores);
     let decider = Decider::new(
-        Arc::new(OidcProofs::new(verifier, Arc::clone(&catalogue))),
-        Arc::new(BundleEvaluator::new(catalogue, settings.deployment.clone())),
+        proofs,
+        policy,
         (Arc::clone(&store) as _, Arc::clone(&store) as _, Arc::clone(&store) as _),
         (store, Arc::new(RandomIds)),
         settings.deployment,
         settings.bounds,
     );
-    let handler = &Handler::new(decider, Arc::new(SystemClock));
+    let handler = &Handler::new(decider, kill_switch, Arc::new(SystemClock));
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

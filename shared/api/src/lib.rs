@@ -6,4 +6,5 @@
 pub mod answer;
 pub mod problem;
 pub mod read;
+pub mod revocation;
 pub mod view;

@@ -12,12 +12,14 @@ mod decide;
 mod declared;
 mod entities;
 mod nearest;
+mod revoke;
 mod scope;
 mod vote;
 
 pub use ask::Fault;
 pub use bundle::{Bundle, PolicyError};
 pub use decide::DecideError;
+pub use revoke::RevokeRefusal;
 pub use vote::Refusal;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod ballot;
 mod delegation;
 mod json;
 mod query;
+mod revocation;
 
 pub use ask::{RenewBody, ask, renew};
 pub use ballot::{BallotBody, ballot};
@@ -13,6 +14,7 @@ pub use json::{MAX_BODY_BYTES, nothing};
 pub use query::{
     EvidenceQuery, ListQuery, evidence_query, grant_id, idempotency_key, identity_id, list_query, no_query,
 };
+pub use revocation::{RevocationBody, RevocationsQuery, lift, revocation, revocation_key, revocations_query};
 
 use crate::problem::{Problem, ProblemKind};
 

@@ -93,13 +93,7 @@ pub fn idempotency_key(header: Option<&str>) -> Result<&str, BadInput> {
 /// [`BadInput`] if a name is unknown or a value is none of those that are taken.
 pub fn list_query(query: &BTreeMap<String, String>) -> Result<ListQuery, BadInput> {
     known(query, &["cursor", "limit", "state"])?;
-    let limit = match query.get("limit") {
-        None => PAGE,
-        Some(text) => number(text)
-            .and_then(|n| u32::try_from(n).ok())
-            .filter(|n| (1..=100).contains(n))
-            .ok_or_else(|| bad("query `limit` must be a whole number from 1 to 100"))?,
-    };
+    let (limit, cursor) = limit_and_cursor(query)?;
     let state = match query.get("state") {
         None => None,
         Some(text) => Some(
@@ -109,11 +103,23 @@ pub fn list_query(query: &BTreeMap<String, String>) -> Result<ListQuery, BadInpu
                 .ok_or_else(|| bad(format!("query `state` must be one of {}", STATES.join(", "))))?,
         ),
     };
+    Ok(ListQuery { cursor, limit, state })
+}
+
+/// How long a page is, and where it starts.
+pub(super) fn limit_and_cursor(query: &BTreeMap<String, String>) -> Result<(u32, Option<String>), BadInput> {
+    let limit = match query.get("limit") {
+        None => PAGE,
+        Some(text) => number(text)
+            .and_then(|n| u32::try_from(n).ok())
+            .filter(|n| (1..=100).contains(n))
+            .ok_or_else(|| bad("query `limit` must be a whole number from 1 to 100"))?,
+    };
     let cursor = query.get("cursor").cloned();
     if cursor.as_ref().is_some_and(|c| c.is_empty() || c.len() > MAX_CURSOR) {
         return Err(bad("query `cursor` must be the `next` of the page before, as it was given"));
     }
-    Ok(ListQuery { cursor, limit, state })
+    Ok((limit, cursor))
 }
 
 /// Reads the query of a page of evidence.
@@ -146,7 +152,7 @@ fn number(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-fn known(query: &BTreeMap<String, String>, names: &[&str]) -> Result<(), BadInput> {
+pub(super) fn known(query: &BTreeMap<String, String>, names: &[&str]) -> Result<(), BadInput> {
     match query.keys().find(|name| !names.contains(&name.as_str())) {
         None => Ok(()),
         Some(name) => {
@@ -156,7 +162,7 @@ fn known(query: &BTreeMap<String, String>, names: &[&str]) -> Result<(), BadInpu
     }
 }
 
-fn bad(detail: impl Into<String>) -> BadInput {
+pub(super) fn bad(detail: impl Into<String>) -> BadInput {
     BadInput::malformed("query", detail)
 }
 

@@ -64,7 +64,7 @@ impl KillWalk {
         Self { standing: self.standing, ..Self::default() }
     }
 
-    fn count(&mut self, covered_by: &[WideScope]) {
+    fn count(&mut self, covered_by: &BTreeSet<WideScope>) {
         self.n_alive = self.n_alive.saturating_add(1);
         for scope in covered_by {
             let n = self.alive.entry(scope.clone()).or_default();
@@ -188,7 +188,7 @@ impl Reaper {
         report: &mut PassReport,
     ) -> PortResult<()> {
         let Some(grant) = self.ports.reader.grant(id).await? else { return Ok(()) };
-        let covered_by: Vec<_> =
+        let covered_by: BTreeSet<_> =
             WideScope::covering(&grant).filter(|scope| walk.standing.contains_key(scope)).collect();
         if covered_by.is_empty() || grant.state.is_terminal() {
             return Ok(());

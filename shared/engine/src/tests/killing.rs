@@ -338,6 +338,25 @@ fn where_it_cannot_be_read_what_stands_no_pass_is_good_and_nothing_is_issued() {
 }
 
 #[test]
+fn what_cannot_be_read_is_not_taken_for_ended() {
+    let (world, id) = approved();
+    kill(&world, "identity:bot");
+    world.faults.plan_next("commit", Fault::NotSent);
+    world.tick();
+    assert!(matches!(world.grant(id).state, State::Approved { .. }));
+    assert_eq!(progress(&world, "identity:bot").n_alive, 1);
+    world.clock.advance(IN_FLIGHT_S);
+    world.faults.plan_next("grant", Fault::NotSent);
+    world.tick();
+    assert_eq!(world.faults.fired().len(), 2);
+    let told = progress(&world, "identity:bot");
+    assert_eq!((told.n_alive, told.zero_at), (1, None), "no walk came through");
+    world.tick();
+    assert!(is_killed(&world.grant(id)));
+    assert!(progress(&world, "identity:bot").zero_at.is_some());
+}
+
+#[test]
 fn a_lagging_record_that_is_found_alive_takes_a_zero_back() {
     let (world, id) = approved();
     let kept = world.grant(id);

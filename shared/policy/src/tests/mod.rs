@@ -6,6 +6,7 @@ mod duties;
 mod faults;
 mod forbids;
 mod nearest;
+mod revoking;
 mod votes;
 mod whole;
 

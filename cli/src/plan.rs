@@ -26,5 +26,6 @@ pub(crate) fn plan(old: &Path, new: &Path) -> Said {
         is.digest(),
     )];
     lines.extend(comparison.changes.iter().map(ToString::to_string));
+    lines.extend(comparison.limits);
     Ok(Text::out(lines.join("\n")))
 }

@@ -3,8 +3,9 @@
 //! Every pair is put to both bundles under all circumstances that their policies can tell apart: with and without a
 //! ticket and a task, and for terms on both sides of every number that a policy or an entitlement names. Time of day and
 //! day of the week are sampled: a window of an hour can be missed. What a requester holds already is not looked at: of
-//! conflicts it is told that they changed, and of how many grants a class may have at once nothing. A request is taken to
-//! hold what it must, a justification say: of the rules on that it is told that they changed.
+//! conflicts it is told that they changed, and so of how much a class may hold at once or renew in a row. A request is taken to
+//! hold what it must, a justification say: of the rules on that it is told that they changed. It is neither a renewal nor
+//! on anybody's behalf: what a policy says of those alone is not seen.
 
 mod offer;
 
@@ -13,6 +14,7 @@ use std::fmt;
 
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::{EntitlementId, IdentityId};
+use brevet_domain::identity::IdentityClass;
 use brevet_domain::time::Term;
 
 use crate::bundle::Bundle;
@@ -89,6 +91,8 @@ pub struct Comparison {
     pub n_pairs: usize,
     /// What came out otherwise, those that give more first.
     pub changes: Vec<Change>,
+    /// Limits of classes that changed and that no single decision shows, in words.
+    pub limits: Vec<String>,
 }
 
 /// Compares what `old` and `new` decide.
@@ -106,7 +110,22 @@ pub fn compare(old: &Bundle, new: &Bundle) -> Comparison {
         }
     }
     changes.sort();
-    Comparison { n_pairs: identities.len().saturating_mul(entitlements.len()), changes }
+    Comparison { n_pairs: identities.len().saturating_mul(entitlements.len()), changes, limits: limits(old, new) }
+}
+
+/// How many at once, and how often in a row: what depends on what is held already.
+fn limits(old: &Bundle, new: &Bundle) -> Vec<String> {
+    let classes = [IdentityClass::Human, IdentityClass::Pipeline, IdentityClass::Workload, IdentityClass::Agent];
+    let told = classes.into_iter().flat_map(|class| {
+        let (was, is) = (old.index().lane(class), new.index().lane(class));
+        let pairs = [
+            ("grants at once", was.max_live.get(), is.max_live.get()),
+            ("renewals in a row", was.max_renewals, is.max_renewals),
+        ];
+        let changed = pairs.into_iter().filter(|(_, was, is)| was != is);
+        changed.map(move |(what, was, is)| format!("class `{}`: at most {is} {what}, was {was}", class.as_str()))
+    });
+    told.collect()
 }
 
 fn pair(

@@ -16,7 +16,7 @@ fn told(edits: &[Edit]) -> Vec<String> {
     let new = compile(&sources).unwrap().bundle;
     let comparison = compare(&example_bundle(), &Bundle::load(&new).unwrap());
     assert_eq!(comparison.n_pairs, 54);
-    comparison.changes.iter().map(ToString::to_string).collect()
+    comparison.changes.iter().map(ToString::to_string).chain(comparison.limits).collect()
 }
 
 const SECRET: &str = "policies/read-secret.cedar";
@@ -90,6 +90,10 @@ fn each_kind_of_change_is_told() {
         (
             &[("classes.yaml", "max_term_s: 3600", "max_term_s: 300")],
             &["shorter: release-pipeline × deploy-release: up to 300 s alone, was up to 600 s alone"],
+        ),
+        (
+            &[("classes.yaml", "max_live: 10", "max_live: 5\n    max_renewals: 0")],
+            &["class `human`: at most 5 grants at once, was 10", "class `human`: at most 0 renewals in a row, was 2"],
         ),
         (
             &[(ORDERS, "  within_s: 1800", "  within_s: 60")],

@@ -1,5 +1,6 @@
 //! The example catalogue, people who ask, and bundles with policies that no compiler would let through.
 
+mod behalf;
 pub(crate) mod broken;
 mod decisions;
 mod duties;

@@ -38,13 +38,18 @@ pub struct MemoryStore {
     lag: Option<(Arc<ManualClock>, u32)>,
 }
 
+/// From how many grants on a table is large: its indexes are then made up when somebody reads them.
+const LARGE: usize = 400;
+
 /// The table, and what its indexes showed before: where they lag they may still show it.
 #[derive(Debug, Default)]
 struct Held {
     now: Snapshot,
     shown: Arc<Shown>,
-    /// Before the last write.
+    /// Before the last write; of a large table, as it was last read before.
     before: Arc<Shown>,
+    /// Of a large table, whether it was written since its indexes were last made up.
+    is_behind: bool,
     /// From when on each was up to date; only where indexes lag.
     history: VecDeque<(Timestamp, Arc<Shown>)>,
     /// How many port calls had been begun when an entry of evidence was written.
@@ -54,6 +59,15 @@ struct Held {
 impl Held {
     /// After every change.
     fn index(&mut self, lag: Option<&(Arc<ManualClock>, u32)>) {
+        if lag.is_none() && self.now.grants.len() > LARGE {
+            self.is_behind = true;
+            return;
+        }
+        self.make_up(lag);
+    }
+
+    fn make_up(&mut self, lag: Option<&(Arc<ManualClock>, u32)>) {
+        self.is_behind = false;
         self.before = std::mem::replace(&mut self.shown, Arc::new(self.now.shown()));
         if let Some((clock, _)) = lag {
             self.history.push_back((clock.now(), Arc::clone(&self.shown)));
@@ -167,6 +181,9 @@ impl MemoryStore {
     ) -> PortResult<T> {
         let act = |manner: Manner| {
             let mut held = locked(&self.held);
+            if held.is_behind {
+                held.make_up(None);
+            }
             let shown = match (manner, &self.lag) {
                 (Manner::Stale, _) => Arc::clone(&held.before),
                 (Manner::Now | Manner::Late(_), None) => Arc::clone(&held.shown),

@@ -257,6 +257,14 @@ impl Snapshot {
         self.progress.get(scope)
     }
 
+    /// The scopes of standing blocks of which it is told that nothing they cover lives any more.
+    pub fn zeros(&self) -> impl Iterator<Item = &WideScope> {
+        let stands = |told: &Progress| {
+            self.history(&told.scope).next().is_some_and(|latest| latest.stands() && latest.version == told.version)
+        };
+        self.progress.values().filter(move |told| told.zero_at.is_some() && stands(told)).map(|told| &told.scope)
+    }
+
     /// Whether a mark is still on the to-do list.
     #[must_use]
     pub fn has_mark(&self, id: GrantId) -> bool {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use brevet_domain::bundle::BundleError;
-use brevet_policy::catalogue::{Compiled, Finding, compile_dir};
+use brevet_policy::catalogue::{CatalogueError, Compiled, Finding, compile_dir};
 use clap::ValueEnum;
 
 /// How findings are told.
@@ -73,13 +73,16 @@ pub(crate) fn check(dir: &Path, format: Format) -> Said {
 }
 
 pub(crate) fn compile(dir: &Path, format: Format) -> Result<Compiled, Text> {
-    compile_dir(dir).map_err(|error| {
-        let text = told(dir, &error.findings, Level::Error, format);
-        match format {
-            Format::Text => Text::err(text),
-            Format::Github => Text::out(text),
-        }
-    })
+    compile_dir(dir).map_err(|error| untold(dir, &error, format))
+}
+
+/// What is wrong with the catalogue in `dir`.
+pub(crate) fn untold(dir: &Path, error: &CatalogueError, format: Format) -> Text {
+    let text = told(dir, &error.findings, Level::Error, format);
+    match format {
+        Format::Text => Text::err(text),
+        Format::Github => Text::out(text),
+    }
 }
 
 /// How bad a finding is.

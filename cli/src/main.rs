@@ -1,7 +1,8 @@
-//! The `brevet` command: checks and compiles a catalogue, and verifies evidence, without AWS.
+//! The `brevet` command: checks, compiles and explains a catalogue, and verifies evidence, without AWS.
 
 mod catalogue;
 mod evidence;
+mod explain;
 mod plan;
 
 use std::io::Write;
@@ -41,6 +42,7 @@ enum Command {
         /// The folder of the catalogue as it will be.
         new: PathBuf,
     },
+    Explain(Box<explain::Explain>),
     /// Work on the evidence of a grant.
     #[command(subcommand)]
     Evidence(EvidenceCommand),
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Bundle { dir } => catalogue::bundle(&dir),
         Command::Check { dir, format } => catalogue::check(&dir, format),
         Command::Plan { old, new } => plan::plan(&old, &new),
+        Command::Explain(asked) => explain::explain(*asked),
         Command::Evidence(EvidenceCommand::Verify { file }) => {
             evidence::verify(&file).map(Text::out).map_err(Text::err)
         }

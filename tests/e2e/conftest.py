@@ -30,6 +30,7 @@ ORDER = [
     "test_bad_tokens.py",
     "test_not_yours.py",
     "test_idempotency.py",
+    "test_explain.py",
     "test_lying_intake.py",
     "test_approvals.py",
     "test_lives.py",

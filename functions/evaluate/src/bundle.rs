@@ -7,11 +7,13 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Verdict};
 use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::identity::{Caller, Identity};
+use brevet_domain::offer::Offer;
 use brevet_domain::request::Request;
 use brevet_domain::revocation::{Right, WideScope};
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
 use brevet_engine::catalogue::{Catalogue, InForce, Kept};
+use brevet_engine::offers::OfferJudge;
 use brevet_engine::port::{Evaluator, EvaluatorError, PortError, PortResult, RevocationPolicy};
 use brevet_policy::{Bundle, DecideError, PolicyError};
 
@@ -41,11 +43,13 @@ impl BundleEvaluator {
 
     /// What to decide with about `entitlement`.
     async fn slice(&self, entitlement: &EntitlementId, now: Timestamp) -> Result<Arc<Bundle>, EvaluatorError> {
-        let slice = self.catalogue.still_using(now, |bundle| async move { self.of(&bundle, entitlement).await }).await;
+        let slice =
+            self.catalogue.still_using(now, |bundle| async move { self.of(&bundle, entitlement, true).await }).await;
         slice.map_err(|error| EvaluatorError::Unavailable(error.into()))
     }
 
-    async fn of(&self, bundle: &InForce, entitlement: &EntitlementId) -> PortResult<Arc<Bundle>> {
+    /// The same of `bundle`. One that is only looked at in passing is not kept, in the place of one that is asked for.
+    async fn of(&self, bundle: &InForce, entitlement: &EntitlementId, keep: bool) -> PortResult<Arc<Bundle>> {
         let key = (bundle.digest(), entitlement.clone());
         if let Some(slice) = self.parsed().slices.get(&key) {
             return Ok(slice);
@@ -56,7 +60,9 @@ impl BundleEvaluator {
             None => Ok(open),
             Some(listing) => {
                 let slice = Arc::new(open.with(listing).map_err(unusable)?);
-                self.parsed().slices.put(key, Arc::clone(&slice), 1);
+                if keep {
+                    self.parsed().slices.put(key, Arc::clone(&slice), 1);
+                }
                 Ok(slice)
             }
         }
@@ -134,5 +140,18 @@ impl RevocationPolicy for BundleEvaluator {
     }
 }
 
+#[async_trait]
+impl OfferJudge for BundleEvaluator {
+    async fn offer(
+        &self,
+        caller: &Caller,
+        bundle: &InForce,
+        entitlement: &EntitlementId,
+        now: Timestamp,
+    ) -> PortResult<Option<Offer>> {
+        Ok(self.of(bundle, entitlement, false).await?.offer(caller, entitlement, now))
+    }
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,15 +1,17 @@
-//! Intake's Invoke and HTTP calls of people to use cases of evaluate.
+//! Intake's Invoke, HTTP votes, questions and the kill switch to use cases of evaluate.
 
 mod revoking;
 
 use std::sync::Arc;
 
 use brevet_api::answer::{DelegationLine, DelegationList};
+use brevet_api::evaluation::{EntitlementLine, EntitlementList, EvaluationView};
 use brevet_api::read;
 use brevet_domain::delegation::{Delegation, Scope};
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 use brevet_engine::decide::{Ballot, Decider};
+use brevet_engine::offers::Offers;
 use brevet_engine::port::{Clock, EvaluateAnswer, RawProof};
 use brevet_engine::refusal::{Refusal, RefusalKind};
 use brevet_engine::revoke::KillSwitch;
@@ -22,12 +24,21 @@ use serde_json::Value;
 pub(crate) struct Handler {
     decider: Decider,
     kill_switch: KillSwitch,
+    offers: Offers,
+    /// How old the reaper's last good pass may be, in seconds.
+    heart_max_age_s: u32,
     clock: Arc<dyn Clock>,
 }
 
 impl Handler {
-    pub(crate) fn new(decider: Decider, kill_switch: KillSwitch, clock: Arc<dyn Clock>) -> Self {
-        Self { decider, kill_switch, clock }
+    pub(crate) fn new(
+        decider: Decider,
+        kill_switch: KillSwitch,
+        offers: Offers,
+        heart_max_age_s: u32,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { decider, kill_switch, offers, heart_max_age_s, clock }
     }
 
     pub(crate) async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
@@ -60,6 +71,8 @@ impl Handler {
     async fn route(&self, call: &Call) -> Result<Answer, Failure> {
         match call.route.as_str() {
             "POST /v1/grants/{id}/approvals" => self.vote(call).await,
+            "POST /v1/evaluations" => self.rehearse(call).await,
+            "GET /v1/entitlements" => self.list(call).await,
             "GET /v1/delegations" => self.delegations(call).await,
             "PUT /v1/delegations/{id}" => {
                 let (proof, scope) = (call.proof()?, read::delegation(call.body())?);
@@ -86,6 +99,25 @@ impl Handler {
         let now = self.clock.now();
         let report = self.decider.vote(&proof, id, Ballot { approve, digest }, now).await?;
         Ok(Answer::grant(200, id, &report, now)?)
+    }
+
+    async fn rehearse(&self, call: &Call) -> Result<Answer, Failure> {
+        let proof = call.proof()?;
+        read::no_query(&call.query)?;
+        let ask = read::ask(call.body())?;
+        let entitlement = ask.entitlement.clone();
+        let said = self.decider.rehearse(&proof, ask, self.heart_max_age_s, self.clock.now()).await?;
+        let view = EvaluationView::of(said.caller, entitlement, said.verdict, said.plan, said.pulse);
+        Ok(Answer::json(200, &view))
+    }
+
+    async fn list(&self, call: &Call) -> Result<Answer, Failure> {
+        let proof = call.proof()?;
+        let query = read::page_query(&call.query)?;
+        let now = self.clock.now();
+        let page = self.offers.list(&proof, query.cursor.as_deref(), query.limit, now).await?;
+        let entitlements = page.offers.into_iter().map(|offer| EntitlementLine::of(offer, now)).collect();
+        Ok(Answer::json(200, &EntitlementList { entitlements, next: page.next }))
     }
 
     async fn delegate(&self, call: &Call, proof: &RawProof, scope: Scope) -> Result<Answer, Failure> {

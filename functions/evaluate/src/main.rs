@@ -1,4 +1,4 @@
-//! Lambda function `evaluate`: decides requests and counts votes. It verifies every proof itself; no IAM, no STS.
+//! Lambda function `evaluate`: decides requests, counts votes, and says what would be decided. It verifies every proof itself; no IAM, no STS.
 
 mod bundle;
 mod handler;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use brevet_aws::{DynamoStore, config};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
+use brevet_engine::offers::Offers;
 use brevet_engine::revoke::KillSwitch;
 use brevet_identity::{HttpKeySource, Verifier};
 use brevet_lambda::clock::{RandomIds, SystemClock};
@@ -30,7 +31,8 @@ async fn main() -> Result<(), Error> {
     let catalogue = Arc::new(Catalogue::new(Arc::clone(&store) as _, settings.bundle_max_age_s, watch));
     let verifier = Verifier::new(settings.audiences, settings.bounds.skew_s, Arc::new(HttpKeySource::new()?));
     let proofs = Arc::new(OidcProofs::new(verifier, Arc::clone(&catalogue)));
-    let policy = Arc::new(BundleEvaluator::new(catalogue, settings.deployment.clone()));
+    let policy = Arc::new(BundleEvaluator::new(Arc::clone(&catalogue), settings.deployment.clone()));
+    let offers = Offers { proofs: Arc::clone(&proofs) as _, catalogue, judge: Arc::clone(&policy) as _ };
     let stores = (Arc::clone(&store) as _, Arc::clone(&store) as _);
     let kill_switch = KillSwitch::new(Arc::clone(&proofs) as _, Arc::clone(&policy) as _, stores);
     let decider = Decider::new(
@@ -41,6 +43,7 @@ async fn main() -> Result<(), Error> {
         settings.deployment,
         settings.bounds,
     );
-    let handler = &Handler::new(decider, kill_switch, Arc::new(SystemClock));
+    let heart_max_age_s = settings.heart_max_age_s;
+    let handler = &Handler::new(decider, kill_switch, offers, heart_max_age_s, Arc::new(SystemClock));
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

@@ -33,7 +33,7 @@ RIGHTS = {
     "PROGRESS#t": ("", "r", "", "rp"),
     "DENY#t": ("", "", "", "rpd"),
     "COUNT#t": ("", "", "rp", "rpd"),
-    "HEART#t": ("r", "", "r", "rp"),
+    "HEART#t": ("r", "r", "r", "rp"),
     "BUNDLE#t": ("r", "r", "r", "r"),
     "OTHER#t": ("", "", "", ""),
 }

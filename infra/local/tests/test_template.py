@@ -61,6 +61,8 @@ def test_the_routes_are_those_of_the_api(facts):
         ("GET", "/v1/health", "intake"),
         ("POST", "/v1/grants/{id}/renew", "intake"),
         ("POST", "/v1/grants/{id}/approvals", "evaluate"),
+        ("POST", "/v1/evaluations", "evaluate"),
+        ("GET", "/v1/entitlements", "evaluate"),
         ("GET", "/v1/delegations", "evaluate"),
         ("PUT", "/v1/delegations/{id}", "evaluate"),
         ("DELETE", "/v1/delegations/{id}", "evaluate"),

@@ -143,6 +143,11 @@ impl Index {
 }
 
 impl Index {
+    /// The parts that list entitlements, in order.
+    pub fn buckets(&self) -> impl Iterator<Item = &str> {
+        self.parts.keys().map(String::as_str).filter(|part| *part != RULES_PART)
+    }
+
     /// The limits of `class`.
     #[must_use]
     pub fn lane(&self, class: IdentityClass) -> Lane {
@@ -259,6 +264,21 @@ pub fn read_listing(
         (Some(line), None) => read_line(digest, part, entitlement, line).map(Some),
         (Some(_), Some(_)) => Err(BundleError::Misnamed { digest, name: entitlement.to_string() }),
     }
+}
+
+/// The entitlements that the verified text of a bucket lists, in the order of their ids.
+///
+/// # Errors
+///
+/// [`BundleError::Misnamed`] if a line names none.
+pub fn listed(digest: Digest, text: &str) -> Result<Vec<EntitlementId>, BundleError> {
+    let id = |line: &str| {
+        let name = line.split('\t').next().unwrap_or_default();
+        name.parse().map_err(|_| BundleError::Misnamed { digest, name: name.to_owned() })
+    };
+    let mut ids = text.lines().map(id).collect::<Result<Vec<_>, _>>()?;
+    ids.sort();
+    Ok(ids)
 }
 
 /// Whether the verified text of a bucket lists `entitlement`.

@@ -86,6 +86,11 @@ prefixed_ulid!(
     /// Names a grant, from the request on: `grt_` and a ULID, 30 characters.
     GrantId, "grt_", "a grant id (`grt_` and 26 characters, as the answer to a request gives it)"
 );
+impl GrantId {
+    /// No grant's name: what would be named is told with it where nothing is asked in earnest.
+    pub const NONE: Self = Self(Ulid::nil());
+}
+
 prefixed_ulid!(
     /// Names an evidence entry: `evd_` and a ULID.
     EvidenceId, "evd_", "an evidence id (`evd_` and 26 characters)"

@@ -19,6 +19,7 @@ pub mod id;
 pub mod identity;
 pub mod lane;
 pub mod nearest;
+pub mod offer;
 pub mod plan;
 pub mod renewal;
 pub mod request;

@@ -18,6 +18,7 @@ pub struct Nearest {
     /// What would have to be otherwise, all of it: one thing or two.
     pub changes: Vec<Change>,
     /// What would be said to it: never a denial.
+    #[serde(flatten)]
     pub outcome: Outcome,
 }
 

@@ -17,8 +17,10 @@ use crate::settings::Deployment;
 use crate::time::{Term, Timestamp};
 
 mod attachment;
+mod preview;
 
 pub use attachment::{AttachmentPlan, InlineTemplate, ManagedTemplate, Probe};
+pub use preview::Preview;
 
 /// The longest inline session policy, in characters.
 ///

@@ -1,4 +1,5 @@
-//! What `evaluate` does: decide requests, in `vote` count votes and in `delegate` take delegations.
+//! What `evaluate` does: decide requests, in `vote` count votes, in `delegate` take delegations, and in `rehearse` say what
+//! would be decided.
 //!
 //! It trusts nobody's word: it verifies each proof itself. `basis` finds what a request rests on beside policy, `holdings`
 //! what it must not be held beside.
@@ -6,6 +7,7 @@
 mod basis;
 mod delegate;
 mod holdings;
+mod rehearse;
 mod vote;
 
 use std::sync::Arc;
@@ -26,10 +28,11 @@ use self::basis::{AsOf, Basis};
 use self::holdings::waits_s;
 use crate::journal::Journal;
 use crate::port::{
-    Delegations, Evaluator, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier, RawProof,
+    Also, Delegations, Evaluator, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier, RawProof,
 };
 use crate::refusal::{Refusal, RefusalKind};
 
+pub use rehearse::Rehearsal;
 pub use vote::Ballot;
 
 /// How often a request is decided anew after another one of the same sponsor came in between. Each time means that
@@ -101,12 +104,7 @@ impl Decider {
         request: &Request,
         now: Timestamp,
     ) -> Result<Result<(), PortError>, Refusal> {
-        let mut verdict = self.policy.decide(caller, request, now).await?;
-        self.apply_blocks(caller, request, &mut verdict).await?;
-        let as_of = AsOf { waits_s: waits_s(&verdict, now), decided_at: now };
-        let basis = self.basis(caller, request, &mut verdict, as_of, now).await?;
-        let mut also = self.take(caller, request, &mut verdict, now).await?;
-        also.extend(basis.still());
+        let (verdict, basis, also) = self.judge(caller, request, now).await?;
         let decision = self.decision(caller, request, verdict, basis, now).map_err(unwritable)?;
         let grant = Grant::decided(&decision, &self.deployment, self.bounds);
         let terms = &decision.terms;
@@ -117,6 +115,22 @@ impl Decider {
             "delegation": terms.delegation, "renewal": terms.renewal,
         });
         Ok(self.journal.open(&decision, grant, detail, &also, now).await.map(drop))
+    }
+
+    /// What is said to a request at `now`, what it rests on, and what is stored with the decision. Writes nothing.
+    async fn judge(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<(Verdict, Basis, Vec<Also>), Refusal> {
+        let mut verdict = self.policy.decide(caller, request, now).await?;
+        self.apply_blocks(caller, request, &mut verdict).await?;
+        let as_of = AsOf { waits_s: waits_s(&verdict, now), decided_at: now };
+        let basis = self.basis(caller, request, &mut verdict, as_of, now).await?;
+        let mut also = self.take(caller, request, &mut verdict, now).await?;
+        also.extend(basis.still());
+        Ok((verdict, basis, also))
     }
 
     async fn apply_blocks(&self, caller: &Caller, request: &Request, verdict: &mut Verdict) -> Result<(), Refusal> {

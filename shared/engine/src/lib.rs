@@ -14,6 +14,7 @@ pub mod fake;
 pub mod intake;
 pub mod issue;
 mod journal;
+pub mod offers;
 pub mod port;
 pub mod reap;
 pub mod refusal;

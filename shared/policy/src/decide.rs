@@ -196,14 +196,12 @@ impl Bundle {
             Answer::No(policies) => return Ok(Weighed::No(policies)),
         };
         // No policy can loosen this, either.
-        let always = self.index().lane(identity.class).people_always && entitlement.break_glass.is_none();
-        let unwaivable = [(always, rule::PEOPLE_ALWAYS), (entitlement.needs_people(), rule::CRITICAL)];
-        let unwaivable: Vec<_> = unwaivable.into_iter().filter(|(holds, _)| *holds).map(|(_, rule)| rule).collect();
-        if let (true, Answer::Yes(policies)) = (unwaivable.is_empty(), ask(Action::AutoApprove)?) {
+        let mut unwaivable = self.unwaivable(identity, entitlement).peekable();
+        if let (true, Answer::Yes(policies)) = (unwaivable.peek().is_none(), ask(Action::AutoApprove)?) {
             determining.extend(policies);
             return Ok(Weighed::Yes(sorted(determining)));
         }
-        determining.extend(unwaivable.into_iter().map(str::to_owned));
+        determining.extend(unwaivable.map(str::to_owned));
         let grant = GrantFacts {
             id: None,
             entitlement: &entitlement.id,
@@ -217,6 +215,17 @@ impl Bundle {
         }
         determining.extend(policies);
         Ok(Weighed::People { approvers, determining: sorted(determining) })
+    }
+
+    /// The rules by which a person must say yes whatever a policy waives; none if one can waive it.
+    pub(crate) fn unwaivable(
+        &self,
+        identity: &Identity,
+        entitlement: &Entitlement,
+    ) -> impl Iterator<Item = &'static str> {
+        let always = self.index().lane(identity.class).people_always && entitlement.break_glass.is_none();
+        let rules = [(always, rule::PEOPLE_ALWAYS), (entitlement.needs_people(), rule::CRITICAL)];
+        rules.into_iter().filter(|(holds, _)| *holds).map(|(_, rule)| rule)
     }
 
     /// The policies that would let `identity` have it without a person, whether or not that can be waived; none if it

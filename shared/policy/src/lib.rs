@@ -12,6 +12,7 @@ mod decide;
 mod declared;
 mod entities;
 mod nearest;
+mod offer;
 mod revoke;
 mod scope;
 mod vote;

@@ -21,7 +21,7 @@ const PERMIT: &str = r#"
 "#;
 
 /// Publishes the world's own entitlements with `policies` as its general ones.
-fn publish(world: &World, policies: &str) -> Digest {
+pub(crate) fn publish(world: &World, policies: &str) -> Digest {
     publish_with(world, policies, |_| {})
 }
 

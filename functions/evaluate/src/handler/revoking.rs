@@ -36,7 +36,7 @@ impl Handler {
 
     pub(super) async fn revocations(&self, call: &Call) -> Result<Answer, Failure> {
         let proof = call.proof()?;
-        let read::RevocationsQuery { cursor, limit } = read::revocations_query(&call.query)?;
+        let read::PageQuery { cursor, limit } = read::revocations_query(&call.query)?;
         let page = self.kill_switch.list(&proof, cursor.as_deref(), limit, self.clock.now()).await?;
         let revocations = page.known.iter().map(view).collect();
         Ok(Answer::json(200, &RevocationList { revocations, next: page.next }))

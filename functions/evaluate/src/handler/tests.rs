@@ -6,11 +6,16 @@ use lambda_runtime::Context;
 use serde_json::json;
 
 use super::*;
+use crate::bundle::BundleEvaluator;
+use crate::bundle::tests::publish;
 
 const ROUTE: &str = "POST /v1/grants/{id}/approvals";
 
 fn raw(world: &World, event: Value) -> Result<Value, Diagnostic> {
-    let handler = Handler::new(world.decider(), world.kill_switch(), world.clock.clone());
+    let judge = BundleEvaluator::new(world.catalogue.clone(), world.deployment.clone());
+    let (proofs, catalogue) = (world.proofs.clone(), world.catalogue.clone());
+    let offers = Offers { proofs, catalogue, judge: Arc::new(judge) };
+    let handler = Handler::new(world.decider(), world.kill_switch(), offers, 180, world.clock.clone());
     run(handler.handle(LambdaEvent::new(event, Context::default()))).unwrap()
 }
 
@@ -108,6 +113,91 @@ fn every_bad_vote_is_refused_and_nothing_is_counted() {
     let (status, _, problem) = answer(&world, vote("approvals.omar", id, &good));
     assert_eq!((status, problem["code"].as_str()), (409, Some("approval_too_late")));
     assert_eq!((world.stored(), state(&world, id)), (before, "ApprovalAwaited"));
+}
+
+fn rehearse(token: &str, body: &str) -> HttpCall {
+    HttpCall::to("POST /v1/evaluations").token(token).body(body)
+}
+
+const ASK: &str = r#"{"entitlement":"deploy","parameters":{"version":"v1"},"term_s":90}"#;
+
+#[test]
+fn a_dry_run_tells_what_would_be_decided_and_stores_nothing() {
+    let world = World::new();
+    let before = world.stored();
+    let (status, _, body) = answer(&world, rehearse("ask.bot", ASK));
+    assert_eq!(
+        (status, body["outcome"].as_str(), body["issuing"].as_str()),
+        (200, Some("allow"), Some("ok")),
+        "{body}"
+    );
+    assert_eq!(body["determining"], json!(["by-class"]));
+    assert_eq!(body["plan"]["kind"], "session");
+    assert_eq!(body["plan"]["policy"]["Statement"][0]["Resource"], json!(["arn:aws:s3:::artifacts/v1/*"]));
+    let (_, _, body) = answer(&world, rehearse("ask.agent", ASK));
+    assert_eq!((&body["outcome"], &body["approvers"]), (&json!("needs_approval"), &json!(["omar"])), "{body}");
+    let (status, _, body) = answer(&world, rehearse("ask.ana", ASK));
+    assert_eq!(
+        (status, body["outcome"].as_str(), body["reason"].as_str()),
+        (200, Some("deny"), Some("no policy allows it"))
+    );
+    for (call, status, code) in [
+        (rehearse("approvals.omar", ASK), 401, "token_audience"),
+        (rehearse("credentials.bot", ASK), 401, "token_audience"),
+        (rehearse("ask.nobody", ASK), 403, "identity_unregistered"),
+        (HttpCall::to("POST /v1/evaluations").body(ASK), 401, "token_missing"),
+        (rehearse("ask.bot", ""), 400, "body_missing"),
+        (rehearse("ask.bot", &ASK.replace("term_s", "term")), 400, "field_unknown"),
+        (rehearse("ask.bot", &ASK.replace("90}", r#"90,"identity":"ana"}"#)), 400, "field_unknown"),
+        (rehearse("ask.bot", ASK).query("as", "ana"), 400, "query"),
+    ] {
+        let (found, _, problem) = answer(&world, call);
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{problem}");
+    }
+    assert_eq!(world.stored(), before);
+}
+
+#[test]
+fn a_list_tells_what_the_caller_may_ask_for() {
+    let world = World::new();
+    let list = |token: &str| HttpCall::to("GET /v1/entitlements").token(token);
+    assert_eq!(answer(&world, list("ask.bot")).2, json!({"entitlements": [], "next": null}), "no policy lets it");
+    publish(
+        &world,
+        r#"@id("pipelines") permit (principal, action in [Brevet::Action::"request", Brevet::Action::"autoApprove"], resource)
+            when { principal.class == "pipeline" && context.termSeconds <= 1200 };"#,
+    );
+    let (status, _, body) = answer(&world, list("ask.bot"));
+    let mut ids: Vec<_> =
+        body["entitlements"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    assert_eq!((status, ids), (200, vec!["batch", "deploy"]));
+    let one = body["entitlements"].as_array().unwrap().iter().find(|one| one["id"] == "deploy").unwrap();
+    let expected = json!({
+        "id": "deploy", "description": "deploys one version", "owner": "dana", "delivery": "session",
+        "risk": "medium", "break_glass": false, "start_within_s": 600,
+        "parameters": {"version": {"type": "text", "pattern": "v[0-9]+", "max_length": 8,
+            "must": "match `v[0-9]+` and have at most 8 characters"}},
+        "ticket": {"required": false}, "justification": {"need": "optional", "min_length": 0},
+        "ways": [{"needs_ticket": false, "max_term_s": 1200}],
+    });
+    assert_eq!(*one, expected);
+    assert_eq!(answer(&world, list("ask.ana")).2, json!({"entitlements": [], "next": null}));
+    let first = answer(&world, list("ask.bot").query("limit", "1")).2;
+    let next = first["next"].as_str().unwrap();
+    let second = answer(&world, list("ask.bot").query("limit", "1").query("cursor", next)).2;
+    assert_eq!(second["entitlements"].as_array().unwrap().len(), 1);
+    assert_ne!(first["entitlements"][0]["id"], second["entitlements"][0]["id"]);
+    for (call, status, code) in [
+        (list("credentials.bot"), 401, "token_audience"),
+        (list("ask.nobody"), 403, "identity_unregistered"),
+        (list("ask.bot").query("limit", "0"), 400, "query"),
+        (list("ask.bot").query("identity", "ana"), 400, "query"),
+        (list("ask.bot").query("cursor", "made-up"), 422, "cursor"),
+    ] {
+        let (found, _, problem) = answer(&world, call);
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{problem}");
+    }
 }
 
 #[test]

@@ -12,9 +12,10 @@ pub use ballot::{BallotBody, ballot};
 pub use delegation::delegation;
 pub use json::{MAX_BODY_BYTES, nothing};
 pub use query::{
-    EvidenceQuery, ListQuery, evidence_query, grant_id, idempotency_key, identity_id, list_query, no_query,
+    EvidenceQuery, ListQuery, PageQuery, evidence_query, grant_id, idempotency_key, identity_id, list_query, no_query,
+    page_query,
 };
-pub use revocation::{RevocationBody, RevocationsQuery, lift, revocation, revocation_key, revocations_query};
+pub use revocation::{RevocationBody, lift, revocation, revocation_key, revocations_query};
 
 use crate::problem::{Problem, ProblemKind};
 

@@ -13,7 +13,7 @@ const STATES: [&str; 9] =
 /// The longest cursor, in characters; ours are shorter.
 const MAX_CURSOR: usize = 1024;
 
-/// How many grants a page holds unless the query says otherwise.
+/// How many grants or entitlements a page holds unless the query says otherwise.
 const PAGE: u32 = 25;
 
 /// `GET /v1/grants`: `cursor`, `limit` (1 to 100, 25 by default), `state`.
@@ -25,6 +25,15 @@ pub struct ListQuery {
     pub limit: u32,
     /// Only grants in this state.
     pub state: Option<&'static str>,
+}
+
+/// `GET /v1/entitlements`: `cursor`, `limit` (1 to 100, 25 by default).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageQuery {
+    /// Where the page starts.
+    pub cursor: Option<String>,
+    /// How many entitlements at most.
+    pub limit: u32,
 }
 
 /// `GET /v1/grants/{id}/evidence`: `after`, the number of the last entry that the caller has; 0 by default.
@@ -93,7 +102,7 @@ pub fn idempotency_key(header: Option<&str>) -> Result<&str, BadInput> {
 /// [`BadInput`] if a name is unknown or a value is none of those that are taken.
 pub fn list_query(query: &BTreeMap<String, String>) -> Result<ListQuery, BadInput> {
     known(query, &["cursor", "limit", "state"])?;
-    let (limit, cursor) = limit_and_cursor(query)?;
+    let PageQuery { cursor, limit } = page(query)?;
     let state = match query.get("state") {
         None => None,
         Some(text) => Some(
@@ -106,8 +115,17 @@ pub fn list_query(query: &BTreeMap<String, String>) -> Result<ListQuery, BadInpu
     Ok(ListQuery { cursor, limit, state })
 }
 
-/// How long a page is, and where it starts.
-pub(super) fn limit_and_cursor(query: &BTreeMap<String, String>) -> Result<(u32, Option<String>), BadInput> {
+/// Reads the query of a page.
+///
+/// # Errors
+///
+/// [`BadInput`] if a name is unknown or a value is none of those that are taken.
+pub fn page_query(query: &BTreeMap<String, String>) -> Result<PageQuery, BadInput> {
+    known(query, &["cursor", "limit"])?;
+    page(query)
+}
+
+fn page(query: &BTreeMap<String, String>) -> Result<PageQuery, BadInput> {
     let limit = match query.get("limit") {
         None => PAGE,
         Some(text) => number(text)
@@ -119,7 +137,7 @@ pub(super) fn limit_and_cursor(query: &BTreeMap<String, String>) -> Result<(u32,
     if cursor.as_ref().is_some_and(|c| c.is_empty() || c.len() > MAX_CURSOR) {
         return Err(bad("query `cursor` must be the `next` of the page before, as it was given"));
     }
-    Ok((limit, cursor))
+    Ok(PageQuery { cursor, limit })
 }
 
 /// Reads the query of a page of evidence.
@@ -152,7 +170,7 @@ fn number(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-pub(super) fn known(query: &BTreeMap<String, String>, names: &[&str]) -> Result<(), BadInput> {
+fn known(query: &BTreeMap<String, String>, names: &[&str]) -> Result<(), BadInput> {
     match query.keys().find(|name| !names.contains(&name.as_str())) {
         None => Ok(()),
         Some(name) => {
@@ -194,6 +212,7 @@ mod tests {
         ] {
             let bad = list_query(&query(&[(name, value)])).unwrap_err();
             assert!(bad.detail.contains(&format!("`{name}`")), "{bad}");
+            assert!(page_query(&query(&[(name, value)])).is_err(), "{name} {value}");
         }
     }
 

@@ -6,7 +6,7 @@ use brevet_domain::revocation::{Reason, WideScope};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::query::{bad, known, limit_and_cursor};
+use super::query::{PageQuery, bad, page_query};
 use super::{BadInput, RawBody, json, shown};
 
 /// A block to be placed.
@@ -16,15 +16,6 @@ pub struct RevocationBody {
     pub scope: WideScope,
     /// Why.
     pub reason: Reason,
-}
-
-/// `GET /v1/revocations`: `cursor`, `limit` (1 to 100, 25 by default).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevocationsQuery {
-    /// Where the page starts.
-    pub cursor: Option<String>,
-    /// How many blocks at most.
-    pub limit: u32,
 }
 
 #[derive(Deserialize)]
@@ -98,13 +89,12 @@ pub fn revocation_key(text: Option<&str>) -> Result<WideScope, BadInput> {
 /// # Errors
 ///
 /// [`BadInput`] if a name is unknown or a value is none of those that are taken.
-pub fn revocations_query(query: &BTreeMap<String, String>) -> Result<RevocationsQuery, BadInput> {
-    known(query, &["cursor", "limit"])?;
-    let (limit, cursor) = limit_and_cursor(query)?;
-    if cursor.as_ref().is_some_and(|cursor| cursor.parse::<WideScope>().is_err()) {
+pub fn revocations_query(query: &BTreeMap<String, String>) -> Result<PageQuery, BadInput> {
+    let page = page_query(query)?;
+    if page.cursor.as_ref().is_some_and(|cursor| cursor.parse::<WideScope>().is_err()) {
         return Err(bad("query `cursor` must be the `next` of the page before, as it was given"));
     }
-    Ok(RevocationsQuery { cursor, limit })
+    Ok(page)
 }
 
 fn reason(value: Option<Value>) -> Result<Reason, BadInput> {

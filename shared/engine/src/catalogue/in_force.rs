@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use brevet_domain::bundle::{
-    BundleError, BundleText, INDEX_PART, Index, Listing, RULES_PART, Rules, is_listed, read_listing, read_rules,
+    BundleError, BundleText, INDEX_PART, Index, Listing, RULES_PART, Rules, is_listed, listed, read_listing, read_rules,
 };
 use brevet_domain::canonical::Digest;
 use brevet_domain::id::EntitlementId;
@@ -61,6 +61,23 @@ impl InForce {
         let Some((part, expected)) = self.index.bucket(entitlement) else { return Ok(None) };
         let text = self.part(part, expected).await?;
         read_listing(self.digest, part, &text, entitlement).map_err(unusable)
+    }
+
+    /// The parts that list entitlements, in order.
+    #[must_use]
+    pub fn buckets(&self) -> Vec<String> {
+        self.index.buckets().map(str::to_owned).collect()
+    }
+
+    /// The entitlements that part `bucket` lists, in the order of their ids.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::listing`].
+    pub async fn listed(&self, bucket: &str) -> PortResult<Vec<EntitlementId>> {
+        let missing = || BundleError::Missing { digest: self.digest, part: bucket.to_owned() };
+        let expected = self.index.parts.get(bucket).ok_or_else(missing).map_err(unusable)?;
+        listed(self.digest, &self.part(bucket, *expected).await?).map_err(unusable)
     }
 
     /// Whether `entitlement` can be asked for, whoever asks.

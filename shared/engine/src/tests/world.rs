@@ -49,6 +49,7 @@ pub(super) struct World {
     pub(super) sts: Arc<MemorySts>,
     pub(super) roles: Arc<MemoryRoles>,
     pub(super) deployment: Deployment,
+    pub(super) proofs: Arc<dyn ProofVerifier>,
     pub(super) rules: Arc<Mutex<Rules>>,
     pub(super) intake: Intake,
     pub(super) decider: Arc<Decider>,
@@ -323,7 +324,7 @@ impl World {
             heart_max_age_s: 180,
         };
         let issuer = Issuer::new(
-            proofs,
+            Arc::clone(&proofs),
             (store.clone(), catalogue()),
             (store.clone(), ids.clone()),
             sts.clone(),
@@ -372,6 +373,7 @@ impl World {
             sts,
             roles,
             deployment,
+            proofs,
             rules,
             intake,
             decider,

@@ -9,7 +9,20 @@ use super::delivery;
 use super::finding::Findings;
 use super::form::{Forms, IdentityForm, InFile, ProofForm};
 
-pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> BTreeMap<IdentityId, Identity> {
+/// GitHub's claims that hold a name, and those that hold the number of the same: a name can be given up and taken anew.
+///
+/// Source: <https://docs.github.com/en/actions/reference/security/oidc>
+const RENAMED: [(&str, &str); 3] =
+    [("repository", "repository_id"), ("repository_owner", "repository_owner_id"), ("actor", "actor_id")];
+
+/// Who signs the tokens of GitHub's jobs.
+const GITHUB: &str = "https://token.actions.githubusercontent.com";
+
+pub(super) fn compile(
+    forms: &Forms,
+    findings: &mut Findings,
+    warnings: &mut Findings,
+) -> BTreeMap<IdentityId, Identity> {
     let mut identities = BTreeMap::new();
     for (n, InFile { file, form }) in forms.identities.iter().enumerate() {
         if form.id.value.as_str() == delivery::SHARED {
@@ -22,6 +35,7 @@ pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> BTreeMap<Identi
         }
         for proof in &form.proofs.value {
             check_proof(file, form, proof, forms, findings);
+            check_names(file, proof, forms, warnings);
         }
         for earlier in forms.identities.iter().take(n) {
             check_apart(file, form, earlier, findings);
@@ -99,6 +113,24 @@ fn check_proof(file: &str, form: &IdentityForm, proof: &ProofForm, forms: &Forms
     }
 }
 
+/// Warns of claims that hold a name where the number is not asked for as well.
+fn check_names(file: &str, proof: &ProofForm, forms: &Forms, warnings: &mut Findings) {
+    let is_github = forms
+        .issuers
+        .iter()
+        .map(|one| &one.form)
+        .any(|one| one.id.value == proof.issuer.value && one.issuer.value == GITHUB);
+    let claims = &proof.claims.value;
+    for (name, number) in RENAMED.into_iter().filter(|_| is_github) {
+        if claims.contains_key(name) && !claims.contains_key(number) {
+            let message = format!(
+                "claim `{name}` is a name, which somebody else can take once it is given up; ask for `{number}` as well"
+            );
+            warnings.at(file, &proof.claims, message);
+        }
+    }
+}
+
 /// Two identities that one token could prove: it would be both, or whichever comes first.
 fn check_apart(file: &str, form: &IdentityForm, earlier: &InFile<IdentityForm>, findings: &mut Findings) {
     for proof in &form.proofs.value {
@@ -115,5 +147,42 @@ fn check_apart(file: &str, form: &IdentityForm, earlier: &InFile<IdentityForm>, 
                 findings.at(file, &proof.claims, message);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::catalogue::compile;
+    use crate::tests::example;
+
+    #[test]
+    fn a_name_without_its_number_is_warned_of() {
+        let warned = |claim: &str, issuer: &str| {
+            let mut sources = example();
+            let mut edit = |file: &str, find: &str, replace: &str| {
+                let text = sources.0.get_mut(file).unwrap();
+                assert!(text.contains(find), "{find}");
+                *text = text.replacen(find, replace, 1);
+            };
+            edit("identities/release-pipeline.yaml", "repository_id: \"74012\"", claim);
+            edit("issuers.yaml", "issuer: https://token.actions.githubusercontent.com", issuer);
+            let warnings = compile(&sources).unwrap().warnings;
+            let told = warnings.iter().filter(|one| one.file.starts_with("identities/"));
+            told.map(|one| one.message.clone()).collect::<Vec<_>>()
+        };
+        let github = format!("issuer: {}", super::GITHUB);
+        assert_eq!(warned("repository_id: \"74012\"", &github), [""; 0]);
+        assert_eq!(
+            warned("repository: acme/shop", &github),
+            [
+                "claim `repository` is a name, which somebody else can take once it is given up; ask for `repository_id` as well"
+            ]
+        );
+        assert_eq!(warned("repository: acme/shop\n      repository_id: \"74012\"", &github), [""; 0]);
+        assert_eq!(
+            warned("repository: acme/shop", "issuer: https://jobs.acme.example"),
+            [""; 0],
+            "others' are not known"
+        );
     }
 }

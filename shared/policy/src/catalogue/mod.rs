@@ -29,6 +29,7 @@ use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::EntitlementId;
 
 pub use finding::{CatalogueError, Finding};
+pub use policies::{Place, places};
 pub use sources::Sources;
 
 use crate::bundle::Bundle;
@@ -71,7 +72,7 @@ pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
     findings.stop()?;
     // 2. What depends on other files.
     let issuers = issuers::compile(&forms, &mut findings);
-    let identities = identities::compile(&forms, &mut findings);
+    let identities = identities::compile(&forms, &mut findings, &mut warnings);
     let lanes = duties::lanes(&forms, &mut findings);
     let entitlements = entitlements::compile(&forms, &lanes, &mut findings, &mut warnings);
     let policies = policies::compile(sources, &forms, &entitlements, &mut findings);

@@ -66,6 +66,30 @@ pub(super) fn compile(
     parts.into_iter().map(rules).collect()
 }
 
+/// Where a policy begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, relative to the catalogue.
+    pub file: String,
+    /// The line, from 1.
+    pub line: u64,
+}
+
+/// Where each policy of a catalogue that compiles begins, by its `@id`.
+#[must_use]
+pub fn places(sources: &Sources) -> BTreeMap<String, Place> {
+    let mut all = BTreeMap::new();
+    for (file, text) in sources.folder("policies") {
+        for (policy, offset) in in_order(file, text, &mut Findings::default()) {
+            let Some(id) = policy.annotation("id") else { continue };
+            let n_before = text.get(..offset).unwrap_or_default().matches('\n').count();
+            let line = u64::try_from(n_before).unwrap_or(u64::MAX).saturating_add(1);
+            all.insert(id.to_owned(), Place { file: file.to_owned(), line });
+        }
+    }
+    all
+}
+
 impl Known {
     fn of(forms: &Forms) -> Self {
         let identities = || forms.identities.iter().map(|in_file| &in_file.form);

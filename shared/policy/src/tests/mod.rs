@@ -7,6 +7,7 @@ mod duties;
 mod faults;
 mod forbids;
 mod nearest;
+mod offers;
 mod revoking;
 mod votes;
 mod whole;

@@ -288,7 +288,7 @@ fn whatever_is_named_as_passing_passes_when_it_is_asked() {
     let (n_one, n_two, n_none, n_people) = (Cell::new(0), Cell::new(0), Cell::new(0), Cell::new(0));
     let kinds = [const { Cell::new(0) }; 6];
     let add = |n: &Cell<u32>, if_so: bool| n.set(n.get() + u32::from(if_so));
-    let config = ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() };
     let whom = (
         select(vec!["ana", "release-pipeline", "remediation-agent", "acme-sync"]),
         select(vec!["read-secret", "deploy-release"]),

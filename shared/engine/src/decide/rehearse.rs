@@ -1,0 +1,52 @@
+//! A dry run: what would be said to a request, by the decision's own code. Writes nothing and takes nothing.
+
+use brevet_domain::decision::Verdict;
+use brevet_domain::heart::{Heart, Pulse};
+use brevet_domain::id::GrantId;
+use brevet_domain::identity::{Audience, Caller};
+use brevet_domain::plan::Preview;
+use brevet_domain::request::{Ask, DECIDE_WITHIN_S, Request};
+use brevet_domain::time::Timestamp;
+
+use super::Decider;
+use crate::port::{EvaluatorError, RawProof};
+use crate::refusal::Refusal;
+
+/// What would be said to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// Whom the proof showed.
+    pub caller: Caller,
+    /// What would be decided, with blocks and what else is held looked at.
+    pub verdict: Verdict,
+    /// What AWS would be asked if the grant were activated at once; none for a denial. Its names are those of
+    /// [`GrantId::NONE`].
+    pub plan: Option<Preview>,
+    /// Whether anything is issued just now.
+    pub pulse: Pulse,
+}
+
+impl Decider {
+    /// Judges what `proof`'s caller asks for at `now`, as if it were asked in earnest. A heart that is older than
+    /// `heart_max_age_s` counts as stopped.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] as for [`Self::decide`]: the proof shows nobody, the request does not fit, or something is not there.
+    pub async fn rehearse(
+        &self,
+        proof: &RawProof,
+        ask: Ask,
+        heart_max_age_s: u32,
+        now: Timestamp,
+    ) -> Result<Rehearsal, Refusal> {
+        let caller = self.proofs.verify(proof, Audience::Ask, now).await?;
+        let request = Request { id: GrantId::NONE, ask, asked_at: now, decide_by: now.plus(DECIDE_WITHIN_S) };
+        // INVARIANT: what it would take is dropped: nothing is held by having asked.
+        let (verdict, ..) = self.judge(&caller, &request, now).await?;
+        let preview = verdict.template.as_ref().map(|plan| plan.preview(now, verdict.term, self.bounds.skew_s));
+        let plan = preview.transpose().map_err(|error| EvaluatorError::Unavailable(error.into()))?;
+        let heart = self.reader.heart().await?;
+        Ok(Rehearsal { caller, verdict, plan, pulse: Heart::pulse(heart.as_ref(), now, heart_max_age_s) })
+    }
+}

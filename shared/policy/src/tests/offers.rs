@@ -1,0 +1,86 @@
+//! What each identity may ask for: told in a table, and each way passes when it is asked.
+
+use std::fmt::Write;
+
+use brevet_domain::decision::Outcome;
+use brevet_domain::offer::Way;
+
+use super::*;
+
+fn told(way: &Way) -> String {
+    let ticket = if way.needs_ticket { " with a ticket" } else { "" };
+    let who = match &way.outcome {
+        Outcome::Allow => "alone".to_owned(),
+        Outcome::NeedsApproval { count, approvers, deadline } => {
+            let names: Vec<_> = approvers.iter().map(|who| who.as_str()).collect();
+            format!("with {count} of {} within {} s", names.join(", "), deadline.seconds_since(now()))
+        }
+        Outcome::Deny { .. } => panic!("a way is no denial: {way:?}"),
+    };
+    format!("up to {} s {who}{ticket}", way.max_term.as_seconds())
+}
+
+/// What `who` is offered; each way was asked, and the outcome is the one that was told.
+fn offered(bundle: &Bundle, who: &str, task: Option<&str>) -> String {
+    let caller = caller(bundle, who, task);
+    let mut table = String::new();
+    for entitlement in bundle.entitlements().map(|one| &one.id) {
+        let Some(offer) = bundle.offer(&caller, entitlement, now()) else { continue };
+        for way in &offer.ways {
+            let request = request(entitlement.as_str(), way.max_term.as_seconds(), way.needs_ticket.then_some("INC-1"));
+            let verdict = bundle.decide(&caller, &request, &deployment(), now()).unwrap();
+            assert_eq!(verdict.outcome, way.outcome, "{who} {entitlement} {way:?}");
+        }
+        let ways: Vec<_> = offer.ways.iter().map(told).collect();
+        writeln!(table, "{who} · {entitlement} · {}", ways.join("; ")).unwrap();
+    }
+    table
+}
+
+#[test]
+fn everybody_is_offered_what_they_may_have_and_no_more() {
+    let bundle = example_bundle();
+    let mut table = String::new();
+    for identity in bundle.index().identities.values() {
+        let machine = identity.class.as_str() != "human";
+        table.push_str(&offered(&bundle, identity.id.as_str(), machine.then_some("run-7")));
+    }
+    let expected = "\
+acme-sync · third-party-sync · up to 300 s alone; up to 900 s with 1 of lea within 900 s
+ana · read-orders-table · up to 3600 s with 1 of lea, omar within 1800 s with a ticket
+ana · read-shop-orders · up to 1800 s with 1 of lea within 900 s
+nightly-batch · legacy-batch · up to 1800 s alone
+release-pipeline · deploy-release · up to 600 s alone
+remediation-agent · read-secret · up to 300 s with 1 of omar within 900 s; up to 300 s alone with a ticket
+remediation-agent · read-shop-orders · up to 300 s alone
+";
+    assert_eq!(table, expected);
+    assert_eq!(offered(&bundle, "remediation-agent", None), "", "without a task an agent gets nothing");
+}
+
+#[test]
+fn what_cannot_be_evaluated_is_not_offered() {
+    let permit = "@id(\"all\") permit (principal, action in [Brevet::Action::\"request\", Brevet::Action::\"autoApprove\"], resource);";
+    assert!(offered(&bundle_with(permit), "ana", None).contains("ana · deploy-release · up to 600 s alone"));
+    let error = format!(
+        "{permit} @id(\"error\") forbid (principal, action == Brevet::Action::\"request\", resource)
+         when {{ resource == Brevet::Entitlement::\"deploy-release\" && principal.sponsor == principal }};"
+    );
+    let offered = offered(&bundle_with(&error), "ana", None);
+    assert!(!offered.contains("deploy-release") && offered.contains("ana · read-secret"), "{offered}");
+}
+
+#[test]
+fn nobody_is_offered_what_is_not_theirs() {
+    let permit = "@id(\"all\") permit (principal, action in [Brevet::Action::\"request\", Brevet::Action::\"autoApprove\"], resource);";
+    let bundle = bundle_with(permit);
+    let legacy = "legacy-batch".parse().unwrap();
+    assert!(bundle.offer(&caller(&bundle, "nightly-batch", None), &legacy, now()).is_some());
+    assert_eq!(bundle.offer(&caller(&bundle, "acme-sync", None), &legacy, now()), None, "somebody else holds it");
+    let mut other = caller(&bundle, "nightly-batch", None);
+    other.identity.owner = "ana".parse().unwrap();
+    assert_eq!(bundle.offer(&other, &legacy, now()), None, "it is not registered so");
+    // A class limit holds here too.
+    let agent = offered(&bundle, "remediation-agent", None);
+    assert!(agent.contains("read-orders-table · up to 900 s alone with a ticket"), "{agent}");
+}

@@ -136,11 +136,12 @@ impl KillSwitch {
         now: Timestamp,
     ) -> Result<KnownPage, Refusal> {
         let caller = self.human(proof, now).await?;
-        let page = self.reader.revocations(cursor, limit).await.map_err(|error| match error {
-            PortError::Refused { .. } => {
+        let page = self.reader.revocations(cursor, limit).await.map_err(|error| {
+            if matches!(error, PortError::Refused { .. }) {
                 Refusal::new(RefusalKind::Unfit, "cursor", "query `cursor` must be the `next` of the page before")
+            } else {
+                error.into()
             }
-            other => other.into(),
         })?;
         let mut known = Vec::new();
         for latest in page.latest {

@@ -51,7 +51,7 @@ pub async fn an_act_on_the_kill_switch_is_never_written_over(ports: &Ports) {
     let scope = scope(ports);
     is_conflict(ports.revocation_store.revoke(&version(&scope, 2)).await); // nothing was placed
     ports.revocation_store.revoke(&version(&scope, 1)).await.unwrap();
-    ports.revocation_store.revoke(&version(&scope, 1)).await.expect("its own earlier attempt");
+    ports.revocation_store.revoke(&version(&scope, 1)).await.unwrap(); // its own earlier attempt
     let other = Revocation { by: "omar".parse().unwrap(), ..version(&scope, 1) };
     is_conflict(ports.revocation_store.revoke(&other).await);
     is_conflict(ports.revocation_store.revoke(&version(&scope, 3)).await); // a number left out
@@ -97,9 +97,9 @@ pub async fn a_walk_that_began_earlier_does_not_hide_a_later_one(ports: &Ports) 
         version: 1,
         seen_at: at(0),
         began_at: at(began),
-        walked_at: at(began + 3),
+        walked_at: at(began).plus(3),
         n_alive,
-        zero_at: (n_alive == 0).then(|| at(began + 3)),
+        zero_at: (n_alive == 0).then(|| at(began).plus(3)),
         zero_after_s: (n_alive == 0).then_some(7),
     };
     for (began, n_alive, told) in [(10, 5, (10, 5)), (20, 0, (20, 0)), (15, 3, (20, 0)), (30, 1, (30, 1))] {

@@ -274,6 +274,10 @@ pub fn controls() -> Vec<Control> {
             then(vended(), &[Op::Ticks { n: 1 }, Op::Vend { nth: 0 }]),
             |fakes| lying(fakes, Lie::MovesDeadline),
         ),
+        plant("somebody's access is taken away", Claim::HolderKeeps, then(managed(), &[Op::Ticks { n: 2 }]), |world| {
+            let (principals, place) = (Arc::clone(&world.principals), world.managed());
+            world.faults.meanwhile(70, move || principals.tamper(&place, None));
+        }),
         liar("fuses are not put out", Claim::OnTheList, inline(), |fakes| lying(fakes, Lie::KeepsFuses)),
     ]
 }

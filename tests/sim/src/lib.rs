@@ -15,6 +15,8 @@
 pub mod catalogue;
 pub mod chance;
 pub mod controls;
+pub mod generate;
+pub mod interleave;
 pub mod ledger;
 pub mod observer;
 pub mod op;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use brevet_domain::evidence::{self, Entry};
-use brevet_domain::grant::{Grant, Proof, State};
+use brevet_domain::grant::{Delivery, Grant, Proof, State};
 use brevet_domain::id::{EvidenceId, GrantId};
 use brevet_domain::revocation::WideScope;
 use brevet_domain::time::Timestamp;
@@ -16,7 +16,7 @@ use brevet_engine::port::Place;
 use crate::catalogue::BATCH;
 use crate::ledger::Ledger;
 use crate::policy::locked;
-use crate::world::{CALL_S, HEART_MAX_S, SKEW_S, World};
+use crate::world::{CALL_S, HEART_MAX_S, SKEW_S, TICK_S, World};
 
 /// How long after it was due access may last that only the reaper can end, while nothing disturbs the schedule: two
 /// minutes, and the skew.
@@ -49,13 +49,15 @@ pub enum Claim {
     NotUnderBlock,
     /// Invariant 14: one decision, one activation.
     OneActivation,
+    /// Whoever holds something keeps it until it ends: nobody else's end takes it away.
+    HolderKeeps,
     /// What lives is on a list, what is over is not; TTL drops only what is over.
     OnTheList,
 }
 
 impl Claim {
     /// Every claim.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::RecordedFirst,
         Self::ProofConfirmed,
         Self::StaysEnded,
@@ -68,6 +70,7 @@ impl Claim {
         Self::NotWithoutHeart,
         Self::NotUnderBlock,
         Self::OneActivation,
+        Self::HolderKeeps,
         Self::OnTheList,
     ];
 }
@@ -112,6 +115,9 @@ pub const RESTORED_RECORD: &str = "after a restore, that what was done since the
 /// After a restore stops that came since the backup are forgotten.
 pub const RESTORED_STOP: &str = "after a restore, that what was blocked or released since the backup stays so";
 
+/// A wide block is seen when a grant is looked at, and nothing walks them all for it yet.
+pub const KILL_NOT_WALKED: &str = "that a block wider than one grant ends what lives before it is looked at anyway";
+
 impl Observer {
     /// Looks at the world as it is now.
     pub fn look(&mut self, world: &World) {
@@ -120,7 +126,43 @@ impl Observer {
         self.new_sessions(world, &ledger);
         self.new_writes(world, &ledger);
         self.who_can_act(world, &ledger);
+        self.holders_keep(world, &ledger);
         self.ends(world);
+    }
+
+    /// Whoever is said to hold something can act by it, unless somebody edited IAM or put the table back.
+    fn holders_keep(&mut self, world: &World, ledger: &Ledger) {
+        if ledger.tampered_at.is_some() || ledger.restored.is_some() {
+            return self.skip("that a holder keeps access where somebody edits IAM or puts the table back");
+        }
+        let now = world.now();
+        let holds = |grant: &&Grant| {
+            matches!(&grant.state, State::Active { deadline, .. } if now.plus(SKEW_S) < *deadline)
+                && !matches!(grant.delivery, Delivery::Session { .. })
+        };
+        let held: Vec<_> = world.store.peek(|table| table.grants().filter(holds).map(|grant| grant.id).collect());
+        for id in held {
+            let stands = world.place(id).is_some_and(|place| world.principals.allows(&place));
+            self.hold(Claim::HolderKeeps, stands, || format!("{id} is held, and AWS lets nobody act by it"));
+        }
+        let acting: BTreeSet<GrantId> = live(world).into_iter().map(|(id, _)| id).collect();
+        let is_active = |id: GrantId| world.grant(id).is_some_and(|grant| matches!(grant.state, State::Active { .. }));
+        for session in world.sts.vended() {
+            let Some(id) = grant_of(&session.plan.session_name) else { continue };
+            let first = world
+                .sts
+                .vended()
+                .iter()
+                .filter(|one| grant_of(&one.plan.session_name) == Some(id))
+                .map(|one| one.vended_at)
+                .min();
+            let until = bound(ledger, id, first).minus(2 * SKEW_S + 2 * CALL_S).min(session.expires_at);
+            if now < until && is_active(id) {
+                self.hold(Claim::HolderKeeps, acting.contains(&id), || {
+                    format!("{id} is held, and its session is denied")
+                });
+            }
+        }
     }
 
     fn hold(&mut self, claim: Claim, holds: bool, what: impl FnOnce() -> String) {
@@ -284,9 +326,15 @@ impl Observer {
                 _ => self.hold(Claim::OverAtItsLimit, now < bound, || format!("{id} acts at {now}, after {bound}")),
             }
         }
-        let due = ledger.stopped_at(id).map_or(bound, |stopped| stopped.min(bound));
-        let late_from = due.max(ledger.undisturbed_since.unwrap_or(due)).plus(GRACE_S);
-        self.hold(Claim::OverWithinTicks, now <= late_from, || format!("{id} acts at {now}, due at {due}"));
+        let late_from = |stopped: Option<Timestamp>| {
+            let due = stopped.map_or(bound, |stopped| stopped.min(bound));
+            (due, due.max(undisturbed_since(world, ledger)).plus(GRACE_S))
+        };
+        let (due, at_the_latest) = late_from(ledger.ends_at(id));
+        if now <= at_the_latest && now > late_from(ledger.stopped_at(id)).1 {
+            self.skip(KILL_NOT_WALKED);
+        }
+        self.hold(Claim::OverWithinTicks, now <= at_the_latest, || format!("{id} acts at {now}, due at {due}"));
     }
 
     fn managed_in_time(&mut self, world: &World, ledger: &Ledger) {
@@ -295,7 +343,7 @@ impl Observer {
         // Approval, start and term: whoever holds it has it for no longer.
         let longest = |id: GrantId, at: Timestamp, term_s: u32| {
             let bound = at.plus(120 + 120 + term_s + SKEW_S);
-            ledger.stopped_at(id).map_or(bound, |stopped| stopped.min(bound))
+            ledger.ends_at(id).map_or(bound, |stopped| stopped.min(bound))
         };
         let holders = holders.filter(|(id, _)| ledger.may_be_allowed(*id));
         let last = holders.map(|(id, asked)| longest(*id, asked.at, asked.term_s())).max();
@@ -307,7 +355,7 @@ impl Observer {
             return self
                 .hold(Claim::AllowedByDecision, false, || "a managed policy stands that nobody asked for".to_owned());
         };
-        let late_from = due.max(ledger.undisturbed_since.unwrap_or(due)).plus(GRACE_S);
+        let late_from = due.max(undisturbed_since(world, ledger)).plus(GRACE_S);
         if ledger.restored.is_some() && now > late_from {
             return self.skip(RESTORED_MANAGED);
         }
@@ -443,6 +491,13 @@ fn clean(world: &World, held: &Snapshot) -> Vec<String> {
         }
     }
     left
+}
+
+/// Since when nothing disturbed the schedule; now, if it stands still.
+fn undisturbed_since(world: &World, ledger: &Ledger) -> Timestamp {
+    let now = world.now();
+    let stands_still = now.seconds_since(world.last_pass_at) > u64::from(TICK_S);
+    if stands_still { now } else { ledger.undisturbed_since.unwrap_or(Timestamp::EPOCH) }
 }
 
 fn locked_restored(world: &World) -> bool {

@@ -6,7 +6,7 @@ use crate::catalogue::Leaver;
 use crate::world::Function;
 
 /// One thing that happens. Requests are named by the order in which they were first judged, counted round.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Somebody asks for something, under a new key.
     Ask {

@@ -303,7 +303,7 @@ impl World {
         let at = self.now();
         let mut ledger = locked(&self.ledger);
         // What was stopped since is forgotten: an operator has to confirm the blocks.
-        ledger.stops.retain(|(stop, stood_at)| matches!(stop, Stop::Left(_)) || *stood_at <= of);
+        ledger.stops.retain(|(stop, stood_at)| matches!(stop, Stop::Left(_)) || *stood_at < of);
         ledger.restored = Some(Restored { at, of: ledger.restored.map_or(of, |before| before.of.min(of)) });
         drop(ledger);
         self.disturb();

@@ -287,7 +287,9 @@ impl Grant {
                 let managed = matches!(self.delivery, Delivery::Managed { .. });
                 let fence = if managed { at.fence.max(self.bounds.fence(now)) } else { at.fence };
                 let attempts = at.attempts.saturating_add(1);
-                changed(Revoking { attempts, fence, next_at: *next_at, ..at.clone() })
+                // What has to be removed was there: an absence that was seen before counts no more.
+                let (first_absence, effective) = (None, None);
+                changed(Revoking { attempts, fence, first_absence, effective, next_at: *next_at, ..at.clone() })
             }
             Event::RemovalTroubled { problem, next_at } => {
                 changed(Revoking { last_problem: Some(problem.clone()), next_at: *next_at, ..at.clone() })

@@ -1,7 +1,8 @@
 //! Leavers: whose identity, sponsor or entitlement is in the catalogue no more holds nothing any longer.
 //!
 //! A grant is otherwise looked at when it is due. When another bundle is in force, and when this process has just
-//! started, the next pass looks at every live grant once.
+//! started, the next pass looks at every live grant, and one a minute later at all of them once more: the index that
+//! lists them lags, and what it does not show yet must not be missed. What is new by then is checked by issue.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,9 +14,12 @@ use brevet_domain::id::GrantId;
 use brevet_domain::identity::IdentityClass;
 use brevet_domain::time::Timestamp;
 
-use super::{Look, PAGE, PassReport, Reaper, RoleWork};
+use super::{Look, PAGE, PassReport, Reaper, Work};
 use crate::catalogue::InForce;
 use crate::port::{PortError, PortResult, SHARDS};
+
+/// After how long every live grant is looked at once more, in seconds: far more than an index lags.
+const AGAIN_S: u32 = 60;
 
 /// How far this process has come with looking at every live grant.
 #[derive(Debug, Default)]
@@ -24,6 +28,8 @@ pub(super) struct Walk {
     bundle: Option<Digest>,
     /// Whether that is done.
     is_over: bool,
+    /// When to do it once more; nothing once that was begun.
+    again_at: Option<Timestamp>,
     /// The grants that were looked at, until it is.
     seen: BTreeSet<GrantId>,
 }
@@ -44,11 +50,15 @@ impl Reaper {
 
     /// Looks at every live grant if another bundle is in force than when that was last done. What a pass has no time
     /// for is left to the next one: nothing of it is due, so the heart beats on.
-    pub(super) async fn walk_leavers(&self, look: Look<'_>, work: &mut RoleWork, report: &mut PassReport) {
+    pub(super) async fn walk_leavers(&self, look: Look<'_>, work: &mut Work, report: &mut PassReport) {
         let Some(digest) = look.known.map(InForce::digest) else { return };
         let mut seen = {
             let mut walk = super::locked(&self.walk);
             if walk.bundle != Some(digest) {
+                let again_at = Some(look.started.plus(AGAIN_S));
+                *walk = Walk { bundle: Some(digest), again_at, ..Walk::default() };
+            }
+            if walk.is_over && walk.again_at.is_some_and(|at| look.started >= at) {
                 *walk = Walk { bundle: Some(digest), ..Walk::default() };
             }
             if walk.is_over {
@@ -84,7 +94,7 @@ impl Reaper {
         (role, shard): (DueRole, u8),
         look: Look<'_>,
         seen: &mut BTreeSet<GrantId>,
-        work: &mut RoleWork,
+        work: &mut Work,
         report: &mut PassReport,
     ) -> PortResult<bool> {
         let (mut all, mut cursor) = (true, None::<String>);
@@ -101,11 +111,15 @@ impl Reaper {
                     );
                     return Ok(false);
                 }
-                self.in_doubt.store(false, Ordering::Relaxed);
-                if self.look(id, look.known, work, report).await && !self.in_doubt.load(Ordering::Relaxed) {
-                    seen.insert(id);
-                } else {
-                    all = false;
+                // What was due was looked at in this very pass.
+                if !work.looked.contains_key(&id) {
+                    self.look(id, look.known, work, report).await;
+                }
+                match work.looked.get(&id) {
+                    Some(true) => {
+                        seen.insert(id);
+                    }
+                    Some(false) | None => all = false,
                 }
             }
             cursor = page.next;

@@ -10,7 +10,7 @@ mod role;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use brevet_domain::grant::{DueRole, Grant};
@@ -147,8 +147,14 @@ struct Look<'a> {
     started: Timestamp,
 }
 
-/// Grants whose sessions are to be ended early, by session role.
-type RoleWork = BTreeMap<String, Vec<Grant>>;
+/// What a pass has looked at, and what that left to do.
+#[derive(Default)]
+struct Work {
+    /// Grants whose sessions are to be ended early, by session role.
+    roles: BTreeMap<String, Vec<Grant>>,
+    /// The grants that were looked at, and whether that went well.
+    looked: BTreeMap<GrantId, bool>,
+}
 
 impl Reaper {
     /// A reaper over `ports`. `holder` must differ between processes.
@@ -167,7 +173,7 @@ impl Reaper {
     pub async fn pass(&self) -> PortResult<PassReport> {
         let started = self.ports.clock.now();
         let mut report = PassReport { good: true, ..PassReport::default() };
-        let (mut work, known) = (RoleWork::new(), self.known().await);
+        let (mut work, known) = (Work::default(), self.known().await);
         let look = Look { known: known.as_deref(), started };
         // At once, and not only when it is due.
         self.walk_kills(look, &mut work, &mut report).await;
@@ -182,7 +188,7 @@ impl Reaper {
         match self.ports.deny.denied_roles().await {
             Ok(roles) => {
                 for role in roles {
-                    work.entry(role).or_default();
+                    work.roles.entry(role).or_default();
                 }
             }
             Err(error) => {
@@ -190,7 +196,7 @@ impl Reaper {
                 report.good = false;
             }
         }
-        self.settle(work, &mut report).await;
+        self.settle(work.roles, &mut report).await;
         if report.good {
             self.ports.heart.beat(&Heart { read_up_to: started }).await?;
         }
@@ -203,7 +209,7 @@ impl Reaper {
     pub async fn wake(&self, ids: &[GrantId]) -> PassReport {
         let started = self.ports.clock.now();
         let mut report = PassReport { good: true, ..PassReport::default() };
-        let (mut work, known) = (RoleWork::new(), self.known().await);
+        let (mut work, known) = (Work::default(), self.known().await);
         for id in ids.iter().collect::<BTreeSet<_>>() {
             if self.ports.clock.now() >= started.plus(self.budget_s) {
                 tracing::warn!("ran out of time for what the stream named");
@@ -213,7 +219,7 @@ impl Reaper {
             report.n_due = report.n_due.saturating_add(1);
             report.good &= self.look(*id, known.as_deref(), &mut work, &mut report).await;
         }
-        self.settle(work, &mut report).await;
+        self.settle(work.roles, &mut report).await;
         report
     }
 
@@ -222,7 +228,7 @@ impl Reaper {
         role: DueRole,
         shard: u8,
         look: Look<'_>,
-        work: &mut RoleWork,
+        work: &mut Work,
         report: &mut PassReport,
     ) -> PortResult<()> {
         let mut cursor: Option<String> = None;
@@ -257,19 +263,25 @@ impl Reaper {
     }
 
     /// One grant; its failure is counted and logged, and stops nothing. Whether it went well.
-    async fn look(&self, id: GrantId, known: Option<&InForce>, work: &mut RoleWork, report: &mut PassReport) -> bool {
-        match self.step(id, known, report).await {
-            Ok(Some((role, grant))) => work.entry(role).or_default().push(grant),
-            Ok(None) => {}
+    async fn look(&self, id: GrantId, known: Option<&InForce>, work: &mut Work, report: &mut PassReport) -> bool {
+        self.in_doubt.store(false, Ordering::Relaxed);
+        let went_well = match self.step(id, known, report).await {
+            Ok(early) => {
+                if let Some((role, grant)) = early {
+                    work.roles.entry(role).or_default().push(grant);
+                }
+                true
+            }
             Err(error) => {
                 note(id, &error, report);
-                return false;
+                false
             }
-        }
-        true
+        };
+        work.looked.insert(id, went_well && !self.in_doubt.load(Ordering::Relaxed));
+        went_well
     }
 
-    async fn settle(&self, work: RoleWork, report: &mut PassReport) {
+    async fn settle(&self, work: BTreeMap<String, Vec<Grant>>, report: &mut PassReport) {
         for (role, grants) in work {
             if let Err(error) = self.settle_role(&role, grants, report).await {
                 report.n_failed = report.n_failed.saturating_add(1);

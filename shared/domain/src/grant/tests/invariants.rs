@@ -47,7 +47,9 @@ fn standing_absence(start: &State, moments: &[Moment]) -> Option<Sighting> {
         _ => None,
     };
     moments.iter().fold(start, |standing, m| match (&m.before.state, &m.event) {
-        (State::Revoking(_), Event::PresenceObserved(_) | Event::DriftObserved(_)) => None,
+        (State::Revoking(_), Event::PresenceObserved(_) | Event::DriftObserved(_) | Event::RemovalRecorded { .. }) => {
+            None
+        }
         (State::Revoking(_), Event::AbsenceObserved(seen)) if seen.at <= m.now => {
             standing.or_else(|| Some(seen.clone()))
         }

@@ -1,0 +1,20 @@
+//! Generated lists of what happens, on a fixed seed.
+
+use brevet_sim::generate::{draw, generated};
+
+const SEED: u64 = 20_261_122;
+
+#[test]
+fn generated_lists_leave_every_invariant_standing() {
+    let tally = generated(SEED, 0, 250, 1);
+    assert!(tally.failures.is_empty(), "{:#?}", tally.failures);
+    println!("{} lists, {} port calls; not asserted: {:?}", tally.n_runs, tally.n_calls, tally.not_asserted);
+    let n_fired: u64 = tally.table.values().flat_map(|by_fault| by_fault.values()).sum();
+    assert!(tally.n_calls > 20_000 && n_fired > 100, "{} calls, {n_fired} faults", tally.n_calls);
+}
+
+#[test]
+fn a_run_is_the_same_list_whenever_it_is_drawn() {
+    assert_eq!(draw(SEED, 7).ops, draw(SEED, 7).ops);
+    assert_ne!(draw(SEED, 7).ops, draw(SEED, 8).ops);
+}

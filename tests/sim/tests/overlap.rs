@@ -1,0 +1,57 @@
+//! Grants that overlap on one principal: whatever the order, each end ends exactly what it should.
+
+use brevet_domain::grant::{Proof, State};
+use brevet_sim::chance::Chance;
+use brevet_sim::observer::{Claim, Observer};
+use brevet_sim::op::Op;
+use brevet_sim::run::{settle, tell};
+use brevet_sim::world::{Model, World};
+
+const SEED: u64 = 20_261_122;
+const RUNS: u64 = 150;
+
+/// Up to four grants of the managed and the inline policy of one role: asked for, made, given back and reaped in any order,
+/// at once and one after the other.
+fn drawn(chance: &mut Chance) -> Vec<Op> {
+    let mut ops = vec![Op::Reap { other: false }];
+    for _ in 0..chance.pick(&[2, 3, 4]) {
+        let who = chance.pick(&["bot", "robot"]);
+        ops.push(Op::Ask { who, what: chance.pick(&["sync", "sync", "batch"]) });
+        for _ in 0..chance.pick(&[1, 2, 3, 4, 5]) {
+            let nth = chance.below(4);
+            ops.push(match chance.below(7) {
+                0 => Op::Issue,
+                1 => Op::Release { nth },
+                2 => Op::Wake { nth },
+                3 => Op::TwoReapers { order: chance.number() },
+                4 => Op::IssueAndReap { order: chance.number() },
+                5 => Op::Reap { other: true },
+                _ => Op::Ticks { n: chance.pick(&[1, 2]) },
+            });
+        }
+    }
+    ops
+}
+
+#[test]
+fn overlapping_grants_end_exactly_what_they_should_in_any_order() {
+    let (mut n_handed, mut n_kept, mut n_ended) = (0, 0, 0);
+    for run in 0..RUNS {
+        let mut chance = Chance::new(SEED, run);
+        let ops = drawn(&mut chance);
+        let mut world = World::new(Model::default());
+        let mut observer = Observer::default();
+        tell(&mut world, &mut observer, &ops);
+        settle(&mut world, &mut observer);
+        assert_eq!(observer.findings, [], "run {run}: {ops:#?}");
+        n_kept += observer.held.get(&Claim::HolderKeeps).copied().unwrap_or_default();
+        let snapshot = world.store.snapshot();
+        for grant in snapshot.grants() {
+            let State::Ended { proof, .. } = &grant.state else { continue };
+            n_ended += 1;
+            n_handed += u32::from(matches!(proof, Proof::HandedOver { .. }));
+        }
+    }
+    println!("{RUNS} runs: {n_ended} ended, {n_handed} of them handed over; {n_kept} times a holder was looked at");
+    assert!(n_ended > 200 && n_handed > 20 && n_kept > 500, "{n_ended} {n_handed} {n_kept}");
+}

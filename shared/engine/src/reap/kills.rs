@@ -10,7 +10,7 @@ use brevet_domain::id::GrantId;
 use brevet_domain::revocation::{Progress, Revocation, Walked, WideScope};
 use brevet_domain::time::Timestamp;
 
-use super::{Look, PAGE, PassReport, Reaper, RoleWork, locked, note};
+use super::{Look, PAGE, PassReport, Reaper, Work, locked, note};
 use crate::port::{PortResult, ProgressStore, RevocationReader, SHARDS};
 
 /// The ports of the kill switch.
@@ -78,7 +78,7 @@ impl Reaper {
     ///
     /// Which blocks stand is read consistently, from no index. A pass that cannot read it is not good, for then nothing
     /// may be issued either.
-    pub(super) async fn walk_kills(&self, look: Look<'_>, work: &mut RoleWork, report: &mut PassReport) {
+    pub(super) async fn walk_kills(&self, look: Look<'_>, work: &mut Work, report: &mut PassReport) {
         let standing = match self.standing().await {
             Ok(standing) => standing,
             Err(error) => {
@@ -118,7 +118,7 @@ impl Reaper {
         &self,
         walk: &mut KillWalk,
         look: Look<'_>,
-        work: &mut RoleWork,
+        work: &mut Work,
         report: &mut PassReport,
     ) -> bool {
         let mut is_whole = true;
@@ -144,7 +144,7 @@ impl Reaper {
         (role, shard): (DueRole, u8),
         walk: &mut KillWalk,
         look: Look<'_>,
-        work: &mut RoleWork,
+        work: &mut Work,
         report: &mut PassReport,
     ) -> PortResult<bool> {
         let until = look.started.plus(self.budget_s.div_ceil(2));
@@ -184,7 +184,7 @@ impl Reaper {
         id: GrantId,
         walk: &mut KillWalk,
         look: Look<'_>,
-        work: &mut RoleWork,
+        work: &mut Work,
         report: &mut PassReport,
     ) -> PortResult<()> {
         let Some(grant) = self.ports.reader.grant(id).await? else { return Ok(()) };

@@ -139,7 +139,7 @@ pub(crate) fn explain(asked: Explain) -> Said {
 
 /// The caller that a proof of `identity` would have yielded.
 fn caller(identity: Identity, task: Option<Task>, now: Timestamp) -> Option<Caller> {
-    let proof = ProofSummary {
+    let proof = ProofSummary::Token {
         issuer: identity.proofs.first()?.issuer.clone(),
         subject: identity.id.to_string(),
         token_digest: Digest::ZERO,

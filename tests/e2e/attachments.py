@@ -28,7 +28,7 @@ POLICY = f"arn:aws:iam::{ACCOUNT}:policy/brevet/dev/managed/brevet-dev-vendor-sy
 TASK = "the-running-task"
 
 INLINE = ("kills", "stalled", "throttled", "refused", "down", "naked", "altered", "unbound", "denying", "others",
-          "killed")  # fmt: skip
+          "night", "killed")  # fmt: skip
 MANAGED = ("attach-before", "attach-after", "detach-before", "detach-after", "detach-between", "shared", "detached",
            "taken", "fuse")  # fmt: skip
 # Held by somebody else than whoever asks.

@@ -33,6 +33,7 @@ ORDER = [
     "test_explain.py",
     "test_lying_intake.py",
     "test_approvals.py",
+    "test_schedule.py",
     "test_lives.py",
     "test_without_reaper.py",
     "test_faults.py",

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use brevet_domain::bundle::Schedules;
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Verdict};
 use brevet_domain::id::{EntitlementId, IdentityId};
@@ -109,6 +110,11 @@ impl Evaluator for BundleEvaluator {
 
     async fn registered(&self, id: &IdentityId, now: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
         let load = |bundle: Arc<InForce>| async move { Ok(bundle.index().identities.get(id).cloned()) };
+        self.catalogue.still_using(now, load).await.map_err(|error| EvaluatorError::Unavailable(error.into()))
+    }
+
+    async fn schedules(&self, now: Timestamp) -> Result<Schedules, EvaluatorError> {
+        let load = |bundle: Arc<InForce>| async move { bundle.schedules().await };
         self.catalogue.still_using(now, load).await.map_err(|error| EvaluatorError::Unavailable(error.into()))
     }
 

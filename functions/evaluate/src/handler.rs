@@ -1,4 +1,4 @@
-//! Intake's Invoke, HTTP votes, questions and the kill switch to use cases of evaluate.
+//! Intake's Invoke, HTTP votes, questions and the kill switch, and ticks to use cases of evaluate.
 
 mod revoking;
 
@@ -8,9 +8,9 @@ use brevet_api::answer::{DelegationLine, DelegationList};
 use brevet_api::evaluation::{EntitlementLine, EntitlementList, EvaluationView};
 use brevet_api::read;
 use brevet_domain::delegation::{Delegation, Scope};
-use brevet_domain::id::GrantId;
+use brevet_domain::id::{GrantId, ScheduleId};
 use brevet_domain::time::Timestamp;
-use brevet_engine::decide::{Ballot, Decider};
+use brevet_engine::decide::{Ballot, Decider, SchedulePass};
 use brevet_engine::offers::Offers;
 use brevet_engine::port::{Clock, EvaluateAnswer, RawProof};
 use brevet_engine::refusal::{Refusal, RefusalKind};
@@ -20,6 +20,9 @@ use brevet_lambda::event::{Incoming, UnexpectedEvent};
 use brevet_lambda::http::Call;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
+
+/// How long one tick may begin with windows, in seconds: the rest of the function's time is for the last one.
+const PASS_BUDGET_S: u32 = 8;
 
 pub(crate) struct Handler {
     decider: Decider,
@@ -48,8 +51,12 @@ impl Handler {
                 let answer = self.decide(id, &proof).await;
                 serde_json::to_value(answer).map_err(|error| diagnostic("UnwritableAnswer", &error))
             }
-            other @ (Incoming::Tick | Incoming::Woken { .. }) => {
-                Err(unexpected(UnexpectedEvent::instead_of("HTTP calls and intake's requests for a decision", &other)))
+            // What a tick carries is ignored on purpose: the catalogue says what is due.
+            Incoming::Tick => self.tick().await,
+            Incoming::Schedule(id) => self.named(&id).await,
+            other @ Incoming::Woken { .. } => {
+                let wanted = "HTTP calls, intake's requests for a decision, ticks and names of schedules";
+                Err(unexpected(UnexpectedEvent::instead_of(wanted, &other)))
             }
         }
     }
@@ -66,6 +73,25 @@ impl Handler {
                 EvaluateAnswer::Refused { refusal }
             }
         }
+    }
+
+    /// A window that was not decided fails the tick, so that its dead letter raises an alarm. The next one tries again.
+    async fn tick(&self) -> Result<Value, Diagnostic> {
+        let pass = self.decider.look_at_schedules(&*self.clock, PASS_BUDGET_S).await.map_err(|e| undecided(&e))?;
+        if pass.n_failed > 0 || pass.n_left > 0 {
+            let counts = format!("not every open window was decided: {pass:?}");
+            tracing::error!(problem = counts, "an event failed");
+            return Err(Diagnostic { error_type: "WindowsUndecided".to_owned(), error_message: counts });
+        }
+        let SchedulePass { n_schedules, n_open, n_granted, n_denied, .. } = pass;
+        tracing::info!(n_schedules, n_open, n_granted, n_denied, "looked at all schedules");
+        serde_json::to_value(pass).map_err(|error| diagnostic("UnwritableAnswer", &error))
+    }
+
+    /// Whoever sends such an event has what is declared decided, once a window, and nothing else.
+    async fn named(&self, id: &ScheduleId) -> Result<Value, Diagnostic> {
+        let turn = self.decider.look_at_schedule(id, self.clock.now()).await.map_err(|e| undecided(&e))?;
+        serde_json::to_value(turn).map_err(|error| diagnostic("UnwritableAnswer", &error))
     }
 
     async fn route(&self, call: &Call) -> Result<Answer, Failure> {
@@ -139,6 +165,10 @@ impl Handler {
 fn line(delegation: &Delegation, now: Timestamp) -> Result<DelegationLine, Refusal> {
     DelegationLine::of(delegation, now)
         .map_err(|error| Refusal::new(RefusalKind::Unavailable, "unavailable", error.to_string()))
+}
+
+fn undecided(refusal: &Refusal) -> Diagnostic {
+    diagnostic("WindowUndecided", refusal)
 }
 
 fn unexpected(error: UnexpectedEvent) -> Diagnostic {

@@ -31,7 +31,7 @@ impl Handler {
                 // What a block covers is found by a pass, and by no name.
                 if is_killed { self.tick().await? } else { report }
             }
-            other @ (Incoming::Http(_) | Incoming::Evaluate { .. }) => {
+            other @ (Incoming::Http(_) | Incoming::Evaluate { .. } | Incoming::Schedule(_)) => {
                 let wanted = "ticks of the schedule and records of the table's stream";
                 return Err(unexpected(UnexpectedEvent::instead_of(wanted, &other)));
             }

@@ -337,8 +337,9 @@ def test_ttl_is_the_housekeeping_attribute_and_the_indexes_are_there(facts):
     }
 
 
-def test_issue_and_reap_tick_every_minute(facts):
-    assert {one["function"]: one["period_s"] for one in facts["schedules"]} == {"issue": 60, "reap": 60}
+def test_evaluate_issue_and_reap_tick_every_minute(facts):
+    ticked = {one["function"]: one["period_s"] for one in facts["schedules"]}
+    assert ticked == {"evaluate": 60, "issue": 60, "reap": 60}
 
 
 def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
@@ -362,7 +363,7 @@ def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
 
 def test_what_wakes_a_function_and_fails_leaves_a_letter():
     resources = yaml_parse(places.TEMPLATE.read_text())["Resources"]
-    for name in ("IssueFunction", "ReapFunction"):
+    for name in ("EvaluateFunction", "IssueFunction", "ReapFunction"):
         properties = resources[name]["Properties"]
         assert properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
         for event in properties["Events"].values():

@@ -10,7 +10,7 @@ use brevet_domain::grant::{
     Delivery, DeniedBy, EffectiveAccess, EndCause, EndedBy, Grant, LapseCause, Problem, Proof, Revoking, Sighting,
     State, Vend, Vends,
 };
-use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
+use brevet_domain::id::{EntitlementId, GrantId, IdentityId, ScheduleId};
 use brevet_domain::identity::{IdentityClass, Task};
 use brevet_domain::renewal::Renewal;
 use brevet_domain::request::{Justification, Request, Ticket};
@@ -47,6 +47,9 @@ pub struct GrantView {
     /// The holder's task, from its proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
+    /// The schedule of the catalogue that asked for it, where nobody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleId>,
     /// How long it lasts from activation.
     pub term_s: Term,
     /// When it was decided; when it came in, until then.
@@ -226,6 +229,7 @@ impl GrantView {
             entitlement: request.ask.entitlement.clone(),
             delivery: None,
             task: None,
+            schedule: None,
             term_s: request.ask.term_s,
             created_at: request.asked_at,
             digest: None,
@@ -261,6 +265,7 @@ impl GrantView {
             entitlement: grant.entitlement.clone(),
             delivery: DeliveryView::of(grant),
             task: grant.task.clone(),
+            schedule: decision.and_then(|d| d.terms.proof.schedule().cloned()),
             term_s: grant.term,
             created_at: grant.created_at,
             digest: Some(grant.decision_digest),

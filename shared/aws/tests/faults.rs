@@ -232,7 +232,7 @@ mod transactions {
     use super::*;
 
     fn decision() -> Decision {
-        let proof = ProofSummary {
+        let proof = ProofSummary::Token {
             issuer: "okta".parse().unwrap(),
             subject: "olga".to_owned(),
             token_digest: Digest::ZERO,

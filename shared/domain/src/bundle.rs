@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`INDEX_PART`] | issuers, identities, the digests of the other parts | everybody, once a bundle |
 //! | [`RULES_PART`] | policies that concern more than one entitlement | evaluate, once a bundle |
+//! | [`SCHEDULES_PART`] | schedules, if there are any | evaluate, when its own tick comes |
 //! | `entitlements/<bucket>` | a line for each entitlement whose id hashes there, with the policies about it alone | whoever decides on one of these |
 //!
 //! So what a decision reads and parses does not grow with the catalogue: the bucket is found from the entitlement's id,
@@ -22,18 +23,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::canonical::Digest;
 use crate::entitlement::Entitlement;
-use crate::id::{EntitlementId, IdentityId};
+use crate::id::{EntitlementId, IdentityId, ScheduleId};
 use crate::identity::{Identity, IdentityClass, Issuer};
 use crate::lane::Lane;
+use crate::schedule::Schedule;
 
 /// The form of index that is understood.
-pub const INDEX_VERSION: u32 = 3;
+pub const INDEX_VERSION: u32 = 4;
 
 /// The name of the part that names all others.
 pub const INDEX_PART: &str = "index";
 
 /// The name of the part with the policies that concern more than one entitlement.
 pub const RULES_PART: &str = "rules";
+
+/// The name of the part with the schedules.
+pub const SCHEDULES_PART: &str = "schedules";
+
+/// Schedules by their names.
+pub type Schedules = BTreeMap<ScheduleId, Schedule>;
 
 /// The index of a bundle: who is registered, whose tokens count, and the digests of the other parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,7 +218,8 @@ impl BundleText {
     /// [`BundleError`] if a part is missing, altered or unreadable, or lists what does not belong there.
     pub fn listings(&self, index: &Index) -> Result<BTreeMap<EntitlementId, Listing>, BundleError> {
         let mut all = BTreeMap::new();
-        for (part, expected) in index.parts.iter().filter(|(part, _)| *part != RULES_PART) {
+        let bucket = |part: &str| part != RULES_PART && part != SCHEDULES_PART;
+        for (part, expected) in index.parts.iter().filter(|(part, _)| bucket(part)) {
             for line in self.part(part, *expected)?.lines() {
                 let name = line.split('\t').next().unwrap_or_default();
                 let misnamed = || BundleError::Misnamed { digest: self.digest, name: name.to_owned() };
@@ -235,6 +244,16 @@ impl BundleText {
         let expected = index.parts.get(part).ok_or_else(|| BundleError::Missing { digest, part: part.to_owned() })?;
         read_rules(digest, self.part(part, *expected)?)
     }
+
+    /// The schedules, from a part that is verified; none if there is no such part.
+    ///
+    /// # Errors
+    ///
+    /// [`BundleError`] if the part is missing, altered or unreadable, or one has another name than its own.
+    pub fn schedules(&self, index: &Index) -> Result<Schedules, BundleError> {
+        let Some(expected) = index.parts.get(SCHEDULES_PART) else { return Ok(BTreeMap::new()) };
+        read_schedules(self.digest, self.part(SCHEDULES_PART, *expected)?)
+    }
 }
 
 /// Reads the verified text of part [`RULES_PART`] of bundle `digest`.
@@ -244,6 +263,20 @@ impl BundleText {
 /// [`BundleError::Unreadable`].
 pub fn read_rules(digest: Digest, text: &str) -> Result<Rules, BundleError> {
     serde_json::from_str(text).map_err(|source| BundleError::Unreadable { digest, part: RULES_PART.to_owned(), source })
+}
+
+/// Reads the verified text of part [`SCHEDULES_PART`] of bundle `digest`.
+///
+/// # Errors
+///
+/// [`BundleError`] if it cannot be read, or a schedule has another name than its own.
+pub fn read_schedules(digest: Digest, text: &str) -> Result<Schedules, BundleError> {
+    let unreadable = |source| BundleError::Unreadable { digest, part: SCHEDULES_PART.to_owned(), source };
+    let schedules: Schedules = serde_json::from_str(text).map_err(unreadable)?;
+    match schedules.iter().find(|(id, schedule)| schedule.id != **id) {
+        Some((id, _)) => Err(BundleError::Misnamed { digest, name: id.to_string() }),
+        None => Ok(schedules),
+    }
 }
 
 /// Reads the line of `entitlement`, if there is one, from the verified text of `part` of bundle `digest`.

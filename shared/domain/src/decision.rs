@@ -133,7 +133,7 @@ pub struct Terms {
     pub sponsor: IdentityId,
     /// Its task, from its proof.
     pub task: Option<Task>,
-    /// What it showed.
+    /// What it showed, or what the catalogue declares for it.
     pub proof: ProofSummary,
     /// The delegation that it rests on; absent where it was asked for on nobody's behalf.
     #[serde(default, skip_serializing_if = "Option::is_none")]

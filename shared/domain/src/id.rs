@@ -151,6 +151,10 @@ slug!(
     EntitlementId, 64, "an entitlement id (2 to 64 of `a-z`, `0-9`, `-`, starting with a letter)"
 );
 slug!(
+    /// Names a schedule: a recurring window that the catalogue declares.
+    ScheduleId, 64, "a schedule id (2 to 64 of `a-z`, `0-9`, `-`, starting with a letter)"
+);
+slug!(
     /// Names a configured token issuer.
     IssuerId, 64, "an issuer id (2 to 64 of `a-z`, `0-9`, `-`, starting with a letter)"
 );

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::Digest;
-use crate::id::{IdentityId, IssuerId, TeamId};
+use crate::id::{IdentityId, IssuerId, ScheduleId, TeamId};
 use crate::time::Timestamp;
 
 /// The lane that an identity runs in.
@@ -135,29 +135,56 @@ impl From<Task> for String {
     }
 }
 
-/// What is kept of a verified proof. Never the token itself.
+/// What is kept of what a request rests on. Never the token itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProofSummary {
-    /// The issuer's name in the catalogue.
-    pub issuer: IssuerId,
-    /// The `sub` claim.
-    pub subject: String,
-    /// SHA-256 of the token, so that two uses of one token can be told from two tokens.
-    pub token_digest: Digest,
-    /// When the token was issued.
-    pub issued_at: Timestamp,
-    /// When the token expires.
-    pub expires_at: Timestamp,
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ProofSummary {
+    /// A token that was verified.
+    Token {
+        /// The issuer's name in the catalogue.
+        issuer: IssuerId,
+        /// The `sub` claim.
+        subject: String,
+        /// SHA-256 of the token, so that two uses of one token can be told from two tokens.
+        token_digest: Digest,
+        /// When the token was issued.
+        issued_at: Timestamp,
+        /// When the token expires.
+        expires_at: Timestamp,
+    },
+    /// A window that the catalogue itself declares: nobody showed anything.
+    Schedule {
+        /// The schedule.
+        schedule: ScheduleId,
+        /// SHA-256 of its declaration, as the bundle has it.
+        declared: Digest,
+        /// When the window opened.
+        opens_at: Timestamp,
+        /// When it closes.
+        closes_at: Timestamp,
+    },
 }
 
-/// Someone whose proof was verified and matched to exactly one registered identity.
+impl ProofSummary {
+    /// The schedule that the request rests on, if it is one.
+    #[must_use]
+    pub fn schedule(&self) -> Option<&ScheduleId> {
+        match self {
+            Self::Token { .. } => None,
+            Self::Schedule { schedule, .. } => Some(schedule),
+        }
+    }
+}
+
+/// Someone whose proof was verified and matched to exactly one registered identity, or for whom the catalogue declares a
+/// window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// Who it is.
     pub identity: Identity,
     /// What it works on, where its proof says so.
     pub task: Option<Task>,
-    /// What was shown.
+    /// What was shown, or declared.
     pub proof: ProofSummary,
 }
 

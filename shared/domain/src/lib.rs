@@ -25,5 +25,6 @@ pub mod renewal;
 pub mod request;
 pub mod revocation;
 pub mod rule;
+pub mod schedule;
 pub mod settings;
 pub mod time;

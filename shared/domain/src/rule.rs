@@ -28,6 +28,9 @@ pub const BLOCK: &str = "brevet:block";
 /// What must not be held together, or as many grants as may be held at once, is held.
 pub const DUTIES: &str = "brevet:separation-of-duties";
 
+/// A schedule gets no more than policy gives alone: nobody is asked for it.
+pub const NOBODY_WAITS: &str = "brevet:nobody-waits";
+
 /// Nothing is asked on the behalf of whom nothing can be asked for: a human's by another human, or anybody else's.
 pub const ON_BEHALF_OF: &str = "brevet:on-behalf-of";
 

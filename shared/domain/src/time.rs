@@ -81,7 +81,7 @@ impl Timestamp {
         self.to_chrono().to_rfc3339_opts(SecondsFormat::Secs, true)
     }
 
-    fn to_chrono(self) -> DateTime<Utc> {
+    pub(crate) fn to_chrono(self) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(self.0).unwrap_or_default()
     }
 }

@@ -26,7 +26,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn proof() -> ProofSummary {
-    ProofSummary {
+    ProofSummary::Token {
         issuer: "okta".parse().unwrap(),
         subject: "subject".to_owned(),
         token_digest: Digest::of_bytes(b"token"),

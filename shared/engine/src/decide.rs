@@ -1,5 +1,5 @@
-//! What `evaluate` does: decide requests, in `vote` count votes, in `delegate` take delegations, and in `rehearse` say what
-//! would be decided.
+//! What `evaluate` does: decide requests, in `vote` count votes, in `delegate` take delegations, in `scheduled` decide what
+//! the catalogue asks for, and in `rehearse` say what would be decided.
 //!
 //! It trusts nobody's word: it verifies each proof itself. `basis` finds what a request rests on beside policy, `holdings`
 //! what it must not be held beside.
@@ -8,6 +8,7 @@ mod basis;
 mod delegate;
 mod holdings;
 mod rehearse;
+mod scheduled;
 mod vote;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::port::{
 use crate::refusal::{Refusal, RefusalKind};
 
 pub use rehearse::Rehearsal;
+pub use scheduled::{SchedulePass, Turn};
 pub use vote::Ballot;
 
 /// How often a request is decided anew after another one of the same sponsor came in between. Each time means that
@@ -104,7 +106,19 @@ impl Decider {
         request: &Request,
         now: Timestamp,
     ) -> Result<Result<(), PortError>, Refusal> {
-        let (verdict, basis, also) = self.judge(caller, request, now).await?;
+        let verdict = self.policy.decide(caller, request, now).await?;
+        Ok(self.settle(caller, request, verdict, now).await?.map(drop))
+    }
+
+    /// Writes down what comes of `verdict`: that outcome.
+    async fn settle(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        verdict: Verdict,
+        now: Timestamp,
+    ) -> Result<Result<Outcome, PortError>, Refusal> {
+        let (verdict, basis, also) = self.hold_up(caller, request, verdict, now).await?;
         let decision = self.decision(caller, request, verdict, basis, now).map_err(unwritable)?;
         let grant = Grant::decided(&decision, &self.deployment, self.bounds);
         let terms = &decision.terms;
@@ -114,7 +128,8 @@ impl Decider {
             "identity": terms.identity, "entitlement": terms.entitlement, "task": terms.task, "term_s": terms.term,
             "delegation": terms.delegation, "renewal": terms.renewal,
         });
-        Ok(self.journal.open(&decision, grant, detail, &also, now).await.map(drop))
+        let opened = self.journal.open(&decision, grant, detail, &also, now).await;
+        Ok(opened.map(|_| decision.terms.outcome))
     }
 
     /// What is said to a request at `now`, what it rests on, and what is stored with the decision. Writes nothing.
@@ -124,7 +139,18 @@ impl Decider {
         request: &Request,
         now: Timestamp,
     ) -> Result<(Verdict, Basis, Vec<Also>), Refusal> {
-        let mut verdict = self.policy.decide(caller, request, now).await?;
+        let verdict = self.policy.decide(caller, request, now).await?;
+        self.hold_up(caller, request, verdict, now).await
+    }
+
+    /// What is left of `verdict` once blocks, what it rests on and what is held already were looked at.
+    async fn hold_up(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        mut verdict: Verdict,
+        now: Timestamp,
+    ) -> Result<(Verdict, Basis, Vec<Also>), Refusal> {
         self.apply_blocks(caller, request, &mut verdict).await?;
         let as_of = AsOf { waits_s: waits_s(&verdict, now), decided_at: now };
         let basis = self.basis(caller, request, &mut verdict, as_of, now).await?;

@@ -75,7 +75,7 @@ impl Verifier {
         Ok(Caller {
             identity,
             task,
-            proof: ProofSummary {
+            proof: ProofSummary::Token {
                 issuer: issuer.id.clone(),
                 subject,
                 token_digest: Digest::of_bytes(token.as_bytes()),

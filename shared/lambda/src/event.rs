@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use brevet_domain::id::GrantId;
+use brevet_domain::id::{GrantId, ScheduleId};
 use brevet_engine::port::RawProof;
 use serde::Deserialize;
 use serde_json::Value;
@@ -23,6 +23,8 @@ pub enum Incoming {
     },
     /// The schedule. What else it carries does not matter.
     Tick,
+    /// An event that names a schedule of the catalogue, and says no more.
+    Schedule(ScheduleId),
     /// Changes in the table.
     Woken {
         /// The grants that they name.
@@ -48,6 +50,7 @@ impl UnexpectedEvent {
             Incoming::Http(call) => format!("HTTP call `{}`", call.route),
             Incoming::Evaluate { .. } => "a request for a decision".to_owned(),
             Incoming::Tick => "a tick of the schedule".to_owned(),
+            Incoming::Schedule(id) => format!("the name of schedule `{id}`"),
             Incoming::Woken { .. } => "records of the table's stream".to_owned(),
         };
         Self { found, wanted }
@@ -67,6 +70,18 @@ struct EvaluateBody {
     proof: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScheduleEvent {
+    schedule: ScheduleBody,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScheduleBody {
+    id: ScheduleId,
+}
+
 impl Incoming {
     /// Tells what came.
     ///
@@ -82,6 +97,8 @@ impl Incoming {
             serde_json::from_value(event).ok().map(|EvaluateEvent { evaluate: EvaluateBody { id, proof } }| {
                 Self::Evaluate { id, proof: RawProof::new(proof) }
             })
+        } else if has("/schedule") {
+            serde_json::from_value(event).ok().map(|ScheduleEvent { schedule: ScheduleBody { id } }| Self::Schedule(id))
         } else if has("/Records") {
             woken(&event)
         } else if event.get("detail-type").and_then(Value::as_str) == Some("Scheduled Event") {
@@ -155,6 +172,8 @@ mod tests {
         assert_eq!(Incoming::read(evaluate), Ok(expected));
         let tick = json!({"version": "0", "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}"});
         assert_eq!(Incoming::read(tick), Ok(Incoming::Tick));
+        let named = Incoming::read(json!({"schedule": {"id": "nightly-batch"}}));
+        assert_eq!(named, Ok(Incoming::Schedule("nightly-batch".parse().unwrap())));
     }
 
     #[test]
@@ -179,6 +198,9 @@ mod tests {
             json!({"evaluate": {"id": ID, "proof": "s3cr3t", "identity": "dana"}}),
             json!({"evaluate": {"id": ID, "proof": "s3cr3t"}, "requestContext": {}, "x": 1}),
             json!({"evaluate": {"id": "no", "proof": "s3cr3t"}}),
+            json!({"schedule": {"id": "s3cr3t!"}}),
+            json!({"schedule": {"id": "nightly-batch", "term_s": 43_200}}),
+            json!({"schedule": {"id": "nightly-batch"}, "now": "2026-01-01T00:00:00Z"}),
             json!({"Records": [{"eventSource": "aws:s3", "s3": {}}]}),
             json!({"Records": [{"eventSource": "aws:dynamodb"}]}),
             json!({"requestContext": {"http": {}}}),

@@ -86,7 +86,7 @@ mod tests {
             n_buckets: 0,
             parts: [].into(),
         };
-        BundleText::build(index, &[].into(), &Rules::default()).unwrap()
+        BundleText::build(index, &[].into(), &Rules::default(), &[].into()).unwrap()
     }
 
     fn proofs(store: Arc<MemoryStore>) -> OidcProofs {

@@ -376,7 +376,7 @@ fn catalogue(n: usize) -> BundleText {
         );
         (entitlement.id.clone(), Listing { entitlement, rules: Rules { policies, mentions: BTreeMap::new() } })
     });
-    BundleText::build(index, &listings.collect(), &rules).unwrap()
+    BundleText::build(index, &listings.collect(), &rules, &[].into()).unwrap()
 }
 
 /// 2026-11-22T14:00:00Z.
@@ -395,7 +395,7 @@ fn deployment() -> Deployment {
 
 fn caller(index: &Index) -> Caller {
     let identity = index.identities[&"pipeline-0".parse().unwrap()].clone();
-    let proof = ProofSummary {
+    let proof = ProofSummary::Token {
         issuer: identity.proofs[0].issuer.clone(),
         subject: "pipeline-0".to_owned(),
         token_digest: Digest::ZERO,

@@ -50,6 +50,8 @@ pub(crate) struct Facts {
     pub(crate) has_ticket: bool,
     /// The task that the proof names.
     pub(crate) task: Option<String>,
+    /// The schedule that asks, if nobody does.
+    pub(crate) schedule: Option<String>,
     /// The human on whose behalf it is asked.
     pub(crate) on_behalf_of: Option<IdentityId>,
     /// Whether it carries on another grant.
@@ -223,6 +225,9 @@ fn context(action: Action, facts: &Facts) -> Result<Context, Fault> {
         if let Some(human) = &facts.on_behalf_of {
             let human = uid("Identity", human.as_str())?;
             pairs.push(("onBehalfOf".to_owned(), RestrictedExpression::new_entity_uid(human)));
+        }
+        if let Some(schedule) = &facts.schedule {
+            pairs.push(("schedule".to_owned(), RestrictedExpression::new_string(schedule.clone())));
         }
     }
     if let Some(task) = &facts.task {

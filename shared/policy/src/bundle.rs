@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use brevet_domain::bundle::{BundleError, BundleText, Index, Listing, RULES_PART, Rules};
+use brevet_domain::bundle::{BundleError, BundleText, Index, Listing, RULES_PART, Rules, Schedules};
 use brevet_domain::canonical::Digest;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::{EntitlementId, IdentityId};
@@ -59,6 +59,7 @@ pub struct Bundle {
     schema: &'static Schema,
     general: Arc<General>,
     slices: BTreeMap<EntitlementId, Arc<Slice>>,
+    schedules: Arc<Schedules>,
 }
 
 /// Policies that concern more than one entitlement, and what they name.
@@ -90,6 +91,7 @@ impl Bundle {
     pub fn load(text: &BundleText) -> Result<Self, PolicyError> {
         let index = Arc::new(text.index()?);
         let mut bundle = Self::open(text.digest, Arc::clone(&index), &text.rules(&index)?)?;
+        bundle.schedules = Arc::new(text.schedules(&index)?);
         let mut names: BTreeSet<String> = bundle.general.policies.policies().map(|p| p.id().to_string()).collect();
         // A person whom nobody could ask about is seen to fit, too.
         Ground::lay(&index, bundle.schema, Vec::new(), index.identities.keys().cloned().collect())
@@ -118,7 +120,7 @@ impl Bundle {
         let (_, identities) = named(policies.policies());
         let mentions = mentioned(&rules.mentions, schema).map_err(PolicyError::Entities)?;
         let general = Arc::new(General { policies, identities, mentions });
-        Ok(Self { digest, index, schema, general, slices: BTreeMap::new() })
+        Ok(Self { digest, index, schema, general, slices: BTreeMap::new(), schedules: Arc::default() })
     }
 
     /// The same bundle, where one more entitlement is there: what is needed to decide about it, and no more.
@@ -183,6 +185,12 @@ impl Bundle {
         self.slices.get(id).map(|slice| &slice.entitlement)
     }
 
+    /// What the catalogue itself asks for, and when; none where the bundle was not loaded as a whole.
+    #[must_use]
+    pub fn schedules(&self) -> &Schedules {
+        &self.schedules
+    }
+
     /// The policies that are asked about `entitlement`.
     pub(crate) fn policies(&self, entitlement: &EntitlementId) -> &PolicySet {
         self.slices.get(entitlement).map_or(&self.general.policies, |slice| &slice.policies)
@@ -235,7 +243,14 @@ impl Bundle {
         let slice = Slice { entitlement: slice.entitlement.clone(), policies: slice.policies.clone(), ground };
         let slices = BTreeMap::from([(entitlement.clone(), Arc::new(slice))]);
         let (index, general) = (Arc::clone(&self.index), Arc::clone(&self.general));
-        Ok(Self { digest: self.digest, index, schema: self.schema, general, slices })
+        Ok(Self {
+            digest: self.digest,
+            index,
+            schema: self.schema,
+            general,
+            slices,
+            schedules: Arc::clone(&self.schedules),
+        })
     }
 
     /// Whether `identity` is registered here just as it is, with a registered human to answer for it.

@@ -73,6 +73,7 @@ impl Bundle {
             term_s: ask.term_s.as_seconds(),
             has_ticket: ask.ticket.is_some(),
             task: caller.task.as_ref().map(|task| task.as_str().to_owned()),
+            schedule: caller.proof.schedule().map(ToString::to_string),
             on_behalf_of: ask.on_behalf_of.clone(),
             is_renewal: ask.renews.is_some(),
             now,

@@ -46,6 +46,7 @@ impl Bundle {
                 term_s: Term::MIN,
                 has_ticket,
                 task: caller.task.as_ref().map(|task| task.as_str().to_owned()),
+                schedule: None,
                 on_behalf_of: None,
                 is_renewal: false,
                 now,

@@ -79,6 +79,7 @@ impl Bundle {
             on_behalf_of: None,
             is_renewal: false,
             task: terms.task.as_ref().map(|task| task.as_str().to_owned()),
+            schedule: None, // nor a schedule, for which nobody is asked
             now,
         };
         let mut determining = Vec::new();

@@ -91,7 +91,7 @@ pub fn without(leaver: Option<Leaver>) -> (BTreeMap<String, Identity>, Vec<Entit
     };
     let listing = |one: &Entitlement| (one.id.clone(), Listing { entitlement: one.clone(), rules: Rules::default() });
     let listings = listed.iter().map(listing).collect();
-    let text = BundleText::build(index, &listings, &Rules::default()).expect("a bundle of the simulation");
+    let text = BundleText::build(index, &listings, &Rules::default(), &[].into()).expect("a bundle of the simulation");
     (people, listed, text)
 }
 

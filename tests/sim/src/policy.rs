@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use brevet_domain::bundle::Schedules;
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Outcome, Traits, Verdict};
 use brevet_domain::duties::Duties;
@@ -60,7 +61,7 @@ impl ProofVerifier for TextProofs {
         let Some(identity) = locked(&self.0).registered.get(who).cloned() else {
             return refused("identity_unregistered", true);
         };
-        let proof = ProofSummary {
+        let proof = ProofSummary::Token {
             issuer: "okta".parse().expect("an issuer"),
             subject: who.to_owned(),
             token_digest: Digest::of_bytes(proof.expose().as_bytes()),
@@ -121,6 +122,10 @@ impl Evaluator for ClassPolicy {
 
     async fn registered(&self, id: &IdentityId, _: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
         Ok(locked(&self.rules).registered.get(id.as_str()).cloned())
+    }
+
+    async fn schedules(&self, _: Timestamp) -> Result<Schedules, EvaluatorError> {
+        Ok(Schedules::new())
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {

@@ -40,7 +40,8 @@ fn text_with(world: &World, policies: &str, change: impl Fn(&mut BTreeMap<Entitl
     let index = text.index().unwrap();
     let mut listings = text.listings(&index).unwrap();
     change(&mut listings);
-    BundleText::build(index, &listings, &Rules { policies: policies.to_owned(), ..Rules::default() }).unwrap()
+    BundleText::build(index, &listings, &Rules { policies: policies.to_owned(), ..Rules::default() }, &[].into())
+        .unwrap()
 }
 
 fn decide(world: &World, evaluator: &BundleEvaluator) -> Result<Verdict, EvaluatorError> {

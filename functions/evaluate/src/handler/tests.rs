@@ -204,10 +204,70 @@ fn a_list_tells_what_the_caller_may_ask_for() {
 fn other_routes_and_events_are_refused() {
     let world = World::new();
     assert_eq!(answer(&world, HttpCall::to("POST /v1/grants").token("ask.bot")).2["code"], "route_unknown");
-    let tick = raw(&world, json!({"detail-type": "Scheduled Event"})).unwrap_err();
-    assert!(tick.error_message.starts_with("a tick of the schedule came; this function takes HTTP calls"), "{tick:?}");
+    let records = json!({"Records": [{"eventSource": "aws:dynamodb", "dynamodb": {"Keys": {"pk": {"S": "GRANT#x"}}}}]});
+    let woken = raw(&world, records).unwrap_err();
+    assert!(
+        woken.error_message.starts_with("records of the table's stream came; this function takes HTTP calls"),
+        "{woken:?}"
+    );
     let odd = raw(&world, json!({"evaluate": {"id": "x", "proof": "s3cr3t"}})).unwrap_err();
     assert!(odd.error_message.contains("[evaluate]") && !odd.error_message.contains("s3cr3t"), "{odd:?}");
+}
+
+fn tick() -> Value {
+    json!({"version": "0", "detail-type": "Scheduled Event", "source": "aws.scheduler", "detail": "{}"})
+}
+
+fn named(id: &str) -> Value {
+    json!({"schedule": {"id": id}})
+}
+
+#[test]
+fn a_tick_grants_each_open_window_once_and_a_name_no_more() {
+    let mut world = World::new();
+    world.schedule("hourly", "bot");
+    // The world begins at noon, when a window opens.
+    let pass = |n_open, n_granted| json!({"n_schedules": 1, "n_open": n_open, "n_granted": n_granted, "n_denied": 0, "n_failed": 0, "n_left": 0});
+    assert_eq!(raw(&world, tick()), Ok(pass(1, 1)));
+    let id = world.store.snapshot().grants().next().unwrap().id;
+    assert_eq!(state(&world, id), "Approved");
+    let before = world.stored();
+    for _ in 0..3 {
+        assert_eq!(raw(&world, named("hourly")), Ok(json!({"schedule": "standing", "grant": id})));
+        assert_eq!(raw(&world, tick()), Ok(pass(1, 0)));
+        world.clock.advance(100);
+    }
+    world.clock.advance(300);
+    assert_eq!(raw(&world, named("hourly")), Ok(json!({"schedule": "closed"})));
+    assert_eq!(raw(&world, tick()), Ok(pass(0, 0)));
+    assert_eq!(world.stored(), before);
+    world.clock.advance(3_000);
+    let next = raw(&world, named("hourly")).unwrap();
+    assert_eq!((next["schedule"].as_str(), next["allowed"].as_bool()), (Some("decided"), Some(true)));
+    assert_eq!(world.store.snapshot().grants().count(), 2);
+}
+
+#[test]
+fn a_window_that_could_not_be_decided_fails_the_event_and_is_left_to_the_next() {
+    let mut world = World::new();
+    world.schedule("hourly", "bot");
+    world.schedule("nightly", "nobody");
+    let before = world.stored();
+    let unknown = raw(&world, named("weekly")).unwrap_err();
+    assert!(unknown.error_message.contains("no schedule `weekly`"), "{unknown:?}");
+    let unregistered = raw(&world, named("nightly")).unwrap_err();
+    assert!(unregistered.error_message.contains("`nobody` is not registered"), "{unregistered:?}");
+    assert_eq!(world.stored(), before);
+    // The other one is granted all the same.
+    let failed = raw(&world, tick()).unwrap_err();
+    assert_eq!(failed.error_type, "WindowsUndecided");
+    assert!(failed.error_message.contains("n_granted: 1, n_denied: 0, n_failed: 1"), "{failed:?}");
+    world.schedule("nightly", "agent");
+    // Policy wants omar to approve what an agent gets: it is denied, for all to see, and once.
+    let denied = raw(&world, named("nightly")).unwrap();
+    assert_eq!((denied["schedule"].as_str(), denied["allowed"].as_bool()), (Some("decided"), Some(false)));
+    assert_eq!(state(&world, denied["grant"].as_str().unwrap().parse().unwrap()), "Denied");
+    assert_eq!(raw(&world, named("nightly")).unwrap()["schedule"], "standing");
 }
 
 const GIVEN: &str = r#"{"entitlements":["deploy-release"],"until":"UNTIL"}"#;

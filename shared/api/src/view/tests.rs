@@ -27,7 +27,7 @@ fn request() -> Request {
 
 fn decision(outcome: Outcome) -> Decision {
     let request = request();
-    let proof = ProofSummary {
+    let proof = ProofSummary::Token {
         issuer: "okta".parse().unwrap(),
         subject: "ana".to_owned(),
         token_digest: Digest::of_bytes(b"token"),
@@ -262,4 +262,22 @@ fn what_never_came_to_be_says_why() {
         assert!(view["reason"].as_str().unwrap().contains(words), "{view}");
         assert_eq!(view.get("delivery").is_none(), view["state"] == "Denied", "{view}");
     }
+}
+
+#[test]
+fn a_grant_that_nobody_asked_for_tells_the_schedule_that_did() {
+    let mut scheduled = decision(Outcome::Allow);
+    let plain = shown(&grant(&scheduled), &scheduled);
+    assert_eq!(plain.get("schedule"), None, "somebody asked");
+    scheduled.terms.proof = ProofSummary::Schedule {
+        schedule: "nightly-batch".parse().unwrap(),
+        declared: Digest::of_bytes(b"declaration"),
+        opens_at: at(0),
+        closes_at: at(900),
+    };
+    let grant = grant(&scheduled);
+    // Nobody stored a request.
+    let view = GrantView::of(None, Some(&scheduled), Some(&grant), at(2)).unwrap();
+    let view = serde_json::to_value(view).unwrap();
+    assert_eq!((view["schedule"].as_str(), view.get("request")), (Some("nightly-batch"), None), "{view}");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::bundle::{BundleText, INDEX_PART, Index, Listing, RULES_PART, Rules};
+use crate::bundle::{BundleText, INDEX_PART, Index, Listing, RULES_PART, Rules, SCHEDULES_PART, Schedules};
 use crate::canonical::{CanonicalError, Digest, canonical};
 use crate::id::EntitlementId;
 
@@ -26,6 +26,7 @@ impl BundleText {
         mut index: Index,
         listings: &BTreeMap<EntitlementId, Listing>,
         rules: &Rules,
+        schedules: &Schedules,
     ) -> Result<Self, CanonicalError> {
         let mut lines = Vec::new();
         for (id, listing) in listings {
@@ -33,6 +34,9 @@ impl BundleText {
         }
         index.n_buckets = n_buckets(&lines);
         let mut parts = BTreeMap::from([(RULES_PART.to_owned(), canonical(rules)?)]);
+        if !schedules.is_empty() {
+            parts.insert(SCHEDULES_PART.to_owned(), canonical(schedules)?);
+        }
         for (id, line) in lines {
             if let Some(name) = bucket_name(id, index.n_buckets) {
                 parts.entry(name).or_insert_with(String::new).push_str(&line);

@@ -30,7 +30,7 @@ fn empty() -> Index {
 }
 
 fn built(listings: &BTreeMap<EntitlementId, Listing>) -> (BundleText, Index) {
-    let text = BundleText::build(empty(), listings, &Rules::default()).unwrap();
+    let text = BundleText::build(empty(), listings, &Rules::default(), &[].into()).unwrap();
     let index = text.index().unwrap();
     (text, index)
 }

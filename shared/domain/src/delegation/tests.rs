@@ -23,7 +23,7 @@ fn delegation(scope: Scope) -> Delegation {
         prev: Digest::ZERO,
         scope,
         at: at(0),
-        proof: ProofSummary {
+        proof: ProofSummary::Token {
             issuer: "okta".parse().unwrap(),
             subject: "00u-ana".to_owned(),
             token_digest: Digest::ZERO,

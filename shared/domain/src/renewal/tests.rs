@@ -27,7 +27,7 @@ fn task(text: &str) -> Task {
 /// The grant of `bot` for its task `run-1`, in `state`, itself renewal `n` in a row.
 fn before(state: State, n: u32) -> (Grant, Decision, Request) {
     let request = Request { id: id(), ask: ask(), asked_at: at(0), decide_by: at(60) };
-    let proof = ProofSummary {
+    let proof = ProofSummary::Token {
         issuer: "okta".parse().unwrap(),
         subject: "bot".to_owned(),
         token_digest: Digest::ZERO,

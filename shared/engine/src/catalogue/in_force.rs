@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use brevet_domain::bundle::{
-    BundleError, BundleText, INDEX_PART, Index, Listing, RULES_PART, Rules, is_listed, listed, read_listing, read_rules,
+    BundleError, BundleText, INDEX_PART, Index, Listing, RULES_PART, Rules, SCHEDULES_PART, Schedules, is_listed,
+    listed, read_listing, read_rules, read_schedules,
 };
 use brevet_domain::canonical::Digest;
 use brevet_domain::id::EntitlementId;
@@ -101,6 +102,16 @@ impl InForce {
         let text = read(&*self.source, self.digest, RULES_PART).await?;
         let rules = text.part(RULES_PART, *expected).and_then(|text| read_rules(self.digest, text));
         rules.map_err(unusable)
+    }
+
+    /// What the catalogue itself asks for, and when.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::listing`].
+    pub async fn schedules(&self) -> PortResult<Schedules> {
+        let Some(expected) = self.index.parts.get(SCHEDULES_PART) else { return Ok(Schedules::new()) };
+        read_schedules(self.digest, &self.part(SCHEDULES_PART, *expected).await?).map_err(unusable)
     }
 
     async fn part(&self, name: &str, expected: Digest) -> PortResult<Arc<str>> {

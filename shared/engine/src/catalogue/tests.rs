@@ -74,7 +74,7 @@ fn bundle(name: &str) -> BundleText {
     }))
     .unwrap();
     let listings = [(entitlement.id.clone(), Listing { entitlement, rules: rules.clone() })].into();
-    BundleText::build(index, &listings, &rules).unwrap()
+    BundleText::build(index, &listings, &rules, &[].into()).unwrap()
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use brevet_domain::bundle::Schedules;
 use brevet_domain::decision::{Decision, Outcome, Traits, Verdict};
 use brevet_domain::duties::{Duties, Holding, Holdings};
 use brevet_domain::evidence::Entry;
@@ -69,6 +70,10 @@ impl Evaluator for PairsConflict {
 
     async fn registered(&self, _: &IdentityId, _: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
         Ok(None)
+    }
+
+    async fn schedules(&self, _: Timestamp) -> Result<Schedules, EvaluatorError> {
+        Ok(Schedules::new())
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {

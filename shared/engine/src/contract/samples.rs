@@ -24,13 +24,9 @@ pub(super) fn at(seconds: u32) -> Timestamp {
 }
 
 pub(super) fn proof_of(subject: &str) -> ProofSummary {
-    ProofSummary { subject: subject.to_owned(), ..proof() }
-}
-
-fn proof() -> ProofSummary {
-    ProofSummary {
+    ProofSummary::Token {
         issuer: "okta".parse().unwrap(),
-        subject: "someone".to_owned(),
+        subject: subject.to_owned(),
         token_digest: Digest::of_bytes(b"token"),
         issued_at: at(0),
         expires_at: at(300),
@@ -67,7 +63,7 @@ pub(super) fn decided(ids: &dyn IdSource, identity: &str, now: Timestamp) -> (De
         sponsor: identity.clone(),
         identity,
         task: None,
-        proof: proof(),
+        proof: proof_of("someone"),
         delegation: None,
         renewal: None,
         entitlement: "deploy-shop".parse().unwrap(),
@@ -136,7 +132,7 @@ pub(super) fn vote(decision: &Decision, by: &str) -> Decision {
         approve: true,
         at: at(5),
         digest: decision.digest().unwrap(),
-        proof: proof(),
+        proof: proof_of("someone"),
     });
     voted
 }

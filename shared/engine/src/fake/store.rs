@@ -229,6 +229,11 @@ impl Snapshot {
         self.grants.values()
     }
 
+    /// Every decision, by id.
+    pub fn decisions(&self) -> impl Iterator<Item = &Decision> {
+        self.decisions.values()
+    }
+
     /// The evidence of a grant, in order.
     #[must_use]
     pub fn evidence_of(&self, id: GrantId) -> Vec<Entry> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use brevet_domain::bundle::BundleText;
+use brevet_domain::bundle::{BundleText, Schedules};
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Verdict};
 use brevet_domain::entitlement::MisfitError;
@@ -86,6 +86,9 @@ pub trait Evaluator: Send + Sync {
 
     /// Who is registered as `id` in the bundle in force; nobody, if it left.
     async fn registered(&self, id: &IdentityId, now: Timestamp) -> Result<Option<Identity>, EvaluatorError>;
+
+    /// What the catalogue in force itself asks for, and when.
+    async fn schedules(&self, now: Timestamp) -> Result<Schedules, EvaluatorError>;
 
     /// Judges whether a verified caller may vote on a decision; the determining policies if so.
     async fn may_approve(

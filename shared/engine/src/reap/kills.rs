@@ -114,13 +114,7 @@ impl Reaper {
     }
 
     /// Whether the walk has come through all lists: the reaper's, and issue's too.
-    async fn walk_lists(
-        &self,
-        walk: &mut KillWalk,
-        look: Look<'_>,
-        work: &mut Work,
-        report: &mut PassReport,
-    ) -> bool {
+    async fn walk_lists(&self, walk: &mut KillWalk, look: Look<'_>, work: &mut Work, report: &mut PassReport) -> bool {
         let mut is_whole = true;
         for (role, shard) in (0..SHARDS).flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]) {
             match self.walk_shard((role, shard), walk, look, work, report).await {

@@ -13,6 +13,7 @@ mod offering;
 mod quorum;
 mod rehearsing;
 mod renewing;
+mod scheduled;
 mod single_fault;
 mod stubborn;
 mod vending;

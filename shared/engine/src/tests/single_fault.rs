@@ -1,6 +1,7 @@
 //! Every port call of every use case, with every fault it can have: one fault a run, and the invariants after it.
 
-use super::world::{TICK_S, World, ask, id_of, proof};
+use super::scheduled::hourly;
+use super::world::{TERM_S, TICK_S, World, ask, id_of, proof};
 use crate::fake::{Fault, run};
 use crate::port::Clock;
 use brevet_domain::grant::State;
@@ -73,6 +74,22 @@ fn is_approved_by_a_person(world: &World) {
     }
 }
 
+/// The schedule asks, for something that is attached, and its time runs out.
+fn is_asked_for_by_the_schedule(world: &World) {
+    world.declare(hourly("night", "bot", "batch"));
+    world.next_hour();
+    for _ in 0..4 {
+        world.look();
+        world.activate();
+        world.tick();
+        world.clock.advance(TICK_S);
+    }
+    // Whatever failed, the next tick made up for it: the window is decided, and once.
+    assert_eq!(world.store.snapshot().grants().count(), 1);
+    world.clock.advance(TERM_S.saturating_sub(4 * TICK_S));
+    world.tick_for(4 * TICK_S);
+}
+
 /// Plays `story` once for each port call and fault. Answers how many faults fired.
 fn play(name: &str, story: Story) -> usize {
     let clean = World::new();
@@ -119,6 +136,11 @@ fn every_single_fault_of_a_grant_that_is_released_early() {
 #[test]
 fn every_single_fault_of_a_grant_that_a_person_approves() {
     play("is approved by a person", is_approved_by_a_person);
+}
+
+#[test]
+fn every_single_fault_of_a_grant_that_a_schedule_asks_for() {
+    play("is asked for by the schedule", is_asked_for_by_the_schedule);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use brevet_domain::bundle::{self, BundleText, INDEX_VERSION, Index, Listing};
+use brevet_domain::bundle::{self, BundleText, INDEX_VERSION, Index, Listing, Schedules};
 use brevet_domain::canonical::{Digest, canonical};
 use brevet_domain::decision::{Decision, Outcome, Traits, Verdict};
 use brevet_domain::duties::Duties;
@@ -81,7 +81,7 @@ impl ProofVerifier for TextProofs {
             return Err(refused("token_audience", false));
         }
         let identity = self.0.get(who).cloned().ok_or_else(|| refused("identity_unregistered", true))?;
-        let proof = ProofSummary {
+        let proof = ProofSummary::Token {
             issuer: "okta".parse().unwrap(),
             subject: who.to_owned(),
             token_digest: Digest::of_bytes(proof.expose().as_bytes()),
@@ -100,6 +100,7 @@ pub(super) struct Rules {
     pub(super) bundle: Digest,
     pub(super) entitlements: Vec<Entitlement>,
     pub(super) registered: BTreeMap<String, Identity>,
+    pub(super) schedules: Schedules,
     /// Who may approve.
     pub(super) approvers: Vec<&'static str>,
     /// How many must.
@@ -155,6 +156,10 @@ impl Evaluator for ClassPolicy {
 
     async fn registered(&self, id: &IdentityId, _: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
         Ok(self.1.lock().unwrap().registered.get(id.as_str()).cloned())
+    }
+
+    async fn schedules(&self, _: Timestamp) -> Result<Schedules, EvaluatorError> {
+        Ok(self.1.lock().unwrap().schedules.clone())
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
@@ -297,6 +302,7 @@ impl World {
             bundle: publish(&store, &people),
             entitlements: entitlements(),
             registered: people.clone(),
+            schedules: Schedules::new(),
             approvers: vec!["omar", "lea"],
             count: 1,
             max_renewals: 1,
@@ -554,7 +560,7 @@ pub(super) fn publish_with(
     };
     let listing = |one: Entitlement| (one.id.clone(), Listing { entitlement: one, rules: bundle::Rules::default() });
     let listings = entitlements.into_iter().map(listing).collect();
-    let text = BundleText::build(index, &listings, &bundle::Rules::default()).unwrap();
+    let text = BundleText::build(index, &listings, &bundle::Rules::default(), &[].into()).unwrap();
     let digest = text.digest;
     store.publish(text);
     digest

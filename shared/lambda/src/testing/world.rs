@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules};
+use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules, Schedules};
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Outcome, Traits, Verdict};
 use brevet_domain::duties::Duties;
@@ -58,7 +58,7 @@ impl ProofVerifier for NamedProofs {
         let identity = self.registered.iter().find(|identity| identity.id.as_str() == name);
         let identity = identity.ok_or_else(|| refused("identity_unregistered", true))?.clone();
         let issuer = "test".parse().map_err(|_| refused("issuer_unknown", false))?;
-        let proof = ProofSummary {
+        let proof = ProofSummary::Token {
             issuer,
             subject: name.to_owned(),
             token_digest: Digest::of_bytes(proof.expose().as_bytes()),
@@ -75,6 +75,7 @@ pub struct ClassPolicy {
     deployment: Deployment,
     entitlements: Vec<Entitlement>,
     registered: Vec<Identity>,
+    schedules: Schedules,
     bundle: Digest,
 }
 
@@ -108,6 +109,10 @@ impl Evaluator for ClassPolicy {
 
     async fn registered(&self, id: &IdentityId, _: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
         Ok(self.registered.iter().find(|identity| identity.id == *id).cloned())
+    }
+
+    async fn schedules(&self, _: Timestamp) -> Result<Schedules, EvaluatorError> {
+        Ok(self.schedules.clone())
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
@@ -216,6 +221,7 @@ impl World {
             deployment: deployment.clone(),
             entitlements,
             registered: registered.clone(),
+            schedules: Schedules::new(),
             bundle: bundle.digest,
         };
         let principals = Arc::new(MemoryPrincipals::new(Arc::clone(&clock), Arc::clone(&faults)));
@@ -265,6 +271,15 @@ impl World {
             Arc::new(self.policy.clone()),
             (Arc::clone(&self.store) as _, Arc::clone(&self.store) as _),
         )
+    }
+
+    /// Declares schedule `id` for `identity`: `batch`, for ten minutes from each hour on.
+    pub fn schedule(&mut self, id: &str, identity: &str) {
+        let schedule = json!({
+            "id": id, "owner": "dana", "description": "every hour", "identity": identity, "cron": "0 * * * *",
+            "ask": {"entitlement": "batch", "parameters": {"version": "v1"}, "term_s": 90}, "window_s": 600,
+        });
+        self.policy.schedules.insert(id.parse().unwrap(), serde_json::from_value(schedule).unwrap());
     }
 
     /// Its evaluator, as intake calls it.
@@ -345,5 +360,5 @@ fn bundle(registered: &[Identity], entitlements: &[Entitlement]) -> BundleText {
         parts: [].into(),
     };
     let listing = |one: &Entitlement| (one.id.clone(), Listing { entitlement: one.clone(), rules: Rules::default() });
-    BundleText::build(index, &entitlements.iter().map(listing).collect(), &Rules::default()).unwrap()
+    BundleText::build(index, &entitlements.iter().map(listing).collect(), &Rules::default(), &[].into()).unwrap()
 }

@@ -197,7 +197,7 @@ fn request(case: &CaseForm) -> Option<Request> {
 /// The caller that a proof of `identity` would have yielded.
 fn caller(identity: &Identity, task: Option<Task>, now: Timestamp) -> Option<Caller> {
     let issuer = identity.proofs.first()?.issuer.clone();
-    let proof = ProofSummary {
+    let proof = ProofSummary::Token {
         issuer,
         subject: identity.id.to_string(),
         token_digest: Digest::ZERO,

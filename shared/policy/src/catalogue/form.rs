@@ -4,8 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use brevet_domain::entitlement::{Need, ParameterValue, Risk};
-use brevet_domain::id::{EntitlementId, EnvironmentName, IdentityId, IssuerId, PolicyName, TargetName, TeamId};
+use brevet_domain::id::{
+    EntitlementId, EnvironmentName, IdentityId, IssuerId, PolicyName, ScheduleId, TargetName, TeamId,
+};
 use brevet_domain::identity::{IdentityClass, TokenAlgorithm};
+use brevet_domain::request::{Justification, Ticket};
+use brevet_domain::schedule::Cron;
+use brevet_domain::time::Term;
 use serde::de::{self, DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::{Location, Spanned};
@@ -264,6 +269,22 @@ pub(super) struct StatementForm {
     pub(super) conditions: BTreeMap<String, BTreeMap<String, Spanned<Vec<String>>>>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ScheduleForm {
+    pub(super) id: Spanned<ScheduleId>,
+    pub(super) owner: Spanned<IdentityId>,
+    pub(super) description: Spanned<String>,
+    pub(super) identity: Spanned<IdentityId>,
+    pub(super) entitlement: Spanned<EntitlementId>,
+    pub(super) parameters: Option<Spanned<BTreeMap<String, ParameterValue>>>,
+    pub(super) term_s: Spanned<Term>,
+    pub(super) ticket: Option<Spanned<Ticket>>,
+    pub(super) justification: Option<Spanned<Justification>>,
+    pub(super) cron: Spanned<Cron>,
+    pub(super) window_s: Spanned<u32>,
+}
+
 /// A form and the file that it stands in.
 #[derive(Debug)]
 pub(super) struct InFile<T> {
@@ -277,6 +298,7 @@ pub(super) struct Forms {
     pub(super) issuers: Vec<InFile<IssuerForm>>,
     pub(super) identities: Vec<InFile<IdentityForm>>,
     pub(super) entitlements: Vec<InFile<EntitlementForm>>,
+    pub(super) schedules: Vec<InFile<ScheduleForm>>,
     pub(super) cases: Vec<InFile<CasesForm>>,
     pub(super) classes: Option<BTreeMap<IdentityClass, Spanned<ClassForm>>>,
 }
@@ -300,12 +322,16 @@ impl Forms {
             classes: classes.map(|form| form.classes),
             identities: folder(sources, "identities", findings),
             entitlements: folder(sources, "entitlements", findings),
+            schedules: folder(sources, "schedules", findings),
             cases: folder(sources, "cases", findings),
         };
         for InFile { file, form } in &forms.identities {
             check_name(file, &form.id, findings);
         }
         for InFile { file, form } in &forms.entitlements {
+            check_name(file, &form.id, findings);
+        }
+        for InFile { file, form } in &forms.schedules {
             check_name(file, &form.id, findings);
         }
         forms

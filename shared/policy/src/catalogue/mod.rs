@@ -1,7 +1,8 @@
 //! The compiler: a catalogue folder becomes a bundle, or a list of what is wrong in it.
 //!
 //! Steps: read the files, read each into its shape (`form`), check what depends on other files, compile the
-//! policies, put the bundle together, load it, ask it whether every approval can be given, and put the cases to it.
+//! policies, put the bundle together, load it, ask it whether every approval can be given and every schedule gets what it
+//! declares, and put the cases to it.
 
 mod cases;
 mod delivery;
@@ -18,12 +19,13 @@ mod pattern;
 mod policies;
 mod reach;
 mod rules;
+mod schedules;
 mod sources;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules};
+use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules, Schedules};
 use brevet_domain::canonical::Digest;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::EntitlementId;
@@ -76,17 +78,19 @@ pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
     let lanes = duties::lanes(&forms, &mut findings);
     let entitlements = entitlements::compile(&forms, &lanes, &mut findings, &mut warnings);
     let policies = policies::compile(sources, &forms, &entitlements, &mut findings);
+    let schedules = schedules::compile(&forms, &mut findings);
     findings.stop()?;
     // 3. The bundle.
     let (version, parts) = (INDEX_VERSION, BTreeMap::new());
     let index = Index { version, issuers, identities, lanes, n_buckets: 0, parts };
-    let text = bundle(index, entitlements, policies, &mut findings);
+    let text = bundle(index, entitlements, policies, &schedules, &mut findings);
     findings.stop()?;
     // 4. As its readers will see it.
     match Bundle::load(&text) {
         Ok(bundle) => {
             reach::check(&bundle, &forms, &mut findings);
-            findings.stop()?; // a case about it would only say so again
+            findings.stop()?; // a schedule or a case about it would only say so again
+            schedules::check(&bundle, &forms, &mut findings);
             cases::check(&bundle, &forms, &mut findings);
         }
         Err(error) => findings.whole("policies", finding::chain(&error)),
@@ -100,6 +104,7 @@ fn bundle(
     index: Index,
     entitlements: BTreeMap<EntitlementId, Entitlement>,
     mut policies: BTreeMap<Option<EntitlementId>, Rules>,
+    schedules: &Schedules,
     findings: &mut Findings,
 ) -> BundleText {
     let general = policies.remove(&None).unwrap_or_default();
@@ -108,7 +113,7 @@ fn bundle(
         (id, Listing { entitlement, rules })
     };
     let listings = entitlements.into_iter().map(listing).collect();
-    let text = BundleText::build(index, &listings, &general).unwrap_or_else(|error| {
+    let text = BundleText::build(index, &listings, &general, schedules).unwrap_or_else(|error| {
         findings.whole("issuers.yaml", finding::chain(&error));
         BundleText { digest: Digest::ZERO, parts: BTreeMap::new() }
     });

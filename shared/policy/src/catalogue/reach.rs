@@ -112,7 +112,15 @@ fn circumstances(identity: &Identity, entitlement: &Entitlement) -> Vec<Facts> {
                     let now = Timestamp::from_seconds(seconds);
                     let fits = term_s <= longest && (has_ticket || !entitlement.ticket.required);
                     if fits {
-                        all.push(Facts { term_s, has_ticket, task, on_behalf_of: None, is_renewal: false, now });
+                        all.push(Facts {
+                            term_s,
+                            has_ticket,
+                            task,
+                            schedule: None,
+                            on_behalf_of: None,
+                            is_renewal: false,
+                            now,
+                        });
                     }
                 }
             }

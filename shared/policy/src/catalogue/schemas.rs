@@ -10,15 +10,17 @@ use serde_json::{Map, Value, json};
 use super::cases::{CaseForm, CasesForm};
 use super::form::{
     ApprovalForm, BreakGlassForm, ClassForm, ClassesForm, ConflictForm, EntitlementForm, IdentityForm, IssuerForm,
-    IssuersForm, JustificationForm, ParameterForm, ProofForm, RotationForm, StatementForm, TermsForm, TicketForm,
+    IssuersForm, JustificationForm, ParameterForm, ProofForm, RotationForm, ScheduleForm, StatementForm, TermsForm,
+    TicketForm,
 };
 use crate::tests::{assert_golden, broken::slips, example};
 
-const KINDS: [(&str, &str); 5] = [
+const KINDS: [(&str, &str); 6] = [
     ("entitlements/", "entitlement"),
     ("identities/", "identity"),
     ("issuers.yaml", "issuers"),
     ("classes.yaml", "classes"),
+    ("schedules/", "schedule"),
     ("cases/", "cases"),
 ];
 
@@ -195,6 +197,13 @@ fn the_schemas_name_the_keys_that_the_compiler_reads_and_needs() {
         same_keys::<ClassForm>(&classes["properties"]["classes"]["properties"][class], &limits);
     }
     same_keys::<ClassesForm>(&classes, &json!({ "classes": { "agent": limits } }));
+
+    let schedule = schema("schedule");
+    let sample = json!({
+        "id": "ab", "owner": "ab", "description": "x", "identity": "ab", "entitlement": "ab", "parameters": { "a": "b" },
+        "term_s": 60, "ticket": "x", "justification": "x", "cron": "0 0 * * *", "window_s": 120,
+    });
+    same_keys::<ScheduleForm>(&schedule, &sample);
 
     let cases = schema("cases");
     let sample = json!({

@@ -14,8 +14,13 @@ pub(super) const ISSUERS: &str = "issuers.yaml";
 pub(super) const CLASSES: &str = "classes.yaml";
 
 /// Folders that are compiled, and how their files end.
-const FOLDERS: [(&str, &str); 4] =
-    [("cases", ".yaml"), ("entitlements", ".yaml"), ("identities", ".yaml"), ("policies", ".cedar")];
+const FOLDERS: [(&str, &str); 5] = [
+    ("cases", ".yaml"),
+    ("entitlements", ".yaml"),
+    ("identities", ".yaml"),
+    ("policies", ".cedar"),
+    ("schedules", ".yaml"),
+];
 
 /// What else may stand beside them; not compiled.
 const BESIDE: &str = "README.md";
@@ -49,7 +54,7 @@ impl Sources {
             } else if name != BESIDE {
                 findings.whole(
                     &name,
-                    "this is no part of a catalogue; it has `issuers.yaml`, `classes.yaml`, `identities`, `entitlements`, `policies`, `cases` and `README.md`",
+                    "this is no part of a catalogue; it has `issuers.yaml`, `classes.yaml`, `identities`, `entitlements`, `policies`, `schedules`, `cases` and `README.md`",
                 );
             }
         }

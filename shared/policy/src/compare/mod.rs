@@ -5,9 +5,11 @@
 //! day of the week are sampled: a window of an hour can be missed. What a requester holds already is not looked at: of
 //! conflicts it is told that they changed, and so of how much a class may hold at once or renew in a row. A request is taken to
 //! hold what it must, a justification say: of the rules on that it is told that they changed. It is neither a renewal nor
-//! on anybody's behalf: what a policy says of those alone is not seen.
+//! on anybody's behalf: what a policy says of those alone is not seen. That a schedule asks is no
+//! circumstance either: of schedules their windows are compared.
 
 mod offer;
+mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,12 +27,16 @@ use offer::{Circumstance, Offer, Telling};
 pub enum Kind {
     /// It could not be had, and can be now.
     NewlyAllowed,
+    /// The catalogue asks for it itself, and did not before.
+    NewWindow,
     /// People had to say yes, and need not any more.
     NoLongerNeedsApproval,
     /// It can be had for longer.
     Longer,
     /// Who has it gets something else.
     OtherAccess,
+    /// The catalogue asks for it at other times, or for something else.
+    OtherWindow,
     /// Others, or another number of people, or in another time, have to say yes.
     OtherApprovers,
     /// Something else has changed.
@@ -39,6 +45,8 @@ pub enum Kind {
     Shorter,
     /// People have to say yes who had not.
     NowNeedsApproval,
+    /// The catalogue asked for it itself, and does not any more.
+    WindowGone,
     /// It could be had, and cannot any more.
     NewlyDenied,
 }
@@ -49,13 +57,16 @@ impl Kind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NewlyAllowed => "newly allowed",
+            Self::NewWindow => "new window",
             Self::NoLongerNeedsApproval => "no longer needs approval",
             Self::Longer => "longer",
             Self::OtherAccess => "other access",
+            Self::OtherWindow => "other window",
             Self::OtherApprovers => "other approvers",
             Self::Otherwise => "otherwise",
             Self::Shorter => "shorter",
             Self::NowNeedsApproval => "now needs approval",
+            Self::WindowGone => "window gone",
             Self::NewlyDenied => "newly denied",
         }
     }
@@ -109,6 +120,7 @@ pub fn compare(old: &Bundle, new: &Bundle) -> Comparison {
             changes.extend(pair(old, new, identity, entitlement, &telling));
         }
     }
+    changes.extend(windows::changes(old, new));
     changes.sort();
     Comparison { n_pairs: identities.len().saturating_mul(entitlements.len()), changes, limits: limits(old, new) }
 }

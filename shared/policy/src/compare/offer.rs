@@ -138,6 +138,7 @@ impl Offer {
                 term_s,
                 has_ticket: circumstance.has_ticket,
                 task: circumstance.has_task.then(|| "task".to_owned()),
+                schedule: None,
                 on_behalf_of: None,
                 is_renewal: false,
                 now: Timestamp::from_seconds(circumstance.at),

@@ -20,6 +20,7 @@ fn told(edits: &[Edit]) -> Vec<String> {
 }
 
 const SECRET: &str = "policies/read-secret.cedar";
+const NIGHT: &str = "schedules/nightly-batch.yaml";
 const SHOP: &str = "entitlements/read-shop-orders.yaml";
 const ORDERS: &str = "entitlements/read-orders-table.yaml";
 
@@ -157,6 +158,27 @@ fn each_kind_of_change_is_told() {
                 "rotate:\n  - secret: arn:${partition}:secretsmanager:${region}:${account}:secret:b\n",
             )],
             &["other access: remediation-agent × read-secret: its secrets to rotate changed"],
+        ),
+        (
+            &[(NIGHT, "30 2 * * *", "30 2 * * MON-FRI"), (NIGHT, "window_s: 900", "window_s: 1200")],
+            &[
+                "other window: nightly-batch × legacy-batch: `nightly-batch` at `30 2 * * MON-FRI` (UTC), to be started within 1200 s, for 1800 s with run = nightly, was `nightly-batch` at `30 2 * * *` (UTC), to be started within 900 s, for 1800 s with run = nightly",
+            ],
+        ),
+        (
+            &[(NIGHT, "owner: rui", "owner: dana"), (NIGHT, "nightly batch write", "batch write")],
+            &["other window: nightly-batch × legacy-batch: `nightly-batch`: its owner and its description changed"],
+        ),
+        (
+            &[(
+                NIGHT,
+                "identity: nightly-batch\nentitlement: legacy-batch\nparameters: {run: nightly}\nterm_s: 1800",
+                "identity: acme-sync\nentitlement: third-party-sync\nterm_s: 300",
+            )],
+            &[
+                "new window: acme-sync × third-party-sync: `nightly-batch` at `30 2 * * *` (UTC), to be started within 900 s, for 300 s",
+                "window gone: nightly-batch × legacy-batch: was `nightly-batch` at `30 2 * * *` (UTC), to be started within 900 s, for 1800 s with run = nightly",
+            ],
         ),
     ];
     for (edits, expected) in cases {

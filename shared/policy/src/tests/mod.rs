@@ -64,7 +64,7 @@ fn text_of(policies: &str, change: impl FnOnce(&mut BTreeMap<EntitlementId, List
     }
     change(&mut listings);
     let rules = Rules { policies: policies.to_owned(), mentions: BTreeMap::new() };
-    BundleText::build(index, &listings, &rules).unwrap()
+    BundleText::build(index, &listings, &rules, &[].into()).unwrap()
 }
 
 fn bundle_with(policies: &str) -> Bundle {
@@ -81,7 +81,7 @@ fn deployment() -> Deployment {
 fn caller(bundle: &Bundle, id: &str, task: Option<&str>) -> Caller {
     let identity = bundle.index().identities[&id.parse().unwrap()].clone();
     Caller {
-        proof: ProofSummary {
+        proof: ProofSummary::Token {
             issuer: identity.proofs[0].issuer.clone(),
             subject: id.to_owned(),
             token_digest: Digest::ZERO,

@@ -153,7 +153,7 @@ fn split(policies: &[(Option<&str>, String)], shape: &Shape) -> (BundleText, Str
     for (id, listing) in &mut listings {
         listing.rules = rules(Some(id.as_str()));
     }
-    let bundle = BundleText::build(index, &listings, &rules(None)).unwrap();
+    let bundle = BundleText::build(index, &listings, &rules(None), &[].into()).unwrap();
     (bundle, written.into_iter().map(|(_, text)| text).collect())
 }
 
@@ -283,7 +283,7 @@ fn one_entitlement_at_a_time_decides_as_plain_cedar_does_over_the_whole_bundle()
             let (text, all) = split(&policies, &shape);
             let task = has_task.then(|| "run-7".to_owned());
             let on_behalf_of = for_ana.then(|| "ana".parse().unwrap());
-            let facts = Facts { term_s, has_ticket, task, on_behalf_of, is_renewal, now: now() };
+            let facts = Facts { term_s, has_ticket, task, schedule: None, on_behalf_of, is_renewal, now: now() };
             let whole = Bundle::load(&text).unwrap();
             let plain = Plain::new(&all, whole.index(), whole.entitlements());
             for what in THINGS {
@@ -374,7 +374,15 @@ fn the_compiler_gives_each_part_what_its_policies_name_elsewhere() {
     let slice = sliced(&text, "read-secret");
     let (who, what) = (owner.parse().unwrap(), "read-secret".parse().unwrap());
     let world = slice.world(&what, std::iter::once(&who), None).unwrap();
-    let facts = Facts { term_s: 60, has_ticket: false, task: None, on_behalf_of: None, is_renewal: false, now: now() };
+    let facts = Facts {
+        term_s: 60,
+        has_ticket: false,
+        task: None,
+        schedule: None,
+        on_behalf_of: None,
+        is_renewal: false,
+        now: now(),
+    };
     let answer = world.ask(&Question::new(&who, &what, &facts).unwrap(), Action::Request).unwrap();
     assert!(matches!(&answer, Answer::Yes(by) if by.contains(&"owner-of-another".to_owned())), "{answer:?}");
 }

@@ -13,7 +13,7 @@ fn scope(text: &str) -> WideScope {
 
 fn caller(id: &str) -> Caller {
     let id: IdentityId = id.parse().unwrap();
-    let proof = ProofSummary {
+    let proof = ProofSummary::Token {
         issuer: "okta".parse().unwrap(),
         subject: id.to_string(),
         token_digest: Digest::of_bytes(b"token"),

@@ -259,7 +259,7 @@ impl Snapshot {
         if before.map(|before| before.act).unwrap_or(Act::Lifted) == act {
             return;
         }
-        let proof = ProofSummary {
+        let proof = ProofSummary::Token {
             issuer,
             subject: by.to_string(),
             token_digest: Digest::of_bytes(by.as_str().as_bytes()),

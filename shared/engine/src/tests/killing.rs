@@ -90,7 +90,7 @@ fn crowd(world: &World, n: usize) -> usize {
             world.vend("agent credentials", id).unwrap().unwrap();
         }
     }
-    2 * n
+    n.saturating_mul(2)
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{Outcome, Verdict};
+use brevet_domain::decision::{Outcome, Step, Verdict};
 use brevet_domain::entitlement::ParameterValue;
 use brevet_domain::id::{AccountId, DeploymentId, EntitlementId, GrantId, IdentityId};
-use brevet_domain::identity::{Caller, Identity, ProofSummary, Task};
+use brevet_domain::identity::{AuthContext, Caller, Identity, ProofSummary, Task};
 use brevet_domain::plan::Preview;
 use brevet_domain::request::{Ask, Justification, Request, Ticket};
 use brevet_domain::settings::Deployment;
@@ -145,6 +145,7 @@ fn caller(identity: Identity, task: Option<Task>, now: Timestamp) -> Option<Call
         token_digest: Digest::ZERO,
         issued_at: now,
         expires_at: now.plus(60),
+        auth: AuthContext::default(),
     };
     Some(Caller { identity, task, proof })
 }
@@ -153,9 +154,13 @@ fn in_words(verdict: &Verdict, places: &BTreeMap<String, Place>, plan: Option<&P
     let mut lines = vec![match &verdict.outcome {
         Outcome::Allow => "allow".to_owned(),
         Outcome::Deny { reason } => format!("deny\n  reason: {reason}"),
-        Outcome::NeedsApproval { count, approvers, deadline } => {
-            let names: Vec<_> = approvers.iter().map(|who| format!("`{who}`")).collect();
-            format!("needs approval by {count} of {} until {deadline}", names.join(", "))
+        Outcome::NeedsApproval { steps, deadline } => {
+            let step = |step: &Step| {
+                let names: Vec<_> = step.approvers.iter().map(|who| format!("`{who}`")).collect();
+                format!("{} of {}", step.count, names.join(", "))
+            };
+            let steps: Vec<_> = steps.iter().map(step).collect();
+            format!("needs approval by {} until {deadline}", steps.join(", then "))
         }
     }];
     let rule = |id: &String| match places.get(id) {

@@ -105,7 +105,7 @@ fn the_example_is_good_and_its_cases_come_out_as_expected() {
     let (code, out, err) = check(&checkout().join("infra/catalogue"), &[]);
     assert_eq!((code, err.lines().count()), (Some(0), 1));
     assert!(err.starts_with("warning: ") && err.contains("/entitlements/read-secret.yaml:15:9: action"), "{err}");
-    assert!(out.contains(": good; 4 issuers, 9 identities, 6 entitlements,"), "{out}");
+    assert!(out.contains(": good; 4 issuers, 9 identities, 7 entitlements,"), "{out}");
     let n_cases: usize = out.split(" cases").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     assert!(n_cases >= 10, "{out}");
 }
@@ -190,7 +190,7 @@ fn a_plan_tells_what_a_change_does_and_not_what_it_says() {
     };
     edit("policies/general.cedar", "// Rules for everybody.", "// Rules for all.");
     let told = lines(plan(&copied.0));
-    assert!(told.len() == 1 && told[0].contains(": 0 changes in 54 pairs"), "{told:?}");
+    assert!(told.len() == 1 && told[0].contains(": 0 changes in 63 pairs"), "{told:?}");
     edit("policies/third-party-sync.cedar", "<= 300", "<= 900");
     edit(
         "cases/machines.yaml",
@@ -198,7 +198,7 @@ fn a_plan_tells_what_a_change_does_and_not_what_it_says() {
         "term_s: 301\n    expect: allow",
     );
     let told = lines(plan(&copied.0));
-    assert!(told[0].contains(": 1 change in 54 pairs"), "{told:?}");
+    assert!(told[0].contains(": 1 change in 63 pairs"), "{told:?}");
     assert_eq!(
         told[1..],
         [

@@ -1,9 +1,9 @@
 //! `POST /v1/evaluations` and `GET /v1/entitlements`: what would be said, and what may be asked for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{Outcome, Traits, Verdict};
+use brevet_domain::decision::{Outcome, Step, Traits, Verdict};
 use brevet_domain::entitlement::{Delivery, Entitlement, JustificationRule, Outliving, Parameter, Risk, TicketRule};
 use brevet_domain::heart::Pulse;
 use brevet_domain::id::{EntitlementId, EnvironmentName, IdentityId};
@@ -153,11 +153,9 @@ pub struct WayView {
 /// Whose yes is needed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NeededApproval {
-    /// How many different people must say yes.
-    pub count: u8,
-    /// Who may.
-    pub approvers: BTreeSet<IdentityId>,
-    /// How long they have, in seconds.
+    /// The steps, one after the other: how many of whom, and what they must show.
+    pub steps: Vec<Step>,
+    /// How long they have for all of them, in seconds.
     pub within_s: u64,
 }
 
@@ -197,8 +195,8 @@ impl WayView {
     fn of(way: Way, now: Timestamp) -> Self {
         let approval = match way.outcome {
             Outcome::Allow | Outcome::Deny { .. } => None,
-            Outcome::NeedsApproval { count, approvers, deadline } => {
-                Some(NeededApproval { count, approvers, within_s: deadline.seconds_since(now) })
+            Outcome::NeedsApproval { steps, deadline } => {
+                Some(NeededApproval { steps, within_s: deadline.seconds_since(now) })
             }
         };
         Self { needs_ticket: way.needs_ticket, max_term_s: way.max_term, approval }

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{Decision, Outcome, Traits};
+use brevet_domain::decision::{Decision, Outcome, Step, Tally, Traits};
 use brevet_domain::delegation::Delegated;
 use brevet_domain::entitlement::ParameterValue;
 use brevet_domain::grant::{
     Delivery, DeniedBy, EffectiveAccess, EndCause, EndedBy, Grant, LapseCause, Problem, Proof, Revoking, Sighting,
     State, Vend, Vends,
 };
-use brevet_domain::id::{EntitlementId, GrantId, IdentityId, ScheduleId};
+use brevet_domain::id::{EntitlementId, GrantId, IdentityId, ScheduleId, StepName};
 use brevet_domain::identity::{IdentityClass, Task};
 use brevet_domain::renewal::Renewal;
 use brevet_domain::request::{Justification, Request, Ticket};
@@ -142,14 +142,29 @@ pub enum DeliveryView {
 /// Whose approval is awaited.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ApprovalView {
+    /// The steps, one after the other: votes are counted in the first that lacks somebody.
+    pub steps: Vec<StepView>,
+    /// Until when all of them.
+    pub deadline: Timestamp,
+}
+
+/// One step of an approval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StepView {
+    /// Its name; `approval` where there is but one.
+    pub name: StepName,
     /// How many different people must say yes.
     pub needed: u8,
     /// Who has.
     pub approved_by: Vec<IdentityId>,
     /// Who may.
     pub approvers: BTreeSet<IdentityId>,
-    /// Until when.
-    pub deadline: Timestamp,
+    /// Whether each must show more than one factor.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mfa: bool,
+    /// How many seconds before the vote each may have signed in at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_within_s: Option<u32>,
 }
 
 /// What was vended: never a credential.
@@ -291,13 +306,9 @@ impl GrantView {
     fn in_state(self, state: &State, decision: Option<&Decision>) -> Self {
         match state {
             State::Denied { by, reason } => Self { reason: Some(denial(by, reason)), ..self },
-            State::ApprovalAwaited { deadline, needed, approved_by, .. } => {
-                let approval = ApprovalView {
-                    needed: *needed,
-                    approved_by: approved_by.clone(),
-                    approvers: decision.map(approvers).unwrap_or_default(),
-                    deadline: *deadline,
-                };
+            State::ApprovalAwaited { deadline, steps, .. } => {
+                let steps = steps.iter().map(|tally| StepView::of(tally, decision)).collect();
+                let approval = ApprovalView { steps, deadline: *deadline };
                 Self { approval: Some(approval), ..self }
             }
             State::Lapsed { cause, at } => Self { reason: Some(lapse(*cause, *at)), ..self },
@@ -365,6 +376,25 @@ impl RequestView {
     }
 }
 
+impl StepView {
+    /// The step of `tally` as the decision has it. One that it does not have has no approvers.
+    fn of(tally: &Tally, decision: Option<&Decision>) -> Self {
+        let steps: &[Step] = match decision.map(|decision| &decision.terms.outcome) {
+            Some(Outcome::NeedsApproval { steps, .. }) => steps,
+            Some(Outcome::Allow | Outcome::Deny { .. }) | None => &[],
+        };
+        let step = steps.iter().find(|step| step.name == tally.step);
+        Self {
+            name: tally.step.clone(),
+            needed: tally.needed,
+            approved_by: tally.approved_by.clone(),
+            approvers: step.map(|step| step.approvers.clone()).unwrap_or_default(),
+            mfa: step.is_some_and(|step| step.mfa),
+            auth_within_s: step.and_then(|step| step.auth_within_s),
+        }
+    }
+}
+
 impl VendsView {
     fn of(vends: &Vends) -> Self {
         Self { count: vends.count, last: vends.last.clone() }
@@ -382,13 +412,6 @@ impl RevokingView {
             first_absence: revoking.first_absence.clone(),
             effective: revoking.effective.clone(),
         }
-    }
-}
-
-fn approvers(decision: &Decision) -> BTreeSet<IdentityId> {
-    match &decision.terms.outcome {
-        Outcome::NeedsApproval { approvers, .. } => approvers.clone(),
-        Outcome::Allow | Outcome::Deny { .. } => BTreeSet::new(),
     }
 }
 

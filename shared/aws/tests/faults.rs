@@ -224,7 +224,7 @@ fn entry() -> Entry {
 mod transactions {
     use brevet_domain::decision::{Decision, Outcome, Terms, Traits};
     use brevet_domain::grant::Grant;
-    use brevet_domain::identity::{IdentityClass, ProofSummary};
+    use brevet_domain::identity::{AuthContext, IdentityClass, ProofSummary};
     use brevet_domain::settings::{Bounds, Deployment};
     use brevet_domain::time::Term;
     use brevet_engine::port::GrantStore;
@@ -238,6 +238,7 @@ mod transactions {
             token_digest: Digest::ZERO,
             issued_at: now(),
             expires_at: now(),
+            auth: AuthContext::default(),
         };
         let terms = Terms {
             id: grant_id(),

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::Digest;
-use crate::entitlement::Entitlement;
+use crate::entitlement::{Entitlement, StepRule};
 use crate::id::{EntitlementId, IdentityId, ScheduleId};
 use crate::identity::{Identity, IdentityClass, Issuer};
 use crate::lane::Lane;
@@ -56,6 +56,9 @@ pub struct Index {
     /// The limits of each class; one that is not here has those that are built in.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lanes: BTreeMap<IdentityClass, Lane>,
+    /// Steps that approvals of all entitlements have, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepRule>,
     /// Over how many buckets the entitlements are spread. A bucket that would be empty is no part.
     pub n_buckets: u32,
     /// The other parts: name to the digest of the text.

@@ -1,5 +1,8 @@
 //! Decisions: what policy said, under which bundle, about exactly which plan; and the votes of people.
 
+mod distinct;
+mod step;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -8,12 +11,15 @@ use crate::canonical::{CanonicalError, Digest};
 use crate::delegation::Delegated;
 use crate::duties::Duties;
 use crate::entitlement::{Outliving, Risk, Rotation};
-use crate::id::{EntitlementId, EnvironmentName, GrantId, IdentityId};
+use crate::id::{EntitlementId, EnvironmentName, GrantId, IdentityId, StepName};
 use crate::identity::{Identity, IdentityClass, ProofSummary, Task};
 use crate::nearest::Nearest;
 use crate::plan::PlanTemplate;
 use crate::renewal::Renewal;
 use crate::time::{Term, Timestamp};
+
+pub use distinct::Shortage;
+pub use step::{NotAdmitted, Step, Tally, VoteError, are_met, shortage};
 
 /// What policy said about a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,11 +34,9 @@ pub enum Outcome {
     },
     /// It may have it once people have said yes.
     NeedsApproval {
-        /// How many different people must say yes.
-        count: u8,
-        /// Who may: everyone whom policy allows to approve this. Bounded by the catalogue's humans.
-        approvers: BTreeSet<IdentityId>,
-        /// Until when.
+        /// Who, one step after the other; never none.
+        steps: Vec<Step>,
+        /// Until when all of them.
         deadline: Timestamp,
     },
 }
@@ -189,7 +193,7 @@ impl Decision {
         Digest::of(&self.terms)
     }
 
-    /// Whether it permits issuing: allowed by policy alone, or by enough eligible people and refused by none.
+    /// Whether it permits issuing: allowed by policy alone, or by enough eligible people in each step and refused by none.
     ///
     /// Counts afresh from the votes, so that no other record needs to be believed.
     #[must_use]
@@ -197,14 +201,38 @@ impl Decision {
         match &self.terms.outcome {
             Outcome::Allow => true,
             Outcome::Deny { .. } => false,
-            Outcome::NeedsApproval { count, approvers, deadline } => {
+            Outcome::NeedsApproval { steps, deadline } => {
                 let Ok(digest) = self.digest() else {
                     return false;
                 };
-                let valid = |vote: &&Vote| vote.digest == digest && vote.at < *deadline && approvers.contains(&vote.by);
-                let yes: BTreeSet<_> = self.votes.iter().filter(valid).filter(|v| v.approve).map(|v| &v.by).collect();
-                yes.len() >= usize::from(*count).max(1) && self.votes.iter().all(|vote| vote.approve)
+                let own = |by: &IdentityId| {
+                    let terms = &self.terms;
+                    *by == terms.identity || *by == terms.sponsor || terms.on_behalf_of() == Some(by)
+                };
+                let valid = |vote: &&Vote| vote.digest == digest && vote.at < *deadline && !own(&vote.by);
+                are_met(steps, self.votes.iter().filter(valid)) && self.votes.iter().all(|vote| vote.approve)
             }
+        }
+    }
+
+    /// The step in which `vote`, a yes, would count after those that are there.
+    ///
+    /// # Errors
+    ///
+    /// [`VoteError`] if it would count in none, or would leave a later step without enough people.
+    pub fn place(&self, vote: &Vote) -> Result<StepName, VoteError> {
+        match &self.terms.outcome {
+            Outcome::NeedsApproval { steps, .. } => step::place(steps, &self.votes, vote),
+            Outcome::Allow | Outcome::Deny { .. } => Err(VoteError::NoneOpen),
+        }
+    }
+
+    /// Everybody who may approve it, in one step or another.
+    #[must_use]
+    pub fn approvers(&self) -> BTreeSet<IdentityId> {
+        match &self.terms.outcome {
+            Outcome::NeedsApproval { steps, .. } => steps.iter().flat_map(|step| &step.approvers).cloned().collect(),
+            Outcome::Allow | Outcome::Deny { .. } => BTreeSet::new(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Entitlements: requestable units of access, and the parameters that narrow them.
 
+mod approval;
 mod check;
 mod parameter;
 mod rules;
@@ -12,6 +13,7 @@ use crate::id::{EntitlementId, EnvironmentName, IdentityId, PolicyName, TargetNa
 use crate::identity::IdentityClass;
 use crate::time::Term;
 
+pub use approval::{Approval, Asked, StepRule, When};
 pub use check::MisfitError;
 pub use parameter::{Parameter, ParameterValue, ParameterValueError};
 pub use rules::{JustificationRule, Need, Risk, Rotation, TicketRule};
@@ -139,16 +141,6 @@ impl Holder {
             Self::Shared => true,
         }
     }
-}
-
-/// How many people must approve, and by when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Approval {
-    /// How many different people, at least 1.
-    pub count: u8,
-    /// How long they have, in seconds.
-    pub within_s: u32,
 }
 
 /// Conditions of a statement: operator, key, values.

@@ -147,6 +147,10 @@ slug!(
     TeamId, 64, "a team id (2 to 64 of `a-z`, `0-9`, `-`, starting with a letter)"
 );
 slug!(
+    /// Names a step of an approval.
+    StepName, 32, "the name of a step (2 to 32 of `a-z`, `0-9`, `-`, starting with a letter)"
+);
+slug!(
     /// Names an entitlement.
     EntitlementId, 64, "an entitlement id (2 to 64 of `a-z`, `0-9`, `-`, starting with a letter)"
 );
@@ -174,6 +178,14 @@ slug!(
     /// Names an installation of Brevet. Every name it makes in AWS carries it, so it is short.
     DeploymentId, 10, "a deployment id (2 to 10 of `a-z`, `0-9`, `-`, starting with a letter)"
 );
+
+impl StepName {
+    /// The single step of an approval that has no steps: `approval`.
+    #[must_use]
+    pub fn single() -> Self {
+        Self("approval".to_owned())
+    }
+}
 
 /// An AWS account number: 12 digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

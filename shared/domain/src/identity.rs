@@ -77,6 +77,45 @@ pub struct Issuer {
     pub algorithms: BTreeSet<TokenAlgorithm>,
     /// Where its keys come from.
     pub keys: IssuerKeys,
+    /// What its tokens say of somebody who has shown more than one factor.
+    #[serde(default, skip_serializing_if = "MfaRule::is_default")]
+    pub mfa: MfaRule,
+}
+
+/// Which claims of an issuer's tokens tell that more than one factor was shown: any one of these.
+///
+/// Source: <https://www.rfc-editor.org/rfc/rfc8176#section-2> (`amr`),
+/// <https://openid.net/specs/openid-connect-core-1_0.html#IDToken> (`acr`)
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MfaRule {
+    /// Members of `amr`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub amr: BTreeSet<String>,
+    /// Values of `acr`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub acr: BTreeSet<String>,
+}
+
+impl Default for MfaRule {
+    /// `amr` holds `mfa`.
+    fn default() -> Self {
+        Self { amr: BTreeSet::from(["mfa".to_owned()]), acr: BTreeSet::new() }
+    }
+}
+
+impl MfaRule {
+    /// Whether it says what counts where nothing is said.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether these claims tell of more than one factor.
+    #[must_use]
+    pub fn is_met(&self, amr: &[String], acr: Option<&str>) -> bool {
+        amr.iter().any(|method| self.amr.contains(method)) || acr.is_some_and(|acr| self.acr.contains(acr))
+    }
 }
 
 /// Signature algorithms that are accepted; `none` and HMAC are not expressible.
@@ -151,6 +190,9 @@ pub enum ProofSummary {
         issued_at: Timestamp,
         /// When the token expires.
         expires_at: Timestamp,
+        /// How its bearer signed in.
+        #[serde(default, skip_serializing_if = "AuthContext::is_unsaid")]
+        auth: AuthContext,
     },
     /// A window that the catalogue itself declares: nobody showed anything.
     Schedule {
@@ -165,6 +207,39 @@ pub enum ProofSummary {
     },
 }
 
+/// How somebody signed in, as their token tells it. What it does not tell, or not in the form of the standard, is not
+/// there: then it shows nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthContext {
+    /// Whether more than one factor was shown, by the issuer's [`MfaRule`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mfa: bool,
+    /// The `amr` claim: at most [`Self::MAX_AMR`] methods of at most [`Self::MAX_TEXT`] bytes each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub amr: Vec<String>,
+    /// The `acr` claim: at most [`Self::MAX_TEXT`] bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// The `auth_time` claim: when they signed in, not later than the token was issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<Timestamp>,
+}
+
+impl AuthContext {
+    /// The most methods that are kept.
+    pub const MAX_AMR: usize = 16;
+
+    /// The longest method or class that is kept, in bytes.
+    pub const MAX_TEXT: usize = 128;
+
+    /// Whether nothing is told.
+    #[must_use]
+    pub fn is_unsaid(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl ProofSummary {
     /// The schedule that the request rests on, if it is one.
     #[must_use]
@@ -172,6 +247,15 @@ impl ProofSummary {
         match self {
             Self::Token { .. } => None,
             Self::Schedule { schedule, .. } => Some(schedule),
+        }
+    }
+
+    /// How whoever showed it signed in; nothing for a schedule, which nobody signed in for.
+    #[must_use]
+    pub fn auth(&self) -> Option<&AuthContext> {
+        match self {
+            Self::Token { auth, .. } => Some(auth),
+            Self::Schedule { .. } => None,
         }
     }
 }

@@ -73,13 +73,17 @@ impl fmt::Display for Nearest {
         let changes: Vec<_> = self.changes.iter().map(ToString::to_string).collect();
         write!(f, "{} it would pass", changes.join(" and "))?;
         match &self.outcome {
-            Outcome::NeedsApproval { count, approvers, .. } => {
-                let names: Vec<_> = approvers.iter().take(MAX_NAMES).map(|who| format!("`{who}`")).collect();
-                write!(f, " with approval by {count} of {}", names.join(", "))?;
-                match approvers.len().saturating_sub(MAX_NAMES) {
-                    0 => Ok(()),
-                    more => write!(f, " and {more} more"),
+            Outcome::NeedsApproval { steps, .. } => {
+                for (n, step) in steps.iter().enumerate() {
+                    let how = if n == 0 { " with approval by" } else { ", then" };
+                    let names: Vec<_> = step.approvers.iter().take(MAX_NAMES).map(|who| format!("`{who}`")).collect();
+                    write!(f, "{how} {} of {}", step.count, names.join(", "))?;
+                    match step.approvers.len().saturating_sub(MAX_NAMES) {
+                        0 => {}
+                        more => write!(f, " and {more} more")?,
+                    }
                 }
+                Ok(())
             }
             Outcome::Allow | Outcome::Deny { .. } => Ok(()),
         }
@@ -89,21 +93,21 @@ impl fmt::Display for Nearest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::Step;
 
     #[test]
     fn it_is_told_in_one_sentence() {
         let nearest = |changes: Vec<Change>, outcome| Nearest { changes, outcome }.to_string();
         let term = || Change::Term { term_s: Term::SHORTEST };
         assert_eq!(nearest(vec![term()], Outcome::Allow), "for 60 s it would pass");
-        let people = Outcome::NeedsApproval {
-            count: 1,
-            approvers: ["lea".parse().unwrap(), "omar".parse().unwrap()].into(),
-            deadline: Timestamp::EPOCH,
-        };
+        let step = |count, who: &[&str]| Step::single(count, who.iter().map(|who| who.parse().unwrap()).collect());
+        let steps = vec![step(1, &["lea", "omar"]), step(2, &["anna", "bela", "carl"])];
+        let people = Outcome::NeedsApproval { steps, deadline: Timestamp::EPOCH };
         let ticket = Change::Ticket { pattern: Some("INC-[0-9]+".to_owned()) };
         assert_eq!(
             nearest(vec![ticket, term()], people),
-            "with a `ticket` that matches `INC-[0-9]+` and for 60 s it would pass with approval by 1 of `lea`, `omar`"
+            "with a `ticket` that matches `INC-[0-9]+` and for 60 s it would pass with approval by 1 of `lea`, `omar`, \
+             then 2 of `anna`, `bela`, `carl`"
         );
         for (change, words) in [
             (Change::Ticket { pattern: None }, "with a `ticket`"),

@@ -9,10 +9,10 @@
 use std::collections::BTreeSet;
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{ApproverError, Decision, Outcome, Terms, Traits, Vote, check_approver};
+use brevet_domain::decision::{ApproverError, Decision, Outcome, Step, Terms, Traits, Vote, check_approver};
 use brevet_domain::delegation::Delegated;
 use brevet_domain::id::{GrantId, IdentityId};
-use brevet_domain::identity::{Identity, IdentityClass, ProofSummary};
+use brevet_domain::identity::{AuthContext, Identity, IdentityClass, ProofSummary};
 use brevet_domain::renewal::Renewal;
 use brevet_domain::time::{Term, Timestamp};
 use proptest::prelude::*;
@@ -32,6 +32,7 @@ fn proof() -> ProofSummary {
         token_digest: Digest::of_bytes(b"token"),
         issued_at: at(0),
         expires_at: at(300),
+        auth: AuthContext::default(),
     }
 }
 
@@ -65,13 +66,18 @@ fn decision(outcome: Outcome) -> Decision {
 
 const APPROVERS: [&str; 3] = ["anna", "bela", "carl"];
 
+fn step(name: &str, count: u8, approvers: &[&str]) -> Step {
+    let approvers = approvers.iter().map(|name| id(name)).collect();
+    Step { name: name.parse().unwrap(), count, approvers, mfa: false, auth_within_s: None }
+}
+
+fn in_steps(steps: Vec<Step>) -> Decision {
+    decision(Outcome::NeedsApproval { steps, deadline: at(600) })
+}
+
 /// `count` of [`APPROVERS`] must say yes until 600 s.
 fn awaiting(count: u8) -> Decision {
-    decision(Outcome::NeedsApproval {
-        count,
-        approvers: APPROVERS.iter().map(|name| id(name)).collect(),
-        deadline: at(600),
-    })
+    in_steps(vec![step("approval", count, &APPROVERS)])
 }
 
 fn yes(decision: &Decision, by: &str) -> Vote {

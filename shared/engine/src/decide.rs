@@ -118,7 +118,7 @@ impl Decider {
         verdict: Verdict,
         now: Timestamp,
     ) -> Result<Result<Outcome, PortError>, Refusal> {
-        let (verdict, basis, also) = self.hold_up(caller, request, verdict, now).await?;
+        let (verdict, basis, also) = self.weigh(caller, request, verdict, now).await?;
         let decision = self.decision(caller, request, verdict, basis, now).map_err(unwritable)?;
         let grant = Grant::decided(&decision, &self.deployment, self.bounds);
         let terms = &decision.terms;
@@ -132,19 +132,8 @@ impl Decider {
         Ok(opened.map(|_| decision.terms.outcome))
     }
 
-    /// What is said to a request at `now`, what it rests on, and what is stored with the decision. Writes nothing.
-    async fn judge(
-        &self,
-        caller: &Caller,
-        request: &Request,
-        now: Timestamp,
-    ) -> Result<(Verdict, Basis, Vec<Also>), Refusal> {
-        let verdict = self.policy.decide(caller, request, now).await?;
-        self.hold_up(caller, request, verdict, now).await
-    }
-
-    /// What is left of `verdict` once blocks, what it rests on and what is held already were looked at.
-    async fn hold_up(
+    /// What comes of `verdict` at `now`, what it rests on, and what is stored with the decision. Writes nothing.
+    async fn weigh(
         &self,
         caller: &Caller,
         request: &Request,

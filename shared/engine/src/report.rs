@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use brevet_domain::decision::{Decision, Outcome};
+use brevet_domain::decision::Decision;
 use brevet_domain::grant::Grant;
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::Request;
@@ -50,9 +50,6 @@ impl Report {
     }
 
     fn may_be_approved_by(&self, viewer: &IdentityId) -> bool {
-        self.decision.as_ref().is_some_and(|decision| match &decision.terms.outcome {
-            Outcome::NeedsApproval { approvers, .. } => approvers.contains(viewer),
-            Outcome::Allow | Outcome::Deny { .. } => false,
-        })
+        self.decision.as_ref().is_some_and(|decision| decision.approvers().contains(viewer))
     }
 }

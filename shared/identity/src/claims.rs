@@ -1,5 +1,6 @@
 //! What a verified token says, and for whom and when it says it.
 
+use brevet_domain::identity::{AuthContext, MfaRule};
 use brevet_domain::time::Timestamp;
 use serde_json::{Map, Value};
 
@@ -92,6 +93,21 @@ impl Claims {
             }
         }
         Ok(Life { issued_at, expires_at })
+    }
+
+    /// How the bearer signed in, as far as the token says so in the standard's form; `rule` says what counts as two factors.
+    ///
+    /// What is longer than can be kept, or of another form, is taken as not said: nothing is ever shown by it.
+    ///
+    /// Source: <https://openid.net/specs/openid-connect-core-1_0.html#IDToken>
+    pub(crate) fn auth(&self, rule: &MfaRule, issued_at: Timestamp) -> AuthContext {
+        let kept = |text: &str| (text.len() <= AuthContext::MAX_TEXT).then(|| text.to_owned());
+        let methods = self.0.get("amr").and_then(Value::as_array).filter(|all| all.len() <= AuthContext::MAX_AMR);
+        let amr: Option<Vec<String>> = methods.and_then(|all| all.iter().map(|one| kept(one.as_str()?)).collect());
+        let amr = amr.unwrap_or_default();
+        let acr = self.0.get("acr").and_then(Value::as_str).and_then(kept);
+        let auth_time = self.instant("auth_time").ok().flatten().filter(|at| *at <= issued_at);
+        AuthContext { mfa: rule.is_met(&amr, acr.as_deref()), amr, acr, auth_time }
     }
 
     fn instant(&self, claim: &'static str) -> Result<Option<Timestamp>, ProofError> {

@@ -81,6 +81,7 @@ impl Verifier {
                 token_digest: Digest::of_bytes(token.as_bytes()),
                 issued_at: life.issued_at,
                 expires_at: life.expires_at,
+                auth: claims.auth(&issuer.mfa, life.issued_at),
             },
         })
     }

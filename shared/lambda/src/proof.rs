@@ -83,6 +83,7 @@ mod tests {
             issuers: Vec::new(),
             identities: [].into(),
             lanes: [].into(),
+            steps: Vec::new(),
             n_buckets: 0,
             parts: [].into(),
         };

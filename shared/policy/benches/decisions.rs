@@ -28,7 +28,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::decision::Outcome;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::EntitlementId;
-use brevet_domain::identity::{Caller, Identity, IdentityClass, ProofSummary};
+use brevet_domain::identity::{AuthContext, Caller, Identity, IdentityClass, ProofSummary};
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
 use brevet_domain::settings::Deployment;
@@ -332,7 +332,15 @@ fn catalogue(n: usize) -> BundleText {
         ]);
     }
     let (version, issuers) = (INDEX_VERSION, Vec::new());
-    let index = Index { version, issuers, identities, lanes: [].into(), n_buckets: 0, parts: BTreeMap::new() };
+    let index = Index {
+        version,
+        issuers,
+        identities,
+        lanes: [].into(),
+        steps: Vec::new(),
+        n_buckets: 0,
+        parts: BTreeMap::new(),
+    };
     let rules = Rules {
         policies: r#"
 @id("security-approves") permit (principal in Brevet::Team::"security", action == Brevet::Action::"approve", resource);
@@ -401,6 +409,7 @@ fn caller(index: &Index) -> Caller {
         token_digest: Digest::ZERO,
         issued_at: now(),
         expires_at: now().plus(300),
+        auth: AuthContext::default(),
     };
     Caller { identity, task: Some("run-7".to_owned().try_into().unwrap()), proof }
 }

@@ -1,6 +1,6 @@
 //! What is asked on a human's behalf: both must be allowed it. Rights are the intersection, limits the tighter of each.
 
-use brevet_domain::decision::{Outcome, check_approver};
+use brevet_domain::decision::{Outcome, Step, check_approver, shortage};
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::IdentityId;
 use brevet_domain::identity::{Identity, IdentityClass};
@@ -10,6 +10,7 @@ use brevet_domain::rule;
 use crate::ask::{Facts, GrantFacts};
 use crate::bundle::Bundle;
 use crate::decide::sorted;
+use crate::steps::where_short;
 
 impl Bundle {
     /// The registered human whom `on_behalf_of` names, if `identity` can ask on anybody's behalf.
@@ -60,37 +61,40 @@ impl Bundle {
         // The human is asked about as if they asked themselves.
         let (theirs, by) = self.judge(human, entitlement, &Facts { on_behalf_of: None, ..facts.clone() });
         let determining = sorted([own.1, by].concat());
-        let (count, deadline) = match (own.0, theirs) {
+        let (steps, deadline) = match (own.0, theirs) {
             (own @ Outcome::Deny { .. }, _) => return (own, determining),
             (_, Outcome::Deny { reason }) => {
                 let reason = format!("`{on_behalf_of}`, on whose behalf it is asked, may not have it: {reason}");
                 return (Outcome::Deny { reason }, determining);
             }
             (Outcome::Allow, Outcome::Allow) => return (Outcome::Allow, determining),
-            (Outcome::NeedsApproval { count, deadline, .. }, Outcome::Allow)
-            | (Outcome::Allow, Outcome::NeedsApproval { count, deadline, .. }) => (count, deadline),
-            (
-                Outcome::NeedsApproval { count, deadline, .. },
-                Outcome::NeedsApproval { count: other, deadline: at, .. },
-            ) => (count.max(other), deadline.min(at)),
+            (Outcome::NeedsApproval { steps, deadline }, Outcome::Allow)
+            | (Outcome::Allow, Outcome::NeedsApproval { steps, deadline }) => (steps, deadline),
+            (Outcome::NeedsApproval { steps, deadline }, Outcome::NeedsApproval { steps: others, deadline: at }) => {
+                (Step::of_both(steps, others), deadline.min(at))
+            }
         };
         // Whoever says yes may say it to both.
-        match self.approvers_of_both(identity, human, entitlement, facts) {
-            Ok((approvers, by)) if approvers.len() >= usize::from(count).max(1) => {
-                let determining = sorted([determining, by].concat());
-                (Outcome::NeedsApproval { count, approvers, deadline }, determining)
-            }
-            Ok((approvers, _)) => {
+        let (approvers, by) = match self.approvers_of_both(identity, human, entitlement, facts) {
+            Ok(both) => both,
+            Err(fault) => return (Outcome::Deny { reason: fault.to_string() }, fault.policies()),
+        };
+        let both = |step: Step| Step { approvers: &step.approvers & &approvers, ..step };
+        let steps: Vec<_> = steps.into_iter().map(both).collect();
+        match shortage(&steps) {
+            None => (Outcome::NeedsApproval { steps, deadline }, sorted([determining, by].concat())),
+            Some(short) => {
                 let reason = format!(
-                    "`{}` needs {count} to approve it, but only {} of the registered people may approve it for both \
-                     `{}` and `{on_behalf_of}`",
+                    "`{}` needs {} to approve it{}, but only {} of the registered people may approve it for both `{}` and \
+                     `{on_behalf_of}`",
                     entitlement.id,
-                    approvers.len(),
+                    short.needed,
+                    where_short(&short),
+                    short.n_people,
                     identity.id
                 );
                 deny(reason, rule::APPROVERS)
             }
-            Err(fault) => (Outcome::Deny { reason: fault.to_string() }, fault.policies()),
         }
     }
 
@@ -114,10 +118,8 @@ impl Bundle {
         let (own, mut determining) = of(identity)?;
         let (theirs, by) = of(human)?;
         determining.extend(by);
-        let apart = |person: &&IdentityId| {
-            let person = self.index().identities.get(*person);
-            person.is_some_and(|person| check_approver(person, &human.id, &human.id).is_ok())
-        };
-        Ok((own.intersection(&theirs).filter(apart).cloned().collect(), determining))
+        let both = own.into_iter().filter(|person| theirs.iter().any(|other| other.id == person.id));
+        let apart = both.filter(|person| check_approver(person, &human.id, &human.id).is_ok());
+        Ok((apart.map(|person| person.id.clone()).collect(), determining))
     }
 }

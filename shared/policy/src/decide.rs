@@ -1,8 +1,6 @@
 //! May this caller have it: yes, no, or once people have said yes.
 
-use std::collections::BTreeSet;
-
-use brevet_domain::decision::{Outcome, Traits, Verdict, check_approver};
+use brevet_domain::decision::{Outcome, Shortage, Step, Traits, Verdict, check_approver, shortage};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::{Delivery, Entitlement, Holder, MisfitError};
 use brevet_domain::id::{EntitlementId, IdentityId};
@@ -16,6 +14,7 @@ use brevet_domain::time::Timestamp;
 
 use crate::ask::{Action, Answer, Facts, Fault, GrantFacts, Question};
 use crate::bundle::Bundle;
+use crate::steps::{where_short, with_people};
 
 /// Why policy says nothing: the request itself is wrong, whoever asks.
 #[derive(Debug, thiserror::Error)]
@@ -37,9 +36,9 @@ pub(crate) enum Weighed {
     /// Without a person.
     Yes(Vec<String>),
     /// Once enough of these have said yes.
-    People { approvers: BTreeSet<IdentityId>, determining: Vec<String> },
+    People { steps: Vec<Step>, determining: Vec<String> },
     /// People would have to say yes, but too few may.
-    TooFew { approvers: BTreeSet<IdentityId> },
+    TooFew(Shortage),
     /// Somebody else holds the principal that it would be attached to.
     NotHolder(IdentityId),
     /// Forbidden by these policies; by none, if nothing allows it.
@@ -141,18 +140,16 @@ impl Bundle {
         let (who, what) = (&identity.id, &entitlement.id);
         match self.weigh(identity, entitlement, facts) {
             Ok(Weighed::Yes(determining)) => (Outcome::Allow, determining),
-            Ok(Weighed::People { approvers, determining }) => {
-                let outcome = Outcome::NeedsApproval {
-                    count: entitlement.approval.count,
-                    approvers,
-                    deadline: facts.now.plus(entitlement.approval.within_s),
-                };
-                (outcome, determining)
+            Ok(Weighed::People { steps, determining }) => {
+                let deadline = facts.now.plus(entitlement.approval.within_s);
+                (Outcome::NeedsApproval { steps, deadline }, determining)
             }
-            Ok(Weighed::TooFew { approvers }) => {
-                let (needed, n) = (entitlement.approval.count, approvers.len());
+            Ok(Weighed::TooFew(short)) => {
                 let reason = format!(
-                    "`{what}` needs {needed} to approve it, but only {n} of the registered people may approve this request"
+                    "`{what}` needs {} to approve it{}, but only {} of the registered people may approve this request",
+                    short.needed,
+                    where_short(&short),
+                    short.n_people
                 );
                 deny(reason, rule::APPROVERS)
             }
@@ -211,11 +208,13 @@ impl Bundle {
             class: identity.class,
         };
         let (approvers, policies) = self.approvers(&grant, facts)?;
-        if approvers.len() < usize::from(entitlement.approval.count).max(1) {
-            return Ok(Weighed::TooFew { approvers });
+        let asked = entitlement.steps(&self.index().steps, identity.class, facts.term_s);
+        let steps: Vec<_> = asked.into_iter().map(|asked| with_people(asked, &approvers)).collect();
+        if let Some(short) = shortage(&steps) {
+            return Ok(Weighed::TooFew(short));
         }
         determining.extend(policies);
-        Ok(Weighed::People { approvers, determining: sorted(determining) })
+        Ok(Weighed::People { steps, determining: sorted(determining) })
     }
 
     /// The rules by which a person must say yes whatever a policy waives; none if one can waive it.
@@ -255,14 +254,14 @@ impl Bundle {
         &self,
         grant: &GrantFacts<'_>,
         facts: &Facts,
-    ) -> Result<(BTreeSet<IdentityId>, Vec<String>), Fault> {
+    ) -> Result<(Vec<&Identity>, Vec<String>), Fault> {
         let people = self.index().identities.values();
         let people = people.filter(|person| check_approver(person, grant.requester, grant.sponsor).is_ok());
         let world = self.world(grant.entitlement, people.clone().map(|person| &person.id), Some(grant))?;
-        let (mut approvers, mut determining) = (BTreeSet::new(), Vec::new());
+        let (mut approvers, mut determining) = (Vec::new(), Vec::new());
         for person in people {
             if let Answer::Yes(policies) = world.on_grant(&person.id, grant, facts)? {
-                approvers.insert(person.id.clone());
+                approvers.push(person);
                 determining.extend(policies);
             }
         }

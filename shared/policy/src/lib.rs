@@ -15,6 +15,7 @@ mod nearest;
 mod offer;
 mod revoke;
 mod scope;
+mod steps;
 mod vote;
 
 pub use ask::Fault;

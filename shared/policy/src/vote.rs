@@ -45,9 +45,9 @@ impl Bundle {
     /// [`Refusal`] if not, or if anything could not be evaluated.
     pub fn may_approve(&self, approver: &Caller, decision: &Decision, now: Timestamp) -> Result<Vec<String>, Refusal> {
         let terms = &decision.terms;
-        let Outcome::NeedsApproval { approvers, .. } = &terms.outcome else {
+        if !matches!(terms.outcome, Outcome::NeedsApproval { .. }) {
             return Err(Refusal::NotAwaited);
-        };
+        }
         let person = &approver.identity;
         let unregistered = |id: &IdentityId| Refusal::Unregistered(id.to_string());
         if !self.knows(person) {
@@ -70,7 +70,7 @@ impl Bundle {
         // Whoever answered for the requester when it asked, whoever does now, and on whose behalf it is.
         terms.check_approver(person)?;
         check_approver(person, &terms.identity, &requester.owner)?;
-        if !approvers.contains(&person.id) {
+        if !decision.approvers().contains(&person.id) {
             return Err(Refusal::NotListed(person.id.clone()));
         }
         let facts = Facts {

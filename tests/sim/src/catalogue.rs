@@ -86,6 +86,7 @@ pub fn without(leaver: Option<Leaver>) -> (BTreeMap<String, Identity>, Vec<Entit
         issuers: Vec::new(),
         identities: people.values().map(|identity| (identity.id.clone(), identity.clone())).collect(),
         lanes: BTreeMap::new(),
+        steps: Vec::new(),
         n_buckets: 0,
         parts: BTreeMap::new(),
     };

@@ -1,16 +1,16 @@
 //! Scripted proofs and policy, and the way from intake to the evaluator.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use brevet_domain::bundle::Schedules;
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{Decision, Outcome, Traits, Verdict};
+use brevet_domain::decision::{Decision, Outcome, Step, Traits, Verdict};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::{GrantId, IdentityId};
-use brevet_domain::identity::{Audience, Caller, Identity, ProofSummary, Task};
+use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, ProofSummary, Task};
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
 use brevet_domain::settings::Deployment;
@@ -67,6 +67,7 @@ impl ProofVerifier for TextProofs {
             token_digest: Digest::of_bytes(proof.expose().as_bytes()),
             issued_at: now,
             expires_at: now.plus(300),
+            auth: AuthContext::default(),
         };
         Ok(Caller { identity, task: Task::try_from("run-1".to_owned()).ok(), proof })
     }
@@ -92,8 +93,7 @@ impl Evaluator for ClassPolicy {
         let outcome = match needs_vote(who.class) {
             Some(false) => Outcome::Allow,
             Some(true) => Outcome::NeedsApproval {
-                count: 1,
-                approvers: APPROVERS.iter().map(|who| who.parse().expect("a name")).collect::<BTreeSet<_>>(),
+                steps: vec![Step::single(1, APPROVERS.iter().map(|who| who.parse().expect("a name")).collect())],
                 deadline: now.plus(entitlement.approval.within_s),
             },
             None => Outcome::Deny { reason: "no policy allows it".to_owned() },

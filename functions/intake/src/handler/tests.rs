@@ -59,7 +59,7 @@ fn a_request_that_needs_people_answers_202_and_when_to_look_again() {
     let world = World::new();
     let (status, headers, body) = answer(&world, ask("ask.agent", "run-1", ASK));
     assert_eq!((status, body["state"].as_str()), (202, Some("ApprovalAwaited")));
-    assert_eq!(body["approval"]["approvers"], json!(["omar"]));
+    assert_eq!(body["approval"]["steps"][0]["approvers"], json!(["omar"]));
     assert_eq!(headers["retry-after"], "2");
 }
 

@@ -1,6 +1,6 @@
-use brevet_domain::decision::{Terms, Traits};
+use brevet_domain::decision::{Step, Terms, Traits};
 use brevet_domain::entitlement::{Outliving, Risk, Rotation};
-use brevet_domain::identity::ProofSummary;
+use brevet_domain::identity::{AuthContext, ProofSummary};
 use brevet_domain::settings::{Bounds, Deployment};
 use serde_json::{Value, json};
 
@@ -33,6 +33,7 @@ fn decision(outcome: Outcome) -> Decision {
         token_digest: Digest::of_bytes(b"token"),
         issued_at: at(0),
         expires_at: at(600),
+        auth: AuthContext::default(),
     };
     let terms = Terms {
         id: request.id,
@@ -64,8 +65,15 @@ fn decision(outcome: Outcome) -> Decision {
 
 fn awaited() -> Decision {
     decision(Outcome::NeedsApproval {
-        count: 1,
-        approvers: ["omar".parse().unwrap(), "lea".parse().unwrap()].into(),
+        steps: vec![
+            Step::single(1, ["omar".parse().unwrap(), "lea".parse().unwrap()].into()),
+            Step {
+                name: "security".parse().unwrap(),
+                mfa: true,
+                auth_within_s: Some(900),
+                ..Step::single(1, ["omar".parse().unwrap()].into())
+            },
+        ],
         deadline: at(1800),
     })
 }
@@ -112,7 +120,16 @@ fn an_approver_sees_what_there_is_to_approve() {
         "rotate": [{"secret": "arn:aws:x", "times": 1}],
         "outlives": [{"action": "s3:GetObject", "why": "a copy stays"}],
         "request": {"parameters": {"table": "orders"}, "ticket": "INC-7", "justification": "the shop is down"},
-        "approval": {"needed": 1, "approved_by": [], "approvers": ["lea", "omar"], "deadline": at(1800).to_string()},
+        "approval": {
+            "steps": [
+                {"name": "approval", "needed": 1, "approved_by": [], "approvers": ["lea", "omar"]},
+                {
+                    "name": "security", "needed": 1, "approved_by": [], "approvers": ["omar"], "mfa": true,
+                    "auth_within_s": 900,
+                },
+            ],
+            "deadline": at(1800).to_string(),
+        },
     });
     assert_eq!(view, expected);
 }

@@ -24,6 +24,7 @@ fn empty() -> Index {
         issuers: Vec::new(),
         identities: [].into(),
         lanes: [].into(),
+        steps: Vec::new(),
         n_buckets: 0,
         parts: [].into(),
     }

@@ -29,6 +29,7 @@ fn delegation(scope: Scope) -> Delegation {
             token_digest: Digest::ZERO,
             issued_at: at(0),
             expires_at: at(300),
+            auth: crate::identity::AuthContext::default(),
         },
     }
 }

@@ -3,6 +3,7 @@
 use super::state::{DeniedBy, EndCause, EndedBy, LapseCause, Proof, Revoking, Sighting, State};
 use super::vends::Vends;
 use super::{Delivery, Event, Grant, NewVend, WATCH_S};
+use crate::decision::Tally;
 use crate::id::IdentityId;
 use crate::time::Timestamp;
 
@@ -71,8 +72,8 @@ impl Grant {
     /// [`TransitionError::OtherDeadline`] if a vend would outlive the grant.
     pub fn apply(&self, event: &Event, now: Timestamp) -> Result<Applied, TransitionError> {
         let next = match &self.state {
-            State::ApprovalAwaited { deadline, needed, approved_by, start_within_s } => {
-                self.while_awaited(event, now, *deadline, *needed, approved_by, *start_within_s)
+            State::ApprovalAwaited { deadline, steps, start_within_s } => {
+                self.while_awaited(event, now, *deadline, steps, *start_within_s)
             }
             State::Approved { starts_at, start_by } => self.while_approved(event, now, *starts_at, *start_by),
             State::Activating { .. } => self.while_activating(event, now),
@@ -99,21 +100,23 @@ impl Grant {
         event: &Event,
         now: Timestamp,
         deadline: Timestamp,
-        needed: u8,
-        approved_by: &[IdentityId],
+        steps: &[Tally],
         start_within_s: u32,
     ) -> Next {
         match event {
             Event::ApprovalGiven { .. } | Event::ApprovalRefused { .. } if now >= deadline => {
                 Err(TooLate { event: event.name(), over_at: deadline })
             }
-            Event::ApprovalGiven { by } if approved_by.contains(by) => Ok(None),
-            Event::ApprovalGiven { by } => {
-                let approved_by: Vec<_> = approved_by.iter().chain([by]).cloned().collect();
-                Ok(Some(if approved_by.len() >= usize::from(needed) {
+            Event::ApprovalGiven { by, .. } if steps.iter().any(|one| one.approved_by.contains(by)) => Ok(None),
+            Event::ApprovalGiven { by, step } => {
+                let mut steps = steps.to_vec();
+                // INVARIANT: one step after the other.
+                let open = steps.iter_mut().find(|one| !one.is_met()).filter(|open| open.step == *step);
+                open.ok_or_else(|| self.refuse(event))?.approved_by.push(by.clone());
+                Ok(Some(if steps.iter().all(Tally::is_met) {
                     State::approved(now, start_within_s)
                 } else {
-                    State::ApprovalAwaited { deadline, needed, approved_by, start_within_s }
+                    State::ApprovalAwaited { deadline, steps, start_within_s }
                 }))
             }
             Event::ApprovalRefused { by } => Ok(Some(State::Denied {
@@ -124,12 +127,10 @@ impl Grant {
                 Ok(Some(State::Denied { by: DeniedBy::Policy, reason: reason.clone() }))
             }
             // Votes on what was another plan count for nothing; when they had to come by stays.
-            Event::PlanChanged { needed, start_within_s, .. } if now < deadline => Ok(Some(State::ApprovalAwaited {
-                deadline,
-                needed: (*needed).max(1),
-                approved_by: Vec::new(),
-                start_within_s: *start_within_s,
-            })),
+            Event::PlanChanged { steps, start_within_s, .. } if now < deadline => {
+                let steps = steps.iter().map(|one| Tally { approved_by: Vec::new(), ..one.clone() }).collect();
+                Ok(Some(State::ApprovalAwaited { deadline, steps, start_within_s: *start_within_s }))
+            }
             Event::ApprovalDeadlinePassed if now < deadline => {
                 Err(TooEarly { event: event.name(), not_before: deadline })
             }

@@ -6,7 +6,8 @@ use super::Delivery;
 use super::state::{Before, EffectiveAccess, EndCause, Problem, Sighting};
 use super::vends::VendAnswer;
 use crate::canonical::Digest;
-use crate::id::{GrantId, IdentityId};
+use crate::decision::Tally;
+use crate::id::{GrantId, IdentityId, StepName};
 use crate::time::Timestamp;
 
 /// Something that happened to a grant.
@@ -17,6 +18,8 @@ pub enum Event {
     ApprovalGiven {
         /// Who.
         by: IdentityId,
+        /// In which step: the one that is open.
+        step: StepName,
     },
     /// An eligible person said no.
     ApprovalRefused {
@@ -34,8 +37,8 @@ pub enum Event {
         decision_digest: Digest,
         /// How access would reach its holder now.
         delivery: Delivery,
-        /// How many people must say yes to it.
-        needed: u8,
+        /// Who must say yes to it; what has been said counts for nothing.
+        steps: Vec<Tally>,
         /// How long after the last yes it may be started, in seconds.
         start_within_s: u32,
     },

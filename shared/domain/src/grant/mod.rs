@@ -17,7 +17,7 @@ pub use state::{
 pub use vends::{Vend, VendAnswer, Vends};
 
 use crate::canonical::{CanonicalError, Digest};
-use crate::decision::{Decision, Outcome};
+use crate::decision::{Decision, Outcome, Step};
 use crate::evidence::Head;
 use crate::id::{AccountId, EntitlementId, GrantId, IdentityId};
 use crate::identity::{IdentityClass, Task};
@@ -155,10 +155,9 @@ impl Grant {
         let state = match &terms.outcome {
             Outcome::Allow => State::approved(terms.decided_at, terms.start_within_s),
             Outcome::Deny { reason } => State::Denied { by: DeniedBy::Policy, reason: reason.clone() },
-            Outcome::NeedsApproval { count, deadline, .. } => State::ApprovalAwaited {
+            Outcome::NeedsApproval { steps, deadline } => State::ApprovalAwaited {
                 deadline: *deadline,
-                needed: (*count).max(1),
-                approved_by: Vec::new(),
+                steps: steps.iter().map(Step::tally).collect(),
                 start_within_s: terms.start_within_s,
             },
         };

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::vends::Vends;
 use crate::canonical::Digest;
+use crate::decision::Tally;
 use crate::id::{GrantId, IdentityId};
 use crate::time::Timestamp;
 
@@ -22,10 +23,8 @@ pub enum State {
     ApprovalAwaited {
         /// Until when they can say yes.
         deadline: Timestamp,
-        /// How many different people must.
-        needed: u8,
-        /// Who has.
-        approved_by: Vec<IdentityId>,
+        /// The steps, in their order, and who has; never none.
+        steps: Vec<Tally>,
         /// How long after the last yes it may be started, in seconds.
         start_within_s: u32,
     },

@@ -56,7 +56,7 @@ fn entitlement() -> Entitlement {
                 )]),
             },
         ],
-        approval: Approval { count: 1, within_s: 600 },
+        approval: Approval::by(1, 600),
         ticket: TicketRule::default(),
         justification: JustificationRule::default(),
         rotate: Vec::new(),

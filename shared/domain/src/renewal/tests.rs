@@ -33,6 +33,7 @@ fn before(state: State, n: u32) -> (Grant, Decision, Request) {
         token_digest: Digest::ZERO,
         issued_at: at(0),
         expires_at: at(300),
+        auth: crate::identity::AuthContext::default(),
     };
     let terms = Terms {
         id: id(),

@@ -63,6 +63,7 @@ fn bundle(name: &str) -> BundleText {
         issuers: Vec::new(),
         identities: [].into(),
         lanes: [].into(),
+        steps: Vec::new(),
         n_buckets: 0,
         parts: [].into(),
     };

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{Decision, Outcome, Terms, Traits, Vote};
+use brevet_domain::decision::{Decision, Outcome, Step, Terms, Traits, Vote};
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence::{Body, Entry};
 use brevet_domain::grant::{EndCause, Grant, State};
 use brevet_domain::id::{GrantId, IdentityId};
-use brevet_domain::identity::{IdentityClass, ProofSummary};
+use brevet_domain::identity::{AuthContext, IdentityClass, ProofSummary};
 use brevet_domain::plan::{PlanTemplate, SessionPlan, SessionTemplate};
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::{Term, Timestamp};
@@ -30,6 +30,7 @@ pub(super) fn proof_of(subject: &str) -> ProofSummary {
         token_digest: Digest::of_bytes(b"token"),
         issued_at: at(0),
         expires_at: at(300),
+        auth: AuthContext::default(),
     }
 }
 
@@ -70,8 +71,7 @@ pub(super) fn decided(ids: &dyn IdSource, identity: &str, now: Timestamp) -> (De
         term: Term::from_seconds(60).unwrap(),
         start_within_s: 600,
         outcome: Outcome::NeedsApproval {
-            count: 2,
-            approvers: ["ada", "bob"].into_iter().map(|name| name.parse().unwrap()).collect(),
+            steps: vec![Step::single(2, ["ada", "bob"].into_iter().map(|name| name.parse().unwrap()).collect())],
             deadline: now.plus(600),
         },
         determining: vec!["people".to_owned()],

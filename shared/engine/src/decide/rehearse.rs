@@ -42,8 +42,9 @@ impl Decider {
     ) -> Result<Rehearsal, Refusal> {
         let caller = self.proofs.verify(proof, Audience::Ask, now).await?;
         let request = Request { id: GrantId::NONE, ask, asked_at: now, decide_by: now.plus(DECIDE_WITHIN_S) };
+        let verdict = self.policy.decide(&caller, &request, now).await?;
         // INVARIANT: what it would take is dropped: nothing is held by having asked.
-        let (verdict, ..) = self.judge(&caller, &request, now).await?;
+        let (verdict, ..) = self.weigh(&caller, &request, verdict, now).await?;
         let preview = verdict.template.as_ref().map(|plan| plan.preview(now, verdict.term, self.bounds.skew_s));
         let plan = preview.transpose().map_err(|error| EvaluatorError::Unavailable(error.into()))?;
         let heart = self.reader.heart().await?;

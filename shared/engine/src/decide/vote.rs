@@ -1,7 +1,7 @@
 //! Votes: who may vote, what is counted, and the decision that is made once more when enough have said yes.
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{ApproverError, Decision, Outcome, Vote};
+use brevet_domain::decision::{ApproverError, Decision, NotAdmitted, Outcome, Step, Vote, VoteError, are_met};
 use brevet_domain::grant::{Delivery, Event, Grant, State};
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller, Identity};
@@ -55,12 +55,19 @@ impl Decider {
             return if vote.approve == ballot.approve { Ok(report) } else { Err(voted_otherwise(id)) };
         }
         let by = caller.identity.id.clone();
-        let mut event = if ballot.approve {
-            Event::ApprovalGiven { by: by.clone() }
-        } else {
-            Event::ApprovalRefused { by: by.clone() }
+        let vote = Vote {
+            by: by.clone(),
+            approve: ballot.approve,
+            at: now,
+            digest: ballot.digest,
+            proof: caller.proof.clone(),
         };
-        let vote = Vote { by, approve: ballot.approve, at: now, digest: ballot.digest, proof: caller.proof.clone() };
+        // A refusal takes away only: whoever may approve in any step can give it at any time.
+        let mut event = if ballot.approve {
+            Event::ApprovalGiven { by, step: decision.place(&vote).map_err(|error| not_counted(&error, id))? }
+        } else {
+            Event::ApprovalRefused { by }
+        };
         let (mut confirmed_under, mut rests_on) = (None, Basis::default());
         let (proof, digest) = (vote.proof.clone(), vote.digest);
         let mut voted = decision.clone();
@@ -103,7 +110,7 @@ impl Decider {
     async fn again(&self, voted: &Decision, now: Timestamp) -> Result<Again, Refusal> {
         let (id, terms) = (voted.id, &voted.terms);
         let against = |why: String| Ok(Again::Against(why));
-        let Outcome::NeedsApproval { count, approvers, deadline } = &terms.outcome else {
+        let Outcome::NeedsApproval { steps, deadline } = &terms.outcome else {
             return against("it does not wait for an approval".to_owned());
         };
         let request = self.reader.request(id).await?;
@@ -135,28 +142,26 @@ impl Decider {
             Outcome::Deny { reason } => return against(reason.clone()),
             // What needs nobody any more has enough of them.
             Outcome::Allow => None,
-            Outcome::NeedsApproval { count, approvers, .. } => Some((*count, approvers.clone())),
+            Outcome::NeedsApproval { steps, .. } => Some(steps.clone()),
         };
         // A decision from before there were traits says nothing that could have changed.
         let same_plan = (terms.traits.is_empty() || verdict.traits == terms.traits)
             && verdict.template == terms.template
             && verdict.term == terms.term
             && verdict.start_within_s == terms.start_within_s;
-        let still_enough = needed.as_ref().is_none_or(|(count, approvers)| {
-            let yes = voted.votes.iter().filter(|vote| vote.approve && approvers.contains(&vote.by)).count();
-            yes >= usize::from(*count).max(1)
-        });
+        let still_enough = needed.as_ref().is_none_or(|steps| are_met(steps, voted.votes.iter()));
         if same_plan && still_enough {
             return Ok(Again::Same(verdict.bundle_digest, Box::new(basis)));
         }
-        let (count, approvers) = needed.unwrap_or_else(|| (*count, approvers.clone()));
+        let steps = needed.unwrap_or_else(|| steps.clone());
         let start_within_s = verdict.start_within_s;
-        verdict.outcome = Outcome::NeedsApproval { count, approvers, deadline: *deadline };
+        let tallies = steps.iter().map(Step::tally).collect();
+        verdict.outcome = Outcome::NeedsApproval { steps, deadline: *deadline };
         let changed = self.decision(&caller, &request, verdict, basis, now).map_err(unwritable)?;
         let event = Event::PlanChanged {
             decision_digest: changed.digest().map_err(unwritable)?,
             delivery: Delivery::of(changed.terms.template.as_ref(), &self.deployment, id),
-            needed: count,
+            steps: tallies,
             start_within_s,
         };
         Ok(Again::Changed(Box::new(changed), event))
@@ -198,6 +203,18 @@ fn not_apart(error: ApproverError, id: GrantId) -> Refusal {
         ApproverError::Sponsor => "approver_is_sponsor",
     };
     Refusal::new(RefusalKind::Forbidden, code, error.to_string()).about(id)
+}
+
+fn not_counted(error: &VoteError, id: GrantId) -> Refusal {
+    let (kind, code) = match error {
+        VoteError::NoneOpen => (RefusalKind::Conflict, "no_step_open"),
+        VoteError::NotYet { .. } => (RefusalKind::Conflict, "step_not_open"),
+        VoteError::NeededLater { .. } => (RefusalKind::Conflict, "needed_later"),
+        VoteError::Step(NotAdmitted::NotListed { .. }) => (RefusalKind::Forbidden, "not_in_step"),
+        VoteError::Step(NotAdmitted::Mfa { .. }) => (RefusalKind::Forbidden, "mfa_needed"),
+        VoteError::Step(NotAdmitted::SignedInBefore { .. }) => (RefusalKind::Forbidden, "sign_in_too_old"),
+    };
+    Refusal::new(kind, code, error.to_string()).about(id)
 }
 
 fn voted_otherwise(id: GrantId) -> Refusal {

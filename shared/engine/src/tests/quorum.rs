@@ -80,8 +80,8 @@ fn a_changed_plan_voids_the_votes_and_can_be_voted_on_anew() {
     let (_, code) = refused(world.vote("lea approve", id, true));
     assert_eq!(code, "plan_changed");
     let grant = world.grant(id);
-    let State::ApprovalAwaited { approved_by, needed, .. } = &grant.state else { panic!("{:?}", grant.state) };
-    assert_eq!((approved_by.len(), *needed), (0, 2), "nobody has approved what it is now");
+    let State::ApprovalAwaited { steps, .. } = &grant.state else { panic!("{:?}", grant.state) };
+    assert_eq!((steps[0].approved_by.len(), steps[0].needed), (0, 2), "nobody has approved what it is now");
     assert_ne!(grant.decision_digest, before);
     // Each sees the new digest and votes again.
     for who in ["omar approve", "lea approve"] {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use brevet_domain::bundle::{self, BundleText, INDEX_VERSION, Index, Listing, Schedules};
 use brevet_domain::canonical::{Digest, canonical};
-use brevet_domain::decision::{Decision, Outcome, Traits, Verdict};
+use brevet_domain::decision::{Decision, Outcome, Step, Traits, Verdict};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::{
     Approval, Delivery, Entitlement, Holder, JustificationRule, Parameter, Risk, Statement, TicketRule,
@@ -14,7 +14,7 @@ use brevet_domain::entitlement::{
 use brevet_domain::evidence;
 use brevet_domain::grant::{Grant, Proof, State};
 use brevet_domain::id::{GrantId, IdentityId};
-use brevet_domain::identity::{Audience, Caller, Identity, IdentityClass, ProofSummary, Task};
+use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, IdentityClass, ProofSummary, Task};
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::{Ask, Request};
 use brevet_domain::revocation::{Right, WideScope};
@@ -62,7 +62,7 @@ pub(super) struct World {
     pub(super) other_reaper: Reaper,
 }
 
-/// Proofs are texts like `bot ask run-1`: identity, audience, task.
+/// Proofs are texts like `bot ask run-1`: identity, audience, task. `omar approve mfa` shows two factors.
 struct TextProofs(BTreeMap<String, Identity>);
 
 #[async_trait]
@@ -87,6 +87,7 @@ impl ProofVerifier for TextProofs {
             token_digest: Digest::of_bytes(proof.expose().as_bytes()),
             issued_at: now,
             expires_at: now.plus(300),
+            auth: AuthContext { mfa: task == Some("mfa"), ..AuthContext::default() },
         };
         Ok(Caller { identity, task: task.map(|task| Task::try_from(task.to_owned()).unwrap()), proof })
     }
@@ -105,6 +106,8 @@ pub(super) struct Rules {
     pub(super) approvers: Vec<&'static str>,
     /// How many must.
     pub(super) count: u8,
+    /// Which steps, where they are not a single one of these.
+    pub(super) steps: Option<Vec<Step>>,
     /// How often in a row anything may be renewed.
     pub(super) max_renewals: u32,
     /// What must not be held beside anything.
@@ -124,8 +127,10 @@ impl Evaluator for ClassPolicy {
             _ if rules.denied.is_some() => Outcome::Deny { reason: rules.denied.clone().unwrap() },
             IdentityClass::Pipeline => Outcome::Allow,
             IdentityClass::Agent => Outcome::NeedsApproval {
-                count: rules.count,
-                approvers: rules.approvers.iter().map(|who| who.parse().unwrap()).collect(),
+                steps: rules.steps.clone().unwrap_or_else(|| {
+                    let approvers = rules.approvers.iter().map(|who| who.parse().unwrap()).collect();
+                    vec![Step::single(rules.count, approvers)]
+                }),
                 deadline: now.plus(600),
             },
             IdentityClass::Human | IdentityClass::Workload => {
@@ -244,7 +249,7 @@ pub(super) fn entitlement() -> Entitlement {
             resources: vec!["arn:${partition}:s3:::artifacts/${version}/*".to_owned()],
             conditions: BTreeMap::new(),
         }],
-        approval: Approval { count: 1, within_s: 600 },
+        approval: Approval::by(1, 600),
         ticket: TicketRule::default(),
         justification: JustificationRule::default(),
         rotate: Vec::new(),
@@ -305,6 +310,7 @@ impl World {
             schedules: Schedules::new(),
             approvers: vec!["omar", "lea"],
             count: 1,
+            steps: None,
             max_renewals: 1,
             duties: Duties::default(),
             denied: None,
@@ -555,6 +561,7 @@ pub(super) fn publish_with(
         issuers: Vec::new(),
         identities: people.values().map(|identity| (identity.id.clone(), identity.clone())).collect(),
         lanes: BTreeMap::new(),
+        steps: Vec::new(),
         n_buckets: 0,
         parts: BTreeMap::new(),
     };

@@ -58,6 +58,7 @@ fn a_good_token_of_each_algorithm_proves_its_caller() {
             token_digest: Digest::of_bytes(token.as_bytes()),
             issued_at: at(-10),
             expires_at: at(300),
+            auth: brevet_domain::identity::AuthContext::default(),
         };
         assert_eq!(caller.proof, expected);
     }

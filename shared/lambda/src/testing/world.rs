@@ -7,12 +7,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules, Schedules};
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{Decision, Outcome, Traits, Verdict};
+use brevet_domain::decision::{Decision, Outcome, Step, Traits, Verdict};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
-use brevet_domain::identity::{Audience, Caller, Identity, IdentityClass, ProofSummary};
+use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, IdentityClass, ProofSummary};
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
 use brevet_domain::revocation::{Right, WideScope};
@@ -64,6 +64,7 @@ impl ProofVerifier for NamedProofs {
             token_digest: Digest::of_bytes(proof.expose().as_bytes()),
             issued_at: now,
             expires_at: now.plus(600),
+            auth: AuthContext::default(),
         };
         Ok(Caller { identity, task: None, proof })
     }
@@ -85,7 +86,9 @@ impl Evaluator for ClassPolicy {
         let approvers = ["omar".parse().unwrap()].into();
         let outcome = match caller.identity.class {
             IdentityClass::Pipeline => Outcome::Allow,
-            IdentityClass::Agent => Outcome::NeedsApproval { count: 1, approvers, deadline: now.plus(600) },
+            IdentityClass::Agent => {
+                Outcome::NeedsApproval { steps: vec![Step::single(1, approvers)], deadline: now.plus(600) }
+            }
             IdentityClass::Human | IdentityClass::Workload => {
                 Outcome::Deny { reason: "no policy allows it".to_owned() }
             }
@@ -356,6 +359,7 @@ fn bundle(registered: &[Identity], entitlements: &[Entitlement]) -> BundleText {
         issuers: Vec::new(),
         identities: registered.iter().map(|one| (one.id.clone(), one.clone())).collect(),
         lanes: [].into(),
+        steps: Vec::new(),
         n_buckets: 0,
         parts: [].into(),
     };

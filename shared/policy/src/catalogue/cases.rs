@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Outcome, Verdict};
 use brevet_domain::entitlement::ParameterValue;
-use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
-use brevet_domain::identity::{Caller, Identity, ProofSummary, Task};
+use brevet_domain::id::{EntitlementId, GrantId, IdentityId, StepName};
+use brevet_domain::identity::{AuthContext, Caller, Identity, ProofSummary, Task};
 use brevet_domain::request::{Ask, Justification, Request, Ticket};
 use brevet_domain::time::{Term, Timestamp};
 use serde::Deserialize;
@@ -45,6 +45,7 @@ pub(super) struct CaseForm {
     at: Option<Timestamp>,
     expect: Spanned<Expected>,
     approvers: Option<Spanned<BTreeSet<IdentityId>>>,
+    steps: Option<Spanned<Vec<StepName>>>,
     determining: Option<Spanned<BTreeSet<String>>>,
     says: Option<Spanned<String>>,
 }
@@ -124,6 +125,10 @@ fn check_one(bundle: &Bundle, file: &str, case: &CaseForm, findings: &mut Findin
         let names = |set: &BTreeSet<IdentityId>| list(set.iter().map(IdentityId::as_str));
         slip(approvers.referenced, "who may approve", names(&approvers.value), names(&said.approvers));
     }
+    if let Some(steps) = case.steps.as_ref().filter(|steps| steps.value != said.steps) {
+        let names = |steps: &[StepName]| list(steps.iter().map(StepName::as_str));
+        slip(steps.referenced, "its steps", names(&steps.value), names(&said.steps));
+    }
     if let Some(by) = case.determining.as_ref().filter(|by| by.value != said.determining) {
         let names = |set: &BTreeSet<String>| list(set.iter().map(String::as_str));
         slip(by.referenced, "what determines it", names(&by.value), names(&said.determining));
@@ -138,6 +143,7 @@ fn check_one(bundle: &Bundle, file: &str, case: &CaseForm, findings: &mut Findin
 struct Said {
     outcome: Expected,
     approvers: BTreeSet<IdentityId>,
+    steps: Vec<StepName>,
     determining: BTreeSet<String>,
     reason: String,
 }
@@ -149,16 +155,28 @@ impl Said {
             Err(error) => Self {
                 outcome: Expected::Misfit,
                 approvers: none(),
+                steps: Vec::new(),
                 determining: BTreeSet::new(),
                 reason: error.to_string(),
             },
             Ok(verdict) => {
+                let mut names = Vec::new();
                 let (outcome, approvers, reason) = match verdict.outcome {
                     Outcome::Allow => (Expected::Allow, none(), String::new()),
                     Outcome::Deny { reason } => (Expected::Deny, none(), reason),
-                    Outcome::NeedsApproval { approvers, .. } => (Expected::Approval, approvers, String::new()),
+                    Outcome::NeedsApproval { steps, .. } => {
+                        let people = steps.iter().flat_map(|step| &step.approvers).cloned().collect();
+                        names = steps.into_iter().map(|step| step.name).collect();
+                        (Expected::Approval, people, String::new())
+                    }
                 };
-                Self { outcome, approvers, determining: verdict.determining.into_iter().collect(), reason }
+                Self {
+                    outcome,
+                    approvers,
+                    steps: names,
+                    determining: verdict.determining.into_iter().collect(),
+                    reason,
+                }
             }
         }
     }
@@ -203,6 +221,7 @@ fn caller(identity: &Identity, task: Option<Task>, now: Timestamp) -> Option<Cal
         token_digest: Digest::ZERO,
         issued_at: now,
         expires_at: now.plus(60),
+        auth: AuthContext::default(),
     };
     Some(Caller { identity: identity.clone(), task, proof })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use brevet_domain::entitlement::{Approval, BreakGlass, Entitlement, Risk, Statement};
+use brevet_domain::entitlement::{BreakGlass, Entitlement, Risk, Statement};
 use brevet_domain::id::EntitlementId;
 use brevet_domain::identity::IdentityClass;
 use brevet_domain::lane::Lane;
@@ -12,7 +12,7 @@ use serde_saphyr::Spanned;
 use super::escalation::List;
 use super::finding::Findings;
 use super::form::{BreakGlassForm, DeliveryForm, EntitlementForm, Forms, InFile, StatementForm};
-use super::{delivery, duties, longest, parameters, rules};
+use super::{approvals, delivery, duties, longest, parameters, rules};
 
 /// The longest that STS gives under role chaining, in seconds.
 ///
@@ -78,7 +78,6 @@ fn entitlement(
     findings: &mut Findings,
 ) -> Option<Entitlement> {
     let or = |value: &Option<Spanned<u32>>, default| value.as_ref().map_or(default, |v| v.value);
-    let approval = form.approval.as_ref().map(|approval| &approval.value);
     // Each says what is wrong with it, also where another is not there.
     let delivery = delivery::compile(file, form, forms, findings);
     let terms = rules::terms(file, form, lanes, findings);
@@ -86,6 +85,7 @@ fn entitlement(
     let ticket = rules::ticket(file, form, findings);
     let justification = rules::justification(file, form, findings);
     let rotate = rules::rotations(file, form, findings);
+    let approval = approvals::of(file, form, forms, findings);
     let (max_term, max_term_of) = terms?;
     Some(Entitlement {
         id: form.id.value.clone(),
@@ -99,10 +99,7 @@ fn entitlement(
         start_within_s: or(&form.start_within_s, 3_600),
         parameters,
         statements: form.statements.value.iter().map(statement).collect(),
-        approval: Approval {
-            count: approval.and_then(|a| a.count.as_ref()).map_or(1, |count| count.value),
-            within_s: approval.map_or(1_800, |a| or(&a.within_s, 1_800)),
-        },
+        approval,
         ticket,
         justification,
         rotate,
@@ -156,9 +153,6 @@ fn check_times(file: &str, form: &EntitlementForm, findings: &mut Findings) {
     let Some(approval) = form.approval.as_ref().map(|approval| &approval.value) else { return };
     if let Some(within_s) = &approval.within_s {
         within("within_s", within_s, 60, MAX_WAIT_S);
-    }
-    if let Some(count) = approval.count.as_ref().filter(|count| count.value == 0) {
-        findings.at(file, count, "`count` is 0; what needs nobody is said by an `autoApprove` policy, not here");
     }
 }
 

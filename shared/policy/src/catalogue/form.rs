@@ -5,7 +5,7 @@ use std::fmt;
 
 use brevet_domain::entitlement::{Need, ParameterValue, Risk};
 use brevet_domain::id::{
-    EntitlementId, EnvironmentName, IdentityId, IssuerId, PolicyName, ScheduleId, TargetName, TeamId,
+    EntitlementId, EnvironmentName, IdentityId, IssuerId, PolicyName, ScheduleId, StepName, TargetName, TeamId,
 };
 use brevet_domain::identity::{IdentityClass, TokenAlgorithm};
 use brevet_domain::request::{Justification, Ticket};
@@ -17,7 +17,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::cases::CasesForm;
 use super::finding::Findings;
-use super::sources::{CLASSES, ISSUERS, Sources};
+use super::sources::{APPROVALS, CLASSES, ISSUERS, Sources};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +33,16 @@ pub(super) struct IssuerForm {
     pub(super) algorithms: Spanned<BTreeSet<TokenAlgorithm>>,
     pub(super) jwks_uri: Option<Spanned<String>>,
     pub(super) jwks: Option<Spanned<serde_json::Value>>,
+    pub(super) mfa: Option<Spanned<MfaForm>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MfaForm {
+    #[serde(default)]
+    pub(super) amr: BTreeSet<String>,
+    #[serde(default)]
+    pub(super) acr: BTreeSet<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -258,6 +268,47 @@ pub(super) struct RotationForm {
 pub(super) struct ApprovalForm {
     pub(super) count: Option<Spanned<u8>>,
     pub(super) within_s: Option<Spanned<u32>>,
+    pub(super) steps: Option<Spanned<Vec<Spanned<StepForm>>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StepForm {
+    pub(super) name: Spanned<StepName>,
+    #[serde(default)]
+    pub(super) when: WhenForm,
+    pub(super) count: Option<Spanned<u8>>,
+    #[serde(default)]
+    pub(super) of: Vec<Spanned<TeamId>>,
+    #[serde(default)]
+    pub(super) mfa: bool,
+    pub(super) auth_within_s: Option<Spanned<u32>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WhenForm {
+    #[serde(default)]
+    pub(super) classes: BTreeSet<IdentityClass>,
+    #[serde(default)]
+    pub(super) risks: BTreeSet<Risk>,
+    #[serde(default)]
+    pub(super) environments: BTreeSet<EnvironmentName>,
+    pub(super) longer_than_s: Option<Spanned<u32>>,
+}
+
+impl WhenForm {
+    /// Whether it says nothing.
+    pub(super) fn is_unsaid(&self) -> bool {
+        let Self { classes, risks, environments, longer_than_s } = self;
+        classes.is_empty() && risks.is_empty() && environments.is_empty() && longer_than_s.is_none()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApprovalsForm {
+    pub(super) steps: Vec<Spanned<StepForm>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -301,6 +352,8 @@ pub(super) struct Forms {
     pub(super) schedules: Vec<InFile<ScheduleForm>>,
     pub(super) cases: Vec<InFile<CasesForm>>,
     pub(super) classes: Option<BTreeMap<IdentityClass, Spanned<ClassForm>>>,
+    /// Steps of all approvals.
+    pub(super) steps: Vec<Spanned<StepForm>>,
 }
 
 impl Forms {
@@ -317,8 +370,10 @@ impl Forms {
             None => findings.whole(ISSUERS, "the file is missing; it lists whose tokens are accepted"),
         }
         let classes = sources.0.get(CLASSES).and_then(|text| parse::<ClassesForm>(CLASSES, text, findings));
+        let approvals = sources.0.get(APPROVALS).and_then(|text| parse::<ApprovalsForm>(APPROVALS, text, findings));
         let forms = Self {
             issuers,
+            steps: approvals.map(|form| form.steps).unwrap_or_default(),
             classes: classes.map(|form| form.classes),
             identities: folder(sources, "identities", findings),
             entitlements: folder(sources, "entitlements", findings),

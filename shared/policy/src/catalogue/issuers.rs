@@ -1,11 +1,11 @@
 //! Issuers: whose tokens are accepted, and the keys that check them.
 
-use brevet_domain::identity::{Issuer, IssuerKeys};
+use brevet_domain::identity::{AuthContext, Issuer, IssuerKeys, MfaRule};
 use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use super::finding::Findings;
-use super::form::{Forms, InFile, IssuerForm};
+use super::form::{Forms, InFile, IssuerForm, MfaForm};
 
 pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> Vec<Issuer> {
     let mut issuers: Vec<Issuer> = Vec::new();
@@ -34,11 +34,29 @@ pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> Vec<Issuer> {
                 issuer: form.issuer.value.clone(),
                 algorithms: form.algorithms.value.clone(),
                 keys,
+                mfa: mfa(file, form, findings),
             });
         }
     }
     issuers.sort_by(|a, b| a.id.cmp(&b.id));
     issuers
+}
+
+/// What tells of a second factor: what the form says, and nothing beside it.
+fn mfa(file: &str, form: &IssuerForm, findings: &mut Findings) -> MfaRule {
+    let Some(said) = &form.mfa else { return MfaRule::default() };
+    let MfaForm { amr, acr } = &said.value;
+    if amr.is_empty() && acr.is_empty() {
+        let message = "`mfa` names no claim; say which members of `amr` or values of `acr` tell of a second factor, or leave it out for `amr: [mfa]`";
+        findings.at(file, said, message);
+    }
+    for text in amr.iter().chain(acr).filter(|text| text.is_empty() || text.len() > AuthContext::MAX_TEXT) {
+        let most = AuthContext::MAX_TEXT;
+        let message =
+            format!("a value in `mfa` has {} bytes; it must have 1 to {most}, or no token could show it", text.len());
+        findings.at(file, said, message);
+    }
+    MfaRule { amr: amr.clone(), acr: acr.clone() }
 }
 
 fn keys(file: &str, form: &IssuerForm, findings: &mut Findings) -> Option<IssuerKeys> {

@@ -4,6 +4,7 @@
 //! policies, put the bundle together, load it, ask it whether every approval can be given and every schedule gets what it
 //! declares, and put the cases to it.
 
+mod approvals;
 mod cases;
 mod delivery;
 mod duties;
@@ -76,13 +77,14 @@ pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
     let issuers = issuers::compile(&forms, &mut findings);
     let identities = identities::compile(&forms, &mut findings, &mut warnings);
     let lanes = duties::lanes(&forms, &mut findings);
+    let steps = approvals::general(&forms, &mut findings);
     let entitlements = entitlements::compile(&forms, &lanes, &mut findings, &mut warnings);
     let policies = policies::compile(sources, &forms, &entitlements, &mut findings);
     let schedules = schedules::compile(&forms, &mut findings);
     findings.stop()?;
     // 3. The bundle.
     let (version, parts) = (INDEX_VERSION, BTreeMap::new());
-    let index = Index { version, issuers, identities, lanes, n_buckets: 0, parts };
+    let index = Index { version, issuers, identities, lanes, steps, n_buckets: 0, parts };
     let text = bundle(index, entitlements, policies, &schedules, &mut findings);
     findings.stop()?;
     // 4. As its readers will see it.

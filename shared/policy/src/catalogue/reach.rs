@@ -1,14 +1,18 @@
 //! Whether every approval that could be asked for could also be given, and each holder could ask.
 
+use brevet_domain::decision::Shortage;
 use brevet_domain::entitlement::{Delivery, Entitlement, Holder};
 use brevet_domain::identity::Identity;
 use brevet_domain::time::Timestamp;
+use serde_saphyr::{Location, Spanned};
 
 use super::finding::Findings;
-use super::form::{EntitlementForm, Forms, InFile};
+use super::form::{EntitlementForm, Forms, InFile, StepForm};
+use super::sources::APPROVALS;
 use crate::ask::Facts;
 use crate::bundle::Bundle;
 use crate::decide::Weighed;
+use crate::steps::where_short;
 
 /// Instants that stand for all: a Wednesday and a Sunday, by day and by night (UTC). A policy about one date
 /// is not seen through, nor one about renewals or what is asked on a human's behalf; a request that nobody could approve
@@ -22,22 +26,34 @@ pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
         check_holder(bundle, in_file, entitlement, findings);
         check_critical(bundle, in_file, entitlement, findings);
         // One example is enough.
-        let Some((who, n)) =
+        let Some((who, short)) =
             bundle.index().identities.values().find_map(|identity| stuck(bundle, identity, entitlement))
         else {
             continue;
         };
-        let (id, count) = (&entitlement.id, entitlement.approval.count);
+        let (id, count, n) = (&entitlement.id, short.needed, short.n_people);
         let apart = if who.owner == who.id { format!("`{}`", who.id) } else { format!("its owner `{}`", who.owner) };
         let message = format!(
-            "`{}` may request `{id}` with approval by {count}, but policy lets only {n} registered people approve it; allow `approve` to more people, apart from {apart}",
-            who.id
+            "`{}` may request `{id}` with approval by {count}{}, but policy lets only {n} registered people approve it; allow `approve` to more people, apart from {apart}",
+            who.id,
+            where_short(&short)
         );
-        match &in_file.form.approval {
-            Some(approval) => findings.at(&in_file.file, approval, message),
-            None => findings.at(&in_file.file, &in_file.form.id, message),
-        }
+        let (file, place) = place(in_file, forms, &short);
+        findings.place(file, place, message);
     }
+}
+
+/// Where what is short is asked for: the last such step of the entitlement's own, or else of all approvals; or its
+/// approval as a whole.
+fn place<'a>(in_file: &'a InFile<EntitlementForm>, forms: &Forms, short: &Shortage) -> (&'a str, Location) {
+    let is_short = |step: &&Spanned<StepForm>| short.steps.contains(&step.value.name.value);
+    let approval = in_file.form.approval.as_ref();
+    let own = approval.and_then(|approval| approval.value.steps.as_ref());
+    let own =
+        own.and_then(|steps| steps.value.iter().rfind(is_short)).map(|step| (in_file.file.as_str(), step.referenced));
+    let general = || forms.steps.iter().rfind(is_short).map(|step| (APPROVALS, step.referenced));
+    let whole = || (in_file.file.as_str(), approval.map_or(in_file.form.id.referenced, |approval| approval.referenced));
+    own.or_else(general).unwrap_or_else(whole)
 }
 
 /// What is critical and not for emergencies, while a policy would waive people: the evaluator asks them all the same, so
@@ -52,7 +68,7 @@ fn check_critical(
         return;
     }
     let waived = bundle.index().identities.values().find_map(|identity| {
-        let mut all = circumstances(identity, entitlement).into_iter();
+        let mut all = circumstances(identity, entitlement, &[]).into_iter();
         // What cannot be evaluated is denied.
         let policies = all.find_map(|facts| bundle.waived_by(identity, entitlement, &facts).ok().flatten())?;
         Some((identity, policies))
@@ -92,21 +108,24 @@ fn check_holder(
     }
 }
 
-/// The identity and the number of its possible approvers, if it can end up with too few.
-fn stuck<'a>(bundle: &Bundle, identity: &'a Identity, entitlement: &Entitlement) -> Option<(&'a Identity, usize)> {
-    circumstances(identity, entitlement).into_iter().find_map(|facts| {
+/// The identity and what is short, if it can end up with too few approvers.
+fn stuck<'a>(bundle: &Bundle, identity: &'a Identity, entitlement: &Entitlement) -> Option<(&'a Identity, Shortage)> {
+    let rules = entitlement.approval.steps.iter().chain(&bundle.index().steps);
+    // A rule on terms matches from the next second on.
+    let terms: Vec<_> = rules.filter_map(|rule| rule.when.longer_than_s).map(|s| s.saturating_add(1)).collect();
+    circumstances(identity, entitlement, &terms).into_iter().find_map(|facts| {
         match bundle.weigh(identity, entitlement, &facts) {
-            Ok(Weighed::TooFew { approvers }) => Some((identity, approvers.len())),
+            Ok(Weighed::TooFew(short)) => Some((identity, short)),
             Ok(Weighed::Yes(_) | Weighed::People { .. } | Weighed::NotHolder(_) | Weighed::No(_)) | Err(_) => None,
         }
     })
 }
 
-fn circumstances(identity: &Identity, entitlement: &Entitlement) -> Vec<Facts> {
+fn circumstances(identity: &Identity, entitlement: &Entitlement, terms: &[u32]) -> Vec<Facts> {
     let longest = entitlement.longest_term(identity.class).as_seconds();
     let mut all = Vec::new();
     for seconds in SAMPLES {
-        for term_s in [60, 600, longest] {
+        for term_s in [60, 600, longest].iter().chain(terms).copied() {
             for has_ticket in [true, false] {
                 for task in [None, Some("task".to_owned())] {
                     let now = Timestamp::from_seconds(seconds);

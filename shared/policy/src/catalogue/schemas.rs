@@ -9,18 +9,19 @@ use serde_json::{Map, Value, json};
 
 use super::cases::{CaseForm, CasesForm};
 use super::form::{
-    ApprovalForm, BreakGlassForm, ClassForm, ClassesForm, ConflictForm, EntitlementForm, IdentityForm, IssuerForm,
-    IssuersForm, JustificationForm, ParameterForm, ProofForm, RotationForm, ScheduleForm, StatementForm, TermsForm,
-    TicketForm,
+    ApprovalForm, ApprovalsForm, BreakGlassForm, ClassForm, ClassesForm, ConflictForm, EntitlementForm, IdentityForm,
+    IssuerForm, IssuersForm, JustificationForm, MfaForm, ParameterForm, ProofForm, RotationForm, ScheduleForm,
+    StatementForm, StepForm, TermsForm, TicketForm, WhenForm,
 };
 use crate::tests::{assert_golden, broken::slips, example};
 
-const KINDS: [(&str, &str); 6] = [
+const KINDS: [(&str, &str); 7] = [
     ("entitlements/", "entitlement"),
     ("identities/", "identity"),
     ("issuers.yaml", "issuers"),
     ("classes.yaml", "classes"),
     ("schedules/", "schedule"),
+    ("approvals.yaml", "approvals"),
     ("cases/", "cases"),
 ];
 
@@ -158,7 +159,9 @@ fn the_schemas_name_the_keys_that_the_compiler_reads_and_needs() {
     let justification = json!({ "need": "required", "min_length": 1 });
     let rotation = json!({ "secret": "arn:x", "times": 1 });
     let statement = json!({ "actions": ["s3:GetObject"], "resources": ["*"], "conditions": {} });
-    let approval = json!({ "count": 1, "within_s": 60 });
+    let when = json!({ "classes": ["agent"], "risks": ["low"], "environments": ["ab"], "longer_than_s": 60 });
+    let step = json!({ "name": "ab", "when": when, "count": 1, "of": ["ab"], "mfa": true, "auth_within_s": 60 });
+    let approval = json!({ "count": 1, "within_s": 60, "steps": [step] });
     let glass = json!({ "reviewer": "omar" });
     let conflict = json!({ "with": "cd", "after_s": 60 });
     same_keys::<ParameterForm>(&of["parameters"]["additionalProperties"], &parameter);
@@ -168,6 +171,11 @@ fn the_schemas_name_the_keys_that_the_compiler_reads_and_needs() {
     same_keys::<RotationForm>(&of["rotate"]["items"], &rotation);
     same_keys::<StatementForm>(&of["statements"]["items"], &statement);
     same_keys::<ApprovalForm>(&of["approval"], &approval);
+    for steps in [of["approval"]["properties"]["steps"].clone(), schema("approvals")["properties"]["steps"].clone()] {
+        same_keys::<StepForm>(&steps["items"], &step);
+        same_keys::<WhenForm>(&steps["items"]["properties"]["when"], &when);
+    }
+    same_keys::<ApprovalsForm>(&schema("approvals"), &json!({ "steps": [step] }));
     same_keys::<BreakGlassForm>(&of["break_glass"], &glass);
     same_keys::<ConflictForm>(&of["conflicts"]["items"], &conflict);
     let sample = json!({
@@ -187,7 +195,9 @@ fn the_schemas_name_the_keys_that_the_compiler_reads_and_needs() {
     let issuers = schema("issuers");
     let sample = json!({
         "id": "ab", "issuer": "x", "algorithms": ["RS256"], "jwks_uri": "https://x", "jwks": { "keys": [] },
+        "mfa": { "amr": ["mfa"], "acr": ["x"] },
     });
+    same_keys::<MfaForm>(&issuers["properties"]["issuers"]["items"]["properties"]["mfa"], &sample["mfa"]);
     same_keys::<IssuerForm>(&issuers["properties"]["issuers"]["items"], &sample);
     same_keys::<IssuersForm>(&issuers, &json!({ "issuers": [sample] }));
 
@@ -208,7 +218,7 @@ fn the_schemas_name_the_keys_that_the_compiler_reads_and_needs() {
     let cases = schema("cases");
     let sample = json!({
         "name": "x", "identity": "ab", "entitlement": "ab", "parameters": { "a": "b" }, "term_s": 60, "ticket": "x", "justification": "x",
-        "task": "x", "on_behalf_of": "ab", "renewal": true, "at": "2026-01-07T12:00:00Z", "expect": "allow", "approvers": ["ab"], "determining": ["x"],
+        "task": "x", "on_behalf_of": "ab", "renewal": true, "at": "2026-01-07T12:00:00Z", "expect": "allow", "approvers": ["ab"], "steps": ["ab"], "determining": ["x"],
         "says": "x",
     });
     same_keys::<CaseForm>(&cases["properties"]["cases"]["items"], &sample);

@@ -13,6 +13,9 @@ pub(super) const ISSUERS: &str = "issuers.yaml";
 /// The file with the limits of each class; it may be left out.
 pub(super) const CLASSES: &str = "classes.yaml";
 
+/// The file with the steps that all approvals have; it may be left out.
+pub(super) const APPROVALS: &str = "approvals.yaml";
+
 /// Folders that are compiled, and how their files end.
 const FOLDERS: [(&str, &str); 5] = [
     ("cases", ".yaml"),
@@ -49,12 +52,12 @@ impl Sources {
                         findings.whole(&path, format!("files in `{folder}` must end in `{ending}`"));
                     }
                 }
-            } else if name == ISSUERS || name == CLASSES {
+            } else if [ISSUERS, CLASSES, APPROVALS].contains(&name.as_str()) {
                 read(dir, name, &mut files, &mut findings);
             } else if name != BESIDE {
                 findings.whole(
                     &name,
-                    "this is no part of a catalogue; it has `issuers.yaml`, `classes.yaml`, `identities`, `entitlements`, `policies`, `schedules`, `cases` and `README.md`",
+                    "this is no part of a catalogue; it has `issuers.yaml`, `classes.yaml`, `approvals.yaml`, `identities`, `entitlements`, `policies`, `schedules`, `cases` and `README.md`",
                 );
             }
         }

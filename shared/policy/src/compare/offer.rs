@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use brevet_domain::entitlement::Approval;
+use brevet_domain::entitlement::StepRule;
 use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::identity::Identity;
 use brevet_domain::time::{Term, Timestamp};
@@ -11,6 +11,7 @@ use super::term;
 use crate::ask::Facts;
 use crate::bundle::Bundle;
 use crate::decide::Weighed;
+use crate::steps::in_words;
 
 /// A Wednesday and a Sunday, by day and by night (UTC).
 const SAMPLES: [i64; 4] = [1_767_787_200, 1_767_830_400, 1_768_132_800, 1_768_176_000];
@@ -69,10 +70,14 @@ impl Telling {
             let lane = |identity: &Identity| bundle.index().lane(identity.class).max_term.as_seconds();
             bundle.index().identities.values().map(lane)
         });
+        let rules = entitlements().flat_map(|one| &one.approval.steps);
+        let rules = rules.chain(bundles.iter().flat_map(|bundle| &bundle.index().steps));
+        let long = rules.filter_map(|rule: &StepRule| rule.when.longer_than_s);
         let around = |limit: u32| [limit.saturating_sub(1), limit, limit.saturating_add(1)];
         let terms = limits
             .chain(longest)
             .chain(classes)
+            .chain(long)
             .chain([Term::MIN])
             .flat_map(around)
             .filter(|seconds| term(*seconds).is_some());
@@ -147,13 +152,12 @@ impl Offer {
                 Ok(Weighed::Yes(_)) => {
                     offer.alone.insert(term_s);
                 }
-                Ok(Weighed::People { approvers, .. }) => {
+                Ok(Weighed::People { steps, .. }) => {
                     offer.asked.insert(term_s);
-                    let names: Vec<_> = approvers.iter().map(IdentityId::as_str).collect();
-                    let Approval { count, within_s } = entitlement.approval;
-                    offer.by.insert(format!("{count} of {} within {within_s} s", names.join(", ")));
+                    let steps: Vec<_> = steps.iter().map(in_words).collect();
+                    offer.by.insert(format!("{} within {} s", steps.join(", then "), entitlement.approval.within_s));
                 }
-                Ok(Weighed::TooFew { .. } | Weighed::NotHolder(_) | Weighed::No(_)) | Err(_) => {}
+                Ok(Weighed::TooFew(_) | Weighed::NotHolder(_) | Weighed::No(_)) | Err(_) => {}
             }
         }
         offer.longest().is_some().then_some(offer)

@@ -162,7 +162,7 @@ fn a_folder_with_something_that_does_not_belong_is_refused() {
     assert_eq!(
         error,
         "identities/ana.yml: files in `identities` must end in `.yaml`\n\
-         policy.cedar: this is no part of a catalogue; it has `issuers.yaml`, `classes.yaml`, `identities`, `entitlements`, `policies`, `schedules`, `cases` and `README.md`"
+         policy.cedar: this is no part of a catalogue; it has `issuers.yaml`, `classes.yaml`, `approvals.yaml`, `identities`, `entitlements`, `policies`, `schedules`, `cases` and `README.md`"
     );
     assert!(Sources::read(&dir).unwrap_err().to_string().starts_with(".: the folder cannot be read"));
 }

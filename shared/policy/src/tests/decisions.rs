@@ -14,10 +14,9 @@ fn outcome_told(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Allow => "allow".to_owned(),
         Outcome::Deny { reason } => format!("deny: {reason}"),
-        Outcome::NeedsApproval { count, approvers, deadline } => {
-            let names: Vec<_> = approvers.iter().map(|a| a.as_str()).collect();
-            let within = deadline.seconds_since(now());
-            format!("{count} of {} within {within} s", names.join(", "))
+        Outcome::NeedsApproval { steps, deadline } => {
+            let steps: Vec<_> = steps.iter().map(crate::steps::in_words).collect();
+            format!("{} within {} s", steps.join(", then "), deadline.seconds_since(now()))
         }
     }
 }

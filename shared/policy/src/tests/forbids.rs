@@ -50,7 +50,7 @@ fn named(policies: &[String]) -> String {
 fn given(outcome: &Outcome) -> (u8, BTreeSet<IdentityId>) {
     match outcome {
         Outcome::Deny { .. } => (0, BTreeSet::new()),
-        Outcome::NeedsApproval { approvers, .. } => (1, approvers.clone()),
+        Outcome::NeedsApproval { steps, .. } => (1, steps.iter().flat_map(|step| &step.approvers).cloned().collect()),
         Outcome::Allow => (2, BTreeSet::new()),
     }
 }

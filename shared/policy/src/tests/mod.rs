@@ -19,7 +19,7 @@ use std::sync::OnceLock;
 use brevet_domain::bundle::{BundleText, INDEX_PART, Listing, RULES_PART, Rules};
 use brevet_domain::canonical::Digest;
 use brevet_domain::id::EntitlementId;
-use brevet_domain::identity::{Caller, ProofSummary};
+use brevet_domain::identity::{AuthContext, Caller, ProofSummary};
 use brevet_domain::request::Request;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
@@ -87,6 +87,7 @@ fn caller(bundle: &Bundle, id: &str, task: Option<&str>) -> Caller {
             token_digest: Digest::ZERO,
             issued_at: now(),
             expires_at: now().plus(300),
+            auth: AuthContext::default(),
         },
         identity,
         task: task.map(|task| task.to_owned().try_into().unwrap()),

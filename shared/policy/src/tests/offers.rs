@@ -11,9 +11,9 @@ fn told(way: &Way) -> String {
     let ticket = if way.needs_ticket { " with a ticket" } else { "" };
     let who = match &way.outcome {
         Outcome::Allow => "alone".to_owned(),
-        Outcome::NeedsApproval { count, approvers, deadline } => {
-            let names: Vec<_> = approvers.iter().map(|who| who.as_str()).collect();
-            format!("with {count} of {} within {} s", names.join(", "), deadline.seconds_since(now()))
+        Outcome::NeedsApproval { steps, deadline } => {
+            let steps: Vec<_> = steps.iter().map(crate::steps::in_words).collect();
+            format!("with {} within {} s", steps.join(", then "), deadline.seconds_since(now()))
         }
         Outcome::Deny { .. } => panic!("a way is no denial: {way:?}"),
     };
@@ -47,6 +47,7 @@ fn everybody_is_offered_what_they_may_have_and_no_more() {
     }
     let expected = "\
 acme-sync · third-party-sync · up to 300 s alone; up to 900 s with 1 of lea within 900 s
+ana · read-orders-archive · up to 1800 s with 1 of lea for team, then 1 of omar for security with two factors who signed in at most 3600 s before within 3600 s with a ticket
 ana · read-orders-table · up to 3600 s with 1 of lea, omar within 1800 s with a ticket
 ana · read-shop-orders · up to 1800 s with 1 of lea within 900 s
 nightly-batch · legacy-batch · up to 1800 s alone

@@ -179,7 +179,7 @@ impl Rendering {
             3 => Delivery::Inline { principal_arn, holder },
             _ => Delivery::Managed { principal_arn, policy: "x-y".parse().map_err(told)?, holder },
         };
-        entitlement.approval = Approval { count: 1, within_s: 600 };
+        entitlement.approval = Approval::by(1, 600);
         entitlement.parameters =
             BTreeMap::from([("a".to_owned(), parameter(chance)?), ("b".to_owned(), parameter(chance)?)]);
         // Rarely one that cannot be filled in.

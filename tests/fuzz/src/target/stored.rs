@@ -184,16 +184,29 @@ fn permits(decision: &Decision) -> Verdict {
     let wanted = match &decision.terms.outcome {
         Outcome::Allow => true,
         Outcome::Deny { .. } => false,
-        Outcome::NeedsApproval { count, approvers, deadline } => {
-            let mut yes = BTreeSet::new();
+        Outcome::NeedsApproval { steps, deadline } => {
+            // Which step comes next, how many have said yes in it, and who has in any.
+            let (mut at, mut n_yes, mut said) = (0_usize, 0_usize, BTreeSet::new());
             let mut refused = false;
             for vote in &decision.votes {
                 refused |= !vote.approve;
-                if vote.digest == digest && vote.at < *deadline && approvers.contains(&vote.by) {
-                    yes.insert(vote.by.as_str());
+                let terms = &decision.terms;
+                let own = [Some(&terms.identity), Some(&terms.sponsor), terms.on_behalf_of()].contains(&Some(&vote.by));
+                let valid = vote.approve && vote.digest == digest && vote.at < *deadline && !own;
+                let Some(step) = steps.get(at).filter(|_| valid && !said.contains(vote.by.as_str())) else { continue };
+                let auth = vote.proof.auth();
+                let age_ms = auth.and_then(|auth| auth.auth_time).map(|then| vote.at.as_millis() - then.as_millis());
+                let old = step.auth_within_s.is_some_and(|s| age_ms.is_none_or(|ms| ms >= (i64::from(s) + 1) * 1000));
+                if !step.approvers.contains(&vote.by) || (step.mfa && !auth.is_some_and(|auth| auth.mfa)) || old {
+                    continue;
+                }
+                said.insert(vote.by.as_str());
+                n_yes += 1;
+                if n_yes >= usize::from(step.count.max(1)) {
+                    (at, n_yes) = (at + 1, 0);
                 }
             }
-            !refused && !yes.is_empty() && yes.len() >= usize::from(*count)
+            !refused && !steps.is_empty() && at >= steps.len()
         }
     };
     let shown = || serde_json::to_string(decision).unwrap_or_default();

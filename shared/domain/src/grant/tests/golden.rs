@@ -84,8 +84,9 @@ fn vends(vends: &Vends) -> String {
 fn facts(state: &State) -> String {
     match state {
         State::Denied { by, .. } => format!("by {by:?}"),
-        State::ApprovalAwaited { deadline, needed, approved_by, .. } => {
-            format!("{} of {needed} until {}", approved_by.len(), rel(*deadline))
+        State::ApprovalAwaited { deadline, steps, .. } => {
+            let far = steps.iter().map(|one| format!("{} of {} {}", one.approved_by.len(), one.needed, one.step));
+            format!("{} until {}", far.collect::<Vec<_>>().join(", "), rel(*deadline))
         }
         State::Lapsed { cause, .. } => format!("{cause:?}"),
         State::Withdrawn { cause, .. } => format!("{cause:?}"),

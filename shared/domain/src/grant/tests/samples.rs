@@ -3,6 +3,7 @@
 use ulid::Ulid;
 
 use super::super::*;
+use crate::decision::Tally;
 
 /// The bounds of every sample, in seconds.
 pub(super) const BOUNDS: Bounds = Bounds { skew_s: 2, quiet_s: 10, call_s: 8 };
@@ -82,14 +83,23 @@ pub(super) fn grant(by: By, state: State) -> Grant {
     }
 }
 
+fn tally(step: &str, needed: u8, approved_by: &[&str]) -> Tally {
+    let approved_by = approved_by.iter().map(|name| person(name)).collect();
+    Tally { step: step.parse().unwrap(), needed, approved_by }
+}
+
+fn awaited_in(steps: Vec<Tally>) -> State {
+    State::ApprovalAwaited { deadline: at(600), steps, start_within_s: 300 }
+}
+
 /// Two approvals are needed until 600 s after noon, and `approved_by` have said yes.
 pub(super) fn awaited(approved_by: &[&str]) -> State {
-    State::ApprovalAwaited {
-        deadline: at(600),
-        needed: 2,
-        approved_by: approved_by.iter().map(|name| person(name)).collect(),
-        start_within_s: 300,
-    }
+    awaited_in(vec![tally("team", 2, approved_by)])
+}
+
+/// One of the team is needed and then one of security, and `team` have said yes.
+pub(super) fn awaited_in_steps(team: &[&str]) -> State {
+    awaited_in(vec![tally("team", 1, team), tally("security", 1, &[])])
 }
 
 /// To be started from 10 s to 600 s after noon.
@@ -221,11 +231,13 @@ fn attempt(plan: char, now: Timestamp) -> Event {
 
 fn plan_changed(grant: &Grant) -> Event {
     let (decision_digest, delivery) = (grant.decision_digest, grant.delivery.clone());
-    Event::PlanChanged { decision_digest, delivery, needed: 2, start_within_s: 600 }
+    let steps = vec![tally("team", 2, &["anna"]), tally("security", 1, &[])];
+    Event::PlanChanged { decision_digest, delivery, steps, start_within_s: 600 }
 }
 
 /// Every event, in every variant that is told apart, as it looks to `grant` at `now`.
 pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)> {
+    let given = |by, step: &str| Event::ApprovalGiven { by: person(by), step: step.parse().unwrap() };
     let answer = |seq, answer| Event::VendAnswered { seq, answer };
     let proved = |aws_date| Event::DeadlineProved { aws_date, request_id: "read".to_owned() };
     let handed = |holders: &[u128]| Event::HandedOver {
@@ -243,8 +255,9 @@ pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)
     let stopped = |cause| Event::Stopped { cause, by: Some(person("olga")), fence: now.plus(BOUNDS.landing_s()) };
     let right = right_deadline(grant, now);
     vec![
-        ("by a second person", Event::ApprovalGiven { by: person("bela") }),
-        ("by the same person", Event::ApprovalGiven { by: person("anna") }),
+        ("by a second person", given("bela", "team")),
+        ("by the same person", given("anna", "team")),
+        ("by a second person for security", given("bela", "security")),
         ("", Event::ApprovalRefused { by: person("bela") }),
         ("", Event::DecidedAgainst { reason: "forbidden now".to_owned() }),
         ("", plan_changed(grant)),
@@ -291,6 +304,8 @@ pub(super) fn starts() -> Vec<(&'static str, Grant, Vec<u32>)> {
     vec![
         ("nobody has approved", grant(Session, awaited(&[])), vec![0, 600]),
         ("one of two has approved", grant(Session, awaited(&["anna"])), vec![0, 600]),
+        ("two steps", grant(Session, awaited_in_steps(&[])), vec![0, 600]),
+        ("the first of two steps is met", grant(Session, awaited_in_steps(&["anna"])), vec![0, 600]),
         ("session", grant(Session, approved()), vec![0, 10, 600]),
         ("inline", grant(Inline, approved()), vec![0, 10, 600]),
         ("managed", grant(Managed, approved()), vec![0, 10, 600]),

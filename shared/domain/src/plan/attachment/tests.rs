@@ -40,7 +40,7 @@ fn entitlement(delivery: Delivery, statements: Vec<Statement>) -> Entitlement {
             Parameter::Text { pattern: ".+".to_owned(), max_length: 256 },
         )]),
         statements,
-        approval: Approval { count: 1, within_s: 600 },
+        approval: Approval::by(1, 600),
         ticket: TicketRule::default(),
         justification: JustificationRule::default(),
         rotate: Vec::new(),

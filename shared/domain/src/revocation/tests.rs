@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::identity::Identity;
+use crate::identity::{AuthContext, Identity};
 
 fn at(seconds: u32) -> Timestamp {
     Timestamp::from_seconds(1_795_348_800).plus(seconds)
@@ -19,6 +19,7 @@ fn caller(id: &str) -> Caller {
         token_digest: Digest::of_bytes(b"token"),
         issued_at: at(0),
         expires_at: at(300),
+        auth: AuthContext::default(),
     };
     let identity =
         Identity { owner: id.clone(), id, class: IdentityClass::Human, teams: BTreeSet::new(), proofs: Vec::new() };

@@ -14,7 +14,7 @@ use brevet_domain::evidence::Entry;
 use brevet_domain::grant::{DueRole, Grant, RETENTION_S};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
-use brevet_domain::identity::ProofSummary;
+use brevet_domain::identity::{AuthContext, ProofSummary};
 use brevet_domain::request::Request;
 use brevet_domain::revocation::{Act, Progress, Reason, Revocation, WideScope};
 use brevet_domain::time::Timestamp;
@@ -265,6 +265,7 @@ impl Snapshot {
             token_digest: Digest::of_bytes(by.as_str().as_bytes()),
             issued_at: at,
             expires_at: at,
+            auth: AuthContext::default(),
         };
         let (version, prev) = match before {
             None => (1, Digest::ZERO),

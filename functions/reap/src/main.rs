@@ -8,7 +8,7 @@ use std::sync::Arc;
 use brevet_aws::{DynamoStore, IamDeprovisioner, IamPrincipals, IamSessionRoles, config};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::port::Clock;
-use brevet_engine::reap::{Attachments, Ports, Reaper};
+use brevet_engine::reap::{Attachments, Kills, Ports, Reaper};
 use brevet_lambda::clock::{RandomIds, SystemClock};
 use brevet_lambda::config::Settings;
 use brevet_lambda::logs;
@@ -38,6 +38,7 @@ async fn main() -> Result<(), Error> {
         store: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
         deny: Arc::clone(&store) as _,
+        kills: Kills { reader: Arc::clone(&store) as _, progress: Arc::clone(&store) as _ },
         heart: Arc::clone(&store) as _,
         roles: Arc::new(IamSessionRoles::connect(&aws)),
         attachments,

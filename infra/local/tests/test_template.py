@@ -66,6 +66,10 @@ def test_the_routes_are_those_of_the_api(facts):
         ("GET", "/v1/delegations", "evaluate"),
         ("PUT", "/v1/delegations/{id}", "evaluate"),
         ("DELETE", "/v1/delegations/{id}", "evaluate"),
+        ("POST", "/v1/revocations", "evaluate"),
+        ("GET", "/v1/revocations", "evaluate"),
+        ("GET", "/v1/revocations/{id}", "evaluate"),
+        ("POST", "/v1/revocations/{id}/lift", "evaluate"),
         ("POST", "/v1/grants/{id}/credentials", "issue"),
     }
 
@@ -250,8 +254,12 @@ def test_other_principals_that_the_deployment_names_are_reached_too_and_no_path_
     assert never["NotResource"] == [PRINCIPALS, *others.split(",")]
 
 
-def test_only_the_reaper_deletes_and_never_what_proves(facts):
-    assert [name for name in FUNCTIONS if "dynamodb:DeleteItem" in actions(facts, name)] == ["reap"]
+def test_only_the_reaper_and_who_lifts_delete_and_never_what_proves(facts):
+    assert [name for name in FUNCTIONS if "dynamodb:DeleteItem" in actions(facts, name)] == ["evaluate", "reap"]
+    for key in ("identity/i", "sponsor/s", "class/agent", "entitlement/e", "account/0", "all"):
+        assert may(facts, "evaluate", "dynamodb:DeleteItem", f"BLOCK#{key}"), key
+    for key in ("BLOCK#grant/1", "REVOCATION#all", "REVOCATION#latest", "GRANT#1", "DECISION#1", "DENY#role", "ACT#1"):
+        assert not may(facts, "evaluate", "dynamodb:DeleteItem", key), key
     for key in ("GRANT#1", "DECISION#1", "ACT#1", "BLOCK#all", "BLOCK#grant/1", "HEART#reap", "BUNDLE#current"):
         assert not may(facts, "reap", "dynamodb:DeleteItem", key), key
 
@@ -270,6 +278,9 @@ def test_only_the_reaper_deletes_and_never_what_proves(facts):
         ("COUNT#p#q", {"issue", "reap"}),
         ("BLOCK#grant/1", {"intake", "evaluate"}),
         ("BLOCK#all", {"evaluate"}),
+        ("REVOCATION#all", {"evaluate"}),
+        ("REVOCATION#latest", {"evaluate"}),
+        ("PROGRESS#all", {"reap"}),
         ("DENY#role", {"reap"}),
         ("HEART#reap", {"reap"}),
         ("BUNDLE#current", set()),

@@ -23,6 +23,7 @@ pub mod offer;
 pub mod plan;
 pub mod renewal;
 pub mod request;
+pub mod revocation;
 pub mod rule;
 pub mod schedule;
 pub mod settings;

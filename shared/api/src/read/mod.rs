@@ -5,6 +5,7 @@ mod ballot;
 mod delegation;
 mod json;
 mod query;
+mod revocation;
 
 pub use ask::{RenewBody, ask, renew};
 pub use ballot::{BallotBody, ballot};
@@ -14,6 +15,7 @@ pub use query::{
     EvidenceQuery, ListQuery, PageQuery, evidence_query, grant_id, idempotency_key, identity_id, list_query, no_query,
     page_query,
 };
+pub use revocation::{RevocationBody, lift, revocation, revocation_key, revocations_query};
 
 use crate::problem::{Problem, ProblemKind};
 

@@ -10,6 +10,7 @@ mod grants;
 mod item;
 mod reader;
 mod requests;
+mod revocations;
 mod table;
 
 use aws_config::SdkConfig;

@@ -8,6 +8,7 @@ pub mod counts;
 pub mod delegations;
 pub mod duties;
 pub mod principals;
+pub mod revocations;
 pub mod roles;
 mod samples;
 pub mod store;

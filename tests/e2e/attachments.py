@@ -27,11 +27,15 @@ BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/brevet/dev/brevet-dev-boundary"
 POLICY = f"arn:aws:iam::{ACCOUNT}:policy/brevet/dev/managed/brevet-dev-vendor-sync"
 TASK = "the-running-task"
 
-INLINE = ("kills", "stalled", "throttled", "refused", "down", "naked", "altered", "unbound", "denying", "others", "night")
+INLINE = ("kills", "stalled", "throttled", "refused", "down", "naked", "altered", "unbound", "denying", "others",
+          "night", "killed")  # fmt: skip
 MANAGED = ("attach-before", "attach-after", "detach-before", "detach-after", "detach-between", "shared", "detached",
            "taken", "fuse")  # fmt: skip
 # Held by somebody else than whoever asks.
 NOT_THEIRS = "others"
+# Held by an identity that holds sessions as well.
+KILLED = "killed"
+HOLDERS = {NOT_THEIRS: "acme-sync", KILLED: "release-pipeline"}
 # A statement of its own under which the boundary would be no boundary.
 DENY = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:DeleteObject", "Resource": "*"}]}
 
@@ -43,7 +47,7 @@ def extend(catalogue: Path) -> Path:
         pattern.pop("approval", None)
         identity = pattern["holder"]
         for name in names:
-            holder = "acme-sync" if name == NOT_THEIRS else identity
+            holder = HOLDERS.get(name, identity)
             entitlement = {**pattern, "id": f"on-{name}", "principal": name, "holder": holder}
             (catalogue / "entitlements" / f"on-{name}.yaml").write_text(yaml.safe_dump(entitlement, sort_keys=False))
             permits = [
@@ -220,7 +224,8 @@ class Tasks:
         if principal in MANAGED:
             case = Case("acme-sync", body, principal, "", "")
         else:
-            case = Case("nightly-batch", {**body, "parameters": {"run": run}}, principal, "", "")
+            asks = "release-pipeline" if principal == KILLED else "nightly-batch"
+            case = Case(asks, {**body, "parameters": {"run": run}}, principal, "", "")
         hold = Hold(self._world, case, self._world.approved(case), principal, run, self._tasks[principal])
         self._watched.append(hold)
         return hold

@@ -42,6 +42,7 @@ ORDER = [
     "test_faults.py",
     "test_attach_faults.py",
     "test_attach_kills.py",
+    "test_kill_switch.py",
     "test_kills.py",
     "test_reconcile.py",
 ]

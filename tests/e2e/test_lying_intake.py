@@ -27,7 +27,7 @@ NOBODY = "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV"
 FORBIDDEN = [
     ("DECISION#{}", "-"), ("GRANT#{}", "META"), ("GRANT#{}", "EVD#000001"), ("ACT#{}", "-"), ("SPONSOR#{}", "HOLDINGS"),
     ("BLOCK#all", "-"), ("BLOCK#identity/{}", "-"), ("DENY#{}", "-"), ("COUNT#{}", "-"), ("FUSE#{}", "-"),
-    ("HEART#reap", "-"), ("BUNDLE#current", "-"),
+    ("HEART#reap", "-"), ("BUNDLE#current", "-"), ("REVOCATION#latest", "all"), ("PROGRESS#all", "-"),
 ]  # fmt: skip
 
 

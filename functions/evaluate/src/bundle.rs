@@ -11,11 +11,12 @@ use brevet_domain::identity::{Caller, Identity};
 use brevet_domain::offer::Offer;
 use brevet_domain::request::Request;
 use brevet_domain::review::BreakGlassUse;
+use brevet_domain::revocation::{Right, WideScope};
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
 use brevet_engine::catalogue::{Catalogue, InForce, Kept};
 use brevet_engine::offers::OfferJudge;
-use brevet_engine::port::{Evaluator, EvaluatorError, PortError, PortResult};
+use brevet_engine::port::{Evaluator, EvaluatorError, PortError, PortResult, RevocationPolicy};
 use brevet_policy::{Bundle, DecideError, PolicyError};
 
 /// How many parsed slices are kept. One has its entitlement, its policies and the general ones, which are shared.
@@ -55,17 +56,7 @@ impl BundleEvaluator {
         if let Some(slice) = self.parsed().slices.get(&key) {
             return Ok(slice);
         }
-        let known = self.parsed().open.get(&key.0);
-        let open = match known {
-            Some(open) => open,
-            None => {
-                let rules = bundle.rules().await?;
-                let open = Bundle::open(key.0, Arc::clone(bundle.index()), &rules).map_err(unusable)?;
-                let open = Arc::new(open);
-                self.parsed().open.put(key.0, Arc::clone(&open), 1);
-                open
-            }
-        };
+        let open = self.open(bundle).await?;
         match bundle.listing(entitlement).await? {
             // Then the bundle says that there is no such entitlement.
             None => Ok(open),
@@ -77,6 +68,19 @@ impl BundleEvaluator {
                 Ok(slice)
             }
         }
+    }
+
+    /// The general policies alone.
+    async fn open(&self, bundle: &InForce) -> PortResult<Arc<Bundle>> {
+        let digest = bundle.digest();
+        let known = self.parsed().open.get(&digest);
+        if let Some(open) = known {
+            return Ok(open);
+        }
+        let rules = bundle.rules().await?;
+        let open = Arc::new(Bundle::open(digest, Arc::clone(bundle.index()), &rules).map_err(unusable)?);
+        self.parsed().open.put(digest, Arc::clone(&open), 1);
+        Ok(open)
     }
 
     fn parsed(&self) -> MutexGuard<'_, Parsed> {
@@ -134,6 +138,23 @@ impl Evaluator for BundleEvaluator {
     ) -> Result<Vec<String>, EvaluatorError> {
         let bundle = self.slice(&decision.terms.entitlement, now).await?;
         bundle.may_approve(approver, decision, now).map_err(|refusal| EvaluatorError::Refused(refusal.to_string()))
+    }
+}
+
+#[async_trait]
+impl RevocationPolicy for BundleEvaluator {
+    async fn may(
+        &self,
+        caller: &Caller,
+        right: Right,
+        scope: &WideScope,
+        placed_by: Option<&IdentityId>,
+        now: Timestamp,
+    ) -> Result<Vec<String>, EvaluatorError> {
+        let open = self.catalogue.still_using(now, |bundle| async move { self.open(&bundle).await }).await;
+        let open = open.map_err(|error| EvaluatorError::Unavailable(error.into()))?;
+        open.may_revoke(caller, right, scope, placed_by, now)
+            .map_err(|refusal| EvaluatorError::Refused(refusal.to_string()))
     }
 }
 

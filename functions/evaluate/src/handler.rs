@@ -1,4 +1,6 @@
-//! Intake's Invoke, HTTP votes, questions and ticks to use cases of evaluate.
+//! Intake's Invoke, HTTP votes, questions and the kill switch, and ticks to use cases of evaluate.
+
+mod revoking;
 
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use brevet_engine::offers::Offers;
 use brevet_engine::port::{Clock, EvaluateAnswer, RawProof};
 use brevet_engine::refusal::{Refusal, RefusalKind};
 use brevet_engine::report::Report;
+use brevet_engine::revoke::KillSwitch;
 use brevet_lambda::answer::{Answer, Failure, finish, no_route};
 use brevet_lambda::event::{Incoming, UnexpectedEvent};
 use brevet_lambda::http::Call;
@@ -25,6 +28,7 @@ const PASS_BUDGET_S: u32 = 8;
 
 pub(crate) struct Handler {
     decider: Decider,
+    kill_switch: KillSwitch,
     offers: Offers,
     /// How old the reaper's last good pass may be, in seconds.
     heart_max_age_s: u32,
@@ -32,8 +36,14 @@ pub(crate) struct Handler {
 }
 
 impl Handler {
-    pub(crate) fn new(decider: Decider, offers: Offers, heart_max_age_s: u32, clock: Arc<dyn Clock>) -> Self {
-        Self { decider, offers, heart_max_age_s, clock }
+    pub(crate) fn new(
+        decider: Decider,
+        kill_switch: KillSwitch,
+        offers: Offers,
+        heart_max_age_s: u32,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { decider, kill_switch, offers, heart_max_age_s, clock }
     }
 
     pub(crate) async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
@@ -46,7 +56,7 @@ impl Handler {
             // What a tick carries is ignored on purpose: the catalogue says what is due.
             Incoming::Tick => self.tick().await,
             Incoming::Schedule(id) => self.named(&id).await,
-            other @ Incoming::Woken(_) => {
+            other @ Incoming::Woken { .. } => {
                 let wanted = "HTTP calls, intake's requests for a decision, ticks and names of schedules";
                 Err(unexpected(UnexpectedEvent::instead_of(wanted, &other)))
             }
@@ -103,6 +113,10 @@ impl Handler {
             }
             "POST /v1/grants/{id}/review" => self.review(call).await,
             "GET /v1/reviews" => self.reviews(call).await,
+            "GET /v1/revocations" => self.revocations(call).await,
+            "POST /v1/revocations" => self.revoke(call).await,
+            "GET /v1/revocations/{id}" => self.revocation(call).await,
+            "POST /v1/revocations/{id}/lift" => self.lift(call).await,
             _ => Err(no_route(call)),
         }
     }

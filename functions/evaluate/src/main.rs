@@ -9,6 +9,7 @@ use brevet_aws::{DynamoStore, config};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::offers::Offers;
+use brevet_engine::revoke::KillSwitch;
 use brevet_identity::{HttpKeySource, Verifier};
 use brevet_lambda::clock::{RandomIds, SystemClock};
 use brevet_lambda::config::Settings;
@@ -32,6 +33,8 @@ async fn main() -> Result<(), Error> {
     let proofs = Arc::new(OidcProofs::new(verifier, Arc::clone(&catalogue)));
     let policy = Arc::new(BundleEvaluator::new(Arc::clone(&catalogue), settings.deployment.clone()));
     let offers = Offers { proofs: Arc::clone(&proofs) as _, catalogue, judge: Arc::clone(&policy) as _ };
+    let stores = (Arc::clone(&store) as _, Arc::clone(&store) as _);
+    let kill_switch = KillSwitch::new(Arc::clone(&proofs) as _, Arc::clone(&policy) as _, stores);
     let decider = Decider::new(
         proofs,
         policy,
@@ -41,6 +44,7 @@ async fn main() -> Result<(), Error> {
         settings.deployment,
         settings.bounds,
     );
-    let handler = &Handler::new(decider, offers, settings.heart_max_age_s, Arc::new(SystemClock));
+    let heart_max_age_s = settings.heart_max_age_s;
+    let handler = &Handler::new(decider, kill_switch, offers, heart_max_age_s, Arc::new(SystemClock));
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

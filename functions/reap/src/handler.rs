@@ -26,7 +26,11 @@ impl Handler {
         let report = match Incoming::read(event.payload).map_err(unexpected)? {
             // What a tick carries is ignored on purpose: the table says what is due.
             Incoming::Tick => self.tick().await?,
-            Incoming::Woken(ids) => self.woken(&ids).await?,
+            Incoming::Woken { ids, is_killed } => {
+                let report = self.woken(&ids).await?;
+                // What a block covers is found by a pass, and by no name.
+                if is_killed { self.tick().await? } else { report }
+            }
             other @ (Incoming::Http(_) | Incoming::Evaluate { .. } | Incoming::Schedule(_)) => {
                 let wanted = "ticks of the schedule and records of the table's stream";
                 return Err(unexpected(UnexpectedEvent::instead_of(wanted, &other)));
@@ -45,8 +49,9 @@ impl Handler {
             let counts = format!("a pass of the reaper was not good: {report:?}");
             return Err(diagnostic("BadPass", &counts));
         }
-        let PassReport { n_due, n_changed, n_ended, n_failed, n_deny_written, oldest_overdue_s, n_unreviewed, good: _ } =
+        let PassReport { n_due, n_changed, n_ended, n_failed, n_deny_written, oldest_overdue_s, n_unreviewed, .. } =
             report;
+        let PassReport { n_blocks, n_blocked_alive, zero_after_s, .. } = report;
         tracing::info!(
             n_due,
             n_changed,
@@ -57,6 +62,9 @@ impl Handler {
             n_unreviewed,
             "made a good pass"
         );
+        if n_blocks > 0 {
+            tracing::warn!(n_blocks, n_blocked_alive, zero_after_s, "blocks of the kill switch stand");
+        }
         metric::good_pass(&self.deployment, &report, self.clock.now());
         Ok(report)
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use brevet_aws::{DynamoStore, IamDeprovisioner, IamPrincipals, IamSessionRoles, config};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::port::Clock;
-use brevet_engine::reap::{Attachments, Ports, Reaper};
+use brevet_engine::reap::{Attachments, Kills, Ports, Reaper};
 use brevet_lambda::clock::{RandomIds, SystemClock};
 use brevet_lambda::config::Settings;
 use brevet_lambda::logs;
@@ -39,6 +39,7 @@ async fn main() -> Result<(), Error> {
         due: Arc::clone(&store) as _,
         deny: Arc::clone(&store) as _,
         reviews: Arc::clone(&store) as _,
+        kills: Kills { reader: Arc::clone(&store) as _, progress: Arc::clone(&store) as _ },
         heart: Arc::clone(&store) as _,
         roles: Arc::new(IamSessionRoles::connect(&aws)),
         attachments,

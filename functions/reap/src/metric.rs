@@ -18,29 +18,36 @@ pub(crate) fn good_pass(deployment: &DeploymentId, report: &PassReport, now: Tim
 
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> Value {
+    let mut metrics = vec![
+        json!({"Name": "ReaperGoodPass", "Unit": "Count"}),
+        json!({"Name": "OverdueSeconds", "Unit": "Seconds"}),
+        json!({"Name": "BlocksStanding", "Unit": "Count"}),
+    ];
+    // Said only where a walk came through, zero was proved first, or uses could be counted: silence is no zero.
+    let known = [
+        ("BlockedAlive", "Count", report.n_blocked_alive),
+        ("BlockedZeroSeconds", "Seconds", report.zero_after_s),
+        ("BreakGlassUnreviewed", "Count", report.n_unreviewed.map(u64::from)),
+    ];
+    metrics
+        .extend(known.iter().filter(|(.., n)| n.is_some()).map(|(name, unit, _)| json!({"Name": name, "Unit": unit})));
     let mut document = json!({
         "_aws": {
             "Timestamp": now.as_millis(),
             "CloudWatchMetrics": [{
                 "Namespace": "Brevet",
                 "Dimensions": [["Deployment"]],
-                "Metrics": [
-                    {"Name": "ReaperGoodPass", "Unit": "Count"},
-                    {"Name": "OverdueSeconds", "Unit": "Seconds"},
-                ],
+                "Metrics": metrics,
             }],
         },
         "Deployment": deployment,
         "ReaperGoodPass": 1,
         "OverdueSeconds": report.oldest_overdue_s,
+        "BlocksStanding": report.n_blocks,
     });
-    // What could not be counted is not said: the alarm keeps its state.
-    if let Some(n) = report.n_unreviewed {
-        if let Some(fields) = document.as_object_mut() {
-            fields.insert("BreakGlassUnreviewed".to_owned(), json!(n));
-        }
-        if let Some(metrics) = document.pointer_mut("/_aws/CloudWatchMetrics/0/Metrics").and_then(Value::as_array_mut) {
-            metrics.push(json!({"Name": "BreakGlassUnreviewed", "Unit": "Count"}));
+    for (name, _, n) in known {
+        if let (Some(n), Some(document)) = (n, document.as_object_mut()) {
+            document.insert(name.to_owned(), json!(n));
         }
     }
     document
@@ -52,13 +59,22 @@ mod tests {
 
     #[test]
     fn the_alarm_of_the_template_finds_its_metric() {
-        let report = PassReport { oldest_overdue_s: 7, n_unreviewed: Some(3), good: true, ..PassReport::default() };
+        let report = PassReport {
+            oldest_overdue_s: 7,
+            n_unreviewed: Some(3),
+            n_blocks: 1,
+            n_blocked_alive: Some(4),
+            zero_after_s: Some(90),
+            good: true,
+            ..PassReport::default()
+        };
         let document = document(&"dev".parse().unwrap(), &report, Timestamp::from_seconds(1_795_348_800));
         let directive = &document["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(document["_aws"]["Timestamp"], 1_795_348_800_000_u64);
         for metric in directive["Metrics"].as_array().unwrap() {
             assert!(document[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
         }
+        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 6);
         assert_eq!((document["Deployment"].as_str(), document["OverdueSeconds"].as_u64()), (Some("dev"), Some(7)));
         let template = include_str!("../../../infra/template.yaml");
         assert_eq!(document["BreakGlassUnreviewed"], 3);

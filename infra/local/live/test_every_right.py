@@ -18,6 +18,16 @@ DENIED_BY_DESIGN = [
     ("intake", "dynamodb:GetItem", "*", "DELEGATION#*"),
     ("intake", "dynamodb:PutItem", "*", "REVIEW#*"),
     ("intake", "dynamodb:DeleteItem", "*", "REVIEW#*"),
+    *(
+        (function, f"dynamodb:{call}Item", "*", f"BLOCK#{kind}*")
+        for function in ("intake", "issue", "reap")
+        for call in ("Put", "Delete")
+        for kind in ("identity/", "sponsor/", "class/", "entitlement/", "account/", "all")
+    ),
+    *((function, "dynamodb:PutItem", "*", "REVOCATION#*") for function in ("intake", "issue", "reap")),
+    *((function, "dynamodb:PutItem", "*", "PROGRESS#*") for function in ("intake", "evaluate", "issue")),
+    ("evaluate", "dynamodb:DeleteItem", "*", "BLOCK#grant/*"),
+    ("evaluate", "dynamodb:DeleteItem", "*", "REVOCATION#*"),
     ("intake", "iam:*", "*", ""),
     ("intake", "sts:*", "*", ""),
     ("evaluate", "iam:*", "*", ""),

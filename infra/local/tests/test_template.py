@@ -68,6 +68,10 @@ def test_the_routes_are_those_of_the_api(facts):
         ("DELETE", "/v1/delegations/{id}", "evaluate"),
         ("POST", "/v1/grants/{id}/review", "evaluate"),
         ("GET", "/v1/reviews", "evaluate"),
+        ("POST", "/v1/revocations", "evaluate"),
+        ("GET", "/v1/revocations", "evaluate"),
+        ("GET", "/v1/revocations/{id}", "evaluate"),
+        ("POST", "/v1/revocations/{id}/lift", "evaluate"),
         ("POST", "/v1/grants/{id}/credentials", "issue"),
     }
 
@@ -253,12 +257,15 @@ def test_other_principals_that_the_deployment_names_are_reached_too_and_no_path_
 
 
 def test_nobody_deletes_what_proves(facts):
-    deleting = [name for name in FUNCTIONS if "dynamodb:DeleteItem" in actions(facts, name)]
-    assert sorted(deleting) == ["evaluate", "reap"]
-    # evaluate: what awaited a review, with the review.
+    assert [name for name in FUNCTIONS if "dynamodb:DeleteItem" in actions(facts, name)] == ["evaluate", "reap"]
+    # evaluate: what awaited a review, with the review; a block of the kill switch, with its lifting.
     assert may(facts, "evaluate", "dynamodb:DeleteItem", "REVIEW#ana")
     assert not may(facts, "reap", "dynamodb:DeleteItem", "REVIEW#ana")
     assert not may(facts, "evaluate", "dynamodb:DeleteItem", "SPONSOR#ana")
+    for key in ("identity/i", "sponsor/s", "class/agent", "entitlement/e", "account/0", "all"):
+        assert may(facts, "evaluate", "dynamodb:DeleteItem", f"BLOCK#{key}"), key
+    for key in ("BLOCK#grant/1", "REVOCATION#all", "REVOCATION#latest", "GRANT#1", "DECISION#1", "DENY#role", "ACT#1"):
+        assert not may(facts, "evaluate", "dynamodb:DeleteItem", key), key
     for key in ("GRANT#1", "DECISION#1", "ACT#1", "BLOCK#all", "BLOCK#grant/1", "HEART#reap", "BUNDLE#current"):
         for name in deleting:
             assert not may(facts, name, "dynamodb:DeleteItem", key), (name, key)
@@ -278,6 +285,9 @@ def test_nobody_deletes_what_proves(facts):
         ("COUNT#p#q", {"issue", "reap"}),
         ("BLOCK#grant/1", {"intake", "evaluate"}),
         ("BLOCK#all", {"evaluate"}),
+        ("REVOCATION#all", {"evaluate"}),
+        ("REVOCATION#latest", {"evaluate"}),
+        ("PROGRESS#all", {"reap"}),
         ("DENY#role", {"reap"}),
         ("HEART#reap", {"reap"}),
         ("BUNDLE#current", set()),

@@ -7,4 +7,5 @@ pub mod answer;
 pub mod evaluation;
 pub mod problem;
 pub mod read;
+pub mod revocation;
 pub mod view;

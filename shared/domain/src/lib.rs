@@ -24,6 +24,7 @@ pub mod plan;
 pub mod renewal;
 pub mod request;
 pub mod review;
+pub mod revocation;
 pub mod rule;
 pub mod schedule;
 pub mod settings;

@@ -183,6 +183,8 @@ fn assignable(steps: &[Step], votes: &[usize], used: &BTreeSet<usize>, lacks: u8
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn steps_are_met_exactly_where_the_votes_can_be_told_apart_into_them((steps, votes) in stories()) {
         let names: Vec<_> = votes.iter().map(|n| PEOPLE[*n]).collect();

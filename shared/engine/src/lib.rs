@@ -19,6 +19,7 @@ pub mod port;
 pub mod reap;
 pub mod refusal;
 pub mod report;
+pub mod revoke;
 
 #[cfg(test)]
 mod tests;

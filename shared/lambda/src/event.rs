@@ -25,8 +25,13 @@ pub enum Incoming {
     Tick,
     /// An event that names a schedule of the catalogue, and says no more.
     Schedule(ScheduleId),
-    /// Changes in the table: the grants that they name.
-    Woken(Vec<GrantId>),
+    /// Changes in the table.
+    Woken {
+        /// The grants that they name.
+        ids: Vec<GrantId>,
+        /// Whether the kill switch was moved.
+        is_killed: bool,
+    },
 }
 
 /// An event of no kind that the function takes.
@@ -46,7 +51,7 @@ impl UnexpectedEvent {
             Incoming::Evaluate { .. } => "a request for a decision".to_owned(),
             Incoming::Tick => "a tick of the schedule".to_owned(),
             Incoming::Schedule(id) => format!("the name of schedule `{id}`"),
-            Incoming::Woken(_) => "records of the table's stream".to_owned(),
+            Incoming::Woken { .. } => "records of the table's stream".to_owned(),
         };
         Self { found, wanted }
     }
@@ -105,23 +110,30 @@ impl Incoming {
     }
 }
 
-/// The grants that stream records name by their keys: `GRANT#<id>`, `BLOCK#grant/<id>` and `FUSE#<id>`.
+/// The key under which the latest acts on the kill switch are.
+const KILL_SWITCH: &str = "REVOCATION#latest";
+
+/// The grants that stream records name by their keys: `GRANT#<id>`, `BLOCK#grant/<id>` and `FUSE#<id>`; and the kill switch.
 fn woken(event: &Value) -> Option<Incoming> {
     let records = event.get("Records")?.as_array()?;
-    let mut ids = BTreeSet::new();
+    let (mut ids, mut is_killed) = (BTreeSet::new(), false);
     for record in records {
         let source = record.get("eventSource").and_then(Value::as_str);
         let key = record.pointer("/dynamodb/Keys/pk/S").and_then(Value::as_str);
         let (Some("aws:dynamodb"), Some(key)) = (source, key) else {
             return None;
         };
+        if key == KILL_SWITCH {
+            is_killed = true;
+            continue;
+        }
         let id = ["GRANT#", "BLOCK#grant/", "FUSE#"].iter().find_map(|prefix| key.strip_prefix(prefix));
         match id.and_then(|id| id.parse().ok()) {
             Some(id) => drop(ids.insert(id)),
             None => tracing::warn!(key, "a record of the table's stream names no grant; it was left out"),
         }
     }
-    Some(Incoming::Woken(ids.into_iter().collect()))
+    Some(Incoming::Woken { ids: ids.into_iter().collect(), is_killed })
 }
 
 fn described(event: &Value) -> String {
@@ -168,9 +180,12 @@ mod tests {
     fn stream_records_name_grants_once_each() {
         let records = [record(&format!("GRANT#{ID}")), record(&format!("FUSE#{ID}")), record("BLOCK#all")];
         let woken = Incoming::read(json!({ "Records": records }));
-        assert_eq!(woken, Ok(Incoming::Woken(vec![ID.parse().unwrap()])));
+        assert_eq!(woken, Ok(Incoming::Woken { ids: vec![ID.parse().unwrap()], is_killed: false }));
         let mark = Incoming::read(json!({ "Records": [record(&format!("BLOCK#grant/{ID}"))] }));
-        assert_eq!(mark, Ok(Incoming::Woken(vec![ID.parse().unwrap()])));
+        assert_eq!(mark, Ok(Incoming::Woken { ids: vec![ID.parse().unwrap()], is_killed: false }));
+        let records = [record(&format!("GRANT#{ID}")), record("REVOCATION#latest")];
+        let kill = Incoming::read(json!({ "Records": records }));
+        assert_eq!(kill, Ok(Incoming::Woken { ids: vec![ID.parse().unwrap()], is_killed: true }));
     }
 
     #[test]

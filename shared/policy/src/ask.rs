@@ -20,14 +20,23 @@ pub(crate) enum Action {
     AutoApprove,
     /// May this person say yes to this grant?
     Approve,
+    /// May this person stop all that a scope covers?
+    Revoke,
+    /// May this person let it go on?
+    LiftRevocation,
+    /// May this person see how it stands?
+    ReadRevocation,
 }
 
 impl Action {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Request => "request",
             Self::AutoApprove => "autoApprove",
             Self::Approve => "approve",
+            Self::Revoke => "revoke",
+            Self::LiftRevocation => "liftRevocation",
+            Self::ReadRevocation => "readRevocation",
         }
     }
 }
@@ -155,6 +164,17 @@ impl Question {
     pub(crate) fn new(who: &IdentityId, entitlement: &EntitlementId, facts: &Facts) -> Result<Self, Fault> {
         let (principal, resource) = (uid("Identity", who.as_str())?, uid("Entitlement", entitlement.as_str())?);
         Ok(Self { principal, resource, context: context(Action::Request, facts)? })
+    }
+}
+
+impl Question {
+    /// `who` about `resource`, in these circumstances.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Question`] if it cannot be put to policy.
+    pub(crate) fn about(who: &IdentityId, resource: EntityUid, context: Context) -> Result<Self, Fault> {
+        Ok(Self { principal: uid("Identity", who.as_str())?, resource, context })
     }
 }
 

@@ -215,6 +215,22 @@ impl Bundle {
         Ok(World { schema: self.schema, entities, policies: &slice.policies })
     }
 
+    /// What to ask `people` about what is no entitlement and no grant: the general policies alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if the question cannot be put.
+    pub(crate) fn wide_world<'a>(
+        &self,
+        people: impl Iterator<Item = &'a IdentityId>,
+        about: Entity,
+    ) -> Result<World<'_>, Fault> {
+        let General { policies, identities, mentions } = &*self.general;
+        let ground = Ground::lay(&self.index, self.schema, mentions.clone(), identities.clone())?;
+        let entities = ground.with(&self.index, people, Some(about))?;
+        Ok(World { schema: self.schema, entities, policies })
+    }
+
     /// The same bundle as if `identity` were registered so, for questions about `entitlement` alone.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ use crate::ask::Fault;
 pub(crate) fn uid(kind: &'static str, id: &str) -> Result<EntityUid, Fault> {
     static KINDS: OnceLock<BTreeMap<&'static str, EntityTypeName>> = OnceLock::new();
     let parsed = |kind: &'static str| Some((kind, format!("Brevet::{kind}").parse().ok()?));
-    let all = ["Action", "Entitlement", "Grant", "Identity", "Team"];
+    let all = ["Action", "Entitlement", "Grant", "Identity", "Scope", "Team"];
     let name = KINDS.get_or_init(|| all.into_iter().filter_map(parsed).collect()).get(kind);
     let name = name.ok_or_else(|| Fault::Question(format!("there are no entities `{kind}`")))?;
     Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id)))

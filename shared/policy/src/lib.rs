@@ -13,6 +13,7 @@ mod declared;
 mod entities;
 mod nearest;
 mod offer;
+mod revoke;
 mod scope;
 mod steps;
 mod vote;
@@ -20,6 +21,7 @@ mod vote;
 pub use ask::Fault;
 pub use bundle::{Bundle, PolicyError};
 pub use decide::DecideError;
+pub use revoke::RevokeRefusal;
 pub use vote::Refusal;
 
 #[cfg(test)]

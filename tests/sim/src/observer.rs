@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use brevet_domain::evidence::{self, Entry};
 use brevet_domain::grant::{Delivery, Grant, Proof, State};
 use brevet_domain::id::{EvidenceId, GrantId};
+use brevet_domain::revocation::WideScope;
 use brevet_domain::time::Timestamp;
 use brevet_engine::fake::{Session, Snapshot, is_denied};
 use brevet_engine::port::Place;
@@ -408,6 +409,16 @@ impl Observer {
             let listed = grant.due_at().is_none() == over && grant.drop_at().is_some() == over;
             self.hold(Claim::OnTheList, listed, || {
                 format!("{id} is {} and not where it should be", grant.state.name())
+            });
+        }
+        for scope in held.zeros() {
+            let covered = |grant: &&Grant| WideScope::covering(grant).any(|one| one == *scope);
+            let alive = held.grants().filter(covered).find(|grant| !grant.state.is_terminal());
+            self.hold(Claim::ProofConfirmed, alive.is_none(), || {
+                format!(
+                    "nothing is said to live under the block on {scope}, and {:?} does",
+                    alive.map(|grant| grant.id)
+                )
             });
         }
         let over: BTreeSet<_> = held.grants().filter(|grant| grant.state.is_terminal()).map(|grant| grant.id).collect();

@@ -16,7 +16,7 @@ use brevet_engine::fake::{
 use brevet_engine::intake::Intake;
 use brevet_engine::issue::Issuer;
 use brevet_engine::port::{Clock, Deprovisioner, GrantReader, GrantStore, Principals, ProofVerifier, SessionRoles};
-use brevet_engine::reap::{self, Attachments, Reaper};
+use brevet_engine::reap::{self, Attachments, Kills, Reaper};
 
 use crate::catalogue::{self, BATCH, Leaver};
 use crate::ledger::{Ledger, Stop};
@@ -284,6 +284,7 @@ impl World {
                 due: store.clone(),
                 deny: store.clone(),
                 reviews: store.clone(),
+                kills: Kills { reader: store.clone(), progress: store.clone() },
                 heart: store.clone(),
                 roles: seams.roles.clone(),
                 attachments: Attachments {

@@ -15,7 +15,7 @@ fn raw(world: &World, event: Value) -> Result<Value, Diagnostic> {
     let judge = BundleEvaluator::new(world.catalogue.clone(), world.deployment.clone());
     let (proofs, catalogue) = (world.proofs.clone(), world.catalogue.clone());
     let offers = Offers { proofs, catalogue, judge: Arc::new(judge) };
-    let handler = Handler::new(world.decider(), offers, 180, world.clock.clone());
+    let handler = Handler::new(world.decider(), world.kill_switch(), offers, 180, world.clock.clone());
     run(handler.handle(LambdaEvent::new(event, Context::default()))).unwrap()
 }
 
@@ -314,6 +314,72 @@ fn every_bad_delegation_is_refused_and_nothing_is_stored() {
         (HttpCall::to("GET /v1/delegations").token("ask.omar"), 401, "token_audience"),
         (HttpCall::to("GET /v1/delegations").token("approvals.bot"), 403, "delegator_not_human"),
         (HttpCall::to("GET /v1/delegations"), 401, "token_missing"),
+    ] {
+        let (found, _, problem) = answer(&world, call);
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{problem}");
+        assert_eq!(world.stored(), before, "{code}");
+    }
+}
+
+const KILL: &str = r#"{"scope":{"identity":"bot"},"reason":"its key was published"}"#;
+
+fn revocations(method: &str, path: &str, token: &str) -> HttpCall {
+    HttpCall::to(&format!("{method} /v1/revocations{path}")).token(token)
+}
+
+#[test]
+fn a_person_stops_sees_and_another_lifts() {
+    let world = World::new();
+    let placed = answer(&world, revocations("POST", "", "approvals.omar").body(KILL));
+    assert_eq!(
+        (placed.0, placed.2["key"].as_str(), placed.2["standing"].as_bool()),
+        (200, Some("identity:bot"), Some(true))
+    );
+    assert_eq!(
+        (placed.2["latest"]["reason"].as_str(), placed.2["progress"].is_null()),
+        (Some("its key was published"), true)
+    );
+    let denied = world.decided("ask.bot");
+    assert_eq!(state(&world, denied), "Denied");
+    let again = answer(&world, revocations("POST", "", "approvals.omar").body(KILL));
+    assert_eq!(again.2, placed.2, "a block that stands answers as it stands");
+    let lift = revocations("POST", "/{id}/lift", "approvals.ana").id("identity:bot").body(r#"{"reason":"changed"}"#);
+    let lifted = answer(&world, lift);
+    assert_eq!((lifted.0, lifted.2["standing"].as_bool()), (200, Some(false)));
+    let (status, _, one) = answer(&world, revocations("GET", "/{id}", "approvals.omar").id("identity:bot"));
+    assert_eq!((status, one["history"].as_array().unwrap().len()), (200, 2), "{one}");
+    let (_, _, list) = answer(&world, revocations("GET", "", "approvals.ana").query("limit", "1"));
+    assert_eq!((list["revocations"].as_array().unwrap().len(), list["next"].is_null()), (1, true));
+    let live = world.decided("ask.bot");
+    assert_eq!(state(&world, live), "Approved");
+}
+
+#[test]
+fn every_bad_hand_on_the_kill_switch_is_refused_and_nothing_is_stored() {
+    let world = World::new();
+    let post = |token: &str, body: &str| revocations("POST", "", token).body(body);
+    let before = world.stored();
+    for (call, status, code) in [
+        (post("ask.omar", KILL), 401, "token_audience"),
+        (post("credentials.omar", KILL), 401, "token_audience"),
+        (post("approvals.nobody", KILL), 403, "identity_unregistered"),
+        (post("approvals.bot", KILL), 403, "revoker_not_human"),
+        (post("approvals.dana", KILL), 403, "not_allowed"),
+        (post("approvals.omar", ""), 400, "body_missing"),
+        (post("approvals.omar", &KILL.replace("identity", "grant")), 400, "field_type"),
+        (post("approvals.omar", &KILL.replace("bot", "Bot")), 422, "scope_unknown"),
+        (post("approvals.omar", &KILL.replace("its", &"x".repeat(500))), 422, "reason"),
+        (post("approvals.omar", KILL).query("by", "ana"), 400, "query"),
+        (revocations("GET", "/{id}", "approvals.omar").id("grant:x"), 400, "revocation_key"),
+        (revocations("GET", "/{id}", "approvals.omar").id("all"), 404, "revocation_not_found"),
+        (revocations("GET", "/{id}", "approvals.dana").id("all"), 403, "not_allowed"),
+        (revocations("GET", "", "approvals.omar").query("cursor", "x"), 400, "query"),
+        (
+            revocations("POST", "/{id}/lift", "approvals.ana").id("all").body(r#"{"reason":"x"}"#),
+            404,
+            "revocation_not_found",
+        ),
+        (revocations("POST", "/{id}/lift", "approvals.omar").id("all").body(r#"{"reason":"x"}"#), 403, "not_allowed"),
     ] {
         let (found, _, problem) = answer(&world, call);
         assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{problem}");

@@ -2,7 +2,7 @@ use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::grant::EndCause;
 use brevet_engine::fake::{Fault, run};
 use brevet_engine::port::{GrantReader, Mark, RequestStore};
-use brevet_engine::reap::{Attachments, Ports};
+use brevet_engine::reap::{Attachments, Kills, Ports};
 use brevet_lambda::testing::World;
 use lambda_runtime::Context;
 use serde_json::json;
@@ -16,6 +16,7 @@ fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
         due: world.store.clone(),
         reviews: world.store.clone(),
         deny: world.store.clone(),
+        kills: Kills { reader: world.store.clone(), progress: world.store.clone() },
         heart: world.store.clone(),
         roles: world.roles.clone(),
         attachments: Attachments {
@@ -118,4 +119,17 @@ fn what_is_neither_a_tick_nor_a_record_is_refused() {
         assert!(error.error_message.starts_with(words), "{error:?}");
     }
     assert_eq!(world.stored(), before);
+}
+
+#[test]
+fn a_move_of_the_kill_switch_wakes_for_a_pass_over_all_that_it_covers() {
+    let world = World::new();
+    let (covered, marked) = (world.decided("ask.bot"), marked(&world));
+    let (scope, by) = (BlockScope::Identity("bot".parse().unwrap()), "omar".parse().unwrap());
+    world.store.block(Block { scope, cause: EndCause::Killed, by, at: world.clock.now() });
+    world.clock.advance(1);
+    let report = handle(&world, record("REVOCATION#latest")).unwrap();
+    assert_eq!((report["n_blocks"].as_u64(), report["n_blocked_alive"].as_u64()), (Some(1), Some(0)), "{report}");
+    assert_eq!((state(&world, covered), state(&world, marked)), ("Withdrawn", "Withdrawn"));
+    assert_eq!(heart_at(&world), world.clock.now());
 }

@@ -6,6 +6,7 @@ mod delegation;
 mod json;
 mod query;
 mod review;
+mod revocation;
 
 pub use ask::{RenewBody, ask, renew};
 pub use ballot::{BallotBody, ballot};
@@ -16,6 +17,7 @@ pub use query::{
     page_query,
 };
 pub use review::{ReviewBody, review};
+pub use revocation::{RevocationBody, lift, revocation, revocation_key, revocations_query};
 
 use crate::problem::{Problem, ProblemKind};
 

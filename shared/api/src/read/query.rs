@@ -180,7 +180,7 @@ fn known(query: &BTreeMap<String, String>, names: &[&str]) -> Result<(), BadInpu
     }
 }
 
-fn bad(detail: impl Into<String>) -> BadInput {
+pub(super) fn bad(detail: impl Into<String>) -> BadInput {
     BadInput::malformed("query", detail)
 }
 

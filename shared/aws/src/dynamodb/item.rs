@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use brevet_domain::block::BlockScope;
+use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::canonical::Digest;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
@@ -18,6 +18,7 @@ use brevet_domain::grant::{DueRole, Grant, RETENTION_S};
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::Request;
 use brevet_domain::review::AwaitedReview;
+use brevet_domain::revocation::{Progress, Revocation, WideScope};
 use brevet_domain::time::Timestamp;
 use brevet_engine::port::{Activation, Fuse, KeyClaim, Mark, PortResult, shard_of};
 use serde::Serialize;
@@ -39,6 +40,8 @@ pub(super) const DENY_LIST: &str = "deny";
 
 /// The partition of the index `due` that lists uses of break-glass that await their review.
 pub(super) const REVIEW_LIST: &str = "review";
+/// The key under which the latest version of each block is; no scope has it.
+pub(super) const LATEST: &str = "REVOCATION#latest";
 
 /// The sort key of a role's lease; entries have a grant id there.
 pub(super) const LEASE: &str = "LEASE";
@@ -99,6 +102,20 @@ impl Key {
 
     pub(super) fn holdings(sponsor: &IdentityId) -> Self {
         Self { pk: format!("SPONSOR#{sponsor}"), sk: "HOLDINGS".to_owned() }
+    }
+
+    /// One version of a block; versions sort as their numbers do.
+    pub(super) fn revocation(scope: &WideScope, version: u64) -> Self {
+        Self { pk: format!("REVOCATION#{}", scope.as_block().key()), sk: format!("{version:09}") }
+    }
+
+    /// The latest version of a block, on the list of all that there ever were.
+    pub(super) fn latest(scope: &WideScope) -> Self {
+        Self { pk: LATEST.to_owned(), sk: scope.to_string() }
+    }
+
+    pub(super) fn progress(scope: &WideScope) -> Self {
+        Self::alone(format!("PROGRESS#{}", scope.as_block().key()))
     }
 
     /// One version of a delegation; versions sort as their numbers do.
@@ -316,6 +333,28 @@ impl Stored for Holdings {
     }
 }
 
+/// Kept for ever, as the latest is: what people stopped is little, and each version names the one before.
+impl Stored for Revocation {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        Item::of(operation, Key::revocation(&self.scope, self.version), self)
+    }
+}
+
+/// Kept with the history of its scope.
+impl Stored for Progress {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let item = Item::of(operation, Key::progress(&self.scope), self)?;
+        Ok(item.with("began_at", text(self.began_at.to_string())))
+    }
+}
+
+/// A wide block is no mark: it never expires, and stands until it is lifted.
+impl Stored for Block {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        Item::of(operation, Key::block(&self.scope), self)
+    }
+}
+
 impl Stored for Delegation {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         let item = Item::of(operation, Key::delegation(&self.by, &self.to, self.version), self)?;
@@ -339,7 +378,6 @@ impl Stored for Fuse {
 
 #[cfg(test)]
 mod tests {
-    use brevet_domain::block::Block;
     use brevet_domain::grant::EndCause;
     use brevet_domain::time::Term;
 

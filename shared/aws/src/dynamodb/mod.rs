@@ -11,6 +11,7 @@ mod item;
 mod reader;
 mod requests;
 mod reviews;
+mod revocations;
 mod table;
 
 use aws_config::SdkConfig;

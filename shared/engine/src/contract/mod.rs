@@ -9,6 +9,7 @@ pub mod delegations;
 pub mod duties;
 pub mod principals;
 pub mod reviews;
+pub mod revocations;
 pub mod roles;
 mod samples;
 pub mod store;

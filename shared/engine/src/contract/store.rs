@@ -22,7 +22,8 @@ use tokio::task::JoinSet;
 use super::samples::{ROLE, approved, at, change, decided, early_end, vote, withdrawn};
 use crate::port::{
     Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, GrantReader, GrantStore,
-    HeartStore, HoldingsReader, IdSource, KeyClaim, Mark, PortError, PortResult, RequestStore, ReviewReader, shard_of,
+    HeartStore, HoldingsReader, IdSource, KeyClaim, Mark, PortError, PortResult, ProgressStore, RequestStore,
+    ReviewReader, RevocationReader, RevocationStore, shard_of,
 };
 
 /// Publishes a bundle and puts it in force, as the deploying role does: no port offers that.
@@ -47,6 +48,12 @@ pub struct Ports {
     pub counts: Arc<dyn Counts>,
     /// Uses of break-glass that await their review.
     pub reviews: Arc<dyn ReviewReader>,
+    /// What is read of the kill switch.
+    pub revocations: Arc<dyn RevocationReader>,
+    /// Acts on it.
+    pub revocation_store: Arc<dyn RevocationStore>,
+    /// What the reaper tells of it.
+    pub progress: Arc<dyn ProgressStore>,
     /// Early ends.
     pub denies: Arc<dyn DenyStore>,
     /// The heart.
@@ -70,7 +77,7 @@ impl Ports {
     pub fn of<S>(store: Arc<S>, publish: Publish, ids: Arc<dyn IdSource>) -> Self
     where
         S: RequestStore + GrantReader + GrantStore + DueList + Counts + HoldingsReader + Delegations + ReviewReader,
-        S: DenyStore + HeartStore + BundleSource + 'static,
+        S: DenyStore + HeartStore + BundleSource + RevocationReader + RevocationStore + ProgressStore + 'static,
     {
         Self {
             requests: store.clone(),
@@ -81,6 +88,9 @@ impl Ports {
             delegations: store.clone(),
             counts: store.clone(),
             reviews: store.clone(),
+            revocations: store.clone(),
+            revocation_store: store.clone(),
+            progress: store.clone(),
             denies: store.clone(),
             heart: store.clone(),
             bundles: store,
@@ -153,6 +163,12 @@ macro_rules! store_contract {
             a_version_ends_grants_only_if_nothing_was_taken_meanwhile
             a_version_ends_more_grants_than_one_transaction_takes
             what_rests_on_a_delegation_is_decided_only_while_that_stands
+        }
+        $crate::contract_tests! { revocations, $made,
+            a_block_stands_from_its_placing_to_its_lifting
+            an_act_on_the_kill_switch_is_never_written_over
+            every_block_is_listed_once_in_pages
+            a_walk_that_began_earlier_does_not_hide_a_later_one
         }
     };
 }

@@ -18,6 +18,7 @@ use brevet_domain::heart::Heart;
 use brevet_domain::id::{EvidenceId, GrantId, IdentityId};
 use brevet_domain::request::Request;
 use brevet_domain::review::AwaitedReview;
+use brevet_domain::revocation::{Progress, Revocation, WideScope};
 use brevet_domain::time::Timestamp;
 
 use super::faults::{Faults, Manner, Nature};
@@ -26,8 +27,8 @@ use super::tables::{Shown, Snapshot};
 use super::time::ManualClock;
 use crate::port::{
     Activation, Also, BundleSource, Clock, Commit, Counts, Delegations, DenyStore, DueList, DuePage, GrantPage,
-    GrantReader, GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, RequestStore,
-    ReviewPage, ReviewReader,
+    GrantReader, GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, ProgressStore,
+    RequestStore, ReviewPage, ReviewReader, RevocationPage, RevocationReader, RevocationStore,
 };
 
 /// The one table in memory. Its index reads answer at once, unless a fault makes them stale or its indexes lag.
@@ -38,13 +39,18 @@ pub struct MemoryStore {
     lag: Option<(Arc<ManualClock>, u32)>,
 }
 
+/// From how many grants on a table is large: its indexes are then made up when somebody reads them.
+const LARGE: usize = 400;
+
 /// The table, and what its indexes showed before: where they lag they may still show it.
 #[derive(Debug, Default)]
 struct Held {
     now: Snapshot,
     shown: Arc<Shown>,
-    /// Before the last write.
+    /// Before the last write; of a large table, as it was last read before.
     before: Arc<Shown>,
+    /// Of a large table, whether it was written since its indexes were last made up.
+    is_behind: bool,
     /// From when on each was up to date; only where indexes lag.
     history: VecDeque<(Timestamp, Arc<Shown>)>,
     /// How many port calls had been begun when an entry of evidence was written.
@@ -54,6 +60,15 @@ struct Held {
 impl Held {
     /// After every change.
     fn index(&mut self, lag: Option<&(Arc<ManualClock>, u32)>) {
+        if lag.is_none() && self.now.grants.len() > LARGE {
+            self.is_behind = true;
+            return;
+        }
+        self.make_up(lag);
+    }
+
+    fn make_up(&mut self, lag: Option<&(Arc<ManualClock>, u32)>) {
+        self.is_behind = false;
         self.before = std::mem::replace(&mut self.shown, Arc::new(self.now.shown()));
         if let Some((clock, _)) = lag {
             self.history.push_back((clock.now(), Arc::clone(&self.shown)));
@@ -99,14 +114,14 @@ impl MemoryStore {
         });
     }
 
-    /// Places a block of any scope, as a kill switch does. No port call.
+    /// Places a block of any scope, a wide one as the kill switch does. No port call.
     pub fn block(&self, block: Block) {
-        self.change(|now| now.blocks.insert(block.scope.key(), block));
+        self.change(|now| now.block(block));
     }
 
-    /// Lifts a block, as a kill switch does. No port call.
+    /// Lifts a block, a wide one as the kill switch does. No port call.
     pub fn unblock(&self, scope: &BlockScope) {
-        self.change(|now| now.blocks.remove(&scope.key()));
+        self.change(|now| now.unblock(scope));
     }
 
     /// Overwrites a grant behind everybody's back, as somebody who owns the table could. No port call.
@@ -167,6 +182,9 @@ impl MemoryStore {
     ) -> PortResult<T> {
         let act = |manner: Manner| {
             let mut held = locked(&self.held);
+            if held.is_behind {
+                held.make_up(None);
+            }
             let shown = match (manner, &self.lag) {
                 (Manner::Stale, _) => Arc::clone(&held.before),
                 (Manner::Now | Manner::Late(_), None) => Arc::clone(&held.shown),
@@ -237,6 +255,20 @@ impl Snapshot {
     /// The grants whose fuse still burns.
     pub fn fuses(&self) -> impl Iterator<Item = GrantId> {
         self.fuses.keys().copied()
+    }
+
+    /// How far the end of what `scope` covers has come.
+    #[must_use]
+    pub fn progress_of(&self, scope: &WideScope) -> Option<&Progress> {
+        self.progress.get(scope)
+    }
+
+    /// The scopes of standing blocks of which it is told that nothing they cover lives any more.
+    pub fn zeros(&self) -> impl Iterator<Item = &WideScope> {
+        let stands = |told: &Progress| {
+            self.history(&told.scope).next().is_some_and(|latest| latest.stands() && latest.version == told.version)
+        };
+        self.progress.values().filter(move |told| told.zero_at.is_some() && stands(told)).map(|told| &told.scope)
     }
 
     /// Whether a mark is still on the to-do list.
@@ -420,6 +452,49 @@ impl Counts for MemoryStore {
 impl HoldingsReader for MemoryStore {
     async fn holdings(&self, sponsor: &IdentityId) -> PortResult<Holdings> {
         self.read("holdings", |held| Ok(held.holdings(sponsor))).await
+    }
+}
+
+#[async_trait]
+impl RevocationReader for MemoryStore {
+    async fn latest(&self, scope: &WideScope) -> PortResult<Option<Revocation>> {
+        self.read("latest", |held| Ok(held.history(scope).next().cloned())).await
+    }
+
+    async fn revocations(&self, cursor: Option<&str>, limit: u32) -> PortResult<RevocationPage> {
+        let read = |held: &Snapshot| {
+            let (latest, next) = page(held.latest(), cursor, limit)?;
+            Ok(RevocationPage { latest, next })
+        };
+        self.read("revocations", read).await
+    }
+
+    async fn history(&self, scope: &WideScope, limit: u32) -> PortResult<Vec<Revocation>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.read("history", |held| Ok(held.history(scope).take(limit).cloned().collect())).await
+    }
+
+    async fn progress(&self, scope: &WideScope) -> PortResult<Option<Progress>> {
+        self.read("progress", |held| Ok(held.progress.get(scope).cloned())).await
+    }
+}
+
+#[async_trait]
+impl RevocationStore for MemoryStore {
+    async fn revoke(&self, new: &Revocation) -> PortResult<()> {
+        let write = |held: &mut Snapshot| held.revoke(new).map_err(|_| PortError::Conflict { operation: "revoke" });
+        self.write("revoke", Nature::GrantWrite, write).await
+    }
+}
+
+#[async_trait]
+impl ProgressStore for MemoryStore {
+    async fn put_progress(&self, progress: &Progress) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.put_progress(progress);
+            Ok(())
+        };
+        self.write("put_progress", Nature::Write, write).await
     }
 }
 

@@ -14,8 +14,10 @@ use brevet_domain::evidence::Entry;
 use brevet_domain::grant::{DueRole, Grant, RETENTION_S};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::identity::{AuthContext, ProofSummary};
 use brevet_domain::request::Request;
 use brevet_domain::review::AwaitedReview;
+use brevet_domain::revocation::{Act, Progress, Reason, Revocation, WideScope};
 use brevet_domain::time::Timestamp;
 
 use crate::port::{Activation, Also, Commit, Due, Fuse, GrantSummary, KeyClaim, Mark, shard_of};
@@ -44,6 +46,9 @@ pub struct Snapshot {
     /// By principal and policy.
     pub(super) counts: BTreeMap<(String, String), Count>,
     pub(super) holdings: BTreeMap<IdentityId, Holdings>,
+    /// By scope and version.
+    pub(super) revocations: BTreeMap<(WideScope, u64), Revocation>,
+    pub(super) progress: BTreeMap<WideScope, Progress>,
     /// By human, other identity and version.
     pub(super) delegations: BTreeMap<(IdentityId, IdentityId, u64), Delegation>,
     pub(super) fuses: BTreeMap<GrantId, Fuse>,
@@ -219,6 +224,77 @@ impl Snapshot {
     #[must_use]
     pub fn review_awaited(&self, identity: &IdentityId, grant: GrantId) -> bool {
         self.reviews.contains_key(&(identity.clone(), grant))
+    }
+
+    /// By scope, as their texts sort.
+    pub(super) fn latest(&self) -> Vec<Revocation> {
+        let latest: BTreeMap<String, &Revocation> =
+            self.revocations.iter().map(|((scope, _), version)| (scope.to_string(), version)).collect();
+        latest.into_values().cloned().collect()
+    }
+
+    pub(super) fn history(&self, scope: &WideScope) -> impl Iterator<Item = &Revocation> {
+        self.revocations.range((scope.clone(), 0)..=(scope.clone(), u64::MAX)).rev().map(|(_, version)| version)
+    }
+
+    pub(super) fn revoke(&mut self, new: &Revocation) -> Result<(), Unmet> {
+        let place = (new.scope.clone(), new.version);
+        if self.revocations.get(&place) == Some(new) {
+            return Ok(());
+        }
+        let before = self.history(&new.scope).next().map_or(0, |before| before.version);
+        if before.checked_add(1) != Some(new.version) {
+            return Err(Unmet);
+        }
+        let key = new.scope.as_block().key();
+        match new.block() {
+            Some(block) => self.blocks.insert(key, block),
+            None => self.blocks.remove(&key),
+        };
+        self.revocations.insert(place, new.clone());
+        Ok(())
+    }
+
+    pub(super) fn block(&mut self, block: Block) {
+        self.act_on(&block.scope, Act::Placed, &block.by, block.at);
+        self.blocks.insert(block.scope.key(), block);
+    }
+
+    pub(super) fn unblock(&mut self, scope: &BlockScope) {
+        if let Some(block) = self.blocks.remove(&scope.key()) {
+            self.act_on(scope, Act::Lifted, &block.by, block.at);
+        }
+    }
+
+    /// Adds the version of a wide block, where it is not so already.
+    fn act_on(&mut self, scope: &BlockScope, act: Act, by: &IdentityId, at: Timestamp) {
+        let wanted = (WideScope::try_from(scope.clone()), Reason::try_from("a test".to_owned()), "test".parse());
+        let (Ok(scope), Ok(reason), Ok(issuer)) = wanted else { return };
+        let before = self.history(&scope).next();
+        if before.map(|before| before.act).unwrap_or(Act::Lifted) == act {
+            return;
+        }
+        let proof = ProofSummary::Token {
+            issuer,
+            subject: by.to_string(),
+            token_digest: Digest::of_bytes(by.as_str().as_bytes()),
+            issued_at: at,
+            expires_at: at,
+            auth: AuthContext::default(),
+        };
+        let (version, prev) = match before {
+            None => (1, Digest::ZERO),
+            Some(before) => (before.version.saturating_add(1), Digest::of(before).unwrap_or(Digest::ZERO)),
+        };
+        let (by, determining) = (by.clone(), Vec::new());
+        let new = Revocation { scope: scope.clone(), version, prev, act, reason, by, proof, determining, at };
+        self.revocations.insert((scope, version), new);
+    }
+
+    pub(super) fn put_progress(&mut self, progress: &Progress) {
+        if self.progress.get(&progress.scope).is_none_or(|held| held.began_at < progress.began_at) {
+            self.progress.insert(progress.scope.clone(), progress.clone());
+        }
     }
 
     pub(super) fn lease(&mut self, role_arn: &str, holder: &str, now: Timestamp, until: Timestamp) -> bool {

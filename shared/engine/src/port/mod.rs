@@ -4,6 +4,7 @@ mod attach;
 mod delegations;
 mod outside;
 mod policy;
+mod revocations;
 mod store;
 
 pub use attach::{Deprovisioner, Place, PlaceReading, Principal, Principals, Provisioner, Seen};
@@ -13,6 +14,7 @@ pub use policy::{
     BundleLapse, BundleSource, BundleWatch, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, ProofRefused,
     ProofVerifier, RawProof, UseWatch,
 };
+pub use revocations::{ProgressStore, RevocationPage, RevocationPolicy, RevocationReader, RevocationStore};
 pub(crate) use store::shards_at;
 pub use store::{
     Activation, Also, Commit, Counts, DenyStore, Due, DueList, DuePage, Fuse, GrantPage, GrantReader, GrantStore,

@@ -4,6 +4,7 @@
 //! says what may follow. One grant's failure never stops the pass.
 
 mod attachment;
+mod kills;
 pub(crate) mod leavers;
 mod role;
 mod step;
@@ -19,6 +20,8 @@ use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
 use serde::Serialize;
 
+use self::kills::KillWalk;
+pub use self::kills::Kills;
 use self::leavers::Walk;
 use crate::catalogue::{Catalogue, InForce};
 use crate::journal::{Journal, StepError};
@@ -43,6 +46,8 @@ pub struct Ports {
     pub deny: Arc<dyn DenyStore>,
     /// Uses of break-glass that await their review.
     pub reviews: Arc<dyn ReviewReader>,
+    /// The kill switch.
+    pub kills: Kills,
     /// The heart.
     pub heart: Arc<dyn HeartStore>,
     /// The reserved deny on session roles.
@@ -93,6 +98,8 @@ pub struct Reaper {
     budget_s: u32,
     /// How far it has come with looking at every live grant under the bundle in force.
     walk: Mutex<Walk>,
+    /// How far it has come with looking at every live grant for the blocks that stand.
+    kill_walk: Mutex<KillWalk>,
     /// Whether the grant last looked at could not be looked up in the bundle.
     in_doubt: AtomicBool,
 }
@@ -118,6 +125,12 @@ pub struct PassReport {
     pub oldest_overdue_s: u64,
     /// How many uses of break-glass await their review, up to a page; unknown where they could not be read.
     pub n_unreviewed: Option<u32>,
+    /// Blocks of the kill switch that stand.
+    pub n_blocks: u32,
+    /// How many grants that they cover a walk over every live grant still found alive; nothing if none came through.
+    pub n_blocked_alive: Option<u64>,
+    /// Of the blocks whose zero this pass proved first: how many seconds that took at the longest.
+    pub zero_after_s: Option<u64>,
     /// Whether every shard was read up to the start of the pass; where the stream named grants, whether each was
     /// looked at.
     pub good: bool,
@@ -152,11 +165,11 @@ impl Reaper {
     #[must_use]
     pub fn new(ports: Ports, deployment: Deployment, holder: String, call_s: u32, budget_s: u32) -> Self {
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "reap");
-        let (walk, in_doubt) = (Mutex::default(), AtomicBool::new(false));
-        Self { ports, journal, deployment, holder, call_s, budget_s, walk, in_doubt }
+        let (walk, kill_walk, in_doubt) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        Self { ports, journal, deployment, holder, call_s, budget_s, walk, kill_walk, in_doubt }
     }
 
-    /// Makes a whole pass: everything due, then every role with live early ends.
+    /// Makes a whole pass: everything that a block covers, everything due, then every role with live early ends.
     ///
     /// # Errors
     ///
@@ -166,6 +179,8 @@ impl Reaper {
         let mut report = PassReport { good: true, ..PassReport::default() };
         let (mut work, known) = (Work::default(), self.known().await);
         let look = Look { known: known.as_deref(), started };
+        // At once, and not only when it is due.
+        self.walk_kills(look, &mut work, &mut report).await;
         // Issue's lists too: what ran out of time there ends here, also with issue down.
         for (role, shard) in shards_at(started).flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]) {
             if let Err(error) = self.shard(role, shard, look, &mut work, &mut report).await {

@@ -7,6 +7,7 @@ mod delegating;
 mod ending;
 mod hostile;
 mod invariants;
+mod killing;
 mod leavers;
 mod managed;
 mod offering;

@@ -18,6 +18,7 @@ use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, IdentityC
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::{Ask, Request};
 use brevet_domain::review::BreakGlassUse;
+use brevet_domain::revocation::{Right, WideScope};
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::{Term, Timestamp};
 
@@ -31,11 +32,12 @@ use crate::intake::Intake;
 use crate::issue::{Handout, Issuer};
 use crate::port::{
     Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, Place, PortResult, ProofRefused, ProofVerifier,
-    RawProof,
+    RawProof, RevocationPolicy,
 };
-use crate::reap::{Attachments, PassReport, Ports, Reaper};
+use crate::reap::{Attachments, Kills, PassReport, Ports, Reaper};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::report::Report;
+use crate::revoke::KillSwitch;
 
 pub(super) const SKEW_S: u32 = 2;
 pub(super) const CALL_S: u32 = 8;
@@ -55,6 +57,7 @@ pub(super) struct World {
     pub(super) told: Arc<ToldUses>,
     pub(super) intake: Intake,
     pub(super) decider: Arc<Decider>,
+    pub(super) kill_switch: KillSwitch,
     pub(super) issuer: Issuer,
     pub(super) principals: Arc<MemoryPrincipals>,
     pub(super) activator: Activator,
@@ -183,6 +186,27 @@ impl Evaluator for ClassPolicy {
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
         Ok(vec!["anybody-apart".to_owned()])
+    }
+}
+
+/// Omar and lea stop things, and each lifts what the other one placed.
+struct TwoHands;
+
+#[async_trait]
+impl RevocationPolicy for TwoHands {
+    async fn may(
+        &self,
+        caller: &Caller,
+        right: Right,
+        _: &WideScope,
+        placed_by: Option<&IdentityId>,
+        _: Timestamp,
+    ) -> Result<Vec<String>, EvaluatorError> {
+        let own = right == Right::Lift && placed_by == Some(&caller.identity.id);
+        if !own && ["omar", "lea"].contains(&caller.identity.id.as_str()) {
+            return Ok(vec!["two-hands".to_owned()]);
+        }
+        Err(EvaluatorError::Refused("no policy allows it".to_owned()))
     }
 }
 
@@ -320,6 +344,7 @@ impl World {
             deployment.clone(),
             bounds,
         ));
+        let kill_switch = KillSwitch::new(Arc::clone(&proofs), Arc::new(TwoHands), (store.clone(), store.clone()));
         let catalogue = || Arc::new(Catalogue::new(store.clone(), 900, Arc::new(Watched::default())));
         let intake = Intake {
             proofs: Arc::clone(&proofs),
@@ -363,6 +388,7 @@ impl World {
                 due: store.clone(),
                 deny: store.clone(),
                 reviews: store.clone(),
+                kills: Kills { reader: store.clone(), progress: store.clone() },
                 heart: store.clone(),
                 roles: roles.clone(),
                 attachments: attachments.clone(),
@@ -385,6 +411,7 @@ impl World {
             told,
             intake,
             decider,
+            kill_switch,
             issuer,
             principals,
             activator,

@@ -16,6 +16,7 @@ use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, IdentityC
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
 use brevet_domain::review::BreakGlassUse;
+use brevet_domain::revocation::{Right, WideScope};
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use brevet_engine::catalogue::Catalogue;
@@ -25,8 +26,9 @@ use brevet_engine::fake::{
 };
 use brevet_engine::port::{
     Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, HeartStore, PortResult, ProofRefused,
-    ProofVerifier, RawProof,
+    ProofVerifier, RawProof, RevocationPolicy,
 };
+use brevet_engine::revoke::KillSwitch;
 use serde_json::json;
 
 /// Proofs are texts: the audience (`ask`, `approvals`, `credentials`), a dot, and the identity. Nothing is signed.
@@ -128,6 +130,24 @@ impl Evaluator for ClassPolicy {
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
         Ok(vec!["anybody-apart".to_owned()])
+    }
+}
+
+/// Omar stops things, and ana lifts it.
+#[async_trait]
+impl RevocationPolicy for ClassPolicy {
+    async fn may(
+        &self,
+        caller: &Caller,
+        right: Right,
+        _: &WideScope,
+        _: Option<&IdentityId>,
+        _: Timestamp,
+    ) -> Result<Vec<String>, EvaluatorError> {
+        match (caller.identity.id.as_str(), right) {
+            ("omar", Right::Place | Right::Read) | ("ana", Right::Lift | Right::Read) => Ok(vec!["by-name".to_owned()]),
+            _ => Err(EvaluatorError::Refused("no policy allows it".to_owned())),
+        }
     }
 }
 
@@ -259,6 +279,16 @@ impl World {
             (Arc::clone(&self.store) as _, Arc::clone(&self.ids) as _),
             self.deployment.clone(),
             self.bounds,
+        )
+    }
+
+    /// Its kill switch.
+    #[must_use]
+    pub fn kill_switch(&self) -> KillSwitch {
+        KillSwitch::new(
+            Arc::clone(&self.proofs) as _,
+            Arc::new(self.policy.clone()),
+            (Arc::clone(&self.store) as _, Arc::clone(&self.store) as _),
         )
     }
 

@@ -109,6 +109,7 @@ impl Known {
             "Brevet::Team" => (&self.teams, "a team is there once an identity is in it"),
             "Brevet::Entitlement" => (&self.entitlements, "entitlements are in `entitlements`"),
             "Brevet::Grant" => return Some("a policy cannot name a grant; name its entitlement".to_owned()),
+            "Brevet::Scope" => return Some("a policy cannot name a scope; compare its `kind` and `name`".to_owned()),
             _ => return None, // actions, and types that validation refuses
         };
         (!names.contains(name)).then(|| format!("`{uid}` is not in the catalogue; {wanted}"))

@@ -8,6 +8,7 @@ mod faults;
 mod forbids;
 mod nearest;
 mod offers;
+mod revoking;
 mod votes;
 mod whole;
 

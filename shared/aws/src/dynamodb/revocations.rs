@@ -1,0 +1,105 @@
+//! The kill switch: each act an item of its own, put where none is; the latest of each scope on one list.
+
+use async_trait::async_trait;
+use brevet_domain::revocation::{Progress, Revocation, WideScope};
+use brevet_engine::port::{PortError, PortResult, ProgressStore, RevocationPage, RevocationReader, RevocationStore};
+use serde::de::DeserializeOwned;
+
+use super::DynamoStore;
+use super::item::{Item, Key, LATEST, Stored, number, text};
+use super::table::{Expression, PutIf, Query, Write, held, if_absent};
+
+const GET: &str = "dynamodb:GetItem";
+const QUERY: &str = "dynamodb:Query";
+const PUT: &str = "dynamodb:PutItem";
+const WRITE: &str = "dynamodb:TransactWriteItems";
+
+impl DynamoStore {
+    async fn one<T: DeserializeOwned>(&self, key: Key) -> PortResult<Option<T>> {
+        let item = self.get(key).await?;
+        item.map(|item| item.body(GET)).transpose()
+    }
+}
+
+#[async_trait]
+impl RevocationReader for DynamoStore {
+    async fn latest(&self, scope: &WideScope) -> PortResult<Option<Revocation>> {
+        self.one(Key::latest(scope)).await
+    }
+
+    async fn revocations(&self, cursor: Option<&str>, limit: u32) -> PortResult<RevocationPage> {
+        let start = |scope: &str| match scope.parse::<WideScope>() {
+            Ok(scope) => Ok(Key::latest(&scope).attributes().into_iter().collect::<Item>()),
+            Err(error) => Err(PortError::Refused { operation: QUERY, source: error.into() }),
+        };
+        let query = Query {
+            index: None,
+            keys: Expression::new("#pk = :pk").with(":pk", text(LATEST)),
+            is_descending: false,
+            limit: Some(limit),
+            after: cursor.map(start).transpose()?,
+        };
+        let page = self.query(query).await?;
+        Ok(RevocationPage {
+            latest: page.items.iter().map(|item| item.body(QUERY)).collect::<PortResult<_>>()?,
+            next: page.last.and_then(|last| last.text("sk").map(str::to_owned)),
+        })
+    }
+
+    async fn history(&self, scope: &WideScope, limit: u32) -> PortResult<Vec<Revocation>> {
+        let query = Query {
+            index: None,
+            keys: Expression::new("#pk = :pk").with(":pk", text(Key::revocation(scope, 0).pk)),
+            is_descending: true,
+            limit: Some(limit),
+            after: None,
+        };
+        let page = self.query(query).await?;
+        page.items.iter().map(|item| item.body(QUERY)).collect()
+    }
+
+    async fn progress(&self, scope: &WideScope) -> PortResult<Option<Progress>> {
+        self.one(Key::progress(scope)).await
+    }
+}
+
+#[async_trait]
+impl RevocationStore for DynamoStore {
+    async fn revoke(&self, new: &Revocation) -> PortResult<()> {
+        let before = match new.version {
+            0 | 1 => if_absent(),
+            later => Expression::new("#version = :before").with(":before", number(later.saturating_sub(1))),
+        };
+        let latest = Item::of(WRITE, Key::latest(&new.scope), new)?.with("version", number(new.version));
+        let block = match new.block() {
+            Some(block) => Write::Put(PutIf { item: block.item(WRITE)?, condition: None }),
+            None => Write::Delete(Key::block(new.scope.as_block())),
+        };
+        let writes = vec![
+            Write::Put(PutIf { item: new.item(WRITE)?, condition: Some(if_absent()) }),
+            Write::Put(PutIf { item: latest, condition: Some(before) }),
+            block,
+        ];
+        match self.write_all(writes).await {
+            // An own attempt may have put it, and its answer got lost: then this very version stands there.
+            Err(error @ PortError::Conflict { .. }) => {
+                match self.one::<Revocation>(Key::revocation(&new.scope, new.version)).await {
+                    Ok(Some(standing)) if standing == *new => Ok(()),
+                    Ok(_) => Err(error),
+                    Err(unread) => Err(PortError::Unknown { operation: WRITE, source: unread.into() }),
+                }
+            }
+            answer => answer,
+        }
+    }
+}
+
+#[async_trait]
+impl ProgressStore for DynamoStore {
+    async fn put_progress(&self, progress: &Progress) -> PortResult<()> {
+        let later = Expression::new("attribute_not_exists(#pk) OR #began_at < :began_at")
+            .with(":began_at", text(progress.began_at.to_string()));
+        let put = PutIf { item: progress.item(PUT)?, condition: Some(later) };
+        held(self.put(put).await).map(drop)
+    }
+}

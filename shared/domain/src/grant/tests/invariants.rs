@@ -10,6 +10,7 @@ use proptest::test_runner::TestRunner;
 
 use super::super::*;
 use super::lives::{Moment, live, lives};
+use crate::review::Review;
 
 /// The deadline that a state names, if it has one.
 fn deadline(state: &State) -> Option<Timestamp> {
@@ -213,8 +214,12 @@ fn invariant_03_a_session_read_from_the_reserved_deny_waits_for_older_writes_of_
 
 #[test]
 fn invariant_04_every_change_is_one_version_and_touches_nothing_else() {
-    for_every_change(|_, before, after| {
-        let wanted = Grant { version: before.version + 1, state: after.state.clone(), ..before.clone() };
+    for_every_change(|moments, before, after| {
+        let mut wanted = Grant { version: before.version + 1, state: after.state.clone(), ..before.clone() };
+        if let Event::Reviewed { by, outcome } = event(moments) {
+            assert_eq!(before.review, Some(Review::Awaited), "a use is reviewed once");
+            wanted.review = Some(Review::Done { by: by.clone(), at: now(moments), outcome: *outcome });
+        }
         assert_eq!(after, &wanted);
     });
 }

@@ -110,7 +110,7 @@ def entitlements(world: World, identity: str) -> dict[str, dict[str, Any]]:
 
 def test_everybody_is_listed_what_they_may_ask_for(world: World) -> None:
     pipeline = entitlements(world, PIPELINE.identity)
-    assert set(pipeline) == {"deploy-release"}
+    assert "deploy-release" in pipeline and not {"read-secret", "read-orders-table"} & set(pipeline)
     one = pipeline["deploy-release"]
     assert one["ways"] == [{"needs_ticket": False, "max_term_s": 600}]
     assert one["parameters"]["version"]["must"].startswith("match `v")

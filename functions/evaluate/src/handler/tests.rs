@@ -135,7 +135,11 @@ fn a_dry_run_tells_what_would_be_decided_and_stores_nothing() {
     assert_eq!(body["plan"]["kind"], "session");
     assert_eq!(body["plan"]["policy"]["Statement"][0]["Resource"], json!(["arn:aws:s3:::artifacts/v1/*"]));
     let (_, _, body) = answer(&world, rehearse("ask.agent", ASK));
-    assert_eq!((&body["outcome"], &body["approvers"]), (&json!("needs_approval"), &json!(["omar"])), "{body}");
+    assert_eq!(
+        (&body["outcome"], &body["steps"][0]["approvers"]),
+        (&json!("needs_approval"), &json!(["omar"])),
+        "{body}"
+    );
     let (status, _, body) = answer(&world, rehearse("ask.ana", ASK));
     assert_eq!(
         (status, body["outcome"].as_str(), body["reason"].as_str()),

@@ -61,7 +61,7 @@ def test_a_machine_a_bystander_and_a_token_of_another_kind_stop_nothing(world: W
     ]:
         for answer in (place(world, token), place(world, token, {"all": True}), lift(world, token)):
             assert answer.status == status, str(answer)
-    assert lift(world, world.vote_token(LIFTED_BY)).status == 404, "nothing was placed"
+    assert lift(world, world.vote_token(LIFTED_BY)).status == 403, "nothing was placed that somebody else could lift"
     blocks = {item["pk"] for item in store.items()} - before
     assert not [pk for pk in blocks if pk.startswith(("REVOCATION#", "BLOCK#identity", "BLOCK#all"))]
 

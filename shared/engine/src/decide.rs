@@ -44,6 +44,9 @@ pub use vote::Ballot;
 /// somebody else's went through; after that the caller asks again.
 const ATTEMPTS: u32 = 8;
 
+/// What decisions rest on: grants and their records, what is held, what is delegated, and what awaits a review.
+pub type Readers = (Arc<dyn GrantReader>, Arc<dyn HoldingsReader>, Arc<dyn Delegations>, Arc<dyn ReviewReader>);
+
 /// The use cases of the evaluate function.
 pub struct Decider {
     proofs: Arc<dyn ProofVerifier>,
@@ -64,12 +67,7 @@ impl Decider {
     pub fn new(
         proofs: Arc<dyn ProofVerifier>,
         policy: Arc<dyn Evaluator>,
-        (reader, holdings, delegations, reviews): (
-            Arc<dyn GrantReader>,
-            Arc<dyn HoldingsReader>,
-            Arc<dyn Delegations>,
-            Arc<dyn ReviewReader>,
-        ),
+        (reader, holdings, delegations, reviews): Readers,
         watch: Arc<dyn UseWatch>,
         (store, ids): (Arc<dyn GrantStore>, Arc<dyn IdSource>),
         deployment: Deployment,

@@ -69,7 +69,7 @@ pub async fn a_use_is_stored_once_and_taken_away_as_often_as_one_likes(ports: &P
     let who = somebody(ports);
     let (first, second) = (decided(&*ports.ids, "olga", at(0)), decided(&*ports.ids, "olga", at(0)));
     let use_ = Also::ReviewAwaited(of(&who, first.1.id, 1));
-    ports.grants.create(&first.0, &first.1, &first.2, &[use_.clone()]).await.unwrap();
+    ports.grants.create(&first.0, &first.1, &first.2, std::slice::from_ref(&use_)).await.unwrap();
     is_conflict(ports.grants.create(&second.0, &second.1, &second.2, &[use_]).await);
     assert_eq!(ports.reader.grant(second.1.id).await.unwrap(), None);
     let none = Also::ReviewOver { identity: who.clone(), grant: second.1.id };

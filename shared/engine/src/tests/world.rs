@@ -136,7 +136,7 @@ impl Evaluator for ClassPolicy {
             IdentityClass::Human | IdentityClass::Workload if !rules.humans_with_approval => {
                 Outcome::Deny { reason: "no policy allows it".to_owned() }
             }
-            _ => Outcome::NeedsApproval {
+            IdentityClass::Human | IdentityClass::Workload | IdentityClass::Agent => Outcome::NeedsApproval {
                 steps: rules.steps.clone().unwrap_or_else(|| {
                     let approvers = rules.approvers.iter().map(|who| who.parse().unwrap()).collect();
                     vec![Step::single(rules.count, approvers)]

@@ -267,6 +267,7 @@ impl Plain {
         let context = [
             ("termSeconds".to_owned(), RestrictedExpression::new_long(300)),
             ("hasTicket".to_owned(), RestrictedExpression::new_bool(true)),
+            ("isRenewal".to_owned(), RestrictedExpression::new_bool(false)),
             ("task".to_owned(), RestrictedExpression::new_string("run-7".to_owned())),
             ("now".to_owned(), RestrictedExpression::new_datetime(now().to_string())),
         ];

@@ -266,8 +266,9 @@ def test_nobody_deletes_what_proves(facts):
         assert may(facts, "evaluate", "dynamodb:DeleteItem", f"BLOCK#{key}"), key
     for key in ("BLOCK#grant/1", "REVOCATION#all", "REVOCATION#latest", "GRANT#1", "DECISION#1", "DENY#role", "ACT#1"):
         assert not may(facts, "evaluate", "dynamodb:DeleteItem", key), key
-    for key in ("GRANT#1", "DECISION#1", "ACT#1", "BLOCK#all", "BLOCK#grant/1", "HEART#reap", "BUNDLE#current"):
-        for name in deleting:
+    assert not may(facts, "reap", "dynamodb:DeleteItem", "BLOCK#all")
+    for key in ("GRANT#1", "DECISION#1", "ACT#1", "BLOCK#grant/1", "HEART#reap", "BUNDLE#current"):
+        for name in ("evaluate", "reap"):
             assert not may(facts, name, "dynamodb:DeleteItem", key), (name, key)
 
 

@@ -36,7 +36,7 @@ impl Stored {
     fn new() -> Result<Self, String> {
         let list = |text| serde_json::from_str(text).map_err(told);
         let proof = json!({
-            "issuer": "okta", "subject": "00u-lea", "token_digest": "0".repeat(64),
+            "kind": "token", "issuer": "okta", "subject": "00u-lea", "token_digest": "0".repeat(64),
             "issued_at": "2026-11-22T12:00:00.000Z", "expires_at": "2026-11-22T12:05:00.000Z",
         });
         let request = json!({
@@ -50,7 +50,10 @@ impl Stored {
                 "id": "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV", "request_digest": "1".repeat(64), "bundle_digest": "2".repeat(64),
                 "decided_at": "2026-11-22T12:00:00.000Z", "identity": "ana", "class": "human", "sponsor": "ana",
                 "task": null, "proof": proof, "entitlement": "read-orders-table", "term": 600, "start_within_s": 900,
-                "outcome": {"outcome": "needs_approval", "count": 1, "approvers": ["lea", "omar"], "deadline": "2026-11-22T12:30:00.000Z"},
+                "outcome": {
+                    "outcome": "needs_approval", "deadline": "2026-11-22T12:30:00.000Z",
+                    "steps": [{"name": "approval", "count": 1, "approvers": ["lea", "omar"]}],
+                },
                 "determining": ["oncall-reads-orders"],
                 "template": {
                     "role_arn": "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-oncall-read",

@@ -10,12 +10,40 @@ pub(super) fn seconds(text: &str) -> Option<i64> {
         return None;
     }
     let (year, month, day) = (digits(0, 4)?, digits(5, 2)?, digits(8, 2)?);
-    let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let of_month = [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let of_month = months(year);
     let leaps = |until: i64| until / 4 - until / 100 + until / 400;
     let years = (year - 1970) * 365 + leaps(year - 1) - leaps(1969);
     let days = years + of_month.iter().take(month as usize - 1).sum::<i64>() + day - 1;
     Some(days * 86_400 + digits(11, 2)? * 3600 + digits(14, 2)? * 60 + digits(17, 2)?)
+}
+
+/// How many days each month of `year` has.
+fn months(year: i64) -> [i64; 12] {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+}
+
+/// Whether `text` is a day of the calendar, written `YYYY-MM-DD`.
+pub(super) fn is_day(text: &str) -> bool {
+    let shape = |(at, byte): (usize, u8)| if [4, 7].contains(&at) { byte == b'-' } else { byte.is_ascii_digit() };
+    if text.len() != 10 || !text.bytes().enumerate().all(shape) {
+        return false;
+    }
+    let digits =
+        |from: usize, n: usize| text.get(from..from + n).and_then(|part| part.parse::<i64>().ok()).unwrap_or(0);
+    let (year, month, day) = (digits(0, 4), digits(5, 2), digits(8, 2));
+    year > 0 && (1..=12).contains(&month) && (1..=months(year)[month as usize - 1]).contains(&day)
+}
+
+/// The whole number that `text` is in its one form, counted digit by digit; none for another form.
+pub(super) fn number(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain = (1..=18).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !plain || (digits.len() > 1 && digits.starts_with('0')) || text == "-0" {
+        return None;
+    }
+    let size = digits.bytes().fold(0_i64, |sum, byte| sum * 10 + i64::from(byte - b'0'));
+    Some(if text.starts_with('-') { -size } else { size })
 }
 
 /// Whether `text` is `pattern` with each `${name}` replaced by its value, and each value is plain: it adds no
@@ -69,6 +97,18 @@ pub(super) fn covers(pattern: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_and_numbers_have_one_form() {
+        for day in ["2026-01-31", "2024-02-29", "2000-02-29", "0001-01-01"] {
+            assert!(is_day(day), "{day}");
+        }
+        for other in ["2026-02-29", "1900-02-29", "2026-13-01", "2026-00-01", "2026-1-31", "0000-01-01", "2026-01-3x"] {
+            assert!(!is_day(other), "{other}");
+        }
+        assert_eq!([number("0"), number("-7"), number("120")], [Some(0), Some(-7), Some(120)]);
+        assert_eq!(["", "-", "-0", "07", "+7", "7.0"].map(number), [None; 6]);
+    }
 
     #[test]
     fn dates_are_counted_by_the_calendar() {

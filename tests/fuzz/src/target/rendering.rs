@@ -11,7 +11,7 @@ use brevet_domain::id::GrantId;
 use brevet_domain::identity::{IdentityClass, Task};
 use brevet_domain::plan::{AttachmentPlan, MAX_SESSION_POLICY, MIN_CREDENTIAL_S, PlanTemplate};
 use brevet_domain::settings::Deployment;
-use brevet_domain::time::{Day, Term, Timestamp};
+use brevet_domain::time::{Term, Timestamp};
 use serde_json::{Value, json};
 use ulid::Ulid;
 
@@ -349,51 +349,17 @@ fn should_fit(entitlement: &Entitlement, class: IdentityClass, texts: &BTreeMap<
                 Parameter::Text { pattern, max_length } => {
                     means(pattern, text) && text.chars().count() <= *max_length as usize
                 }
-                Parameter::Integer { min, max } => is_number(text, *min, *max),
+                Parameter::Integer { min, max } => oracle::number(text).is_some_and(|n| (*min..=*max).contains(&n)),
                 Parameter::Enum { values } => values.iter().any(|value| value.as_str() == text),
-                Parameter::Date { min, max } => is_day(text, min.as_ref(), max.as_ref()),
+                // In this form, later days are greater texts.
+                Parameter::Date { min, max } => {
+                    oracle::is_day(text)
+                        && min.as_ref().is_none_or(|min| *text >= min.to_string())
+                        && max.as_ref().is_none_or(|max| *text <= max.to_string())
+                }
             }
         })
         && term.as_seconds() <= entitlement.max_term_of.get(&class).unwrap_or(&entitlement.max_term).as_seconds()
-}
-
-/// A whole number in its one form, judged digit by digit.
-fn is_number(text: &str, min: i64, max: i64) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let plain = (1..=18).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let leads = digits.len() > 1 && digits.starts_with('0');
-    if !plain || leads || text == "-0" {
-        return false;
-    }
-    let size = digits.bytes().fold(0_i64, |sum, byte| sum * 10 + i64::from(byte - b'0'));
-    (min..=max).contains(&if text.starts_with('-') { -size } else { size })
-}
-
-/// A day of the calendar; in this form, later days are greater texts.
-fn is_day(text: &str, min: Option<&Day>, max: Option<&Day>) -> bool {
-    let bytes = text.as_bytes();
-    let shape = bytes.len() == 10
-        && bytes
-            .iter()
-            .enumerate()
-            .all(|(at, byte)| if [4, 7].contains(&at) { *byte == b'-' } else { byte.is_ascii_digit() });
-    if !shape {
-        return false;
-    }
-    let number = |from: usize, to: usize| text.get(from..to).and_then(|part| part.parse::<u32>().ok()).unwrap_or(0);
-    let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let longest = match month {
-        2 if leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return false,
-    };
-    year > 0
-        && (1..=longest).contains(&day)
-        && min.is_none_or(|min| text >= min.to_string().as_str())
-        && max.is_none_or(|max| text <= max.to_string().as_str())
 }
 
 /// What a policy was rendered from.

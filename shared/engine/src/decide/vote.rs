@@ -157,8 +157,7 @@ impl Decider {
             Outcome::Allow => None,
             Outcome::NeedsApproval { steps, .. } => Some(steps.clone()),
         };
-        // A decision from before there were traits says nothing that could have changed.
-        let same_plan = (terms.traits.is_empty() || verdict.traits == terms.traits)
+        let same_plan = verdict.traits == terms.traits
             && verdict.template == terms.template
             && verdict.term == terms.term
             && verdict.start_within_s == terms.start_within_s;

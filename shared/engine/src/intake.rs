@@ -174,13 +174,8 @@ impl Intake {
         now: Timestamp,
     ) -> Result<GrantPage, Refusal> {
         let caller = self.proofs.verify(proof, Audience::Ask, now).await?;
-        match self.reader.grants_of(&caller.identity.id, cursor, limit).await {
-            Err(PortError::Refused { .. }) if cursor.is_some() => {
-                let detail = "the cursor is none that was handed out: give the `next` of a page as it was, or none";
-                Err(Refusal::new(RefusalKind::Unfit, "cursor", detail))
-            }
-            page => Ok(page?),
-        }
+        let page = self.reader.grants_of(&caller.identity.id, cursor, limit).await;
+        page.map_err(|error| Refusal::of_page(error, cursor))
     }
 
     /// Shows a grant's evidence after entry `after`, with the head that the chain must end in.

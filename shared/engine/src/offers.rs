@@ -138,12 +138,12 @@ impl Offers {
 impl Place {
     fn read(text: &str, digest: Digest) -> Result<Self, Refusal> {
         let parts: Vec<&str> = text.split('.').collect();
-        let [named, bucket, after] = parts.as_slice() else { return Err(no_cursor()) };
+        let [named, bucket, after] = parts.as_slice() else { return Err(Refusal::no_such_page()) };
         if !(named.len() == NAMED && named.bytes().all(|b| b.is_ascii_hexdigit())) {
-            return Err(no_cursor());
+            return Err(Refusal::no_such_page());
         }
-        let bucket = bucket.parse().map_err(|_| no_cursor())?;
-        let after = if after.is_empty() { None } else { Some(after.parse().map_err(|_| no_cursor())?) };
+        let bucket = bucket.parse().map_err(|_| Refusal::no_such_page())?;
+        let after = if after.is_empty() { None } else { Some(after.parse().map_err(|_| Refusal::no_such_page())?) };
         if digest.to_string().starts_with(named) {
             return Ok(Self { bucket, after });
         }
@@ -156,11 +156,6 @@ impl Place {
         let after = self.after.as_ref().map_or("", EntitlementId::as_str);
         format!("{named}.{}.{after}", self.bucket)
     }
-}
-
-fn no_cursor() -> Refusal {
-    let detail = "the cursor is none that was handed out: give the `next` of a page as it was, or none";
-    Refusal::new(RefusalKind::Unfit, "cursor", detail)
 }
 
 fn unusable(error: PortError) -> Refusal {

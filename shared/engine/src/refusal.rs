@@ -75,6 +75,19 @@ impl Refusal {
     pub fn no_such_grant(id: GrantId) -> Self {
         Self::new(RefusalKind::NotFound, "grant_not_found", format!("there is no grant `{id}` that you may see"))
     }
+
+    /// A cursor that names no page.
+    #[must_use]
+    pub fn no_such_page() -> Self {
+        let detail = "the cursor is none that was handed out: give the `next` of a page as it was, or none";
+        Self::new(RefusalKind::Unfit, "cursor", detail)
+    }
+
+    /// Why a page could not be read from `cursor` on: a store that refuses one says that it never handed it out.
+    #[must_use]
+    pub fn of_page(error: PortError, cursor: Option<&str>) -> Self {
+        if cursor.is_some() && matches!(error, PortError::Refused { .. }) { Self::no_such_page() } else { error.into() }
+    }
 }
 
 impl From<ProofRefused> for Refusal {

@@ -136,13 +136,8 @@ impl KillSwitch {
         now: Timestamp,
     ) -> Result<KnownPage, Refusal> {
         let caller = self.human(proof, now).await?;
-        let page = self.reader.revocations(cursor, limit).await.map_err(|error| {
-            if matches!(error, PortError::Refused { .. }) {
-                Refusal::new(RefusalKind::Unfit, "cursor", "query `cursor` must be the `next` of the page before")
-            } else {
-                error.into()
-            }
-        })?;
+        let page = self.reader.revocations(cursor, limit).await;
+        let page = page.map_err(|error| Refusal::of_page(error, cursor))?;
         let mut known = Vec::new();
         for latest in page.latest {
             match self.policy.may(&caller, Right::Read, &latest.scope, None, now).await {

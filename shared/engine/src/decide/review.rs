@@ -159,13 +159,8 @@ impl Decider {
         now: Timestamp,
     ) -> Result<Reviews, Refusal> {
         let caller = self.proofs.verify(proof, Audience::Approvals, now).await?;
-        let page = match self.reviews.reviews(cursor, limit).await {
-            Err(PortError::Refused { .. }) if cursor.is_some() => {
-                let detail = "the cursor is none that was handed out: give the `next` of a page as it was, or none";
-                return Err(Refusal::new(RefusalKind::Unfit, "cursor", detail));
-            }
-            page => page?,
-        };
+        let page = self.reviews.reviews(cursor, limit).await;
+        let page = page.map_err(|error| Refusal::of_page(error, cursor))?;
         let mut reports = Vec::new();
         for id in page.grants {
             let report = Report::read(&self.reader, id).await?;

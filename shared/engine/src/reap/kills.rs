@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use brevet_domain::grant::{DueRole, State};
+use brevet_domain::grant::State;
 use brevet_domain::id::GrantId;
 use brevet_domain::revocation::{Progress, Revocation, Walked, WideScope};
 use brevet_domain::time::Timestamp;
 
 use super::{Look, PAGE, PassReport, Reaper, Work, locked, note};
-use crate::port::{PortResult, ProgressStore, RevocationReader, SHARDS};
+use crate::port::{PortResult, ProgressStore, RevocationReader};
 
 /// The ports of the kill switch.
 #[derive(Clone)]
@@ -74,7 +74,7 @@ impl KillWalk {
 }
 
 impl Reaper {
-    /// Ends what standing blocks cover. It may take half of the pass: what is due must not wait for it.
+    /// Ends what standing blocks cover.
     ///
     /// Which blocks stand is read consistently, from no index. A pass that cannot read it is not good, for then nothing
     /// may be issued either.
@@ -93,7 +93,19 @@ impl Reaper {
         walk.adopt(standing, now);
         if !walk.standing.is_empty() {
             walk.began_at.get_or_insert(now);
-            if self.walk_lists(&mut walk, look, work, report).await {
+            // It may take half of the pass: what is due must not wait for it.
+            let mut live = self.live("blocks", look.started.plus(self.budget_s.div_ceil(2)));
+            while let Some(id) = live.next(&walk.seen, report).await {
+                match self.stop_if_covered(id, &mut walk, look, work, report).await {
+                    Ok(()) => drop(walk.seen.insert(id)),
+                    // What cannot be read may be alive: no zero without it.
+                    Err(error) => {
+                        note(id, &error.into(), report);
+                        live.is_whole = false;
+                    }
+                }
+            }
+            if live.is_whole {
                 self.tell_progress(&walk, report).await;
                 walk = walk.anew();
             }
@@ -109,65 +121,6 @@ impl Reaper {
             cursor = page.next;
             if cursor.is_none() {
                 return Ok(standing);
-            }
-        }
-    }
-
-    /// Whether the walk has come through all lists: the reaper's, and issue's too.
-    async fn walk_lists(&self, walk: &mut KillWalk, look: Look<'_>, work: &mut Work, report: &mut PassReport) -> bool {
-        let mut is_whole = true;
-        for (role, shard) in (0..SHARDS).flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]) {
-            match self.walk_shard((role, shard), walk, look, work, report).await {
-                Ok(all) => is_whole = is_whole && all,
-                Err(error) => {
-                    tracing::error!(
-                        ?role,
-                        shard,
-                        problem = error.chain(),
-                        "live grants could not be listed for blocks"
-                    );
-                    (report.good, is_whole) = (false, false);
-                }
-            }
-        }
-        is_whole
-    }
-
-    async fn walk_shard(
-        &self,
-        (role, shard): (DueRole, u8),
-        walk: &mut KillWalk,
-        look: Look<'_>,
-        work: &mut Work,
-        report: &mut PassReport,
-    ) -> PortResult<bool> {
-        let until = look.started.plus(self.budget_s.div_ceil(2));
-        let (mut all, mut cursor) = (true, None::<String>);
-        loop {
-            let page = self.ports.due.due(role, shard, Timestamp::LATEST, cursor.as_deref(), PAGE).await?;
-            for id in page.lines.iter().map(|line| line.id) {
-                if walk.seen.contains(&id) {
-                    continue;
-                }
-                if self.ports.clock.now() >= until {
-                    tracing::warn!(
-                        shard,
-                        "there was no time to look at every live grant for blocks: the next tick goes on"
-                    );
-                    return Ok(false);
-                }
-                match self.stop_if_covered(id, walk, look, work, report).await {
-                    Ok(()) => drop(walk.seen.insert(id)),
-                    // What cannot be read may be alive: no zero without it.
-                    Err(error) => {
-                        note(id, &error.into(), report);
-                        all = false;
-                    }
-                }
-            }
-            cursor = page.next;
-            if cursor.is_none() {
-                return Ok(all);
             }
         }
     }

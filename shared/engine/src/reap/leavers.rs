@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::grant::{DueRole, EndCause, Event, Grant};
+use brevet_domain::grant::{EndCause, Event, Grant};
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::IdentityClass;
 use brevet_domain::time::Timestamp;
 
-use super::{Look, PAGE, PassReport, Reaper, Work};
+use super::{Look, PassReport, Reaper, Work};
 use crate::catalogue::InForce;
-use crate::port::{PortError, PortResult, SHARDS};
+use crate::port::{PortError, PortResult};
 
 /// After how long every live grant is looked at once more, in seconds: far more than an index lags.
 const AGAIN_S: u32 = 60;
@@ -66,66 +66,23 @@ impl Reaper {
             }
             std::mem::take(&mut walk.seen)
         };
-        let mut is_over = true;
-        for (role, shard) in (0..SHARDS).flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]) {
-            match self.walk_list((role, shard), look, &mut seen, work, report).await {
-                Ok(all) => is_over = is_over && all,
-                Err(error) => {
-                    tracing::error!(
-                        ?role,
-                        shard,
-                        problem = error.chain(),
-                        "live grants could not be listed for leavers"
-                    );
-                    (report.good, is_over) = (false, false);
-                }
+        let mut live = self.live("leavers", look.started.plus(self.budget_s));
+        while let Some(id) = live.next(&seen, report).await {
+            // What was due was looked at in this very pass.
+            if !work.looked.contains_key(&id) {
+                self.look(id, look.known, work, report).await;
+            }
+            if work.looked.get(&id).copied().unwrap_or(false) {
+                seen.insert(id);
+            } else {
+                live.is_whole = false;
             }
         }
+        let is_over = live.is_whole;
         let mut walk = super::locked(&self.walk);
         walk.is_over = is_over;
         if !is_over {
             walk.seen = seen;
-        }
-    }
-
-    /// Looks at what is on one list and not among `seen`; false if something is left for the next pass.
-    async fn walk_list(
-        &self,
-        (role, shard): (DueRole, u8),
-        look: Look<'_>,
-        seen: &mut BTreeSet<GrantId>,
-        work: &mut Work,
-        report: &mut PassReport,
-    ) -> PortResult<bool> {
-        let (mut all, mut cursor) = (true, None::<String>);
-        loop {
-            let page = self.ports.due.due(role, shard, Timestamp::LATEST, cursor.as_deref(), PAGE).await?;
-            for id in page.lines.iter().map(|line| line.id) {
-                if seen.contains(&id) {
-                    continue;
-                }
-                if self.ports.clock.now() >= look.started.plus(self.budget_s) {
-                    tracing::warn!(
-                        shard,
-                        "there was no time to look at every live grant for leavers: the next tick goes on"
-                    );
-                    return Ok(false);
-                }
-                // What was due was looked at in this very pass.
-                if !work.looked.contains_key(&id) {
-                    self.look(id, look.known, work, report).await;
-                }
-                match work.looked.get(&id) {
-                    Some(true) => {
-                        seen.insert(id);
-                    }
-                    Some(false) | None => all = false,
-                }
-            }
-            cursor = page.next;
-            if cursor.is_none() {
-                return Ok(all);
-            }
         }
     }
 }

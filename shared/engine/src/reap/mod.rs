@@ -8,6 +8,7 @@ mod kills;
 pub(crate) mod leavers;
 mod role;
 mod step;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -100,14 +100,6 @@ impl Ledger {
         self.stops.iter().filter(|(stop, _)| covers(stop, id, asked)).map(|(_, at)| *at).min()
     }
 
-    /// The same for what the reaper looks for at once: a mark, or somebody who left.
-    #[must_use]
-    pub fn ends_at(&self, id: GrantId) -> Option<Timestamp> {
-        let asked = self.of(id)?;
-        let at_once = |stop: &Stop| matches!(stop, Stop::Block(BlockScope::Grant(_)) | Stop::Left(_));
-        self.stops.iter().filter(|(stop, _)| at_once(stop) && covers(stop, id, asked)).map(|(_, at)| *at).min()
-    }
-
     /// Whether anybody could have allowed it: its class needs nobody, or somebody who may said yes.
     #[must_use]
     pub fn may_be_allowed(&self, id: GrantId) -> bool {

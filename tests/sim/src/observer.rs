@@ -115,9 +115,6 @@ pub const RESTORED_RECORD: &str = "after a restore, that what was done since the
 /// After a restore stops that came since the backup are forgotten.
 pub const RESTORED_STOP: &str = "after a restore, that what was blocked or released since the backup stays so";
 
-/// A wide block is seen when a grant is looked at, and nothing walks them all for it yet.
-pub const KILL_NOT_WALKED: &str = "that a block wider than one grant ends what lives before it is looked at anyway";
-
 impl Observer {
     /// Looks at the world as it is now.
     pub fn look(&mut self, world: &World) {
@@ -326,14 +323,8 @@ impl Observer {
                 _ => self.hold(Claim::OverAtItsLimit, now < bound, || format!("{id} acts at {now}, after {bound}")),
             }
         }
-        let late_from = |stopped: Option<Timestamp>| {
-            let due = stopped.map_or(bound, |stopped| stopped.min(bound));
-            (due, due.max(undisturbed_since(world, ledger)).plus(GRACE_S))
-        };
-        let (due, at_the_latest) = late_from(ledger.ends_at(id));
-        if now <= at_the_latest && now > late_from(ledger.stopped_at(id)).1 {
-            self.skip(KILL_NOT_WALKED);
-        }
+        let due = ledger.stopped_at(id).map_or(bound, |stopped| stopped.min(bound));
+        let at_the_latest = due.max(undisturbed_since(world, ledger)).plus(GRACE_S);
         self.hold(Claim::OverWithinTicks, now <= at_the_latest, || format!("{id} acts at {now}, due at {due}"));
     }
 
@@ -343,7 +334,7 @@ impl Observer {
         // Approval, start and term: whoever holds it has it for no longer.
         let longest = |id: GrantId, at: Timestamp, term_s: u32| {
             let bound = at.plus(120 + 120 + term_s + SKEW_S);
-            ledger.ends_at(id).map_or(bound, |stopped| stopped.min(bound))
+            ledger.stopped_at(id).map_or(bound, |stopped| stopped.min(bound))
         };
         let holders = holders.filter(|(id, _)| ledger.may_be_allowed(*id));
         let last = holders.map(|(id, asked)| longest(*id, asked.at, asked.term_s())).max();

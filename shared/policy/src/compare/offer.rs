@@ -11,6 +11,7 @@ use super::term;
 use crate::ask::Facts;
 use crate::bundle::Bundle;
 use crate::decide::Weighed;
+use crate::declared::Declared;
 use crate::steps::in_words;
 
 /// A Wednesday and a Sunday, by day and by night (UTC).
@@ -47,23 +48,17 @@ pub(super) struct Offer {
 impl Telling {
     /// What the policies of `bundles` on `entitlement` name.
     pub(super) fn of(bundles: &[&Bundle], entitlement: &EntitlementId) -> Self {
-        let texts: Vec<String> = bundles
-            .iter()
-            .flat_map(|bundle| bundle.policies(entitlement).policies())
-            .filter_map(cedar_policy::Policy::to_cedar)
-            .collect();
+        let declared = Declared::of(bundles.iter().flat_map(|bundle| bundle.policies(entitlement).policies()));
         let entitlements = || bundles.iter().filter_map(|bundle| bundle.entitlement(entitlement));
-        let names = |word: &str| texts.iter().any(|text| text.contains(word));
-        let ticket = names("hasTicket") || entitlements().any(|entitlement| entitlement.ticket.required);
+        let ticket = declared.names("hasTicket") || entitlements().any(|entitlement| entitlement.ticket.required);
         let both = |apart: bool| if apart { vec![false, true] } else { vec![false] };
-        let instants = if names("now") { &SAMPLES[..] } else { &SAMPLES[..1] };
+        let instants = if declared.names("now") { &SAMPLES[..] } else { &SAMPLES[..1] };
         let mut circumstances = Vec::new();
         for has_ticket in both(ticket) {
-            for has_task in both(names("task")) {
+            for has_task in both(declared.names("task")) {
                 circumstances.extend(instants.iter().map(|at| Circumstance { has_ticket, has_task, at: *at }));
             }
         }
-        let limits = texts.iter().flat_map(|text| numbers(text));
         let longest = entitlements().flat_map(|one| one.max_term_of.values().chain([&one.max_term]));
         let longest = longest.map(|term| term.as_seconds());
         let classes = bundles.iter().flat_map(|bundle| {
@@ -74,7 +69,10 @@ impl Telling {
         let rules = rules.chain(bundles.iter().flat_map(|bundle| &bundle.index().steps));
         let long = rules.filter_map(|rule: &StepRule| rule.when.longer_than_s);
         let around = |limit: u32| [limit.saturating_sub(1), limit, limit.saturating_add(1)];
-        let terms = limits
+        let terms = declared
+            .numbers
+            .iter()
+            .copied()
             .chain(longest)
             .chain(classes)
             .chain(long)
@@ -106,11 +104,6 @@ impl Telling {
             None => when.iter().map(|one| one.words()).collect(),
         }
     }
-}
-
-/// The whole numbers that a text names.
-fn numbers(text: &str) -> impl Iterator<Item = u32> {
-    text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok())
 }
 
 impl Circumstance {

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::chance::Chance;
+use brevet_chance::Chance;
 
 /// What a run came to, in a word; or what it should never have come to.
 pub(crate) type Verdict = Result<&'static str, String>;
@@ -155,7 +155,7 @@ fn share(target: &Target, range: Range, first: u64, at: &AtomicU64, stop: &Atomi
     while run < end && !stop.load(Ordering::Relaxed) {
         at.store(run, Ordering::Relaxed);
         let began = Instant::now();
-        let mut chance = Chance::new(range.seed, target.name, run);
+        let mut chance = Chance::named(range.seed, target.name, run);
         let verdict = catch_unwind(AssertUnwindSafe(|| worker.run(&mut chance)));
         let verdict = verdict.unwrap_or_else(|payload| Err(format!("panicked: {}", told(payload.as_ref()))));
         let word = verdict.map_err(|why| Failure { run, why })?;

@@ -11,7 +11,6 @@
     reason = "test equipment: what goes wrong here is seen as a failure"
 )]
 
-mod chance;
 mod harness;
 mod mutate;
 mod target;

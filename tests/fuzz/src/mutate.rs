@@ -1,8 +1,7 @@
 //! Changes to what is well formed: to bytes, line by line and word by word, and to JSON, node by node.
 
+use brevet_chance::Chance;
 use serde_json::{Value, json};
-
-use crate::chance::Chance;
 
 /// The longest that a mutation gets, in bytes.
 const LONGEST: usize = 48 * 1024;

@@ -1,7 +1,8 @@
 //! Generated lists of what happens, and the shortest list that still goes wrong.
 
+use brevet_chance::Chance;
+
 use crate::catalogue::{APPROVERS, ASKERS, ENTITLEMENTS, Leaver};
-use crate::chance::Chance;
 use crate::op::{Op, Scope};
 use crate::run::{Outcome, play};
 use crate::single::{Failure, Tally, faults};
@@ -35,7 +36,7 @@ pub fn draw(seed: u64, run: u64) -> Drawn {
     let earliest_ms = -(chance.below(13) as i64) * skew_ms / 12;
     let mut ahead = || earliest_ms + chance.below(13) as i64 * skew_ms / 12;
     let ahead_ms = [ahead(), ahead(), ahead(), ahead(), ahead()];
-    let model = Model { ahead_ms, index_lag_s: chance.pick(&[0, 1, 2, 3, 4, 5]), ..Model::default() };
+    let model = Model { ahead_ms, index_lag_s: *chance.pick(&[0, 1, 2, 3, 4, 5]), ..Model::default() };
     let mix = Mix {
         faults: chance.one_in(2),
         tampering: chance.one_in(3),
@@ -46,9 +47,9 @@ pub fn draw(seed: u64, run: u64) -> Drawn {
     let mut ops = vec![Op::Reap { other: false }];
     // Some that are granted and used, so that there is something to end.
     for nth in 0..1 + chance.below(3) {
-        let who = chance.pick(&ASKERS);
+        let who = name(&mut chance, &ASKERS);
         ops.push(Op::Ask { who, what: asked(&mut chance, mix) });
-        ops.push(Op::Vote { nth, by: chance.pick(&APPROVERS), yes: true });
+        ops.push(Op::Vote { nth, by: name(&mut chance, &APPROVERS), yes: true });
         ops.extend([Op::Vend { nth }, Op::Wake { nth }]);
         if chance.one_in(2) {
             ops.push(op(&mut chance, mix));
@@ -63,7 +64,7 @@ pub fn draw(seed: u64, run: u64) -> Drawn {
 fn op(chance: &mut Chance, mix: Mix) -> Op {
     let nth = chance.below(4);
     if mix.faults && chance.one_in(6) {
-        return Op::Fail { ahead: 1 + chance.below(60) as u64, fault: chance.pick(&faults()) };
+        return Op::Fail { ahead: 1 + chance.below(60) as u64, fault: *chance.pick(&faults()) };
     }
     if mix.tampering && chance.one_in(8) {
         return match chance.below(6) {
@@ -78,16 +79,16 @@ fn op(chance: &mut Chance, mix: Mix) -> Op {
         return if chance.one_in(2) { Op::BackUp } else { Op::Restore };
     }
     match chance.below(26) {
-        0..=3 => Op::Ask { who: chance.pick(&ASKERS), what: asked(chance, mix) },
+        0..=3 => Op::Ask { who: name(chance, &ASKERS), what: asked(chance, mix) },
         4 | 5 => Op::Issue,
-        6..=8 => Op::Vote { nth, by: chance.pick(&APPROVERS), yes: !chance.one_in(5) },
+        6..=8 => Op::Vote { nth, by: name(chance, &APPROVERS), yes: !chance.one_in(5) },
         9..=11 => Op::Vend { nth },
         12 | 13 => Op::Release { nth },
         14 => Op::Revoke { nth },
         15 => {
             let scopes =
                 [Scope::Identity, Scope::Sponsor, Scope::Class, Scope::Entitlement, Scope::Account, Scope::All];
-            Op::Kill { nth, scope: chance.pick(&scopes) }
+            Op::Kill { nth, scope: *chance.pick(&scopes) }
         }
         16 => Op::Lift,
         17 | 18 => Op::Wake { nth },
@@ -99,22 +100,27 @@ fn op(chance: &mut Chance, mix: Mix) -> Op {
             let functions =
                 [Function::Intake, Function::Evaluate, Function::Issue, Function::Reap, Function::OtherReap];
             let ahead_ms = mix.earliest_ms + chance.below(13) as i64 * i64::from(SKEW_S) * 1_000 / 12;
-            Op::Jump { function: chance.pick(&functions), ahead_ms }
+            Op::Jump { function: *chance.pick(&functions), ahead_ms }
         }
-        24 => Op::Wait { seconds: chance.pick(&[1, CALL_S, TICK_S, 2 * TICK_S + 5, 100, 320]) },
-        _ => Op::Ticks { n: chance.pick(&[1, 2, 3, 4]) },
+        24 => Op::Wait { seconds: *chance.pick(&[1, CALL_S, TICK_S, 2 * TICK_S + 5, 100, 320]) },
+        _ => Op::Ticks { n: *chance.pick(&[1, 2, 3, 4]) },
     }
 }
 
+/// One of these names.
+fn name(chance: &mut Chance, names: &[&'static str]) -> &'static str {
+    chance.pick::<&'static str>(names)
+}
+
 fn asked(chance: &mut Chance, mix: Mix) -> &'static str {
-    if mix.overlaps { chance.pick(&["sync", "sync", "batch"]) } else { chance.pick(&ENTITLEMENTS) }
+    name(chance, if mix.overlaps { &["sync", "sync", "batch"] } else { &ENTITLEMENTS })
 }
 
 fn leaver(chance: &mut Chance) -> Option<Leaver> {
     match chance.below(5) {
-        0 => Some(Leaver::Person(chance.pick(&ASKERS))),
+        0 => Some(Leaver::Person(name(chance, &ASKERS))),
         1 => Some(Leaver::Person("dana")),
-        2 => Some(Leaver::Entitlement(chance.pick(&ENTITLEMENTS))),
+        2 => Some(Leaver::Entitlement(name(chance, &ENTITLEMENTS))),
         _ => None,
     }
 }

@@ -13,7 +13,6 @@
 )]
 
 pub mod catalogue;
-pub mod chance;
 pub mod controls;
 pub mod generate;
 pub mod interleave;

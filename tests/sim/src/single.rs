@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use brevet_chance::Chance;
 use brevet_engine::fake::{Fault, Fired};
 
-use crate::chance::Chance;
 use crate::observer::Finding;
 use crate::run::{Outcome, play};
 use crate::stories::Story;
@@ -151,7 +151,7 @@ pub fn pairs(story: &Story, n: u64, seed: u64) -> Tally {
         let mut chance = Chance::new(seed, run);
         let mut draw = || {
             let number = 1 + chance.number() % clean.n_calls.max(1);
-            (number, chance.pick(&faults))
+            (number, *chance.pick(&faults))
         };
         let (one, two) = (draw(), draw());
         let outcome = play(&model(one.0), &story.ops, |world| {

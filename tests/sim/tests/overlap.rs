@@ -1,7 +1,7 @@
 //! Grants that overlap on one principal: whatever the order, each end ends exactly what it should.
 
+use brevet_chance::Chance;
 use brevet_domain::grant::{Proof, State};
-use brevet_sim::chance::Chance;
 use brevet_sim::observer::{Claim, Observer};
 use brevet_sim::op::Op;
 use brevet_sim::run::{settle, tell};
@@ -14,10 +14,10 @@ const RUNS: u64 = 150;
 /// at once and one after the other.
 fn drawn(chance: &mut Chance) -> Vec<Op> {
     let mut ops = vec![Op::Reap { other: false }];
-    for _ in 0..chance.pick(&[2, 3, 4]) {
-        let who = chance.pick(&["bot", "robot"]);
-        ops.push(Op::Ask { who, what: chance.pick(&["sync", "sync", "batch"]) });
-        for _ in 0..chance.pick(&[1, 2, 3, 4, 5]) {
+    for _ in 0..*chance.pick(&[2, 3, 4]) {
+        let who = *chance.pick(&["bot", "robot"]);
+        ops.push(Op::Ask { who, what: chance.pick::<&str>(&["sync", "sync", "batch"]) });
+        for _ in 0..*chance.pick(&[1, 2, 3, 4, 5]) {
             let nth = chance.below(4);
             ops.push(match chance.below(7) {
                 0 => Op::Issue,
@@ -26,7 +26,7 @@ fn drawn(chance: &mut Chance) -> Vec<Op> {
                 3 => Op::TwoReapers { order: chance.number() },
                 4 => Op::IssueAndReap { order: chance.number() },
                 5 => Op::Reap { other: true },
-                _ => Op::Ticks { n: chance.pick(&[1, 2]) },
+                _ => Op::Ticks { n: *chance.pick(&[1, 2]) },
             });
         }
     }

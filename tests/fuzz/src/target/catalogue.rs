@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use brevet_chance::Chance;
 use brevet_domain::entitlement::{Delivery, Entitlement};
 use brevet_policy::Bundle;
 use brevet_policy::catalogue::{CatalogueError, Compiled, Sources, compile};
 
 use super::{must, oracle, told};
-use crate::chance::Chance;
 use crate::harness::{Target, Verdict, Worker};
 use crate::mutate;
 

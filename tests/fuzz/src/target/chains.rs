@@ -1,5 +1,6 @@
 //! Evidence: whatever is done to a chain, or to what names its end, is found.
 
+use brevet_chance::Chance;
 use brevet_domain::canonical::Digest;
 use brevet_domain::evidence::{Body, Entry, Head, verify};
 use brevet_domain::id::{EvidenceId, GrantId};
@@ -8,7 +9,6 @@ use serde_json::{Value, json};
 use ulid::Ulid;
 
 use super::{must, told};
-use crate::chance::Chance;
 use crate::harness::{Target, Verdict, Worker};
 use crate::mutate;
 

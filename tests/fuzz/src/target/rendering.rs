@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use brevet_chance::Chance;
 use brevet_domain::entitlement::{
     Approval, Conditions, Delivery, Entitlement, Holder, Parameter, ParameterValue, Statement,
 };
@@ -16,7 +17,6 @@ use serde_json::{Value, json};
 use ulid::Ulid;
 
 use super::{catalogue, must, oracle, told};
-use crate::chance::Chance;
 use crate::harness::{Target, Verdict, Worker};
 use crate::mutate;
 

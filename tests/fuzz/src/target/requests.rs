@@ -7,10 +7,10 @@ use brevet_api::read::{
     BadInput, MAX_BODY_BYTES, RawBody, ask, ballot, evidence_query, grant_id, idempotency_key, list_query, no_query,
     nothing,
 };
+use brevet_chance::Chance;
 use serde_json::{Map, Value};
 
 use super::{must, told};
-use crate::chance::Chance;
 use crate::harness::{Target, Verdict, Worker};
 use crate::mutate;
 

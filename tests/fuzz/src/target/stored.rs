@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use brevet_chance::Chance;
 use brevet_domain::decision::{Decision, Outcome};
 use brevet_domain::grant::{Applied, Event, Grant, State};
 use brevet_domain::request::Request;
@@ -11,7 +12,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{must, told};
-use crate::chance::Chance;
 use crate::harness::{Target, Verdict, Worker};
 use crate::mutate;
 

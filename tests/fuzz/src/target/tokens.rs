@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use brevet_chance::Chance;
 use brevet_domain::bundle::Index;
 use brevet_domain::identity::Audience;
 use brevet_domain::time::Timestamp;
@@ -19,7 +20,6 @@ use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{must, told};
-use crate::chance::Chance;
 use crate::harness::{Target, Verdict, Worker};
 use crate::mutate;
 

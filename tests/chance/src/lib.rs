@@ -1,4 +1,10 @@
-//! Chance that can be had again: what a run draws follows from the seed and the run's number alone.
+//! Chance that can be had again: what a run draws follows from the seed and the run's number alone. Test equipment.
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "test equipment: what goes wrong here is seen as a failure"
+)]
 
 /// A source of numbers (`SplitMix64`). Source: <https://prng.di.unimi.it/splitmix64.c>
 #[derive(Clone, Debug)]
@@ -12,6 +18,16 @@ impl Chance {
         mixed.0 = mixed.number() ^ run.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed.number();
         mixed
+    }
+
+    /// The same for what is called `name`: what two names draw has nothing to do with each other.
+    #[must_use]
+    pub fn named(seed: u64, name: &str, run: u64) -> Self {
+        // FNV-1a. Source: <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>
+        let named = name
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+        Self::new(seed ^ named, run)
     }
 
     /// The next number, any of them.
@@ -34,7 +50,12 @@ impl Chance {
     }
 
     /// One of `these`, of which there is at least one.
-    pub fn pick<T: Clone>(&mut self, these: &[T]) -> T {
-        these[self.below(these.len())].clone()
+    pub fn pick<'a, T>(&mut self, these: &'a [T]) -> &'a T {
+        &these[self.below(these.len())]
+    }
+
+    /// A text of at most `longest` letters out of `alphabet`.
+    pub fn text(&mut self, alphabet: &[char], longest: usize) -> String {
+        (0..self.below(longest + 1)).map(|_| *self.pick(alphabet)).collect()
     }
 }

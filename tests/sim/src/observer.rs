@@ -3,14 +3,17 @@
 //! Where Brevet makes a claim (that a grant ended, that something was recorded) the claim is read and held against what
 //! AWS shows. What AWS shows is never taken from Brevet.
 
+mod claim;
+mod proof;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use brevet_domain::evidence::{self, Entry};
-use brevet_domain::grant::{Delivery, Grant, Proof, State};
+use brevet_domain::grant::{Delivery, Grant, State};
 use brevet_domain::id::{EvidenceId, GrantId};
 use brevet_domain::revocation::WideScope;
 use brevet_domain::time::Timestamp;
-use brevet_engine::fake::{Session, Snapshot, is_denied};
+use brevet_engine::fake::{Session, Snapshot};
 use brevet_engine::port::Place;
 
 use crate::catalogue::BATCH;
@@ -18,62 +21,12 @@ use crate::ledger::Ledger;
 use crate::policy::locked;
 use crate::world::{CALL_S, HEART_MAX_S, SKEW_S, TICK_S, World};
 
+pub use claim::Claim;
+use proof::confirm;
+
 /// How long after it was due access may last that only the reaper can end, while nothing disturbs the schedule: two
 /// minutes, and the skew.
 pub const GRACE_S: u32 = 120 + SKEW_S;
-
-/// What is claimed, and held against AWS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Claim {
-    /// Invariant 1.
-    RecordedFirst,
-    /// Invariant 2: every end has a proof, and AWS confirms it.
-    ProofConfirmed,
-    /// Invariant 2: what has ended stays so.
-    StaysEnded,
-    /// Invariant 2: nothing is stuck, and nothing is left behind.
-    NothingStuck,
-    /// Invariant 4.
-    EvidenceVerifies,
-    /// Invariant 5 and 10: over at the latest when the term is, where the policy carries its limit.
-    OverAtItsLimit,
-    /// Bounded by ticks: over within two minutes of an undisturbed schedule.
-    OverWithinTicks,
-    /// Invariant 6.
-    NoCredentialStored,
-    /// Invariants 7, 9 and 11: what nobody could have allowed is not there.
-    AllowedByDecision,
-    /// Invariant 12.
-    NotWithoutHeart,
-    /// A block holds from when it stands.
-    NotUnderBlock,
-    /// Invariant 14: one decision, one activation.
-    OneActivation,
-    /// Whoever holds something keeps it until it ends: nobody else's end takes it away.
-    HolderKeeps,
-    /// What lives is on a list, what is over is not; TTL drops only what is over.
-    OnTheList,
-}
-
-impl Claim {
-    /// Every claim.
-    pub const ALL: [Self; 14] = [
-        Self::RecordedFirst,
-        Self::ProofConfirmed,
-        Self::StaysEnded,
-        Self::NothingStuck,
-        Self::EvidenceVerifies,
-        Self::OverAtItsLimit,
-        Self::OverWithinTicks,
-        Self::NoCredentialStored,
-        Self::AllowedByDecision,
-        Self::NotWithoutHeart,
-        Self::NotUnderBlock,
-        Self::OneActivation,
-        Self::HolderKeeps,
-        Self::OnTheList,
-    ];
-}
 
 /// A claim that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -518,62 +471,4 @@ fn live(world: &World) -> Vec<(GrantId, Session)> {
 fn bound(ledger: &Ledger, id: GrantId, first: Option<Timestamp>) -> Timestamp {
     let term_s = ledger.of(id).map_or(0, crate::ledger::Asked::term_s);
     first.unwrap_or(Timestamp::EPOCH).plus(term_s + SKEW_S)
-}
-
-/// What is wrong with a proof, by what AWS shows and remembers of its readings.
-fn confirm(world: &World, grant: &Grant, proof: &Proof, acts: bool) -> Option<String> {
-    if acts {
-        return Some("its session may still act".to_owned());
-    }
-    let place = Place::of(grant);
-    match (proof, &place) {
-        (Proof::ByConstruction { deadline, aws_date, .. }, None) => {
-            (*aws_date <= *deadline || world.now() < *deadline).then(|| "its deadline has not come".to_owned())
-        }
-        (Proof::ByConstruction { .. }, Some(_)) => Some("an attachment does not end by construction".to_owned()),
-        (Proof::Observed { first, second }, None) => {
-            let reads = world.roles.reads();
-            let name = world.deployment.session_name(grant.id);
-            let issued =
-                world.sts.vended().iter().filter(|one| one.plan.session_name == name).map(|one| one.vended_at).max();
-            let shown = |id: &str| {
-                let read = reads.iter().find(|read| read.request_id == id)?;
-                let text = read.document.as_deref()?;
-                is_denied(text, &name, issued.unwrap_or(Timestamp::EPOCH)).then_some(read.at)
-            };
-            apart(world, shown(&first.request_id), shown(&second.request_id))
-        }
-        (Proof::Observed { first, second }, Some(place)) => {
-            let reads = world.principals.reads();
-            let shown = |id: &str| {
-                let read = reads.iter().find(|read| read.request_id == id && read.place == *place)?;
-                read.standing.is_none().then_some(read.at)
-            };
-            let (first, second) = (shown(&first.request_id), shown(&second.request_id));
-            let since = world.principals.landed().iter().any(|write| {
-                write.place == *place && write.put.is_some() && second.is_some_and(|second| write.at >= second)
-            });
-            // Another grant may have the same managed policy attached again by now.
-            let shared = since && matches!(place, Place::Managed { .. });
-            if !shared && world.principals.may_allow(place, world.model.enforcement_lag_s) {
-                return Some("what it got may still be enforced".to_owned());
-            }
-            apart(world, first, second)
-        }
-        (Proof::HandedOver { holders, seen }, Some(place @ Place::Managed { .. })) => {
-            let read = world.principals.reads().into_iter().find(|read| read.request_id == seen.request_id);
-            let present = read.is_some_and(|read| read.place == *place && read.standing.is_some());
-            (holders.is_empty() || !present).then(|| "nobody holds it, or it was not there".to_owned())
-        }
-        (Proof::HandedOver { .. }, _) => Some("only a managed policy is handed over".to_owned()),
-    }
-}
-
-/// Two readings, and between them longer than AWS may take to enforce what is configured.
-fn apart(world: &World, first: Option<Timestamp>, second: Option<Timestamp>) -> Option<String> {
-    let (Some(first), Some(second)) = (first, second) else {
-        return Some("AWS knows of no such readings".to_owned());
-    };
-    let enforced = first.plus(world.model.enforcement_lag_s);
-    (second < enforced).then(|| format!("it was read at {first} and {second}: AWS may enforce later than that"))
 }

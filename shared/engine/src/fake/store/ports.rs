@@ -1,0 +1,314 @@
+//! The ports of the table, each read or write of which can meet a fault.
+
+use async_trait::async_trait;
+use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::bundle::BundleText;
+use brevet_domain::canonical::Digest;
+use brevet_domain::count::Count;
+use brevet_domain::decision::Decision;
+use brevet_domain::delegation::Delegation;
+use brevet_domain::deny::DenyEntry;
+use brevet_domain::duties::Holdings;
+use brevet_domain::evidence::Entry;
+use brevet_domain::grant::{DueRole, Grant};
+use brevet_domain::heart::Heart;
+use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::request::Request;
+use brevet_domain::review::AwaitedReview;
+use brevet_domain::revocation::{Progress, Revocation, WideScope};
+use brevet_domain::time::Timestamp;
+
+use super::MemoryStore;
+use crate::fake::faults::Nature;
+use crate::fake::tables::{Shown, Snapshot};
+use crate::port::{
+    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, DueList, DuePage, GrantPage, GrantReader,
+    GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, ProgressStore, RequestStore,
+    ReviewPage, ReviewReader, RevocationPage, RevocationReader, RevocationStore,
+};
+
+/// A page of `all`, and the cursor of the next: the place where it starts.
+fn page<T>(all: Vec<T>, cursor: Option<&str>, limit: u32) -> PortResult<(Vec<T>, Option<String>)> {
+    let start = match cursor {
+        None => 0,
+        Some(text) => {
+            text.parse::<usize>().map_err(|error| PortError::Refused { operation: "page", source: error.into() })?
+        }
+    };
+    let end = start.saturating_add(usize::try_from(limit).unwrap_or(usize::MAX));
+    let next = (end < all.len()).then(|| end.to_string());
+    let lines = all.into_iter().take(end).skip(start).collect();
+    Ok((lines, next))
+}
+
+#[async_trait]
+impl RequestStore for MemoryStore {
+    async fn claim_key(&self, claim: &KeyClaim) -> PortResult<KeyClaim> {
+        let write = |held: &mut Snapshot| Ok(held.claim_key(claim));
+        self.write("claim_key", Nature::Write, write).await
+    }
+
+    async fn put_request(&self, request: &Request) -> PortResult<Request> {
+        let write = |held: &mut Snapshot| {
+            let standing = held.requests.entry(request.id);
+            Ok(standing.or_insert_with(|| request.clone()).clone())
+        };
+        self.write("put_request", Nature::Write, write).await
+    }
+
+    async fn put_mark(&self, mark: &Mark) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.put_mark(mark);
+            Ok(())
+        };
+        self.write("put_mark", Nature::Write, write).await
+    }
+}
+
+#[async_trait]
+impl GrantReader for MemoryStore {
+    async fn request(&self, id: GrantId) -> PortResult<Option<Request>> {
+        self.read("request", |held| Ok(held.requests.get(&id).cloned())).await
+    }
+
+    async fn decision(&self, id: GrantId) -> PortResult<Option<Decision>> {
+        self.read("decision", |held| Ok(held.decisions.get(&id).cloned())).await
+    }
+
+    async fn grant(&self, id: GrantId) -> PortResult<Option<Grant>> {
+        self.read("grant", |held| Ok(held.grants.get(&id).cloned())).await
+    }
+
+    async fn activation(&self, id: GrantId) -> PortResult<Option<Activation>> {
+        self.read("activation", |held| Ok(held.activations.get(&id).copied())).await
+    }
+
+    async fn evidence(&self, id: GrantId, after: u64, limit: u32) -> PortResult<Vec<Entry>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let read = |held: &Snapshot| {
+            let entries = held.evidence_of(id).into_iter();
+            Ok(entries.filter(|entry| entry.body.seq > after).take(limit).collect())
+        };
+        self.read("evidence", read).await
+    }
+
+    async fn blocks(&self, scopes: &[BlockScope]) -> PortResult<Vec<Block>> {
+        let read = |held: &Snapshot| {
+            let standing = scopes.iter().filter_map(|s| held.blocks.get(&s.key()));
+            Ok(standing.cloned().collect())
+        };
+        self.read("blocks", read).await
+    }
+
+    async fn heart(&self) -> PortResult<Option<Heart>> {
+        self.read("heart", |held| Ok(held.heart)).await
+    }
+
+    async fn grants_of(&self, identity: &IdentityId, cursor: Option<&str>, limit: u32) -> PortResult<GrantPage> {
+        let read = |held: &Shown| {
+            let (grants, next) = page(held.grants_of(identity), cursor, limit)?;
+            Ok(GrantPage { grants, next })
+        };
+        self.read_index("grants_of", read).await
+    }
+}
+
+#[async_trait]
+impl GrantStore for MemoryStore {
+    async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry, also: &[Also]) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.create(decision, grant, entry, also).map_err(|_| PortError::Conflict { operation: "create" })
+        };
+        self.write_evidence("create", entry, write).await
+    }
+
+    async fn commit(&self, commit: &Commit) -> PortResult<()> {
+        let write = |held: &mut Snapshot| held.commit(commit).map_err(|_| PortError::Conflict { operation: "commit" });
+        self.write_evidence("commit", &commit.entry, write).await
+    }
+}
+
+#[async_trait]
+impl DueList for MemoryStore {
+    async fn due(
+        &self,
+        role: DueRole,
+        shard: u8,
+        now: Timestamp,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> PortResult<DuePage> {
+        let read = |held: &Shown| {
+            let (lines, next) = page(held.due(role, shard, now), cursor, limit)?;
+            Ok(DuePage { lines, next })
+        };
+        self.read_index("due", read).await
+    }
+
+    async fn clear_mark(&self, id: GrantId) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.marks.remove(&id);
+            Ok(())
+        };
+        self.write("clear_mark", Nature::Write, write).await
+    }
+}
+
+#[async_trait]
+impl DenyStore for MemoryStore {
+    async fn denied_roles(&self) -> PortResult<Vec<String>> {
+        self.read_index("denied_roles", |held| Ok(held.denied_roles.clone())).await
+    }
+
+    async fn entries(&self, role_arn: &str) -> PortResult<Vec<DenyEntry>> {
+        let read = |held: &Snapshot| {
+            let entries = held.denies.values();
+            Ok(entries.filter(|entry| entry.role_arn == role_arn).cloned().collect())
+        };
+        self.read("entries", read).await
+    }
+
+    async fn lease(&self, role_arn: &str, holder: &str, now: Timestamp, until: Timestamp) -> PortResult<bool> {
+        let write = |held: &mut Snapshot| Ok(held.lease(role_arn, holder, now, until));
+        self.write("lease", Nature::Write, write).await
+    }
+
+    async fn end_lease(&self, role_arn: &str, holder: &str) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.end_lease(role_arn, holder);
+            Ok(())
+        };
+        self.write("end_lease", Nature::Write, write).await
+    }
+
+    async fn drop_entry(&self, entry: &DenyEntry) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.drop_entry(entry);
+            Ok(())
+        };
+        self.write("drop_entry", Nature::Write, write).await
+    }
+}
+
+#[async_trait]
+impl Counts for MemoryStore {
+    async fn count(&self, principal_arn: &str, policy_arn: &str) -> PortResult<Count> {
+        self.read("count", |held| Ok(held.count(principal_arn, policy_arn))).await
+    }
+}
+
+#[async_trait]
+impl HoldingsReader for MemoryStore {
+    async fn holdings(&self, sponsor: &IdentityId) -> PortResult<Holdings> {
+        self.read("holdings", |held| Ok(held.holdings(sponsor))).await
+    }
+}
+
+#[async_trait]
+impl RevocationReader for MemoryStore {
+    async fn latest(&self, scope: &WideScope) -> PortResult<Option<Revocation>> {
+        self.read("latest", |held| Ok(held.history(scope).next().cloned())).await
+    }
+
+    async fn revocations(&self, cursor: Option<&str>, limit: u32) -> PortResult<RevocationPage> {
+        let read = |held: &Snapshot| {
+            let (latest, next) = page(held.latest(), cursor, limit)?;
+            Ok(RevocationPage { latest, next })
+        };
+        self.read("revocations", read).await
+    }
+
+    async fn history(&self, scope: &WideScope, limit: u32) -> PortResult<Vec<Revocation>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.read("history", |held| Ok(held.history(scope).take(limit).cloned().collect())).await
+    }
+
+    async fn progress(&self, scope: &WideScope) -> PortResult<Option<Progress>> {
+        self.read("progress", |held| Ok(held.progress.get(scope).cloned())).await
+    }
+}
+
+#[async_trait]
+impl RevocationStore for MemoryStore {
+    async fn revoke(&self, new: &Revocation) -> PortResult<()> {
+        let write = |held: &mut Snapshot| held.revoke(new).map_err(|_| PortError::Conflict { operation: "revoke" });
+        self.write("revoke", Nature::GrantWrite, write).await
+    }
+}
+
+#[async_trait]
+impl ProgressStore for MemoryStore {
+    async fn put_progress(&self, progress: &Progress) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.put_progress(progress);
+            Ok(())
+        };
+        self.write("put_progress", Nature::Write, write).await
+    }
+}
+
+#[async_trait]
+impl Delegations for MemoryStore {
+    async fn delegation(&self, by: &IdentityId, to: &IdentityId) -> PortResult<Option<Delegation>> {
+        self.read("delegation", |held| Ok(held.delegation(by, to))).await
+    }
+
+    async fn delegations_of(&self, by: &IdentityId) -> PortResult<Vec<Delegation>> {
+        self.read("delegations_of", |held| Ok(held.delegations_of(by))).await
+    }
+
+    async fn delegate(&self, new: &Delegation, ends: &[Mark], held: u64) -> PortResult<()> {
+        let write = |table: &mut Snapshot| {
+            table.delegate(new, ends, held).map_err(|_| PortError::Conflict { operation: "delegate" })
+        };
+        self.write("delegate", Nature::GrantWrite, write).await
+    }
+}
+
+#[async_trait]
+impl ReviewReader for MemoryStore {
+    async fn awaited(&self, identity: &IdentityId) -> PortResult<Vec<AwaitedReview>> {
+        let read = |held: &Snapshot| {
+            let all = held.reviews.values();
+            Ok(all.filter(|review| review.identity == *identity).cloned().collect())
+        };
+        self.read("awaited", read).await
+    }
+
+    async fn reviews(&self, cursor: Option<&str>, limit: u32) -> PortResult<ReviewPage> {
+        let read = |shown: &Shown| {
+            let (grants, next) = page(shown.reviews.clone(), cursor, limit)?;
+            Ok(ReviewPage { grants, next })
+        };
+        self.read_index("reviews", read).await
+    }
+}
+
+#[async_trait]
+impl HeartStore for MemoryStore {
+    async fn beat(&self, heart: &Heart) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.heart = Some(*heart);
+            Ok(())
+        };
+        self.write("beat", Nature::Write, write).await
+    }
+}
+
+#[async_trait]
+impl BundleSource for MemoryStore {
+    async fn current(&self) -> PortResult<Option<Digest>> {
+        self.read("current", |held| Ok(held.bundle)).await
+    }
+
+    async fn bundle(&self, digest: Digest, parts: Option<&[&str]>) -> PortResult<BundleText> {
+        let read = |held: &Snapshot| {
+            let stored = held.bundles.get(&digest);
+            let all = stored.map(|b| b.parts.clone()).unwrap_or_default();
+            let wanted = |name: &str| parts.is_none_or(|names| names.contains(&name));
+            let parts = all.into_iter().filter(|(name, _)| wanted(name)).collect();
+            Ok(BundleText { digest, parts })
+        };
+        self.read("bundle", read).await
+    }
+}

@@ -36,7 +36,7 @@ async fn main() -> Result<(), Error> {
         (Arc::clone(&store) as _, Arc::new(RandomIds)),
         Arc::new(StsVendor::connect(&aws)),
         Arc::new(SystemClock),
-        settings.heart_max_age_s,
+        settings.tolerance,
     );
     let ports = Ports {
         reader: Arc::clone(&store) as _,
@@ -49,7 +49,7 @@ async fn main() -> Result<(), Error> {
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
     };
-    let activator = Activator::new(ports, settings.deployment, settings.heart_max_age_s, PASS_BUDGET_S);
+    let activator = Activator::new(ports, settings.deployment, settings.tolerance, PASS_BUDGET_S);
     let handler = &Handler::new(issuer, activator);
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

@@ -50,7 +50,7 @@ async fn main() -> Result<(), Error> {
     let holder = RandomIds.process_name(clock.now());
     let deployment = settings.deployment;
     let name = deployment.id.clone();
-    let reaper = Reaper::new(ports, deployment, holder, config::CALL_BOUND_S, PASS_BUDGET_S);
+    let reaper = Reaper::new(ports, deployment, holder, (config::CALL_BOUND_S, PASS_BUDGET_S), settings.tolerance);
     let handler = &Handler::new(reaper, name, clock);
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

@@ -22,6 +22,8 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         json!({"Name": "ReaperGoodPass", "Unit": "Count"}),
         json!({"Name": "OverdueSeconds", "Unit": "Seconds"}),
         json!({"Name": "BlocksStanding", "Unit": "Count"}),
+        json!({"Name": "GrantsOverdue", "Unit": "Count"}),
+        json!({"Name": "IssuingStopped", "Unit": "Count"}),
     ];
     // Said only where a walk came through, zero was proved first, or uses could be counted: silence is no zero.
     let known = [
@@ -44,6 +46,8 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         "ReaperGoodPass": 1,
         "OverdueSeconds": report.oldest_overdue_s,
         "BlocksStanding": report.n_blocks,
+        "GrantsOverdue": report.n_overdue,
+        "IssuingStopped": u32::from(report.is_stopped),
     });
     for (name, _, n) in known {
         if let (Some(n), Some(document)) = (n, document.as_object_mut()) {
@@ -65,6 +69,8 @@ mod tests {
             n_blocks: 1,
             n_blocked_alive: Some(4),
             zero_after_s: Some(90),
+            n_overdue: 5,
+            is_stopped: true,
             good: true,
             ..PassReport::default()
         };
@@ -74,12 +80,15 @@ mod tests {
         for metric in directive["Metrics"].as_array().unwrap() {
             assert!(document[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
         }
-        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 6);
+        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 8);
         assert_eq!((document["Deployment"].as_str(), document["OverdueSeconds"].as_u64()), (Some("dev"), Some(7)));
         let template = include_str!("../../../infra/template.yaml");
         assert_eq!(document["BreakGlassUnreviewed"], 3);
         let unreviewed = template.split("  BreakGlassUnreviewed:").nth(1).unwrap().split("\n\n").next().unwrap();
         assert!(unreviewed.contains("MetricName: BreakGlassUnreviewed"), "{unreviewed}");
+        assert_eq!((document["GrantsOverdue"].as_u64(), document["IssuingStopped"].as_u64()), (Some(5), Some(1)));
+        let stopped = template.split("  IssuingStopped:").nth(1).unwrap().split("\n\n").next().unwrap();
+        assert!(stopped.contains("MetricName: IssuingStopped"), "{stopped}");
         let alarm = template.split("  HeartMissing:").nth(1).unwrap().split("\n\n").next().unwrap();
         for line in ["Namespace: Brevet", "MetricName: ReaperGoodPass", "{Name: Deployment, Value: !Ref DeploymentId}"]
         {

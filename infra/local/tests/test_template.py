@@ -67,6 +67,7 @@ def test_the_routes_are_those_of_the_api(facts):
         ("PUT", "/v1/delegations/{id}", "evaluate"),
         ("DELETE", "/v1/delegations/{id}", "evaluate"),
         ("POST", "/v1/grants/{id}/review", "evaluate"),
+        ("POST", "/v1/grants/{id}/acknowledge", "evaluate"),
         ("GET", "/v1/reviews", "evaluate"),
         ("POST", "/v1/revocations", "evaluate"),
         ("GET", "/v1/revocations", "evaluate"),

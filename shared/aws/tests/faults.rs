@@ -57,7 +57,7 @@ fn grant_id() -> GrantId {
 
 async fn beat(replies: Vec<Reply>) -> (PortResult<()>, Arc<Server>) {
     let server = Server::start(replies).await;
-    let answer = store(&server.url()).await.beat(&Heart { read_up_to: now() }).await;
+    let answer = store(&server.url()).await.beat(&Heart::first(now()), None).await;
     (answer, server)
 }
 
@@ -103,12 +103,12 @@ async fn a_connection_that_is_refused_is_surely_not_done() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    is_not_done(&store(&url).await.beat(&Heart { read_up_to: now() }).await);
+    is_not_done(&store(&url).await.beat(&Heart::first(now()), None).await);
 }
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_surely_not_done() {
-    is_not_done(&store("http://nowhere.invalid").await.beat(&Heart { read_up_to: now() }).await);
+    is_not_done(&store("http://nowhere.invalid").await.beat(&Heart::first(now()), None).await);
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn a_connection_that_is_not_made_in_time_is_surely_not_done() {
         .operation_timeout(Duration::from_secs(20));
     let config = config(&url).await.into_builder().timeout_config(timeouts.build()).build();
     let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(&config), "table");
-    is_not_done(&store.beat(&Heart { read_up_to: now() }).await);
+    is_not_done(&store.beat(&Heart::first(now()), None).await);
     drop(listener);
 }
 

@@ -127,7 +127,7 @@ impl GrantReader for Liar {
 
     async fn heart(&self) -> PortResult<Option<Heart>> {
         let found = self.0.store.heart().await?;
-        Ok(if self.1 == Lie::AlwaysBeats { Some(Heart { read_up_to: self.0.clock.now() }) } else { found })
+        Ok(if self.1 == Lie::AlwaysBeats { Some(Heart::first(self.0.clock.now())) } else { found })
     }
 
     async fn grants_of(&self, identity: &IdentityId, cursor: Option<&str>, limit: u32) -> PortResult<GrantPage> {

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 
+use brevet_domain::heart::Tolerance;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use brevet_engine::activate::{self, Activator};
@@ -32,6 +33,11 @@ pub const CALL_S: u32 = 8;
 pub const TICK_S: u32 = 15;
 /// How old the last good pass may be, in seconds.
 pub const HEART_MAX_S: u32 = 60;
+/// How long an end may take until its grant is overdue, in seconds.
+pub const OVERDUE_S: u32 = 120;
+/// What issuing puts up with.
+pub const TOLERANCE: Tolerance =
+    Tolerance { max_age_s: HEART_MAX_S, overdue_s: OVERDUE_S, max_overdue: 5, while_overdue: false };
 /// By how much AWS enforces later than it is configured, in seconds, at the most.
 pub const ENFORCEMENT_LAG_S: u32 = 4;
 
@@ -254,7 +260,7 @@ impl World {
             reader: seams.reader.clone(),
             evaluator: Arc::new(Direct(Arc::clone(&decider), evaluate_clock)),
             ids: ids.clone(),
-            heart_max_age_s: HEART_MAX_S,
+            tolerance: TOLERANCE,
         };
         let issuer = Issuer::new(
             proofs,
@@ -262,7 +268,7 @@ impl World {
             (seams.store.clone(), ids.clone()),
             sts.clone(),
             issue_clock.clone(),
-            HEART_MAX_S,
+            TOLERANCE,
         );
         principals.add(BATCH, Some(&deployment.boundary_arn()));
         let activation = activate::Ports {
@@ -276,7 +282,7 @@ impl World {
             clock: issue_clock,
             ids: ids.clone(),
         };
-        let activator = Activator::new(activation, deployment.clone(), HEART_MAX_S, 600);
+        let activator = Activator::new(activation, deployment.clone(), TOLERANCE, 600);
         let reaper = |holder: &str, clock: Arc<SkewedClock>| {
             let ports = reap::Ports {
                 reader: seams.reader.clone(),
@@ -296,7 +302,7 @@ impl World {
                 clock,
                 ids: ids.clone(),
             };
-            Arc::new(Reaper::new(ports, deployment.clone(), holder.to_owned(), CALL_S, 600))
+            Arc::new(Reaper::new(ports, deployment.clone(), holder.to_owned(), (CALL_S, 600), TOLERANCE))
         };
         let reapers = [reaper("one", reap_clock), reaper("two", other_clock)];
         let last_pass_at = clock.now();

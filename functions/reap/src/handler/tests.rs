@@ -28,7 +28,7 @@ fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
         clock: world.clock.clone(),
         ids: world.ids.clone(),
     };
-    let reaper = Reaper::new(ports, world.deployment.clone(), "test".to_owned(), 8, 30);
+    let reaper = Reaper::new(ports, world.deployment.clone(), "test".to_owned(), (8, 30), World::TOLERANCE);
     let handler = Handler::new(reaper, world.deployment.id.clone(), world.clock.clone());
     run(handler.handle(LambdaEvent::new(event, Context::default()))).unwrap()
 }

@@ -13,7 +13,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence;
 use brevet_domain::grant::{DueRole, EndCause, Grant};
-use brevet_domain::heart::Heart;
+use brevet_domain::heart::{Beyond, Heart, Late, LateGrant};
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::{Ask, Request};
 use brevet_domain::time::{Term, Timestamp};
@@ -138,6 +138,7 @@ macro_rules! store_contract {
             an_early_end_stored_anew_is_not_dropped_for_the_old_one
             a_lease_has_one_holder_at_a_time
             the_heart_is_the_last_that_beat
+            a_beat_over_another_than_the_last_is_a_conflict
             the_bundle_in_force_reads_back_by_its_parts
             a_bundle_of_many_and_long_parts_reads_back
         }
@@ -573,11 +574,44 @@ pub async fn a_lease_has_one_holder_at_a_time(ports: &Ports) {
 /// The heart reads as it last beat.
 pub async fn the_heart_is_the_last_that_beat(ports: &Ports) {
     assert_eq!(ports.reader.heart().await.unwrap(), None);
-    for seconds in [5, 65] {
-        let heart = Heart { read_up_to: at(seconds) };
-        ports.heart.beat(&heart).await.unwrap();
+    for (beats, seconds) in [(1, 5), (2, 65)] {
+        let heart = Heart { beats, ..late_heart(seconds) };
+        ports.heart.beat(&heart, Some(beats - 1)).await.unwrap();
         assert_eq!(ports.reader.heart().await.unwrap(), Some(heart));
     }
+}
+
+/// Of two passes at once the second one to beat is told, and the heart stays as the first one left it.
+pub async fn a_beat_over_another_than_the_last_is_a_conflict(ports: &Ports) {
+    let first = late_heart(5);
+    ports.heart.beat(&first, Some(0)).await.unwrap();
+    for before in [0, 2] {
+        let late = Heart { beats: before + 1, ..Heart::first(at(65)) };
+        let answer = ports.heart.beat(&late, Some(before)).await;
+        assert!(matches!(answer, Err(PortError::Conflict { .. })), "{answer:?}");
+        assert_eq!(ports.reader.heart().await.unwrap(), Some(first.clone()));
+    }
+    // Over whatever is there: where the last one cannot be read.
+    ports.heart.beat(&Heart::first(at(65)), None).await.unwrap();
+    assert_eq!(ports.reader.heart().await.unwrap(), Some(Heart::first(at(65))));
+}
+
+fn late_heart(seconds: u32) -> Heart {
+    let grant = |text: &str| text.parse().unwrap();
+    let named = LateGrant {
+        grant: grant("grt_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+        principal: Some(ROLE.to_owned()),
+        since: at(0),
+        acknowledged: true,
+    };
+    let unread = LateGrant {
+        grant: grant("grt_01ARZ3NDEKTSV4RRFFQ69G5FAW"),
+        principal: None,
+        since: at(1),
+        acknowledged: false,
+    };
+    let beyond = Some(Beyond { since: at(2), until: at(200) });
+    Heart { late: Late { grants: vec![named, unread], beyond }, ..Heart::first(at(seconds)) }
 }
 
 /// The bundle in force is the last published; older ones can still be read by their digest.

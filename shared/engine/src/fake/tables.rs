@@ -297,6 +297,15 @@ impl Snapshot {
         }
     }
 
+    pub(super) fn beat(&mut self, heart: &Heart, before: Option<u64>) -> Result<(), Unmet> {
+        let stands = self.heart.as_ref().map_or(0, |heart| heart.beats);
+        if before.is_some_and(|before| before != stands) {
+            return Err(Unmet);
+        }
+        self.heart = Some(heart.clone());
+        Ok(())
+    }
+
     pub(super) fn lease(&mut self, role_arn: &str, holder: &str, now: Timestamp, until: Timestamp) -> bool {
         let taken = self.leases.get(role_arn).is_some_and(|(other, end)| other != holder && now < *end);
         if !taken {

@@ -6,6 +6,7 @@
 mod attachment;
 mod kills;
 pub(crate) mod leavers;
+mod overdue;
 mod role;
 mod step;
 mod walk;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use brevet_domain::grant::{DueRole, Grant};
-use brevet_domain::heart::Heart;
+use brevet_domain::heart::{LateGrant, Tolerance};
 use brevet_domain::id::GrantId;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
@@ -97,6 +98,8 @@ pub struct Reaper {
     call_s: u32,
     /// How long one pass may take, in seconds; what is left is done by the next tick.
     budget_s: u32,
+    /// What issuing puts up with.
+    tolerance: Tolerance,
     /// How far it has come with looking at every live grant under the bundle in force.
     walk: Mutex<Walk>,
     /// How far it has come with looking at every live grant for the blocks that stand.
@@ -126,6 +129,15 @@ pub struct PassReport {
     pub oldest_overdue_s: u64,
     /// How many uses of break-glass await their review, up to a page; unknown where they could not be read.
     pub n_unreviewed: Option<u32>,
+    /// What is not over though it was due, as this pass saw it.
+    #[serde(skip)]
+    pub late: BTreeMap<GrantId, LateGrant>,
+    /// Grants that are overdue, as far as the heart names them, and those of them that nobody acknowledged.
+    pub n_overdue: u32,
+    /// See there.
+    pub n_unacknowledged: u32,
+    /// Whether that stops all issuing.
+    pub is_stopped: bool,
     /// Blocks of the kill switch that stand.
     pub n_blocks: u32,
     /// How many grants that they cover a walk over every live grant still found alive; nothing if none came through.
@@ -140,6 +152,13 @@ pub struct PassReport {
 impl PassReport {
     fn note_overdue(&mut self, seconds: u64) {
         self.oldest_overdue_s = self.oldest_overdue_s.max(seconds);
+    }
+
+    /// A look left it as it was, though it should be over.
+    fn note_late(&mut self, late: Option<LateGrant>, now: Timestamp) {
+        let Some(late) = late else { return };
+        self.note_overdue(now.seconds_since(late.since));
+        self.late.insert(late.grant, late);
     }
 }
 
@@ -164,10 +183,16 @@ struct Work {
 impl Reaper {
     /// A reaper over `ports`. `holder` must differ between processes.
     #[must_use]
-    pub fn new(ports: Ports, deployment: Deployment, holder: String, call_s: u32, budget_s: u32) -> Self {
+    pub fn new(
+        ports: Ports,
+        deployment: Deployment,
+        holder: String,
+        (call_s, budget_s): (u32, u32),
+        tolerance: Tolerance,
+    ) -> Self {
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "reap");
         let (walk, kill_walk, in_doubt) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        Self { ports, journal, deployment, holder, call_s, budget_s, walk, kill_walk, in_doubt }
+        Self { ports, journal, deployment, holder, call_s, budget_s, tolerance, walk, kill_walk, in_doubt }
     }
 
     /// Makes a whole pass: everything that a block covers, everything due, then every role with live early ends.
@@ -204,7 +229,7 @@ impl Reaper {
         self.settle(work.roles, &mut report).await;
         report.n_unreviewed = self.unreviewed().await;
         if report.good {
-            self.ports.heart.beat(&Heart { read_up_to: started }).await?;
+            self.beat(started, &mut report).await?;
         }
         Ok(report)
     }
@@ -276,7 +301,10 @@ impl Reaper {
                     report.n_due = report.n_due.saturating_add(1);
                     report.note_overdue(look.started.seconds_since(line.next_at));
                 }
-                self.look(line.id, look.known, work, report).await;
+                let went_well = self.look(line.id, look.known, work, report).await;
+                if role == DueRole::Reap && !went_well {
+                    self.note_unseen(line, report);
+                }
             }
             cursor = page.next;
             if cursor.is_none() {

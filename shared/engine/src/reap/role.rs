@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use brevet_domain::canonical::Digest;
 use brevet_domain::deny::{Denied, DenyEntry};
 use brevet_domain::grant::{Delivery, Event, Grant, Problem, Revoking, Sighting, State};
+use brevet_domain::heart::LateGrant;
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 
@@ -48,7 +49,7 @@ impl Reaper {
         let now = self.ports.clock.now();
         for grant in grants {
             // The settling may have written to the grant's chain: read it again.
-            let (id, overdue_s, n_ended) = (grant.id, grant.overdue_s(now), report.n_ended);
+            let (id, late, n_ended) = (grant.id, LateGrant::of(&grant, now), report.n_ended);
             let told = match self.ports.reader.grant(id).await {
                 Ok(Some(grant)) => self.tell(grant, settled.as_ref(), now, report).await,
                 Ok(None) => Ok(()),
@@ -58,7 +59,7 @@ impl Reaper {
                 note(id, &error, report);
             }
             if report.n_ended == n_ended {
-                report.note_overdue(overdue_s);
+                report.note_late(late, now);
             }
         }
         settled.map(drop)

@@ -3,6 +3,7 @@
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::grant::{Delivery, EndCause, Event, Grant, Problem, Revoking, State};
+use brevet_domain::heart::LateGrant;
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 
@@ -27,11 +28,12 @@ impl Reaper {
             self.ports.due.clear_mark(id).await?;
             return Ok(None);
         };
-        let (overdue_s, n_ended) = (grant.overdue_s(self.ports.clock.now()), report.n_ended);
+        let (now, n_ended) = (self.ports.clock.now(), report.n_ended);
+        let late = LateGrant::of(&grant, now);
         let moved = self.go_on(grant, known, report).await;
         // What ends with its role is reckoned there.
         if !matches!(moved, Ok(Some(_))) && report.n_ended == n_ended {
-            report.note_overdue(overdue_s);
+            report.note_late(late, now);
         }
         moved
     }
@@ -158,6 +160,7 @@ impl Reaper {
         report.n_changed = report.n_changed.saturating_add(1);
         if matches!(after.state, State::Ended { .. }) && !grant.state.is_terminal() {
             report.n_ended = report.n_ended.saturating_add(1);
+            report.late.remove(&after.id);
         }
         if after.state.name() != grant.state.name() {
             tracing::info!(grant.id = %after.id, event = event.name(), state = after.state.name(), "moved a grant");

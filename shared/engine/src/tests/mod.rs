@@ -11,6 +11,7 @@ mod killing;
 mod leavers;
 mod managed;
 mod offering;
+mod overdue;
 mod quorum;
 mod rehearsing;
 mod renewing;

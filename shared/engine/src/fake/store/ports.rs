@@ -101,7 +101,7 @@ impl GrantReader for MemoryStore {
     }
 
     async fn heart(&self) -> PortResult<Option<Heart>> {
-        self.read("heart", |held| Ok(held.heart)).await
+        self.read("heart", |held| Ok(held.heart.clone())).await
     }
 
     async fn grants_of(&self, identity: &IdentityId, cursor: Option<&str>, limit: u32) -> PortResult<GrantPage> {
@@ -286,12 +286,10 @@ impl ReviewReader for MemoryStore {
 
 #[async_trait]
 impl HeartStore for MemoryStore {
-    async fn beat(&self, heart: &Heart) -> PortResult<()> {
-        let write = |held: &mut Snapshot| {
-            held.heart = Some(*heart);
-            Ok(())
-        };
-        self.write("beat", Nature::Write, write).await
+    async fn beat(&self, heart: &Heart, before: Option<u64>) -> PortResult<()> {
+        let write =
+            |held: &mut Snapshot| held.beat(heart, before).map_err(|_| PortError::Conflict { operation: "beat" });
+        self.write("beat", Nature::GrantWrite, write).await
     }
 }
 

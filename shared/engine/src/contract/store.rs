@@ -574,9 +574,9 @@ pub async fn a_lease_has_one_holder_at_a_time(ports: &Ports) {
 /// The heart reads as it last beat.
 pub async fn the_heart_is_the_last_that_beat(ports: &Ports) {
     assert_eq!(ports.reader.heart().await.unwrap(), None);
-    for (beats, seconds) in [(1, 5), (2, 65)] {
+    for (before, beats, seconds) in [(0, 1, 5), (1, 2, 65)] {
         let heart = Heart { beats, ..late_heart(seconds) };
-        ports.heart.beat(&heart, Some(beats - 1)).await.unwrap();
+        ports.heart.beat(&heart, Some(before)).await.unwrap();
         assert_eq!(ports.reader.heart().await.unwrap(), Some(heart));
     }
 }
@@ -585,8 +585,8 @@ pub async fn the_heart_is_the_last_that_beat(ports: &Ports) {
 pub async fn a_beat_over_another_than_the_last_is_a_conflict(ports: &Ports) {
     let first = late_heart(5);
     ports.heart.beat(&first, Some(0)).await.unwrap();
-    for before in [0, 2] {
-        let late = Heart { beats: before + 1, ..Heart::first(at(65)) };
+    for (before, beats) in [(0, 1), (2, 3)] {
+        let late = Heart { beats, ..Heart::first(at(65)) };
         let answer = ports.heart.beat(&late, Some(before)).await;
         assert!(matches!(answer, Err(PortError::Conflict { .. })), "{answer:?}");
         assert_eq!(ports.reader.heart().await.unwrap(), Some(first.clone()));

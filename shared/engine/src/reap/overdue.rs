@@ -64,16 +64,16 @@ impl Reaper {
 
     /// What is late now: what this pass found, and of what was late `before` what it did not come by.
     async fn late_after(&self, before: Late, report: &PassReport) -> Late {
-        let was_seen = |late: &&LateGrant| late.principal.is_some();
-        let mut late: Vec<LateGrant> = report.late.values().filter(was_seen).cloned().collect();
-        let known = before.grants.into_iter();
-        let unseen = report.late.values().filter(|late| late.principal.is_none()).cloned();
-        let mut again: BTreeMap<GrantId, LateGrant> = unseen.map(|unseen| (unseen.grant, unseen)).collect();
+        let looked = report.late.values().flatten();
+        let (mut late, unseen): (Vec<LateGrant>, Vec<_>) = looked.cloned().partition(|late| late.principal.is_some());
+        let mut again: BTreeMap<GrantId, LateGrant> = unseen.into_iter().map(|one| (one.grant, one)).collect();
         // What is known of a grant is more than that a look at it failed.
+        let known = before.grants.into_iter();
         again.extend(known.map(|known| (known.grant, known)));
-        for seen in &late {
-            again.remove(&seen.grant);
-        }
+        let is_told = |id: &GrantId| {
+            report.late.get(id).is_some_and(|told| told.as_ref().is_none_or(|late| late.principal.is_some()))
+        };
+        again.retain(|id, _| !is_told(id));
         let now = self.ports.clock.now();
         for (n, (id, last)) in again.into_iter().enumerate() {
             // INVARIANT: fail closed. What cannot be read is not over; and how many are read in one pass is bounded.
@@ -108,12 +108,6 @@ impl Reaper {
         Ok(since.map(|since| LateGrant { grant: id, principal, since, acknowledged: false }))
     }
 
-    /// A look that failed says nothing of its grant: it is late since its line was due.
-    pub(super) fn note_unseen(&self, line: &Due, report: &mut PassReport) {
-        let unseen = LateGrant { grant: line.id, principal: None, since: line.next_at, acknowledged: false };
-        report.late.entry(line.id).or_insert(unseen);
-    }
-
     fn tell_overdue(&self, heart: &Heart, report: &mut PassReport) {
         let (now, tolerance) = (self.ports.clock.now(), self.tolerance);
         report.is_stopped = Heart::pulse(Some(heart), None, now, tolerance) != Pulse::Beating;
@@ -126,5 +120,13 @@ impl Reaper {
         if report.is_stopped {
             tracing::error!(n = report.n_unacknowledged, "nothing is issued: too many grants are overdue");
         }
+    }
+}
+
+impl PassReport {
+    /// A look that failed says nothing of its grant: it is late since its line was due.
+    pub(super) fn note_unseen(&mut self, line: &Due) {
+        let unseen = LateGrant { grant: line.id, principal: None, since: line.next_at, acknowledged: false };
+        self.late.entry(line.id).or_insert(Some(unseen));
     }
 }

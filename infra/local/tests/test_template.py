@@ -369,7 +369,14 @@ def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
     sources = [places.CHECKOUT / "functions" / "reap", places.CHECKOUT / "shared" / "lambda"]
     emitted = "".join((source / "src" / "metric.rs").read_text() for source in sources)
     own = {one["MetricName"] for one in alarms if one["Namespace"] == "Brevet"}
-    assert own == {"ReaperGoodPass", "OverdueSeconds", "BundleStale", "BreakGlassUsed", "BreakGlassUnreviewed"}
+    assert own == {
+        "ReaperGoodPass",
+        "OverdueSeconds",
+        "IssuingStopped",
+        "BundleStale",
+        "BreakGlassUsed",
+        "BreakGlassUnreviewed",
+    }
     for name in own:
         assert f'"{name}"' in emitted, f"the alarm on {name} waits for a metric that nobody emits"
 

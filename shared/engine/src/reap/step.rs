@@ -170,6 +170,9 @@ impl Reaper {
         if matches!(after.state, State::Ended { .. }) && !grant.state.is_terminal() {
             report.n_ended = report.n_ended.saturating_add(1);
             report.late.insert(after.id, None);
+        } else {
+            // Also where this very pass puts off the look that would tell of it.
+            report.note_late(LateGrant::of(&after, now), now);
         }
         if after.state.name() != grant.state.name() {
             tracing::info!(grant.id = %after.id, event = event.name(), state = after.state.name(), "moved a grant");

@@ -133,6 +133,23 @@ fn an_overdue_grant_is_named_by_each_heart_also_while_an_attempt_has_put_it_off(
     assert_eq!((state(&world, id), heart(&world).late), ("Ended", Late::default()));
 }
 
+/// Each pass writes the deny of a role that has live ends: where ticks are quick, that alone puts their grants off for ever.
+#[test]
+fn a_session_is_named_though_each_pass_puts_off_the_look_at_it() {
+    let (world, id) = active();
+    world.release("bot ask run-1", id).unwrap().unwrap();
+    let mut n_looks = 0;
+    for _ in 0..=TOLERANCE.overdue_s.div_ceil(2) {
+        world.faults.plan_next("put_deny", Fault::Refused);
+        n_looks += u32::from(world.tick().unwrap().unwrap().n_due > 0);
+        world.faults.clear();
+        world.clock.advance(2);
+    }
+    assert!(n_looks < 5, "it was due {n_looks} times: nothing is shown");
+    assert_eq!((state(&world, id), named(&world)), ("Revoking", vec![id]));
+    world.assert_all_ends("put off by each pass");
+}
+
 #[test]
 fn more_overdue_grants_than_the_set_number_stop_everything_until_enough_ended() {
     let (world, ids) = overdue(3);

@@ -212,7 +212,8 @@ impl Activator {
         let deadline = stored.unwrap_or_else(|| grant.deadline_if_activated(now));
         let plan = template.attachment(deadline, grant.term, grant.bounds.skew_s);
         let plan = plan.map_err(|error| Unfit::Ever(error.to_string())).and_then(|plan| {
-            let fit = Fit { grant: &grant, principal: &principal, boundary: &self.deployment.boundary_arn() };
+            let boundary = self.deployment.boundary_arn();
+            let fit = Fit { grant: &grant, principal: &principal, boundary: &boundary, now };
             fit.check(&template, place, &plan, count.as_ref()).map(|also| (plan, also))
         });
         let (plan, joined) = match (plan, stored) {

@@ -10,13 +10,13 @@ use brevet_engine::activate::{self, Activator};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::fake::{
-    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, SkewedClock, Snapshot,
-    ToldUses, Watched,
+    Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, SkewedClock,
+    Snapshot, ToldUses, Watched,
 };
 use brevet_engine::intake::Intake;
 use brevet_engine::issue::Issuer;
 use brevet_engine::port::{Clock, Deprovisioner, GrantReader, GrantStore, Principals, ProofVerifier, SessionRoles};
-use brevet_engine::reap::{self, Attachments, Kills, Reaper};
+use brevet_engine::reap::{self, Attachments, Kills, Reaper, Sweep};
 
 use crate::catalogue::{self, BATCH, Leaver};
 use crate::ledger::{Ledger, Stop};
@@ -277,6 +277,8 @@ impl World {
             ids: ids.clone(),
         };
         let activator = Activator::new(activation, deployment.clone(), HEART_MAX_S, 600);
+        let estate = MemoryEstate::new(Arc::clone(&principals), Arc::clone(&roles), Arc::clone(&faults));
+        let sweep = Sweep { estate: Arc::new(estate), findings: store.clone() };
         let reaper = |holder: &str, clock: Arc<SkewedClock>| {
             let ports = reap::Ports {
                 reader: seams.reader.clone(),
@@ -285,6 +287,7 @@ impl World {
                 deny: store.clone(),
                 reviews: store.clone(),
                 kills: Kills { reader: store.clone(), progress: store.clone() },
+                sweep: sweep.clone(),
                 heart: store.clone(),
                 roles: seams.roles.clone(),
                 attachments: Attachments {
@@ -296,7 +299,7 @@ impl World {
                 clock,
                 ids: ids.clone(),
             };
-            Arc::new(Reaper::new(ports, deployment.clone(), holder.to_owned(), CALL_S, 600))
+            Arc::new(Reaper::new(ports, deployment.clone(), holder.to_owned(), bounds, 600))
         };
         let reapers = [reaper("one", reap_clock), reaper("two", other_clock)];
         let last_pass_at = clock.now();

@@ -21,9 +21,9 @@ use tokio::task::JoinSet;
 
 use super::samples::{ROLE, approved, at, change, decided, early_end, vote, withdrawn};
 use crate::port::{
-    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, GrantReader, GrantStore,
-    HeartStore, HoldingsReader, IdSource, KeyClaim, Mark, PortError, PortResult, ProgressStore, RequestStore,
-    ReviewReader, RevocationReader, RevocationStore, shard_of,
+    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, Findings, GrantReader,
+    GrantStore, HeartStore, HoldingsReader, IdSource, KeyClaim, Mark, PortError, PortResult, ProgressStore,
+    RequestStore, ReviewReader, RevocationReader, RevocationStore, shard_of,
 };
 
 /// Publishes a bundle and puts it in force, as the deploying role does: no port offers that.
@@ -54,6 +54,8 @@ pub struct Ports {
     pub revocation_store: Arc<dyn RevocationStore>,
     /// What the reaper tells of it.
     pub progress: Arc<dyn ProgressStore>,
+    /// What the sweep found.
+    pub findings: Arc<dyn Findings>,
     /// Early ends.
     pub denies: Arc<dyn DenyStore>,
     /// The heart.
@@ -77,7 +79,14 @@ impl Ports {
     pub fn of<S>(store: Arc<S>, publish: Publish, ids: Arc<dyn IdSource>) -> Self
     where
         S: RequestStore + GrantReader + GrantStore + DueList + Counts + HoldingsReader + Delegations + ReviewReader,
-        S: DenyStore + HeartStore + BundleSource + RevocationReader + RevocationStore + ProgressStore + 'static,
+        S: DenyStore
+            + Findings
+            + HeartStore
+            + BundleSource
+            + RevocationReader
+            + RevocationStore
+            + ProgressStore
+            + 'static,
     {
         Self {
             requests: store.clone(),
@@ -91,6 +100,7 @@ impl Ports {
             revocations: store.clone(),
             revocation_store: store.clone(),
             progress: store.clone(),
+            findings: store.clone(),
             denies: store.clone(),
             heart: store.clone(),
             bundles: store,
@@ -163,6 +173,10 @@ macro_rules! store_contract {
             a_version_ends_grants_only_if_nothing_was_taken_meanwhile
             a_version_ends_more_grants_than_one_transaction_takes
             what_rests_on_a_delegation_is_decided_only_while_that_stands
+        }
+        $crate::contract_tests! { findings, $made,
+            findings_are_a_chain_that_is_never_written_over
+            a_finding_and_its_count_are_written_together_or_not_at_all
         }
         $crate::contract_tests! { revocations, $made,
             a_block_stands_from_its_placing_to_its_lifting

@@ -11,6 +11,7 @@ use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence::Entry;
+use brevet_domain::finding::Finding;
 use brevet_domain::grant::Grant;
 use brevet_domain::id::{EvidenceId, GrantId};
 use brevet_domain::revocation::{Progress, WideScope};
@@ -202,13 +203,13 @@ impl MemoryStore {
     async fn write_evidence(
         &self,
         call: &'static str,
-        entry: &Entry,
+        entry: EvidenceId,
         write: impl FnOnce(&mut Snapshot) -> PortResult<()> + Send,
     ) -> PortResult<()> {
         let act = |_: Manner| {
             self.change(write)?;
             let number = self.faults.n_calls();
-            locked(&self.held).written.entry(entry.body.id).or_insert(number);
+            locked(&self.held).written.entry(entry).or_insert(number);
             Ok(())
         };
         self.faults.call(call, Nature::GrantWrite, act).await
@@ -241,6 +242,12 @@ impl Snapshot {
     /// Every count that is stored.
     pub fn counts(&self) -> impl Iterator<Item = &Count> {
         self.counts.values()
+    }
+
+    /// Every finding of the sweep, in order.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// The grants whose fuse still burns.

@@ -8,6 +8,7 @@ mod kills;
 pub(crate) mod leavers;
 mod role;
 mod step;
+mod sweep;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,13 +18,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::GrantId;
-use brevet_domain::settings::Deployment;
+use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use serde::Serialize;
 
 use self::kills::KillWalk;
 pub use self::kills::Kills;
 use self::leavers::Walk;
+pub use self::sweep::Sweep;
 use crate::catalogue::{Catalogue, InForce};
 use crate::journal::{Journal, StepError};
 use crate::port::{
@@ -49,6 +51,8 @@ pub struct Ports {
     pub reviews: Arc<dyn ReviewReader>,
     /// The kill switch.
     pub kills: Kills,
+    /// The sweep from AWS's side.
+    pub sweep: Sweep,
     /// The heart.
     pub heart: Arc<dyn HeartStore>,
     /// The reserved deny on session roles.
@@ -93,14 +97,16 @@ pub struct Reaper {
     deployment: Deployment,
     /// Names this process among those that may write a role's deny.
     holder: String,
-    /// How long one AWS call may take with its attempts, in seconds.
-    call_s: u32,
+    /// Bounds on time, as they are configured now.
+    bounds: Bounds,
     /// How long one pass may take, in seconds; what is left is done by the next tick.
     budget_s: u32,
     /// How far it has come with looking at every live grant under the bundle in force.
     walk: Mutex<Walk>,
     /// How far it has come with looking at every live grant for the blocks that stand.
     kill_walk: Mutex<KillWalk>,
+    /// The role at which the next sweep begins, and whether it is a session role.
+    next_swept: Mutex<Option<(bool, String)>>,
     /// Whether the grant last looked at could not be looked up in the bundle.
     in_doubt: AtomicBool,
 }
@@ -132,6 +138,10 @@ pub struct PassReport {
     pub n_blocked_alive: Option<u64>,
     /// Of the blocks whose zero this pass proved first: how many seconds that took at the longest.
     pub zero_after_s: Option<u64>,
+    /// What a sweep found in AWS that no live grant explains.
+    pub n_swept: u32,
+    /// Whether the sweep saw every role of this installation.
+    pub swept: bool,
     /// Whether every shard was read up to the start of the pass; where the stream named grants, whether each was
     /// looked at.
     pub good: bool,
@@ -164,10 +174,11 @@ struct Work {
 impl Reaper {
     /// A reaper over `ports`. `holder` must differ between processes.
     #[must_use]
-    pub fn new(ports: Ports, deployment: Deployment, holder: String, call_s: u32, budget_s: u32) -> Self {
+    pub fn new(ports: Ports, deployment: Deployment, holder: String, bounds: Bounds, budget_s: u32) -> Self {
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "reap");
         let (walk, kill_walk, in_doubt) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        Self { ports, journal, deployment, holder, call_s, budget_s, walk, kill_walk, in_doubt }
+        let next_swept = Mutex::default();
+        Self { ports, journal, deployment, holder, bounds, budget_s, walk, kill_walk, next_swept, in_doubt }
     }
 
     /// Makes a whole pass: everything that a block covers, everything due, then every role with live early ends.
@@ -182,6 +193,8 @@ impl Reaper {
         let look = Look { known: known.as_deref(), started };
         // At once, and not only when it is due.
         self.walk_kills(look, &mut work, &mut report).await;
+        // A quarter of the pass is its own: however much is due, what stands unexplained does not wait.
+        self.sweep(started.plus(self.budget_s.div_ceil(4)), &mut work, &mut report).await;
         // Issue's lists too: what ran out of time there ends here, also with issue down.
         for (role, shard) in shards_at(started).flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]) {
             if let Err(error) = self.shard(role, shard, look, &mut work, &mut report).await {

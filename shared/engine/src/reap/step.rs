@@ -101,8 +101,13 @@ impl Reaper {
             }
             _ => return None,
         };
-        let also = self.deny_entry(grant, &event, now).map(Also::Deny).into_iter().collect();
+        let also = self.also_denied(grant, &event, now);
         Some((event, also))
+    }
+
+    /// What is stored with `event` so that a session that it ends before its deadline is denied.
+    pub(super) fn also_denied(&self, grant: &Grant, event: &Event, now: Timestamp) -> Vec<Also> {
+        self.deny_entry(grant, event, now).map(Also::Deny).into_iter().collect()
     }
 
     /// The entry that ends a live session before its deadline, stored in the transaction that enters `Revoking`.

@@ -18,5 +18,6 @@ mod scheduled;
 mod single_fault;
 mod steps;
 mod stubborn;
+mod sweeping;
 mod vending;
 mod world;

@@ -26,7 +26,8 @@ use crate::activate::{self, ActivateReport, Activator};
 use crate::catalogue::Catalogue;
 use crate::decide::{Ballot, Decider};
 use crate::fake::{
-    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, ToldUses, Watched, run,
+    Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, ToldUses,
+    Watched, run,
 };
 use crate::intake::Intake;
 use crate::issue::{Handout, Issuer};
@@ -34,7 +35,7 @@ use crate::port::{
     Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, Place, PortResult, ProofRefused, ProofVerifier,
     RawProof, RevocationPolicy,
 };
-use crate::reap::{Attachments, Kills, PassReport, Ports, Reaper};
+use crate::reap::{Attachments, Kills, PassReport, Ports, Reaper, Sweep};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::report::Report;
 use crate::revoke::KillSwitch;
@@ -381,6 +382,8 @@ impl World {
         let (activator, other_activator) = (activator(), activator());
         let attachments =
             Attachments { principals: principals.clone(), deprovisioner: principals.clone(), counts: store.clone() };
+        let estate = MemoryEstate::new(Arc::clone(&principals), Arc::clone(&roles), Arc::clone(&faults));
+        let sweep = Sweep { estate: Arc::new(estate), findings: store.clone() };
         let reaper = |holder: &str| {
             let ports = Ports {
                 reader: store.clone(),
@@ -389,6 +392,7 @@ impl World {
                 deny: store.clone(),
                 reviews: store.clone(),
                 kills: Kills { reader: store.clone(), progress: store.clone() },
+                sweep: sweep.clone(),
                 heart: store.clone(),
                 roles: roles.clone(),
                 attachments: attachments.clone(),
@@ -396,7 +400,7 @@ impl World {
                 clock: clock.clone(),
                 ids: ids.clone(),
             };
-            Reaper::new(ports, deployment.clone(), holder.to_owned(), CALL_S, 40)
+            Reaper::new(ports, deployment.clone(), holder.to_owned(), bounds, 40)
         };
         let (reaper, other_reaper) = (reaper("one"), reaper("two"));
         Self {

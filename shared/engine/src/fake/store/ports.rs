@@ -10,6 +10,7 @@ use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
+use brevet_domain::finding::Finding;
 use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
@@ -22,9 +23,9 @@ use super::MemoryStore;
 use crate::fake::faults::Nature;
 use crate::fake::tables::{Shown, Snapshot};
 use crate::port::{
-    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, DueList, DuePage, GrantPage, GrantReader,
-    GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, ProgressStore, RequestStore,
-    ReviewPage, ReviewReader, RevocationPage, RevocationReader, RevocationStore,
+    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, DueList, DuePage, Findings, GrantPage,
+    GrantReader, GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, ProgressStore,
+    RequestStore, ReviewPage, ReviewReader, RevocationPage, RevocationReader, RevocationStore,
 };
 
 /// A page of `all`, and the cursor of the next: the place where it starts.
@@ -119,12 +120,12 @@ impl GrantStore for MemoryStore {
         let write = |held: &mut Snapshot| {
             held.create(decision, grant, entry, also).map_err(|_| PortError::Conflict { operation: "create" })
         };
-        self.write_evidence("create", entry, write).await
+        self.write_evidence("create", entry.body.id, write).await
     }
 
     async fn commit(&self, commit: &Commit) -> PortResult<()> {
         let write = |held: &mut Snapshot| held.commit(commit).map_err(|_| PortError::Conflict { operation: "commit" });
-        self.write_evidence("commit", &commit.entry, write).await
+        self.write_evidence("commit", commit.entry.body.id, write).await
     }
 }
 
@@ -281,6 +282,25 @@ impl ReviewReader for MemoryStore {
             Ok(ReviewPage { grants, next })
         };
         self.read_index("reviews", read).await
+    }
+}
+
+#[async_trait]
+impl Findings for MemoryStore {
+    async fn last_finding(&self) -> PortResult<Option<Finding>> {
+        self.read("last_finding", |held| Ok(held.findings.last().cloned())).await
+    }
+
+    async fn add_finding(&self, finding: &Finding, count: Option<&Count>) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.add_finding(finding, count).map_err(|_| PortError::Conflict { operation: "add_finding" })
+        };
+        self.write_evidence("add_finding", finding.id, write).await
+    }
+
+    async fn findings(&self, limit: u32) -> PortResult<Vec<Finding>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.read("findings", |held| Ok(held.findings.iter().rev().take(limit).cloned().collect())).await
     }
 }
 

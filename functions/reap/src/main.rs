@@ -44,6 +44,7 @@ async fn main() -> Result<(), Error> {
             estate: Arc::new(IamEstate::connect(&aws, settings.deployment.path(), other_principals_from_env()?)),
             findings: Arc::clone(&store) as _,
         },
+        service: Arc::clone(&store) as _,
         heart: Arc::clone(&store) as _,
         roles: Arc::new(IamSessionRoles::connect(&aws)),
         attachments,

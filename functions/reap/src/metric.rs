@@ -22,6 +22,8 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         json!({"Name": "ReaperGoodPass", "Unit": "Count"}),
         json!({"Name": "OverdueSeconds", "Unit": "Seconds"}),
         json!({"Name": "BlocksStanding", "Unit": "Count"}),
+        json!({"Name": "SweepFound", "Unit": "Count"}),
+        json!({"Name": "SweepWhole", "Unit": "Count"}),
     ];
     // Said only where a walk came through, zero was proved first, or uses could be counted: silence is no zero.
     let known = [
@@ -44,6 +46,8 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         "ReaperGoodPass": 1,
         "OverdueSeconds": report.oldest_overdue_s,
         "BlocksStanding": report.n_blocks,
+        "SweepFound": report.n_swept,
+        "SweepWhole": u8::from(report.swept),
     });
     for (name, _, n) in known {
         if let (Some(n), Some(document)) = (n, document.as_object_mut()) {
@@ -74,9 +78,12 @@ mod tests {
         for metric in directive["Metrics"].as_array().unwrap() {
             assert!(document[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
         }
-        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 6);
+        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 8);
         assert_eq!((document["Deployment"].as_str(), document["OverdueSeconds"].as_u64()), (Some("dev"), Some(7)));
         let template = include_str!("../../../infra/template.yaml");
+        for name in ["SweepFound", "SweepWhole"] {
+            assert!(template.contains(&format!("MetricName: {name}\n")), "{name}");
+        }
         assert_eq!(document["BreakGlassUnreviewed"], 3);
         let unreviewed = template.split("  BreakGlassUnreviewed:").nth(1).unwrap().split("\n\n").next().unwrap();
         assert!(unreviewed.contains("MetricName: BreakGlassUnreviewed"), "{unreviewed}");

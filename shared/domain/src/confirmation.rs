@@ -21,13 +21,14 @@ pub struct Confirmation {
     pub by: String,
 }
 
-/// What tells a table from every other one, also from one that had its name before: its ARN, and when it was created in
-/// milliseconds since 1970. (AWS gives each table a `TableId` too; emulators do not.)
+/// What tells a table from every other one, also from one that had its name before: its ARN, and when it was created in whole
+/// seconds since 1970. (AWS gives each table a `TableId` too; emulators do not. Whole, since its tools round fractions
+/// differently; no table is deleted and created anew within a second.)
 ///
 /// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html>
 #[must_use]
-pub fn table_identity(table_arn: &str, created_ms: i64) -> String {
-    format!("{table_arn}@{created_ms}")
+pub fn table_identity(table_arn: &str, created_s: i64) -> String {
+    format!("{table_arn}@{created_s}")
 }
 
 /// Why nothing is issued over a table.
@@ -79,11 +80,11 @@ mod tests {
     #[test]
     fn only_the_table_that_was_confirmed_is_in_service() {
         let now = Timestamp::from_seconds(1_795_348_800);
-        let table = table_identity("arn:aws:dynamodb:us-east-1:000000000000:table/brevet-dev", 1_795_000_000_123);
-        assert!(table.ends_with("table/brevet-dev@1795000000123"));
+        let table = table_identity("arn:aws:dynamodb:us-east-1:000000000000:table/brevet-dev", 1_795_000_000);
+        assert!(table.ends_with("table/brevet-dev@1795000000"));
         let standing = Confirmation { table: table.clone(), at: now, by: "ana".to_owned() };
         assert_eq!(Confirmation::check(Some(standing.clone()), &table), Ok(standing.clone()));
-        let restored = table_identity("arn:aws:dynamodb:us-east-1:000000000000:table/brevet-dev", 1_795_348_000_000);
+        let restored = table_identity("arn:aws:dynamodb:us-east-1:000000000000:table/brevet-dev", 1_795_348_000);
         let error = Confirmation::check(Some(standing), &restored).unwrap_err().to_string();
         assert!(error.contains(&table) && error.contains(&restored), "{error}");
         let error = Confirmation::check(None, &table).unwrap_err().to_string();

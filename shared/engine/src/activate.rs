@@ -16,8 +16,8 @@ use crate::catalogue::Catalogue;
 use crate::checks::{Checks, Permitted};
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Activation, Also, Clock, Counts, DueList, Fuse, GrantReader, GrantStore, IdSource, Place, PortError, Principal,
-    Principals, Provisioner, Seen, shards_at,
+    Activation, Also, Clock, Counts, DueList, Fuse, GrantReader, GrantStore, IdSource, InService, Place, PortError,
+    Principal, Principals, Provisioner, Seen, shards_at,
 };
 use crate::refusal::Refusal;
 
@@ -37,6 +37,8 @@ pub struct Ports {
     pub reader: Arc<dyn GrantReader>,
     /// The bundle in force.
     pub catalogue: Arc<Catalogue>,
+    /// Which table this is.
+    pub service: Arc<dyn InService>,
     /// Changes of grants.
     pub store: Arc<dyn GrantStore>,
     /// The to-do list.
@@ -101,7 +103,8 @@ impl Activator {
     /// Wires the use case to its ports.
     #[must_use]
     pub fn new(ports: Ports, deployment: Deployment, heart_max_age_s: u32, budget_s: u32) -> Self {
-        let checks = Checks::new(Arc::clone(&ports.reader), Arc::clone(&ports.catalogue), heart_max_age_s);
+        let (reader, catalogue) = (Arc::clone(&ports.reader), Arc::clone(&ports.catalogue));
+        let checks = Checks::new(reader, catalogue, Arc::clone(&ports.service), heart_max_age_s);
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "issue");
         Self { ports, checks, journal, deployment, budget_s }
     }

@@ -10,7 +10,7 @@ use brevet_domain::plan::PlanTemplate;
 use brevet_domain::time::Timestamp;
 
 use crate::catalogue::Catalogue;
-use crate::port::GrantReader;
+use crate::port::{GrantReader, InService, in_service};
 use crate::reap::leavers::has_left;
 use crate::refusal::{Refusal, RefusalKind};
 
@@ -26,12 +26,18 @@ pub(crate) struct Permitted {
 pub(crate) struct Checks {
     reader: Arc<dyn GrantReader>,
     catalogue: Arc<Catalogue>,
+    service: Arc<dyn InService>,
     heart_max_age_s: u32,
 }
 
 impl Checks {
-    pub(crate) fn new(reader: Arc<dyn GrantReader>, catalogue: Arc<Catalogue>, heart_max_age_s: u32) -> Self {
-        Self { reader, catalogue, heart_max_age_s }
+    pub(crate) fn new(
+        reader: Arc<dyn GrantReader>,
+        catalogue: Arc<Catalogue>,
+        service: Arc<dyn InService>,
+        heart_max_age_s: u32,
+    ) -> Self {
+        Self { reader, catalogue, service, heart_max_age_s }
     }
 
     /// What the grant's own decision permits, if it does. No other record is believed.
@@ -72,9 +78,10 @@ impl Checks {
         Err(tampered(grant, "its activation does not fit its state"))
     }
 
-    /// No block covers the grant, the catalogue in force still knows it, and the reaper is known to be well: its last good
+    /// The table is the one in service, no block covers the grant, the catalogue in force still knows it, and the reaper is known to be well: its last good
     /// pass is at most `heart_max_age_s` seconds old.
     pub(crate) async fn clear(&self, grant: &Grant, heart_max_age_s: u32, now: Timestamp) -> Result<(), Refusal> {
+        self.in_service(grant).await?;
         if let Some(block) = self.reader.blocks(&BlockScope::covering(grant)).await?.first() {
             let detail =
                 format!("a block on `{}` stands: nothing is vended for this grant any more", block.scope.key());
@@ -86,6 +93,31 @@ impl Checks {
                 "the identity, its sponsor or the entitlement has left the catalogue: nothing is vended any more";
             return Err(Refusal::new(RefusalKind::Over, "left_catalogue", detail).about(grant.id));
         }
+        self.beating(grant, heart_max_age_s, now).await
+    }
+
+    /// INVARIANT: one decision, one activation. A restored table has forgotten what was used and blocked: nothing is issued
+    /// over it until the deploying role says that it is in service, and nothing that was decided before that ever.
+    async fn in_service(&self, grant: &Grant) -> Result<(), Refusal> {
+        match in_service(&*self.service).await? {
+            Ok(word) if !word.voids(grant) => Ok(()),
+            Ok(word) => {
+                let at = word.at;
+                let detail = format!(
+                    "this grant was decided before its table was put in service at {at}, which voids it: ask again"
+                );
+                Err(Refusal::new(RefusalKind::Over, "decided_before_restore", detail).about(grant.id))
+            }
+            Err(unconfirmed) => {
+                tracing::error!(problem = %unconfirmed, "nothing is issued: the table is not confirmed");
+                let detail = "nothing is issued: this table was restored or is new, and nobody has confirmed yet that it \
+                              is in service; its operators were told";
+                Err(Refusal::new(RefusalKind::Stopped, "table_not_confirmed", detail).about(grant.id).retry_after(60))
+            }
+        }
+    }
+
+    async fn beating(&self, grant: &Grant, heart_max_age_s: u32, now: Timestamp) -> Result<(), Refusal> {
         match Heart::pulse(self.reader.heart().await?.as_ref(), now, heart_max_age_s) {
             Pulse::Beating => Ok(()),
             Pulse::Stopped { age_s } => {

@@ -258,7 +258,7 @@ impl World {
         };
         let issuer = Issuer::new(
             proofs,
-            (seams.reader.clone(), bundles()),
+            (seams.reader.clone(), bundles(), store.clone()),
             (seams.store.clone(), ids.clone()),
             sts.clone(),
             issue_clock.clone(),
@@ -268,6 +268,7 @@ impl World {
         let activation = activate::Ports {
             reader: seams.reader.clone(),
             catalogue: bundles(),
+            service: store.clone(),
             store: seams.store.clone(),
             due: store.clone(),
             principals: seams.principals.clone(),
@@ -288,6 +289,7 @@ impl World {
                 reviews: store.clone(),
                 kills: Kills { reader: store.clone(), progress: store.clone() },
                 sweep: sweep.clone(),
+                service: store.clone(),
                 heart: store.clone(),
                 roles: seams.roles.clone(),
                 attachments: Attachments {

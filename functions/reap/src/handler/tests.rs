@@ -19,6 +19,7 @@ fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
         deny: world.store.clone(),
         kills: Kills { reader: world.store.clone(), progress: world.store.clone() },
         sweep: Sweep { estate: Arc::new(estate), findings: world.store.clone() },
+        service: world.store.clone(),
         heart: world.store.clone(),
         roles: world.roles.clone(),
         attachments: Attachments {

@@ -17,9 +17,9 @@ impl InService for DynamoStore {
         let call = self.client.describe_table().table_name(&self.table).customize().interceptor(watch.clone());
         let answer = call.send().await.map_err(|error| watch.classify(DESCRIBE, error))?;
         let table = answer.table.ok_or_else(|| unreadable(DESCRIBE, "there is no table in it"))?;
-        let created = table.creation_date_time.and_then(|at| at.to_millis().ok());
+        let created = table.creation_date_time.map(|at| at.secs());
         match (table.table_arn, created) {
-            (Some(arn), Some(created_ms)) => Ok(table_identity(&arn, created_ms)),
+            (Some(arn), Some(created_s)) => Ok(table_identity(&arn, created_s)),
             (None, _) | (_, None) => Err(unreadable(DESCRIBE, "it does not say which table, or when it was created")),
         }
     }

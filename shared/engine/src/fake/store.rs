@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex};
 
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::bundle::BundleText;
+use brevet_domain::confirmation::{Confirmation, table_identity};
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence::Entry;
 use brevet_domain::finding::Finding;
 use brevet_domain::grant::Grant;
+use brevet_domain::heart::Heart;
 use brevet_domain::id::{EvidenceId, GrantId};
 use brevet_domain::revocation::{Progress, WideScope};
 use brevet_domain::time::Timestamp;
@@ -45,6 +47,8 @@ struct Held {
     is_behind: bool,
     /// From when on each was up to date; only where indexes lag.
     history: VecDeque<(Timestamp, Arc<Shown>)>,
+    /// How often it was put in the place of another table.
+    n_restored: i64,
     /// How many port calls had been begun when an entry of evidence was written.
     written: BTreeMap<EvidenceId, u64>,
 }
@@ -57,6 +61,10 @@ impl Held {
             return;
         }
         self.make_up(lag);
+    }
+
+    fn identity(&self) -> String {
+        table_identity("arn:aws:dynamodb:us-east-1:000000000000:table/brevet-dev", self.n_restored)
     }
 
     fn make_up(&mut self, lag: Option<&(Arc<ManualClock>, u32)>) {
@@ -79,10 +87,19 @@ impl Held {
 }
 
 impl MemoryStore {
-    /// An empty table.
+    /// An empty table that is in service.
     #[must_use]
     pub fn new(faults: Arc<Faults>) -> Self {
-        Self { held: Mutex::default(), faults, lag: None }
+        let store = Self { held: Mutex::default(), faults, lag: None };
+        store.confirm(Timestamp::EPOCH);
+        store
+    }
+
+    /// Says that this table is in service from `at` on, as the deploying role does. No port call.
+    pub fn confirm(&self, at: Timestamp) {
+        let table = locked(&self.held).identity();
+        let confirmation = Confirmation { table, at, by: "somebody in charge".to_owned() };
+        self.change(|now| now.confirmation = Some(confirmation));
     }
 
     /// The same table, whose indexes show what stood `lag_s` seconds ago by `clock`.
@@ -153,8 +170,11 @@ impl MemoryStore {
         locked(&self.held).now.clone()
     }
 
-    /// Holds what `snapshot` held, as a restored table. No port call.
+    /// Holds what `snapshot` held, as a restored table, which is another one. No port call.
     pub fn restore(&self, snapshot: Snapshot) {
+        let mut held = locked(&self.held);
+        held.n_restored = held.n_restored.saturating_add(1);
+        drop(held);
         self.change(|now| *now = snapshot);
     }
 
@@ -242,6 +262,12 @@ impl Snapshot {
     /// Every count that is stored.
     pub fn counts(&self) -> impl Iterator<Item = &Count> {
         self.counts.values()
+    }
+
+    /// The reaper's last good pass.
+    #[must_use]
+    pub fn heart(&self) -> Option<Heart> {
+        self.heart
     }
 
     /// Every finding of the sweep, in order.

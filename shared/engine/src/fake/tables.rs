@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map};
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
+use brevet_domain::confirmation::Confirmation;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::delegation::Delegation;
@@ -55,6 +56,7 @@ pub struct Snapshot {
     pub(super) fuses: BTreeMap<GrantId, Fuse>,
     pub(super) reviews: BTreeMap<(IdentityId, GrantId), AwaitedReview>,
     pub(super) findings: Vec<Finding>,
+    pub(super) confirmation: Option<Confirmation>,
     pub(super) heart: Option<Heart>,
     pub(super) bundle: Option<Digest>,
     pub(super) bundles: BTreeMap<Digest, BundleText>,

@@ -7,6 +7,7 @@ mod attachment;
 mod kills;
 pub(crate) mod leavers;
 mod role;
+mod service;
 mod step;
 mod sweep;
 mod walk;
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use brevet_domain::confirmation::Confirmation;
 use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::GrantId;
@@ -29,8 +31,8 @@ pub use self::sweep::Sweep;
 use crate::catalogue::{Catalogue, InForce};
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, PortError,
-    PortResult, Principals, ReviewReader, SessionRoles, shards_at,
+    Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, InService,
+    PortError, PortResult, Principals, ReviewReader, SessionRoles, shards_at,
 };
 
 /// How many lines of the to-do list are read at once.
@@ -53,6 +55,8 @@ pub struct Ports {
     pub kills: Kills,
     /// The sweep from AWS's side.
     pub sweep: Sweep,
+    /// Which table this is.
+    pub service: Arc<dyn InService>,
     /// The heart.
     pub heart: Arc<dyn HeartStore>,
     /// The reserved deny on session roles.
@@ -105,6 +109,8 @@ pub struct Reaper {
     walk: Mutex<Walk>,
     /// How far it has come with looking at every live grant for the blocks that stand.
     kill_walk: Mutex<KillWalk>,
+    /// The word that the table is in service, as the last look at the table found it.
+    confirmed: Mutex<Option<Confirmation>>,
     /// The role at which the next sweep begins, and whether it is a session role.
     next_swept: Mutex<Option<(bool, String)>>,
     /// Whether the grant last looked at could not be looked up in the bundle.
@@ -177,8 +183,8 @@ impl Reaper {
     pub fn new(ports: Ports, deployment: Deployment, holder: String, bounds: Bounds, budget_s: u32) -> Self {
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "reap");
         let (walk, kill_walk, in_doubt) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        let next_swept = Mutex::default();
-        Self { ports, journal, deployment, holder, bounds, budget_s, walk, kill_walk, next_swept, in_doubt }
+        let (confirmed, next_swept) = (Mutex::default(), Mutex::default());
+        Self { ports, journal, deployment, holder, bounds, budget_s, walk, kill_walk, confirmed, next_swept, in_doubt }
     }
 
     /// Makes a whole pass: everything that a block covers, everything due, then every role with live early ends.
@@ -191,6 +197,8 @@ impl Reaper {
         let mut report = PassReport { good: true, ..PassReport::default() };
         let (mut work, known) = (Work::default(), self.known().await);
         let look = Look { known: known.as_deref(), started };
+        // Without that word everything is ended as ever, but the heart stands still.
+        report.good &= self.look_at_table().await;
         // At once, and not only when it is due.
         self.walk_kills(look, &mut work, &mut report).await;
         // A quarter of the pass is its own: however much is due, what stands unexplained does not wait.
@@ -229,6 +237,7 @@ impl Reaper {
         let started = self.ports.clock.now();
         let mut report = PassReport { good: true, ..PassReport::default() };
         let (mut work, known) = (Work::default(), self.known().await);
+        self.look_at_table().await;
         for id in ids.iter().collect::<BTreeSet<_>>() {
             if self.ports.clock.now() >= started.plus(self.budget_s) {
                 tracing::warn!("ran out of time for what the stream named");

@@ -48,8 +48,9 @@ impl Reaper {
             true => Vec::new(),
             false => self.ports.reader.blocks(&BlockScope::covering(&grant)).await?,
         };
-        let left = self.left_by(&grant, known).await;
-        let grant = match self.due_event(&grant, blocks.first(), left, now) {
+        let has_left = self.left_by(&grant, known).await;
+        let stopped = self.voided(&grant, now).or_else(|| has_left.then(|| left(&grant, now)));
+        let grant = match self.due_event(&grant, blocks.first(), stopped, now) {
             Some((event, also)) => self.advance(grant, &event, also, now, report).await?,
             None => grant,
         };
@@ -80,7 +81,7 @@ impl Reaper {
         &self,
         grant: &Grant,
         block: Option<&Block>,
-        has_left: bool,
+        stopped: Option<Event>,
         now: Timestamp,
     ) -> Option<(Event, Vec<Also>)> {
         let event = match (&grant.state, block) {
@@ -89,7 +90,7 @@ impl Reaper {
                 let fence = now.plus(grant.bounds.landing_s());
                 Event::Stopped { cause: cause_of(block), by: Some(block.by.clone()), fence }
             }
-            (state, None) if has_left && !state.is_terminal() => left(grant, now),
+            (state, None) if stopped.is_some() && !state.is_terminal() => stopped?,
             (State::ApprovalAwaited { deadline, .. }, _) if now >= *deadline => Event::ApprovalDeadlinePassed,
             (State::Approved { start_by, .. }, _) if now >= *start_by => Event::StartByPassed,
             (State::Active { deadline, .. } | State::Activating { deadline, .. }, _) if now >= *deadline => {

@@ -358,7 +358,7 @@ impl World {
         };
         let issuer = Issuer::new(
             Arc::clone(&proofs),
-            (store.clone(), catalogue()),
+            (store.clone(), catalogue(), store.clone()),
             (store.clone(), ids.clone()),
             sts.clone(),
             clock.clone(),
@@ -369,6 +369,7 @@ impl World {
             let ports = activate::Ports {
                 reader: store.clone(),
                 catalogue: catalogue(),
+                service: store.clone(),
                 store: store.clone(),
                 due: store.clone(),
                 principals: principals.clone(),
@@ -393,6 +394,7 @@ impl World {
                 reviews: store.clone(),
                 kills: Kills { reader: store.clone(), progress: store.clone() },
                 sweep: sweep.clone(),
+                service: store.clone(),
                 heart: store.clone(),
                 roles: roles.clone(),
                 attachments: attachments.clone(),

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
+use brevet_domain::confirmation::Confirmation;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::delegation::Delegation;
@@ -20,12 +21,13 @@ use brevet_domain::revocation::{Progress, Revocation, WideScope};
 use brevet_domain::time::Timestamp;
 
 use super::MemoryStore;
-use crate::fake::faults::Nature;
+use crate::fake::faults::{Manner, Nature};
+use crate::fake::locked;
 use crate::fake::tables::{Shown, Snapshot};
 use crate::port::{
     Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, DueList, DuePage, Findings, GrantPage,
-    GrantReader, GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, ProgressStore,
-    RequestStore, ReviewPage, ReviewReader, RevocationPage, RevocationReader, RevocationStore,
+    GrantReader, GrantStore, HeartStore, HoldingsReader, InService, KeyClaim, Mark, PortError, PortResult,
+    ProgressStore, RequestStore, ReviewPage, ReviewReader, RevocationPage, RevocationReader, RevocationStore,
 };
 
 /// A page of `all`, and the cursor of the next: the place where it starts.
@@ -282,6 +284,18 @@ impl ReviewReader for MemoryStore {
             Ok(ReviewPage { grants, next })
         };
         self.read_index("reviews", read).await
+    }
+}
+
+#[async_trait]
+impl InService for MemoryStore {
+    async fn table(&self) -> PortResult<String> {
+        let act = |_: Manner| Ok(locked(&self.held).identity());
+        self.faults.call("table", Nature::Read, act).await
+    }
+
+    async fn confirmation(&self) -> PortResult<Option<Confirmation>> {
+        self.read("confirmation", |held| Ok(held.confirmation.clone())).await
     }
 }
 

@@ -6,7 +6,7 @@
   stack.py logs [part] [--lines N]
   stack.py tick on|off|once [FUNCTION]      stack.py pump on|off [FUNCTION]      (no function: all that it drives)
   stack.py kill FUNCTION                    stack.py start FUNCTION              (start again for a second copy)
-  stack.py publish [FOLDER]        stack.py facts
+  stack.py publish [FOLDER]        stack.py facts               stack.py confirm
 
 Parts: localstack, dynamodb, gate, lambda, functions, driver.
 """
@@ -53,6 +53,7 @@ def arguments() -> argparse.Namespace:
         switch.add_argument("function", nargs="?")
     for name in ("kill", "start"):
         commands.add_parser(name).add_argument("function")
+    commands.add_parser("confirm")
     commands.add_parser("publish").add_argument("folder", nargs="?", type=Path, default=places.CATALOGUE)
     return parser.parse_args()
 
@@ -61,7 +62,7 @@ def main() -> int:
     """Runs one command; returns the exit code."""
     chosen = arguments()
     in_tests_venv()
-    from brevet_local import catalogue, functions, process, stack, switches, template, tick  # noqa: PLC0415
+    from brevet_local import catalogue, functions, process, service, stack, switches, template, tick  # noqa: PLC0415
 
     try:
         match chosen.command:
@@ -102,6 +103,8 @@ def main() -> int:
                 print(f"{chosen.function}: {functions.kill(chosen.function)} killed")
             case "start":
                 print(f"started {functions.start(stack.facts(), chosen.function, stack.gated()).name}")
+            case "confirm":
+                print(f"table {service.confirm(stack.facts(), stack.gated())} is in service")
             case "publish":
                 print(f"bundle {catalogue.publish(stack.facts(), stack.gated(), chosen.folder)}")
     except (process.Trouble, template.Unresolvable) as problem:

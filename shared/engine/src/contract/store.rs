@@ -10,6 +10,7 @@ use std::time::Duration;
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
+use brevet_domain::confirmation::Confirmation;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence;
 use brevet_domain::grant::{DueRole, EndCause, Grant};
@@ -22,12 +23,15 @@ use tokio::task::JoinSet;
 use super::samples::{ROLE, approved, at, change, decided, early_end, vote, withdrawn};
 use crate::port::{
     Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, Findings, GrantReader,
-    GrantStore, HeartStore, HoldingsReader, IdSource, KeyClaim, Mark, PortError, PortResult, ProgressStore,
+    GrantStore, HeartStore, HoldingsReader, IdSource, InService, KeyClaim, Mark, PortError, PortResult, ProgressStore,
     RequestStore, ReviewReader, RevocationReader, RevocationStore, shard_of,
 };
 
 /// Publishes a bundle and puts it in force, as the deploying role does: no port offers that.
 pub type Publish = Arc<dyn Fn(BundleText) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// Puts the word that a table is in service, as the deploying role does: no port offers that.
+pub type Confirm = Arc<dyn Fn(Confirmation) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// The ports of one empty store.
 #[derive(Clone)]
@@ -64,6 +68,10 @@ pub struct Ports {
     pub bundles: Arc<dyn BundleSource>,
     /// Publishes a bundle.
     pub publish: Publish,
+    /// Which table this is.
+    pub service: Arc<dyn InService>,
+    /// Puts the word that it is in service.
+    pub confirm: Confirm,
     /// Fresh ids.
     pub ids: Arc<dyn IdSource>,
 }
@@ -76,10 +84,11 @@ impl fmt::Debug for Ports {
 
 impl Ports {
     /// All ports of `store`.
-    pub fn of<S>(store: Arc<S>, publish: Publish, ids: Arc<dyn IdSource>) -> Self
+    pub fn of<S>(store: Arc<S>, (publish, confirm): (Publish, Confirm), ids: Arc<dyn IdSource>) -> Self
     where
         S: RequestStore + GrantReader + GrantStore + DueList + Counts + HoldingsReader + Delegations + ReviewReader,
-        S: DenyStore
+        S: InService
+            + DenyStore
             + Findings
             + HeartStore
             + BundleSource
@@ -103,8 +112,10 @@ impl Ports {
             findings: store.clone(),
             denies: store.clone(),
             heart: store.clone(),
+            service: store.clone(),
             bundles: store,
             publish,
+            confirm,
             ids,
         }
     }
@@ -148,6 +159,7 @@ macro_rules! store_contract {
             an_early_end_stored_anew_is_not_dropped_for_the_old_one
             a_lease_has_one_holder_at_a_time
             the_heart_is_the_last_that_beat
+            the_table_tells_which_it_is_and_which_was_confirmed
             the_bundle_in_force_reads_back_by_its_parts
             a_bundle_of_many_and_long_parts_reads_back
         }
@@ -591,6 +603,18 @@ pub async fn the_heart_is_the_last_that_beat(ports: &Ports) {
         let heart = Heart { read_up_to: at(seconds) };
         ports.heart.beat(&heart).await.unwrap();
         assert_eq!(ports.reader.heart().await.unwrap(), Some(heart));
+    }
+}
+
+/// A table is the same one each time it is asked, and the word that stands in it reads back.
+pub async fn the_table_tells_which_it_is_and_which_was_confirmed(ports: &Ports) {
+    let table = ports.service.table().await.unwrap();
+    assert!(table.contains(":table/") && table.contains('@'), "{table}");
+    assert_eq!(ports.service.table().await.unwrap(), table);
+    for (table, by) in [(table.clone(), "ana"), ("another".to_owned(), "olga")] {
+        let word = Confirmation { table: table.clone(), at: at(5), by: by.to_owned() };
+        (ports.confirm)(word.clone()).await;
+        assert_eq!(ports.service.confirmation().await.unwrap(), Some(word));
     }
 }
 

@@ -98,8 +98,12 @@ impl MemoryStore {
     /// Says that this table is in service from `at` on, as the deploying role does. No port call.
     pub fn confirm(&self, at: Timestamp) {
         let table = locked(&self.held).identity();
-        let confirmation = Confirmation { table, at, by: "somebody in charge".to_owned() };
-        self.change(|now| now.confirmation = Some(confirmation));
+        self.put_confirmation(Confirmation { table, at, by: "somebody in charge".to_owned() });
+    }
+
+    /// Puts the word that some table is in service. No port call.
+    pub fn put_confirmation(&self, word: Confirmation) {
+        self.change(|now| now.confirmation = Some(word));
     }
 
     /// The same table, whose indexes show what stood `lag_s` seconds ago by `clock`.

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
@@ -11,11 +11,13 @@ use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::fake::{
     Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, SkewedClock,
-    Snapshot, ToldUses, Watched,
+    Snapshot, ToldUses, Watched, poll_once,
 };
 use brevet_engine::intake::Intake;
 use brevet_engine::issue::Issuer;
-use brevet_engine::port::{Clock, Deprovisioner, GrantReader, GrantStore, Principals, ProofVerifier, SessionRoles};
+use brevet_engine::port::{
+    Clock, Deprovisioner, Estate, GrantReader, GrantStore, InService, Principals, ProofVerifier, SessionRoles,
+};
 use brevet_engine::reap::{self, Attachments, Kills, Reaper, Sweep};
 
 use crate::catalogue::{self, BATCH, Leaver};
@@ -96,6 +98,8 @@ pub struct Fakes {
     pub roles: Arc<MemoryRoles>,
     /// Attachment principals.
     pub principals: Arc<MemoryPrincipals>,
+    /// What IAM lists.
+    pub estate: Arc<MemoryEstate>,
 }
 
 /// The ports that a control run replaces.
@@ -111,6 +115,10 @@ pub struct Seams {
     pub deprovisioner: Arc<dyn Deprovisioner>,
     /// The reserved deny.
     pub roles: Arc<dyn SessionRoles>,
+    /// Which table this is.
+    pub service: Arc<dyn InService>,
+    /// What IAM lists.
+    pub estate: Arc<dyn Estate>,
 }
 
 impl Seams {
@@ -119,10 +127,12 @@ impl Seams {
     pub fn faithful(fakes: Fakes) -> Self {
         Self {
             reader: fakes.store.clone(),
+            service: fakes.store.clone(),
             store: fakes.store,
             principals: fakes.principals.clone(),
             deprovisioner: fakes.principals,
             roles: fakes.roles,
+            estate: fakes.estate,
         }
     }
 }
@@ -208,7 +218,9 @@ impl World {
         let sts = Arc::new(MemorySts::new(Arc::clone(&clock), Arc::clone(&faults)));
         let roles = Arc::new(MemoryRoles::new(Arc::clone(&clock), Arc::clone(&faults)));
         let principals = Arc::new(MemoryPrincipals::new(Arc::clone(&clock), Arc::clone(&faults)));
+        let estate = MemoryEstate::new(Arc::clone(&principals), Arc::clone(&roles), Arc::clone(&faults));
         let fakes = Fakes {
+            estate: Arc::new(estate),
             clock: clock.clone(),
             store: store.clone(),
             sts: sts.clone(),
@@ -258,7 +270,7 @@ impl World {
         };
         let issuer = Issuer::new(
             proofs,
-            (seams.reader.clone(), bundles(), store.clone()),
+            (seams.reader.clone(), bundles(), seams.service.clone()),
             (seams.store.clone(), ids.clone()),
             sts.clone(),
             issue_clock.clone(),
@@ -268,7 +280,7 @@ impl World {
         let activation = activate::Ports {
             reader: seams.reader.clone(),
             catalogue: bundles(),
-            service: store.clone(),
+            service: seams.service.clone(),
             store: seams.store.clone(),
             due: store.clone(),
             principals: seams.principals.clone(),
@@ -278,8 +290,7 @@ impl World {
             ids: ids.clone(),
         };
         let activator = Activator::new(activation, deployment.clone(), HEART_MAX_S, 600);
-        let estate = MemoryEstate::new(Arc::clone(&principals), Arc::clone(&roles), Arc::clone(&faults));
-        let sweep = Sweep { estate: Arc::new(estate), findings: store.clone() };
+        let sweep = Sweep { estate: seams.estate.clone(), findings: store.clone() };
         let reaper = |holder: &str, clock: Arc<SkewedClock>| {
             let ports = reap::Ports {
                 reader: seams.reader.clone(),
@@ -289,7 +300,7 @@ impl World {
                 reviews: store.clone(),
                 kills: Kills { reader: store.clone(), progress: store.clone() },
                 sweep: sweep.clone(),
-                service: store.clone(),
+                service: seams.service.clone(),
                 heart: store.clone(),
                 roles: seams.roles.clone(),
                 attachments: Attachments {
@@ -357,7 +368,7 @@ impl World {
     /// Polls something once: by itself it goes on to its end; step by step it makes one port call.
     pub fn poll(&self, work: &mut Work) -> Fate {
         let n_crashed = self.faults.n_crashed();
-        match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        match poll_once(work.as_mut()) {
             Poll::Ready(()) => Fate::Done,
             Poll::Pending if self.faults.n_crashed() > n_crashed => Fate::Crashed,
             Poll::Pending => Fate::Waiting,

@@ -20,5 +20,6 @@ mod single_fault;
 mod steps;
 mod stubborn;
 mod sweeping;
+mod together;
 mod vending;
 mod world;

@@ -47,6 +47,9 @@ coldstart: tools ## Measures cold starts of a release build of issue (slow: buil
 fuzz: ## Fuzzes at full length, more than ten million runs (slow; SEED=N for others)
 	cargo run --locked --release -p brevet-fuzz -- --seed $(or $(SEED),1)
 
+sim: ## Plays every fault at every port call in a model of the world (slow; SEED=N for others)
+	cargo run --locked --release -p brevet-sim -- --seed $(or $(SEED),1)
+
 mutants: tools ## Plants deliberate bugs in a copy and says which test caught each (slow)
 	@$(PYTHON) tests/mutants/mutants.py
 

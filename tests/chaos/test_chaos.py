@@ -57,6 +57,8 @@ class Fleet:
     def __init__(self, world: World, tasks: Tasks, inline: str, managed: str) -> None:
         self.world = world
         grant = world.approved(PIPELINE)
+        # A clock that is behind would call it too early.
+        time.sleep(skew_s() + 0.5)
         session = world.session(PIPELINE, grant)
         self.inline = tasks.ask(inline, term_s=TERM_S).await_active()
         self.managed = tasks.ask(managed, term_s=TERM_S).await_active()
@@ -194,6 +196,7 @@ def test_the_call_log_agrees_with_the_evidence() -> None:
 def test_the_table_is_emptied(world: World, tasks: Tasks, catalogue: tuple[Forge, Path], other_clock: Path) -> None:
     with slow_clock("reap", other_clock):
         fleet = Fleet(world, tasks, "swept", "taken")
+        began_at = time.time()
         for item in store.items():
             admin().delete_item(TableName=TABLE, Key={name: {"S": item[name]} for name in ("pk", "sk")})
         emptied_at = time.time()
@@ -203,14 +206,12 @@ def test_the_table_is_emptied(world: World, tasks: Tasks, catalogue: tuple[Forge
             while hold.use().outcome == "allowed":
                 assert time.time() < until, f"{hold.principal} is still let through"
                 time.sleep(0.5)
-            gone_after_s = time.time() - emptied_at
-            print(f"\ntable emptied: {hold.principal} was denied after {gone_after_s:.1f} s")
+            gone_after_s = max(hold.allowed_at) - began_at
+            print(f"\ntable emptied: {hold.principal} was last allowed {gone_after_s:.1f} s after that began")
             assert standing(hold.principal) == set()
         # Its limit is in its policy: nothing in the table is needed.
         sleep_until(fleet.vended.deadline + 0.5)
         assert PIPELINE.use(fleet.vended.session).outcome == "denied"
-    answer = world.ask(PIPELINE)
-    assert answer.status == 503, "without a catalogue nothing is decided"
     runner.stack("publish", str(catalogue[1]))
     grant = world.approved(PIPELINE)
     refused = world.fetch(PIPELINE, grant)

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use crate::input::read;
 
 /// The item to put, in DynamoDB's own JSON, from what `aws dynamodb describe-table` says of the table.
-pub(crate) fn confirm(file: &Path, by: &str) -> Result<String, String> {
+pub(crate) fn confirm(file: &Path, by: &str, is_first: bool) -> Result<String, String> {
     let text = read(file)?;
-    item(&text, by, now()).map_err(|message| format!("{}: {message}", file.display()))
+    item(&text, by, is_first, now()).map_err(|message| format!("{}: {message}", file.display()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the deploying role says it now")]
@@ -20,7 +20,7 @@ fn now() -> Timestamp {
     Timestamp::from_millis(chrono::Utc::now().timestamp_millis())
 }
 
-fn item(text: &str, by: &str, now: Timestamp) -> Result<String, String> {
+fn item(text: &str, by: &str, is_first: bool, now: Timestamp) -> Result<String, String> {
     let description: Value = serde_json::from_str(text).map_err(|error| format!("this is not JSON: {error}"))?;
     let wanted = "this must be what `aws dynamodb describe-table` prints";
     let table = description.get("Table").ok_or_else(|| format!("there is no `Table`; {wanted}"))?;
@@ -31,7 +31,7 @@ fn item(text: &str, by: &str, now: Timestamp) -> Result<String, String> {
     if by.is_empty() || by.len() > 200 || by.chars().any(char::is_control) {
         return Err("`--by` must say who confirms it, in 1 to 200 bytes without control characters".to_owned());
     }
-    let word = Confirmation { table: table_identity(arn, created_s), at: now, by: by.to_owned() };
+    let word = Confirmation { table: table_identity(arn, created_s), at: now, by: by.to_owned(), is_first };
     let body = serde_json::to_string(&word).map_err(|error| error.to_string())?;
     let text = |value: &str| json!({ "S": value });
     let item = json!({ "pk": text("TABLE#confirmed"), "sk": text("-"), "v": { "N": "1" }, "body": text(&body) });
@@ -53,7 +53,7 @@ mod tests {
     fn of(created: &Value) -> Result<String, String> {
         let arn = "arn:aws:dynamodb:eu-central-1:000000000000:table/brevet-dev";
         let text = json!({ "Table": { "TableArn": arn, "CreationDateTime": created } }).to_string();
-        item(&text, "ana", Timestamp::from_seconds(1_795_348_800))
+        item(&text, "ana", true, Timestamp::from_seconds(1_795_348_800))
     }
 
     #[test]
@@ -81,12 +81,12 @@ mod tests {
             (r#"{"Table":{"TableArn":"a"}}"#, "there is no `CreationDateTime`"),
             (r#"{"Table":{"TableArn":"a","CreationDateTime":"soon"}}"#, "there is no `CreationDateTime`"),
         ] {
-            let error = item(text, "ana", now).unwrap_err();
+            let error = item(text, "ana", false, now).unwrap_err();
             assert!(error.starts_with(missing) && error.contains("describe-table"), "{error}");
         }
-        assert!(item("{", "ana", now).unwrap_err().starts_with("this is not JSON"));
+        assert!(item("{", "ana", false, now).unwrap_err().starts_with("this is not JSON"));
         assert!(of(&json!(0)).is_ok());
-        let nobody = item(r#"{"Table":{"TableArn":"a","CreationDateTime":0}}"#, "", now).unwrap_err();
+        let nobody = item(r#"{"Table":{"TableArn":"a","CreationDateTime":0}}"#, "", false, now).unwrap_err();
         assert!(nobody.contains("`--by`"), "{nobody}");
     }
 }

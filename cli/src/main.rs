@@ -54,6 +54,9 @@ enum Command {
         /// Who says so, for people.
         #[arg(long)]
         by: String,
+        /// The installation is new: nothing was ever issued. Never after a restore, which must void what it brought back.
+        #[arg(long)]
+        first: bool,
     },
     /// Work on the evidence of a grant.
     #[command(subcommand)]
@@ -75,7 +78,7 @@ fn main() -> ExitCode {
         Command::Check { dir, format } => catalogue::check(&dir, format),
         Command::Plan { old, new } => plan::plan(&old, &new),
         Command::Explain(asked) => explain::explain(*asked),
-        Command::Confirm { file, by } => confirm::confirm(&file, &by).map(Text::out).map_err(Text::err),
+        Command::Confirm { file, by, first } => confirm::confirm(&file, &by, first).map(Text::out).map_err(Text::err),
         Command::Evidence(EvidenceCommand::Verify { file }) => {
             evidence::verify(&file).map(Text::out).map_err(Text::err)
         }

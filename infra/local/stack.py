@@ -107,7 +107,7 @@ def main() -> int:
                 more = dict(one.split("=", 1) for one in chosen.env)
                 print(f"started {functions.start(stack.facts(), chosen.function, stack.gated(), more).name}")
             case "confirm":
-                print(f"table {service.confirm(stack.facts(), stack.gated())} is in service")
+                print(f"table {service.confirm(stack.facts(), stack.gated(), first=False)} is in service")
             case "publish":
                 print(f"bundle {catalogue.publish(stack.facts(), stack.gated(), chosen.folder)}")
     except (process.Trouble, template.Unresolvable) as problem:

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::deny::CUT_S;
 use crate::grant::Grant;
 use crate::time::Timestamp;
 
@@ -19,6 +20,9 @@ pub struct Confirmation {
     pub at: Timestamp,
     /// Who says so, for people.
     pub by: String,
+    /// Whether the installation is new: nothing was issued before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_first: bool,
 }
 
 /// What tells a table from every other one, also from one that had its name before: its ARN, and when it was created in whole
@@ -69,7 +73,15 @@ impl Confirmation {
     /// Whether `grant` was decided before it, by whatever clocks: then nothing of it is believed.
     #[must_use]
     pub fn voids(&self, grant: &Grant) -> bool {
-        grant.created_at < self.at.plus(grant.bounds.skew_s)
+        !self.is_first && grant.created_at < self.at.plus(grant.bounds.skew_s)
+    }
+
+    /// Every session that was issued before this is void, by whatever clocks: a restored table may not know of it. Nothing
+    /// once none of them can live any more.
+    #[must_use]
+    pub fn cut(&self, skew_s: u32, now: Timestamp) -> Option<Timestamp> {
+        let cut = self.at.plus(skew_s).plus(1).floor();
+        (!self.is_first && now < cut.plus(CUT_S)).then_some(cut)
     }
 }
 
@@ -82,12 +94,23 @@ mod tests {
         let now = Timestamp::from_seconds(1_795_348_800);
         let table = table_identity("arn:aws:dynamodb:us-east-1:000000000000:table/brevet-dev", 1_795_000_000);
         assert!(table.ends_with("table/brevet-dev@1795000000"));
-        let standing = Confirmation { table: table.clone(), at: now, by: "ana".to_owned() };
+        let standing = Confirmation { table: table.clone(), at: now, by: "ana".to_owned(), is_first: false };
         assert_eq!(Confirmation::check(Some(standing.clone()), &table), Ok(standing.clone()));
         let restored = table_identity("arn:aws:dynamodb:us-east-1:000000000000:table/brevet-dev", 1_795_348_000);
         let error = Confirmation::check(Some(standing), &restored).unwrap_err().to_string();
         assert!(error.contains(&table) && error.contains(&restored), "{error}");
         let error = Confirmation::check(None, &table).unwrap_err().to_string();
         assert!(error.starts_with("nobody has confirmed"), "{error}");
+    }
+
+    #[test]
+    fn what_was_issued_before_a_table_was_confirmed_is_void_for_as_long_as_it_can_live() {
+        let at = Timestamp::from_millis(1_795_348_800_500);
+        let word = Confirmation { table: "t".to_owned(), at, by: "ana".to_owned(), is_first: false };
+        let cut = Timestamp::from_seconds(1_795_348_811);
+        assert_eq!(word.cut(10, at), Some(cut));
+        assert_eq!(word.cut(10, cut.plus(CUT_S - 1)), Some(cut));
+        assert_eq!(word.cut(10, cut.plus(CUT_S)), None);
+        assert_eq!(Confirmation { is_first: true, ..word }.cut(10, at), None);
     }
 }

@@ -35,7 +35,7 @@ pub struct DenyEntry {
 pub const MAX_ROLE_INLINE: usize = 10_240;
 
 /// How long a cut stays, in seconds: the longest credential, and the longest skew that can be configured.
-const CUT_S: u32 = 3_600 + 300;
+pub(crate) const CUT_S: u32 = 3_600 + 300;
 
 /// What a role's reserved policy denies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

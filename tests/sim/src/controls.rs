@@ -181,7 +181,7 @@ impl InService for Liar {
 
     async fn confirmation(&self) -> PortResult<Option<Confirmation>> {
         let (found, table) = (self.0.store.confirmation().await?, self.0.store.table().await?);
-        let any = Confirmation { table, at: Timestamp::EPOCH, by: "anybody".to_owned() };
+        let any = Confirmation { table, at: Timestamp::EPOCH, by: "anybody".to_owned(), is_first: true };
         Ok(if self.1 == Lie::ConfirmsAny { Some(any) } else { found })
     }
 }

@@ -56,6 +56,9 @@ pub struct Observer {
 
 /// After a restore the evidence of what was done since is gone.
 pub const RESTORED_RECORD: &str = "after a restore, that what was done since the backup is still on record";
+/// Nor is what somebody stops that it has lost.
+pub const RESTORED_STOP: &str = "until a restored table is confirmed, that a stop ends what the table has lost";
+
 impl Observer {
     /// Looks at the world as it is now.
     pub fn look(&mut self, world: &World) {
@@ -152,16 +155,16 @@ impl Observer {
                     // Whose call it was AWS cannot tell: somebody must have recorded it who may have it.
                     let digest = Digest::of_bytes(policy_arn.as_bytes()).to_string();
                     let by = self.anybody_recorded(world, number, "ActivationRecorded", &digest);
-                    self.hold(Claim::RecordedFirst, by, || "the managed policy was attached unrecorded".to_owned());
+                    self.hold_recorded(ledger, by, || "the managed policy was attached unrecorded".to_owned());
                     self.heart(ledger, write.at);
                 }
                 (Place::Inline { policy_name, .. }, None) => {
                     let by = self.anybody_recorded(world, number, "RemovalRecorded", policy_name);
-                    self.hold(Claim::RecordedFirst, by, || format!("{policy_name} was removed unrecorded"));
+                    self.hold_recorded(ledger, by, || format!("{policy_name} was removed unrecorded"));
                 }
                 (Place::Managed { policy_arn, .. }, None) => {
                     let by = self.anybody_recorded(world, number, "RemovalRecorded", policy_arn);
-                    self.hold(Claim::RecordedFirst, by, || format!("{policy_arn} was detached unrecorded"));
+                    self.hold_recorded(ledger, by, || format!("{policy_arn} was detached unrecorded"));
                 }
             }
         }
@@ -170,12 +173,17 @@ impl Observer {
         for write in denies.iter().skip(self.n_denies) {
             let Some(number) = write.number else { continue };
             let told = self.anybody_recorded(world, number, "RemovalRecorded", &write.role_arn);
-            match ledger.restored {
-                Some(_) if !told => self.skip(RESTORED_RECORD),
-                _ => self.hold(Claim::RecordedFirst, told, || "a reserved deny was written unrecorded".to_owned()),
-            }
+            self.hold_recorded(ledger, told, || "a reserved deny was written unrecorded".to_owned());
         }
         self.n_denies = denies.len();
+    }
+
+    /// What was recorded before a table was put back is on record no more.
+    fn hold_recorded(&mut self, ledger: &Ledger, recorded: bool, what: impl FnOnce() -> String) {
+        match ledger.restored {
+            Some(_) if !recorded => self.skip(RESTORED_RECORD),
+            _ => self.hold(Claim::RecordedFirst, recorded, what),
+        }
     }
 
     /// Access began: allowed, with a heart, and not under a block.
@@ -205,12 +213,8 @@ impl Observer {
     fn recorded(&mut self, world: &World, id: GrantId, number: u64, event: &str, detail: &str) {
         let entries = world.store.peek(|held| told(&held.evidence_of(id), event, detail));
         let before = entries.iter().any(|entry| world.store.written_at(*entry).is_some_and(|at| at < number));
-        if locked_restored(world) && !before {
-            return self.skip(RESTORED_RECORD);
-        }
-        self.hold(Claim::RecordedFirst, before, || {
-            format!("call {number} for {id} was made before `{event}` was stored")
-        });
+        let ledger = locked(&world.ledger).clone();
+        self.hold_recorded(&ledger, before, || format!("call {number} for {id} was made before `{event}` was stored"));
     }
 
     fn anybody_recorded(&self, world: &World, number: u64, event: &str, detail: &str) -> bool {
@@ -260,7 +264,13 @@ impl Observer {
         if has_limit {
             self.hold(Claim::OverAtItsLimit, now < bound, || format!("{id} acts at {now}, after {bound}"));
         }
-        let due = ledger.stopped_at(id).map_or(bound, |stopped| stopped.min(bound));
+        // A stop is about what is on record: until a restored table is confirmed, what it has lost ends at its limit.
+        let is_lost = ledger.unconfirmed_since.is_some() && world.grant(id).is_none();
+        if is_lost {
+            self.skip(RESTORED_STOP);
+        }
+        let stopped = ledger.stopped_at(id).filter(|_| !is_lost);
+        let due = stopped.map_or(bound, |stopped| stopped.min(bound));
         let at_the_latest = due.max(undisturbed_since(world, ledger)).plus(GRACE_S);
         self.hold(Claim::OverWithinTicks, now <= at_the_latest, || format!("{id} acts at {now}, due at {due}"));
     }
@@ -419,10 +429,6 @@ fn undisturbed_since(world: &World, ledger: &Ledger) -> Timestamp {
     let now = world.now();
     let stands_still = now.seconds_since(world.last_pass_at) > u64::from(TICK_S);
     if stands_still { now } else { ledger.undisturbed_since.unwrap_or(Timestamp::EPOCH) }
-}
-
-fn locked_restored(world: &World) -> bool {
-    locked(&world.ledger).restored.is_some()
 }
 
 /// The entries that tell of `event` and hold `detail`.

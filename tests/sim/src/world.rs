@@ -218,7 +218,16 @@ impl World {
         let sts = Arc::new(MemorySts::new(Arc::clone(&clock), Arc::clone(&faults)));
         let roles = Arc::new(MemoryRoles::new(Arc::clone(&clock), Arc::clone(&faults)));
         let principals = Arc::new(MemoryPrincipals::new(Arc::clone(&clock), Arc::clone(&faults)));
-        let estate = MemoryEstate::new(Arc::clone(&principals), Arc::clone(&roles), Arc::clone(&faults));
+        let deployment = Deployment {
+            id: "dev".parse().expect("a name"),
+            account: "000000000000".parse().expect("an account"),
+            partition: "aws".to_owned(),
+            region: "us-east-1".to_owned(),
+        };
+        let session_roles =
+            ["deploy", "glass"].map(|target| deployment.session_role_arn(&target.parse().expect("a name")));
+        let roles_of = (Arc::clone(&roles), session_roles.into());
+        let estate = MemoryEstate::new(Arc::clone(&principals), roles_of, Arc::clone(&faults));
         let fakes = Fakes {
             estate: Arc::new(estate),
             clock: clock.clone(),
@@ -231,12 +240,6 @@ impl World {
         let clocks = model.ahead_ms.map(|ahead_ms| Arc::new(SkewedClock::new(Arc::clone(&clock), ahead_ms)));
         let [_, evaluate_clock, issue_clock, reap_clock, other_clock] = clocks.clone();
         let ids = Arc::new(SeqIds::new());
-        let deployment = Deployment {
-            id: "dev".parse().expect("a name"),
-            account: "000000000000".parse().expect("an account"),
-            partition: "aws".to_owned(),
-            region: "us-east-1".to_owned(),
-        };
         let bounds = Bounds { skew_s: SKEW_S, quiet_s: QUIET_S, call_s: CALL_S };
         let (rules, text) = first_catalogue();
         store.publish(text);

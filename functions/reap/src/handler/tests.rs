@@ -10,7 +10,7 @@ use serde_json::json;
 use super::*;
 
 fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
-    let estate = MemoryEstate::new(world.principals.clone(), world.roles.clone(), world.faults.clone());
+    let estate = MemoryEstate::new(world.principals.clone(), (world.roles.clone(), Vec::new()), world.faults.clone());
     let ports = Ports {
         reader: world.store.clone(),
         store: world.store.clone(),

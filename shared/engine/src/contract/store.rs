@@ -617,7 +617,7 @@ pub async fn the_table_tells_which_it_is_and_which_was_confirmed(ports: &Ports) 
     assert!(table.contains(":table/") && table.contains('@'), "{table}");
     assert_eq!(ports.service.table().await.unwrap(), table);
     for (table, by) in [(table.clone(), "ana"), ("another".to_owned(), "olga")] {
-        let word = Confirmation { table: table.clone(), at: at(5), by: by.to_owned() };
+        let word = Confirmation { table: table.clone(), at: at(5), by: by.to_owned(), is_first: by == "ana" };
         (ports.confirm)(word.clone()).await;
         assert_eq!(ports.service.confirmation().await.unwrap(), Some(word));
     }

@@ -1,5 +1,6 @@
 //! The fake of what IAM lists: the roles of the other two fakes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,27 +10,34 @@ use super::principals::MemoryPrincipals;
 use super::roles::MemoryRoles;
 use crate::port::{Estate, PortResult, Roles, Standing};
 
-/// Lists the principals and session roles in memory. A session role without a reserved deny has nothing to sweep, and is
-/// not listed.
+/// Lists the principals and session roles in memory.
 #[derive(Debug)]
 pub struct MemoryEstate {
+    session_roles: Vec<String>,
     principals: Arc<MemoryPrincipals>,
     roles: Arc<MemoryRoles>,
     faults: Arc<Faults>,
 }
 
 impl MemoryEstate {
-    /// What `principals` and `roles` hold.
+    /// What `principals` and `roles` hold: a role that has no reserved deny is listed only if it is of `session_roles`.
     #[must_use]
-    pub fn new(principals: Arc<MemoryPrincipals>, roles: Arc<MemoryRoles>, faults: Arc<Faults>) -> Self {
-        Self { principals, roles, faults }
+    pub fn new(
+        principals: Arc<MemoryPrincipals>,
+        (roles, session_roles): (Arc<MemoryRoles>, Vec<String>),
+        faults: Arc<Faults>,
+    ) -> Self {
+        Self { session_roles, principals, roles, faults }
     }
 }
 
 #[async_trait]
 impl Estate for MemoryEstate {
     async fn roles(&self) -> PortResult<Roles> {
-        let act = |_| Ok(Roles { attachment: self.principals.arns(), session: self.roles.denying() });
+        let act = |_| {
+            let session: BTreeSet<_> = self.roles.denying().into_iter().chain(self.session_roles.clone()).collect();
+            Ok(Roles { attachment: self.principals.arns(), session: session.into_iter().collect() })
+        };
         self.faults.call("roles", Nature::Read, act).await
     }
 

@@ -91,14 +91,20 @@ impl MemoryStore {
     #[must_use]
     pub fn new(faults: Arc<Faults>) -> Self {
         let store = Self { held: Mutex::default(), faults, lag: None };
-        store.confirm(Timestamp::EPOCH);
+        let table = locked(&store.held).identity();
+        store.put_confirmation(Confirmation {
+            table,
+            at: Timestamp::EPOCH,
+            by: "whoever deploys".to_owned(),
+            is_first: true,
+        });
         store
     }
 
     /// Says that this table is in service from `at` on, as the deploying role does. No port call.
     pub fn confirm(&self, at: Timestamp) {
         let table = locked(&self.held).identity();
-        self.put_confirmation(Confirmation { table, at, by: "somebody in charge".to_owned() });
+        self.put_confirmation(Confirmation { table, at, by: "somebody in charge".to_owned(), is_first: false });
     }
 
     /// Puts the word that some table is in service. No port call.

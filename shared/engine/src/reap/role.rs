@@ -157,6 +157,7 @@ impl Reaper {
             tracing::error!(role, n_unknown, "the reserved deny names sessions that no entry explains");
             standing.cut = standing.cut.max(Some(now.plus(1).floor()));
         }
+        standing.cut = standing.cut.max(self.void_before(now));
         let no_form = |_| unreadable("the deny has no JSON form");
         let text = Denied::fitting(&wanted, &standing, now).and_then(|d| d.document()).map_err(no_form)?;
         let seen = if text == seen.reading.document.as_deref().and_then(canonical_text) {

@@ -34,6 +34,11 @@ impl Reaper {
         is_void.then_some(Event::Stopped { cause: EndCause::Drift, by: None, fence })
     }
 
+    /// The time before which every session that was issued is void, as long as one can live.
+    pub(super) fn void_before(&self, now: Timestamp) -> Option<Timestamp> {
+        locked(&self.confirmed).as_ref()?.cut(self.bounds.skew_s, now)
+    }
+
     /// From when on the table in service was confirmed to be it, if it is.
     pub(super) fn confirmed_at(&self) -> Option<Timestamp> {
         locked(&self.confirmed).as_ref().map(|word| word.at)

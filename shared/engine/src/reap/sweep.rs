@@ -140,11 +140,18 @@ impl Reaper {
         self.ports.sweep.findings.add_finding(&next, count).await
     }
 
-    /// Lets a role with a reserved deny be settled, whether or not the table has entries for it. A grant that lives by the
+    /// Lets a role with a reserved deny be settled, whether or not the table has entries for it, and one that needs a deny of
+    /// what is void since the table was confirmed. A grant that lives by the
     /// table, and whose session AWS denies, was ended: the table has forgotten it, and it ends once more.
     async fn sweep_session_role(&self, role_arn: &str, work: &mut Work, report: &mut PassReport) -> PortResult<()> {
         let reading = self.ports.roles.read_deny(role_arn, &self.deployment.deny_policy_name()).await?;
-        let Some(document) = reading.document else { return Ok(()) };
+        let is_cut = |document: &str| Denied::read(document).cut >= self.void_before(self.ports.clock.now());
+        let Some(document) = reading.document else {
+            if !is_cut("") {
+                work.roles.entry(role_arn.to_owned()).or_default();
+            }
+            return Ok(());
+        };
         let entries = self.ports.deny.entries(role_arn).await?;
         let mut names = Denied::read(&document).names;
         for entry in &entries {

@@ -12,6 +12,14 @@ fn restored(world: &World, backup: Snapshot) {
     world.store.restore(backup);
 }
 
+/// An hour, and a little more.
+fn until_nothing_issued_before_can_live(world: &World) {
+    for _ in 0..4_000 / TICK_S {
+        world.clock.advance(TICK_S);
+        world.tick();
+    }
+}
+
 #[test]
 fn over_a_restored_table_nothing_is_issued_until_it_is_confirmed() {
     let (world, session) = approved();
@@ -92,7 +100,34 @@ fn once_a_restored_table_is_confirmed_all_that_it_brought_back_ends() {
         let State::Revoking(revoking) = world.grant(id).state else { panic!("{:?}", world.grant(id).state) };
         assert_eq!(revoking.cause, EndCause::Drift);
     }
+    until_nothing_issued_before_can_live(&world);
     world.assert_all_ends("restored and confirmed");
+}
+
+#[test]
+fn a_session_that_the_table_has_lost_ends_once_it_is_confirmed_and_new_ones_live() {
+    let (world, lost) = active();
+    world.store.restore(Snapshot::default());
+    super::world::publish(&world.store, &super::world::people());
+    world.clock.advance(TICK_S);
+    world.tick();
+    let acts = |world: &World| {
+        let live = world.sts.live(&world.roles, &world.deployment.deny_policy_name());
+        live.iter().any(|one| one.plan.session_name == world.deployment.session_name(lost))
+    };
+    assert!(acts(&world), "no record says that it should not");
+    world.store.confirm(world.clock.now());
+    world.tick();
+    assert!(!acts(&world), "it was issued before");
+    world.clock.advance(SKEW_S + 2);
+    let new = id_of(world.submit("bot ask run-1", "new"));
+    world.vend("bot credentials run-1", new).unwrap().unwrap();
+    world.tick();
+    assert!(world.can_act(new));
+    until_nothing_issued_before_can_live(&world);
+    assert_eq!(state(&world, new), "Ended");
+    let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
+    assert_eq!(world.roles.standing(&role, &world.deployment.deny_policy_name()), None, "then the deny goes too");
 }
 
 #[test]

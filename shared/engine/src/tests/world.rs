@@ -383,7 +383,11 @@ impl World {
         let (activator, other_activator) = (activator(), activator());
         let attachments =
             Attachments { principals: principals.clone(), deprovisioner: principals.clone(), counts: store.clone() };
-        let estate = MemoryEstate::new(Arc::clone(&principals), Arc::clone(&roles), Arc::clone(&faults));
+        let estate = MemoryEstate::new(
+            Arc::clone(&principals),
+            (Arc::clone(&roles), ["deploy"].map(|name| deployment.session_role_arn(&name.parse().unwrap())).into()),
+            Arc::clone(&faults),
+        );
         let sweep = Sweep { estate: Arc::new(estate), findings: store.clone() };
         let reaper = |holder: &str| {
             let ports = Ports {

@@ -217,7 +217,7 @@ def test_the_table_is_emptied(world: World, tasks: Tasks, catalogue: tuple[Forge
     refused = world.fetch(PIPELINE, grant)
     assert (refused.status, refused.body["code"]) == (503, "table_not_confirmed"), refused
     runner.stack("confirm")
-    time.sleep(skew_s() + 1)
+    time.sleep(skew_s() + 2)
     world.await_ready(within_s=2 * TICK_S + 60)
     again = world.approved(PIPELINE)
     assert PIPELINE.use(world.session(PIPELINE, again)).outcome == "allowed", "and it goes on"

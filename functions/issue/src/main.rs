@@ -32,7 +32,7 @@ async fn main() -> Result<(), Error> {
     let verifier = Verifier::new(settings.audiences, settings.bounds.skew_s, Arc::new(HttpKeySource::new()?));
     let issuer = Issuer::new(
         Arc::new(OidcProofs::new(verifier, Arc::clone(&catalogue))),
-        (Arc::clone(&store) as _, Arc::clone(&catalogue)),
+        (Arc::clone(&store) as _, Arc::clone(&catalogue), Arc::clone(&store) as _),
         (Arc::clone(&store) as _, Arc::new(RandomIds)),
         Arc::new(StsVendor::connect(&aws)),
         Arc::new(SystemClock),
@@ -41,6 +41,7 @@ async fn main() -> Result<(), Error> {
     let ports = Ports {
         reader: Arc::clone(&store) as _,
         catalogue,
+        service: Arc::clone(&store) as _,
         store: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
         principals: Arc::new(IamPrincipals::connect(&aws)),

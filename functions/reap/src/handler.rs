@@ -63,6 +63,10 @@ impl Handler {
             n_unreviewed,
             "made a good pass"
         );
+        if report.n_swept > 0 || !report.swept {
+            let (n_swept, swept) = (report.n_swept, report.swept);
+            tracing::warn!(n_swept, whole = swept, "swept what no live grant explains");
+        }
         if n_blocks > 0 {
             tracing::warn!(n_blocks, n_blocked_alive, zero_after_s, "blocks of the kill switch stand");
         }

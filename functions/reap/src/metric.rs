@@ -24,6 +24,8 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         json!({"Name": "BlocksStanding", "Unit": "Count"}),
         json!({"Name": "GrantsOverdue", "Unit": "Count"}),
         json!({"Name": "IssuingStopped", "Unit": "Count"}),
+        json!({"Name": "SweepFound", "Unit": "Count"}),
+        json!({"Name": "SweepWhole", "Unit": "Count"}),
     ];
     // Said only where a walk came through, zero was proved first, or uses could be counted: silence is no zero.
     let known = [
@@ -48,6 +50,8 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         "BlocksStanding": report.n_blocks,
         "GrantsOverdue": report.n_overdue,
         "IssuingStopped": u32::from(report.is_stopped),
+        "SweepFound": report.n_swept,
+        "SweepWhole": u8::from(report.swept),
     });
     for (name, _, n) in known {
         if let (Some(n), Some(document)) = (n, document.as_object_mut()) {
@@ -83,6 +87,9 @@ mod tests {
         assert_eq!(directive["Metrics"].as_array().unwrap().len(), 8);
         assert_eq!((document["Deployment"].as_str(), document["OverdueSeconds"].as_u64()), (Some("dev"), Some(7)));
         let template = include_str!("../../../infra/template.yaml");
+        for name in ["SweepFound", "SweepWhole"] {
+            assert!(template.contains(&format!("MetricName: {name}\n")), "{name}");
+        }
         assert_eq!(document["BreakGlassUnreviewed"], 3);
         let unreviewed = template.split("  BreakGlassUnreviewed:").nth(1).unwrap().split("\n\n").next().unwrap();
         assert!(unreviewed.contains("MetricName: BreakGlassUnreviewed"), "{unreviewed}");

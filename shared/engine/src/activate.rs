@@ -17,8 +17,8 @@ use crate::catalogue::Catalogue;
 use crate::checks::{Checks, Permitted};
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Activation, Also, Clock, Counts, DueList, Fuse, GrantReader, GrantStore, IdSource, Place, PortError, Principal,
-    Principals, Provisioner, Seen, shards_at,
+    Activation, Also, Clock, Counts, DueList, Fuse, GrantReader, GrantStore, IdSource, InService, Place, PortError,
+    Principal, Principals, Provisioner, Seen, shards_at,
 };
 use crate::refusal::Refusal;
 
@@ -38,6 +38,8 @@ pub struct Ports {
     pub reader: Arc<dyn GrantReader>,
     /// The bundle in force.
     pub catalogue: Arc<Catalogue>,
+    /// Which table this is.
+    pub service: Arc<dyn InService>,
     /// Changes of grants.
     pub store: Arc<dyn GrantStore>,
     /// The to-do list.
@@ -104,7 +106,8 @@ impl Activator {
     /// Wires the use case to its ports.
     #[must_use]
     pub fn new(ports: Ports, deployment: Deployment, tolerance: Tolerance, budget_s: u32) -> Self {
-        let checks = Checks::new(Arc::clone(&ports.reader), Arc::clone(&ports.catalogue), tolerance);
+        let (reader, catalogue) = (Arc::clone(&ports.reader), Arc::clone(&ports.catalogue));
+        let checks = Checks::new(reader, catalogue, Arc::clone(&ports.service), tolerance);
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "issue");
         Self { ports, checks, journal, deployment, overdue_s: tolerance.overdue_s, budget_s }
     }
@@ -217,7 +220,8 @@ impl Activator {
         let deadline = stored.unwrap_or_else(|| grant.deadline_if_activated(now));
         let plan = template.attachment(deadline, grant.term, grant.bounds.skew_s);
         let plan = plan.map_err(|error| Unfit::Ever(error.to_string())).and_then(|plan| {
-            let fit = Fit { grant: &grant, principal: &principal, boundary: &self.deployment.boundary_arn() };
+            let boundary = self.deployment.boundary_arn();
+            let fit = Fit { grant: &grant, principal: &principal, boundary: &boundary, now };
             fit.check(&template, place, &plan, count.as_ref()).map(|also| (plan, also))
         });
         let (plan, joined) = match (plan, stored) {

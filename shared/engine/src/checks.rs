@@ -11,7 +11,7 @@ use brevet_domain::plan::PlanTemplate;
 use brevet_domain::time::Timestamp;
 
 use crate::catalogue::Catalogue;
-use crate::port::GrantReader;
+use crate::port::{GrantReader, InService, in_service};
 use crate::reap::leavers::has_left;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::stopped;
@@ -28,12 +28,18 @@ pub(crate) struct Permitted {
 pub(crate) struct Checks {
     reader: Arc<dyn GrantReader>,
     catalogue: Arc<Catalogue>,
+    service: Arc<dyn InService>,
     tolerance: Tolerance,
 }
 
 impl Checks {
-    pub(crate) fn new(reader: Arc<dyn GrantReader>, catalogue: Arc<Catalogue>, tolerance: Tolerance) -> Self {
-        Self { reader, catalogue, tolerance }
+    pub(crate) fn new(
+        reader: Arc<dyn GrantReader>,
+        catalogue: Arc<Catalogue>,
+        service: Arc<dyn InService>,
+        tolerance: Tolerance,
+    ) -> Self {
+        Self { reader, catalogue, service, tolerance }
     }
 
     /// What the grant's own decision permits, if it does. No other record is believed.
@@ -74,9 +80,10 @@ impl Checks {
         Err(tampered(grant, "its activation does not fit its state"))
     }
 
-    /// No block covers the grant, the catalogue in force still knows it, and ending is known to work, at all and on its
-    /// principal, as far as `tolerance` demands it.
+    /// The table is the one in service, no block covers the grant, the catalogue in force still knows it, and ending is known
+    /// to work, at all and on its principal, as far as `tolerance` demands it.
     pub(crate) async fn clear(&self, grant: &Grant, tolerance: Tolerance, now: Timestamp) -> Result<(), Refusal> {
+        self.in_service(grant).await?;
         if let Some(block) = self.reader.blocks(&BlockScope::covering(grant)).await?.first() {
             let detail =
                 format!("a block on `{}` stands: nothing is vended for this grant any more", block.scope.key());
@@ -88,7 +95,32 @@ impl Checks {
                 "the identity, its sponsor or the entitlement has left the catalogue: nothing is vended any more";
             return Err(Refusal::new(RefusalKind::Over, "left_catalogue", detail).about(grant.id));
         }
-        // INVARIANT: issuing stops when ending is broken.
+        self.beating(grant, tolerance, now).await
+    }
+
+    /// INVARIANT: one decision, one activation. A restored table has forgotten what was used and blocked: nothing is issued
+    /// over it until the deploying role says that it is in service, and nothing that was decided before that ever.
+    async fn in_service(&self, grant: &Grant) -> Result<(), Refusal> {
+        match in_service(&*self.service).await? {
+            Ok(word) if !word.voids(grant) => Ok(()),
+            Ok(word) => {
+                let at = word.at;
+                let detail = format!(
+                    "this grant was decided before its table was put in service at {at}, which voids it: ask again"
+                );
+                Err(Refusal::new(RefusalKind::Over, "decided_before_restore", detail).about(grant.id))
+            }
+            Err(unconfirmed) => {
+                tracing::error!(problem = %unconfirmed, "nothing is issued: the table is not confirmed");
+                let detail = "nothing is issued: this table was restored or is new, and nobody has confirmed yet that it \
+                              is in service; its operators were told";
+                Err(Refusal::new(RefusalKind::Stopped, "table_not_confirmed", detail).about(grant.id).retry_after(60))
+            }
+        }
+    }
+
+    /// INVARIANT: issuing stops when ending is broken.
+    async fn beating(&self, grant: &Grant, tolerance: Tolerance, now: Timestamp) -> Result<(), Refusal> {
         let heart = self.reader.heart().await?;
         match Heart::pulse(heart.as_ref(), Some(grant.delivery.principal()), now, tolerance) {
             Pulse::Beating => Ok(()),

@@ -13,8 +13,8 @@ use crate::catalogue::Catalogue;
 use crate::checks::{Checks, Permitted, tampered};
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Activation, Also, Clock, Credentials, Fuse, GrantReader, GrantStore, IdSource, PortError, ProofVerifier, RawProof,
-    Vended, Vendor,
+    Activation, Also, Clock, Credentials, Fuse, GrantReader, GrantStore, IdSource, InService, PortError, ProofVerifier,
+    RawProof, Vended, Vendor,
 };
 use crate::refusal::{Refusal, RefusalKind};
 
@@ -58,13 +58,13 @@ impl Issuer {
     #[must_use]
     pub fn new(
         proofs: Arc<dyn ProofVerifier>,
-        (reader, catalogue): (Arc<dyn GrantReader>, Arc<Catalogue>),
+        (reader, catalogue, service): (Arc<dyn GrantReader>, Arc<Catalogue>, Arc<dyn InService>),
         (store, ids): (Arc<dyn GrantStore>, Arc<dyn IdSource>),
         vendor: Arc<dyn Vendor>,
         clock: Arc<dyn Clock>,
         tolerance: Tolerance,
     ) -> Self {
-        let checks = Checks::new(Arc::clone(&reader), catalogue, tolerance);
+        let checks = Checks::new(Arc::clone(&reader), catalogue, service, tolerance);
         Self { proofs, reader, journal: Journal::new(store, ids, "issue"), vendor, clock, checks }
     }
 

@@ -107,6 +107,28 @@ pub fn evaluate_function_from_env() -> Result<String, ConfigError> {
     env.checked("BREVET_EVALUATE_FUNCTION", "the name of the evaluate function", |text| !text.is_empty())
 }
 
+/// The ARNs of attachment principals outside the installation's own path: `BREVET_ATTACHMENT_PRINCIPALS`, with commas
+/// between; empty for none.
+///
+/// # Errors
+///
+/// [`ConfigError`] if it is not set, or names something else than roles.
+pub fn other_principals_from_env() -> Result<Vec<String>, ConfigError> {
+    other_principals(&Environment { lookup: |name| std::env::var(name).ok() })
+}
+
+fn other_principals<L>(env: &Environment<L>) -> Result<Vec<String>, ConfigError>
+where
+    L: Fn(&'static str) -> Option<String>,
+{
+    let arns = |text: &str| -> Vec<String> {
+        text.split(',').map(str::trim).filter(|arn| !arn.is_empty()).map(str::to_owned).collect()
+    };
+    let is_role = |arn: &String| arn.starts_with("arn:") && arn.contains(":role/");
+    let wanted = "ARNs of roles with commas between, or empty";
+    env.checked("BREVET_ATTACHMENT_PRINCIPALS", wanted, |text| arns(text).iter().all(is_role)).map(|text| arns(&text))
+}
+
 struct Environment<L> {
     lookup: L,
 }
@@ -211,6 +233,16 @@ mod tests {
             let error = read(Some((name, None))).unwrap_err().to_string();
             assert!(error.starts_with(&format!("environment variable `{name}` is not set; it must be ")), "{error}");
         }
+    }
+
+    #[test]
+    fn other_principals_are_none_or_roles() {
+        let read = |text: &'static str| other_principals(&Environment { lookup: move |_| Some(text.to_owned()) });
+        assert_eq!(read("").unwrap(), Vec::<String>::new());
+        let two = read("arn:aws:iam::000000000000:role/a, arn:aws:iam::000000000000:role/x/b").unwrap();
+        assert_eq!(two, ["arn:aws:iam::000000000000:role/a", "arn:aws:iam::000000000000:role/x/b"]);
+        let error = read("arn:aws:iam::000000000000:user/a").unwrap_err().to_string();
+        assert!(error.starts_with("environment variable `BREVET_ATTACHMENT_PRINCIPALS` is `arn:"), "{error}");
     }
 
     #[test]

@@ -17,7 +17,7 @@ const ROUTE: &str = "POST /v1/grants/{id}/credentials";
 fn handler(world: &World) -> Handler {
     let issuer = Issuer::new(
         world.proofs.clone(),
-        (world.store.clone(), world.catalogue.clone()),
+        (world.store.clone(), world.catalogue.clone(), world.store.clone()),
         (world.store.clone(), world.ids.clone()),
         world.sts.clone(),
         world.clock.clone(),
@@ -26,6 +26,7 @@ fn handler(world: &World) -> Handler {
     let ports = Ports {
         reader: world.store.clone(),
         catalogue: world.catalogue.clone(),
+        service: world.store.clone(),
         store: world.store.clone(),
         due: world.store.clone(),
         principals: world.principals.clone(),

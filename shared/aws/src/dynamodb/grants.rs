@@ -24,7 +24,7 @@ fn absent(thing: &impl Stored) -> PortResult<Write> {
 }
 
 /// Put only over the version before; the first only where nothing is.
-fn next(thing: &impl Stored, version: u64) -> PortResult<Write> {
+pub(super) fn next(thing: &impl Stored, version: u64) -> PortResult<Write> {
     match version {
         0 | 1 => absent(thing),
         later => {

@@ -196,7 +196,8 @@ pub enum EndCause {
     Killed,
     /// Its identity, owner or entitlement left the catalogue.
     Leaver,
-    /// What stands in AWS is not what was put there.
+    /// What stands in AWS is not what the table says: an attachment that was altered or is gone, or a table that was put back
+    /// to an older state.
     Drift,
     /// It could not be activated for sure.
     ActivationFailed,

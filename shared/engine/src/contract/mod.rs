@@ -7,6 +7,7 @@
 pub mod counts;
 pub mod delegations;
 pub mod duties;
+pub mod findings;
 pub mod principals;
 pub mod reviews;
 pub mod revocations;

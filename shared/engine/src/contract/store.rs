@@ -10,6 +10,7 @@ use std::time::Duration;
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
+use brevet_domain::confirmation::Confirmation;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence;
 use brevet_domain::grant::{DueRole, EndCause, Grant};
@@ -21,13 +22,16 @@ use tokio::task::JoinSet;
 
 use super::samples::{ROLE, approved, at, change, decided, early_end, vote, withdrawn};
 use crate::port::{
-    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, GrantReader, GrantStore,
-    HeartStore, HoldingsReader, IdSource, KeyClaim, Mark, PortError, PortResult, ProgressStore, RequestStore,
-    ReviewReader, RevocationReader, RevocationStore, shard_of,
+    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, Findings, GrantReader,
+    GrantStore, HeartStore, HoldingsReader, IdSource, InService, KeyClaim, Mark, PortError, PortResult, ProgressStore,
+    RequestStore, ReviewReader, RevocationReader, RevocationStore, shard_of,
 };
 
 /// Publishes a bundle and puts it in force, as the deploying role does: no port offers that.
 pub type Publish = Arc<dyn Fn(BundleText) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// Puts the word that a table is in service, as the deploying role does: no port offers that.
+pub type Confirm = Arc<dyn Fn(Confirmation) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// The ports of one empty store.
 #[derive(Clone)]
@@ -54,6 +58,8 @@ pub struct Ports {
     pub revocation_store: Arc<dyn RevocationStore>,
     /// What the reaper tells of it.
     pub progress: Arc<dyn ProgressStore>,
+    /// What the sweep found.
+    pub findings: Arc<dyn Findings>,
     /// Early ends.
     pub denies: Arc<dyn DenyStore>,
     /// The heart.
@@ -62,6 +68,10 @@ pub struct Ports {
     pub bundles: Arc<dyn BundleSource>,
     /// Publishes a bundle.
     pub publish: Publish,
+    /// Which table this is.
+    pub service: Arc<dyn InService>,
+    /// Puts the word that it is in service.
+    pub confirm: Confirm,
     /// Fresh ids.
     pub ids: Arc<dyn IdSource>,
 }
@@ -74,10 +84,18 @@ impl fmt::Debug for Ports {
 
 impl Ports {
     /// All ports of `store`.
-    pub fn of<S>(store: Arc<S>, publish: Publish, ids: Arc<dyn IdSource>) -> Self
+    pub fn of<S>(store: Arc<S>, (publish, confirm): (Publish, Confirm), ids: Arc<dyn IdSource>) -> Self
     where
         S: RequestStore + GrantReader + GrantStore + DueList + Counts + HoldingsReader + Delegations + ReviewReader,
-        S: DenyStore + HeartStore + BundleSource + RevocationReader + RevocationStore + ProgressStore + 'static,
+        S: InService
+            + DenyStore
+            + Findings
+            + HeartStore
+            + BundleSource
+            + RevocationReader
+            + RevocationStore
+            + ProgressStore
+            + 'static,
     {
         Self {
             requests: store.clone(),
@@ -91,10 +109,13 @@ impl Ports {
             revocations: store.clone(),
             revocation_store: store.clone(),
             progress: store.clone(),
+            findings: store.clone(),
             denies: store.clone(),
             heart: store.clone(),
+            service: store.clone(),
             bundles: store,
             publish,
+            confirm,
             ids,
         }
     }
@@ -139,6 +160,7 @@ macro_rules! store_contract {
             a_lease_has_one_holder_at_a_time
             the_heart_is_the_last_that_beat
             a_beat_over_another_than_the_last_is_a_conflict
+            the_table_tells_which_it_is_and_which_was_confirmed
             the_bundle_in_force_reads_back_by_its_parts
             a_bundle_of_many_and_long_parts_reads_back
         }
@@ -164,6 +186,10 @@ macro_rules! store_contract {
             a_version_ends_grants_only_if_nothing_was_taken_meanwhile
             a_version_ends_more_grants_than_one_transaction_takes
             what_rests_on_a_delegation_is_decided_only_while_that_stands
+        }
+        $crate::contract_tests! { findings, $made,
+            findings_are_a_chain_that_is_never_written_over
+            a_finding_and_its_count_are_written_together_or_not_at_all
         }
         $crate::contract_tests! { revocations, $made,
             a_block_stands_from_its_placing_to_its_lifting
@@ -617,6 +643,18 @@ fn late_heart(seconds: u32) -> Heart {
     };
     let beyond = Some(Beyond { since: at(2), until: at(200) });
     Heart { late: Late { grants: vec![named, unread], beyond }, ..Heart::first(at(seconds)) }
+}
+
+/// A table is the same one each time it is asked, and the word that stands in it reads back.
+pub async fn the_table_tells_which_it_is_and_which_was_confirmed(ports: &Ports) {
+    let table = ports.service.table().await.unwrap();
+    assert!(table.contains(":table/") && table.contains('@'), "{table}");
+    assert_eq!(ports.service.table().await.unwrap(), table);
+    for (table, by) in [(table.clone(), "ana"), ("another".to_owned(), "olga")] {
+        let word = Confirmation { table: table.clone(), at: at(5), by: by.to_owned(), is_first: by == "ana" };
+        (ports.confirm)(word.clone()).await;
+        assert_eq!(ports.service.confirmation().await.unwrap(), Some(word));
+    }
 }
 
 /// The bundle in force is the last published; older ones can still be read by their digest.

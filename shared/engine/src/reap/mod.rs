@@ -8,17 +8,20 @@ mod kills;
 pub(crate) mod leavers;
 mod overdue;
 mod role;
+mod service;
 mod step;
+mod sweep;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use brevet_domain::confirmation::Confirmation;
 use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::{LateGrant, Tolerance};
 use brevet_domain::id::GrantId;
-use brevet_domain::settings::Deployment;
+use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use serde::Serialize;
@@ -27,11 +30,12 @@ use self::kills::KillWalk;
 pub use self::kills::Kills;
 use self::leavers::Walk;
 use self::step::Stepped;
+pub use self::sweep::Sweep;
 use crate::catalogue::{Catalogue, InForce};
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, PortError,
-    PortResult, Principals, ReviewReader, SessionRoles, shards_at,
+    Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, InService,
+    PortError, PortResult, Principals, ReviewReader, SessionRoles, shards_at,
 };
 
 /// How many lines of the to-do list are read at once.
@@ -60,6 +64,10 @@ pub struct Ports {
     pub reviews: Arc<dyn ReviewReader>,
     /// The kill switch.
     pub kills: Kills,
+    /// The sweep from AWS's side.
+    pub sweep: Sweep,
+    /// Which table this is.
+    pub service: Arc<dyn InService>,
     /// The heart.
     pub heart: Arc<dyn HeartStore>,
     /// The reserved deny on session roles.
@@ -104,8 +112,8 @@ pub struct Reaper {
     deployment: Deployment,
     /// Names this process among those that may write a role's deny.
     holder: String,
-    /// How long one AWS call may take with its attempts, in seconds.
-    call_s: u32,
+    /// Bounds on time, as they are configured now.
+    bounds: Bounds,
     /// How long one pass may take, in seconds; what is left is done by the next tick.
     budget_s: u32,
     /// What issuing puts up with.
@@ -114,6 +122,10 @@ pub struct Reaper {
     walk: Mutex<Walk>,
     /// How far it has come with looking at every live grant for the blocks that stand.
     kill_walk: Mutex<KillWalk>,
+    /// The word that the table is in service, as the last look at the table found it.
+    confirmed: Mutex<Option<Confirmation>>,
+    /// The role at which the next sweep begins, and whether it is a session role.
+    next_swept: Mutex<Option<(bool, String)>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -152,6 +164,10 @@ pub struct PassReport {
     pub n_blocked_alive: Option<u64>,
     /// Of the blocks whose zero this pass proved first: how many seconds that took at the longest.
     pub zero_after_s: Option<u64>,
+    /// What a sweep found in AWS that no live grant explains.
+    pub n_swept: u32,
+    /// Whether the sweep saw every role of this installation.
+    pub swept: bool,
     /// Whether every shard was read up to the start of the pass; where the stream named grants, whether each was
     /// looked at.
     pub good: bool,
@@ -183,6 +199,8 @@ impl PassReport {
             n_blocks: sum(self.n_blocks, part.n_blocks),
             n_blocked_alive: self.n_blocked_alive.max(part.n_blocked_alive),
             zero_after_s: self.zero_after_s.max(part.zero_after_s),
+            n_swept: sum(self.n_swept, part.n_swept),
+            swept: self.swept || part.swept,
             good: self.good && part.good,
         };
     }
@@ -263,12 +281,13 @@ impl Reaper {
         ports: Ports,
         deployment: Deployment,
         holder: String,
-        (call_s, budget_s): (u32, u32),
+        (bounds, budget_s): (Bounds, u32),
         tolerance: Tolerance,
     ) -> Self {
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "reap");
         let (walk, kill_walk) = (Mutex::default(), Mutex::default());
-        Self { ports, journal, deployment, holder, call_s, budget_s, tolerance, walk, kill_walk }
+        let (confirmed, next_swept) = (Mutex::default(), Mutex::default());
+        Self { ports, journal, deployment, holder, bounds, budget_s, tolerance, walk, kill_walk, confirmed, next_swept }
     }
 
     /// Makes a whole pass: everything that a block covers, everything due, then every role with live early ends.
@@ -281,8 +300,12 @@ impl Reaper {
         let mut report = PassReport::begun();
         let (mut work, known) = (Work::default(), self.known().await);
         let look = Look { known: known.as_deref(), started };
+        // Without that word everything is ended as ever, but the heart stands still.
+        report.good &= self.look_at_table().await;
         // At once, and not only when it is due.
         self.walk_kills(look, &mut work, &mut report).await;
+        // A quarter of the pass is its own: however much is due, what stands unexplained does not wait.
+        self.sweep(started.plus(self.budget_s.div_ceil(4)), &mut work, &mut report).await;
         self.walk_due(look, &mut work, &mut report).await;
         self.walk_leavers(look, &mut work, &mut report).await;
         match self.ports.deny.denied_roles().await {
@@ -311,6 +334,7 @@ impl Reaper {
         let until = self.ports.clock.now().plus(self.budget_s);
         let mut report = PassReport::begun();
         let (mut work, known) = (Work::default(), self.known().await);
+        self.look_at_table().await;
         let known = known.as_deref();
         let ids: BTreeSet<GrantId> = ids.iter().copied().collect();
         let looks = stream::iter(ids).map(|id| async move {

@@ -58,9 +58,11 @@ impl Reaper {
             true => Vec::new(),
             false => self.ports.reader.blocks(&BlockScope::covering(&grant)).await?,
         };
-        let left = self.left_by(&grant, known).await;
-        let is_sure = left.is_some();
-        let grant = match self.due_event(&grant, blocks.first(), left.unwrap_or(false), now) {
+        let has_left = self.left_by(&grant, known).await;
+        let is_sure = has_left.is_some();
+        let leaves = has_left.unwrap_or(false).then(|| left(&grant, now));
+        let stopped = self.voided(&grant, now).or(leaves);
+        let grant = match self.due_event(&grant, blocks.first(), stopped, now) {
             Some((event, also)) => self.advance(grant, &event, also, now, report).await?,
             None => grant,
         };
@@ -91,7 +93,7 @@ impl Reaper {
         &self,
         grant: &Grant,
         block: Option<&Block>,
-        has_left: bool,
+        stopped: Option<Event>,
         now: Timestamp,
     ) -> Option<(Event, Vec<Also>)> {
         let event = match (&grant.state, block) {
@@ -100,7 +102,7 @@ impl Reaper {
                 let fence = now.plus(grant.bounds.landing_s());
                 Event::Stopped { cause: cause_of(block), by: Some(block.by.clone()), fence }
             }
-            (state, None) if has_left && !state.is_terminal() => left(grant, now),
+            (state, None) if stopped.is_some() && !state.is_terminal() => stopped?,
             (State::ApprovalAwaited { deadline, .. }, _) if now >= *deadline => Event::ApprovalDeadlinePassed,
             (State::Approved { start_by, .. }, _) if now >= *start_by => Event::StartByPassed,
             (State::Active { deadline, .. } | State::Activating { deadline, .. }, _) if now >= *deadline => {
@@ -112,8 +114,13 @@ impl Reaper {
             }
             _ => return None,
         };
-        let also = self.deny_entry(grant, &event, now).map(Also::Deny).into_iter().collect();
+        let also = self.also_denied(grant, &event, now);
         Some((event, also))
+    }
+
+    /// What is stored with `event` so that a session that it ends before its deadline is denied.
+    pub(super) fn also_denied(&self, grant: &Grant, event: &Event, now: Timestamp) -> Vec<Also> {
+        self.deny_entry(grant, event, now).map(Also::Deny).into_iter().collect()
     }
 
     /// The entry that ends a live session before its deadline, stored in the transaction that enters `Revoking`.

@@ -67,7 +67,9 @@ fn two_holders_of_a_managed_policy_that_leave_in_one_pass_do_not_hand_it_over_to
     world.clock.advance(30);
     [first, second].iter().for_each(|id| release(&world, *id));
     let (report, calls) = pass_by_turns(&world);
-    let counts: Vec<_> = calls.iter().filter(|call| ["count", "commit"].contains(*call)).take(4).collect();
+    // The sweep counts too, before anything is due.
+    let due = calls.iter().skip_while(|call| **call != "due");
+    let counts: Vec<_> = due.filter(|call| ["count", "commit"].contains(*call)).take(4).collect();
     assert_eq!(counts, [&"commit", &"commit", &"count", &"count"], "they met: {calls:?}");
     assert_eq!(report.unwrap().n_failed, 0, "a lost race is no failure");
     world.tick_for(90);

@@ -28,7 +28,8 @@ use crate::activate::{self, ActivateReport, Activator};
 use crate::catalogue::Catalogue;
 use crate::decide::{Ballot, Decider};
 use crate::fake::{
-    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, ToldUses, Watched, run,
+    Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, ToldUses,
+    Watched, run,
 };
 use crate::intake::Intake;
 use crate::issue::{Handout, Issuer};
@@ -36,7 +37,7 @@ use crate::port::{
     Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, GrantStore, IdSource, Place, PortResult,
     ProofRefused, ProofVerifier, RawProof, RevocationPolicy,
 };
-use crate::reap::{Attachments, Kills, PassReport, Ports, Reaper};
+use crate::reap::{Attachments, Kills, PassReport, Ports, Reaper, Sweep};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::report::Report;
 use crate::revoke::KillSwitch;
@@ -366,7 +367,7 @@ impl World {
         };
         let issuer = Issuer::new(
             Arc::clone(&proofs),
-            (store.clone(), catalogue()),
+            (store.clone(), catalogue(), store.clone()),
             (store.clone(), ids.clone()),
             sts.clone(),
             clock.clone(),
@@ -377,6 +378,7 @@ impl World {
             let ports = activate::Ports {
                 reader: store.clone(),
                 catalogue: catalogue(),
+                service: store.clone(),
                 store: store.clone(),
                 due: store.clone(),
                 principals: principals.clone(),
@@ -390,6 +392,12 @@ impl World {
         let (activator, other_activator) = (activator(), activator());
         let attachments =
             Attachments { principals: principals.clone(), deprovisioner: principals.clone(), counts: store.clone() };
+        let estate = MemoryEstate::new(
+            Arc::clone(&principals),
+            (Arc::clone(&roles), ["deploy"].map(|name| deployment.session_role_arn(&name.parse().unwrap())).into()),
+            Arc::clone(&faults),
+        );
+        let sweep = Sweep { estate: Arc::new(estate), findings: store.clone() };
         let reaper = |holder: &str| {
             let ports = Ports {
                 reader: store.clone(),
@@ -398,6 +406,8 @@ impl World {
                 deny: store.clone(),
                 reviews: store.clone(),
                 kills: Kills { reader: store.clone(), progress: store.clone() },
+                sweep: sweep.clone(),
+                service: store.clone(),
                 heart: store.clone(),
                 roles: roles.clone(),
                 attachments: attachments.clone(),
@@ -405,7 +415,7 @@ impl World {
                 clock: clock.clone(),
                 ids: ids.clone(),
             };
-            Reaper::new(ports, deployment.clone(), holder.to_owned(), (CALL_S, 40), TOLERANCE)
+            Reaper::new(ports, deployment.clone(), holder.to_owned(), (bounds, 40), TOLERANCE)
         };
         let (reaper, other_reaper) = (reaper("one"), reaper("two"));
         Self {

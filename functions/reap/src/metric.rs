@@ -84,7 +84,7 @@ mod tests {
         for metric in directive["Metrics"].as_array().unwrap() {
             assert!(document[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
         }
-        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 8);
+        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 10);
         assert_eq!((document["Deployment"].as_str(), document["OverdueSeconds"].as_u64()), (Some("dev"), Some(7)));
         let template = include_str!("../../../infra/template.yaml");
         for name in ["SweepFound", "SweepWhole"] {

@@ -298,12 +298,12 @@ impl World {
         }
     }
 
-    /// The operator's clock is AWS's.
+    /// The operator's clock is AWS's. Nobody confirms a table that is in service: that would void what lives.
     fn confirm(&mut self) {
         let now = self.now();
-        self.store.confirm(now);
         let mut ledger = locked(&self.ledger);
         if ledger.unconfirmed_since.take().is_some() {
+            self.store.confirm(now);
             ledger.stops.retain(|(stop, _)| !matches!(stop, Stop::Void(_)));
             ledger.stop(Stop::Void(now), now);
         }

@@ -3,14 +3,13 @@
 use async_trait::async_trait;
 use brevet_domain::count::Count;
 use brevet_domain::finding::Finding;
-use brevet_engine::port::{Findings, PortError, PortResult};
+use brevet_engine::port::{Findings, PortResult};
 
 use super::DynamoStore;
 use super::grants::next;
 use super::item::{FINDINGS, Key, Stored, text};
 use super::table::{Expression, PutIf, Query, Write, if_absent};
 
-const GET: &str = "dynamodb:GetItem";
 const QUERY: &str = "dynamodb:Query";
 const WRITE: &str = "dynamodb:TransactWriteItems";
 
@@ -25,18 +24,8 @@ impl Findings for DynamoStore {
         if let Some(count) = count {
             writes.push(next(count, count.version)?);
         }
-        match self.write_all(writes).await {
-            // An own attempt may have put it, and its answer got lost: then this very one stands there.
-            Err(error @ PortError::Conflict { .. }) => {
-                let standing = self.get(Key::finding(finding.seq)).await;
-                match standing.and_then(|item| item.map(|item| item.body::<Finding>(GET)).transpose()) {
-                    Ok(Some(standing)) if standing == *finding => Ok(()),
-                    Ok(_) => Err(error),
-                    Err(unread) => Err(PortError::Unknown { operation: WRITE, source: unread.into() }),
-                }
-            }
-            answer => answer,
-        }
+        let answer = self.write_all(writes).await;
+        self.unless_own(answer, Key::finding(finding.seq), finding).await
     }
 
     async fn findings(&self, limit: u32) -> PortResult<Vec<Finding>> {

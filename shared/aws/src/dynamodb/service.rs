@@ -25,7 +25,6 @@ impl InService for DynamoStore {
     }
 
     async fn confirmation(&self) -> PortResult<Option<Confirmation>> {
-        let item = self.get(Key::confirmation()).await?;
-        item.map(|item| item.body("dynamodb:GetItem")).transpose()
+        self.read(Key::confirmation()).await
     }
 }

@@ -4,6 +4,7 @@
 //! put, so what no live grant explains then is no grant's any more. It is removed and told, whether the table lost its
 //! record, was put back to an older one, is empty, or somebody put it there by hand. Nothing of another name is touched.
 
+use brevet_domain::count::Count;
 use brevet_domain::deny::Denied;
 use brevet_domain::finding::{Act, Finding, Told, Why};
 use brevet_domain::grant::{EndCause, Event, Sighting, State};
@@ -11,7 +12,7 @@ use brevet_domain::id::GrantId;
 use brevet_domain::place::Place;
 use brevet_domain::time::Timestamp;
 
-use super::{PassReport, Reaper, Work, locked, note};
+use super::{PassReport, ROLES_AT_ONCE, Reaper, Work, locked, note};
 use crate::journal::StepError;
 use crate::port::{Estate, Findings, PortError, PortResult};
 
@@ -29,9 +30,6 @@ impl std::fmt::Debug for Sweep {
         f.debug_struct("Sweep").finish_non_exhaustive()
     }
 }
-
-/// A managed policy that nobody holds is told and removed under the count that was read.
-type Counted = Option<brevet_domain::count::Count>;
 
 impl Reaper {
     /// Sweeps principals, then session roles, until `until`: one for which there was no time is the first of the next tick.
@@ -115,8 +113,8 @@ impl Reaper {
         Ok(())
     }
 
-    /// Why nothing explains `place`, and whom its count names; nothing if a live grant does.
-    async fn unexplained(&self, place: &Place, id: Option<GrantId>) -> PortResult<Option<(Why, Counted)>> {
+    /// Why nothing explains `place`, and the count of who holds it, under which it is removed; nothing if a live grant does.
+    async fn unexplained(&self, place: &Place, id: Option<GrantId>) -> PortResult<Option<(Why, Option<Count>)>> {
         if let Some(id) = id {
             let grant = self.ports.reader.grant(id).await?;
             let held = grant.as_ref().is_some_and(|grant| place.is_held_by(grant));
@@ -132,17 +130,28 @@ impl Reaper {
         Ok(Some((Why::NoHolder, Some(count))))
     }
 
-    pub(super) async fn tell_finding(&self, told: Told, count: Option<&brevet_domain::count::Count>) -> PortResult<()> {
-        let now = self.ports.clock.now();
-        let last = self.ports.sweep.findings.last_finding().await?;
-        let unwritable = |_| PortError::Unreadable { operation: "finding:Next", what: "no canonical form".to_owned() };
-        let next = Finding::next(last.as_ref(), self.ports.ids.evidence_id(now), told, now).map_err(unwritable)?;
-        self.ports.sweep.findings.add_finding(&next, count).await
+    /// Adds to the one chain: roles that are settled at once tell of themselves at once, and of each round one comes through.
+    pub(super) async fn tell_finding(&self, told: Told, count: Option<&Count>) -> PortResult<()> {
+        let findings = &self.ports.sweep.findings;
+        let mut raced = PortError::Conflict { operation: "finding:Next" };
+        for _ in 0..=ROLES_AT_ONCE {
+            let now = self.ports.clock.now();
+            let last = findings.last_finding().await?;
+            let unwritable =
+                |_| PortError::Unreadable { operation: "finding:Next", what: "no canonical form".to_owned() };
+            let id = self.ports.ids.evidence_id(now);
+            let next = Finding::next(last.as_ref(), id, told.clone(), now).map_err(unwritable)?;
+            match findings.add_finding(&next, count).await {
+                Err(error @ PortError::Conflict { .. }) => raced = error,
+                answer => return answer,
+            }
+        }
+        Err(raced)
     }
 
     /// Lets a role with a reserved deny be settled, whether or not the table has entries for it, and one that needs a deny of
-    /// what is void since the table was confirmed. A grant that lives by the
-    /// table, and whose session AWS denies, was ended: the table has forgotten it, and it ends once more.
+    /// what is void since the table was confirmed. A grant that lives by the table, and whose session AWS denies, was ended: the
+    /// table has forgotten it, and it ends once more.
     async fn sweep_session_role(&self, role_arn: &str, work: &mut Work, report: &mut PassReport) -> PortResult<()> {
         let reading = self.ports.roles.read_deny(role_arn, &self.deployment.deny_policy_name()).await?;
         let is_cut = |document: &str| Denied::read(document).cut >= self.void_before(self.ports.clock.now());

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::task::Poll;
 
+use brevet_domain::deny::Denied;
 use brevet_domain::grant::{EndedBy, State};
 
 use super::attaching::release;
@@ -91,4 +92,23 @@ fn a_process_that_dies_over_one_grant_does_nothing_more_about_the_others() {
     assert_eq!(world.faults.calls().last(), Some(&"commit"));
     assert_eq!(world.store.snapshot().grants().filter(|grant| !matches!(grant.state, State::Active { .. })).count(), 1);
     world.assert_all_ends("after the crash");
+}
+
+#[test]
+fn roles_that_are_settled_together_and_tell_of_the_same_chain_all_get_through() {
+    let world = World::new();
+    let name = world.deployment.deny_policy_name();
+    let roles = ["r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8"].map(|target| {
+        let role = world.deployment.session_role_arn(&target.parse().unwrap());
+        let unknown = brevet_domain::deny::document(["dev.01ARZ3NDEKTSV4RRFFQ69G5FAV"]).unwrap();
+        world.roles.tamper(&role, &name, unknown.as_deref());
+        role
+    });
+    let (report, _) = pass_by_turns(&world);
+    assert_eq!(report.unwrap().n_failed, 0);
+    for role in &roles {
+        let denied = Denied::read(&world.roles.standing(role, &name).unwrap());
+        assert!(denied.names.is_empty() && denied.cut.is_some(), "{role}: {denied:?}");
+    }
+    assert_eq!(world.store.peek(|held| held.findings().len()), roles.len());
 }

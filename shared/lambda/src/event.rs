@@ -29,6 +29,8 @@ pub enum Incoming {
     Woken {
         /// The grants that they name.
         ids: Vec<GrantId>,
+        /// The grants whose fuse burnt down.
+        burnt: Vec<GrantId>,
         /// Whether the kill switch was moved.
         is_killed: bool,
     },
@@ -116,7 +118,7 @@ const KILL_SWITCH: &str = "REVOCATION#latest";
 /// The grants that stream records name by their keys: `GRANT#<id>`, `BLOCK#grant/<id>` and `FUSE#<id>`; and the kill switch.
 fn woken(event: &Value) -> Option<Incoming> {
     let records = event.get("Records")?.as_array()?;
-    let (mut ids, mut is_killed) = (BTreeSet::new(), false);
+    let (mut ids, mut burnt, mut is_killed) = (BTreeSet::new(), BTreeSet::new(), false);
     for record in records {
         let source = record.get("eventSource").and_then(Value::as_str);
         let key = record.pointer("/dynamodb/Keys/pk/S").and_then(Value::as_str);
@@ -127,13 +129,16 @@ fn woken(event: &Value) -> Option<Incoming> {
             is_killed = true;
             continue;
         }
-        let id = ["GRANT#", "BLOCK#grant/", "FUSE#"].iter().find_map(|prefix| key.strip_prefix(prefix));
+        let (named, id) = match key.strip_prefix("FUSE#") {
+            Some(id) => (&mut burnt, Some(id)),
+            None => (&mut ids, ["GRANT#", "BLOCK#grant/"].iter().find_map(|prefix| key.strip_prefix(prefix))),
+        };
         match id.and_then(|id| id.parse().ok()) {
-            Some(id) => drop(ids.insert(id)),
+            Some(id) => drop(named.insert(id)),
             None => tracing::warn!(key, "a record of the table's stream names no grant; it was left out"),
         }
     }
-    Some(Incoming::Woken { ids: ids.into_iter().collect(), is_killed })
+    Some(Incoming::Woken { ids: ids.into_iter().collect(), burnt: burnt.into_iter().collect(), is_killed })
 }
 
 fn described(event: &Value) -> String {
@@ -178,14 +183,16 @@ mod tests {
 
     #[test]
     fn stream_records_name_grants_once_each() {
-        let records = [record(&format!("GRANT#{ID}")), record(&format!("FUSE#{ID}")), record("BLOCK#all")];
-        let woken = Incoming::read(json!({ "Records": records }));
-        assert_eq!(woken, Ok(Incoming::Woken { ids: vec![ID.parse().unwrap()], is_killed: false }));
-        let mark = Incoming::read(json!({ "Records": [record(&format!("BLOCK#grant/{ID}"))] }));
-        assert_eq!(mark, Ok(Incoming::Woken { ids: vec![ID.parse().unwrap()], is_killed: false }));
-        let records = [record(&format!("GRANT#{ID}")), record("REVOCATION#latest")];
-        let kill = Incoming::read(json!({ "Records": records }));
-        assert_eq!(kill, Ok(Incoming::Woken { ids: vec![ID.parse().unwrap()], is_killed: true }));
+        let id: GrantId = ID.parse().unwrap();
+        let woken = |keys: &[&str]| Incoming::read(json!({ "Records": keys.iter().map(|key| record(key)).collect::<Vec<_>>() }));
+        let (grant, mark, fuse) = (format!("GRANT#{ID}"), format!("BLOCK#grant/{ID}"), format!("FUSE#{ID}"));
+        let named = Incoming::Woken { ids: vec![id], burnt: Vec::new(), is_killed: false };
+        assert_eq!(woken(&[&grant, &mark, "BLOCK#all"]), Ok(named.clone()));
+        assert_eq!(woken(&[&mark]), Ok(named));
+        let burnt = Incoming::Woken { ids: Vec::new(), burnt: vec![id], is_killed: false };
+        assert_eq!(woken(&[&fuse, &fuse]), Ok(burnt));
+        let killed = Incoming::Woken { ids: vec![id], burnt: Vec::new(), is_killed: true };
+        assert_eq!(woken(&[&grant, "REVOCATION#latest"]), Ok(killed));
     }
 
     #[test]

@@ -62,6 +62,10 @@ impl Handler {
             n_unreviewed,
             "made a good pass"
         );
+        let PassReport { n_rotated, n_unrotated, oldest_rotation_s, .. } = report;
+        if n_rotated > 0 || n_unrotated > 0 {
+            tracing::info!(n_rotated, n_unrotated, oldest_rotation_s, "rotated secrets of grants that ended");
+        }
         if n_blocks > 0 {
             tracing::warn!(n_blocks, n_blocked_alive, zero_after_s, "blocks of the kill switch stand");
         }

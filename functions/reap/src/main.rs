@@ -1,11 +1,12 @@
-//! Lambda function `reap`: ends what is due and proves that it ended. It can remove access, not add it; no STS.
+//! Lambda function `reap`: ends what is due and proves that it ended. It can remove access, not add it; no STS. Secrets that
+//! ended grants name are rotated.
 
 mod handler;
 mod metric;
 
 use std::sync::Arc;
 
-use brevet_aws::{DynamoStore, IamDeprovisioner, IamPrincipals, IamSessionRoles, config};
+use brevet_aws::{DynamoStore, IamDeprovisioner, IamPrincipals, IamSessionRoles, SecretsRotator, config};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::port::Clock;
 use brevet_engine::reap::{Attachments, Kills, Ports, Reaper};
@@ -43,6 +44,7 @@ async fn main() -> Result<(), Error> {
         heart: Arc::clone(&store) as _,
         roles: Arc::new(IamSessionRoles::connect(&aws)),
         attachments,
+        rotator: Arc::new(SecretsRotator::connect(&aws)),
         catalogue: Arc::new(Catalogue::new(Arc::clone(&store) as _, settings.bundle_max_age_s, watch)),
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(RandomIds),

@@ -22,6 +22,9 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         json!({"Name": "ReaperGoodPass", "Unit": "Count"}),
         json!({"Name": "OverdueSeconds", "Unit": "Seconds"}),
         json!({"Name": "BlocksStanding", "Unit": "Count"}),
+        json!({"Name": "SecretsRotated", "Unit": "Count"}),
+        json!({"Name": "RotationsTroubled", "Unit": "Count"}),
+        json!({"Name": "RotationSeconds", "Unit": "Seconds"}),
     ];
     // Said only where a walk came through, zero was proved first, or uses could be counted: silence is no zero.
     let known = [
@@ -44,6 +47,9 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         "ReaperGoodPass": 1,
         "OverdueSeconds": report.oldest_overdue_s,
         "BlocksStanding": report.n_blocks,
+        "SecretsRotated": report.n_rotated,
+        "RotationsTroubled": report.n_unrotated,
+        "RotationSeconds": report.oldest_rotation_s,
     });
     for (name, _, n) in known {
         if let (Some(n), Some(document)) = (n, document.as_object_mut()) {
@@ -62,6 +68,7 @@ mod tests {
         let report = PassReport {
             oldest_overdue_s: 7,
             n_unreviewed: Some(3),
+            oldest_rotation_s: 4_000,
             n_blocks: 1,
             n_blocked_alive: Some(4),
             zero_after_s: Some(90),
@@ -74,12 +81,15 @@ mod tests {
         for metric in directive["Metrics"].as_array().unwrap() {
             assert!(document[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
         }
-        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 6);
+        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 9);
         assert_eq!((document["Deployment"].as_str(), document["OverdueSeconds"].as_u64()), (Some("dev"), Some(7)));
         let template = include_str!("../../../infra/template.yaml");
         assert_eq!(document["BreakGlassUnreviewed"], 3);
         let unreviewed = template.split("  BreakGlassUnreviewed:").nth(1).unwrap().split("\n\n").next().unwrap();
         assert!(unreviewed.contains("MetricName: BreakGlassUnreviewed"), "{unreviewed}");
+        assert_eq!(document["RotationSeconds"], 4_000);
+        let pending = template.split("  RotationPending:").nth(1).unwrap().split("\n\n").next().unwrap();
+        assert!(pending.contains("MetricName: RotationSeconds"), "{pending}");
         let alarm = template.split("  HeartMissing:").nth(1).unwrap().split("\n\n").next().unwrap();
         for line in ["Namespace: Brevet", "MetricName: ReaperGoodPass", "{Name: Deployment, Value: !Ref DeploymentId}"]
         {

@@ -24,6 +24,7 @@ fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
             deprovisioner: world.principals.clone(),
             counts: world.store.clone(),
         },
+        rotator: world.secrets.clone(),
         catalogue: world.catalogue.clone(),
         clock: world.clock.clone(),
         ids: world.ids.clone(),

@@ -7,6 +7,7 @@
 mod faults;
 mod principals;
 mod roles;
+mod secrets;
 mod store;
 mod sts;
 mod tables;
@@ -21,6 +22,7 @@ use std::task::{Context, Poll, Waker};
 pub use faults::{Fault, Faults, Fired, Nature};
 pub use principals::{MemoryPrincipals, PlaceRead, PlaceWrite};
 pub use roles::{DenyRead, DenyWrite, MemoryRoles};
+pub use secrets::{MemorySecrets, Rotated};
 pub use store::MemoryStore;
 pub use sts::{MemorySts, Session, is_denied};
 pub use tables::Snapshot;

@@ -5,6 +5,7 @@ mod delegations;
 mod outside;
 mod policy;
 mod revocations;
+mod rotate;
 mod store;
 
 pub use attach::{Deprovisioner, Place, PlaceReading, Principal, Principals, Provisioner, Seen};
@@ -15,6 +16,7 @@ pub use policy::{
     ProofVerifier, RawProof, UseWatch,
 };
 pub use revocations::{ProgressStore, RevocationPage, RevocationPolicy, RevocationReader, RevocationStore};
+pub use rotate::{Rotator, VersionReading, VersionStage};
 pub(crate) use store::shards_at;
 pub use store::{
     Activation, Also, Commit, Counts, DenyStore, Due, DueList, DuePage, Fuse, GrantPage, GrantReader, GrantStore,

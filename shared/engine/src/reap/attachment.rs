@@ -262,7 +262,7 @@ fn back_off(grant: &Grant) -> u32 {
     wait.saturating_add(jitter(grant.id, wait))
 }
 
-fn jitter(id: GrantId, wait_s: u32) -> u32 {
+pub(super) fn jitter(id: GrantId, wait_s: u32) -> u32 {
     let most = u128::from(wait_s.div_ceil(2).max(1));
     id.ulid().random().checked_rem(most).and_then(|n| u32::try_from(n).ok()).unwrap_or(0)
 }

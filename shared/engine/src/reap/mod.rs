@@ -7,6 +7,7 @@ mod attachment;
 mod kills;
 pub(crate) mod leavers;
 mod role;
+mod rotate;
 mod step;
 mod walk;
 
@@ -28,7 +29,7 @@ use crate::catalogue::{Catalogue, InForce};
 use crate::journal::{Journal, StepError};
 use crate::port::{
     Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, PortError,
-    PortResult, Principals, ReviewReader, SessionRoles, shards_at,
+    PortResult, Principals, ReviewReader, Rotator, SessionRoles, shards_at,
 };
 
 /// How many lines of the to-do list are read at once.
@@ -55,6 +56,8 @@ pub struct Ports {
     pub roles: Arc<dyn SessionRoles>,
     /// Attachment principals.
     pub attachments: Attachments,
+    /// Secrets that are rotated once a grant has ended.
+    pub rotator: Arc<dyn Rotator>,
     /// The bundle in force: who is registered, and what can be asked for.
     pub catalogue: Arc<Catalogue>,
     /// The clock.
@@ -126,6 +129,12 @@ pub struct PassReport {
     pub oldest_overdue_s: u64,
     /// How many uses of break-glass await their review, up to a page; unknown where they could not be read.
     pub n_unreviewed: Option<u32>,
+    /// Rotations of secrets that were seen done.
+    pub n_rotated: u32,
+    /// Looks at a rotation that found it not done, or failed; each is looked at again.
+    pub n_unrotated: u32,
+    /// For how many seconds a secret that was looked at waits to be rotated, from the end of its grant.
+    pub oldest_rotation_s: u64,
     /// Blocks of the kill switch that stand.
     pub n_blocks: u32,
     /// How many grants that they cover a walk over every live grant still found alive; nothing if none came through.
@@ -140,6 +149,10 @@ pub struct PassReport {
 impl PassReport {
     fn note_overdue(&mut self, seconds: u64) {
         self.oldest_overdue_s = self.oldest_overdue_s.max(seconds);
+    }
+
+    fn note_rotating(&mut self, seconds: u64) {
+        self.oldest_rotation_s = self.oldest_rotation_s.max(seconds);
     }
 }
 
@@ -206,6 +219,8 @@ impl Reaper {
         if report.good {
             self.ports.heart.beat(&Heart { read_up_to: started }).await?;
         }
+        // Last: what ended stays ended, however long this takes and whatever comes of it.
+        self.rotate_due(started, started.plus(self.budget_s), &mut report).await;
         Ok(report)
     }
 

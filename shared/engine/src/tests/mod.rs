@@ -14,6 +14,7 @@ mod offering;
 mod quorum;
 mod rehearsing;
 mod renewing;
+mod rotating;
 mod scheduled;
 mod single_fault;
 mod steps;

@@ -134,10 +134,21 @@ fn facts(state: &State) -> String {
     }
 }
 
+/// How far its rotations have come; nothing where it names none.
+fn rotations(grant: &Grant) -> String {
+    let told = |one: &SecretRotation| {
+        let asked = one.asked.map_or_else(String::new, |asked| format!(", asked until {}", rel(asked.fence)));
+        let next = one.next_at.map_or_else(String::new, |at| format!(", look at {}", rel(at)));
+        let problem = if one.last_problem.is_some() { ", a problem" } else { "" };
+        format!("; rotated {} of {}, {} calls{asked}{next}{problem}", one.done, one.times, one.attempts)
+    };
+    grant.rotations.iter().map(told).collect()
+}
+
 fn outcome(before: &Grant, event: &Event, now: Timestamp) -> String {
     match before.apply(event, now) {
         Ok(Applied::Changed(after)) => {
-            format!("→ {}: {}", after.state.name(), facts(&after.state))
+            format!("→ {}: {}{}", after.state.name(), facts(&after.state), rotations(&after))
         }
         Ok(Applied::NoOp) => "no-op".to_owned(),
         Err(error @ TransitionError::NotAllowed { .. }) => {
@@ -177,7 +188,7 @@ fn section(text: &mut String, title: &str, grant: &Grant, seconds: &[u32]) {
         text,
         "\n## {}: {title}\n\n{}\n\n| event | at | outcome |\n|---|---|---|",
         grant.state.name(),
-        Told::new(&facts(&grant.state), grant.created_at).text()
+        Told::new(&format!("{}{}", facts(&grant.state), rotations(grant)), grant.created_at).text()
     )
     .unwrap();
     let instants = instants(seconds);
@@ -282,6 +293,9 @@ fn golden_table_leaves_out_no_state_and_no_event() {
             Event::DecidedAgainst { .. } => 20,
             Event::PlanChanged { .. } => 21,
             Event::Reviewed { .. } => 22,
+            Event::RotationRecorded { .. } => 23,
+            Event::RotationObserved { .. } => 24,
+            Event::RotationTroubled { .. } => 25,
         }
     }
     let starts = starts();
@@ -289,6 +303,6 @@ fn golden_table_leaves_out_no_state_and_no_event() {
     assert_eq!(states, (0..9).collect());
     for (_, grant, _) in &starts {
         let events: BTreeSet<_> = events(grant, grant.created_at).iter().map(|(_, e)| event_number(e)).collect();
-        assert_eq!(events, (0..23).collect());
+        assert_eq!(events, (0..26).collect());
     }
 }

@@ -280,6 +280,11 @@ pub fn cases() -> Vec<Case> {
         ops
     };
     let vended = || vec![REAP, ask("bot", "deploy"), Op::Vend { nth: 0 }];
+    let two_holders = || {
+        let wait = |seconds| Op::Wait { seconds };
+        let second = [ask("robot", "sync"), Op::Issue, wait(14), REAP, wait(15), REAP];
+        and(and(on("sync"), &second), &[release(0), release(1)])
+    };
     vec![
         case(
             "issue puts an inline policy while it is released and reaped",
@@ -321,23 +326,8 @@ pub fn cases() -> Vec<Case> {
             and(on("sync"), &[ask("robot", "sync"), release(0)]),
             vec![Issue(1), Reap(0)],
         ),
-        case(
-            "two holders of a managed policy leave at once",
-            and(
-                on("sync"),
-                &[
-                    ask("robot", "sync"),
-                    Op::Issue,
-                    Op::Wait { seconds: 14 },
-                    REAP,
-                    Op::Wait { seconds: 15 },
-                    REAP,
-                    release(0),
-                    release(1),
-                ],
-            ),
-            vec![Reap(0), OtherReap(1)],
-        ),
+        case("two holders of a managed policy leave at once", two_holders(), vec![Reap(0), OtherReap(1)]),
+        case("one pass looks at two holders of a managed policy together", two_holders(), vec![Reap(0), Reap(1)]),
         case(
             "two reapers end a managed policy, and time goes by",
             and(on("sync"), &[release(0)]),

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
@@ -11,7 +11,7 @@ use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::fake::{
     Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, SkewedClock, Snapshot,
-    ToldUses, Watched,
+    ToldUses, Watched, poll_once,
 };
 use brevet_engine::intake::Intake;
 use brevet_engine::issue::Issuer;
@@ -352,7 +352,7 @@ impl World {
     /// Polls something once: by itself it goes on to its end; step by step it makes one port call.
     pub fn poll(&self, work: &mut Work) -> Fate {
         let n_crashed = self.faults.n_crashed();
-        match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        match poll_once(work.as_mut()) {
             Poll::Ready(()) => Fate::Done,
             Poll::Pending if self.faults.n_crashed() > n_crashed => Fate::Crashed,
             Poll::Pending => Fate::Waiting,

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::poll_fn;
 use std::sync::Mutex;
-use std::task::Poll;
 
-use super::locked;
+use super::{locked, polling};
 use crate::port::{PortError, PortResult};
 
 /// A way in which one port call fails.
@@ -286,8 +284,11 @@ impl Faults {
     where
         T: Send,
     {
+        polling::while_alive().await;
         if self.waits(call, nature) {
-            pause().await;
+            polling::pause().await;
+            // Of what the caller does at the same time, something else may have died since.
+            polling::while_alive().await;
         }
         let Some(fault) = self.begin(call, nature) else {
             return act(Manner::Now);
@@ -313,28 +314,19 @@ impl Faults {
             Fault::CrashAfter => {
                 drop(act(Manner::Now));
                 self.count_crash();
+                polling::die();
                 std::future::pending().await
             }
             Fault::StaleRead => act(Manner::Stale),
             Fault::AnswersLate => {
                 let answer = act(Manner::Now);
-                pause().await;
+                polling::pause().await;
                 answer
             }
             Fault::SentLate => {
-                pause().await;
+                polling::pause().await;
                 act(Manner::Now)
             }
         }
     }
-}
-
-/// Waits to be polled once more.
-async fn pause() {
-    let mut has_waited = false;
-    poll_fn(|_| match std::mem::replace(&mut has_waited, true) {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
-    })
-    .await;
 }

@@ -5,6 +5,7 @@
 //! [`run`], which polls once, shows that as a crash.
 
 mod faults;
+mod polling;
 mod principals;
 mod roles;
 mod secrets;
@@ -17,9 +18,10 @@ mod watch;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 pub use faults::{Fault, Faults, Fired, Nature};
+pub use polling::poll_once;
 pub use principals::{MemoryPrincipals, PlaceRead, PlaceWrite};
 pub use roles::{DenyRead, DenyWrite, MemoryRoles};
 pub use secrets::{MemorySecrets, Rotated};
@@ -31,8 +33,7 @@ pub use watch::{ToldUses, Watched};
 
 /// Runs a use case over fakes to its end; nothing if a planned crash stopped it.
 pub fn run<F: Future>(use_case: F) -> Option<F::Output> {
-    let mut context = Context::from_waker(Waker::noop());
-    match pin!(use_case).poll(&mut context) {
+    match poll_once(pin!(use_case)) {
         Poll::Ready(output) => Some(output),
         Poll::Pending => None,
     }

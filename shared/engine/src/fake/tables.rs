@@ -326,7 +326,7 @@ impl Snapshot {
         };
         let mark = |(id, at): (&GrantId, &Timestamp)| (DueRole::Reap, Due { id: *id, is_mark: true, next_at: *at });
         let mut due: Vec<_> = self.grants.values().filter_map(line).chain(self.marks.iter().map(mark)).collect();
-        due.sort_by_key(|(_, line)| (line.next_at, line.is_mark, line.id));
+        due.sort_by_key(|(_, line)| due_place(line));
         let summary = |grant: &Grant| {
             let (id, state, created_at) = (grant.id, grant.state.name().to_owned(), grant.created_at);
             (grant.identity.clone(), GrantSummary { id, state, created_at })
@@ -354,6 +354,13 @@ impl Snapshot {
     }
 }
 
+/// Where a line stands on the to-do list.
+pub(super) type DuePlace = (Timestamp, bool, GrantId);
+
+pub(super) fn due_place(line: &Due) -> DuePlace {
+    (line.next_at, line.is_mark, line.id)
+}
+
 /// What the indexes show: they may lag the table.
 #[derive(Debug, Default)]
 pub(super) struct Shown {
@@ -368,9 +375,12 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn due(&self, role: DueRole, shard: u8, now: Timestamp) -> Vec<Due> {
+    /// Behind `after`, whatever has left the list since it was read.
+    pub(super) fn due(&self, role: DueRole, shard: u8, now: Timestamp, after: Option<DuePlace>) -> Vec<Due> {
         let wanted = |line: &Due| shard_of(line.id) == shard && line.next_at <= now;
-        self.due.iter().filter(|(on, line)| *on == role && wanted(line)).map(|(_, line)| *line).collect()
+        let is_behind = |line: &Due| after.is_none_or(|after| due_place(line) > after);
+        let lines = self.due.iter().filter(|(on, line)| *on == role && wanted(line) && is_behind(line));
+        lines.map(|(_, line)| *line).collect()
     }
 
     pub(super) fn grants_of(&self, identity: &IdentityId) -> Vec<GrantSummary> {

@@ -4,13 +4,15 @@
 //! through all of them says how many of those that a block covers are still alive; one that finds none proves zero.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 
 use brevet_domain::grant::State;
 use brevet_domain::id::GrantId;
 use brevet_domain::revocation::{Progress, Revocation, Walked, WideScope};
 use brevet_domain::time::Timestamp;
+use futures_util::stream::StreamExt as _;
 
-use super::{Look, PAGE, PassReport, Reaper, Work, locked, note};
+use super::{AT_ONCE, Look, Looked, PAGE, PassReport, Reaper, Work, locked, note};
 use crate::port::{PortResult, ProgressStore, RevocationReader};
 
 /// The ports of the kill switch.
@@ -64,13 +66,26 @@ impl KillWalk {
         Self { standing: self.standing, ..Self::default() }
     }
 
+    /// Counts a grant that is alive under `covered_by`, if by any.
     fn count(&mut self, covered_by: &BTreeSet<WideScope>) {
+        if covered_by.is_empty() {
+            return;
+        }
         self.n_alive = self.n_alive.saturating_add(1);
         for scope in covered_by {
             let n = self.alive.entry(scope.clone()).or_default();
             *n = n.saturating_add(1);
         }
     }
+}
+
+/// What ending a grant that a block may cover came to.
+struct Stopped {
+    id: GrantId,
+    /// The look at it, if there was one.
+    looked: Option<Looked>,
+    /// The scopes of the blocks that cover it, if it is alive all the same.
+    alive_under: PortResult<BTreeSet<WideScope>>,
 }
 
 impl Reaper {
@@ -94,18 +109,32 @@ impl Reaper {
         if !walk.standing.is_empty() {
             walk.began_at.get_or_insert(now);
             // It may take half of the pass: what is due must not wait for it.
-            let mut live = self.live("blocks", look.started.plus(self.budget_s.div_ceil(2)));
-            while let Some(id) = live.next(&walk.seen, report).await {
-                match self.stop_if_covered(id, &mut walk, look, work, report).await {
-                    Ok(()) => drop(walk.seen.insert(id)),
-                    // What cannot be read may be alive: no zero without it.
-                    Err(error) => {
-                        note(id, &error.into(), report);
-                        live.is_whole = false;
+            let until = look.started.plus(self.budget_s.div_ceil(2));
+            let mut live = self.live("blocks", until, std::mem::take(&mut walk.seen));
+            let scopes: BTreeSet<WideScope> = walk.standing.keys().cloned().collect();
+            let stops = live.lines().map(|(_, line)| self.stop_if_covered(line.id, &scopes, look));
+            let mut unread = BTreeSet::new();
+            {
+                let mut stops = pin!(stops.buffer_unordered(AT_ONCE));
+                while let Some(stopped) = stops.next().await {
+                    if let Some(looked) = stopped.looked {
+                        work.take(looked, report);
+                    }
+                    match stopped.alive_under {
+                        Ok(scopes) => walk.count(&scopes),
+                        // What cannot be read may be alive: no zero without it.
+                        Err(error) => {
+                            note(stopped.id, &error.into(), report);
+                            unread.insert(stopped.id);
+                        }
                     }
                 }
             }
-            if live.is_whole {
+            report.good &= live.is_readable;
+            let is_whole = live.is_whole && unread.is_empty();
+            walk.seen = live.seen;
+            walk.seen.retain(|id| !unread.contains(id));
+            if is_whole {
                 self.tell_progress(&walk, report).await;
                 walk = walk.anew();
             }
@@ -125,30 +154,25 @@ impl Reaper {
         }
     }
 
-    /// Ends one grant as far as can be done at once, if a block covers it, and counts it where it is not over then.
-    async fn stop_if_covered(
-        &self,
-        id: GrantId,
-        walk: &mut KillWalk,
-        look: Look<'_>,
-        work: &mut Work,
-        report: &mut PassReport,
-    ) -> PortResult<()> {
-        let Some(grant) = self.ports.reader.grant(id).await? else { return Ok(()) };
-        let covered_by: BTreeSet<_> =
-            WideScope::covering(&grant).filter(|scope| walk.standing.contains_key(scope)).collect();
-        if covered_by.is_empty() || grant.state.is_terminal() {
-            return Ok(());
-        }
-        // What is ending already goes on when it is due.
-        if !matches!(grant.state, State::Revoking(_)) {
-            self.look(id, look.known, work, report).await;
-        }
-        let after = self.ports.reader.grant(id).await?;
-        if after.is_some_and(|grant| !grant.state.is_terminal()) {
-            walk.count(&covered_by);
-        }
-        Ok(())
+    /// Ends one grant as far as can be done at once, if a block of one of `scopes` covers it.
+    async fn stop_if_covered(&self, id: GrantId, scopes: &BTreeSet<WideScope>, look: Look<'_>) -> Stopped {
+        let mut looked = None;
+        let stop = async {
+            let Some(grant) = self.ports.reader.grant(id).await? else { return Ok(BTreeSet::new()) };
+            let covered_by: BTreeSet<_> = WideScope::covering(&grant).filter(|scope| scopes.contains(scope)).collect();
+            if covered_by.is_empty() || grant.state.is_terminal() {
+                return Ok(BTreeSet::new());
+            }
+            // What is ending already goes on when it is due.
+            if !matches!(grant.state, State::Revoking(_)) {
+                looked = Some(self.look(id, look.known).await);
+            }
+            let after = self.ports.reader.grant(id).await?;
+            let is_alive = after.is_some_and(|grant| !grant.state.is_terminal());
+            Ok(if is_alive { covered_by } else { BTreeSet::new() })
+        };
+        let alive_under = stop.await;
+        Stopped { id, looked, alive_under }
     }
 
     async fn tell_progress(&self, walk: &KillWalk, report: &mut PassReport) {

@@ -6,15 +6,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use brevet_domain::canonical::Digest;
 use brevet_domain::grant::{EndCause, Event, Grant};
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::IdentityClass;
 use brevet_domain::time::Timestamp;
+use futures_util::stream::StreamExt as _;
 
-use super::{Look, PassReport, Reaper, Work};
+use super::{AT_ONCE, Look, PassReport, Reaper, Work};
 use crate::catalogue::InForce;
 use crate::port::{PortError, PortResult};
 
@@ -66,22 +66,17 @@ impl Reaper {
             }
             std::mem::take(&mut walk.seen)
         };
-        let mut live = self.live("leavers", look.started.plus(self.budget_s));
-        while let Some(id) = live.next(&seen, report).await {
-            // What was due was looked at in this very pass.
-            if !work.looked.contains_key(&id) {
-                self.look(id, look.known, work, report).await;
-            }
-            if work.looked.get(&id).copied().unwrap_or(false) {
-                seen.insert(id);
-            } else {
-                live.is_whole = false;
-            }
-        }
-        let is_over = live.is_whole;
+        // What was due was looked at in this very pass.
+        let begun: BTreeSet<GrantId> = seen.iter().chain(work.looked.keys()).copied().collect();
+        let mut live = self.live("leavers", look.started.plus(self.budget_s), begun);
+        let looks = live.lines().map(|(_, line)| self.look(line.id, look.known));
+        work.take_all(looks.buffer_unordered(AT_ONCE), report).await;
+        report.good &= live.is_readable;
+        let is_over = live.is_whole && work.looked.values().all(|is_sure| *is_sure);
         let mut walk = super::locked(&self.walk);
         walk.is_over = is_over;
         if !is_over {
+            seen.extend(work.looked.iter().filter(|(_, is_sure)| **is_sure).map(|(id, _)| *id));
             walk.seen = seen;
         }
     }
@@ -106,15 +101,14 @@ pub(crate) async fn has_left(grant: &Grant, bundle: &InForce) -> PortResult<bool
 }
 
 impl Reaper {
-    /// Whether the bundle in force, if it can be read, does not know `grant` any more. Where its part cannot be read, it
-    /// stays, and the next pass looks again.
-    pub(super) async fn left_by(&self, grant: &Grant, known: Option<&InForce>) -> bool {
-        let Some(bundle) = known else { return false };
-        has_left(grant, bundle).await.unwrap_or_else(|error| {
+    /// Whether the bundle in force, if it can be read, does not know `grant` any more; nothing where its part cannot be
+    /// read. Then it stays, and the next pass looks again.
+    pub(super) async fn left_by(&self, grant: &Grant, known: Option<&InForce>) -> Option<bool> {
+        let Some(bundle) = known else { return Some(false) };
+        let unread = |error: &PortError| {
             tracing::error!(grant.id = %grant.id, problem = error.chain(), "whether it has left cannot be read");
-            self.in_doubt.store(true, Ordering::Relaxed);
-            false
-        })
+        };
+        has_left(grant, bundle).await.inspect_err(unread).ok()
     }
 }
 

@@ -12,7 +12,7 @@ mod step;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use brevet_domain::grant::{DueRole, Grant};
@@ -20,11 +20,13 @@ use brevet_domain::heart::Heart;
 use brevet_domain::id::GrantId;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
+use futures_util::stream::{self, Stream, StreamExt as _};
 use serde::Serialize;
 
 use self::kills::KillWalk;
 pub use self::kills::Kills;
 use self::leavers::Walk;
+use self::step::Stepped;
 use crate::catalogue::{Catalogue, InForce};
 use crate::journal::{Journal, StepError};
 use crate::port::{
@@ -34,6 +36,14 @@ use crate::port::{
 
 /// How many lines of the to-do list are read at once.
 const PAGE: u32 = 100;
+
+/// How many grants are looked at together: each waits for one call after the other.
+const AT_ONCE: usize = 32;
+
+/// How many roles are settled together. What one of them has to tell goes out in so many parts at a time that the calls
+/// under way are no more than those for grants.
+const ROLES_AT_ONCE: usize = 4;
+const TOLD_AT_ONCE: usize = AT_ONCE / ROLES_AT_ONCE;
 
 /// The ports of the reap function.
 #[derive(Clone)]
@@ -104,8 +114,6 @@ pub struct Reaper {
     walk: Mutex<Walk>,
     /// How far it has come with looking at every live grant for the blocks that stand.
     kill_walk: Mutex<KillWalk>,
-    /// Whether the grant last looked at could not be looked up in the bundle.
-    in_doubt: AtomicBool,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -147,6 +155,37 @@ pub struct PassReport {
 }
 
 impl PassReport {
+    /// What a pass reports that has done nothing yet, or a part of it.
+    fn begun() -> Self {
+        Self { good: true, ..Self::default() }
+    }
+
+    /// Adds what a part of the pass did. Nothing is shared between parts that run together.
+    fn add(&mut self, part: Self) {
+        let sum = u32::saturating_add;
+        *self = Self {
+            n_due: sum(self.n_due, part.n_due),
+            n_changed: sum(self.n_changed, part.n_changed),
+            n_ended: sum(self.n_ended, part.n_ended),
+            n_failed: sum(self.n_failed, part.n_failed),
+            n_deny_written: sum(self.n_deny_written, part.n_deny_written),
+            oldest_overdue_s: self.oldest_overdue_s.max(part.oldest_overdue_s),
+            n_unreviewed: self.n_unreviewed.max(part.n_unreviewed),
+            n_blocks: sum(self.n_blocks, part.n_blocks),
+            n_blocked_alive: self.n_blocked_alive.max(part.n_blocked_alive),
+            zero_after_s: self.zero_after_s.max(part.zero_after_s),
+            good: self.good && part.good,
+        };
+    }
+
+    /// Adds what parts did, as each comes to its end.
+    async fn add_all(&mut self, parts: impl Stream<Item = Self> + Send) {
+        let mut parts = pin!(parts);
+        while let Some(part) = parts.next().await {
+            self.add(part);
+        }
+    }
+
     fn note_overdue(&mut self, seconds: u64) {
         self.oldest_overdue_s = self.oldest_overdue_s.max(seconds);
     }
@@ -165,13 +204,44 @@ struct Look<'a> {
     started: Timestamp,
 }
 
+/// What one look at a grant came to.
+struct Looked {
+    id: GrantId,
+    /// What it did: a part of the pass's.
+    report: PassReport,
+    /// The role on which its session is to be ended early.
+    early: Option<(String, Grant)>,
+    /// Whether nothing failed.
+    went_well: bool,
+    /// And nothing was left open.
+    is_sure: bool,
+}
+
 /// What a pass has looked at, and what that left to do.
 #[derive(Default)]
 struct Work {
     /// Grants whose sessions are to be ended early, by session role.
     roles: BTreeMap<String, Vec<Grant>>,
-    /// The grants that were looked at, and whether that went well.
+    /// The grants that were looked at, and whether that went well and left nothing open.
     looked: BTreeMap<GrantId, bool>,
+}
+
+impl Work {
+    fn take(&mut self, looked: Looked, report: &mut PassReport) {
+        report.add(looked.report);
+        if let Some((role, grant)) = looked.early {
+            self.roles.entry(role).or_default().push(grant);
+        }
+        self.looked.insert(looked.id, looked.is_sure);
+    }
+
+    /// Takes looks in, as each comes to its end.
+    async fn take_all(&mut self, looks: impl Stream<Item = Looked> + Send, report: &mut PassReport) {
+        let mut looks = pin!(looks);
+        while let Some(looked) = looks.next().await {
+            self.take(looked, report);
+        }
+    }
 }
 
 impl Reaper {
@@ -179,8 +249,8 @@ impl Reaper {
     #[must_use]
     pub fn new(ports: Ports, deployment: Deployment, holder: String, call_s: u32, budget_s: u32) -> Self {
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "reap");
-        let (walk, kill_walk, in_doubt) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        Self { ports, journal, deployment, holder, call_s, budget_s, walk, kill_walk, in_doubt }
+        let (walk, kill_walk) = (Mutex::default(), Mutex::default());
+        Self { ports, journal, deployment, holder, call_s, budget_s, walk, kill_walk }
     }
 
     /// Makes a whole pass: everything that a block covers, everything due, then every role with live early ends.
@@ -190,18 +260,12 @@ impl Reaper {
     /// [`PortError`] only if the heart of a good pass could not be recorded. Everything else is counted.
     pub async fn pass(&self) -> PortResult<PassReport> {
         let started = self.ports.clock.now();
-        let mut report = PassReport { good: true, ..PassReport::default() };
+        let mut report = PassReport::begun();
         let (mut work, known) = (Work::default(), self.known().await);
         let look = Look { known: known.as_deref(), started };
         // At once, and not only when it is due.
         self.walk_kills(look, &mut work, &mut report).await;
-        // Issue's lists too: what ran out of time there ends here, also with issue down.
-        for (role, shard) in shards_at(started).flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]) {
-            if let Err(error) = self.shard(role, shard, look, &mut work, &mut report).await {
-                tracing::error!(?role, shard, problem = error.chain(), "a shard of the to-do list could not be read");
-                report.good = false;
-            }
-        }
+        self.walk_due(look, &mut work, &mut report).await;
         self.walk_leavers(look, &mut work, &mut report).await;
         match self.ports.deny.denied_roles().await {
             Ok(roles) => {
@@ -228,17 +292,29 @@ impl Reaper {
     ///
     /// What is not looked at must be named again: a burnt fuse may be all that still knows of its grant.
     pub async fn wake(&self, ids: &[GrantId]) -> PassReport {
-        let started = self.ports.clock.now();
-        let mut report = PassReport { good: true, ..PassReport::default() };
+        let until = self.ports.clock.now().plus(self.budget_s);
+        let mut report = PassReport::begun();
         let (mut work, known) = (Work::default(), self.known().await);
-        for id in ids.iter().collect::<BTreeSet<_>>() {
-            if self.ports.clock.now() >= started.plus(self.budget_s) {
-                tracing::warn!("ran out of time for what the stream named");
-                report.good = false;
-                break;
+        let known = known.as_deref();
+        let ids: BTreeSet<GrantId> = ids.iter().copied().collect();
+        let looks = stream::iter(ids).map(|id| async move {
+            if self.ports.clock.now() >= until {
+                return None;
             }
-            report.n_due = report.n_due.saturating_add(1);
-            report.good &= self.look(*id, known.as_deref(), &mut work, &mut report).await;
+            let mut looked = self.look(id, known).await;
+            looked.report.n_due = 1;
+            looked.report.good = looked.went_well;
+            Some(looked)
+        });
+        let mut looks = pin!(looks.buffer_unordered(AT_ONCE));
+        while let Some(looked) = looks.next().await {
+            match looked {
+                Some(looked) => work.take(looked, &mut report),
+                None => {
+                    tracing::warn!("ran out of time for something that the stream named");
+                    report.good = false;
+                }
+            }
         }
         self.settle(work.roles, &mut report).await;
         report
@@ -262,71 +338,46 @@ impl Reaper {
             .ok()
     }
 
-    async fn shard(
-        &self,
-        role: DueRole,
-        shard: u8,
-        look: Look<'_>,
-        work: &mut Work,
-        report: &mut PassReport,
-    ) -> PortResult<()> {
-        let mut cursor: Option<String> = None;
-        // Each page counts too: lines that name nothing are read as well.
-        let is_over = |report: &mut PassReport| {
-            let over = self.ports.clock.now() >= look.started.plus(self.budget_s);
-            if over {
-                tracing::warn!(shard, "the pass ran out of time: the next tick goes on");
-                report.good = false;
+    /// Looks at everything that is due, oldest first on each list.
+    async fn walk_due(&self, look: Look<'_>, work: &mut Work, report: &mut PassReport) {
+        let until = look.started.plus(self.budget_s);
+        // Issue's lists too: what ran out of time there ends here, also with issue down.
+        let mut lists = self.lists("what is due", shards_at(look.started), look.started, until);
+        let looks = lists.lines().map(|(role, line)| async move {
+            let mut looked = self.look(line.id, look.known).await;
+            // What waits for issue is overdue there, not here.
+            if role == DueRole::Reap {
+                looked.report.n_due = 1;
+                looked.report.note_overdue(look.started.seconds_since(line.next_at));
             }
-            over
-        };
-        while !is_over(report) {
-            let page = self.ports.due.due(role, shard, look.started, cursor.as_deref(), PAGE).await?;
-            for line in &page.lines {
-                if is_over(report) {
-                    return Ok(());
-                }
-                // What waits for issue is overdue there, not here.
-                if role == DueRole::Reap {
-                    report.n_due = report.n_due.saturating_add(1);
-                    report.note_overdue(look.started.seconds_since(line.next_at));
-                }
-                self.look(line.id, look.known, work, report).await;
-            }
-            cursor = page.next;
-            if cursor.is_none() {
-                return Ok(());
+            looked
+        });
+        work.take_all(looks.buffer_unordered(AT_ONCE), report).await;
+        report.good &= lists.is_whole;
+    }
+
+    /// One grant; its failure is counted and logged, and stops nothing.
+    async fn look(&self, id: GrantId, known: Option<&InForce>) -> Looked {
+        let mut report = PassReport::begun();
+        match self.step(id, known, &mut report).await {
+            Ok(Stepped { early, is_sure }) => Looked { id, report, early, went_well: true, is_sure },
+            Err(error) => {
+                note(id, &error, &mut report);
+                Looked { id, report, early: None, went_well: false, is_sure: false }
             }
         }
-        Ok(())
     }
 
-    /// One grant; its failure is counted and logged, and stops nothing. Whether it went well.
-    async fn look(&self, id: GrantId, known: Option<&InForce>, work: &mut Work, report: &mut PassReport) -> bool {
-        self.in_doubt.store(false, Ordering::Relaxed);
-        let went_well = match self.step(id, known, report).await {
-            Ok(early) => {
-                if let Some((role, grant)) = early {
-                    work.roles.entry(role).or_default().push(grant);
-                }
-                true
-            }
-            Err(error) => {
-                note(id, &error, report);
-                false
-            }
-        };
-        work.looked.insert(id, went_well && !self.in_doubt.load(Ordering::Relaxed));
-        went_well
-    }
-
-    async fn settle(&self, work: BTreeMap<String, Vec<Grant>>, report: &mut PassReport) {
-        for (role, grants) in work {
-            if let Err(error) = self.settle_role(&role, grants, report).await {
+    async fn settle(&self, roles: BTreeMap<String, Vec<Grant>>, report: &mut PassReport) {
+        let settled = stream::iter(roles).map(|(role, grants)| async move {
+            let mut report = PassReport::begun();
+            if let Err(error) = self.settle_role(&role, grants, &mut report).await {
                 report.n_failed = report.n_failed.saturating_add(1);
                 tracing::warn!(role, problem = error.chain(), "the reserved deny of a role could not be settled");
             }
-        }
+            report
+        });
+        report.add_all(settled.buffer_unordered(ROLES_AT_ONCE)).await;
     }
 }
 

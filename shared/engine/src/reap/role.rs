@@ -1,14 +1,16 @@
 //! The reserved deny of one session role: put when an early end needs it, read back, and cleared when entries leave.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 
 use brevet_domain::canonical::Digest;
 use brevet_domain::deny::{Denied, DenyEntry};
 use brevet_domain::grant::{Delivery, Event, Grant, Problem, Revoking, Sighting, State};
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
+use futures_util::stream::{self, StreamExt as _};
 
-use super::{PassReport, Reaper, note};
+use super::{PassReport, Reaper, TOLD_AT_ONCE, note};
 use crate::journal::StepError;
 use crate::port::{DenyReading, PortError, PortResult};
 
@@ -45,23 +47,27 @@ impl Reaper {
     /// [`PortError`] if the role could not be settled; its grants have been told.
     pub(super) async fn settle_role(&self, role: &str, grants: Vec<Grant>, report: &mut PassReport) -> PortResult<()> {
         let settled = self.under_lease(role, report).await;
-        let now = self.ports.clock.now();
-        for grant in grants {
-            // The settling may have written to the grant's chain: read it again.
-            let (id, overdue_s, n_ended) = (grant.id, grant.overdue_s(now), report.n_ended);
-            let told = match self.ports.reader.grant(id).await {
-                Ok(Some(grant)) => self.tell(grant, settled.as_ref(), now, report).await,
-                Ok(None) => Ok(()),
-                Err(error) => Err(error.into()),
-            };
-            if let Err(error) = told {
-                note(id, &error, report);
-            }
-            if report.n_ended == n_ended {
-                report.note_overdue(overdue_s);
-            }
-        }
+        let (seen, now) = (settled.as_ref(), self.ports.clock.now());
+        let told = stream::iter(grants).map(|grant| self.tell_again(grant, seen, now));
+        report.add_all(told.buffer_unordered(TOLD_AT_ONCE)).await;
         settled.map(drop)
+    }
+
+    /// Tells `grant` as it stands now: the settling may have written to its chain.
+    async fn tell_again(&self, grant: Grant, settled: Result<&Seen, &PortError>, now: Timestamp) -> PassReport {
+        let (id, mut report) = (grant.id, PassReport::begun());
+        let told = match self.ports.reader.grant(id).await {
+            Ok(Some(grant)) => self.tell(grant, settled, now, &mut report).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = told {
+            note(id, &error, &mut report);
+        }
+        if report.n_ended == 0 {
+            report.note_overdue(grant.overdue_s(now));
+        }
+        report
     }
 
     async fn tell(
@@ -111,16 +117,22 @@ impl Reaper {
         Ok(Seen { reading, asked_at, answered_at: self.ports.clock.now() })
     }
 
-    /// Whether an entry belongs into the document: its session may be alive, or its end is not proved yet, and that
-    /// proof needs the document to name it.
-    async fn is_wanted(&self, entry: &DenyEntry, now: Timestamp) -> bool {
-        if entry.leave_at > now {
-            return true;
-        }
-        match self.ports.reader.grant(entry.grant).await {
+    /// The entries that belong into the document: their sessions may be alive, or their ends are not proved yet, and that
+    /// proof needs the document to name them.
+    async fn wanted<'e>(&self, entries: &'e [DenyEntry], now: Timestamp) -> Vec<&'e DenyEntry> {
+        let is_over = |entry: &DenyEntry| entry.leave_at <= now;
+        let over: Vec<GrantId> = entries.iter().filter(|entry| is_over(entry)).map(|entry| entry.grant).collect();
+        let kept = stream::iter(over).map(|id| async move { (id, self.awaits_proof(id).await) });
+        let kept: BTreeMap<GrantId, bool> = kept.buffered(TOLD_AT_ONCE).collect().await;
+        entries.iter().filter(|entry| !is_over(entry) || kept.get(&entry.grant).is_none_or(|kept| *kept)).collect()
+    }
+
+    /// Whether the end of grant `id` is not proved yet, as far as is known.
+    async fn awaits_proof(&self, id: GrantId) -> bool {
+        match self.ports.reader.grant(id).await {
             Ok(grant) => grant.is_some_and(|grant| !grant.state.is_terminal()),
             Err(error) => {
-                tracing::warn!(grant.id = %entry.grant, problem = error.chain(), "an early end is kept for now");
+                tracing::warn!(grant.id = %id, problem = error.chain(), "an early end is kept for now");
                 true
             }
         }
@@ -132,12 +144,7 @@ impl Reaper {
         let seen = self.read(role, &name).await?;
         let now = self.ports.clock.now();
         let standing = seen.denied();
-        let mut wanted: Vec<&DenyEntry> = Vec::new();
-        for entry in &entries {
-            if self.is_wanted(entry, now).await {
-                wanted.push(entry);
-            }
-        }
+        let wanted = self.wanted(&entries, now).await;
         // Fail closed: a session that the document denies and the table does not know stays denied.
         let known: BTreeSet<&str> = entries.iter().map(|entry| entry.session_name.as_str()).collect();
         let mut unknown = standing.names.clone();
@@ -181,18 +188,29 @@ impl Reaper {
         report: &mut PassReport,
     ) -> PortResult<Seen> {
         // INVARIANT: recorded first. Every grant whose session enters or leaves the document is told before the call.
-        let (mut n_told, mut untold) = (0_usize, None);
-        for entry in told {
-            match self.record_write(entry.grant, role, name, text, report).await {
+        let ids: Vec<GrantId> = told.iter().map(|entry| entry.grant).collect();
+        let records = stream::iter(ids).map(|id| async move {
+            let mut report = PassReport::begun();
+            let recorded = self.record_write(id, role, name, text, &mut report).await;
+            (id, recorded, report)
+        });
+        let mut records = pin!(records.buffer_unordered(TOLD_AT_ONCE));
+        let (mut n_told, mut untold, mut failed) = (0_usize, None, None);
+        while let Some((id, recorded, part)) = records.next().await {
+            report.add(part);
+            match recorded {
                 Ok(()) => n_told = n_told.saturating_add(1),
                 // A record that will never take it must not keep the role's other sessions from ending.
                 Err(error @ PortError::Unreadable { .. }) => {
-                    tracing::error!(grant.id = %entry.grant, problem = error.chain(), "a grant cannot be told of its end");
+                    tracing::error!(grant.id = %id, problem = error.chain(), "a grant cannot be told of its end");
                     report.n_failed = report.n_failed.saturating_add(1);
                     untold = Some(error);
                 }
-                Err(error) => return Err(error),
+                Err(error) => failed = Some(error),
             }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         if let (0, Some(error)) = (n_told, untold) {
             return Err(error);

@@ -14,23 +14,31 @@ use crate::catalogue::InForce;
 use crate::journal::StepError;
 use crate::port::Also;
 
+/// What a look that did not fail came to.
+pub(super) struct Stepped {
+    /// A session that must be ended early, with its role.
+    pub(super) early: Option<(String, Grant)>,
+    /// Whether nothing was left open, such as whether the catalogue still knows it.
+    pub(super) is_sure: bool,
+}
+
 impl Reaper {
-    /// Moves grant `id` as far as it can go by itself. A session that must be ended early is answered with its role.
+    /// Moves grant `id` as far as it can go by itself.
     pub(super) async fn step(
         &self,
         id: GrantId,
         known: Option<&InForce>,
         report: &mut PassReport,
-    ) -> Result<Option<(String, Grant)>, StepError> {
+    ) -> Result<Stepped, StepError> {
         let Some(grant) = self.ports.reader.grant(id).await? else {
             // A mark on what was never decided, or a line that outlived its record.
             self.ports.due.clear_mark(id).await?;
-            return Ok(None);
+            return Ok(Stepped { early: None, is_sure: true });
         };
         let (overdue_s, n_ended) = (grant.overdue_s(self.ports.clock.now()), report.n_ended);
         let moved = self.go_on(grant, known, report).await;
         // What ends with its role is reckoned there.
-        if !matches!(moved, Ok(Some(_))) && report.n_ended == n_ended {
+        if !matches!(moved, Ok(Stepped { early: Some(_), .. })) && report.n_ended == n_ended {
             report.note_overdue(overdue_s);
         }
         moved
@@ -41,7 +49,7 @@ impl Reaper {
         grant: Grant,
         known: Option<&InForce>,
         report: &mut PassReport,
-    ) -> Result<Option<(String, Grant)>, StepError> {
+    ) -> Result<Stepped, StepError> {
         let id = grant.id;
         let now = self.ports.clock.now();
         let blocks = match grant.state.is_terminal() {
@@ -49,7 +57,8 @@ impl Reaper {
             false => self.ports.reader.blocks(&BlockScope::covering(&grant)).await?,
         };
         let left = self.left_by(&grant, known).await;
-        let grant = match self.due_event(&grant, blocks.first(), left, now) {
+        let is_sure = left.is_some();
+        let grant = match self.due_event(&grant, blocks.first(), left.unwrap_or(false), now) {
             Some((event, also)) => self.advance(grant, &event, also, now, report).await?,
             None => grant,
         };
@@ -57,22 +66,22 @@ impl Reaper {
         if grant.state.is_terminal() || (marked && matches!(grant.state, State::Revoking(_))) {
             self.ports.due.clear_mark(id).await?;
         }
+        let mut early = None;
         match (&grant.state, &grant.delivery) {
             (State::Revoking(revoking), Delivery::Session { role_arn, .. }) => {
                 let role = role_arn.clone();
                 if ends_at_deadline(&grant, revoking, now) {
                     self.prove_deadline(grant, &role, report).await?;
-                    return Ok(None);
+                } else if ends_early(&grant, revoking) {
+                    early = Some((role, grant));
                 }
-                let early = ends_early(&grant, revoking);
-                Ok(early.then_some((role, grant)))
             }
             (State::Active { .. } | State::Revoking(_), Delivery::Inline { .. } | Delivery::Managed { .. }) => {
                 self.settle_attachment(grant, report).await?;
-                Ok(None)
             }
-            _ => Ok(None),
+            _ => {}
         }
+        Ok(Stepped { early, is_sure })
     }
 
     /// What has happened to the grant that it does not know yet.

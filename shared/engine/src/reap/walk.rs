@@ -1,19 +1,22 @@
-//! The walk over every live grant: both roles' lists, shard by shard, as far as there is time.
+//! A walk over to-do lists: list by list and page by page, as far as there is time.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use brevet_domain::grant::DueRole;
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
+use futures_util::stream::{Stream, unfold};
 
-use super::{PAGE, PassReport, Reaper};
-use crate::port::{DueList, PortResult, SHARDS};
+use super::{PAGE, Reaper};
+use crate::port::{Due, DueList, PortResult, SHARDS};
 
 /// A walk that is under way.
-pub(super) struct Live<'a> {
+pub(super) struct Lists<'a> {
     reaper: &'a Reaper,
     /// What for, as logs name it.
     errand: &'static str,
+    /// What is due by then stands on them.
+    due_by: Timestamp,
     /// From when on no grant is begun with: the next tick goes on.
     until: Timestamp,
     /// The lists that are not read to their end, the one being read first.
@@ -21,55 +24,88 @@ pub(super) struct Live<'a> {
     /// Where its next page starts; nothing before its first.
     cursor: Option<String>,
     /// What is left of its last page, and whether another one follows.
-    page: VecDeque<GrantId>,
+    page: VecDeque<Due>,
     is_read: bool,
-    /// Whether every live grant was looked at in full.
+    /// The grants that are passed over: those of earlier walks, and those that this one has begun with.
+    pub(super) seen: BTreeSet<GrantId>,
+    /// Whether every list could be read.
+    pub(super) is_readable: bool,
+    /// Whether it came to the end of every list.
     pub(super) is_whole: bool,
 }
 
 impl Reaper {
-    /// A walk over every live grant until `until`.
-    pub(super) fn live(&self, errand: &'static str, until: Timestamp) -> Live<'_> {
-        let lists = (0..SHARDS).flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]).collect();
-        Live { reaper: self, errand, until, lists, cursor: None, page: VecDeque::new(), is_read: false, is_whole: true }
+    /// A walk over every live grant that is not among `seen`, until `until`.
+    pub(super) fn live(&self, errand: &'static str, until: Timestamp, seen: BTreeSet<GrantId>) -> Lists<'_> {
+        Lists { seen, ..self.lists(errand, 0..SHARDS, Timestamp::LATEST, until) }
+    }
+
+    /// A walk over what is due by `due_by` on both functions' lists of `shards`, until `until`.
+    pub(super) fn lists(
+        &self,
+        errand: &'static str,
+        shards: impl Iterator<Item = u8>,
+        due_by: Timestamp,
+        until: Timestamp,
+    ) -> Lists<'_> {
+        let lists = shards.flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]).collect();
+        Lists {
+            reaper: self,
+            errand,
+            due_by,
+            until,
+            lists,
+            cursor: None,
+            page: VecDeque::new(),
+            is_read: false,
+            seen: BTreeSet::new(),
+            is_readable: true,
+            is_whole: true,
+        }
     }
 }
 
-impl Live<'_> {
-    /// The next live grant that is not among `seen`; nothing once there is none, or no time.
-    ///
-    /// A list that cannot be read makes the pass no good one; what there is no time for does not. Neither is whole.
-    pub(super) async fn next(&mut self, seen: &BTreeSet<GrantId>, report: &mut PassReport) -> Option<GrantId> {
-        while let Some((role, shard)) = self.lists.front().copied() {
-            let Some(id) = self.page.pop_front() else {
-                if self.is_read {
-                    self.leave_list();
-                } else if let Err(error) = self.turn_page(role, shard).await {
-                    let (errand, problem) = (self.errand, error.chain());
-                    tracing::error!(?role, shard, problem, "live grants could not be listed for {errand}");
-                    (report.good, self.is_whole) = (false, false);
-                    self.leave_list();
+impl<'a> Lists<'a> {
+    /// What it comes by, each grant once.
+    pub(super) fn lines(&mut self) -> impl Stream<Item = (DueRole, Due)> + use<'_, 'a> {
+        unfold(self, |lists| async move {
+            let line = lists.next().await?;
+            Some((line, lists))
+        })
+    }
+
+    async fn next(&mut self) -> Option<(DueRole, Due)> {
+        loop {
+            if self.is_read && self.page.is_empty() {
+                self.leave_list();
+            }
+            let (role, shard) = self.lists.front().copied()?;
+            // Each page counts too: lines that name nothing are read as well.
+            if self.reaper.ports.clock.now() >= self.until {
+                tracing::warn!(shard, "there was no time for everything with {}: the next tick goes on", self.errand);
+                self.is_whole = false;
+                self.lists.clear();
+                return None;
+            }
+            match self.page.pop_front() {
+                Some(line) if self.seen.insert(line.id) => return Some((role, line)),
+                Some(_) => {}
+                None => {
+                    if let Err(error) = self.turn_page(role, shard).await {
+                        let (errand, problem) = (self.errand, error.chain());
+                        tracing::error!(?role, shard, problem, "a list could not be read for {errand}");
+                        (self.is_readable, self.is_whole) = (false, false);
+                        self.leave_list();
+                    }
                 }
-                continue;
-            };
-            if seen.contains(&id) {
-                continue;
             }
-            if self.reaper.ports.clock.now() < self.until {
-                return Some(id);
-            }
-            let errand = self.errand;
-            tracing::warn!(shard, "there was no time to look at every live grant for {errand}: the next tick goes on");
-            self.is_whole = false;
-            self.leave_list();
         }
-        None
     }
 
     async fn turn_page(&mut self, role: DueRole, shard: u8) -> PortResult<()> {
         let due: &dyn DueList = self.reaper.ports.due.as_ref();
-        let page = due.due(role, shard, Timestamp::LATEST, self.cursor.as_deref(), PAGE).await?;
-        self.page = page.lines.iter().map(|line| line.id).collect();
+        let page = due.due(role, shard, self.due_by, self.cursor.as_deref(), PAGE).await?;
+        self.page = page.lines.into();
         self.is_read = page.next.is_none();
         self.cursor = page.next;
         Ok(())

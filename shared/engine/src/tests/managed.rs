@@ -27,7 +27,7 @@ fn active() -> (World, GrantId) {
 }
 
 /// Two grants on one principal, the second a little later; what the first called can land no more.
-fn overlapping() -> (World, GrantId, GrantId) {
+pub(super) fn overlapping() -> (World, GrantId, GrantId) {
     let (world, first) = active();
     world.clock.advance(FENCE_S);
     let second = submit(&world, "other key");

@@ -19,5 +19,6 @@ mod scheduled;
 mod single_fault;
 mod steps;
 mod stubborn;
+mod together;
 mod vending;
 mod world;

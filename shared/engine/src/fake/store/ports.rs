@@ -20,11 +20,11 @@ use brevet_domain::time::Timestamp;
 
 use super::MemoryStore;
 use crate::fake::faults::Nature;
-use crate::fake::tables::{Shown, Snapshot};
+use crate::fake::tables::{DuePlace, Shown, Snapshot, due_place};
 use crate::port::{
-    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, DueList, DuePage, GrantPage, GrantReader,
-    GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, ProgressStore, RequestStore,
-    ReviewPage, ReviewReader, RevocationPage, RevocationReader, RevocationStore,
+    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, DuePage, GrantPage,
+    GrantReader, GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, ProgressStore,
+    RequestStore, ReviewPage, ReviewReader, RevocationPage, RevocationReader, RevocationStore,
 };
 
 /// A page of `all`, and the cursor of the next: the place where it starts.
@@ -39,6 +39,22 @@ fn page<T>(all: Vec<T>, cursor: Option<&str>, limit: u32) -> PortResult<(Vec<T>,
     let next = (end < all.len()).then(|| end.to_string());
     let lines = all.into_iter().take(end).skip(start).collect();
     Ok((lines, next))
+}
+
+/// Where the next page of the to-do list starts: behind `last`, wherever that has gone meanwhile.
+fn due_cursor(last: &Due) -> String {
+    let (next_at, is_mark, id) = due_place(last);
+    format!("{}|{}|{id}", next_at.as_millis(), u8::from(is_mark))
+}
+
+fn due_start(cursor: &str) -> PortResult<DuePlace> {
+    let mut parts = cursor.split('|');
+    let mut place = || {
+        let next_at = Timestamp::from_millis(parts.next()?.parse().ok()?);
+        Some((next_at, parts.next()? == "1", parts.next()?.parse().ok()?))
+    };
+    let foreign = || PortError::Refused { operation: "due", source: "the cursor is none that was handed out".into() };
+    place().ok_or_else(foreign)
 }
 
 #[async_trait]
@@ -139,7 +155,11 @@ impl DueList for MemoryStore {
         limit: u32,
     ) -> PortResult<DuePage> {
         let read = |held: &Shown| {
-            let (lines, next) = page(held.due(role, shard, now), cursor, limit)?;
+            let mut lines = held.due(role, shard, now, cursor.map(due_start).transpose()?);
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let is_last = lines.len() <= limit;
+            lines.truncate(limit);
+            let next = lines.last().filter(|_| !is_last).map(due_cursor);
             Ok(DuePage { lines, next })
         };
         self.read_index("due", read).await

@@ -45,6 +45,7 @@ ORDER = [
     "test_kill_switch.py",
     # Nobody on call has anything ordinary until its use was reviewed.
     "test_break_glass.py",
+    "test_rotation.py",
     "test_kills.py",
     "test_reconcile.py",
 ]

@@ -8,9 +8,10 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::grant::{DueRole, Event, Grant, Problem, SecretRotation, Sighting};
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
+use futures_util::stream::{self, StreamExt as _};
 
 use super::attachment::jitter;
-use super::{PAGE, PassReport, Reaper, note};
+use super::{AT_ONCE, PAGE, PassReport, Reaper, note};
 use crate::journal::StepError;
 use crate::port::{PortError, PortResult, VersionStage, shards_at};
 
@@ -40,24 +41,30 @@ impl Reaper {
         let mut cursor: Option<String> = None;
         loop {
             let page = self.ports.due.due(DueRole::Rotate, shard, started, cursor.as_deref(), PAGE).await?;
-            for line in &page.lines {
-                if self.ports.clock.now() >= until {
-                    tracing::warn!(shard, "there was no time for every rotation: the next tick goes on");
-                    report.note_rotating(started.seconds_since(line.next_at));
-                    return Ok(());
+            let rotated = stream::iter(page.lines).map(|line| async move {
+                let mut report = PassReport::begun();
+                report.note_rotating(started.seconds_since(line.next_at));
+                if let Err(error) = self.rotate_for(line.id, until, &mut report).await {
+                    note(line.id, &error, &mut report);
                 }
-                if let Err(error) = self.rotate_for(line.id, until, report).await {
-                    note(line.id, &error, report);
-                }
-            }
+                report
+            });
+            report.add_all(rotated.buffer_unordered(AT_ONCE)).await;
             cursor = page.next;
             if cursor.is_none() {
+                return Ok(());
+            }
+            if self.ports.clock.now() >= until {
+                tracing::warn!(shard, "there was no time for every rotation: the next tick goes on");
                 return Ok(());
             }
         }
     }
 
     async fn rotate_for(&self, id: GrantId, until: Timestamp, report: &mut PassReport) -> Result<(), StepError> {
+        if self.ports.clock.now() >= until {
+            return Ok(());
+        }
         let Some(mut grant) = self.ports.reader.grant(id).await? else { return Ok(()) };
         report.note_rotating(grant.rotating_for_s(self.ports.clock.now()).unwrap_or(0));
         let secrets: Vec<String> = grant.pending_rotations().map(|one| one.secret.clone()).collect();

@@ -11,17 +11,17 @@ use brevet_engine::activate::{self, Activator};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::fake::{
-    Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, SkewedClock,
-    Snapshot, ToldUses, Watched, poll_once,
+    Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts, SeqIds,
+    SkewedClock, Snapshot, ToldUses, Watched, poll_once,
 };
 use brevet_engine::intake::Intake;
 use brevet_engine::issue::Issuer;
 use brevet_engine::port::{
-    Clock, Deprovisioner, Estate, GrantReader, GrantStore, InService, Principals, ProofVerifier, SessionRoles,
+    Clock, Deprovisioner, Estate, GrantReader, GrantStore, InService, Principals, ProofVerifier, Rotator, SessionRoles,
 };
 use brevet_engine::reap::{self, Attachments, Kills, Reaper, Sweep};
 
-use crate::catalogue::{self, BATCH, Leaver};
+use crate::catalogue::{self, BATCH, Leaver, SECRET};
 use crate::ledger::{Ledger, Stop};
 use crate::policy::{ClassPolicy, Direct, Rules, TextProofs, locked};
 
@@ -106,6 +106,8 @@ pub struct Fakes {
     pub principals: Arc<MemoryPrincipals>,
     /// What IAM lists.
     pub estate: Arc<MemoryEstate>,
+    /// Secrets.
+    pub secrets: Arc<MemorySecrets>,
 }
 
 /// The ports that a control run replaces.
@@ -125,6 +127,8 @@ pub struct Seams {
     pub service: Arc<dyn InService>,
     /// What IAM lists.
     pub estate: Arc<dyn Estate>,
+    /// Rotates secrets.
+    pub rotator: Arc<dyn Rotator>,
 }
 
 impl Seams {
@@ -139,6 +143,7 @@ impl Seams {
             deprovisioner: fakes.principals,
             roles: fakes.roles,
             estate: fakes.estate,
+            rotator: fakes.secrets,
         }
     }
 }
@@ -165,6 +170,8 @@ pub struct World {
     pub roles: Arc<MemoryRoles>,
     /// Attachment principals.
     pub principals: Arc<MemoryPrincipals>,
+    /// Secrets.
+    pub secrets: Arc<MemorySecrets>,
     /// The names of this installation.
     pub deployment: Deployment,
     /// The catalogue in force.
@@ -224,6 +231,8 @@ impl World {
         let sts = Arc::new(MemorySts::new(Arc::clone(&clock), Arc::clone(&faults)));
         let roles = Arc::new(MemoryRoles::new(Arc::clone(&clock), Arc::clone(&faults)));
         let principals = Arc::new(MemoryPrincipals::new(Arc::clone(&clock), Arc::clone(&faults)));
+        let secrets = Arc::new(MemorySecrets::new(Arc::clone(&clock), Arc::clone(&faults)));
+        secrets.add(SECRET.0);
         let deployment = Deployment {
             id: "dev".parse().expect("a name"),
             account: "000000000000".parse().expect("an account"),
@@ -241,6 +250,7 @@ impl World {
             sts: sts.clone(),
             roles: roles.clone(),
             principals: principals.clone(),
+            secrets: secrets.clone(),
         };
         let seams = (model.seams)(fakes);
         let clocks = model.ahead_ms.map(|ahead_ms| Arc::new(SkewedClock::new(Arc::clone(&clock), ahead_ms)));
@@ -317,7 +327,7 @@ impl World {
                     deprovisioner: seams.deprovisioner.clone(),
                     counts: store.clone(),
                 },
-                rotator: secrets.clone(),
+                rotator: seams.rotator.clone(),
                 catalogue: bundles(),
                 clock,
                 ids: ids.clone(),
@@ -334,6 +344,7 @@ impl World {
             sts,
             roles,
             principals,
+            secrets,
             deployment,
             rules,
             ledger,

@@ -165,6 +165,8 @@ pub struct World {
     pub activator: Arc<Activator>,
     /// Two processes that end.
     pub reapers: [Arc<Reaper>; 2],
+    /// What the first of them works with.
+    reaper_ports: reap::Ports,
     /// What the model is like.
     pub model: Model,
     /// What was answered late and goes on later.
@@ -277,26 +279,27 @@ impl World {
             ids: ids.clone(),
         };
         let activator = Activator::new(activation, deployment.clone(), HEART_MAX_S, 600);
+        let ports = |clock: Arc<SkewedClock>| reap::Ports {
+            reader: seams.reader.clone(),
+            store: seams.store.clone(),
+            due: store.clone(),
+            deny: store.clone(),
+            reviews: store.clone(),
+            kills: Kills { reader: store.clone(), progress: store.clone() },
+            heart: store.clone(),
+            roles: seams.roles.clone(),
+            attachments: Attachments {
+                principals: seams.principals.clone(),
+                deprovisioner: seams.deprovisioner.clone(),
+                counts: store.clone(),
+            },
+            catalogue: bundles(),
+            clock,
+            ids: ids.clone(),
+        };
+        let reaper_ports = ports(Arc::clone(&reap_clock));
         let reaper = |holder: &str, clock: Arc<SkewedClock>| {
-            let ports = reap::Ports {
-                reader: seams.reader.clone(),
-                store: seams.store.clone(),
-                due: store.clone(),
-                deny: store.clone(),
-                reviews: store.clone(),
-                kills: Kills { reader: store.clone(), progress: store.clone() },
-                heart: store.clone(),
-                roles: seams.roles.clone(),
-                attachments: Attachments {
-                    principals: seams.principals.clone(),
-                    deprovisioner: seams.deprovisioner.clone(),
-                    counts: store.clone(),
-                },
-                catalogue: bundles(),
-                clock,
-                ids: ids.clone(),
-            };
-            Arc::new(Reaper::new(ports, deployment.clone(), holder.to_owned(), CALL_S, 600))
+            Arc::new(Reaper::new(ports(clock), deployment.clone(), holder.to_owned(), CALL_S, 600))
         };
         let reapers = [reaper("one", reap_clock), reaper("two", other_clock)];
         let last_pass_at = clock.now();
@@ -316,6 +319,7 @@ impl World {
             issuer: Arc::new(issuer),
             activator: Arc::new(activator),
             reapers,
+            reaper_ports,
             model,
             parked: Vec::new(),
             backup: None,
@@ -323,6 +327,12 @@ impl World {
             last_pass_at,
             n_fired: 0,
         }
+    }
+
+    /// One more process that ends, with the first one's ports, whose passes take `budget_s` seconds.
+    #[must_use]
+    pub fn reaper_of(&self, holder: &str, budget_s: u32) -> Reaper {
+        Reaper::new(self.reaper_ports.clone(), self.deployment.clone(), holder.to_owned(), CALL_S, budget_s)
     }
 
     /// The true time.

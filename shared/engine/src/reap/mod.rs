@@ -26,23 +26,31 @@ use self::kills::KillWalk;
 pub use self::kills::Kills;
 use self::leavers::Walk;
 use self::step::Stepped;
+use self::walk::Again;
 use crate::catalogue::{Catalogue, InForce};
 use crate::journal::{Journal, StepError};
 use crate::port::{
     Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, PortError,
-    PortResult, Principals, ReviewReader, SessionRoles, shards_at,
+    PortResult, Principals, ReviewReader, SessionRoles,
 };
 
 /// How many lines of the to-do list are read at once.
 const PAGE: u32 = 100;
 
 /// How many grants are looked at together: each waits for one call after the other.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 16;
 
 /// How many roles are settled together. What one of them has to tell goes out in so many parts at a time that the calls
 /// under way are no more than those for grants.
 const ROLES_AT_ONCE: usize = 4;
 const TOLD_AT_ONCE: usize = AT_ONCE / ROLES_AT_ONCE;
+
+/// For how long a pass begins with grants, in seconds, of the minute until the next tick.
+///
+/// So the reaper works nearly all of the time when there is more to do than fits. What is under way when it is up takes a
+/// few calls more, and roles are settled then: the function's time-out leaves as much again for both. A tick that comes
+/// meanwhile waits: another pass at once would waste calls.
+pub const PASS_BUDGET_S: u32 = 56;
 
 /// The ports of the reap function.
 #[derive(Clone)]
@@ -111,6 +119,8 @@ pub struct Reaper {
     walk: Mutex<Walk>,
     /// How far it has come with looking at every live grant for the blocks that stand.
     kill_walk: Mutex<KillWalk>,
+    /// What is due again.
+    again: Again,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -120,7 +130,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// What a pass did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PassReport {
-    /// Lines of the to-do list that were looked at.
+    /// Lines of the to-do list that were looked at, with what came due meanwhile.
     pub n_due: u32,
     /// Changes that were written.
     pub n_changed: u32,
@@ -202,6 +212,8 @@ struct Looked {
     went_well: bool,
     /// And nothing was left open.
     is_sure: bool,
+    /// When an attachment is due again.
+    again_at: Option<Timestamp>,
 }
 
 /// What a pass has looked at, and what that left to do.
@@ -236,8 +248,8 @@ impl Reaper {
     #[must_use]
     pub fn new(ports: Ports, deployment: Deployment, holder: String, call_s: u32, budget_s: u32) -> Self {
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "reap");
-        let (walk, kill_walk) = (Mutex::default(), Mutex::default());
-        Self { ports, journal, deployment, holder, call_s, budget_s, walk, kill_walk }
+        let (walk, kill_walk, again) = (Mutex::default(), Mutex::default(), Again::default());
+        Self { ports, journal, deployment, holder, call_s, budget_s, walk, kill_walk, again }
     }
 
     /// Makes a whole pass: everything that a block covers, everything due, then every role with live early ends.
@@ -327,9 +339,10 @@ impl Reaper {
     async fn walk_due(&self, look: Look<'_>, work: &mut Work, report: &mut PassReport) {
         let until = look.started.plus(self.budget_s);
         // Issue's lists too: what ran out of time there ends here, also with issue down.
-        let mut lists = self.lists("what is due", shards_at(look.started), look.started, until);
+        let mut lists = self.due(look.started, until);
         let looks = lists.lines().map(|(role, line)| async move {
             let mut looked = self.look(line.id, look.known).await;
+            self.again.put(&looked, self.ports.clock.now());
             // What waits for issue is overdue there, not here.
             if role == DueRole::Reap {
                 looked.report.n_due = 1;
@@ -345,10 +358,12 @@ impl Reaper {
     async fn look(&self, id: GrantId, known: Option<&InForce>) -> Looked {
         let mut report = PassReport::begun();
         match self.step(id, known, &mut report).await {
-            Ok(Stepped { early, is_sure }) => Looked { id, report, early, went_well: true, is_sure },
+            Ok(Stepped { early, is_sure, again_at }) => {
+                Looked { id, report, early, went_well: true, is_sure, again_at }
+            }
             Err(error) => {
                 note(id, &error, &mut report);
-                Looked { id, report, early: None, went_well: false, is_sure: false }
+                Looked { id, report, early: None, went_well: false, is_sure: false, again_at: None }
             }
         }
     }

@@ -20,6 +20,8 @@ pub(super) struct Stepped {
     pub(super) early: Option<(String, Grant)>,
     /// Whether nothing was left open, such as whether the catalogue still knows it.
     pub(super) is_sure: bool,
+    /// When an attachment is due again.
+    pub(super) again_at: Option<Timestamp>,
 }
 
 impl Reaper {
@@ -33,7 +35,7 @@ impl Reaper {
         let Some(grant) = self.ports.reader.grant(id).await? else {
             // A mark on what was never decided, or a line that outlived its record.
             self.ports.due.clear_mark(id).await?;
-            return Ok(Stepped { early: None, is_sure: true });
+            return Ok(Stepped { early: None, is_sure: true, again_at: None });
         };
         let (overdue_s, n_ended) = (grant.overdue_s(self.ports.clock.now()), report.n_ended);
         let moved = self.go_on(grant, known, report).await;
@@ -66,7 +68,7 @@ impl Reaper {
         if grant.state.is_terminal() || (marked && matches!(grant.state, State::Revoking(_))) {
             self.ports.due.clear_mark(id).await?;
         }
-        let mut early = None;
+        let (mut early, mut again_at) = (None, None);
         match (&grant.state, &grant.delivery) {
             (State::Revoking(revoking), Delivery::Session { role_arn, .. }) => {
                 let role = role_arn.clone();
@@ -77,11 +79,11 @@ impl Reaper {
                 }
             }
             (State::Active { .. } | State::Revoking(_), Delivery::Inline { .. } | Delivery::Managed { .. }) => {
-                self.settle_attachment(grant, report).await?;
+                again_at = self.settle_attachment(grant, report).await?.due_at();
             }
             _ => {}
         }
-        Ok(Stepped { early, is_sure })
+        Ok(Stepped { early, is_sure, again_at })
     }
 
     /// What has happened to the grant that it does not know yet.

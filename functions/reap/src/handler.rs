@@ -51,13 +51,14 @@ impl Handler {
         }
         let PassReport { n_due, n_changed, n_ended, n_failed, n_deny_written, oldest_overdue_s, n_unreviewed, .. } =
             report;
-        let PassReport { n_blocks, n_blocked_alive, zero_after_s, .. } = report;
+        let PassReport { n_blocks, n_blocked_alive, zero_after_s, n_denied_by_time, .. } = report;
         tracing::info!(
             n_due,
             n_changed,
             n_ended,
             n_failed,
             n_deny_written,
+            n_denied_by_time,
             oldest_overdue_s,
             n_unreviewed,
             "made a good pass"

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use brevet_domain::grant::State;
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
+use brevet_engine::fake::{Snapshot, run};
 use brevet_engine::reap::PASS_BUDGET_S;
 
 use crate::aws::{AwsPace, WRITES_PER_S};
@@ -50,6 +51,8 @@ pub struct Pace {
     pub n_passes: usize,
     /// How many AWS removed in each minute.
     pub removed_by_minute: Vec<usize>,
+    /// And how many were proved to have ended.
+    pub proved_by_minute: Vec<usize>,
     /// From when they were due until AWS had removed the last, in seconds.
     pub removed_after_s: f64,
     /// And until the end of the last was proved.
@@ -99,8 +102,7 @@ pub fn end_at_once(n: u64, heap: Option<Heap>) -> Pace {
         drop(time.run(reaper.pass()).expect("a pass that waits for time alone"));
         n_passes += 1;
         peak = heap.zip(began_with).map(|(heap, before)| (heap.peak)().saturating_sub(before)).max(peak);
-        let is_ended = |held: &brevet_engine::fake::Snapshot| n_ended(held, &ids) == ids.len();
-        if world.store.peek(is_ended) {
+        if world.store.peek(|held| n_ended(held, &ids)) == ids.len() {
             break;
         }
         assert!(n_passes < 8 + 4 * usize::try_from(n / u64::from(60 * WRITES_PER_S)).unwrap_or(0), "it does not end");
@@ -109,37 +111,24 @@ pub fn end_at_once(n: u64, heap: Option<Heap>) -> Pace {
         let next = if now > next_tick { now + RETRY_MS } else { next_tick };
         world.clock.set(Timestamp::from_millis(next));
     }
-    let last = |instants: &mut dyn Iterator<Item = Timestamp>| {
-        let last = instants.max().unwrap_or(due_at);
-        seconds(last.as_millis() - due_at.as_millis())
+    let removed: Vec<Timestamp> = {
+        let landed = world.principals.landed().into_iter();
+        landed.filter(|write| write.put.is_none() && write.at >= due_at).map(|write| write.at).collect()
     };
-    let removed = world.principals.landed();
-    let mut removals = removed.iter().filter(|write| write.put.is_none() && write.at >= due_at);
-    let n_removed = removals.clone().count();
-    let mut removed_by_minute = Vec::new();
-    for write in removals.clone() {
-        let minute = usize::try_from(write.at.seconds_since(due_at) / 60).unwrap_or(usize::MAX);
-        removed_by_minute.resize(removed_by_minute.len().max(minute + 1), 0);
-        if let Some(n) = removed_by_minute.last_mut() {
-            *n += 1;
-        }
-    }
-    let removed_after_s = last(&mut removals.by_ref().map(|write| write.at));
-    let proved_after_s = world.store.peek(|held| {
-        let mut ends = held.grants().filter(|grant| ids.contains(&grant.id)).filter_map(|grant| match grant.state {
-            State::Ended { verified_at, .. } => Some(verified_at),
-            _ => None,
-        });
-        last(&mut ends)
+    let proved: Vec<Timestamp> = world.store.peek(|held| {
+        let ours = held.grants().filter(|grant| ids.contains(&grant.id));
+        ours.filter_map(|grant| verified_at(&grant.state)).collect()
     });
+    let removed_after_s = last_s(&removed, due_at);
     Pace {
         n,
-        n_ended: world.store.peek(|held| n_ended(held, &ids)),
+        n_ended: proved.len(),
         n_passes,
-        removed_by_minute,
+        removed_by_minute: by_minute(&removed, due_at),
+        proved_by_minute: by_minute(&proved, due_at),
         removed_after_s,
-        proved_after_s,
-        share: ratio(n_removed, removed_after_s * f64::from(WRITES_PER_S)),
+        proved_after_s: last_s(&proved, due_at),
+        share: ratio(removed.len(), removed_after_s * f64::from(WRITES_PER_S)),
         n_throttled: pace.n_throttled(),
         heap: peak,
     }
@@ -162,7 +151,7 @@ pub fn calls_beside(n_gone: u64, n_due: u64) -> BTreeMap<&'static str, usize> {
     world.clock.set(due_at);
     let reaper = world.reaper_of("pace", PASS_BUDGET_S);
     let before = world.faults.calls().len();
-    let report = brevet_engine::fake::run(reaper.pass()).expect("a pass").expect("a heart");
+    let report = run(reaper.pass()).expect("a pass").expect("a heart");
     assert!(report.good && u64::from(report.n_due) == n_due, "{report:?}");
     let mut calls = BTreeMap::new();
     for call in world.faults.calls().split_off(before) {
@@ -171,8 +160,23 @@ pub fn calls_beside(n_gone: u64, n_due: u64) -> BTreeMap<&'static str, usize> {
     calls
 }
 
-fn n_ended(held: &brevet_engine::fake::Snapshot, ids: &BTreeSet<GrantId>) -> usize {
-    held.grants().filter(|grant| ids.contains(&grant.id) && matches!(grant.state, State::Ended { .. })).count()
+fn verified_at(state: &State) -> Option<Timestamp> {
+    let State::Ended { verified_at, .. } = state else { return None };
+    Some(*verified_at)
+}
+
+fn n_ended(held: &Snapshot, ids: &BTreeSet<GrantId>) -> usize {
+    held.grants().filter(|grant| ids.contains(&grant.id) && verified_at(&grant.state).is_some()).count()
+}
+
+fn by_minute(instants: &[Timestamp], from: Timestamp) -> Vec<usize> {
+    let minute = |at: &Timestamp| usize::try_from(at.seconds_since(from) / 60).unwrap_or(usize::MAX);
+    let n_minutes = instants.iter().map(minute).max().map_or(0, |last| last + 1);
+    (0..n_minutes).map(|wanted| instants.iter().filter(|at| minute(at) == wanted).count()).collect()
+}
+
+fn last_s(instants: &[Timestamp], from: Timestamp) -> f64 {
+    instants.iter().max().map_or(0.0, |last| seconds(last.as_millis() - from.as_millis()))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown to the tenth")]

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
     let pace = end_at_once(n_due, Some(heap));
     println!("  ended with a proof   {} in {} passes, one a minute", pace.n_ended, pace.n_passes);
     println!("  removed by minute    {:?}", pace.removed_by_minute);
+    println!("  proved by minute     {:?}", pace.proved_by_minute);
     println!(
         "  the last removal     {:.1} s after it was due; IAM throttled {} writes",
         pace.removed_after_s, pace.n_throttled

@@ -9,6 +9,7 @@ fn a_crowd_that_is_due_at_once_is_ended_at_the_pace_that_iam_allows() {
     assert_eq!(pace.n_ended, 1_500);
     assert!(pace.n_throttled > 0, "the limit was reached");
     assert!(pace.share >= 0.9 && pace.is_fair(), "{pace:?}");
+    assert!(pace.proved_by_minute[0] > 800, "what is quiet for long enough is proved by the same pass: {pace:?}");
 }
 
 #[test]

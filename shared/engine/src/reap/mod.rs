@@ -140,6 +140,9 @@ pub struct PassReport {
     pub n_failed: u32,
     /// Writes of a reserved deny.
     pub n_deny_written: u32,
+    /// Early ends that are denied by when their sessions were issued, since their names do not fit the quota of their role.
+    /// Who else holds such a role from before then fetches new credentials, and goes on.
+    pub n_denied_by_time: u32,
     /// For how many seconds what is most overdue is: a line that was not looked at, or an end that is not proved.
     pub oldest_overdue_s: u64,
     /// How many uses of break-glass await their review, up to a page; unknown where they could not be read.
@@ -170,6 +173,7 @@ impl PassReport {
             n_ended: sum(self.n_ended, part.n_ended),
             n_failed: sum(self.n_failed, part.n_failed),
             n_deny_written: sum(self.n_deny_written, part.n_deny_written),
+            n_denied_by_time: sum(self.n_denied_by_time, part.n_denied_by_time),
             oldest_overdue_s: self.oldest_overdue_s.max(part.oldest_overdue_s),
             n_unreviewed: self.n_unreviewed.max(part.n_unreviewed),
             n_blocks: sum(self.n_blocks, part.n_blocks),

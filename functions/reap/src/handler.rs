@@ -51,7 +51,9 @@ impl Handler {
         }
         let PassReport { n_due, n_changed, n_ended, n_failed, n_deny_written, oldest_overdue_s, n_unreviewed, .. } =
             report;
-        let PassReport { n_blocks, n_blocked_alive, zero_after_s, n_denied_by_time, .. } = report;
+        let PassReport { n_blocks, n_blocked_alive, zero_after_s, n_overdue, n_unacknowledged, is_stopped, .. } =
+            report;
+        let n_denied_by_time = report.n_denied_by_time;
         tracing::info!(
             n_due,
             n_changed,
@@ -63,8 +65,15 @@ impl Handler {
             n_unreviewed,
             "made a good pass"
         );
+        if report.n_swept > 0 || !report.swept {
+            let (n_swept, swept) = (report.n_swept, report.swept);
+            tracing::warn!(n_swept, whole = swept, "swept what no live grant explains");
+        }
         if n_blocks > 0 {
             tracing::warn!(n_blocks, n_blocked_alive, zero_after_s, "blocks of the kill switch stand");
+        }
+        if n_overdue > 0 || is_stopped {
+            tracing::warn!(n_overdue, n_unacknowledged, is_stopped, "grants are overdue");
         }
         metric::good_pass(&self.deployment, &report, self.clock.now());
         Ok(report)

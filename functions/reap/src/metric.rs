@@ -22,6 +22,10 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         json!({"Name": "ReaperGoodPass", "Unit": "Count"}),
         json!({"Name": "OverdueSeconds", "Unit": "Seconds"}),
         json!({"Name": "BlocksStanding", "Unit": "Count"}),
+        json!({"Name": "GrantsOverdue", "Unit": "Count"}),
+        json!({"Name": "IssuingStopped", "Unit": "Count"}),
+        json!({"Name": "SweepFound", "Unit": "Count"}),
+        json!({"Name": "SweepWhole", "Unit": "Count"}),
         // No alarm: all of them have ended, and who else holds the role fetches again. It shows that a role is crowded.
         json!({"Name": "EarlyEndsByTime", "Unit": "Count"}),
     ];
@@ -47,6 +51,10 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         "OverdueSeconds": report.oldest_overdue_s,
         "BlocksStanding": report.n_blocks,
         "EarlyEndsByTime": report.n_denied_by_time,
+        "GrantsOverdue": report.n_overdue,
+        "IssuingStopped": u32::from(report.is_stopped),
+        "SweepFound": report.n_swept,
+        "SweepWhole": u8::from(report.swept),
     });
     for (name, _, n) in known {
         if let (Some(n), Some(document)) = (n, document.as_object_mut()) {
@@ -69,6 +77,8 @@ mod tests {
             n_blocks: 1,
             n_blocked_alive: Some(4),
             zero_after_s: Some(90),
+            n_overdue: 5,
+            is_stopped: true,
             good: true,
             ..PassReport::default()
         };
@@ -78,13 +88,19 @@ mod tests {
         for metric in directive["Metrics"].as_array().unwrap() {
             assert!(document[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
         }
-        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 7);
+        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 11);
         assert_eq!(document["EarlyEndsByTime"], 5);
         assert_eq!((document["Deployment"].as_str(), document["OverdueSeconds"].as_u64()), (Some("dev"), Some(7)));
         let template = include_str!("../../../infra/template.yaml");
+        for name in ["SweepFound", "SweepWhole"] {
+            assert!(template.contains(&format!("MetricName: {name}\n")), "{name}");
+        }
         assert_eq!(document["BreakGlassUnreviewed"], 3);
         let unreviewed = template.split("  BreakGlassUnreviewed:").nth(1).unwrap().split("\n\n").next().unwrap();
         assert!(unreviewed.contains("MetricName: BreakGlassUnreviewed"), "{unreviewed}");
+        assert_eq!((document["GrantsOverdue"].as_u64(), document["IssuingStopped"].as_u64()), (Some(5), Some(1)));
+        let stopped = template.split("  IssuingStopped:").nth(1).unwrap().split("\n\n").next().unwrap();
+        assert!(stopped.contains("MetricName: IssuingStopped"), "{stopped}");
         let alarm = template.split("  HeartMissing:").nth(1).unwrap().split("\n\n").next().unwrap();
         for line in ["Namespace: Brevet", "MetricName: ReaperGoodPass", "{Name: Deployment, Value: !Ref DeploymentId}"]
         {

@@ -126,8 +126,8 @@ fn is_quiet(world: &World, held: &Snapshot) -> bool {
     held.grants().all(|grant| grant.state.is_terminal() && !held.has_mark(grant.id))
         && held.denies().count() == 0
         && world.sts.maybe_live(&world.roles, &world.deployment.deny_policy_name(), 0).is_empty()
-        && (principal.is_none_or(|principal| principal.inline.is_empty() && principal.attached.is_empty())
-            || crate::policy::locked(&world.ledger).restored.is_some())
+        && principal.is_none_or(|principal| principal.inline.is_empty() && principal.attached.is_empty())
+        && world.roles.denying().is_empty()
 }
 
 /// For how long nothing is due, in seconds, 300 at most.

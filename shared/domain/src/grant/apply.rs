@@ -1,6 +1,6 @@
 //! The one function that moves a grant: pure and total over state and event.
 
-use super::state::{DeniedBy, EndCause, EndedBy, LapseCause, Proof, Revoking, Sighting, State};
+use super::state::{Acknowledged, DeniedBy, EndCause, EndedBy, LapseCause, Proof, Revoking, Sighting, State};
 use super::vends::Vends;
 use super::{Delivery, Event, Grant, NewVend, WATCH_S};
 use crate::decision::Tally;
@@ -299,6 +299,13 @@ impl Grant {
             Event::RemovalTroubled { problem, next_at } => {
                 changed(Revoking { last_problem: Some(problem.clone()), next_at: *next_at, ..at.clone() })
             }
+            // It lets others be issued: not for its holder to say.
+            Event::OverdueAcknowledged { by } if self.belongs_to(by) => Err(self.refuse(event)),
+            Event::OverdueAcknowledged { .. } if at.acknowledged.is_some() => Ok(None),
+            Event::OverdueAcknowledged { by } => {
+                let acknowledged = Some(Acknowledged { by: by.clone(), at: now });
+                changed(Revoking { acknowledged, ..at.clone() })
+            }
             Event::PresenceObserved(_) | Event::DriftObserved(_) if at.first_absence.is_none() => Ok(None),
             Event::PresenceObserved(_) | Event::DriftObserved(_) => {
                 changed(Revoking { first_absence: None, effective: None, ..at.clone() })
@@ -444,6 +451,7 @@ fn revoking(
         next_at: now,
         vends,
         effective: None,
+        acknowledged: None,
     }))
 }
 

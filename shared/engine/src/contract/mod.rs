@@ -7,11 +7,15 @@
 pub mod counts;
 pub mod delegations;
 pub mod duties;
+pub mod early_ends;
+pub mod findings;
+pub mod lists;
 pub mod principals;
 pub mod reviews;
 pub mod revocations;
 pub mod roles;
 mod samples;
+pub mod service;
 pub mod store;
 pub mod vendor;
 

@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::task::Poll;
 
+use brevet_domain::deny::Denied;
 use brevet_domain::grant::{EndedBy, State};
 
 use super::attaching::{release, submit_for};
@@ -52,11 +53,13 @@ fn a_pass_looks_at_sixteen_grants_together_and_at_no_more() {
 #[test]
 fn what_grants_of_one_pass_came_to_adds_up_whichever_is_done_first() {
     let world = due(80);
+    // Of the two, the sweep meets the first.
+    world.faults.plan_next("read_deny", Fault::Refused);
     world.faults.plan_next("read_deny", Fault::Refused);
     world.faults.plan_next("grant", Fault::Throttled);
     let (report, _) = pass_by_turns(&world);
     let report = report.unwrap();
-    assert_eq!((report.n_due, report.n_ended, report.n_failed, report.good), (80, 78, 2, true));
+    assert_eq!((report.n_due, report.n_ended, report.n_failed, report.good), (80, 78, 3, true));
     assert_eq!(report.oldest_overdue_s, 3, "the two that did not end");
     world.assert_all_ends("but for two");
 }
@@ -67,7 +70,9 @@ fn two_holders_of_a_managed_policy_that_leave_in_one_pass_do_not_hand_it_over_to
     world.clock.advance(30);
     [first, second].iter().for_each(|id| release(&world, *id));
     let (report, calls) = pass_by_turns(&world);
-    let counts: Vec<_> = calls.iter().filter(|call| ["count", "commit"].contains(*call)).take(4).collect();
+    // The sweep counts too, before anything is changed.
+    let changes = calls.iter().skip_while(|call| **call != "commit");
+    let counts: Vec<_> = changes.filter(|call| ["count", "commit"].contains(*call)).take(4).collect();
     assert_eq!(counts, [&"commit", &"commit", &"count", &"count"], "they met: {calls:?}");
     assert_eq!(report.unwrap().n_failed, 0, "a lost race is no failure");
     world.tick_for(90);
@@ -77,6 +82,36 @@ fn two_holders_of_a_managed_policy_that_leave_in_one_pass_do_not_hand_it_over_to
     });
     assert!(ended_by.contains(&EndedBy::HandOver) && ended_by.contains(&EndedBy::Removal), "{ended_by:?}");
     world.assert_all_ends("left together");
+}
+
+#[test]
+fn what_is_due_and_the_sweep_do_not_wait_for_each_other() {
+    let world = due(5);
+    (0..50).for_each(|n| world.principals.add(&format!("arn:aws:iam::000000000000:role/legacy/other-{n}"), None));
+    let (report, calls) = pass_by_turns(&world);
+    let report = report.unwrap();
+    assert!(report.swept && report.n_ended == 5, "{report:?}");
+    let swept = (calls.iter().position(|call| *call == "standing"), calls.iter().rposition(|call| *call == "standing"));
+    let changed = calls.iter().position(|call| *call == "commit");
+    assert!(swept.0 < changed && changed < swept.1, "{calls:?}");
+}
+
+#[test]
+fn what_has_been_gone_for_long_enough_while_a_pass_goes_on_is_proved_by_that_pass() {
+    let world = World::new();
+    world.tick();
+    let asked = (0..60).filter_map(|n| submit_for(&world, &format!("key-{n}"), "batch"));
+    assert_eq!(asked.count(), 60);
+    world.activate();
+    world.clock.advance(TERM_S);
+    // A second goes by at each eighth call.
+    for number in (world.faults.n_calls() + 1..).step_by(8).take(100) {
+        let clock = world.clock.clone();
+        world.faults.meanwhile(number, move || clock.advance(1));
+    }
+    let report = world.tick().unwrap().unwrap();
+    assert!(report.n_ended > 4, "{report:?}");
+    world.assert_all_ends("in one pass");
 }
 
 #[test]
@@ -122,4 +157,23 @@ fn a_process_that_dies_over_one_grant_does_nothing_more_about_the_others() {
     assert_eq!(world.faults.calls().last(), Some(&"commit"));
     assert_eq!(world.store.snapshot().grants().filter(|grant| !matches!(grant.state, State::Active { .. })).count(), 1);
     world.assert_all_ends("after the crash");
+}
+
+#[test]
+fn roles_that_are_settled_together_and_tell_of_the_same_chain_all_get_through() {
+    let world = World::new();
+    let name = world.deployment.deny_policy_name();
+    let roles = ["r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8"].map(|target| {
+        let role = world.deployment.session_role_arn(&target.parse().unwrap());
+        let unknown = brevet_domain::deny::document(["dev.01ARZ3NDEKTSV4RRFFQ69G5FAV"]).unwrap();
+        world.roles.tamper(&role, &name, unknown.as_deref());
+        role
+    });
+    let (report, _) = pass_by_turns(&world);
+    assert_eq!(report.unwrap().n_failed, 0);
+    for role in &roles {
+        let denied = Denied::read(&world.roles.standing(role, &name).unwrap());
+        assert!(denied.names.is_empty() && denied.cut.is_some(), "{role}: {denied:?}");
+    }
+    assert_eq!(world.store.peek(|held| held.findings().len()), roles.len());
 }

@@ -176,7 +176,15 @@ pub(super) fn revoking_since(by: By, first_absence: Option<Timestamp>) -> State 
         next_at: at(52),
         vends: vends_of(by),
         effective: None,
+        acknowledged: None,
     }))
+}
+
+/// The same, which lea knows to be overdue.
+fn acknowledged(state: State) -> State {
+    let State::Revoking(mut revoking) = state else { panic!() };
+    revoking.acknowledged = Some(Acknowledged { by: person("lea"), at: at(60) });
+    State::Revoking(revoking)
 }
 
 /// Ended by its deadline, not yet checked for what else is allowed.
@@ -300,6 +308,8 @@ pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)
         ("", Event::DriftObserved(seen(now))),
         ("", removal),
         ("", troubled),
+        ("by somebody else", Event::OverdueAcknowledged { by: person("lea") }),
+        ("by its sponsor", Event::OverdueAcknowledged { by: grant.sponsor.clone() }),
         ("read now", Event::AbsenceObserved(seen(now))),
         ("read in the future", Event::AbsenceObserved(seen(now.plus(1)))),
         ("AWS's date past the deadline", proved(at(83))),
@@ -344,6 +354,7 @@ pub(super) fn starts() -> Vec<(&'static str, Grant, Vec<u32>)> {
         ("inline seen absent at +55", grant(Inline, revoking_since(Inline, Some(at(55)))), again()),
         ("managed", grant(Managed, revoking_since(Managed, None)), ends()),
         ("managed seen absent at +85", grant(Managed, revoking_since(Managed, Some(at(85)))), vec![85, 97]),
+        ("inline, acknowledged", grant(Inline, acknowledged(revoking_since(Inline, None))), ends()),
         ("by policy", grant(Session, denied()), vec![0, 600]),
         ("not started", grant(Session, lapsed()), vec![600, 700]),
         ("by its holder", grant(Session, withdrawn()), vec![5, 600]),

@@ -29,6 +29,8 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         json!({"Name": "IssuingStopped", "Unit": "Count"}),
         json!({"Name": "SweepFound", "Unit": "Count"}),
         json!({"Name": "SweepWhole", "Unit": "Count"}),
+        // No alarm: all of them have ended, and who else holds the role fetches again. It shows that a role is crowded.
+        json!({"Name": "EarlyEndsByTime", "Unit": "Count"}),
     ];
     // Said only where a walk came through, zero was proved first, or uses could be counted: silence is no zero.
     let known = [
@@ -54,6 +56,7 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         "SecretsRotated": report.n_rotated,
         "RotationsTroubled": report.n_unrotated,
         "RotationSeconds": report.oldest_rotation_s,
+        "EarlyEndsByTime": report.n_denied_by_time,
         "GrantsOverdue": report.n_overdue,
         "IssuingStopped": u32::from(report.is_stopped),
         "SweepFound": report.n_swept,
@@ -75,6 +78,7 @@ mod tests {
     fn the_alarm_of_the_template_finds_its_metric() {
         let report = PassReport {
             oldest_overdue_s: 7,
+            n_denied_by_time: 5,
             n_unreviewed: Some(3),
             oldest_rotation_s: 4_000,
             n_blocks: 1,
@@ -91,7 +95,8 @@ mod tests {
         for metric in directive["Metrics"].as_array().unwrap() {
             assert!(document[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
         }
-        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 13);
+        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 14);
+        assert_eq!(document["EarlyEndsByTime"], 5);
         assert_eq!((document["Deployment"].as_str(), document["OverdueSeconds"].as_u64()), (Some("dev"), Some(7)));
         let template = include_str!("../../../infra/template.yaml");
         for name in ["SweepFound", "SweepWhole"] {

@@ -269,6 +269,26 @@ def _what_is_left_is_hidden(seen: Doctored) -> None:
         one["decision"] = "allowed"
 
 
+def _rotation(seen: Doctored) -> Call:
+    return seen.call("reap", "RotateSecret")
+
+
+def _unrecorded_rotation(seen: Doctored) -> None:
+    seen.more(_rotation(seen), wrote={**_rotation(seen)["wrote"], "token": "f" * 64})
+
+
+def _rotation_before_the_end(seen: Doctored) -> None:
+    grant, entry = seen.entry("session", "RotationRecorded")
+    entry["state"] = "Revoking"
+    seen.reseal(grant)
+
+
+def _rotation_that_nobody_saw(seen: Doctored) -> None:
+    grant, _ = seen.entry("session", "RotationObserved")
+    seen.snapshot.grants[grant]["rotations"][0]["done"] += 1
+    seen.reseal(grant)
+
+
 def _drop(call: Callable[[Doctored], Call]) -> Callable[[Doctored], None]:
     return lambda seen: seen.log.remove(call(seen))
 
@@ -342,5 +362,11 @@ TAMPERINGS: dict[str, tuple[Callable[[Doctored], None], str]] = {
     # What was left.
     "a check that never was": (_unmade_check, "but 0 were tried"),
     "a check that nobody tells": (_untold_check, "no entry tells what came of it"),
+    # What was rotated.
+    "a rotation that was not recorded": (_unrecorded_rotation, "was not recorded first"),
+    "a rotation that never was": (_drop(_rotation), "was recorded, but no call followed"),
+    "a rotation before the end": (_rotation_before_the_end, "before its end was proved"),
+    "a rotation that nobody read": (_unread("session", "RotationObserved"), "names a reading"),
+    "a rotation that counts and was not seen": (_rotation_that_nobody_saw, "rotations of"),
     "what is left, told as nothing": (_what_is_left_is_hidden, "tells not_allowed, but the answers were"),
 }

@@ -47,7 +47,8 @@ def test_every_write_is_explained_and_every_entry_has_its_call(seen: tuple[Log, 
                 "activations recorded", "puts on principals", "removals recorded", "removals from principals",
                 "PresenceObserved compared", "AbsenceObserved compared", "HandedOver compared", "inline ended observed",
                 "managed ended observed", "managed ended handed_over", "checks of what is left",
-                "tries of what is left", "uses of attached access")  # fmt: skip
+                "tries of what is left", "uses of attached access", "rotations asked for", "rotations recorded",
+                "rotations seen done")  # fmt: skip
     assert all(report.counts[what] for what in compared), f"something was not compared at all: {report}"
 
 

@@ -1,6 +1,6 @@
 """Call log against evidence: every write in AWS is explained by an entry, every entry by a call.
 
-Here: chains, the table, sessions and their reserved deny. Attachments are compared in `attached`.
+Here: chains, the table, sessions and their reserved deny. Attachments are compared in `attached`, rotations in `rotated`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from . import chain
 from .attached import Attachments
 from .calllog import SOON_S, Call, Comparison, Entry, Report, later
+from .rotated import Rotations
 from .store import Snapshot
 
 READS = ("Get", "List", "Describe", "Simulate")
@@ -156,7 +157,7 @@ class Sessions(Comparison):
         explained = {
             "intake": {"Invoke"},
             "issue": {"AssumeRole", "PutRolePolicy", "AttachRolePolicy"},
-            "reap": {"PutRolePolicy", "DeleteRolePolicy", "DetachRolePolicy"},
+            "reap": {"PutRolePolicy", "DeleteRolePolicy", "DetachRolePolicy", "RotateSecret"},
         }
         for function in ("intake", "evaluate", "issue", "reap"):
             for call in self.calls:
@@ -225,6 +226,7 @@ def reconcile(calls: list[Call], snapshot: Snapshot, deployment: str = "dev") ->
     report = Report()
     sessions = Sessions(calls, snapshot, deployment, report)
     attached = Attachments(calls, snapshot, deployment, report)
+    rotations = Rotations(calls, snapshot, deployment, report)
     for step in (
         sessions.chains,
         sessions.findings,
@@ -240,6 +242,8 @@ def reconcile(calls: list[Call], snapshot: Snapshot, deployment: str = "dev") ->
         attached.proofs,
         attached.uses,
         attached.checks,
+        rotations.calls_and_records,
+        rotations.sightings,
     ):
         step()
     return report

@@ -53,16 +53,22 @@ impl Handler {
             report;
         let PassReport { n_blocks, n_blocked_alive, zero_after_s, n_overdue, n_unacknowledged, is_stopped, .. } =
             report;
+        let n_denied_by_time = report.n_denied_by_time;
         tracing::info!(
             n_due,
             n_changed,
             n_ended,
             n_failed,
             n_deny_written,
+            n_denied_by_time,
             oldest_overdue_s,
             n_unreviewed,
             "made a good pass"
         );
+        let PassReport { n_rotated, n_unrotated, oldest_rotation_s, .. } = report;
+        if n_rotated > 0 || n_unrotated > 0 {
+            tracing::info!(n_rotated, n_unrotated, oldest_rotation_s, "rotated secrets of grants that ended");
+        }
         if report.n_swept > 0 || !report.swept {
             let (n_swept, swept) = (report.n_swept, report.swept);
             tracing::warn!(n_swept, whole = swept, "swept what no live grant explains");

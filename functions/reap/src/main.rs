@@ -1,14 +1,15 @@
-//! Lambda function `reap`: ends what is due and proves that it ended. It can remove access, not add it; no STS.
+//! Lambda function `reap`: ends what is due and proves that it ended. It can remove access, not add it; no STS. Secrets that
+//! ended grants name are rotated.
 
 mod handler;
 mod metric;
 
 use std::sync::Arc;
 
-use brevet_aws::{DynamoStore, IamDeprovisioner, IamEstate, IamPrincipals, IamSessionRoles, config};
+use brevet_aws::{DynamoStore, IamDeprovisioner, IamEstate, IamPrincipals, IamSessionRoles, SecretsRotator, config};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::port::Clock;
-use brevet_engine::reap::{Attachments, Kills, Ports, Reaper, Sweep};
+use brevet_engine::reap::{Attachments, Kills, PASS_BUDGET_S, Ports, Reaper, Sweep};
 use brevet_lambda::clock::{RandomIds, SystemClock};
 use brevet_lambda::config::{Settings, other_principals_from_env};
 use brevet_lambda::logs;
@@ -16,9 +17,6 @@ use brevet_lambda::metric::BundleStale;
 use lambda_runtime::{Error, service_fn};
 
 use crate::handler::Handler;
-
-/// How long one pass may look at grants, in seconds: what is left of the function's time is for settling roles.
-const PASS_BUDGET_S: u32 = 30;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -48,6 +46,7 @@ async fn main() -> Result<(), Error> {
         heart: Arc::clone(&store) as _,
         roles: Arc::new(IamSessionRoles::connect(&aws)),
         attachments,
+        rotator: Arc::new(SecretsRotator::connect(&aws)),
         catalogue: Arc::new(Catalogue::new(Arc::clone(&store) as _, settings.bundle_max_age_s, watch)),
         clock: Arc::clone(&clock) as _,
         ids: Arc::new(RandomIds),

@@ -22,10 +22,15 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         json!({"Name": "ReaperGoodPass", "Unit": "Count"}),
         json!({"Name": "OverdueSeconds", "Unit": "Seconds"}),
         json!({"Name": "BlocksStanding", "Unit": "Count"}),
+        json!({"Name": "SecretsRotated", "Unit": "Count"}),
+        json!({"Name": "RotationsTroubled", "Unit": "Count"}),
+        json!({"Name": "RotationSeconds", "Unit": "Seconds"}),
         json!({"Name": "GrantsOverdue", "Unit": "Count"}),
         json!({"Name": "IssuingStopped", "Unit": "Count"}),
         json!({"Name": "SweepFound", "Unit": "Count"}),
         json!({"Name": "SweepWhole", "Unit": "Count"}),
+        // No alarm: all of them have ended, and who else holds the role fetches again. It shows that a role is crowded.
+        json!({"Name": "EarlyEndsByTime", "Unit": "Count"}),
     ];
     // Said only where a walk came through, zero was proved first, or uses could be counted: silence is no zero.
     let known = [
@@ -48,6 +53,10 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         "ReaperGoodPass": 1,
         "OverdueSeconds": report.oldest_overdue_s,
         "BlocksStanding": report.n_blocks,
+        "SecretsRotated": report.n_rotated,
+        "RotationsTroubled": report.n_unrotated,
+        "RotationSeconds": report.oldest_rotation_s,
+        "EarlyEndsByTime": report.n_denied_by_time,
         "GrantsOverdue": report.n_overdue,
         "IssuingStopped": u32::from(report.is_stopped),
         "SweepFound": report.n_swept,
@@ -69,7 +78,9 @@ mod tests {
     fn the_alarm_of_the_template_finds_its_metric() {
         let report = PassReport {
             oldest_overdue_s: 7,
+            n_denied_by_time: 5,
             n_unreviewed: Some(3),
+            oldest_rotation_s: 4_000,
             n_blocks: 1,
             n_blocked_alive: Some(4),
             zero_after_s: Some(90),
@@ -84,7 +95,8 @@ mod tests {
         for metric in directive["Metrics"].as_array().unwrap() {
             assert!(document[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
         }
-        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 10);
+        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 14);
+        assert_eq!(document["EarlyEndsByTime"], 5);
         assert_eq!((document["Deployment"].as_str(), document["OverdueSeconds"].as_u64()), (Some("dev"), Some(7)));
         let template = include_str!("../../../infra/template.yaml");
         for name in ["SweepFound", "SweepWhole"] {
@@ -93,6 +105,9 @@ mod tests {
         assert_eq!(document["BreakGlassUnreviewed"], 3);
         let unreviewed = template.split("  BreakGlassUnreviewed:").nth(1).unwrap().split("\n\n").next().unwrap();
         assert!(unreviewed.contains("MetricName: BreakGlassUnreviewed"), "{unreviewed}");
+        assert_eq!(document["RotationSeconds"], 4_000);
+        let pending = template.split("  RotationPending:").nth(1).unwrap().split("\n\n").next().unwrap();
+        assert!(pending.contains("MetricName: RotationSeconds"), "{pending}");
         assert_eq!((document["GrantsOverdue"].as_u64(), document["IssuingStopped"].as_u64()), (Some(5), Some(1)));
         let stopped = template.split("  IssuingStopped:").nth(1).unwrap().split("\n\n").next().unwrap();
         assert!(stopped.contains("MetricName: IssuingStopped"), "{stopped}");

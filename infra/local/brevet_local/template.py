@@ -23,6 +23,7 @@ LOCAL_PARAMETERS = {
     "ClockSkewSeconds": "2",
     "QuietSeconds": "2",
     "DeletionProtection": "false",
+    "RotatedSecretArns": f"arn:{places.PARTITION}:secretsmanager:{places.REGION}:{places.ACCOUNT}:secret:prod/*",
 }
 """What differs from the template's defaults on one machine; `BREVET_PARAM_<Name>` and flags override."""
 

@@ -73,6 +73,11 @@ DENIED_BY_DESIGN = [
     *((function, "iam:ListRoles", "*", "") for function in ("intake", "evaluate", "issue")),
     *((function, "dynamodb:DescribeTable", "*", "") for function in ("intake", "evaluate")),
 ]
+for _function in ("intake", "evaluate", "issue"):
+    DENIED_BY_DESIGN += [(_function, "secretsmanager:*", "*", "")]
+for _call in ("GetSecretValue", "PutSecretValue", "UpdateSecret", "DeleteSecret"):
+    DENIED_BY_DESIGN += [("reap", f"secretsmanager:{_call}", "*", "")]
+DENIED_BY_DESIGN += [("reap", "secretsmanager:*", "*:secret:staging/*", "")]
 for _function in ("intake", "evaluate", "issue", "reap"):
     DENIED_BY_DESIGN += [
         (_function, "dynamodb:Scan", "*", ""),

@@ -45,6 +45,7 @@ RIGHTS = {
 LISTS = {
     ("due", "due_pk", "reap#0"): {"reap"},
     ("due", "due_pk", "issue#0"): {"issue", "reap"},
+    ("due", "due_pk", "rotate#0"): {"reap"},
     ("due", "due_pk", "deny"): {"reap"},
     ("due", "due_pk", "review"): {"evaluate", "reap"},
     ("due", "due_pk", "other#0"): set(),

@@ -261,6 +261,22 @@ def test_other_principals_that_the_deployment_names_are_reached_too_and_no_path_
     assert never["NotResource"] == [PRINCIPALS, *others.split(",")]
 
 
+def test_reap_rotates_the_secrets_that_the_deployment_names_as_they_are_set_up_and_no_other():
+    named = "arn:aws:secretsmanager:us-east-1:000000000000:secret:prod/*,arn:aws:secretsmanager:us-east-1:000000000000:secret:db-??????"
+    told = template.facts(given={"RotatedSecretArns": named})
+    for name in FUNCTIONS:
+        mine = [one for one in allows(told, name) if any(action.startswith("secretsmanager:") for action in listed(one["Action"]))]
+        assert [one["Action"] for one in mine] == (["secretsmanager:RotateSecret", "secretsmanager:DescribeSecret"] if name == "reap" else [])
+        assert all(one["Resource"] == named.split(",") for one in mine)
+    (rotate,) = reaching(told, "reap", "secretsmanager:RotateSecret")
+    assert rotate["Condition"] == {
+        "Null": {"secretsmanager:RotationLambdaARN": "true"},
+        "BoolIfExists": {"secretsmanager:ModifyRotationRules": "false"},
+    }
+    none = template.facts(given={"RotatedSecretArns": ""})
+    assert not [action for action in actions(none, "reap") if action.startswith("secretsmanager:")]
+
+
 def test_nobody_deletes_what_proves(facts):
     assert [name for name in FUNCTIONS if "dynamodb:DeleteItem" in actions(facts, name)] == ["evaluate", "reap"]
     # evaluate: what awaited a review, with the review; a block of the kill switch, with its lifting.
@@ -319,7 +335,7 @@ def test_a_to_do_list_is_read_by_whom_it_is_for(facts):
     assert lists == {
         "evaluate": ["review"],
         "issue": ["issue#*"],
-        "reap": ["reap#*", "issue#*", "deny", "review"],
+        "reap": ["reap#*", "issue#*", "rotate#*", "deny", "review"],
     }
 
 
@@ -380,6 +396,7 @@ def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
         "BundleStale",
         "BreakGlassUsed",
         "BreakGlassUnreviewed",
+        "RotationSeconds",
         "SweepFound",
         "SweepWhole",
     }
@@ -424,6 +441,8 @@ def test_a_given_parameter_reaches_names_and_rights():
         ({"AttachmentPrincipalArns": "arn:aws:iam::000000000000:role/a,arn:aws:iam::000000000000:role/*"}, "does not match"),
         ({"AttachmentPrincipalArns": "arn:aws:iam::000000000000:role/brevet/dev/session/x"}, "does not match"),
         ({"AttachmentPrincipalArns": "a"}, "does not match"),
+        ({"RotatedSecretArns": "arn:aws:secretsmanager:us-east-1:000000000000:secret:*"}, "does not match"),
+        ({"RotatedSecretArns": "arn:aws:secretsmanager:us-east-1:000000000000:secret:prod/*/db"}, "does not match"),
     ],
 )
 def test_a_parameter_that_the_template_refuses_is_refused_here(given, message):

@@ -8,7 +8,7 @@ use brevet_domain::delegation::Delegated;
 use brevet_domain::entitlement::ParameterValue;
 use brevet_domain::grant::{
     Acknowledged, Delivery, DeniedBy, EffectiveAccess, EndCause, EndedBy, Grant, LapseCause, Problem, Proof, Revoking,
-    Sighting, State, Vend, Vends,
+    SecretRotation, Sighting, State, Vend, Vends,
 };
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId, ScheduleId, StepName};
 use brevet_domain::identity::{IdentityClass, Task};
@@ -94,6 +94,9 @@ pub struct GrantView {
     /// Its end, once that is proved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<EndView>,
+    /// The secrets that are rotated since its end, and how far that has come.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rotations: Vec<RotationView>,
     /// Whether its use was reviewed, for break-glass that may have been used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub review: Option<Review>,
@@ -231,6 +234,25 @@ pub struct EndView {
     pub effective: Option<EffectiveAccess>,
 }
 
+/// A secret that is rotated since the grant's end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RotationView {
+    /// Its ARN; `-??????` at its end stands for what Secrets Manager adds to a name.
+    pub secret: String,
+    /// How often it is to be rotated.
+    pub times: u8,
+    /// How many rotations were seen done.
+    pub done: u8,
+    /// Rotations asked for.
+    pub attempts: u32,
+    /// What went wrong last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_problem: Option<Problem>,
+    /// When it is looked at next; left out once it is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
+}
+
 impl GrantView {
     /// The view of what is stored at `now`; nothing if there is neither a grant nor a request.
     #[must_use]
@@ -276,6 +298,7 @@ impl GrantView {
             vends: None,
             revoking: None,
             end: None,
+            rotations: Vec::new(),
             review: None,
             reason: lapsed.then(|| format!("it was not decided by {}", request.decide_by)),
         }
@@ -313,6 +336,7 @@ impl GrantView {
             vends: None,
             revoking: None,
             end: None,
+            rotations: RotationView::all(grant),
             review: grant.review.clone().filter(|review| *review != Review::Awaited || grant.awaits_review()),
             reason: None,
         };
@@ -430,6 +454,25 @@ impl RevokingView {
             first_absence: revoking.first_absence.clone(),
             effective: revoking.effective.clone(),
             acknowledged: revoking.acknowledged.clone(),
+        }
+    }
+}
+
+impl RotationView {
+    /// Nothing before the end is proved: until then the decision says what will be rotated.
+    fn all(grant: &Grant) -> Vec<Self> {
+        let State::Ended { verified_at, .. } = &grant.state else { return Vec::new() };
+        grant.rotations.iter().map(|one| Self::of(one, *verified_at)).collect()
+    }
+
+    fn of(one: &SecretRotation, ended_at: Timestamp) -> Self {
+        Self {
+            secret: one.secret.clone(),
+            times: one.times,
+            done: one.done,
+            attempts: one.attempts,
+            last_problem: one.last_problem.clone(),
+            next_at: one.is_pending().then(|| one.next_at.unwrap_or(ended_at)),
         }
     }
 }

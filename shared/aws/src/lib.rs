@@ -10,6 +10,8 @@ pub mod error;
 mod iam;
 #[cfg(feature = "invoke")]
 mod invoke;
+#[cfg(feature = "secretsmanager")]
+mod secrets;
 #[cfg(feature = "sts")]
 mod sts;
 
@@ -19,5 +21,7 @@ pub use dynamodb::DynamoStore;
 pub use iam::{IamDeprovisioner, IamEstate, IamPrincipals, IamProvisioner, IamSessionRoles};
 #[cfg(feature = "invoke")]
 pub use invoke::LambdaEvaluateCall;
+#[cfg(feature = "secretsmanager")]
+pub use secrets::SecretsRotator;
 #[cfg(feature = "sts")]
 pub use sts::StsVendor;

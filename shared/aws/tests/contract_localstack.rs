@@ -1,4 +1,4 @@
-//! STS and IAM keep the contracts of their ports, on LocalStack.
+//! STS, IAM and Secrets Manager keep the contracts of their ports, on LocalStack.
 #![expect(clippy::unwrap_used, reason = "this is test code")]
 
 mod local;
@@ -6,8 +6,8 @@ mod local;
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
-use brevet_aws::{IamDeprovisioner, IamPrincipals, IamProvisioner, IamSessionRoles, StsVendor};
-use brevet_engine::contract::{principals, roles, vendor};
+use brevet_aws::{IamDeprovisioner, IamPrincipals, IamProvisioner, IamSessionRoles, SecretsRotator, StsVendor};
+use brevet_engine::contract::{principals, roles, rotator, vendor};
 use brevet_engine::fake::SeqIds;
 use brevet_engine::port::{IdSource, SessionRoles};
 
@@ -97,4 +97,48 @@ mod on_attachment_principals {
     }
 
     brevet_engine::principals_contract!(tried());
+}
+
+mod on_secrets_manager {
+    use brevet_domain::canonical::Digest;
+    use brevet_engine::port::{Rotator, VersionStage};
+
+    use super::*;
+
+    /// A secret of its own for each test; its ARN as a catalogue names it.
+    async fn create_secret(client: &aws_sdk_secretsmanager::Client) -> String {
+        let name = format!("prod/{}", local::fresh_name("contract"));
+        let answer = client.create_secret().name(name).secret_string("s3cret").send().await.unwrap();
+        let arn = answer.arn.unwrap();
+        format!("{}-??????", arn.rsplit_once('-').unwrap().0)
+    }
+
+    async fn client() -> Option<aws_sdk_secretsmanager::Client> {
+        let url = local::url("BREVET_TEST_LOCALSTACK_URL")?;
+        Some(aws_sdk_secretsmanager::Client::new(&local::config(&url).await))
+    }
+
+    /// Without one that is set up: LocalStack runs no rotation function here.
+    async fn tried() -> Option<rotator::Tried> {
+        let client = client().await?;
+        let bare = create_secret(&client).await;
+        let gone = bare.replace("contract", "gone");
+        Some(rotator::Tried { rotator: Arc::new(SecretsRotator::new(client)), bare, gone, set_up: None })
+    }
+
+    brevet_engine::rotator_contract!(tried());
+
+    #[tokio::test]
+    async fn a_version_that_became_the_current_one_is_seen_by_its_name_also_once_it_is_the_previous_one() {
+        let Some(client) = client().await else { return };
+        let secret = create_secret(&client).await;
+        let rotator = SecretsRotator::new(client.clone());
+        let (first, second) = (Digest::of_bytes(b"first"), Digest::of_bytes(b"second"));
+        for token in [first, second] {
+            let put = client.put_secret_value().secret_id(secret.trim_end_matches("-??????"));
+            put.client_request_token(token.to_string()).secret_string("fresh").send().await.unwrap();
+            assert_eq!(rotator.read_version(&secret, token).await.unwrap().stage, VersionStage::Current);
+        }
+        assert_eq!(rotator.read_version(&secret, first).await.unwrap().stage, VersionStage::Current);
+    }
 }

@@ -6,6 +6,8 @@
 mod attachments;
 #[path = "local/config.rs"]
 mod local;
+#[path = "faults/secrets.rs"]
+mod secrets;
 mod server;
 
 use std::sync::Arc;

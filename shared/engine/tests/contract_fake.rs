@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use brevet_domain::time::Timestamp;
-use brevet_engine::contract::{principals, roles, store, vendor};
-use brevet_engine::fake::{Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds};
+use brevet_engine::contract::{principals, roles, rotator, store, vendor};
+use brevet_engine::fake::{
+    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts, SeqIds,
+};
 use brevet_engine::port::{Clock, IdSource};
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-shop";
@@ -85,4 +87,23 @@ mod on_memory_principals {
     }
 
     brevet_engine::principals_contract!(tried());
+}
+
+mod on_memory_secrets {
+    use super::*;
+
+    async fn tried() -> Option<rotator::Tried> {
+        let memory = Arc::new(MemorySecrets::new(clock(), Arc::new(Faults::none())));
+        memory.add("bare");
+        memory.set_up("bare", false);
+        memory.add("set-up");
+        Some(rotator::Tried {
+            rotator: memory,
+            bare: "bare".to_owned(),
+            gone: "gone".to_owned(),
+            set_up: Some("set-up".to_owned()),
+        })
+    }
+
+    brevet_engine::rotator_contract!(tried());
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules};
-use brevet_domain::entitlement::Entitlement;
+use brevet_domain::entitlement::{Entitlement, Rotation};
 use brevet_domain::identity::{Identity, IdentityClass};
 use serde_json::{Value, json};
 
 /// The role that inline and managed policies are attached to.
 pub const BATCH: &str = "arn:aws:iam::000000000000:role/legacy/batch";
 /// What can be asked for: a session, a session that may touch IAM, an inline policy, a managed policy.
-pub const ENTITLEMENTS: [&str; 4] = ["deploy", "glass", "batch", "sync"];
+pub const ENTITLEMENTS: [&str; 5] = ["deploy", "glass", "batch", "sync", "vault"];
+/// The secret that `vault` lets its holder read, and how often it is rotated at the end.
+pub const SECRET: (&str, u8) = ("arn:aws:secretsmanager:us-east-1:000000000000:secret:payments/db-??????", 2);
 /// Who asks.
 pub const ASKERS: [&str; 3] = ["bot", "robot", "agent"];
 /// Who approves.
@@ -21,7 +23,7 @@ pub const APPROVERS: [&str; 2] = ["omar", "lea"];
 pub fn term_s(entitlement: &str) -> u32 {
     match entitlement {
         "deploy" => 300,
-        "glass" => 60,
+        "glass" | "vault" => 60,
         "batch" => 100,
         _ => 80,
     }
@@ -55,9 +57,13 @@ pub fn entitlements() -> Vec<Entitlement> {
             "statements": [{ "actions": ["s3:PutObject"], "resources": ["arn:aws:s3:::artifacts/*"] }],
         }))
     };
+    let (secret, times) = SECRET;
+    let rotate = vec![Rotation { secret: secret.to_owned(), times }];
+    let vault = Entitlement { rotate, ..named("vault", session(false, "deploy")) };
     vec![
         named("deploy", session(false, "deploy")),
         named("glass", session(true, "glass")),
+        vault,
         named("batch", json!({ "inline": { "principal_arn": BATCH, "holder": "shared" } })),
         named("sync", json!({ "managed": { "principal_arn": BATCH, "policy": "sync", "holder": "shared" } })),
     ]

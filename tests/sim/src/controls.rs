@@ -3,6 +3,7 @@
 
 use async_trait::async_trait;
 use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::canonical::Digest;
 use brevet_domain::confirmation::Confirmation;
 use brevet_domain::decision::{Decision, Outcome};
 use brevet_domain::evidence::Entry;
@@ -16,7 +17,7 @@ use brevet_domain::time::Timestamp;
 use brevet_engine::fake::Fault;
 use brevet_engine::port::{
     Activation, Also, Clock, Commit, Deprovisioner, Estate, GrantPage, GrantReader, GrantStore, InService, Place,
-    PlaceReading, PortResult, Principal, Principals, Roles, Standing,
+    PlaceReading, PortResult, Principal, Principals, Roles, Rotator, Standing, VersionReading, VersionStage,
 };
 use std::sync::Arc;
 
@@ -74,6 +75,8 @@ enum Lie {
     ConfirmsAny,
     /// There are no roles to sweep.
     ListsNoRoles,
+    /// Every rotation is said to be done, and none is made.
+    RotatesNothing,
 }
 
 struct Liar(Fakes, Lie);
@@ -86,6 +89,7 @@ fn lying(fakes: Fakes, lie: Lie) -> Seams {
         principals: liar.clone(),
         deprovisioner: liar.clone(),
         roles: liar.0.roles.clone(),
+        rotator: liar.clone(),
         service: liar.clone(),
         estate: liar,
     }
@@ -222,6 +226,19 @@ impl Deprovisioner for Liar {
     }
 }
 
+#[async_trait]
+impl Rotator for Liar {
+    async fn read_version(&self, secret: &str, token: Digest) -> PortResult<VersionReading> {
+        let found = self.0.secrets.read_version(secret, token).await?;
+        let stage = if self.1 == Lie::RotatesNothing { VersionStage::Current } else { found.stage };
+        Ok(VersionReading { stage, ..found })
+    }
+
+    async fn rotate(&self, secret: &str, token: Digest) -> PortResult<()> {
+        if self.1 == Lie::RotatesNothing { Ok(()) } else { self.0.secrets.rotate(secret, token).await }
+    }
+}
+
 /// Every control.
 #[must_use]
 pub fn controls() -> Vec<Control> {
@@ -319,6 +336,12 @@ pub fn controls() -> Vec<Control> {
         liar("no role is swept", Claim::NothingStuck, then(managed(), &[Op::Empty]), |fakes| {
             lying(fakes, Lie::ListsNoRoles)
         }),
+        liar(
+            "a secret is said to be rotated",
+            Claim::RotatedSinceItsEnd,
+            vec![REAP, ask("bot", "vault"), Op::Vend { nth: 0 }],
+            |fakes| lying(fakes, Lie::RotatesNothing),
+        ),
         liar("fuses are not put out", Claim::OnTheList, inline(), |fakes| lying(fakes, Lie::KeepsFuses)),
     ]
 }

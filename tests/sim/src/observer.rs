@@ -18,7 +18,7 @@ use brevet_domain::time::Timestamp;
 use brevet_engine::fake::{Session, Snapshot};
 use brevet_engine::port::Place;
 
-use crate::catalogue::BATCH;
+use crate::catalogue::{BATCH, SECRET};
 use crate::ledger::Ledger;
 use crate::policy::locked;
 use crate::world::{CALL_S, HEART_MAX_S, SKEW_S, TICK_S, World};
@@ -49,6 +49,8 @@ pub struct Observer {
     /// How often each claim was held against something.
     pub held: BTreeMap<Claim, u64>,
     ended: BTreeMap<GrantId, Timestamp>,
+    /// When each session was last seen to act.
+    acted_at: BTreeMap<GrantId, Timestamp>,
     n_sessions: usize,
     n_writes: usize,
     n_denies: usize,
@@ -227,6 +229,7 @@ impl Observer {
     /// Who could act now, and whether they still may.
     fn who_can_act(&mut self, world: &World, ledger: &Ledger) {
         for (id, session) in live(world) {
+            self.acted_at.insert(id, world.now());
             let first = world
                 .sts
                 .vended()
@@ -340,7 +343,8 @@ impl Observer {
             self.hold(Claim::EvidenceVerifies, bound && counted, || {
                 format!("{id}: its last entry is of another state")
             });
-            let over = grant.state.is_terminal();
+            // What has secrets to rotate is on their list until they are.
+            let over = grant.state.is_terminal() && grant.pending_rotations().next().is_none();
             let listed = grant.due_at().is_none() == over && grant.drop_at().is_some() == over;
             self.hold(Claim::OnTheList, listed, || {
                 format!("{id} is {} and not where it should be", grant.state.name())
@@ -386,6 +390,7 @@ impl Observer {
         for (id, _) in live(world) {
             self.hold(Claim::NothingStuck, false, || format!("{id} still acts"));
         }
+        self.rotated(world, &held);
         let principal = world.principals.whole(BATCH);
         for name in
             principal.iter().flat_map(|principal| principal.inline.keys()).filter(|name| grant_of(name).is_some())
@@ -397,6 +402,20 @@ impl Observer {
         }
         let clean = clean(world, &held);
         self.hold(Claim::NothingStuck, clean.is_empty(), || clean.join(", "));
+    }
+
+    /// Whoever could read the secret has it still: it must have been rotated since, as often as its entitlement says.
+    fn rotated(&mut self, world: &World, held: &Snapshot) {
+        let (secret, times) = SECRET;
+        let rotations = world.secrets.done();
+        let reads = |id: GrantId| locked(&world.ledger).of(id).is_some_and(|asked| asked.entitlement == "vault");
+        for grant in held.grants().filter(|grant| reads(grant.id)) {
+            let Some(acted_at) = self.acted_at.get(&grant.id).copied() else { continue };
+            let since = rotations.iter().filter(|one| one.secret == secret && one.began_at >= acted_at).count();
+            self.hold(Claim::RotatedSinceItsEnd, since >= usize::from(times), || {
+                format!("{} last acted at {acted_at}, and its secret was rotated {since} times since", grant.id)
+            });
+        }
     }
 }
 

@@ -57,6 +57,11 @@ pub fn stories() -> Vec<Story> {
             "Observed",
         ),
         story(
+            "a secret is rotated twice once nobody can read it",
+            vec![REAP, ask("bot", "vault"), NTH, Op::Release { nth: 0 }, Op::Wake { nth: 0 }, ticks(12)],
+            "Released",
+        ),
+        story(
             "an inline policy runs to its deadline",
             vec![REAP, ask("bot", "batch"), Op::Issue, wait(50), REAP, wait(52), ticks(3)],
             "TimeLimit",

@@ -299,3 +299,29 @@ fn a_grant_that_nobody_asked_for_tells_the_schedule_that_did() {
     let view = serde_json::to_value(view).unwrap();
     assert_eq!((view["schedule"].as_str(), view.get("request")), (Some("nightly-batch"), None), "{view}");
 }
+
+#[test]
+fn a_rotation_is_told_from_the_proved_end_on_until_it_is_done() {
+    let decision = decision(Outcome::Allow);
+    let active = shown(&grant(&decision), &decision);
+    assert_eq!((&active["rotate"], active.get("rotations")), (&json!([{"secret": "arn:aws:x", "times": 1}]), None));
+    let proof = json!({"kind": "by_construction", "deadline": at(95), "aws_date": at(98), "request_id": "r"});
+    let state = json!({
+        "name": "ended", "cause": "deadline", "proof": proof, "verified_at": at(99), "ended_by": "time_limit",
+        "effective": null,
+    });
+    let mut ended = Grant { state: serde_json::from_value(state).unwrap(), ..grant(&decision) };
+    let due = json!([{"secret": "arn:aws:x", "times": 1, "done": 0, "attempts": 0, "next_at": at(99).to_string()}]);
+    assert_eq!(shown(&ended, &decision)["rotations"], due);
+    ended.rotations[0].attempts = 1;
+    ended.rotations[0].last_problem = Some("`secretsmanager:RotateSecret` was refused".to_owned().into());
+    ended.rotations[0].next_at = Some(at(160));
+    let troubled = json!([{
+        "secret": "arn:aws:x", "times": 1, "done": 0, "attempts": 1, "next_at": at(160).to_string(),
+        "last_problem": "`secretsmanager:RotateSecret` was refused",
+    }]);
+    assert_eq!(shown(&ended, &decision)["rotations"], troubled);
+    (ended.rotations[0].done, ended.rotations[0].last_problem, ended.rotations[0].next_at) = (1, None, None);
+    let done = json!([{"secret": "arn:aws:x", "times": 1, "done": 1, "attempts": 1}]);
+    assert_eq!(shown(&ended, &decision)["rotations"], done);
+}

@@ -177,6 +177,7 @@ pub(super) fn list_of(role: DueRole, shard: u8) -> String {
     match role {
         DueRole::Issue => format!("issue#{shard}"),
         DueRole::Reap => format!("reap#{shard}"),
+        DueRole::Rotate => format!("rotate#{shard}"),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::state::{Acknowledged, DeniedBy, EndCause, EndedBy, LapseCause, Proof, Revoking, Sighting, State};
 use super::vends::Vends;
-use super::{Delivery, Event, Grant, NewVend, WATCH_S};
+use super::{AskedRotation, Delivery, Event, Grant, NewVend, SecretRotation, WATCH_S};
 use crate::decision::Tally;
 use crate::id::IdentityId;
 use crate::review::Review;
@@ -85,9 +85,13 @@ impl Grant {
         }?;
         let Some(state) = next else { return Ok(Applied::NoOp) };
         let mut after = Self { state, version: self.version.saturating_add(1), ..self.clone() };
-        if let Event::PlanChanged { decision_digest, delivery, .. } = event {
+        if let Event::PlanChanged { decision_digest, delivery, rotate, .. } = event {
             after.decision_digest = *decision_digest;
             after.delivery = delivery.clone();
+            after.rotations = rotate.iter().map(SecretRotation::of).collect();
+        }
+        if let Some(rotated) = self.rotated(event, now)? {
+            after.rotations = rotated;
         }
         if let Event::Reviewed { by, outcome } = event {
             after.review = Some(Review::Done { by: by.clone(), at: now, outcome: *outcome });
@@ -411,8 +415,59 @@ impl Grant {
                     effective: Some(found.clone()),
                 }))
             }
+            (
+                Event::RotationRecorded { .. } | Event::RotationObserved { .. } | Event::RotationTroubled { .. },
+                ended,
+            ) => Ok(Some(ended.clone())),
             _ => Err(self.refuse(event)),
         }
+    }
+
+    /// Its rotations after `event`, where it is one of theirs.
+    fn rotated(&self, event: &Event, now: Timestamp) -> Result<Option<Vec<SecretRotation>>, TransitionError> {
+        let (Event::RotationRecorded { secret, .. }
+        | Event::RotationObserved { secret, .. }
+        | Event::RotationTroubled { secret, .. }) = event
+        else {
+            return Ok(None);
+        };
+        let mut rotations = self.rotations.clone();
+        // INVARIANT: only what the decision named, no more often, and only after the end is proved.
+        let named = rotations.iter_mut().find(|one| one.secret == *secret && one.is_pending());
+        let one = named.ok_or_else(|| self.refuse(event))?;
+        match event {
+            // What may still land must be read first, and only once it has landed.
+            Event::RotationRecorded { .. } if one.asked.is_some_and(|asked| now < asked.fence) => {
+                return Err(TooEarly { event: event.name(), not_before: one.asked.map_or(now, |asked| asked.fence) });
+            }
+            // A call that is made again, or a new one.
+            Event::RotationRecorded { token, fence, next_at, again, .. }
+                if one.asked.is_some_and(|asked| asked.token == *token) || one.next_token(self.id) == *token =>
+            {
+                one.attempts = one.attempts.saturating_add(1);
+                one.asked = Some(AskedRotation { token: *token, fence: *fence });
+                one.next_at = Some(*next_at.max(fence));
+                if let Some(problem) = again {
+                    one.troubles = one.troubles.saturating_add(1);
+                    one.last_problem = Some(problem.clone());
+                }
+            }
+            Event::RotationObserved { seen, .. } if seen.at > now => {
+                return Err(TooEarly { event: event.name(), not_before: seen.at });
+            }
+            Event::RotationObserved { token, .. } if one.asked.is_some_and(|asked| asked.token == *token) => {
+                one.done = one.done.saturating_add(1);
+                (one.asked, one.troubles, one.last_problem) = (None, 0, None);
+                one.next_at = one.is_pending().then_some(now);
+            }
+            Event::RotationTroubled { problem, next_at, .. } => {
+                one.troubles = one.troubles.saturating_add(1);
+                one.last_problem = Some(problem.clone());
+                one.next_at = Some(one.asked.map_or(*next_at, |asked| asked.fence.max(*next_at)));
+            }
+            _ => return Err(self.refuse(event)),
+        }
+        Ok(Some(rotations))
     }
 }
 

@@ -7,6 +7,7 @@ use super::state::{Before, EffectiveAccess, EndCause, Problem, Sighting};
 use super::vends::VendAnswer;
 use crate::canonical::Digest;
 use crate::decision::Tally;
+use crate::entitlement::Rotation;
 use crate::id::{GrantId, IdentityId, StepName};
 use crate::review::ReviewOutcome;
 use crate::time::Timestamp;
@@ -38,6 +39,9 @@ pub enum Event {
         decision_digest: Digest,
         /// How access would reach its holder now.
         delivery: Delivery,
+        /// The secrets to rotate at its end now.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rotate: Vec<Rotation>,
         /// Who must say yes to it; what has been said counts for nothing.
         steps: Vec<Tally>,
         /// How long after the last yes it may be started, in seconds.
@@ -147,6 +151,38 @@ pub enum Event {
     },
     /// The effective permissions were checked after the end.
     EffectiveAccessChecked(EffectiveAccess),
+    /// A rotation of a secret was recorded; its call comes next.
+    RotationRecorded {
+        /// The secret.
+        secret: String,
+        /// The call's idempotency token.
+        token: Digest,
+        /// The instant before which the call may still land.
+        fence: Timestamp,
+        /// When to see what became of it; not before the fence.
+        next_at: Timestamp,
+        /// What was seen of the call before, where it is made again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        again: Option<Problem>,
+    },
+    /// Secrets Manager was read and showed the rotation done: its version is, or was, the current one.
+    RotationObserved {
+        /// The secret.
+        secret: String,
+        /// The token that the rotation was asked for with.
+        token: Digest,
+        /// The reading.
+        seen: Sighting,
+    },
+    /// A rotation did not go as it should, or is not done yet.
+    RotationTroubled {
+        /// The secret.
+        secret: String,
+        /// What went wrong.
+        problem: Problem,
+        /// When to look at it again.
+        next_at: Timestamp,
+    },
 }
 
 /// A vend about to be made.
@@ -191,6 +227,9 @@ impl Event {
             Self::DeadlineProved { .. } => "DeadlineProved",
             Self::HandedOver { .. } => "HandedOver",
             Self::EffectiveAccessChecked(_) => "EffectiveAccessChecked",
+            Self::RotationRecorded { .. } => "RotationRecorded",
+            Self::RotationObserved { .. } => "RotationObserved",
+            Self::RotationTroubled { .. } => "RotationTroubled",
         }
     }
 }

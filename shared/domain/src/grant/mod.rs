@@ -4,6 +4,7 @@
 
 mod apply;
 mod event;
+mod rotation;
 mod state;
 mod vends;
 
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use apply::{Applied, TransitionError};
 pub use event::{Event, NewVend};
+pub use rotation::{AskedRotation, SecretRotation};
 pub use state::{
     Acknowledged, Before, DeniedBy, EffectiveAccess, EndCause, EndedBy, LapseCause, Problem, Proof, Revoking, Sighting,
     State,
@@ -112,6 +114,8 @@ pub enum DueRole {
     Issue,
     /// Reap's.
     Reap,
+    /// Reap's too, but read last: secrets to rotate, which hold up no removal.
+    Rotate,
 }
 
 /// How often a live attachment is looked at, in seconds.
@@ -152,6 +156,9 @@ pub struct Grant {
     /// Whether its use was reviewed; nothing for what is not break-glass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<Review>,
+    /// Secrets to rotate once it has ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rotations: Vec<SecretRotation>,
     /// Where it is in its life.
     pub state: State,
     /// The end of its evidence chain.
@@ -189,6 +196,7 @@ impl Grant {
             decision_digest: decision.digest().unwrap_or(Digest::ZERO),
             bounds,
             review: terms.traits.break_glass.as_ref().filter(|_| !is_denied).map(|_| Review::Awaited),
+            rotations: terms.traits.rotate.iter().map(SecretRotation::of).collect(),
             state,
             evidence: Head::START,
         }
@@ -215,11 +223,14 @@ impl Grant {
         Digest::of(&Self { evidence: Head::START, ..self.clone() })
     }
 
-    /// The next instant at which anybody must look at it; nothing once it is terminal.
+    /// The next instant at which anybody must look at it; nothing once it is terminal and nothing is left to rotate.
     #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
         match &self.state {
-            State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } | State::Ended { .. } => None,
+            State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } => None,
+            State::Ended { verified_at, .. } => {
+                self.pending_rotations().map(|one| one.next_at.unwrap_or(*verified_at)).min()
+            }
             State::ApprovalAwaited { deadline, .. } => Some(*deadline),
             State::Approved { starts_at, start_by } => {
                 Some(if self.due_role() == DueRole::Issue { *starts_at } else { *start_by })
@@ -236,6 +247,8 @@ impl Grant {
         let attached = !matches!(self.delivery, Delivery::Session { .. });
         if attached && matches!(self.state, State::Approved { .. } | State::Activating { .. }) {
             DueRole::Issue
+        } else if matches!(self.state, State::Ended { .. }) {
+            DueRole::Rotate
         } else {
             DueRole::Reap
         }
@@ -298,6 +311,7 @@ impl Grant {
             State::Lapsed { at, .. } | State::Withdrawn { at, .. } => *at,
             // What is to be reviewed is kept for that.
             State::Ended { .. } if self.review == Some(Review::Awaited) => return None,
+            State::Ended { .. } if self.pending_rotations().next().is_some() => return None,
             State::Ended { verified_at, .. } => *verified_at,
             State::ApprovalAwaited { .. }
             | State::Approved { .. }

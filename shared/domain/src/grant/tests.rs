@@ -9,4 +9,5 @@
 mod golden;
 mod invariants;
 mod lives;
+mod rotating;
 mod samples;

@@ -1,6 +1,6 @@
 //! What every implementation of a port must keep: one suite per port, run on the fake and on the adapter alike.
 //!
-//! `store_contract!`, `vendor_contract!`, `roles_contract!` and `principals_contract!` write one test for each check; a
+//! `store_contract!`, `vendor_contract!`, `roles_contract!`, `rotator_contract!` and `principals_contract!` write one test for each check; a
 //! check panics where the contract is broken.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "this is test code, shared between crates")]
 
@@ -14,6 +14,7 @@ pub mod principals;
 pub mod reviews;
 pub mod revocations;
 pub mod roles;
+pub mod rotator;
 mod samples;
 pub mod service;
 pub mod store;

@@ -180,6 +180,7 @@ impl Decider {
         let event = Event::PlanChanged {
             decision_digest: changed.digest().map_err(unwritable)?,
             delivery: Delivery::of(changed.terms.template.as_ref(), &self.deployment, id),
+            rotate: changed.terms.traits.rotate.clone(),
             steps: tallies,
             start_within_s,
         };

@@ -5,6 +5,7 @@ mod delegations;
 mod outside;
 mod policy;
 mod revocations;
+mod rotate;
 mod service;
 mod store;
 mod sweep;
@@ -17,6 +18,7 @@ pub use policy::{
     ProofVerifier, RawProof, UseWatch,
 };
 pub use revocations::{ProgressStore, RevocationPage, RevocationPolicy, RevocationReader, RevocationStore};
+pub use rotate::{Rotator, VersionReading, VersionStage};
 pub use service::InService;
 pub(crate) use service::in_service;
 pub(crate) use store::shards_at;

@@ -8,6 +8,7 @@ mod kills;
 pub(crate) mod leavers;
 mod overdue;
 mod role;
+mod rotate;
 mod service;
 mod step;
 mod sweep;
@@ -23,6 +24,7 @@ use brevet_domain::heart::{LateGrant, Tolerance};
 use brevet_domain::id::GrantId;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
+use futures_util::future::join;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use serde::Serialize;
 
@@ -31,23 +33,31 @@ pub use self::kills::Kills;
 use self::leavers::Walk;
 use self::step::Stepped;
 pub use self::sweep::Sweep;
+use self::walk::Again;
 use crate::catalogue::{Catalogue, InForce};
 use crate::journal::{Journal, StepError};
 use crate::port::{
     Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, InService,
-    PortError, PortResult, Principals, ReviewReader, SessionRoles, shards_at,
+    PortError, PortResult, Principals, ReviewReader, Rotator, SessionRoles,
 };
 
 /// How many lines of the to-do list are read at once.
 const PAGE: u32 = 100;
 
 /// How many grants are looked at together: each waits for one call after the other.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 16;
 
 /// How many roles are settled together. What one of them has to tell goes out in so many parts at a time that the calls
 /// under way are no more than those for grants.
 const ROLES_AT_ONCE: usize = 4;
 const TOLD_AT_ONCE: usize = AT_ONCE / ROLES_AT_ONCE;
+
+/// For how long a pass begins with grants, in seconds, of the minute until the next tick.
+///
+/// So the reaper works nearly all of the time when there is more to do than fits. What is under way when it is up takes a
+/// few calls more, and roles are settled then: the function's time-out leaves as much again for both. A tick that comes
+/// meanwhile waits: another pass at once would waste calls.
+pub const PASS_BUDGET_S: u32 = 56;
 
 /// The ports of the reap function.
 #[derive(Clone)]
@@ -74,6 +84,8 @@ pub struct Ports {
     pub roles: Arc<dyn SessionRoles>,
     /// Attachment principals.
     pub attachments: Attachments,
+    /// Secrets that are rotated once a grant has ended.
+    pub rotator: Arc<dyn Rotator>,
     /// The bundle in force: who is registered, and what can be asked for.
     pub catalogue: Arc<Catalogue>,
     /// The clock.
@@ -122,6 +134,8 @@ pub struct Reaper {
     walk: Mutex<Walk>,
     /// How far it has come with looking at every live grant for the blocks that stand.
     kill_walk: Mutex<KillWalk>,
+    /// What is due again.
+    again: Again,
     /// The word that the table is in service, as the last look at the table found it.
     confirmed: Mutex<Option<Confirmation>>,
     /// The role at which the next sweep begins, and whether it is a session role.
@@ -135,7 +149,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// What a pass did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PassReport {
-    /// Lines of the to-do list that were looked at.
+    /// Lines of the to-do list that were looked at, with what came due meanwhile.
     pub n_due: u32,
     /// Changes that were written.
     pub n_changed: u32,
@@ -145,6 +159,9 @@ pub struct PassReport {
     pub n_failed: u32,
     /// Writes of a reserved deny.
     pub n_deny_written: u32,
+    /// Early ends that are denied by when their sessions were issued: their names do not fit the quota of their role, or
+    /// all that was issued on it until then is void. Who else holds such a role from before then fetches new credentials.
+    pub n_denied_by_time: u32,
     /// For how many seconds what is most overdue is: a line that was not looked at, or an end that is not proved.
     pub oldest_overdue_s: u64,
     /// How many uses of break-glass await their review, up to a page; unknown where they could not be read.
@@ -158,6 +175,12 @@ pub struct PassReport {
     pub n_unacknowledged: u32,
     /// Whether that stops all issuing.
     pub is_stopped: bool,
+    /// Rotations of secrets that were seen done.
+    pub n_rotated: u32,
+    /// Looks at a rotation that found it not done, or failed; each is looked at again.
+    pub n_unrotated: u32,
+    /// For how many seconds a secret that was looked at waits to be rotated, from the end of its grant.
+    pub oldest_rotation_s: u64,
     /// Blocks of the kill switch that stand.
     pub n_blocks: u32,
     /// How many grants that they cover a walk over every live grant still found alive; nothing if none came through.
@@ -194,8 +217,12 @@ impl PassReport {
             n_ended: sum(self.n_ended, part.n_ended),
             n_failed: sum(self.n_failed, part.n_failed),
             n_deny_written: sum(self.n_deny_written, part.n_deny_written),
+            n_denied_by_time: sum(self.n_denied_by_time, part.n_denied_by_time),
             oldest_overdue_s: self.oldest_overdue_s.max(part.oldest_overdue_s),
             n_unreviewed: self.n_unreviewed.max(part.n_unreviewed),
+            n_rotated: sum(self.n_rotated, part.n_rotated),
+            n_unrotated: sum(self.n_unrotated, part.n_unrotated),
+            oldest_rotation_s: self.oldest_rotation_s.max(part.oldest_rotation_s),
             n_blocks: sum(self.n_blocks, part.n_blocks),
             n_blocked_alive: self.n_blocked_alive.max(part.n_blocked_alive),
             zero_after_s: self.zero_after_s.max(part.zero_after_s),
@@ -215,6 +242,10 @@ impl PassReport {
 
     fn note_overdue(&mut self, seconds: u64) {
         self.oldest_overdue_s = self.oldest_overdue_s.max(seconds);
+    }
+
+    fn note_rotating(&mut self, seconds: u64) {
+        self.oldest_rotation_s = self.oldest_rotation_s.max(seconds);
     }
 
     /// A look left it as it was, though it should be over.
@@ -245,6 +276,8 @@ struct Looked {
     went_well: bool,
     /// And nothing was left open.
     is_sure: bool,
+    /// When an attachment is due again.
+    again_at: Option<Timestamp>,
 }
 
 /// What a pass has looked at, and what that left to do.
@@ -285,9 +318,22 @@ impl Reaper {
         tolerance: Tolerance,
     ) -> Self {
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "reap");
-        let (walk, kill_walk) = (Mutex::default(), Mutex::default());
+        let (walk, kill_walk, again) = (Mutex::default(), Mutex::default(), Again::default());
         let (confirmed, next_swept) = (Mutex::default(), Mutex::default());
-        Self { ports, journal, deployment, holder, bounds, budget_s, tolerance, walk, kill_walk, confirmed, next_swept }
+        Self {
+            ports,
+            journal,
+            deployment,
+            holder,
+            bounds,
+            budget_s,
+            tolerance,
+            walk,
+            kill_walk,
+            again,
+            confirmed,
+            next_swept,
+        }
     }
 
     /// Makes a whole pass: everything that a block covers, everything due, then every role with live early ends.
@@ -304,9 +350,7 @@ impl Reaper {
         report.good &= self.look_at_table().await;
         // At once, and not only when it is due.
         self.walk_kills(look, &mut work, &mut report).await;
-        // A quarter of the pass is its own: however much is due, what stands unexplained does not wait.
-        self.sweep(started.plus(self.budget_s.div_ceil(4)), &mut work, &mut report).await;
-        self.walk_due(look, &mut work, &mut report).await;
+        self.sweep_beside_due(look, &mut work, &mut report).await;
         self.walk_leavers(look, &mut work, &mut report).await;
         match self.ports.deny.denied_roles().await {
             Ok(roles) => {
@@ -324,6 +368,8 @@ impl Reaper {
         if report.good {
             self.beat(started, &mut report).await?;
         }
+        // Last: what ended stays ended, however long this takes and whatever comes of it.
+        self.rotate_due(started, started.plus(self.budget_s), &mut report).await;
         Ok(report)
     }
 
@@ -378,13 +424,29 @@ impl Reaper {
             .ok()
     }
 
+    /// Sweeps while what is due is looked at: neither waits for the other, however much there is of it. Of the pass the
+    /// sweep has a quarter, since roles are settled only after both.
+    async fn sweep_beside_due(&self, look: Look<'_>, work: &mut Work, report: &mut PassReport) {
+        let (mut swept, mut of_sweep) = (Work::default(), PassReport::begun());
+        let mut of_due = PassReport::begun();
+        let sweep = self.sweep(look.started.plus(self.budget_s.div_ceil(4)), &mut swept, &mut of_sweep);
+        join(sweep, self.walk_due(look, work, &mut of_due)).await;
+        for role in swept.roles.into_keys() {
+            work.roles.entry(role).or_default();
+        }
+        // In this order: of a grant that both came by, the walk may have seen the end. The sweep ends none.
+        report.add(of_sweep);
+        report.add(of_due);
+    }
+
     /// Looks at everything that is due, oldest first on each list.
     async fn walk_due(&self, look: Look<'_>, work: &mut Work, report: &mut PassReport) {
         let until = look.started.plus(self.budget_s);
         // Issue's lists too: what ran out of time there ends here, also with issue down.
-        let mut lists = self.lists("what is due", shards_at(look.started), look.started, until);
+        let mut lists = self.due(look.started, until);
         let looks = lists.lines().map(|(role, line)| async move {
             let mut looked = self.look(line.id, look.known).await;
+            self.again.put(&looked, self.ports.clock.now());
             // What waits for issue is overdue there, not here.
             if role == DueRole::Reap {
                 looked.report.n_due = 1;
@@ -403,10 +465,12 @@ impl Reaper {
     async fn look(&self, id: GrantId, known: Option<&InForce>) -> Looked {
         let mut report = PassReport::begun();
         match self.step(id, known, &mut report).await {
-            Ok(Stepped { early, is_sure }) => Looked { id, report, early, went_well: true, is_sure },
+            Ok(Stepped { early, is_sure, again_at }) => {
+                Looked { id, report, early, went_well: true, is_sure, again_at }
+            }
             Err(error) => {
                 note(id, &error, &mut report);
-                Looked { id, report, early: None, went_well: false, is_sure: false }
+                Looked { id, report, early: None, went_well: false, is_sure: false, again_at: None }
             }
         }
     }

@@ -9,7 +9,7 @@ use brevet_domain::canonical::{Digest, canonical};
 use brevet_domain::decision::{Decision, Outcome, Step, Traits, Verdict};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::{
-    Approval, Delivery, Entitlement, Holder, JustificationRule, Parameter, Risk, Statement, TicketRule,
+    Approval, Delivery, Entitlement, Holder, JustificationRule, Parameter, Risk, Rotation, Statement, TicketRule,
 };
 use brevet_domain::evidence;
 use brevet_domain::grant::{Grant, Proof, State};
@@ -28,8 +28,8 @@ use crate::activate::{self, ActivateReport, Activator};
 use crate::catalogue::Catalogue;
 use crate::decide::{Ballot, Decider};
 use crate::fake::{
-    Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, ToldUses,
-    Watched, run,
+    Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts, Rotated,
+    SeqIds, ToldUses, Watched, run,
 };
 use crate::intake::Intake;
 use crate::issue::{Handout, Issuer};
@@ -67,6 +67,7 @@ pub(super) struct World {
     pub(super) acknowledging: Acknowledging,
     pub(super) issuer: Issuer,
     pub(super) principals: Arc<MemoryPrincipals>,
+    pub(super) secrets: Arc<MemorySecrets>,
     pub(super) activator: Activator,
     pub(super) other_activator: Activator,
     pub(super) reaper: Reaper,
@@ -121,6 +122,8 @@ pub(super) struct Rules {
     pub(super) humans_with_approval: bool,
     /// Which steps, where they are not a single one of these.
     pub(super) steps: Option<Vec<Step>>,
+    /// Secrets to rotate at the end of anything.
+    pub(super) rotate: Vec<Rotation>,
     /// How often in a row anything may be renewed.
     pub(super) max_renewals: u32,
     /// What must not be held beside anything.
@@ -168,7 +171,11 @@ impl Evaluator for ClassPolicy {
             term: request.ask.term_s,
             start_within_s: entitlement.start_within_s,
             max_renewals: rules.max_renewals,
-            traits: Traits { break_glass: entitlement.break_glass_use(), ..Traits::default() },
+            traits: Traits {
+                break_glass: entitlement.break_glass_use(),
+                rotate: if rules.denied.is_some() { Vec::new() } else { rules.rotate.clone() },
+                ..Traits::default()
+            },
             duties: rules.duties.clone(),
         })
     }
@@ -318,6 +325,7 @@ impl World {
         let sts = Arc::new(MemorySts::new(Arc::clone(&clock), Arc::clone(&faults)));
         let roles = Arc::new(MemoryRoles::new(Arc::clone(&clock), Arc::clone(&faults)));
         let principals = Arc::new(MemoryPrincipals::new(Arc::clone(&clock), Arc::clone(&faults)));
+        let secrets = Arc::new(MemorySecrets::new(Arc::clone(&clock), Arc::clone(&faults)));
         let ids = Arc::new(SeqIds::new());
         let deployment = Deployment {
             id: "dev".parse().unwrap(),
@@ -336,6 +344,7 @@ impl World {
             count: 1,
             humans_with_approval: false,
             steps: None,
+            rotate: Vec::new(),
             max_renewals: 1,
             duties: Duties::default(),
             denied: None,
@@ -411,6 +420,7 @@ impl World {
                 heart: store.clone(),
                 roles: roles.clone(),
                 attachments: attachments.clone(),
+                rotator: secrets.clone(),
                 catalogue: catalogue(),
                 clock: clock.clone(),
                 ids: ids.clone(),
@@ -434,6 +444,7 @@ impl World {
             acknowledging,
             issuer,
             principals,
+            secrets,
             activator,
             other_activator,
             reaper,
@@ -517,13 +528,18 @@ impl World {
                 let over = held_on || !self.can_act(id);
                 assert!(over, "{context}: invariant 2: {id} ended by {proof:?}, yet AWS lets it act");
             }
+            let rotates = grant.pending_rotations().next().is_some();
             assert_eq!(
                 grant.due_at().is_none(),
-                grant.state.is_terminal(),
-                "{context}: {id} is on the list while it lives"
+                grant.state.is_terminal() && !rotates,
+                "{context}: {id} is on the list while it lives, or has secrets to rotate"
             );
-            let kept = grant.awaits_review() || !grant.state.is_terminal();
-            assert_eq!(grant.drop_at().is_none(), kept, "{context}: TTL only once it is over, and reviewed");
+            let kept = grant.awaits_review() || rotates || !grant.state.is_terminal();
+            assert_eq!(grant.drop_at().is_none(), kept, "{context}: TTL only once it is over, rotated and reviewed");
+            for one in &grant.rotations {
+                let n = self.rotated_since_the_end(grant, &one.secret);
+                assert!(n >= usize::from(one.done), "{context}: {id} counts {} rotations, there were {n}", one.done);
+            }
         }
         for write in self.principals.landed().into_iter().filter(|write| write.put.is_some()) {
             let digest = Digest::of_bytes(write.put.unwrap().as_bytes()).to_string();
@@ -559,7 +575,8 @@ impl World {
             self.activate();
             self.tick();
             let snapshot = self.store.snapshot();
-            if snapshot.grants().all(|grant| grant.state.is_terminal()) && snapshot.denies().count() == 0 {
+            let is_over = |grant: &Grant| grant.state.is_terminal() && grant.due_at().is_none();
+            if snapshot.grants().all(is_over) && snapshot.denies().count() == 0 {
                 break;
             }
             self.clock.advance(TICK_S);
@@ -572,6 +589,7 @@ impl World {
         for grant in snapshot.grants() {
             assert!(grant.state.is_terminal(), "{context}: {} is stuck in {:?}", grant.id, grant.state);
             assert!(!self.can_act(grant.id), "{context}: {} still acts", grant.id);
+            assert_eq!(grant.pending_rotations().count(), 0, "{context}: {} has secrets to rotate", grant.id);
             let left = Place::of(grant).and_then(|place| self.principals.standing(&place));
             assert_eq!(left, None, "{context}: {} left something behind", grant.id);
         }
@@ -580,6 +598,13 @@ impl World {
         let role = self.deployment.session_role_arn(&"deploy".parse().unwrap());
         let reserved = self.roles.standing(&role, &self.deployment.deny_policy_name());
         assert_eq!(reserved, None, "{context}: the reserved deny is left over");
+    }
+
+    /// How often `secret` was rotated, as AWS knows it, by rotations that began once `grant` had ended.
+    pub(super) fn rotated_since_the_end(&self, grant: &Grant, secret: &str) -> usize {
+        let State::Ended { verified_at, .. } = &grant.state else { return 0 };
+        let counts = |one: &&Rotated| one.secret == secret && one.began_at >= *verified_at;
+        self.secrets.done().iter().filter(counts).count()
     }
 
     pub(super) fn proof_of(&self, id: GrantId) -> Proof {

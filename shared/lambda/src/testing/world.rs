@@ -23,7 +23,8 @@ use brevet_engine::acknowledge::Acknowledging;
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::fake::{
-    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, ToldUses, Watched, run,
+    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts, SeqIds, ToldUses,
+    Watched, run,
 };
 use brevet_engine::port::{
     Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, HeartStore, IdSource, PortResult, ProofRefused,
@@ -181,6 +182,8 @@ pub struct World {
     pub roles: Arc<MemoryRoles>,
     /// IAM: attachment principals, [`World::PRINCIPAL`] among them.
     pub principals: Arc<MemoryPrincipals>,
+    /// Secrets Manager; no secrets.
+    pub secrets: Arc<MemorySecrets>,
     /// Names.
     pub ids: Arc<SeqIds>,
     /// Who is registered: `bot`, `agent`, `dana` who answers for both, `omar` and `ana`.
@@ -243,6 +246,7 @@ impl World {
         };
         let principals = Arc::new(MemoryPrincipals::new(Arc::clone(&clock), Arc::clone(&faults)));
         principals.add(Self::PRINCIPAL, Some(&deployment.boundary_arn()));
+        let secrets = Arc::new(MemorySecrets::new(Arc::clone(&clock), Arc::clone(&faults)));
         store.publish(bundle);
         let watched = Arc::new(Watched::default());
         run(store.beat(&Heart::first(clock.now()), Some(0))).unwrap().unwrap();
@@ -250,6 +254,7 @@ impl World {
             sts: Arc::new(MemorySts::new(Arc::clone(&clock), Arc::clone(&faults))),
             roles: Arc::new(MemoryRoles::new(Arc::clone(&clock), Arc::clone(&faults))),
             principals,
+            secrets,
             ids: Arc::new(SeqIds::new()),
             proofs: Arc::new(NamedProofs { registered }),
             catalogue: Arc::new(Catalogue::new(

@@ -1,6 +1,6 @@
 //! Secrets Manager: calls about one secret.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Asker, Call, Context, Facts, Needs, Unmapped, put};
 
@@ -39,7 +39,15 @@ pub(super) fn map(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call
             put(&mut context, key, body.get(parameter).and_then(Value::as_str));
         }
     }
-    Ok(Call { checks: vec![asker.check(&action, "Secret", arn, context)?], ..Call::default() })
+    let wrote = (asker.operation == "RotateSecret").then(|| {
+        let is_changed = body.get("RotationRules").is_some();
+        put(&mut context, "secretsmanager:ModifyRotationRules", [is_changed.to_string()]);
+        let is_now = body.get("RotateImmediately").and_then(Value::as_bool).unwrap_or(true);
+        put(&mut context, "secretsmanager:RotateImmediately", [is_now.to_string()]);
+        put(&mut context, "secretsmanager:RotationLambdaARN", body.get("RotationLambdaARN").and_then(Value::as_str));
+        json!({ "secret": arn, "token": body.get("ClientRequestToken") })
+    });
+    Ok(Call { checks: vec![asker.check(&action, "Secret", arn, context)?], wrote, ..Call::default() })
 }
 
 fn secret_id(body: &Value) -> Option<&str> {

@@ -123,6 +123,14 @@ const SECRET_VALUE: &[&str] = &[
     "secretsmanager:VersionId",
     "secretsmanager:VersionStage",
 ];
+const ROTATE_SECRET: &[&str] = &[
+    "aws:ResourceTag/*",
+    "secretsmanager:ModifyRotationRules",
+    "secretsmanager:ResourceTag/*",
+    "secretsmanager:RotateImmediately",
+    "secretsmanager:RotationLambdaARN",
+    "secretsmanager:SecretId",
+];
 const LIST_BUCKET: &[&str] = &["s3:delimiter", "s3:max-keys", "s3:prefix"];
 const IF_MATCH: &[&str] = &["s3:if-match"];
 const IF_EITHER: &[&str] = &["s3:if-match", "s3:if-none-match"];
@@ -191,6 +199,7 @@ pub(crate) const TABLE: &[Row] = &[
     row(SecretsManager, "PutSecretValue", "secretsmanager:PutSecretValue", "Secret", SECRET),
     row(SecretsManager, "UpdateSecret", "secretsmanager:UpdateSecret", "Secret", SECRET),
     row(SecretsManager, "DeleteSecret", "secretsmanager:DeleteSecret", "Secret", SECRET),
+    row(SecretsManager, "RotateSecret", "secretsmanager:RotateSecret", "Secret", ROTATE_SECRET),
     row(SecretsManager, "ListSecrets", "secretsmanager:ListSecrets", "*", &[]),
     row(Sts, "AssumeRole", "sts:AssumeRole", "role", ASSUME),
     row(Sts, "AssumeRole", "sts:TagSession", "role", TAG_SESSION),

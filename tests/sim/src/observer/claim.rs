@@ -31,11 +31,13 @@ pub enum Claim {
     HolderKeeps,
     /// What lives is on a list, what is over is not; TTL drops only what is over.
     OnTheList,
+    /// What its holder could read is another secret by now, as often as asked, each begun once nothing could read any more.
+    RotatedSinceItsEnd,
 }
 
 impl Claim {
     /// Every claim.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::RecordedFirst,
         Self::ProofConfirmed,
         Self::StaysEnded,
@@ -50,5 +52,6 @@ impl Claim {
         Self::OneActivation,
         Self::HolderKeeps,
         Self::OnTheList,
+        Self::RotatedSinceItsEnd,
     ];
 }

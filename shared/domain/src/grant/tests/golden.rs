@@ -138,10 +138,21 @@ fn facts(state: &State) -> String {
     }
 }
 
+/// How far its rotations have come; nothing where it names none.
+fn rotations(grant: &Grant) -> String {
+    let told = |one: &SecretRotation| {
+        let asked = one.asked.map_or_else(String::new, |asked| format!(", asked until {}", rel(asked.fence)));
+        let next = one.next_at.map_or_else(String::new, |at| format!(", look at {}", rel(at)));
+        let problem = if one.last_problem.is_some() { ", a problem" } else { "" };
+        format!("; rotated {} of {}, {} calls{asked}{next}{problem}", one.done, one.times, one.attempts)
+    };
+    grant.rotations.iter().map(told).collect()
+}
+
 fn outcome(before: &Grant, event: &Event, now: Timestamp) -> String {
     match before.apply(event, now) {
         Ok(Applied::Changed(after)) => {
-            format!("→ {}: {}", after.state.name(), facts(&after.state))
+            format!("→ {}: {}{}", after.state.name(), facts(&after.state), rotations(&after))
         }
         Ok(Applied::NoOp) => "no-op".to_owned(),
         Err(error @ TransitionError::NotAllowed { .. }) => {
@@ -181,7 +192,7 @@ fn section(text: &mut String, title: &str, grant: &Grant, seconds: &[u32]) {
         text,
         "\n## {}: {title}\n\n{}\n\n| event | at | outcome |\n|---|---|---|",
         grant.state.name(),
-        Told::new(&facts(&grant.state), grant.created_at).text()
+        Told::new(&format!("{}{}", facts(&grant.state), rotations(grant)), grant.created_at).text()
     )
     .unwrap();
     let instants = instants(seconds);
@@ -287,6 +298,9 @@ fn golden_table_leaves_out_no_state_and_no_event() {
             Event::PlanChanged { .. } => 21,
             Event::Reviewed { .. } => 22,
             Event::OverdueAcknowledged { .. } => 23,
+            Event::RotationRecorded { .. } => 24,
+            Event::RotationObserved { .. } => 25,
+            Event::RotationTroubled { .. } => 26,
         }
     }
     let starts = starts();
@@ -294,6 +308,6 @@ fn golden_table_leaves_out_no_state_and_no_event() {
     assert_eq!(states, (0..9).collect());
     for (_, grant, _) in &starts {
         let events: BTreeSet<_> = events(grant, grant.created_at).iter().map(|(_, e)| event_number(e)).collect();
-        assert_eq!(events, (0..24).collect());
+        assert_eq!(events, (0..27).collect());
     }
 }

@@ -220,6 +220,15 @@ fn invariant_04_every_change_is_one_version_and_touches_nothing_else() {
             assert_eq!(before.review, Some(Review::Awaited), "a use is reviewed once");
             wanted.review = Some(Review::Done { by: by.clone(), at: now(moments), outcome: *outcome });
         }
+        match event(moments) {
+            // Beside its plan, no event changes anything but rotations after the end: `rotating` tells how.
+            Event::PlanChanged { rotate, .. } => wanted.rotations = rotate.iter().map(SecretRotation::of).collect(),
+            Event::RotationRecorded { .. } | Event::RotationObserved { .. } | Event::RotationTroubled { .. } => {
+                assert!(before.state == after.state && matches!(before.state, State::Ended { .. }));
+                wanted.rotations = after.rotations.clone();
+            }
+            _ => {}
+        }
         assert_eq!(after, &wanted);
     });
 }
@@ -272,7 +281,12 @@ fn a_terminal_grant_only_takes_notes() {
         if before.state.is_terminal() {
             assert!(matches!(
                 event(moments),
-                Event::EffectiveAccessChecked(_) | Event::RemovalRecorded { .. } | Event::Reviewed { .. }
+                Event::EffectiveAccessChecked(_)
+                    | Event::RemovalRecorded { .. }
+                    | Event::Reviewed { .. }
+                    | Event::RotationRecorded { .. }
+                    | Event::RotationObserved { .. }
+                    | Event::RotationTroubled { .. }
             ));
             let without_note = |state: &State| match state.clone() {
                 State::Ended { cause, proof, verified_at, ended_by, .. } => {
@@ -288,8 +302,9 @@ fn a_terminal_grant_only_takes_notes() {
 #[test]
 fn a_grant_is_looked_at_again_until_it_is_terminal_and_kept_long_after() {
     for_every_change(|moments, _, after| {
-        assert_eq!(after.due_at().is_some(), !after.state.is_terminal());
-        let kept = after.awaits_review() || !after.state.is_terminal();
+        let rotates = after.pending_rotations().next().is_some();
+        assert_eq!(after.due_at().is_some(), rotates || !after.state.is_terminal());
+        let kept = after.awaits_review() || rotates || !after.state.is_terminal();
         assert_eq!(after.drop_at().is_none(), kept);
         let kept_from = now(moments).min(after.created_at);
         assert!(after.drop_at().is_none_or(|at| at >= kept_from.plus(RETENTION_S)));

@@ -4,6 +4,7 @@ use ulid::Ulid;
 
 use super::super::*;
 use crate::decision::Tally;
+use crate::entitlement::Rotation;
 use crate::review::{Review, ReviewOutcome};
 
 /// The bounds of every sample, in seconds.
@@ -80,6 +81,7 @@ pub(super) fn grant(by: By, state: State) -> Grant {
         decision_digest: digest('d'),
         bounds: BOUNDS,
         review: None,
+        rotations: Vec::new(),
         state,
         evidence: Head { seq: 7, hash: digest('7') },
     }
@@ -221,6 +223,58 @@ fn reviewed() -> Grant {
     Grant { review: Some(review), ..used(over()) }
 }
 
+/// The secret that samples rotate.
+pub(super) const SECRET: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:prod/db-??????";
+
+/// Whose two users take turns: it is rotated twice.
+pub(super) fn twice() -> Rotation {
+    Rotation { secret: SECRET.to_owned(), times: 2 }
+}
+
+/// Ended, with a secret to rotate twice, of which nothing has begun.
+pub(super) fn to_rotate() -> Grant {
+    Grant { rotations: vec![SecretRotation::of(&twice())], ..grant(By::Session, over()) }
+}
+
+/// The same, once its first rotation was asked for 90 s after noon.
+pub(super) fn asked_to_rotate() -> Grant {
+    let mut grant = to_rotate();
+    let one = &mut grant.rotations[0];
+    one.asked = Some(AskedRotation { token: one.next_token(grant.id), fence: at(108) });
+    (one.attempts, one.next_at) = (1, Some(at(108)));
+    grant
+}
+
+/// The same, once both are done.
+fn rotated() -> Grant {
+    let mut grant = to_rotate();
+    (grant.rotations[0].done, grant.rotations[0].attempts) = (2, 2);
+    grant
+}
+
+/// The token that the next call for `grant` has.
+pub(super) fn next_token(grant: &Grant) -> Digest {
+    grant.rotations.first().map_or(digest('1'), |one| one.next_token(grant.id))
+}
+
+/// The token of the call that was recorded last.
+pub(super) fn asked_token(grant: &Grant) -> Digest {
+    grant.rotations.first().and_then(|one| one.asked).map_or(digest('2'), |asked| asked.token)
+}
+
+pub(super) fn call(token: Digest, now: Timestamp) -> Event {
+    let fence = now.plus(BOUNDS.landing_s());
+    Event::RotationRecorded { secret: SECRET.to_owned(), token, fence, next_at: now.plus(60), again: None }
+}
+
+pub(super) fn done(token: Digest, at: Timestamp) -> Event {
+    Event::RotationObserved { secret: SECRET.to_owned(), token, seen: seen(at) }
+}
+
+pub(super) fn not_rotated(next_at: Timestamp) -> Event {
+    Event::RotationTroubled { secret: SECRET.to_owned(), problem: "throttled".to_owned().into(), next_at }
+}
+
 /// The deadline that a vend at `now` must carry.
 pub(super) fn right_deadline(grant: &Grant, now: Timestamp) -> Timestamp {
     match &grant.state {
@@ -253,7 +307,7 @@ fn attempt(plan: char, now: Timestamp) -> Event {
 fn plan_changed(grant: &Grant) -> Event {
     let (decision_digest, delivery) = (grant.decision_digest, grant.delivery.clone());
     let steps = vec![tally("team", 2, &["anna"]), tally("security", 1, &[])];
-    Event::PlanChanged { decision_digest, delivery, steps, start_within_s: 600 }
+    Event::PlanChanged { decision_digest, delivery, rotate: vec![twice()], steps, start_within_s: 600 }
 }
 
 /// Every event, in every variant that is told apart, as it looks to `grant` at `now`.
@@ -318,6 +372,13 @@ pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)
         ("to nobody", handed(&[])),
         ("to itself too", handed(&[2, 1])),
         ("not allowed", Event::EffectiveAccessChecked(EffectiveAccess::NotAllowed { but_by: Vec::new() })),
+        ("a new call", call(next_token(grant), now)),
+        ("the same call again", call(asked_token(grant), now)),
+        ("a call by another name", call(digest('3'), now)),
+        ("by the call's name", done(asked_token(grant), now)),
+        ("by another name", done(digest('3'), now)),
+        ("read in the future", done(asked_token(grant), now.plus(1))),
+        ("", not_rotated(now.plus(5))),
     ]
 }
 
@@ -363,5 +424,9 @@ pub(super) fn starts() -> Vec<(&'static str, Grant, Vec<u32>)> {
         ("break-glass, not reviewed", used(over()), vec![83, 500]),
         ("break-glass, not reviewed", used(lapsed()), vec![600, 700]),
         ("break-glass, reviewed", reviewed(), vec![83, 500]),
+        ("session, with a secret to rotate twice", to_rotate(), vec![83, 500]),
+        ("session, its first rotation asked for", asked_to_rotate(), vec![90, 108]),
+        ("session, its secret rotated twice", rotated(), vec![120, 500]),
+        ("session, with a secret to rotate", Grant { state: active(Session), ..to_rotate() }, vec![20, 80]),
     ]
 }

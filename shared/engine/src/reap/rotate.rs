@@ -1,0 +1,165 @@
+//! Secrets that ended grants name: rotated once nothing of the grant can read them any more, and seen rotated.
+//!
+//! Last in a pass, and on a list of their own: nothing that goes wrong here holds up a removal or makes a pass a bad one.
+//! There is no attempt limit. A rotation counts by its own version alone: one that was under way at the end may have been
+//! read before it.
+
+use brevet_domain::canonical::Digest;
+use brevet_domain::grant::{DueRole, Event, Grant, Problem, SecretRotation, Sighting};
+use brevet_domain::id::GrantId;
+use brevet_domain::time::Timestamp;
+use futures_util::stream::{self, StreamExt as _};
+
+use super::attachment::jitter;
+use super::{AT_ONCE, PAGE, PassReport, Reaper, note};
+use crate::journal::StepError;
+use crate::port::{PortError, PortResult, VersionStage, shards_at};
+
+/// How soon a rotation is looked at again at the least, in seconds.
+const RETRY_S: u32 = 30;
+/// And at the most, before jitter of up to half of it: within an hour, as the alarm's period is.
+const RETRY_MAX_S: u32 = 2_400;
+
+impl Reaper {
+    /// Goes on with the rotations that are due, until `until`; the next tick does what is left.
+    pub(super) async fn rotate_due(&self, started: Timestamp, until: Timestamp, report: &mut PassReport) {
+        for shard in shards_at(started) {
+            if let Err(error) = self.rotate_shard(shard, started, until, report).await {
+                report.n_failed = report.n_failed.saturating_add(1);
+                tracing::error!(shard, problem = error.chain(), "rotations that are due could not be listed");
+            }
+        }
+    }
+
+    async fn rotate_shard(
+        &self,
+        shard: u8,
+        started: Timestamp,
+        until: Timestamp,
+        report: &mut PassReport,
+    ) -> PortResult<()> {
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = self.ports.due.due(DueRole::Rotate, shard, started, cursor.as_deref(), PAGE).await?;
+            let rotated = stream::iter(page.lines).map(|line| async move {
+                let mut report = PassReport::begun();
+                report.note_rotating(started.seconds_since(line.next_at));
+                if let Err(error) = self.rotate_for(line.id, until, &mut report).await {
+                    note(line.id, &error, &mut report);
+                }
+                report
+            });
+            report.add_all(rotated.buffer_unordered(AT_ONCE)).await;
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+            if self.ports.clock.now() >= until {
+                tracing::warn!(shard, "there was no time for every rotation: the next tick goes on");
+                return Ok(());
+            }
+        }
+    }
+
+    async fn rotate_for(&self, id: GrantId, until: Timestamp, report: &mut PassReport) -> Result<(), StepError> {
+        if self.ports.clock.now() >= until {
+            return Ok(());
+        }
+        let Some(mut grant) = self.ports.reader.grant(id).await? else { return Ok(()) };
+        report.note_rotating(grant.rotating_for_s(self.ports.clock.now()).unwrap_or(0));
+        let secrets: Vec<String> = grant.pending_rotations().map(|one| one.secret.clone()).collect();
+        for secret in secrets {
+            if self.ports.clock.now() < until {
+                grant = self.rotate(grant, &secret, report).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One look at one secret: sees what became of the last call, and makes the next one.
+    async fn rotate(&self, grant: Grant, secret: &str, report: &mut PassReport) -> Result<Grant, StepError> {
+        let asked_at = self.ports.clock.now();
+        let Some(one) = pending(&grant, secret).filter(|one| one.next_at.is_none_or(|at| at <= asked_at)) else {
+            return Ok(grant);
+        };
+        let (token, next_token) = (one.asked.map(|asked| asked.token), one.next_token(grant.id));
+        let Some(token) = token else { return self.call_rotation(grant, secret, next_token, None, report).await };
+        // A lost answer is unknown: AWS is read before anything is called again.
+        let reading = match self.ports.rotator.read_version(secret, token).await {
+            Ok(reading) => reading,
+            Err(error) => return self.rotation_troubled(grant, secret, &error, report).await,
+        };
+        let (token, again) = match reading.stage {
+            VersionStage::Current => {
+                let seen = Sighting { at: asked_at, request_id: reading.request_id };
+                let event = Event::RotationObserved { secret: secret.to_owned(), token, seen };
+                let grant = self.advance(grant, &event, Vec::new(), self.ports.clock.now(), report).await?;
+                report.n_rotated = report.n_rotated.saturating_add(1);
+                // Where two users take turns the second rotation begins once the first is done, and not before.
+                let next_token = pending(&grant, secret).map(|one| one.next_token(grant.id));
+                let Some(token) = next_token else { return Ok(grant) };
+                return self.call_rotation(grant, secret, token, None, report).await;
+            }
+            // Called again by the same name: Secrets Manager tries once more what it could not finish.
+            VersionStage::Pending => (token, "the rotation is still under way, or stopped on its way"),
+            VersionStage::Absent => (next_token, "the rotation was not begun, or what it made was replaced since"),
+        };
+        self.call_rotation(grant, secret, token, Some(again.to_owned().into()), report).await
+    }
+
+    /// Records a call, then makes it.
+    async fn call_rotation(
+        &self,
+        grant: Grant,
+        secret: &str,
+        token: Digest,
+        again: Option<Problem>,
+        report: &mut PassReport,
+    ) -> Result<Grant, StepError> {
+        report.n_unrotated = report.n_unrotated.saturating_add(u32::from(again.is_some()));
+        let recorded_at = self.ports.clock.now();
+        let event = Event::RotationRecorded {
+            secret: secret.to_owned(),
+            token,
+            fence: grant.bounds.fence(recorded_at),
+            next_at: recorded_at.plus(back_off(&grant, secret)),
+            again,
+        };
+        // INVARIANT: recorded first. Of two reapers at once, one alone can write this version, and calls.
+        let grant = self.advance(grant, &event, Vec::new(), recorded_at, report).await?;
+        // The fence allows one call's time for getting here; a call started later might land after it.
+        if self.ports.clock.now() > recorded_at.plus(grant.bounds.call_s) {
+            return Ok(grant);
+        }
+        match self.ports.rotator.rotate(secret, token).await {
+            Ok(()) => Ok(grant),
+            Err(error) => self.rotation_troubled(grant, secret, &error, report).await,
+        }
+    }
+
+    async fn rotation_troubled(
+        &self,
+        grant: Grant,
+        secret: &str,
+        error: &PortError,
+        report: &mut PassReport,
+    ) -> Result<Grant, StepError> {
+        report.n_unrotated = report.n_unrotated.saturating_add(1);
+        tracing::warn!(grant.id = %grant.id, secret, problem = error.chain(), "a secret could not be rotated this time");
+        let now = self.ports.clock.now();
+        let next_at = now.plus(back_off(&grant, secret));
+        let event = Event::RotationTroubled { secret: secret.to_owned(), problem: error.chain().into(), next_at };
+        self.advance(grant, &event, Vec::new(), now, report).await
+    }
+}
+
+fn pending<'a>(grant: &'a Grant, secret: &str) -> Option<&'a SecretRotation> {
+    grant.pending_rotations().find(|one| one.secret == secret)
+}
+
+/// How long to wait after all that went wrong in a row, in seconds: doubling, and up to half of it more.
+fn back_off(grant: &Grant, secret: &str) -> u32 {
+    let troubles = pending(grant, secret).map_or(0, |one| one.troubles);
+    let wait_s = RETRY_S.saturating_mul(2_u32.saturating_pow(troubles.min(8))).min(RETRY_MAX_S);
+    wait_s.saturating_add(jitter(grant.id, wait_s))
+}

@@ -134,6 +134,8 @@ def test_dynamodb_s_own_deletion_of_a_fuse_calls_the_reaper_and_without_the_stre
     runner.stack("tick", "on", "reap")
     hold.ended("deadline")
     assert hold.events().count("DeadlinePassed") == 1
+    (passed,) = (one for one in store.snapshot().evidence[hold.grant] if one["event"] == "DeadlinePassed")
+    assert passed["detail"]["with"] == {"found_by": "fuse"}, "its evidence says what led to its end"
 
 
 def test_what_was_left_lying_meanwhile_is_cleaned_up(left: dict[str, Hold]) -> None:

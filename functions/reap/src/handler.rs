@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use brevet_domain::id::{DeploymentId, GrantId};
 use brevet_engine::port::Clock;
-use brevet_engine::reap::{PassReport, Reaper};
+use brevet_engine::reap::{FoundBy, PassReport, Reaper};
 use brevet_lambda::event::{Incoming, UnexpectedEvent};
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
@@ -26,8 +26,8 @@ impl Handler {
         let report = match Incoming::read(event.payload).map_err(unexpected)? {
             // What a tick carries is ignored on purpose: the table says what is due.
             Incoming::Tick => self.tick().await?,
-            Incoming::Woken { ids, is_killed } => {
-                let report = self.woken(&ids).await?;
+            Incoming::Woken { ids, burnt, is_killed } => {
+                let report = self.woken(&ids, &burnt).await?;
                 // What a block covers is found by a pass, and by no name.
                 if is_killed { self.tick().await? } else { report }
             }
@@ -85,8 +85,12 @@ impl Handler {
 
     /// A removal that fails is left to the next tick. A grant that was not looked at is not: where only its fuse knows of
     /// it, no tick finds it. The stream names it again, and then leaves a letter.
-    async fn woken(&self, ids: &[GrantId]) -> Result<PassReport, Diagnostic> {
-        let report = self.reaper.wake(ids).await;
+    async fn woken(&self, ids: &[GrantId], burnt: &[GrantId]) -> Result<PassReport, Diagnostic> {
+        let mut report = self.reaper.wake(ids, FoundBy::Stream).await;
+        if !burnt.is_empty() {
+            tracing::error!(n_burnt = burnt.len(), "fuses burnt down: their grants should have ended long ago");
+            report.add(self.reaper.wake(burnt, FoundBy::Fuse).await);
+        }
         if !report.good {
             let counts = format!("not everything that the stream named was looked at: {report:?}");
             return Err(diagnostic("BadWake", &counts));

@@ -184,7 +184,9 @@ mod tests {
     #[test]
     fn stream_records_name_grants_once_each() {
         let id: GrantId = ID.parse().unwrap();
-        let woken = |keys: &[&str]| Incoming::read(json!({ "Records": keys.iter().map(|key| record(key)).collect::<Vec<_>>() }));
+        let woken = |keys: &[&str]| {
+            Incoming::read(json!({ "Records": keys.iter().map(|key| record(key)).collect::<Vec<_>>() }))
+        };
         let (grant, mark, fuse) = (format!("GRANT#{ID}"), format!("BLOCK#grant/{ID}"), format!("FUSE#{ID}"));
         let named = Incoming::Woken { ids: vec![id], burnt: Vec::new(), is_killed: false };
         assert_eq!(woken(&[&grant, &mark, "BLOCK#all"]), Ok(named.clone()));

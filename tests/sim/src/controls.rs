@@ -75,6 +75,8 @@ enum Lie {
     ConfirmsAny,
     /// There are no roles to sweep.
     ListsNoRoles,
+    /// What stands on a principal is seen, and taken away right then.
+    TakesAway,
     /// Every rotation is said to be done, and none is made.
     RotatesNothing,
 }
@@ -210,6 +212,9 @@ impl Principals for Liar {
 
     async fn read(&self, place: &Place) -> PortResult<PlaceReading> {
         let found = self.0.principals.read(place).await?;
+        if self.1 == Lie::TakesAway {
+            self.0.principals.tamper(place, None);
+        }
         let standing = if self.1 == Lie::SeesNothingStanding { None } else { found.standing };
         Ok(PlaceReading { standing, ..found })
     }
@@ -323,9 +328,8 @@ pub fn controls() -> Vec<Control> {
             then(vended(), &[Op::Ticks { n: 1 }, Op::Vend { nth: 0 }]),
             |fakes| lying(fakes, Lie::MovesDeadline),
         ),
-        plant("somebody's access is taken away", Claim::HolderKeeps, then(managed(), &[Op::Ticks { n: 2 }]), |world| {
-            let (principals, place) = (Arc::clone(&world.principals), world.managed());
-            world.faults.meanwhile(70, move || principals.tamper(&place, None));
+        liar("somebody's access is taken away", Claim::HolderKeeps, then(managed(), &[Op::Ticks { n: 2 }]), |fakes| {
+            lying(fakes, Lie::TakesAway)
         }),
         liar(
             "any table will do",

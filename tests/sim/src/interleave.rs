@@ -18,6 +18,7 @@ use crate::op::{Op, Scope};
 use crate::policy::locked;
 use crate::run;
 use crate::world::{CALL_S, Fate, Function, Model, Work, World};
+use brevet_engine::reap::FoundBy;
 
 /// What runs at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +242,7 @@ fn work(world: &World, runner: Runner) -> Work {
             let which = usize::from(matches!(runner, Runner::OtherReap(_)));
             let (reaper, id) = (Arc::clone(&world.reapers[which]), id(nth));
             Box::pin(async move {
-                reaper.wake(&[id]).await;
+                reaper.wake(&[id], FoundBy::Stream).await;
             })
         }
         Runner::Vend(nth) => {

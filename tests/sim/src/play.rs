@@ -10,7 +10,7 @@ use brevet_domain::time::Timestamp;
 use brevet_engine::decide::Ballot;
 use brevet_engine::fake::{Fault, Snapshot};
 use brevet_engine::port::{Clock, Mark, Place, RawProof, RequestStore};
-use brevet_engine::reap::Reaper;
+use brevet_engine::reap::{FoundBy, Reaper};
 use brevet_engine::refusal::RefusalKind;
 use serde_json::json;
 
@@ -81,7 +81,7 @@ impl World {
             Op::Expire => {
                 let burnt = self.store.expire(self.now());
                 let reaper = Arc::clone(&self.reapers[0]);
-                self.call(async move { reaper.wake(&burnt).await });
+                self.call(async move { reaper.wake(&burnt, FoundBy::Fuse).await });
             }
             Op::Jump { function, ahead_ms } => {
                 self.clocks[*function as usize].set_ahead(*ahead_ms);
@@ -255,7 +255,7 @@ impl World {
         let activator = Arc::clone(&self.activator);
         self.call(async move { activator.wake(&[id]).await });
         let reaper = Arc::clone(&self.reapers[0]);
-        self.call(async move { reaper.wake(&[id]).await });
+        self.call(async move { reaper.wake(&[id], FoundBy::Stream).await });
     }
 
     fn all_at_once(&mut self, nth: usize, order: u64) {
@@ -267,7 +267,7 @@ impl World {
                 activator.wake(&[id]).await;
             }),
             Box::pin(async move {
-                reaper.wake(&[id]).await;
+                reaper.wake(&[id], FoundBy::Stream).await;
             }),
             Box::pin(async move { drop(issuer.vend(&proof, id).await) }),
         ];

@@ -7,6 +7,7 @@ mod attachment;
 mod kills;
 pub(crate) mod leavers;
 mod overdue;
+mod report;
 mod role;
 mod rotate;
 mod service;
@@ -20,17 +21,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use brevet_domain::confirmation::Confirmation;
 use brevet_domain::grant::{DueRole, Grant};
-use brevet_domain::heart::{LateGrant, Tolerance};
+use brevet_domain::heart::Tolerance;
 use brevet_domain::id::GrantId;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use futures_util::future::join;
 use futures_util::stream::{self, Stream, StreamExt as _};
-use serde::Serialize;
 
 use self::kills::KillWalk;
 pub use self::kills::Kills;
 use self::leavers::Walk;
+pub use self::report::{FoundBy, PassReport};
 use self::step::Stepped;
 pub use self::sweep::Sweep;
 use self::walk::Again;
@@ -146,116 +147,6 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a pass did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct PassReport {
-    /// Lines of the to-do list that were looked at, with what came due meanwhile.
-    pub n_due: u32,
-    /// Changes that were written.
-    pub n_changed: u32,
-    /// Grants that ended with a proof.
-    pub n_ended: u32,
-    /// Grants or roles about which something failed; each is looked at again.
-    pub n_failed: u32,
-    /// Writes of a reserved deny.
-    pub n_deny_written: u32,
-    /// Early ends that are denied by when their sessions were issued: their names do not fit the quota of their role, or
-    /// all that was issued on it until then is void. Who else holds such a role from before then fetches new credentials.
-    pub n_denied_by_time: u32,
-    /// For how many seconds what is most overdue is: a line that was not looked at, or an end that is not proved.
-    pub oldest_overdue_s: u64,
-    /// How many uses of break-glass await their review, up to a page; unknown where they could not be read.
-    pub n_unreviewed: Option<u32>,
-    /// What looks left that should be over; nothing for what they ended. A later look at a grant says it anew.
-    #[serde(skip)]
-    pub late: BTreeMap<GrantId, Option<LateGrant>>,
-    /// Grants that are overdue, as far as the heart names them.
-    pub n_overdue: u32,
-    /// Those of them that nobody acknowledged.
-    pub n_unacknowledged: u32,
-    /// Whether that stops all issuing.
-    pub is_stopped: bool,
-    /// Rotations of secrets that were seen done.
-    pub n_rotated: u32,
-    /// Looks at a rotation that found it not done, or failed; each is looked at again.
-    pub n_unrotated: u32,
-    /// For how many seconds a secret that was looked at waits to be rotated, from the end of its grant.
-    pub oldest_rotation_s: u64,
-    /// Blocks of the kill switch that stand.
-    pub n_blocks: u32,
-    /// How many grants that they cover a walk over every live grant still found alive; nothing if none came through.
-    pub n_blocked_alive: Option<u64>,
-    /// Of the blocks whose zero this pass proved first: how many seconds that took at the longest.
-    pub zero_after_s: Option<u64>,
-    /// What a sweep found in AWS that no live grant explains.
-    pub n_swept: u32,
-    /// Whether the sweep saw every role of this installation.
-    pub swept: bool,
-    /// Whether every shard was read up to the start of the pass; where the stream named grants, whether each was
-    /// looked at.
-    pub good: bool,
-}
-
-impl PassReport {
-    /// What a pass reports that has done nothing yet, or a part of it.
-    fn begun() -> Self {
-        Self { good: true, ..Self::default() }
-    }
-
-    /// Adds what a part of the pass did. Nothing is shared between parts that run together.
-    fn add(&mut self, part: Self) {
-        let sum = u32::saturating_add;
-        let mut late = std::mem::take(&mut self.late);
-        late.extend(part.late);
-        *self = Self {
-            late,
-            n_overdue: sum(self.n_overdue, part.n_overdue),
-            n_unacknowledged: sum(self.n_unacknowledged, part.n_unacknowledged),
-            is_stopped: self.is_stopped || part.is_stopped,
-            n_due: sum(self.n_due, part.n_due),
-            n_changed: sum(self.n_changed, part.n_changed),
-            n_ended: sum(self.n_ended, part.n_ended),
-            n_failed: sum(self.n_failed, part.n_failed),
-            n_deny_written: sum(self.n_deny_written, part.n_deny_written),
-            n_denied_by_time: sum(self.n_denied_by_time, part.n_denied_by_time),
-            oldest_overdue_s: self.oldest_overdue_s.max(part.oldest_overdue_s),
-            n_unreviewed: self.n_unreviewed.max(part.n_unreviewed),
-            n_rotated: sum(self.n_rotated, part.n_rotated),
-            n_unrotated: sum(self.n_unrotated, part.n_unrotated),
-            oldest_rotation_s: self.oldest_rotation_s.max(part.oldest_rotation_s),
-            n_blocks: sum(self.n_blocks, part.n_blocks),
-            n_blocked_alive: self.n_blocked_alive.max(part.n_blocked_alive),
-            zero_after_s: self.zero_after_s.max(part.zero_after_s),
-            n_swept: sum(self.n_swept, part.n_swept),
-            swept: self.swept || part.swept,
-            good: self.good && part.good,
-        };
-    }
-
-    /// Adds what parts did, as each comes to its end.
-    async fn add_all(&mut self, parts: impl Stream<Item = Self> + Send) {
-        let mut parts = pin!(parts);
-        while let Some(part) = parts.next().await {
-            self.add(part);
-        }
-    }
-
-    fn note_overdue(&mut self, seconds: u64) {
-        self.oldest_overdue_s = self.oldest_overdue_s.max(seconds);
-    }
-
-    fn note_rotating(&mut self, seconds: u64) {
-        self.oldest_rotation_s = self.oldest_rotation_s.max(seconds);
-    }
-
-    /// A look left it as it was, though it should be over.
-    fn note_late(&mut self, late: Option<LateGrant>, now: Timestamp) {
-        let Some(late) = late else { return };
-        self.note_overdue(now.seconds_since(late.since));
-        self.late.insert(late.grant, Some(late));
-    }
-}
-
 /// What a pass goes by.
 #[derive(Clone, Copy)]
 struct Look<'a> {
@@ -343,7 +234,7 @@ impl Reaper {
     /// [`PortError`] only if the heart of a good pass could not be recorded. Everything else is counted.
     pub async fn pass(&self) -> PortResult<PassReport> {
         let started = self.ports.clock.now();
-        let mut report = PassReport::begun();
+        let mut report = PassReport::begun(FoundBy::Schedule);
         let (mut work, known) = (Work::default(), self.known().await);
         let look = Look { known: known.as_deref(), started };
         // Without that word everything is ended as ever, but the heart stands still.
@@ -376,9 +267,9 @@ impl Reaper {
     /// Looks at `ids` at once: the stream named them, the store says what to do about them.
     ///
     /// What is not looked at must be named again: a burnt fuse may be all that still knows of its grant.
-    pub async fn wake(&self, ids: &[GrantId]) -> PassReport {
+    pub async fn wake(&self, ids: &[GrantId], found_by: FoundBy) -> PassReport {
         let until = self.ports.clock.now().plus(self.budget_s);
-        let mut report = PassReport::begun();
+        let mut report = PassReport::begun(found_by);
         let (mut work, known) = (Work::default(), self.known().await);
         self.look_at_table().await;
         let known = known.as_deref();
@@ -387,7 +278,7 @@ impl Reaper {
             if self.ports.clock.now() >= until {
                 return None;
             }
-            let mut looked = self.look(id, known).await;
+            let mut looked = self.look(id, known, found_by).await;
             looked.report.n_due = 1;
             looked.report.good = looked.went_well;
             Some(looked)
@@ -427,8 +318,8 @@ impl Reaper {
     /// Sweeps while what is due is looked at: neither waits for the other, however much there is of it. Of the pass the
     /// sweep has a quarter, since roles are settled only after both.
     async fn sweep_beside_due(&self, look: Look<'_>, work: &mut Work, report: &mut PassReport) {
-        let (mut swept, mut of_sweep) = (Work::default(), PassReport::begun());
-        let mut of_due = PassReport::begun();
+        let (mut swept, mut of_sweep) = (Work::default(), PassReport::begun(FoundBy::Schedule));
+        let mut of_due = PassReport::begun(FoundBy::Schedule);
         let sweep = self.sweep(look.started.plus(self.budget_s.div_ceil(4)), &mut swept, &mut of_sweep);
         join(sweep, self.walk_due(look, work, &mut of_due)).await;
         for role in swept.roles.into_keys() {
@@ -445,7 +336,7 @@ impl Reaper {
         // Issue's lists too: what ran out of time there ends here, also with issue down.
         let mut lists = self.due(look.started, until);
         let looks = lists.lines().map(|(role, line)| async move {
-            let mut looked = self.look(line.id, look.known).await;
+            let mut looked = self.look(line.id, look.known, FoundBy::Schedule).await;
             self.again.put(&looked, self.ports.clock.now());
             // What waits for issue is overdue there, not here.
             if role == DueRole::Reap {
@@ -462,8 +353,8 @@ impl Reaper {
     }
 
     /// One grant; its failure is counted and logged, and stops nothing.
-    async fn look(&self, id: GrantId, known: Option<&InForce>) -> Looked {
-        let mut report = PassReport::begun();
+    async fn look(&self, id: GrantId, known: Option<&InForce>, found_by: FoundBy) -> Looked {
+        let mut report = PassReport::begun(found_by);
         match self.step(id, known, &mut report).await {
             Ok(Stepped { early, is_sure, again_at }) => {
                 Looked { id, report, early, went_well: true, is_sure, again_at }
@@ -476,8 +367,9 @@ impl Reaper {
     }
 
     async fn settle(&self, roles: BTreeMap<String, Vec<Grant>>, report: &mut PassReport) {
+        let found_by = report.found_by;
         let settled = stream::iter(roles).map(|(role, grants)| async move {
-            let mut report = PassReport::begun();
+            let mut report = PassReport::begun(found_by);
             if let Err(error) = self.settle_role(&role, grants, &mut report).await {
                 report.n_failed = report.n_failed.saturating_add(1);
                 tracing::warn!(role, problem = error.chain(), "the reserved deny of a role could not be settled");

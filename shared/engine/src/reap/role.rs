@@ -51,14 +51,21 @@ impl Reaper {
     pub(super) async fn settle_role(&self, role: &str, grants: Vec<Grant>, report: &mut PassReport) -> PortResult<()> {
         let settled = self.under_lease(role, report).await;
         let (seen, now) = (settled.as_ref(), self.ports.clock.now());
-        let told = stream::iter(grants).map(|grant| self.tell_again(grant, seen, now));
+        let begun = PassReport::begun(report.found_by);
+        let told = stream::iter(grants).map(|grant| self.tell_again(grant, seen, now, begun.clone()));
         report.add_all(told.buffer_unordered(TOLD_AT_ONCE)).await;
         settled.map(drop)
     }
 
     /// Tells `grant` as it stands now: the settling may have written to its chain.
-    async fn tell_again(&self, grant: Grant, settled: Result<&Seen, &PortError>, now: Timestamp) -> PassReport {
-        let (id, late, mut report) = (grant.id, LateGrant::of(&grant, now), PassReport::begun());
+    async fn tell_again(
+        &self,
+        grant: Grant,
+        settled: Result<&Seen, &PortError>,
+        now: Timestamp,
+        begun: PassReport,
+    ) -> PassReport {
+        let (id, late, mut report) = (grant.id, LateGrant::of(&grant, now), begun);
         let told = match self.ports.reader.grant(id).await {
             Ok(Some(grant)) => self.tell(grant, settled, now, &mut report).await,
             Ok(None) => Ok(()),
@@ -215,8 +222,9 @@ impl Reaper {
     ) -> PortResult<Seen> {
         // INVARIANT: recorded first. Every grant whose session enters or leaves the document is told before the call.
         let ids: Vec<GrantId> = told.iter().map(|entry| entry.grant).collect();
+        let found_by = report.found_by;
         let records = stream::iter(ids).map(|id| async move {
-            let mut report = PassReport::begun();
+            let mut report = PassReport::begun(found_by);
             let recorded = self.record_write(id, role, name, text, &mut report).await;
             (id, recorded, report)
         });

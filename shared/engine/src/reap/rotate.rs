@@ -11,7 +11,7 @@ use brevet_domain::time::Timestamp;
 use futures_util::stream::{self, StreamExt as _};
 
 use super::attachment::jitter;
-use super::{AT_ONCE, PAGE, PassReport, Reaper, note};
+use super::{AT_ONCE, FoundBy, PAGE, PassReport, Reaper, note};
 use crate::journal::StepError;
 use crate::port::{PortError, PortResult, VersionStage, shards_at};
 
@@ -42,7 +42,7 @@ impl Reaper {
         loop {
             let page = self.ports.due.due(DueRole::Rotate, shard, started, cursor.as_deref(), PAGE).await?;
             let rotated = stream::iter(page.lines).map(|line| async move {
-                let mut report = PassReport::begun();
+                let mut report = PassReport::begun(FoundBy::Schedule);
                 report.note_rotating(started.seconds_since(line.next_at));
                 if let Err(error) = self.rotate_for(line.id, until, &mut report).await {
                     note(line.id, &error, &mut report);

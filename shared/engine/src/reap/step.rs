@@ -6,6 +6,7 @@ use brevet_domain::grant::{Delivery, EndCause, Event, Grant, Problem, Revoking, 
 use brevet_domain::heart::LateGrant;
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
+use serde_json::json;
 
 use super::attachment::ends;
 use super::leavers::left;
@@ -174,7 +175,8 @@ impl Reaper {
     ) -> Result<Grant, StepError> {
         let put_out = ends(&grant, event, now).then_some(Also::PutOut(grant.id));
         let also = also.into_iter().chain(put_out).collect();
-        let Some(after) = self.journal.record(&grant, event, None, also, now).await? else { return Ok(grant) };
+        let with = json!({ "found_by": report.found_by });
+        let Some(after) = self.journal.record(&grant, event, Some(with), also, now).await? else { return Ok(grant) };
         report.n_changed = report.n_changed.saturating_add(1);
         if matches!(after.state, State::Ended { .. }) && !grant.state.is_terminal() {
             report.n_ended = report.n_ended.saturating_add(1);

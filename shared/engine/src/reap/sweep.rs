@@ -12,7 +12,7 @@ use brevet_domain::id::GrantId;
 use brevet_domain::place::Place;
 use brevet_domain::time::Timestamp;
 
-use super::{PassReport, ROLES_AT_ONCE, Reaper, Work, locked, note};
+use super::{FoundBy, PassReport, ROLES_AT_ONCE, Reaper, Work, locked, note};
 use crate::journal::StepError;
 use crate::port::{Estate, Findings, PortError, PortResult};
 
@@ -184,6 +184,9 @@ impl Reaper {
         let now = self.ports.clock.now();
         let event = Event::Stopped { cause: EndCause::Drift, by: None, fence: now.plus(grant.bounds.landing_s()) };
         let also = self.also_denied(&grant, &event, now);
-        self.advance(grant, &event, also, now, report).await.map(drop)
+        let mut part = PassReport::begun(FoundBy::Sweep);
+        let ended = self.advance(grant, &event, also, now, &mut part).await;
+        report.add(part);
+        ended.map(drop)
     }
 }

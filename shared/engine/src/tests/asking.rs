@@ -6,6 +6,7 @@ use brevet_domain::grant::{EndCause, Event, State};
 use super::world::{World, active, approved, ask, id_of, proof, refused};
 use crate::fake::{Fault, run};
 use crate::port::Clock;
+use crate::reap::FoundBy;
 use crate::refusal::RefusalKind;
 
 #[test]
@@ -124,7 +125,7 @@ fn a_block_denies_new_requests_and_ends_live_grants() {
     let denied = world.grant(id_of(world.submit("bot ask run-1", "other")));
     assert!(matches!(denied.state, State::Denied { .. }));
     assert_eq!(refused(world.vend("bot credentials run-1", id)).1, "blocked");
-    run(world.reaper.wake(&[id])).unwrap();
+    run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap();
     assert!(matches!(&world.grant(id).state, State::Revoking(r) if r.cause == EndCause::Killed));
     assert!(!world.can_act(id));
 }

@@ -14,6 +14,7 @@ use brevet_domain::time::{Term, Timestamp};
 use super::world::{TERM_S, World, ask, ask_for, id_of, people, proof, publish, refused};
 use crate::fake::{Fault, run};
 use crate::port::{Clock, GrantReader};
+use crate::reap::FoundBy;
 use crate::refusal::Refusal;
 
 fn given(world: &World, entitlements: &[&str], for_s: u32) -> Scope {
@@ -190,7 +191,7 @@ fn blocks_on_the_human_cover_it_and_who_leaves_takes_it_along() {
     world.store.block(Block { scope, cause: EndCause::Killed, by, at });
     assert_eq!(refused(world.vend("bot credentials run-1", id)).1, "blocked");
     assert!(denied(&world, submit(&world, "blocked")).contains("a block on `identity/lea`"));
-    run(world.reaper.wake(&[id])).unwrap();
+    run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap();
     assert!(matches!(&world.grant(id).state, State::Revoking(at) if at.cause == EndCause::Killed));
 
     let (world, id) = active();

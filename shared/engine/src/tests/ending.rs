@@ -7,6 +7,7 @@ use brevet_domain::grant::{EndCause, EndedBy, Proof, State};
 use super::world::{TERM_S, active, approved, id_of, refused};
 use crate::fake::{Fault, run};
 use crate::port::{Clock, DenyStore};
+use crate::reap::FoundBy;
 
 #[test]
 fn a_release_seen_between_recording_and_calling_stops_the_call() {
@@ -49,7 +50,7 @@ fn an_early_end_denies_one_session_and_leaves_its_siblings_alone() {
     world.vend("bot credentials run-1", other).unwrap().unwrap();
     world.release("bot ask run-1", id).unwrap().unwrap();
     assert!(world.can_act(id), "a release only marks: the reaper ends");
-    run(world.reaper.wake(&[id])).unwrap();
+    run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap();
     assert!(!world.can_act(id) && world.can_act(other));
     assert!(!world.store.snapshot().has_mark(id), "a handled mark leaves the list");
     world.tick_for(60);

@@ -1,5 +1,7 @@
 //! Managed policies: several grants hold one at a time, and the last one out detaches it.
 
+use std::collections::BTreeSet;
+
 use brevet_domain::grant::{Before, EffectiveAccess, EndCause, EndedBy, Event, LapseCause, Proof, State};
 use brevet_domain::id::GrantId;
 
@@ -7,6 +9,7 @@ use super::attaching::{FENCE_S, Spoil, race, release, state, submit_for};
 use super::world::{BATCH, TERM_S, TICK_S, World};
 use crate::fake::{Fault, run};
 use crate::port::{Clock, Place};
+use crate::reap::FoundBy;
 
 fn submit(world: &World, key: &str) -> GrantId {
     submit_for(world, key, "sync").unwrap()
@@ -205,10 +208,49 @@ fn a_burnt_fuse_ends_what_the_to_do_list_has_lost() {
     // No tick: only what DynamoDB deleted names the grant, and the stored grant says what to do.
     let burnt = world.store.burn(world.clock.now());
     assert_eq!(burnt, [id]);
-    run(world.reaper.wake(&burnt)).unwrap();
+    run(world.reaper.wake(&burnt, FoundBy::Fuse)).unwrap();
     assert_eq!(state(&world, id), "Revoking");
     assert!(!world.can_act(id));
     world.assert_all_ends("fuse");
+}
+
+/// Which ways led to what the reaper did about `id`, as its evidence tells.
+fn found_by(world: &World, id: GrantId) -> BTreeSet<String> {
+    let entries = world.store.snapshot().evidence_of(id);
+    let of_reap = entries.iter().filter(|entry| entry.body.by == "reap");
+    of_reap.map(|entry| entry.body.detail["with"]["found_by"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_evidence_says_which_way_led_to_the_end() {
+    let by_schedule = |world: &World, _: GrantId| {
+        world.clock.advance(TERM_S);
+        world.tick_for(60);
+    };
+    let by_stream = |world: &World, id: GrantId| {
+        world.clock.advance(FENCE_S);
+        release(world, id);
+        for _ in 0..6 {
+            run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap();
+            world.clock.advance(10);
+        }
+    };
+    let by_fuse = |world: &World, id: GrantId| {
+        world.clock.advance(TERM_S + 301);
+        assert_eq!(world.store.burn(world.clock.now()), [id]);
+        for _ in 0..6 {
+            run(world.reaper.wake(&[id], FoundBy::Fuse)).unwrap();
+            world.clock.advance(10);
+        }
+    };
+    let ways: [(&str, &dyn Fn(&World, GrantId)); 3] =
+        [("schedule", &by_schedule), ("stream", &by_stream), ("fuse", &by_fuse)];
+    for (way, end) in ways {
+        let (world, id) = active();
+        end(&world, id);
+        assert_eq!(state(&world, id), "Ended", "{way}");
+        assert_eq!(found_by(&world, id), [way.to_owned()].into(), "{way}");
+    }
 }
 
 #[test]
@@ -218,13 +260,13 @@ fn a_burnt_fuse_whose_grant_could_not_be_looked_at_asks_to_be_named_again() {
     // Nothing but the fuse knows of the grant: a record that the stream holds for done is never seen again.
     for call in ["grant", "blocks", "commit"] {
         world.faults.plan_next(call, Fault::Throttled);
-        assert!(!run(world.reaper.wake(&[id])).unwrap().good, "{call}");
+        assert!(!run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap().good, "{call}");
         assert_eq!(state(&world, id), "Active", "{call}");
     }
-    assert!(run(world.reaper.wake(&[id])).unwrap().good);
+    assert!(run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap().good);
     assert_eq!((state(&world, id), world.faults.fired().len()), ("Revoking", 3));
     // A removal that fails is stored with the grant, and the next tick finds it.
-    assert!(run(world.reaper.wake(&[id])).unwrap().good);
+    assert!(run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap().good);
 }
 
 #[test]
@@ -239,7 +281,7 @@ fn a_grant_that_ends_puts_its_fuse_out() {
 #[test]
 fn a_fuse_that_burns_early_ends_nothing() {
     let (world, id) = active();
-    run(world.reaper.wake(&[id])).unwrap();
+    run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap();
     assert_eq!(state(&world, id), "Active");
 }
 

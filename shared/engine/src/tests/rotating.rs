@@ -7,6 +7,7 @@ use brevet_domain::id::GrantId;
 use super::world::{TERM_S, TICK_S, World, id_of};
 use crate::fake::{Fault, run};
 use crate::port::Clock;
+use crate::reap::FoundBy;
 
 const SECRET: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:prod/db-??????";
 
@@ -25,7 +26,7 @@ fn using(times: u8) -> (World, GrantId) {
 fn ended(times: u8) -> (World, GrantId) {
     let (world, id) = using(times);
     world.clock.advance(TERM_S + 5);
-    run(world.reaper.wake(&[id])).unwrap();
+    run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap();
     assert!(matches!(world.grant(id).state, State::Ended { .. }));
     (world, id)
 }
@@ -136,7 +137,7 @@ fn a_rotation_that_was_under_way_before_the_end_does_not_count() {
     // The schedule of the secret itself: what it makes could be read before the end.
     world.secrets.rotate_elsewhere(SECRET, brevet_domain::canonical::Digest::of_bytes(b"scheduled"));
     world.clock.advance(1);
-    run(world.reaper.wake(&[id])).unwrap();
+    run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap();
     world.tick();
     let one = world.grant(id).rotations[0].clone();
     assert_eq!(one.done, 0);

@@ -8,6 +8,7 @@ use brevet_domain::time::Term;
 use super::world::{TERM_S, World, active, ask, id_of, proof};
 use crate::fake::{Fault, run};
 use crate::port::Clock;
+use crate::reap::FoundBy;
 
 #[test]
 fn a_release_after_the_credentials_have_expired_is_proved_at_once_and_not_at_the_deadline() {
@@ -50,13 +51,13 @@ fn an_absence_that_was_asked_for_before_the_fence_is_not_counted_after_it() {
     // A second before the fence it is read again, and the answer takes long.
     world.clock.set(revoking.fence.minus(1));
     let start = world.faults.n_calls();
-    run(world.reaper.wake(&[id])).unwrap();
+    run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap();
     let read = world.faults.calls().into_iter().skip(usize::try_from(start).unwrap()).position(|c| c == "read_deny");
     let read = u64::try_from(read.unwrap()).unwrap() + 1;
     assert!(matches!(world.grant(id).state, State::Revoking(_)), "before the fence");
     let clock = std::sync::Arc::clone(&world.clock);
     world.faults.meanwhile(world.faults.n_calls() + read, move || clock.advance(5));
-    run(world.reaper.wake(&[id])).unwrap();
+    run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap();
     assert!(world.clock.now() > revoking.fence);
     assert!(matches!(world.grant(id).state, State::Revoking(_)), "what was read before the fence was counted");
     world.tick();
@@ -90,7 +91,7 @@ fn a_mark_that_lies_about_its_cause_is_a_revocation() {
         by: "dana".parse().unwrap(),
         at: world.clock.now(),
     });
-    run(world.reaper.wake(&[id])).unwrap();
+    run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap();
     assert!(!world.can_act(id));
     assert!(matches!(&world.grant(id).state, State::Revoking(r) if r.cause == EndCause::Revoked));
     world.tick_for(60);

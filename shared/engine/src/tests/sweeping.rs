@@ -232,6 +232,9 @@ fn a_grant_that_an_older_table_brings_back_to_life_ends_once_more() {
     assert!(!world.can_act(id));
     let State::Revoking(revoking) = world.grant(id).state else { panic!("{:?}", world.grant(id).state) };
     assert_eq!(revoking.cause, EndCause::Drift);
+    let entries = world.store.snapshot().evidence_of(id);
+    let stopped = entries.iter().find(|entry| entry.body.event == "Stopped").unwrap();
+    assert_eq!(stopped.body.detail["with"]["found_by"], "sweep");
     world.assert_all_ends("ended twice");
 }
 

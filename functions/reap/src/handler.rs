@@ -53,12 +53,14 @@ impl Handler {
             report;
         let PassReport { n_blocks, n_blocked_alive, zero_after_s, n_overdue, n_unacknowledged, is_stopped, .. } =
             report;
+        let n_denied_by_time = report.n_denied_by_time;
         tracing::info!(
             n_due,
             n_changed,
             n_ended,
             n_failed,
             n_deny_written,
+            n_denied_by_time,
             oldest_overdue_s,
             n_unreviewed,
             "made a good pass"

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use brevet_aws::{DynamoStore, IamDeprovisioner, IamEstate, IamPrincipals, IamSessionRoles, config};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::port::Clock;
-use brevet_engine::reap::{Attachments, Kills, Ports, Reaper, Sweep};
+use brevet_engine::reap::{Attachments, Kills, PASS_BUDGET_S, Ports, Reaper, Sweep};
 use brevet_lambda::clock::{RandomIds, SystemClock};
 use brevet_lambda::config::{Settings, other_principals_from_env};
 use brevet_lambda::logs;
@@ -16,9 +16,6 @@ use brevet_lambda::metric::BundleStale;
 use lambda_runtime::{Error, service_fn};
 
 use crate::handler::Handler;
-
-/// How long one pass may look at grants, in seconds: what is left of the function's time is for settling roles.
-const PASS_BUDGET_S: u32 = 30;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

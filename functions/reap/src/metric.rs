@@ -26,6 +26,8 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         json!({"Name": "IssuingStopped", "Unit": "Count"}),
         json!({"Name": "SweepFound", "Unit": "Count"}),
         json!({"Name": "SweepWhole", "Unit": "Count"}),
+        // No alarm: all of them have ended, and who else holds the role fetches again. It shows that a role is crowded.
+        json!({"Name": "EarlyEndsByTime", "Unit": "Count"}),
     ];
     // Said only where a walk came through, zero was proved first, or uses could be counted: silence is no zero.
     let known = [
@@ -48,6 +50,7 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         "ReaperGoodPass": 1,
         "OverdueSeconds": report.oldest_overdue_s,
         "BlocksStanding": report.n_blocks,
+        "EarlyEndsByTime": report.n_denied_by_time,
         "GrantsOverdue": report.n_overdue,
         "IssuingStopped": u32::from(report.is_stopped),
         "SweepFound": report.n_swept,
@@ -69,6 +72,7 @@ mod tests {
     fn the_alarm_of_the_template_finds_its_metric() {
         let report = PassReport {
             oldest_overdue_s: 7,
+            n_denied_by_time: 5,
             n_unreviewed: Some(3),
             n_blocks: 1,
             n_blocked_alive: Some(4),
@@ -84,7 +88,8 @@ mod tests {
         for metric in directive["Metrics"].as_array().unwrap() {
             assert!(document[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
         }
-        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 10);
+        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 11);
+        assert_eq!(document["EarlyEndsByTime"], 5);
         assert_eq!((document["Deployment"].as_str(), document["OverdueSeconds"].as_u64()), (Some("dev"), Some(7)));
         let template = include_str!("../../../infra/template.yaml");
         for name in ["SweepFound", "SweepWhole"] {

@@ -2,7 +2,7 @@ use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::grant::EndCause;
 use brevet_engine::fake::{Fault, MemoryEstate, run};
 use brevet_engine::port::{GrantReader, Mark, RequestStore};
-use brevet_engine::reap::{Attachments, Kills, Ports, Sweep};
+use brevet_engine::reap::{Attachments, Kills, PASS_BUDGET_S, Ports, Sweep};
 use brevet_lambda::testing::World;
 use lambda_runtime::Context;
 use serde_json::json;
@@ -31,7 +31,8 @@ fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
         clock: world.clock.clone(),
         ids: world.ids.clone(),
     };
-    let reaper = Reaper::new(ports, world.deployment.clone(), "test".to_owned(), (world.bounds, 30), World::TOLERANCE);
+    let (bounds, tolerance) = ((world.bounds, PASS_BUDGET_S), World::TOLERANCE);
+    let reaper = Reaper::new(ports, world.deployment.clone(), "test".to_owned(), bounds, tolerance);
     let handler = Handler::new(reaper, world.deployment.id.clone(), world.clock.clone());
     run(handler.handle(LambdaEvent::new(event, Context::default()))).unwrap()
 }
@@ -135,4 +136,22 @@ fn a_move_of_the_kill_switch_wakes_for_a_pass_over_all_that_it_covers() {
     assert_eq!((report["n_blocks"].as_u64(), report["n_blocked_alive"].as_u64()), (Some(1), Some(0)), "{report}");
     assert_eq!((state(&world, covered), state(&world, marked)), ("Withdrawn", "Withdrawn"));
     assert_eq!(heart_at(&world), world.clock.now());
+}
+
+#[test]
+fn the_functions_time_leaves_room_behind_a_pass_and_no_tick_gets_too_old_meanwhile() {
+    let template = include_str!("../../../../infra/template.yaml");
+    let function = template.split("  ReapFunction:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let number = |name: &str| -> u32 {
+        let (_, rest) = function.split_once(&format!(" {name}: ")).unwrap();
+        rest.lines().next().unwrap().parse().unwrap()
+    };
+    let (timeout_s, oldest_s) = (number("Timeout"), number("MaximumEventAgeInSeconds"));
+    assert!(
+        timeout_s >= PASS_BUDGET_S + 7 * brevet_aws::config::CALL_BOUND_S,
+        "what is begun last is brought to its end"
+    );
+    const { assert!(PASS_BUDGET_S < 60, "or every tick would wait") };
+    assert!(timeout_s < oldest_s, "a tick behind a pass that hangs is not lost");
+    assert_eq!(number("ReservedConcurrentExecutions"), 1);
 }

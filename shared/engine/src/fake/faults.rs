@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
 
 use super::{locked, polling};
 use crate::port::{PortError, PortResult};
@@ -127,6 +129,13 @@ impl Nature {
     }
 }
 
+/// How fast the model of the world is.
+#[async_trait]
+pub trait Pace: Send + Sync {
+    /// Over once `call` may be made; what befalls it instead, if anything.
+    async fn turn(&self, call: &'static str, nature: Nature) -> Option<Fault>;
+}
+
 /// How a call that goes through is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
@@ -147,6 +156,7 @@ struct Plan {
     n_crashed: u64,
     is_stepwise: bool,
     upcoming: Option<(&'static str, Nature)>,
+    pace: Option<Arc<dyn Pace>>,
 }
 
 /// The plan, and the record of every port call made. Shared by all fakes of a test.
@@ -242,6 +252,11 @@ impl Faults {
         plan.meanwhile.clear();
     }
 
+    /// From now on calls take as long as `pace` says.
+    pub fn at_pace(&self, pace: Arc<dyn Pace>) {
+        locked(&self.plan).pace = Some(pace);
+    }
+
     fn begin(&self, call: &'static str, nature: Nature) -> Option<Fault> {
         let mut plan = locked(&self.plan);
         plan.calls.push(call);
@@ -290,7 +305,12 @@ impl Faults {
             // Of what the caller does at the same time, something else may have died since.
             polling::while_alive().await;
         }
-        let Some(fault) = self.begin(call, nature) else {
+        let pace = locked(&self.plan).pace.clone();
+        let held_up = match pace {
+            Some(pace) => pace.turn(call, nature).await,
+            None => None,
+        };
+        let Some(fault) = self.begin(call, nature).or(held_up) else {
             return act(Manner::Now);
         };
         let not_done = |why: &str| Err(PortError::NotDone { operation: call, source: why.into() });

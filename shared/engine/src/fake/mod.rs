@@ -1,8 +1,8 @@
 //! In-memory stand-ins for the ports, with a fault plan: they keep the contracts that the adapters keep.
 //!
 //! All of one test's fakes share one [`Faults`], which numbers the port calls across them, and one [`ManualClock`].
-//! No fake ever waits, but for [`Fault::CrashAfter`], [`Fault::LATE`] and where [`Faults::step_by_step`] was asked for:
-//! [`run`], which polls once, shows that as a crash.
+//! No fake ever waits, but for [`Fault::CrashAfter`], [`Fault::LATE`] and where [`Faults::step_by_step`] or
+//! [`Faults::at_pace`] was asked for: [`run`], which polls once, shows that as a crash.
 
 mod estate;
 mod faults;
@@ -21,7 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 pub use estate::MemoryEstate;
-pub use faults::{Fault, Faults, Fired, Nature};
+pub use faults::{Fault, Faults, Fired, Nature, Pace};
 pub use polling::poll_once;
 pub use principals::{MemoryPrincipals, PlaceRead, PlaceWrite};
 pub use roles::{DenyRead, DenyWrite, MemoryRoles};

@@ -9,20 +9,22 @@ use brevet_domain::time::Timestamp;
 
 use super::{PassReport, Reaper};
 use crate::journal::StepError;
-use crate::port::{Also, Place, PlaceReading, PortError, Seen};
+use crate::port::{Also, Place, PlaceReading, PortError, PortResult, Seen};
 
+/// How often a removal is tried while the claim that was recorded for it holds. Each try has the adapter's own attempts.
+const TRIES: u32 = 5;
 /// How soon a removal that did not go well is tried again at the least, in seconds.
 const RETRY_S: u32 = 5;
 /// And at the most, before jitter.
 const RETRY_MAX_S: u32 = 60;
 
 impl Reaper {
-    /// Looks at a live attachment, or goes on removing one.
-    pub(super) async fn settle_attachment(&self, grant: Grant, report: &mut PassReport) -> Result<(), StepError> {
-        let Some(place) = self.own_place(&grant) else { return Ok(()) };
+    /// Looks at a live attachment, or goes on removing one. Answers what became of it.
+    pub(super) async fn settle_attachment(&self, grant: Grant, report: &mut PassReport) -> Result<Grant, StepError> {
+        let Some(place) = self.own_place(&grant) else { return Ok(grant) };
         let grant = if let State::Active { look_at, .. } = &grant.state {
             if look_at.is_some_and(|at| self.ports.clock.now() < at) {
-                return Ok(());
+                return Ok(grant);
             }
             self.watch(grant, &place, report).await?
         } else {
@@ -56,18 +58,18 @@ impl Reaper {
         self.advance(grant, &event, Vec::new(), now, report).await
     }
 
-    async fn remove(&self, grant: Grant, place: &Place, report: &mut PassReport) -> Result<(), StepError> {
-        let State::Revoking(revoking) = &grant.state else { return Ok(()) };
+    async fn remove(&self, grant: Grant, place: &Place, report: &mut PassReport) -> Result<Grant, StepError> {
+        let State::Revoking(revoking) = &grant.state else { return Ok(grant) };
         // The stream may call early: what was put off, or must first be quiet, waits.
         let now = self.ports.clock.now();
         if now < revoking.next_at {
-            return Ok(());
+            return Ok(grant);
         }
         let count = self.count(&grant, place).await?;
         let others = count.as_ref().map(|count| count.others(grant.id)).unwrap_or_default();
         // What this grant called could land after the others are gone, and then nobody would detach it: it stays.
         if !others.is_empty() && now < revoking.fence {
-            return Ok(());
+            return Ok(grant);
         }
         let again = revoking.first_absence.is_some();
         let grant = match (again || !others.is_empty()) && revoking.effective.is_none() {
@@ -77,7 +79,7 @@ impl Reaper {
         let asked_at = self.ports.clock.now();
         let reading = match self.ports.attachments.principals.read(place).await {
             Ok(reading) => reading,
-            Err(error) => return self.troubled(grant, &error, report).await.map(drop),
+            Err(error) => return self.troubled(grant, &error, report).await,
         };
         let now = self.ports.clock.now();
         if reading.standing.is_none() {
@@ -96,21 +98,35 @@ impl Reaper {
         let recorded_at = self.ports.clock.now();
         let grant = self.record_removal(grant, place, count.as_ref(), report).await?;
         // The fence allows one call's time for getting here; a call started later might land after it.
-        if self.ports.clock.now() > recorded_at.plus(grant.bounds.call_s) {
-            return Ok(());
+        let until = recorded_at.plus(grant.bounds.call_s);
+        if self.ports.clock.now() > until {
+            return Ok(grant);
         }
-        let grant = match self.ports.attachments.deprovisioner.remove(place).await {
+        let grant = match self.take_away(place, until).await {
             Ok(()) => grant,
             Err(error) => self.troubled(grant, &error, report).await?,
         };
         // Read back afresh, whatever was answered: the answer of a removal proves nothing.
-        let Ok(reading) = self.ports.attachments.principals.read(place).await else { return Ok(()) };
+        let Ok(reading) = self.ports.attachments.principals.read(place).await else { return Ok(grant) };
         if reading.standing.is_some() {
-            return Ok(());
+            return Ok(grant);
         }
         let now = self.ports.clock.now();
         let event = Event::AbsenceObserved(sighting(&reading, now));
-        self.advance(grant, &event, Vec::new(), now, report).await.map(drop)
+        self.advance(grant, &event, Vec::new(), now, report).await
+    }
+
+    /// What was surely not done, most likely since there were too many at once, is tried again in its place: put off, it
+    /// would wait for a tick, and IAM's limit go unused meanwhile. No try begins after `until`.
+    async fn take_away(&self, place: &Place, until: Timestamp) -> PortResult<()> {
+        let mut removed = self.ports.attachments.deprovisioner.remove(place).await;
+        for _ in 1..TRIES {
+            if !matches!(removed, Err(PortError::NotDone { .. })) || self.ports.clock.now() > until {
+                break;
+            }
+            removed = self.ports.attachments.deprovisioner.remove(place).await;
+        }
+        removed
     }
 
     /// Who holds the policy on the principal; nothing for an inline policy, which is one grant's own.
@@ -138,9 +154,9 @@ impl Reaper {
         count: Option<&Count>,
         now: Timestamp,
         report: &mut PassReport,
-    ) -> Result<(), StepError> {
+    ) -> Result<Grant, StepError> {
         let left = count.filter(|_| ends(&grant, event, now)).map(|count| Also::Count(count.leave(grant.id)));
-        self.advance(grant, event, left.into_iter().collect(), now, report).await.map(drop)
+        self.advance(grant, event, left.into_iter().collect(), now, report).await
     }
 
     async fn record_removal(

@@ -23,6 +23,7 @@ use brevet_domain::heart::{LateGrant, Tolerance};
 use brevet_domain::id::GrantId;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
+use futures_util::future::join;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use serde::Serialize;
 
@@ -31,23 +32,31 @@ pub use self::kills::Kills;
 use self::leavers::Walk;
 use self::step::Stepped;
 pub use self::sweep::Sweep;
+use self::walk::Again;
 use crate::catalogue::{Catalogue, InForce};
 use crate::journal::{Journal, StepError};
 use crate::port::{
     Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, InService,
-    PortError, PortResult, Principals, ReviewReader, SessionRoles, shards_at,
+    PortError, PortResult, Principals, ReviewReader, SessionRoles,
 };
 
 /// How many lines of the to-do list are read at once.
 const PAGE: u32 = 100;
 
 /// How many grants are looked at together: each waits for one call after the other.
-const AT_ONCE: usize = 32;
+const AT_ONCE: usize = 16;
 
 /// How many roles are settled together. What one of them has to tell goes out in so many parts at a time that the calls
 /// under way are no more than those for grants.
 const ROLES_AT_ONCE: usize = 4;
 const TOLD_AT_ONCE: usize = AT_ONCE / ROLES_AT_ONCE;
+
+/// For how long a pass begins with grants, in seconds, of the minute until the next tick.
+///
+/// So the reaper works nearly all of the time when there is more to do than fits. What is under way when it is up takes a
+/// few calls more, and roles are settled then: the function's time-out leaves as much again for both. A tick that comes
+/// meanwhile waits: another pass at once would waste calls.
+pub const PASS_BUDGET_S: u32 = 56;
 
 /// The ports of the reap function.
 #[derive(Clone)]
@@ -122,6 +131,8 @@ pub struct Reaper {
     walk: Mutex<Walk>,
     /// How far it has come with looking at every live grant for the blocks that stand.
     kill_walk: Mutex<KillWalk>,
+    /// What is due again.
+    again: Again,
     /// The word that the table is in service, as the last look at the table found it.
     confirmed: Mutex<Option<Confirmation>>,
     /// The role at which the next sweep begins, and whether it is a session role.
@@ -135,7 +146,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// What a pass did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PassReport {
-    /// Lines of the to-do list that were looked at.
+    /// Lines of the to-do list that were looked at, with what came due meanwhile.
     pub n_due: u32,
     /// Changes that were written.
     pub n_changed: u32,
@@ -145,6 +156,9 @@ pub struct PassReport {
     pub n_failed: u32,
     /// Writes of a reserved deny.
     pub n_deny_written: u32,
+    /// Early ends that are denied by when their sessions were issued: their names do not fit the quota of their role, or
+    /// all that was issued on it until then is void. Who else holds such a role from before then fetches new credentials.
+    pub n_denied_by_time: u32,
     /// For how many seconds what is most overdue is: a line that was not looked at, or an end that is not proved.
     pub oldest_overdue_s: u64,
     /// How many uses of break-glass await their review, up to a page; unknown where they could not be read.
@@ -194,6 +208,7 @@ impl PassReport {
             n_ended: sum(self.n_ended, part.n_ended),
             n_failed: sum(self.n_failed, part.n_failed),
             n_deny_written: sum(self.n_deny_written, part.n_deny_written),
+            n_denied_by_time: sum(self.n_denied_by_time, part.n_denied_by_time),
             oldest_overdue_s: self.oldest_overdue_s.max(part.oldest_overdue_s),
             n_unreviewed: self.n_unreviewed.max(part.n_unreviewed),
             n_blocks: sum(self.n_blocks, part.n_blocks),
@@ -245,6 +260,8 @@ struct Looked {
     went_well: bool,
     /// And nothing was left open.
     is_sure: bool,
+    /// When an attachment is due again.
+    again_at: Option<Timestamp>,
 }
 
 /// What a pass has looked at, and what that left to do.
@@ -285,9 +302,22 @@ impl Reaper {
         tolerance: Tolerance,
     ) -> Self {
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "reap");
-        let (walk, kill_walk) = (Mutex::default(), Mutex::default());
+        let (walk, kill_walk, again) = (Mutex::default(), Mutex::default(), Again::default());
         let (confirmed, next_swept) = (Mutex::default(), Mutex::default());
-        Self { ports, journal, deployment, holder, bounds, budget_s, tolerance, walk, kill_walk, confirmed, next_swept }
+        Self {
+            ports,
+            journal,
+            deployment,
+            holder,
+            bounds,
+            budget_s,
+            tolerance,
+            walk,
+            kill_walk,
+            again,
+            confirmed,
+            next_swept,
+        }
     }
 
     /// Makes a whole pass: everything that a block covers, everything due, then every role with live early ends.
@@ -304,9 +334,7 @@ impl Reaper {
         report.good &= self.look_at_table().await;
         // At once, and not only when it is due.
         self.walk_kills(look, &mut work, &mut report).await;
-        // A quarter of the pass is its own: however much is due, what stands unexplained does not wait.
-        self.sweep(started.plus(self.budget_s.div_ceil(4)), &mut work, &mut report).await;
-        self.walk_due(look, &mut work, &mut report).await;
+        self.sweep_beside_due(look, &mut work, &mut report).await;
         self.walk_leavers(look, &mut work, &mut report).await;
         match self.ports.deny.denied_roles().await {
             Ok(roles) => {
@@ -378,13 +406,29 @@ impl Reaper {
             .ok()
     }
 
+    /// Sweeps while what is due is looked at: neither waits for the other, however much there is of it. Of the pass the
+    /// sweep has a quarter, since roles are settled only after both.
+    async fn sweep_beside_due(&self, look: Look<'_>, work: &mut Work, report: &mut PassReport) {
+        let (mut swept, mut of_sweep) = (Work::default(), PassReport::begun());
+        let mut of_due = PassReport::begun();
+        let sweep = self.sweep(look.started.plus(self.budget_s.div_ceil(4)), &mut swept, &mut of_sweep);
+        join(sweep, self.walk_due(look, work, &mut of_due)).await;
+        for role in swept.roles.into_keys() {
+            work.roles.entry(role).or_default();
+        }
+        // In this order: of a grant that both came by, the walk may have seen the end. The sweep ends none.
+        report.add(of_sweep);
+        report.add(of_due);
+    }
+
     /// Looks at everything that is due, oldest first on each list.
     async fn walk_due(&self, look: Look<'_>, work: &mut Work, report: &mut PassReport) {
         let until = look.started.plus(self.budget_s);
         // Issue's lists too: what ran out of time there ends here, also with issue down.
-        let mut lists = self.lists("what is due", shards_at(look.started), look.started, until);
+        let mut lists = self.due(look.started, until);
         let looks = lists.lines().map(|(role, line)| async move {
             let mut looked = self.look(line.id, look.known).await;
+            self.again.put(&looked, self.ports.clock.now());
             // What waits for issue is overdue there, not here.
             if role == DueRole::Reap {
                 looked.report.n_due = 1;
@@ -403,10 +447,12 @@ impl Reaper {
     async fn look(&self, id: GrantId, known: Option<&InForce>) -> Looked {
         let mut report = PassReport::begun();
         match self.step(id, known, &mut report).await {
-            Ok(Stepped { early, is_sure }) => Looked { id, report, early, went_well: true, is_sure },
+            Ok(Stepped { early, is_sure, again_at }) => {
+                Looked { id, report, early, went_well: true, is_sure, again_at }
+            }
             Err(error) => {
                 note(id, &error, &mut report);
-                Looked { id, report, early: None, went_well: false, is_sure: false }
+                Looked { id, report, early: None, went_well: false, is_sure: false, again_at: None }
             }
         }
     }

@@ -160,7 +160,15 @@ impl Reaper {
         }
         standing.cut = standing.cut.max(self.void_before(now));
         let no_form = |_| unreadable("the deny has no JSON form");
-        let text = Denied::fitting(&wanted, &standing, now).and_then(|d| d.document()).map_err(no_form)?;
+        let denied = Denied::fitting(&wanted, &standing, now).map_err(no_form)?;
+        let text = denied.document().map_err(no_form)?;
+        let by_time = wanted.iter().filter(|entry| !denied.names.contains(&entry.session_name)).count();
+        if by_time > 0 {
+            let n_by_time = u32::try_from(by_time).unwrap_or(u32::MAX);
+            report.n_denied_by_time = report.n_denied_by_time.saturating_add(n_by_time);
+            let (n_by_name, before) = (denied.names.len(), denied.cut.map(|cut| cut.to_string()));
+            tracing::warn!(role, n_by_name, n_by_time, before, "not all early ends of a role are denied by name");
+        }
         let seen = if text == seen.reading.document.as_deref().and_then(canonical_text) {
             seen
         } else {

@@ -21,6 +21,8 @@ pub(super) struct Stepped {
     pub(super) early: Option<(String, Grant)>,
     /// Whether nothing was left open, such as whether the catalogue still knows it.
     pub(super) is_sure: bool,
+    /// When an attachment is due again.
+    pub(super) again_at: Option<Timestamp>,
 }
 
 impl Reaper {
@@ -34,7 +36,7 @@ impl Reaper {
         let Some(grant) = self.ports.reader.grant(id).await? else {
             // A mark on what was never decided, or a line that outlived its record.
             self.ports.due.clear_mark(id).await?;
-            return Ok(Stepped { early: None, is_sure: true });
+            return Ok(Stepped { early: None, is_sure: true, again_at: None });
         };
         let (now, n_ended) = (self.ports.clock.now(), report.n_ended);
         let late = LateGrant::of(&grant, now);
@@ -70,7 +72,7 @@ impl Reaper {
         if grant.state.is_terminal() || (marked && matches!(grant.state, State::Revoking(_))) {
             self.ports.due.clear_mark(id).await?;
         }
-        let mut early = None;
+        let (mut early, mut again_at) = (None, None);
         match (&grant.state, &grant.delivery) {
             (State::Revoking(revoking), Delivery::Session { role_arn, .. }) => {
                 let role = role_arn.clone();
@@ -81,11 +83,11 @@ impl Reaper {
                 }
             }
             (State::Active { .. } | State::Revoking(_), Delivery::Inline { .. } | Delivery::Managed { .. }) => {
-                self.settle_attachment(grant, report).await?;
+                again_at = self.settle_attachment(grant, report).await?.due_at();
             }
             _ => {}
         }
-        Ok(Stepped { early, is_sure })
+        Ok(Stepped { early, is_sure, again_at })
     }
 
     /// What has happened to the grant that it does not know yet.

@@ -1,14 +1,15 @@
 //! A walk over to-do lists: list by list and page by page, as far as there is time.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Mutex;
 
 use brevet_domain::grant::DueRole;
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 use futures_util::stream::{Stream, unfold};
 
-use super::{PAGE, Reaper};
-use crate::port::{Due, DueList, PortResult, SHARDS};
+use super::{Looked, PAGE, Reaper, locked};
+use crate::port::{Due, DueList, PortResult, SHARDS, shards_at};
 
 /// A walk that is under way.
 pub(super) struct Lists<'a> {
@@ -26,6 +27,8 @@ pub(super) struct Lists<'a> {
     /// What is left of its last page, and whether another one follows.
     page: VecDeque<Due>,
     is_read: bool,
+    /// What else comes due on the way.
+    again: Option<&'a Again>,
     /// The grants that are passed over: those of earlier walks, and those that this one has begun with.
     pub(super) seen: BTreeSet<GrantId>,
     /// Whether every list could be read.
@@ -40,8 +43,13 @@ impl Reaper {
         Lists { seen, ..self.lists(errand, 0..SHARDS, Timestamp::LATEST, until) }
     }
 
+    /// A walk over what is due by `due_by`, and over what comes due on the way, until `until`.
+    pub(super) fn due(&self, due_by: Timestamp, until: Timestamp) -> Lists<'_> {
+        Lists { again: Some(&self.again), ..self.lists("what is due", shards_at(due_by), due_by, until) }
+    }
+
     /// A walk over what is due by `due_by` on both functions' lists of `shards`, until `until`.
-    pub(super) fn lists(
+    fn lists(
         &self,
         errand: &'static str,
         shards: impl Iterator<Item = u8>,
@@ -58,10 +66,32 @@ impl Reaper {
             cursor: None,
             page: VecDeque::new(),
             is_read: false,
+            again: None,
             seen: BTreeSet::new(),
             is_readable: true,
             is_whole: true,
         }
+    }
+}
+
+/// What this process has looked at and is due again. Where there is much to do, what must be quiet for a while has been so
+/// long before the lists come round to it. They have all of it too: what is forgotten here is found there.
+#[derive(Debug, Default)]
+pub(super) struct Again(Mutex<BTreeSet<(Timestamp, GrantId)>>);
+
+impl Again {
+    /// Keeps in mind what was looked at by `now`. What was due by then is left alone: it would be looked at for ever.
+    pub(super) fn put(&self, looked: &Looked, now: Timestamp) {
+        if let Some(at) = looked.again_at.filter(|at| *at > now) {
+            locked(&self.0).insert((at, looked.id));
+        }
+    }
+
+    fn pop(&self, now: Timestamp) -> Option<Due> {
+        let mut kept = locked(&self.0);
+        let (next_at, id) = kept.first().copied().filter(|(at, _)| *at <= now)?;
+        kept.pop_first();
+        Some(Due { id, is_mark: false, next_at })
     }
 }
 
@@ -86,6 +116,11 @@ impl<'a> Lists<'a> {
                 self.is_whole = false;
                 self.lists.clear();
                 return None;
+            }
+            let again = self.again.and_then(|again| again.pop(self.reaper.ports.clock.now()));
+            if let Some(line) = again {
+                self.seen.insert(line.id);
+                return Some((DueRole::Reap, line));
             }
             match self.page.pop_front() {
                 Some(line) if self.seen.insert(line.id) => return Some((role, line)),

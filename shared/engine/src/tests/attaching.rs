@@ -310,7 +310,7 @@ fn a_removal_that_fails_for_long_is_put_off_ever_longer_and_never_given_up() {
     release(&world, id);
     let mut waits = Vec::new();
     for _ in 0..8 {
-        world.faults.plan_next("remove", Fault::Throttled);
+        world.faults.plan_next("remove", Fault::Refused);
         let now = world.clock.now();
         world.tick();
         let State::Revoking(revoking) = world.grant(id).state else { panic!("left without a proof") };
@@ -320,7 +320,7 @@ fn a_removal_that_fails_for_long_is_put_off_ever_longer_and_never_given_up() {
     assert_eq!(world.faults.fired().len(), 8);
     assert!(waits.windows(2).all(|pair| pair[0] <= pair[1]) && waits[0] < 20, "{waits:?}");
     assert!((60..=90).contains(waits.last().unwrap()), "{waits:?}");
-    world.assert_all_ends("throttled removal");
+    world.assert_all_ends("refused removal");
 }
 
 /// A grant is asked for, attached, and runs out; or is released.

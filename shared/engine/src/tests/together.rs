@@ -6,7 +6,7 @@ use std::task::Poll;
 use brevet_domain::deny::Denied;
 use brevet_domain::grant::{EndedBy, State};
 
-use super::attaching::release;
+use super::attaching::{release, submit_for};
 use super::managed::overlapping;
 use super::world::{TERM_S, World, id_of};
 use crate::fake::{Fault, poll_once, run};
@@ -40,11 +40,11 @@ fn pass_by_turns(world: &World) -> (PortResult<PassReport>, Vec<&'static str>) {
 }
 
 #[test]
-fn a_pass_looks_at_thirty_two_grants_together_and_at_no_more() {
+fn a_pass_looks_at_sixteen_grants_together_and_at_no_more() {
     let world = due(80);
     let (report, calls) = pass_by_turns(&world);
     let first_change = calls.iter().position(|call| *call == "commit").unwrap();
-    assert_eq!(calls.iter().take(first_change).filter(|call| **call == "grant").count(), 32, "{calls:?}");
+    assert_eq!(calls.iter().take(first_change).filter(|call| **call == "grant").count(), 16, "{calls:?}");
     let report = report.unwrap();
     assert_eq!((report.n_due, report.n_ended, report.n_failed, report.good), (80, 80, 0, true));
     world.assert_all_ends("together");
@@ -70,9 +70,9 @@ fn two_holders_of_a_managed_policy_that_leave_in_one_pass_do_not_hand_it_over_to
     world.clock.advance(30);
     [first, second].iter().for_each(|id| release(&world, *id));
     let (report, calls) = pass_by_turns(&world);
-    // The sweep counts too, before anything is due.
-    let due = calls.iter().skip_while(|call| **call != "due");
-    let counts: Vec<_> = due.filter(|call| ["count", "commit"].contains(*call)).take(4).collect();
+    // The sweep counts too, before anything is changed.
+    let changes = calls.iter().skip_while(|call| **call != "commit");
+    let counts: Vec<_> = changes.filter(|call| ["count", "commit"].contains(*call)).take(4).collect();
     assert_eq!(counts, [&"commit", &"commit", &"count", &"count"], "they met: {calls:?}");
     assert_eq!(report.unwrap().n_failed, 0, "a lost race is no failure");
     world.tick_for(90);
@@ -82,6 +82,71 @@ fn two_holders_of_a_managed_policy_that_leave_in_one_pass_do_not_hand_it_over_to
     });
     assert!(ended_by.contains(&EndedBy::HandOver) && ended_by.contains(&EndedBy::Removal), "{ended_by:?}");
     world.assert_all_ends("left together");
+}
+
+#[test]
+fn what_is_due_and_the_sweep_do_not_wait_for_each_other() {
+    let world = due(5);
+    (0..50).for_each(|n| world.principals.add(&format!("arn:aws:iam::000000000000:role/legacy/other-{n}"), None));
+    let (report, calls) = pass_by_turns(&world);
+    let report = report.unwrap();
+    assert!(report.swept && report.n_ended == 5, "{report:?}");
+    let swept = (calls.iter().position(|call| *call == "standing"), calls.iter().rposition(|call| *call == "standing"));
+    let changed = calls.iter().position(|call| *call == "commit");
+    assert!(swept.0 < changed && changed < swept.1, "{calls:?}");
+}
+
+#[test]
+fn what_has_been_gone_for_long_enough_while_a_pass_goes_on_is_proved_by_that_pass() {
+    let world = World::new();
+    world.tick();
+    let asked = (0..60).filter_map(|n| submit_for(&world, &format!("key-{n}"), "batch"));
+    assert_eq!(asked.count(), 60);
+    world.activate();
+    world.clock.advance(TERM_S);
+    // A second goes by at each eighth call.
+    for number in (world.faults.n_calls() + 1..).step_by(8).take(100) {
+        let clock = world.clock.clone();
+        world.faults.meanwhile(number, move || clock.advance(1));
+    }
+    let report = world.tick().unwrap().unwrap();
+    assert!(report.n_ended > 4, "{report:?}");
+    world.assert_all_ends("in one pass");
+}
+
+#[test]
+fn a_removal_that_is_throttled_is_tried_again_in_its_place_but_not_for_ever() {
+    for (n_throttled, is_removed) in [(4, true), (5, false)] {
+        let world = World::new();
+        world.tick();
+        let id = submit_for(&world, "key", "batch").unwrap();
+        world.activate();
+        world.clock.advance(TERM_S);
+        let place = world.place(id).unwrap();
+        (0..n_throttled).for_each(|_| world.faults.plan_next("remove", Fault::Throttled));
+        let report = world.tick().unwrap().unwrap();
+        assert_eq!(world.faults.fired().len(), n_throttled);
+        assert_eq!(
+            (world.principals.standing(&place).is_none(), report.n_failed),
+            (is_removed, u32::from(!is_removed))
+        );
+        world.assert_all_ends("throttled");
+    }
+}
+
+#[test]
+fn a_removal_that_may_have_been_made_is_not_tried_again_before_it_was_looked_for() {
+    let world = World::new();
+    world.tick();
+    let id = submit_for(&world, "key", "batch").unwrap();
+    world.activate();
+    world.clock.advance(TERM_S);
+    world.faults.plan_next("remove", Fault::AnswerLost);
+    let before = world.faults.calls().len();
+    world.tick();
+    let calls = world.faults.calls().split_off(before);
+    assert_eq!(calls.iter().filter(|call| **call == "remove").count(), 1, "{calls:?}");
+    assert!(world.principals.standing(&world.place(id).unwrap()).is_none());
 }
 
 #[test]

@@ -8,7 +8,7 @@ PYTHON := $(BREVET_CACHE)/tools/tests/bin/python
 STACK := python3 infra/local/stack.py
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build up down status demo test lint bench coldstart fuzz mutants sim chaos
+.PHONY: help tools build up down status demo test lint bench coldstart fuzz mutants pace sim chaos
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -46,6 +46,9 @@ coldstart: tools ## Measures cold starts of a release build of issue (slow: buil
 
 fuzz: ## Fuzzes at full length, more than ten million runs (slow; SEED=N for others)
 	cargo run --locked --release -p brevet-fuzz -- --seed $(or $(SEED),1)
+
+pace: ## Ends ten thousand grants at once in virtual time; fails if a bound is missed (slow: builds with LTO)
+	cargo run --locked --release -p brevet-pace
 
 sim: ## Plays every fault at every port call in a model of the world (slow; SEED=N for others)
 	cargo run --locked --release -p brevet-sim -- --seed $(or $(SEED),1)

@@ -37,6 +37,8 @@ pub const TICK_S: u32 = 15;
 pub const HEART_MAX_S: u32 = 60;
 /// How long an end may take until its grant is overdue, in seconds.
 pub const OVERDUE_S: u32 = 120;
+/// All of them.
+pub const BOUNDS: Bounds = Bounds { skew_s: SKEW_S, quiet_s: QUIET_S, call_s: CALL_S };
 /// What issuing puts up with.
 pub const TOLERANCE: Tolerance =
     Tolerance { max_age_s: HEART_MAX_S, overdue_s: OVERDUE_S, max_overdue: 5, while_overdue: false };
@@ -181,6 +183,8 @@ pub struct World {
     pub activator: Arc<Activator>,
     /// Two processes that end.
     pub reapers: [Arc<Reaper>; 2],
+    /// What the first of them works with.
+    reaper_ports: reap::Ports,
     /// What the model is like.
     pub model: Model,
     /// What was answered late and goes on later.
@@ -246,7 +250,6 @@ impl World {
         let clocks = model.ahead_ms.map(|ahead_ms| Arc::new(SkewedClock::new(Arc::clone(&clock), ahead_ms)));
         let [_, evaluate_clock, issue_clock, reap_clock, other_clock] = clocks.clone();
         let ids = Arc::new(SeqIds::new());
-        let bounds = Bounds { skew_s: SKEW_S, quiet_s: QUIET_S, call_s: CALL_S };
         let (rules, text) = first_catalogue();
         store.publish(text);
         let rules = Arc::new(Mutex::new(rules));
@@ -265,7 +268,7 @@ impl World {
             Arc::new(ToldUses::default()),
             (seams.store.clone(), ids.clone()),
             deployment.clone(),
-            bounds,
+            BOUNDS,
         ));
         let bundles = || Arc::new(Catalogue::new(store.clone(), 900, Arc::new(Watched::default())));
         let intake = Intake {
@@ -300,28 +303,29 @@ impl World {
         };
         let activator = Activator::new(activation, deployment.clone(), TOLERANCE, 600);
         let sweep = Sweep { estate: seams.estate.clone(), findings: store.clone() };
+        let ports = |clock: Arc<SkewedClock>| reap::Ports {
+            reader: seams.reader.clone(),
+            store: seams.store.clone(),
+            due: store.clone(),
+            deny: store.clone(),
+            reviews: store.clone(),
+            kills: Kills { reader: store.clone(), progress: store.clone() },
+            sweep: sweep.clone(),
+            service: seams.service.clone(),
+            heart: store.clone(),
+            roles: seams.roles.clone(),
+            attachments: Attachments {
+                principals: seams.principals.clone(),
+                deprovisioner: seams.deprovisioner.clone(),
+                counts: store.clone(),
+            },
+            catalogue: bundles(),
+            clock,
+            ids: ids.clone(),
+        };
+        let reaper_ports = ports(Arc::clone(&reap_clock));
         let reaper = |holder: &str, clock: Arc<SkewedClock>| {
-            let ports = reap::Ports {
-                reader: seams.reader.clone(),
-                store: seams.store.clone(),
-                due: store.clone(),
-                deny: store.clone(),
-                reviews: store.clone(),
-                kills: Kills { reader: store.clone(), progress: store.clone() },
-                sweep: sweep.clone(),
-                service: seams.service.clone(),
-                heart: store.clone(),
-                roles: seams.roles.clone(),
-                attachments: Attachments {
-                    principals: seams.principals.clone(),
-                    deprovisioner: seams.deprovisioner.clone(),
-                    counts: store.clone(),
-                },
-                catalogue: bundles(),
-                clock,
-                ids: ids.clone(),
-            };
-            Arc::new(Reaper::new(ports, deployment.clone(), holder.to_owned(), (bounds, 600), TOLERANCE))
+            Arc::new(Reaper::new(ports(clock), deployment.clone(), holder.to_owned(), (BOUNDS, 600), TOLERANCE))
         };
         let reapers = [reaper("one", reap_clock), reaper("two", other_clock)];
         let last_pass_at = clock.now();
@@ -341,6 +345,7 @@ impl World {
             issuer: Arc::new(issuer),
             activator: Arc::new(activator),
             reapers,
+            reaper_ports,
             model,
             parked: Vec::new(),
             backup: None,
@@ -348,6 +353,13 @@ impl World {
             last_pass_at,
             n_fired: 0,
         }
+    }
+
+    /// One more process that ends, with the first one's ports, whose passes take `budget_s` seconds.
+    #[must_use]
+    pub fn reaper_of(&self, holder: &str, budget_s: u32) -> Reaper {
+        let (ports, deployment) = (self.reaper_ports.clone(), self.deployment.clone());
+        Reaper::new(ports, deployment, holder.to_owned(), (BOUNDS, budget_s), TOLERANCE)
     }
 
     /// The true time.

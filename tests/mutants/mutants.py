@@ -23,7 +23,7 @@ CHECKOUT = HERE.parent.parent
 CACHE = Path(os.environ.get("BREVET_CACHE") or Path.home() / ".cache" / "brevet")
 TEST = ["cargo", "test", "--locked", "-q", "-p", "brevet-domain", "-p", "brevet-engine"]
 # Parts of the names of tests that take long.
-SLOW = ("single_fault", "thousand", "hundred", "whatever_fails", "every_step", "while_a_sweep")
+SLOW = ("single_fault", "thousand", "hundred", "whatever_fails", "every_step", "while_a_sweep", "do_not_fit")
 
 
 def tested(copy: Path) -> tuple[int, str]:

@@ -8,7 +8,7 @@ PYTHON := $(BREVET_CACHE)/tools/tests/bin/python
 STACK := python3 infra/local/stack.py
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build up down status demo test lint bench coldstart fuzz mutants sim
+.PHONY: help tools build up down status demo test lint bench coldstart fuzz mutants sim chaos
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -47,5 +47,11 @@ coldstart: tools ## Measures cold starts of a release build of issue (slow: buil
 fuzz: ## Fuzzes at full length, more than ten million runs (slow; SEED=N for others)
 	cargo run --locked --release -p brevet-fuzz -- --seed $(or $(SEED),1)
 
+sim: ## Plays every fault at every port call in a model of the world (slow; SEED=N for others)
+	cargo run --locked --release -p brevet-sim -- --seed $(or $(SEED),1)
+
 mutants: tools ## Plants deliberate bugs in a copy and says which test caught each (slow)
 	@$(PYTHON) tests/mutants/mutants.py
+
+chaos: tools ## Breaks things for minutes around deadlines and watches from outside (slow; `make test` has a short one)
+	@BREVET_CHAOS=full $(PYTHON) infra/local/suites.py chaos

@@ -1,25 +1,17 @@
 //! `brevet evidence verify`.
 
-use std::io::Read;
 use std::path::Path;
 
 use brevet_domain::evidence::{Entry, Head, verify as verify_chain};
 use brevet_domain::id::GrantId;
 use serde_json::Value;
 
+use crate::input::read;
+
 /// Checks the chain in `file` against the head that it names. One line either way.
 pub(crate) fn verify(file: &Path) -> Result<String, String> {
-    let text = read(file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))?;
+    let text = read(file)?;
     judge(&text).map_err(|message| format!("{}: {message}", file.display()))
-}
-
-fn read(file: &Path) -> std::io::Result<String> {
-    if file == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text)?;
-        return Ok(text);
-    }
-    std::fs::read_to_string(file)
 }
 
 fn judge(text: &str) -> Result<String, String> {

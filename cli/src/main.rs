@@ -1,8 +1,10 @@
 //! The `brevet` command: checks, compiles and explains a catalogue, and verifies evidence, without AWS.
 
 mod catalogue;
+mod confirm;
 mod evidence;
 mod explain;
+mod input;
 mod plan;
 
 use std::io::Write;
@@ -43,6 +45,19 @@ enum Command {
         new: PathBuf,
     },
     Explain(Box<explain::Explain>),
+    /// Say that a table is in service, at first and after a restore, and print the item that the deploying role puts.
+    ///
+    /// What was decided over a table before this ends, and nothing is issued over a table without it.
+    Confirm {
+        /// The file with what `aws dynamodb describe-table` prints of the table; `-` for standard input.
+        file: PathBuf,
+        /// Who says so, for people.
+        #[arg(long)]
+        by: String,
+        /// The installation is new: nothing was ever issued. Never after a restore, which must void what it brought back.
+        #[arg(long)]
+        first: bool,
+    },
     /// Work on the evidence of a grant.
     #[command(subcommand)]
     Evidence(EvidenceCommand),
@@ -63,6 +78,7 @@ fn main() -> ExitCode {
         Command::Check { dir, format } => catalogue::check(&dir, format),
         Command::Plan { old, new } => plan::plan(&old, &new),
         Command::Explain(asked) => explain::explain(*asked),
+        Command::Confirm { file, by, first } => confirm::confirm(&file, &by, first).map(Text::out).map_err(Text::err),
         Command::Evidence(EvidenceCommand::Verify { file }) => {
             evidence::verify(&file).map(Text::out).map_err(Text::err)
         }

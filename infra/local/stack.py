@@ -5,8 +5,8 @@
   stack.py down | status
   stack.py logs [part] [--lines N]
   stack.py tick on|off|once [FUNCTION]      stack.py pump on|off [FUNCTION]      (no function: all that it drives)
-  stack.py kill FUNCTION                    stack.py start FUNCTION              (start again for a second copy)
-  stack.py publish [FOLDER]        stack.py facts
+  stack.py kill FUNCTION                    stack.py start FUNCTION [--env NAME=value ...]  (again for a second copy)
+  stack.py publish [FOLDER]        stack.py facts               stack.py confirm
 
 Parts: localstack, dynamodb, gate, lambda, functions, driver.
 """
@@ -51,8 +51,11 @@ def arguments() -> argparse.Namespace:
         switch = commands.add_parser(name)
         switch.add_argument("what", choices=choices)
         switch.add_argument("function", nargs="?")
-    for name in ("kill", "start"):
-        commands.add_parser(name).add_argument("function")
+    commands.add_parser("kill").add_argument("function")
+    start = commands.add_parser("start")
+    start.add_argument("function")
+    start.add_argument("--env", action="append", default=[], metavar="NAME=value")
+    commands.add_parser("confirm")
     commands.add_parser("publish").add_argument("folder", nargs="?", type=Path, default=places.CATALOGUE)
     return parser.parse_args()
 
@@ -61,7 +64,7 @@ def main() -> int:
     """Runs one command; returns the exit code."""
     chosen = arguments()
     in_tests_venv()
-    from brevet_local import catalogue, functions, process, stack, switches, template, tick  # noqa: PLC0415
+    from brevet_local import catalogue, functions, process, service, stack, switches, template, tick  # noqa: PLC0415
 
     try:
         match chosen.command:
@@ -101,7 +104,10 @@ def main() -> int:
                 functions.of(stack.facts(), chosen.function)
                 print(f"{chosen.function}: {functions.kill(chosen.function)} killed")
             case "start":
-                print(f"started {functions.start(stack.facts(), chosen.function, stack.gated()).name}")
+                more = dict(one.split("=", 1) for one in chosen.env)
+                print(f"started {functions.start(stack.facts(), chosen.function, stack.gated(), more).name}")
+            case "confirm":
+                print(f"table {service.confirm(stack.facts(), stack.gated(), first=False)} is in service")
             case "publish":
                 print(f"bundle {catalogue.publish(stack.facts(), stack.gated(), chosen.folder)}")
     except (process.Trouble, template.Unresolvable) as problem:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs every suite, shows its output, and prints counts for each and a plain total. Runs in the tests venv.
 
-Usage: suites.py [lint|rust|runner|rights|e2e] ...      (nothing: all of them, in that order)
+Usage: suites.py [lint|rust|runner|rights|e2e|chaos] ...      (nothing: all of them, in that order)
 
 A check without test cases (formatting, clippy, cfn-lint) counts as one. A test that was skipped or ignored counts
 as failed: what did not run has shown nothing. Exit code 0 only if nothing failed.
@@ -108,9 +108,9 @@ def pytest_count(name: str, code: int, output: str) -> Count:
     return Count(name, passed, max(sum(seen.values()), int(code != 0 or passed == 0)))
 
 
-def python(name: str, folder: str) -> Count:
+def python(name: str, folder: str, *options: str) -> Count:
     """One pytest folder."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "--tb=short", folder]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "--tb=short", *options, folder]
     code, output = shown(command)
     return pytest_count(name, code, output)
 
@@ -139,6 +139,13 @@ def e2e() -> Iterator[Count]:
         yield python("e2e", "tests/e2e")
 
 
+def chaos() -> Iterator[Count]:
+    """Something is broken around the deadlines; on a stack of its own, with a longer tick. `make chaos` is its full length."""
+    yield build()
+    # With what it measured.
+    yield python("chaos", "tests/chaos", "-rP")
+
+
 @contextmanager
 def running_stack(without: set[str]) -> Iterator[None]:
     """The stack for as long as a suite runs; one that somebody already runs is not taken over.
@@ -155,7 +162,8 @@ def running_stack(without: set[str]) -> Iterator[None]:
             raise process.Trouble("the stack did not end: something is left running")
 
 
-SUITES: dict[str, Callable[[], Iterator[Count]]] = {"lint": lint, "rust": rust, "runner": runner, "rights": rights, "e2e": e2e}
+SUITES: dict[str, Callable[[], Iterator[Count]]] = {"lint": lint, "rust": rust, "runner": runner, "rights": rights, "e2e": e2e,
+                                                     "chaos": chaos}
 
 
 def main(names: list[str]) -> int:

@@ -157,6 +157,7 @@ def run(binary: Path, trusted: Path, served: Path) -> dict[str, float]:
         "AWS_ENDPOINT_URL": f"https://localhost:{aws.server_address[1]}", "SSL_CERT_FILE": str(trusted),
         "BREVET_DEPLOYMENT": "cold", "BREVET_ACCOUNT": "000000000000", "BREVET_PARTITION": "aws",
         "BREVET_TABLE": "brevet-cold", "BREVET_SKEW_S": "60", "BREVET_QUIET_S": "10", "BREVET_HEART_MAX_AGE_S": "180",
+        "BREVET_OVERDUE_S": "180", "BREVET_MAX_OVERDUE": "10",
         "BREVET_BUNDLE_MAX_AGE_S": "900",
         "BREVET_ASK_AUDIENCE": "brevet", "BREVET_APPROVALS_AUDIENCE": "brevet/approvals",
         "BREVET_CREDENTIALS_AUDIENCE": "brevet/credentials", "PATH": os.environ["PATH"],

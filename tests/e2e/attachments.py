@@ -28,7 +28,7 @@ POLICY = f"arn:aws:iam::{ACCOUNT}:policy/brevet/dev/managed/brevet-dev-vendor-sy
 TASK = "the-running-task"
 
 INLINE = ("kills", "stalled", "throttled", "refused", "down", "naked", "altered", "unbound", "denying", "others",
-          "night", "killed")  # fmt: skip
+          "night", "killed", "swept")  # fmt: skip
 MANAGED = ("attach-before", "attach-after", "detach-before", "detach-after", "detach-between", "shared", "detached",
            "taken", "fuse")  # fmt: skip
 # Held by somebody else than whoever asks.
@@ -80,7 +80,6 @@ def build() -> None:
             "EntityAlreadyExists",
         )
     iam.put_role_policy(RoleName="brevet-dev-denying", PolicyName="standing", PolicyDocument=json.dumps(DENY))
-    iam.attach_role_policy(RoleName="brevet-dev-taken", PolicyArn=POLICY)
 
 
 def standing(name: str) -> set[str]:

@@ -38,7 +38,7 @@ def started(tasks: Tasks) -> dict[str, Hold]:
     gate.disarm()
     iam = Session.admin().client("iam")
     found = {name: tasks.ask("shared") for name in ("first", "second")}
-    found |= {name: tasks.ask(name) for name in ("altered", "detached", "unbound", "denying", "taken")}
+    found |= {name: tasks.ask(name) for name in ("altered", "detached", "unbound", "denying")}
 
     # Refused for good; throttled twice, each time with all attempts.
     strike("refused", "refused", "issue", "refuse", PUT)
@@ -72,7 +72,6 @@ def started(tasks: Tasks) -> dict[str, Hold]:
 def principals_as_they_were() -> Iterator[None]:
     yield
     iam = Session.admin().client("iam")
-    iam.detach_role_policy(RoleName="brevet-dev-taken", PolicyArn=POLICY)
     iam.delete_role_policy(RoleName="brevet-dev-denying", PolicyName="standing")
 
 
@@ -81,14 +80,13 @@ def principals_as_they_were() -> Iterator[None]:
     [
         ("unbound", "does not carry the permissions boundary"),
         ("denying", "holds a Deny"),
-        ("taken", "attached already, and no grant explains it"),
     ],
 )
 def test_nothing_is_attached_to_what_is_not_fit_and_the_caller_reads_why(
     world: World, started: dict[str, Hold], name: str, says: str
 ) -> None:
     hold = started[name]
-    before = {"denying": {"standing"}, "taken": {POLICY}}.get(name, set())
+    before = {"denying": {"standing"}}.get(name, set())
     view = hold.await_state("Lapsed")
     hold.over = True
     assert "not fit" in view["reason"], view

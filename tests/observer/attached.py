@@ -9,7 +9,7 @@ import hashlib
 from fnmatch import fnmatchcase
 from typing import Any
 
-from .calllog import Call, Comparison, Entry, later
+from .calllog import SOON_S, Call, Comparison, Entry, later
 
 PUTS = {"PutRolePolicy": "inline", "AttachRolePolicy": "managed"}
 REMOVALS = {"DeleteRolePolicy": "inline", "DetachRolePolicy": "managed"}
@@ -124,6 +124,11 @@ class Attachments(Comparison):
                 # The claim: until then its caller has been answered, and nobody else calls.
                 until = later(entry["at"], 2 * bounds["call_s"] + bounds["skew_s"])
                 records.append((grant, place, entry, until, []))
+        for finding in self.snapshot.findings:
+            if finding["act"] == "removal_recorded":
+                where = finding["place"]
+                place = (where["delivery"], where["principal_arn"], where.get("policy_name") or where["policy_arn"])
+                records.append((f"finding {finding['seq']}", place, finding, later(finding["at"], SOON_S), []))
         for call in self.of("reap", *REMOVALS):
             place = place_of_call(call)
             if place[2] == self.reserved:

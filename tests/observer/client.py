@@ -83,6 +83,10 @@ class Api:
         """Lists what awaits one's review."""
         return self.call("GET", "/v1/reviews", token)
 
+    def acknowledge(self, token: str | None, grant: str, reason: str = "IAM is down") -> Answer:
+        """Says that an overdue grant is known and worked on."""
+        return self.call("POST", f"/v1/grants/{grant}/acknowledge", token, {"reason": reason})
+
     def credentials(self, token: str | None, grant: str) -> Answer:
         """Fetches credentials."""
         return self.call("POST", f"/v1/grants/{grant}/credentials", token)

@@ -34,6 +34,15 @@ class Sessions(Comparison):
         for grant in self.snapshot.evidence.keys() - self.snapshot.grants.keys():
             self.find(f"{grant}: evidence of a grant that does not exist")
 
+    def findings(self) -> None:
+        """What the sweep told is a chain too: each names the one before by its digest."""
+        before = chain.ZERO
+        for number, finding in enumerate(self.snapshot.findings, 1):
+            self.report.counts["findings of the sweep"] += 1
+            if finding["seq"] != number or finding["prev"] != before:
+                self.find(f"finding {finding['seq']}: it does not follow on the one before")
+            before = chain.digest(finding)
+
     # ------------------------------------------------------------------------------------------------- table
     def transactions(self) -> None:
         """A grant's item is never written without its entry, and every entry came with such a write."""
@@ -122,6 +131,7 @@ class Sessions(Comparison):
             for entry in self.entries(grant, "RemovalRecorded")
             if entry["detail"]["policy"] == self.reserved
         ]
+        swept = [(one["place"]["principal_arn"], one["at"]) for one in self.snapshot.findings if one["act"] == "deny_recorded"]
         called = []
         for call in self.of("reap", "PutRolePolicy", "DeleteRolePolicy"):
             wrote = call["wrote"]
@@ -133,7 +143,8 @@ class Sessions(Comparison):
             self.report.counts["deny writes"] += 1
             what = (wrote["role"], wrote["policy_name"], wrote["document_sha256"])
             called.append((what, call["at"]))
-            if not any(entry[:3] == what and entry[3] <= call["at"] for entry in recorded):
+            told = any(role == wrote["role"] and at <= call["at"] <= later(at, SOON_S) for role, at in swept)
+            if not told and not any(entry[:3] == what and entry[3] <= call["at"] for entry in recorded):
                 self.find(f"call {call['n']}: {call['operation']} on {wrote['role']} was not recorded first")
         for *what, at, grant in recorded:
             self.report.counts["deny writes recorded"] += 1
@@ -218,6 +229,7 @@ def reconcile(calls: list[Call], snapshot: Snapshot, deployment: str = "dev") ->
     rotations = Rotations(calls, snapshot, deployment, report)
     for step in (
         sessions.chains,
+        sessions.findings,
         sessions.transactions,
         sessions.vends,
         sessions.removals,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ COMMAND = CHECKOUT / "infra" / "local" / "stack.py"
 LOCAL = Path(os.environ.get("BREVET_LOCAL") or CHECKOUT / ".local").expanduser()
 PIDS = LOCAL / "pids"
 LOGS = LOCAL / "log"
+FACTS = LOCAL / "facts.json"
 CACHE = Path(os.environ.get("BREVET_CACHE") or Path.home() / ".cache" / "brevet").expanduser()
 BREVET = Path(os.environ.get("CARGO_TARGET_DIR") or CACHE / "target").expanduser() / "debug" / "brevet"
 """The command that an auditor has."""
@@ -86,6 +90,28 @@ def facts() -> dict[str, Any]:
 def setting(function: str, variable: str) -> str:
     """An environment variable of a function, from the template."""
     return next(one for one in facts()["functions"] if one["id"] == function)["environment"][variable]
+
+
+@contextmanager
+def settings(*functions: str, **changes: str) -> Iterator[None]:
+    """In the block the `functions` run with other environment variables than the template gives them; then as before."""
+    known = json.loads(FACTS.read_text())
+    other = copy.deepcopy(known)
+    for one in other["functions"]:
+        if one["id"] in functions:
+            one["environment"].update(changes)
+    try:
+        _restart(functions, other)
+        yield
+    finally:
+        _restart(functions, known)
+
+
+def _restart(functions: tuple[str, ...], known: dict[str, Any]) -> None:
+    FACTS.write_text(json.dumps(known))
+    for function in functions:
+        stack("kill", function)
+        stack("start", function)
 
 
 def role_arn(name: str) -> str:

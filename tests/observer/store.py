@@ -33,10 +33,11 @@ def keys(*prefixes: str, table: str = "brevet-dev") -> set[tuple[str, str]]:
 
 @dataclass
 class Snapshot:
-    """Grants and their evidence at one time."""
+    """Grants and their evidence at one time, and what the sweep told."""
 
     grants: dict[str, dict[str, Any]] = field(default_factory=dict)
     evidence: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    findings: list[dict[str, Any]] = field(default_factory=list)
 
 
 def snapshot(table: str = "brevet-dev") -> Snapshot:
@@ -44,6 +45,8 @@ def snapshot(table: str = "brevet-dev") -> Snapshot:
     found = Snapshot()
     for item in items(table):
         kind, _, grant = item["pk"].partition("#")
+        if kind == "FINDING":
+            found.findings.append(json.loads(item["body"]))
         if kind != "GRANT" or not grant.startswith("grt_"):
             continue
         if item["sk"] == "META":
@@ -52,4 +55,5 @@ def snapshot(table: str = "brevet-dev") -> Snapshot:
             found.evidence.setdefault(grant, []).append(json.loads(item["body"]))
     for chain in found.evidence.values():
         chain.sort(key=lambda entry: entry["seq"])
+    found.findings.sort(key=lambda finding: finding["seq"])
     return found

@@ -9,8 +9,10 @@ use brevet_api::evaluation::{EntitlementLine, EntitlementList, EvaluationView};
 use brevet_api::read::{self, PageQuery};
 use brevet_api::view::{GrantView, ReviewList};
 use brevet_domain::delegation::{Delegation, Scope};
+use brevet_domain::heart::Tolerance;
 use brevet_domain::id::{GrantId, ScheduleId};
 use brevet_domain::time::Timestamp;
+use brevet_engine::acknowledge::Acknowledging;
 use brevet_engine::decide::{Ballot, Decider, ReviewBallot, SchedulePass};
 use brevet_engine::offers::Offers;
 use brevet_engine::port::{Clock, EvaluateAnswer, RawProof};
@@ -30,20 +32,21 @@ pub(crate) struct Handler {
     decider: Decider,
     kill_switch: KillSwitch,
     offers: Offers,
-    /// How old the reaper's last good pass may be, in seconds.
-    heart_max_age_s: u32,
+    acknowledging: Acknowledging,
+    /// What issuing puts up with.
+    tolerance: Tolerance,
     clock: Arc<dyn Clock>,
 }
 
 impl Handler {
     pub(crate) fn new(
         decider: Decider,
-        kill_switch: KillSwitch,
+        (kill_switch, acknowledging): (KillSwitch, Acknowledging),
         offers: Offers,
-        heart_max_age_s: u32,
+        tolerance: Tolerance,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { decider, kill_switch, offers, heart_max_age_s, clock }
+        Self { decider, kill_switch, offers, acknowledging, tolerance, clock }
     }
 
     pub(crate) async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
@@ -112,6 +115,7 @@ impl Handler {
                 self.delegate(call, &proof, Scope::Ended).await
             }
             "POST /v1/grants/{id}/review" => self.review(call).await,
+            "POST /v1/grants/{id}/acknowledge" => self.acknowledge(call).await,
             "GET /v1/reviews" => self.reviews(call).await,
             "GET /v1/revocations" => self.revocations(call).await,
             "POST /v1/revocations" => self.revoke(call).await,
@@ -158,7 +162,7 @@ impl Handler {
         read::no_query(&call.query)?;
         let ask = read::ask(call.body())?;
         let entitlement = ask.entitlement.clone();
-        let said = self.decider.rehearse(&proof, ask, self.heart_max_age_s, self.clock.now()).await?;
+        let said = self.decider.rehearse(&proof, ask, self.tolerance, self.clock.now()).await?;
         let view = EvaluationView::of(said.caller, entitlement, said.verdict, said.plan, said.pulse);
         Ok(Answer::json(200, &view))
     }

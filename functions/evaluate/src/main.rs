@@ -6,6 +6,7 @@ mod handler;
 use std::sync::Arc;
 
 use brevet_aws::{DynamoStore, config};
+use brevet_engine::acknowledge::Acknowledging;
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::offers::Offers;
@@ -35,6 +36,13 @@ async fn main() -> Result<(), Error> {
     let offers = Offers { proofs: Arc::clone(&proofs) as _, catalogue, judge: Arc::clone(&policy) as _ };
     let stores = (Arc::clone(&store) as _, Arc::clone(&store) as _);
     let kill_switch = KillSwitch::new(Arc::clone(&proofs) as _, Arc::clone(&policy) as _, stores);
+    let acknowledging = Acknowledging::new(
+        Arc::clone(&proofs) as _,
+        Arc::clone(&policy) as _,
+        Arc::clone(&store) as _,
+        (Arc::clone(&store) as _, Arc::new(RandomIds)),
+        settings.tolerance.overdue_s,
+    );
     let decider = Decider::new(
         proofs,
         policy,
@@ -44,7 +52,7 @@ async fn main() -> Result<(), Error> {
         settings.deployment,
         settings.bounds,
     );
-    let heart_max_age_s = settings.heart_max_age_s;
-    let handler = &Handler::new(decider, kill_switch, offers, heart_max_age_s, Arc::new(SystemClock));
+    let stopping = (kill_switch, acknowledging);
+    let handler = &Handler::new(decider, stopping, offers, settings.tolerance, Arc::new(SystemClock));
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use brevet_api::answer::{EvidencePage, GrantLine, GrantList, HealthAnswer, HealthStatus};
+use brevet_api::answer::{EvidencePage, GrantLine, GrantList, HealthAnswer, HealthStatus, StoppedBy};
 use brevet_api::read;
 use brevet_domain::grant::State;
+use brevet_domain::heart::Stop;
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
-use brevet_engine::intake::{Anew, Intake};
+use brevet_engine::intake::{Anew, Health, Intake};
 use brevet_engine::port::Clock;
 use brevet_engine::refusal::{Refusal, RefusalKind};
 use brevet_engine::report::Report;
@@ -118,8 +119,18 @@ impl Handler {
     async fn health(&self, call: &Call, now: Timestamp) -> Result<Answer, Failure> {
         read::no_query(&call.query)?;
         let health = self.intake.health(now).await?;
-        let (code, status) = if health.beating { (200, HealthStatus::Ok) } else { (503, HealthStatus::Stopped) };
-        let answer = HealthAnswer { status, heart_age_s: health.heart_age_s, bundle: health.bundle };
+        let stopped_by = match health.stop {
+            Some(Stop::Silent { .. }) => Some(StoppedBy::NoGoodPass),
+            Some(Stop::TooManyOverdue { .. } | Stop::PrincipalOverdue { .. }) => Some(StoppedBy::TooManyOverdue),
+            None => health.bundle.is_none().then_some(StoppedBy::NoBundle),
+        };
+        let (code, status) = match stopped_by {
+            None => (200, HealthStatus::Ok),
+            Some(_) => (503, HealthStatus::Stopped),
+        };
+        // Whose grants they are is nobody's here to know.
+        let Health { heart_age_s, bundle, n_overdue, n_unacknowledged, .. } = health;
+        let answer = HealthAnswer { status, stopped_by, heart_age_s, n_overdue, n_unacknowledged, bundle };
         Ok(Answer::json(code, &answer))
     }
 }

@@ -33,7 +33,7 @@ async fn main() -> Result<(), Error> {
         reader: store,
         evaluator: Arc::new(LambdaEvaluateCall::new(&aws, evaluate_function_from_env()?)),
         ids: Arc::new(RandomIds),
-        heart_max_age_s: settings.heart_max_age_s,
+        tolerance: settings.tolerance,
     };
     let handler = &Handler::new(intake, Arc::new(SystemClock));
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await

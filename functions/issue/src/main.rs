@@ -32,15 +32,16 @@ async fn main() -> Result<(), Error> {
     let verifier = Verifier::new(settings.audiences, settings.bounds.skew_s, Arc::new(HttpKeySource::new()?));
     let issuer = Issuer::new(
         Arc::new(OidcProofs::new(verifier, Arc::clone(&catalogue))),
-        (Arc::clone(&store) as _, Arc::clone(&catalogue)),
+        (Arc::clone(&store) as _, Arc::clone(&catalogue), Arc::clone(&store) as _),
         (Arc::clone(&store) as _, Arc::new(RandomIds)),
         Arc::new(StsVendor::connect(&aws)),
         Arc::new(SystemClock),
-        settings.heart_max_age_s,
+        settings.tolerance,
     );
     let ports = Ports {
         reader: Arc::clone(&store) as _,
         catalogue,
+        service: Arc::clone(&store) as _,
         store: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
         principals: Arc::new(IamPrincipals::connect(&aws)),
@@ -49,7 +50,7 @@ async fn main() -> Result<(), Error> {
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
     };
-    let activator = Activator::new(ports, settings.deployment, settings.heart_max_age_s, PASS_BUDGET_S);
+    let activator = Activator::new(ports, settings.deployment, settings.tolerance, PASS_BUDGET_S);
     let handler = &Handler::new(issuer, activator);
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

@@ -51,7 +51,8 @@ impl Handler {
         }
         let PassReport { n_due, n_changed, n_ended, n_failed, n_deny_written, oldest_overdue_s, n_unreviewed, .. } =
             report;
-        let PassReport { n_blocks, n_blocked_alive, zero_after_s, .. } = report;
+        let PassReport { n_blocks, n_blocked_alive, zero_after_s, n_overdue, n_unacknowledged, is_stopped, .. } =
+            report;
         tracing::info!(
             n_due,
             n_changed,
@@ -66,8 +67,15 @@ impl Handler {
         if n_rotated > 0 || n_unrotated > 0 {
             tracing::info!(n_rotated, n_unrotated, oldest_rotation_s, "rotated secrets of grants that ended");
         }
+        if report.n_swept > 0 || !report.swept {
+            let (n_swept, swept) = (report.n_swept, report.swept);
+            tracing::warn!(n_swept, whole = swept, "swept what no live grant explains");
+        }
         if n_blocks > 0 {
             tracing::warn!(n_blocks, n_blocked_alive, zero_after_s, "blocks of the kill switch stand");
+        }
+        if n_overdue > 0 || is_stopped {
+            tracing::warn!(n_overdue, n_unacknowledged, is_stopped, "grants are overdue");
         }
         metric::good_pass(&self.deployment, &report, self.clock.now());
         Ok(report)

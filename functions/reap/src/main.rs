@@ -6,12 +6,12 @@ mod metric;
 
 use std::sync::Arc;
 
-use brevet_aws::{DynamoStore, IamDeprovisioner, IamPrincipals, IamSessionRoles, SecretsRotator, config};
+use brevet_aws::{DynamoStore, IamDeprovisioner, IamEstate, IamPrincipals, IamSessionRoles, SecretsRotator, config};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::port::Clock;
-use brevet_engine::reap::{Attachments, Kills, Ports, Reaper};
+use brevet_engine::reap::{Attachments, Kills, Ports, Reaper, Sweep};
 use brevet_lambda::clock::{RandomIds, SystemClock};
-use brevet_lambda::config::Settings;
+use brevet_lambda::config::{Settings, other_principals_from_env};
 use brevet_lambda::logs;
 use brevet_lambda::metric::BundleStale;
 use lambda_runtime::{Error, service_fn};
@@ -41,6 +41,11 @@ async fn main() -> Result<(), Error> {
         deny: Arc::clone(&store) as _,
         reviews: Arc::clone(&store) as _,
         kills: Kills { reader: Arc::clone(&store) as _, progress: Arc::clone(&store) as _ },
+        sweep: Sweep {
+            estate: Arc::new(IamEstate::connect(&aws, settings.deployment.path(), other_principals_from_env()?)),
+            findings: Arc::clone(&store) as _,
+        },
+        service: Arc::clone(&store) as _,
         heart: Arc::clone(&store) as _,
         roles: Arc::new(IamSessionRoles::connect(&aws)),
         attachments,
@@ -52,7 +57,7 @@ async fn main() -> Result<(), Error> {
     let holder = RandomIds.process_name(clock.now());
     let deployment = settings.deployment;
     let name = deployment.id.clone();
-    let reaper = Reaper::new(ports, deployment, holder, config::CALL_BOUND_S, PASS_BUDGET_S);
+    let reaper = Reaper::new(ports, deployment, holder, (settings.bounds, PASS_BUDGET_S), settings.tolerance);
     let handler = &Handler::new(reaper, name, clock);
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

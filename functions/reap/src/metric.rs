@@ -25,6 +25,10 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         json!({"Name": "SecretsRotated", "Unit": "Count"}),
         json!({"Name": "RotationsTroubled", "Unit": "Count"}),
         json!({"Name": "RotationSeconds", "Unit": "Seconds"}),
+        json!({"Name": "GrantsOverdue", "Unit": "Count"}),
+        json!({"Name": "IssuingStopped", "Unit": "Count"}),
+        json!({"Name": "SweepFound", "Unit": "Count"}),
+        json!({"Name": "SweepWhole", "Unit": "Count"}),
     ];
     // Said only where a walk came through, zero was proved first, or uses could be counted: silence is no zero.
     let known = [
@@ -50,6 +54,10 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         "SecretsRotated": report.n_rotated,
         "RotationsTroubled": report.n_unrotated,
         "RotationSeconds": report.oldest_rotation_s,
+        "GrantsOverdue": report.n_overdue,
+        "IssuingStopped": u32::from(report.is_stopped),
+        "SweepFound": report.n_swept,
+        "SweepWhole": u8::from(report.swept),
     });
     for (name, _, n) in known {
         if let (Some(n), Some(document)) = (n, document.as_object_mut()) {
@@ -72,6 +80,8 @@ mod tests {
             n_blocks: 1,
             n_blocked_alive: Some(4),
             zero_after_s: Some(90),
+            n_overdue: 5,
+            is_stopped: true,
             good: true,
             ..PassReport::default()
         };
@@ -81,15 +91,21 @@ mod tests {
         for metric in directive["Metrics"].as_array().unwrap() {
             assert!(document[metric["Name"].as_str().unwrap()].is_u64(), "{metric}");
         }
-        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 9);
+        assert_eq!(directive["Metrics"].as_array().unwrap().len(), 13);
         assert_eq!((document["Deployment"].as_str(), document["OverdueSeconds"].as_u64()), (Some("dev"), Some(7)));
         let template = include_str!("../../../infra/template.yaml");
+        for name in ["SweepFound", "SweepWhole"] {
+            assert!(template.contains(&format!("MetricName: {name}\n")), "{name}");
+        }
         assert_eq!(document["BreakGlassUnreviewed"], 3);
         let unreviewed = template.split("  BreakGlassUnreviewed:").nth(1).unwrap().split("\n\n").next().unwrap();
         assert!(unreviewed.contains("MetricName: BreakGlassUnreviewed"), "{unreviewed}");
         assert_eq!(document["RotationSeconds"], 4_000);
         let pending = template.split("  RotationPending:").nth(1).unwrap().split("\n\n").next().unwrap();
         assert!(pending.contains("MetricName: RotationSeconds"), "{pending}");
+        assert_eq!((document["GrantsOverdue"].as_u64(), document["IssuingStopped"].as_u64()), (Some(5), Some(1)));
+        let stopped = template.split("  IssuingStopped:").nth(1).unwrap().split("\n\n").next().unwrap();
+        assert!(stopped.contains("MetricName: IssuingStopped"), "{stopped}");
         let alarm = template.split("  HeartMissing:").nth(1).unwrap().split("\n\n").next().unwrap();
         for line in ["Namespace: Brevet", "MetricName: ReaperGoodPass", "{Name: Deployment, Value: !Ref DeploymentId}"]
         {

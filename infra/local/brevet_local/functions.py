@@ -43,8 +43,8 @@ def copies(name: str) -> list[Process]:
     return [one for one in mine if one.alive]
 
 
-def start(facts: dict[str, Any], name: str, gate: bool) -> Process:
-    """Starts one more copy of a function, with fresh credentials of its execution role."""
+def start(facts: dict[str, Any], name: str, gate: bool, more: dict[str, str] | None = None) -> Process:
+    """Starts one more copy of a function, with fresh credentials of its execution role; `more` goes to its environment."""
     function = of(facts, name)
     binary = places.BINARIES / function["binary"]
     if not binary.exists():
@@ -53,7 +53,7 @@ def start(facts: dict[str, Any], name: str, gate: bool) -> Process:
     taken = {one.name for one in process.recorded()}
     number = next(n for n in range(1, 1000) if f"fn-{name}-{n}" not in taken)
     return process.start(
-        f"fn-{name}-{number}", [binary], {**environment, **function["environment"]}, log=f"fn-{name}"
+        f"fn-{name}-{number}", [binary], {**environment, **function["environment"], **(more or {})}, log=f"fn-{name}"
     )
 
 

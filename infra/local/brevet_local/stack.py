@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import catalogue, functions, places, process, provision, switches, template
+from . import catalogue, functions, places, process, provision, service, switches, template
 from .process import Process, Trouble
 
 PARTS = ("localstack", "dynamodb", "gate", "lambda", "functions", "driver")
@@ -129,6 +129,7 @@ def _bring_up(wanted: list[str], known: dict[str, Any]) -> None:
         # Without functions nobody reads it; with them a stack without a catalogue would only look well.
         if "functions" in wanted or (places.BINARIES / "brevet").exists():
             say(f"publish: bundle {catalogue.publish(known, gate)}")
+            say(f"confirm: table {service.confirm(known, gate, first=True)} is in service")
         else:
             say("publish: skipped, no function runs and the `brevet` command is not built")
     if "functions" in wanted:

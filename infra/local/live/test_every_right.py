@@ -67,6 +67,11 @@ DENIED_BY_DESIGN = [
     ("reap", "dynamodb:DeleteItem", "*", "REVIEW#*"),
     ("reap", "dynamodb:DeleteItem", "*", "GRANT#*"),
     ("reap", "dynamodb:DeleteItem", "*", "BLOCK#*"),
+    ("reap", "dynamodb:DeleteItem", "*", "FINDING#*"),
+    *((function, "dynamodb:PutItem", "*", "FINDING#*") for function in ("intake", "evaluate", "issue")),
+    *((function, "dynamodb:PutItem", "*", "TABLE#*") for function in ("intake", "evaluate", "issue", "reap")),
+    *((function, "iam:ListRoles", "*", "") for function in ("intake", "evaluate", "issue")),
+    *((function, "dynamodb:DescribeTable", "*", "") for function in ("intake", "evaluate")),
 ]
 for _function in ("intake", "evaluate", "issue"):
     DENIED_BY_DESIGN += [(_function, "secretsmanager:*", "*", "")]

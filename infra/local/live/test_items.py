@@ -36,6 +36,8 @@ RIGHTS = {
     "COUNT#t": ("", "", "rp", "rpd"),
     "HEART#t": ("r", "r", "r", "rp"),
     "BUNDLE#t": ("r", "r", "r", "r"),
+    "FINDING#t": ("", "", "", "rp"),
+    "TABLE#confirmed": ("", "", "r", "r"),
     "OTHER#t": ("", "", "", ""),
 }
 
@@ -117,6 +119,13 @@ def test_scan_is_nobodys_and_each_list_of_an_index_has_its_readers(credentials, 
         assert denied(dynamodb.query, TableName=TABLE, IndexName=index, **query) == (name not in readers), value
         assert denied(dynamodb.query, TableName=f"brevet-{OTHER}", IndexName=index, **query), value
         assert denied(dynamodb.scan, TableName=TABLE, IndexName=index)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_who_may_not_issue_or_end_need_not_know_which_table_it_is(credentials, name):
+    describe = client("dynamodb", credentials[name]).describe_table
+    assert denied(describe, TableName=TABLE) == (name not in ("issue", "reap"))
+    assert denied(describe, TableName=f"brevet-{OTHER}")
 
 
 def test_reap_ticks_a_mark_off_and_changes_nothing_else_of_it(credentials):

@@ -103,6 +103,12 @@ def test_only_issue_reads_the_quotas(credentials, name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+def test_only_reap_lists_roles(credentials, name):
+    path = f"/brevet/{DEPLOYMENT}/"
+    assert denied(client("iam", credentials[name]).list_roles, PathPrefix=path) == (name != "reap")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_invariant_08_only_issue_assumes_and_only_session_roles(credentials, scenery, name):
     sts = client("sts", credentials[name])
     session = {"RoleSessionName": f"{DEPLOYMENT}.t", "SourceIdentity": "tt", "Tags": [{"Key": "brevet:grant", "Value": "t"}]}

@@ -6,6 +6,7 @@ use std::fmt;
 use brevet_domain::canonical::{CanonicalError, Digest};
 use brevet_domain::delegation::{Delegation, Scope};
 use brevet_domain::evidence::{Entry, Head};
+use brevet_domain::grant::{Acknowledged, Grant, State};
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::time::{Term, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -124,10 +125,17 @@ impl fmt::Debug for ProcessCredentials {
 /// Whether Brevet can do its work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthAnswer {
-    /// Whether anything would be issued.
+    /// Whether anything would be issued. Where it is, a principal that has an overdue grant is stopped all the same.
     pub status: HealthStatus,
+    /// Why not; left out while something would be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<StoppedBy>,
     /// The age of the reaper's last good pass, in seconds; null if there was none.
     pub heart_age_s: Option<u64>,
+    /// Grants whose end should have been proved long ago, as of that pass.
+    pub n_overdue: usize,
+    /// Those of them that nobody in charge acknowledged.
+    pub n_unacknowledged: usize,
     /// The bundle in force; null if none can be read.
     pub bundle: Option<Digest>,
 }
@@ -140,6 +148,50 @@ pub enum HealthStatus {
     Ok,
     /// No.
     Stopped,
+}
+
+/// Why nothing is issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoppedBy {
+    /// The reaper's last good pass is too old, or there was none.
+    NoGoodPass,
+    /// More grants than the installation's limit are overdue and not acknowledged.
+    TooManyOverdue,
+    /// No bundle can be used.
+    NoBundle,
+}
+
+/// A grant that is overdue, and who knows of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverdueAnswer {
+    /// The grant.
+    pub id: GrantId,
+    /// Its state: `Revoking`, until its end is proved.
+    pub state: String,
+    /// Since when it should have been over.
+    pub due_since: Option<Timestamp>,
+    /// Who said that they know, and when: it counts no longer towards stopping everything. Its principal stays stopped.
+    pub acknowledged: Option<Acknowledged>,
+}
+
+impl OverdueAnswer {
+    /// What is told of `grant`.
+    #[must_use]
+    pub fn of(grant: &Grant) -> Self {
+        let acknowledged = match &grant.state {
+            State::Revoking(revoking) => revoking.acknowledged.clone(),
+            State::Denied { .. }
+            | State::ApprovalAwaited { .. }
+            | State::Lapsed { .. }
+            | State::Withdrawn { .. }
+            | State::Approved { .. }
+            | State::Activating { .. }
+            | State::Active { .. }
+            | State::Ended { .. } => None,
+        };
+        Self { id: grant.id, state: grant.state.name().to_owned(), due_since: grant.over_since(), acknowledged }
+    }
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub struct EvaluationView {
     /// What AWS would be asked if it were activated now; the grant's name in it is a placeholder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Preview>,
-    /// Whether anything is issued just now.
+    /// Whether it would be issued just now.
     pub issuing: HealthStatus,
 }
 
@@ -80,7 +80,7 @@ impl EvaluationView {
             plan,
             issuing: match pulse {
                 Pulse::Beating => HealthStatus::Ok,
-                Pulse::Stopped { .. } => HealthStatus::Stopped,
+                Pulse::Stopped(_) => HealthStatus::Stopped,
             },
         }
     }

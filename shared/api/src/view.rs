@@ -7,7 +7,7 @@ use brevet_domain::decision::{Decision, Outcome, Step, Tally, Traits};
 use brevet_domain::delegation::Delegated;
 use brevet_domain::entitlement::ParameterValue;
 use brevet_domain::grant::{
-    Delivery, DeniedBy, EffectiveAccess, EndCause, EndedBy, Grant, LapseCause, Problem, Proof, Revoking,
+    Acknowledged, Delivery, DeniedBy, EffectiveAccess, EndCause, EndedBy, Grant, LapseCause, Problem, Proof, Revoking,
     SecretRotation, Sighting, State, Vend, Vends,
 };
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId, ScheduleId, StepName};
@@ -213,6 +213,9 @@ pub struct RevokingView {
     /// What the check of effective permissions found since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective: Option<EffectiveAccess>,
+    /// Who in charge knows that it is overdue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledged>,
 }
 
 /// A proved end.
@@ -450,6 +453,7 @@ impl RevokingView {
             last_problem: revoking.last_problem.clone(),
             first_absence: revoking.first_absence.clone(),
             effective: revoking.effective.clone(),
+            acknowledged: revoking.acknowledged.clone(),
         }
     }
 }

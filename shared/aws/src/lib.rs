@@ -18,7 +18,7 @@ mod sts;
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::DynamoStore;
 #[cfg(feature = "iam")]
-pub use iam::{IamDeprovisioner, IamPrincipals, IamProvisioner, IamSessionRoles};
+pub use iam::{IamDeprovisioner, IamEstate, IamPrincipals, IamProvisioner, IamSessionRoles};
 #[cfg(feature = "invoke")]
 pub use invoke::LambdaEvaluateCall;
 #[cfg(feature = "secretsmanager")]

@@ -67,13 +67,27 @@ fn publisher(client: Client, table: String) -> store::Publish {
     })
 }
 
+/// Says that a table is in service as the deploying role does.
+fn confirmer(client: Client, table: String) -> store::Confirm {
+    Arc::new(move |word| {
+        let (client, table) = (client.clone(), table.clone());
+        Box::pin(async move {
+            let text = |value: &str| AttributeValue::S(value.to_owned());
+            let body = serde_json::to_string(&word).unwrap();
+            let put = client.put_item().table_name(table).item("pk", text("TABLE#confirmed")).item("sk", text("-"));
+            put.item("v", AttributeValue::N("1".to_owned())).item("body", text(&body)).send().await.unwrap();
+        })
+    })
+}
+
 async fn ports() -> Option<store::Ports> {
     let url = local::url("BREVET_TEST_DYNAMODB_URL")?;
     let client = Client::new(&local::config(&url).await);
     let table = local::fresh_name("contract");
     create_table(&client, &table).await;
     let publish = publisher(client.clone(), table.clone());
-    Some(store::Ports::of(Arc::new(DynamoStore::new(client, table)), publish, Arc::new(SeqIds::new())))
+    let confirm = confirmer(client.clone(), table.clone());
+    Some(store::Ports::of(Arc::new(DynamoStore::new(client, table)), (publish, confirm), Arc::new(SeqIds::new())))
 }
 
 brevet_engine::store_contract!(ports());

@@ -27,8 +27,8 @@ use brevet_domain::plan::SessionPlan;
 use brevet_domain::time::Timestamp;
 use brevet_engine::fake::SeqIds;
 use brevet_engine::port::{
-    DenyStore, DueList, EvaluateAnswer, EvaluateCall, GrantReader, HeartStore, IdSource, Mark, PortError, PortResult,
-    RawProof, RequestStore, SessionRoles, Vendor,
+    DenyStore, DueList, EvaluateAnswer, EvaluateCall, Findings, GrantReader, HeartStore, IdSource, InService, Mark,
+    PortError, PortResult, RawProof, RequestStore, SessionRoles, Vendor,
 };
 use server::{Reply, Server};
 
@@ -59,7 +59,7 @@ fn grant_id() -> GrantId {
 
 async fn beat(replies: Vec<Reply>) -> (PortResult<()>, Arc<Server>) {
     let server = Server::start(replies).await;
-    let answer = store(&server.url()).await.beat(&Heart { read_up_to: now() }).await;
+    let answer = store(&server.url()).await.beat(&Heart::first(now()), None).await;
     (answer, server)
 }
 
@@ -105,12 +105,12 @@ async fn a_connection_that_is_refused_is_surely_not_done() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    is_not_done(&store(&url).await.beat(&Heart { read_up_to: now() }).await);
+    is_not_done(&store(&url).await.beat(&Heart::first(now()), None).await);
 }
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_surely_not_done() {
-    is_not_done(&store("http://nowhere.invalid").await.beat(&Heart { read_up_to: now() }).await);
+    is_not_done(&store("http://nowhere.invalid").await.beat(&Heart::first(now()), None).await);
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_connection_that_is_not_made_in_time_is_surely_not_done() {
         .operation_timeout(Duration::from_secs(20));
     let config = config(&url).await.into_builder().timeout_config(timeouts.build()).build();
     let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(&config), "table");
-    is_not_done(&store.beat(&Heart { read_up_to: now() }).await);
+    is_not_done(&store.beat(&Heart::first(now()), None).await);
     drop(listener);
 }
 
@@ -512,4 +512,89 @@ async fn an_early_end_that_cannot_be_read_blocks_no_other() {
     let server = Server::start(vec![ok(&format!(r#"{{"Items":[{},{}]}}"#, item("{"), item(&entry)))]).await;
     let entries = store(&server.url()).await.entries(ROLE).await.unwrap();
     assert_eq!(entries.iter().map(|entry| entry.session_name.as_str()).collect::<Vec<_>>(), ["dev.X"]);
+}
+
+/// The table is asked which it is; what does not say so tells nothing.
+mod which_table {
+    use super::*;
+
+    const ARN: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/table";
+
+    async fn asked(replies: Vec<Reply>) -> (PortResult<String>, Arc<Server>) {
+        let server = Server::start(replies).await;
+        (store(&server.url()).await.table().await, server)
+    }
+
+    fn described(table: &str) -> Reply {
+        ok(&format!(r#"{{"Table":{table}}}"#))
+    }
+
+    #[tokio::test]
+    async fn a_table_is_told_by_its_arn_and_the_second_of_its_creation() {
+        for created in ["1795348800", "1795348800.987", "1.7953488009E9"] {
+            let table = format!(r#"{{"TableArn":"{ARN}","CreationDateTime":{created}}}"#);
+            let (answer, _) = asked(vec![described(&table)]).await;
+            assert_eq!(answer.unwrap(), format!("{ARN}@1795348800"), "{created}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_does_not_tell_which_table_is_unreadable() {
+        for table in ["{}".to_owned(), format!(r#"{{"TableArn":"{ARN}"}}"#), r#"{"CreationDateTime":1}"#.to_owned()] {
+            let (answer, _) = asked(vec![described(&table)]).await;
+            assert!(matches!(answer, Err(PortError::Unreadable { .. })), "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn lost_throttled_and_refused_answers_are_told_apart() {
+        let (answer, server) = asked(vec![Reply::Hangup, Reply::Hangup, Reply::Hangup]).await;
+        is_unknown(&answer);
+        assert_eq!(server.n_played(), 3);
+        let throttled = || dynamodb_error("ThrottlingException");
+        let (answer, server) = asked(vec![throttled(), throttled(), throttled()]).await;
+        is_not_done(&answer);
+        assert_eq!(server.n_played(), 3);
+        let (answer, server) = asked(vec![dynamodb_error("ResourceNotFoundException")]).await;
+        assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
+        assert_eq!(server.n_played(), 1);
+    }
+}
+
+/// A finding is put once, and an own attempt whose answer got lost is told from somebody else's finding.
+mod findings {
+    use brevet_domain::finding::{Act, Finding, Told, Why};
+    use brevet_domain::grant::Sighting;
+    use brevet_domain::place::Place;
+
+    use super::*;
+
+    fn finding(by: &str) -> Finding {
+        let place = Place::Managed { principal_arn: by.to_owned(), policy_arn: "policy".to_owned() };
+        let seen = Sighting { at: now(), request_id: "r".to_owned() };
+        let told = Told { place, why: Why::NoHolder, seen, act: Act::RemovalRecorded };
+        Finding::next(None, SeqIds::new().evidence_id(now()), told, now()).unwrap()
+    }
+
+    fn stored(finding: &Finding) -> Reply {
+        let body = serde_json::to_string(&serde_json::to_string(finding).unwrap()).unwrap();
+        ok(&format!(r#"{{"Item":{{"pk":{{"S":"FINDING#sweep"}},"v":{{"N":"1"}},"body":{{"S":{body}}}}}}}"#))
+    }
+
+    async fn add(replies: Vec<Reply>) -> (PortResult<()>, Arc<Server>) {
+        let server = Server::start(replies).await;
+        (store(&server.url()).await.add_finding(&finding("mine"), None).await, server)
+    }
+
+    #[tokio::test]
+    async fn a_failed_condition_is_success_only_if_the_own_finding_stands() {
+        let failed = || cancelled(&["ConditionalCheckFailed"]);
+        let (answer, server) = add(vec![failed(), stored(&finding("mine"))]).await;
+        assert!(answer.is_ok() && server.n_played() == 2, "{answer:?}");
+        let (answer, _) = add(vec![failed(), stored(&finding("another"))]).await;
+        assert!(matches!(answer, Err(PortError::Conflict { .. })), "{answer:?}");
+        let (answer, server) = add(vec![failed(), Reply::Hangup, Reply::Hangup, Reply::Hangup]).await;
+        is_unknown(&answer);
+        assert_eq!(server.n_played(), 4);
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::id::GrantId;
+use crate::time::Timestamp;
 
 /// The holders of one managed policy on one principal. Every write is conditional on its version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub struct Count {
     /// Set by the last holder before it detaches, until its end is proved: nobody joins meanwhile, since a detaching
     /// that lands late would take away what they attached.
     pub is_detaching: bool,
+    /// Set by a sweep before it detaches what nobody holds: until then nobody joins, for the same reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swept_until: Option<Timestamp>,
 }
 
 /// Why holders cannot change in this way.
@@ -49,6 +53,7 @@ impl Count {
             version: 0,
             holders: BTreeSet::new(),
             is_detaching: false,
+            swept_until: None,
         }
     }
 
@@ -58,19 +63,19 @@ impl Count {
         self.holders.iter().copied().filter(|holder| *holder != grant).collect()
     }
 
-    /// With `grant` among the holders.
+    /// With `grant` among the holders at `now`.
     ///
     /// # Errors
     ///
     /// [`CountError::Detaching`] or [`CountError::Full`].
-    pub fn join(&self, grant: GrantId) -> Result<Self, CountError> {
-        if self.is_detaching {
+    pub fn join(&self, grant: GrantId, now: Timestamp) -> Result<Self, CountError> {
+        if self.is_detaching || self.swept_until.is_some_and(|until| now < until) {
             return Err(CountError::Detaching);
         }
         if self.holders.len() >= Self::MAX_HOLDERS && !self.holders.contains(&grant) {
             return Err(CountError::Full);
         }
-        let mut next = self.changed();
+        let mut next = Self { swept_until: None, ..self.changed() };
         next.holders.insert(grant);
         Ok(next)
     }
@@ -96,6 +101,12 @@ impl Count {
         }
     }
 
+    /// About to be detached by a sweep that found no live holder; no call of it lands after `until`.
+    #[must_use]
+    pub fn swept(&self, until: Timestamp) -> Self {
+        Self { holders: BTreeSet::new(), is_detaching: false, swept_until: Some(until), ..self.changed() }
+    }
+
     /// A lost record (a restored table) comes back with the one who detaches in it.
     fn with(mut self, grant: GrantId) -> Self {
         self.holders.insert(grant);
@@ -113,6 +124,8 @@ mod tests {
 
     use super::*;
 
+    const NOW: Timestamp = Timestamp::EPOCH;
+
     fn grant(n: u8) -> GrantId {
         format!("grt_01ARZ3NDEKTSV4RRFFQ69G5FA{n}").parse().unwrap()
     }
@@ -123,15 +136,15 @@ mod tests {
 
     #[test]
     fn nobody_joins_what_is_being_detached_until_its_holder_left() {
-        let detaching = nobody().join(grant(1)).unwrap().detach(grant(1)).unwrap();
-        assert_eq!(detaching.join(grant(2)), Err(CountError::Detaching));
+        let detaching = nobody().join(grant(1), NOW).unwrap().detach(grant(1)).unwrap();
+        assert_eq!(detaching.join(grant(2), NOW), Err(CountError::Detaching));
         let left = detaching.leave(grant(1));
-        assert_eq!(left.join(grant(2)).unwrap().others(grant(1)), [grant(2)]);
+        assert_eq!(left.join(grant(2), NOW).unwrap().others(grant(1)), [grant(2)]);
     }
 
     #[test]
     fn who_is_not_the_last_detaches_nothing() {
-        let both = nobody().join(grant(1)).unwrap().join(grant(2)).unwrap();
+        let both = nobody().join(grant(1), NOW).unwrap().join(grant(2), NOW).unwrap();
         assert_eq!(both.detach(grant(1)), Err(CountError::Held(1)));
         assert!(both.leave(grant(2)).detach(grant(1)).unwrap().is_detaching);
     }
@@ -145,9 +158,19 @@ mod tests {
     #[test]
     fn there_is_a_last_place() {
         let id = |n: usize| format!("grt_01ARZ3NDEKTSV4RRFFQ69G5{n:03}").parse().unwrap();
-        let full = (0..Count::MAX_HOLDERS).fold(nobody(), |count, n| count.join(id(n)).unwrap());
-        assert_eq!(full.join(id(999)), Err(CountError::Full));
-        assert_eq!(full.join(id(0)).unwrap().holders.len(), Count::MAX_HOLDERS);
+        let full = (0..Count::MAX_HOLDERS).fold(nobody(), |count, n| count.join(id(n), NOW).unwrap());
+        assert_eq!(full.join(id(999), NOW), Err(CountError::Full));
+        assert_eq!(full.join(id(0), NOW).unwrap().holders.len(), Count::MAX_HOLDERS);
+    }
+
+    #[test]
+    fn nobody_joins_what_a_sweep_detaches_until_its_call_cannot_land() {
+        let until = NOW.plus(30);
+        let swept = nobody().join(grant(1), NOW).unwrap().swept(until);
+        assert_eq!((swept.version, swept.others(grant(2)).len()), (2, 0), "who held it did not live");
+        assert_eq!(swept.join(grant(2), NOW.plus(29)), Err(CountError::Detaching));
+        let joined = swept.join(grant(2), until).unwrap();
+        assert_eq!((joined.swept_until, joined.others(grant(1))), (None, vec![grant(2)]));
     }
 
     proptest! {
@@ -160,7 +183,7 @@ mod tests {
                 let id = grant(who);
                 let before = count.clone();
                 match what {
-                    0 => if let Ok(next) = count.join(id) { expected.insert(id); count = next; },
+                    0 => if let Ok(next) = count.join(id, NOW) { expected.insert(id); count = next; },
                     1 => { expected.remove(&id); count = count.leave(id); }
                     _ if expected.contains(&id) => if let Ok(next) = count.detach(id) { count = next; },
                     _ => {}

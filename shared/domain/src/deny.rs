@@ -35,7 +35,7 @@ pub struct DenyEntry {
 pub const MAX_ROLE_INLINE: usize = 10_240;
 
 /// How long a cut stays, in seconds: the longest credential, and the longest skew that can be configured.
-const CUT_S: u32 = 3_600 + 300;
+pub(crate) const CUT_S: u32 = 3_600 + 300;
 
 /// What a role's reserved policy denies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,36 +60,25 @@ impl Denied {
         }
     }
 
-    /// Denies the sessions of `wanted`, the names in `unknown`, and what the cut of `standing` still must deny, in a
-    /// document that fits the quota of a role.
+    /// Denies the sessions of `wanted`, and what the cut of `standing` still must deny, in a document that fits the quota
+    /// of a role.
     ///
     /// # Errors
     ///
     /// [`CanonicalError`] never in practice: texts always have a JSON form.
-    pub fn fitting(
-        wanted: &[&DenyEntry],
-        unknown: BTreeSet<String>,
-        standing: &Self,
-        now: Timestamp,
-    ) -> Result<Self, CanonicalError> {
+    pub fn fitting(wanted: &[&DenyEntry], standing: &Self, now: Timestamp) -> Result<Self, CanonicalError> {
         let mut cut = standing.cut.filter(|cut| now < cut.plus(CUT_S));
-        let mut unknown = unknown;
         loop {
             let covered = |entry: &&&DenyEntry| cut.is_some_and(|cut| cut > entry.issued_by);
             let mut named: Vec<_> = wanted.iter().filter(|entry| !covered(entry)).collect();
-            let mut names: BTreeSet<String> = named.iter().map(|entry| entry.session_name.clone()).collect();
-            names.extend(unknown.iter().cloned());
+            let names: BTreeSet<String> = named.iter().map(|entry| entry.session_name.clone()).collect();
             let fitting = Self { names, cut };
-            if fitting.document()?.is_none_or(|text| text.len() <= MAX_ROLE_INLINE) {
-                return Ok(fitting);
-            }
-            // The older half of those with a name goes under the cut; at last, whoever nobody knows.
+            // The older half of those with a name goes under the cut.
             named.sort_by_key(|entry| entry.issued_by);
             let latest = named.get(named.len().saturating_sub(1) / 2).map(|entry| entry.issued_by);
-            if latest.is_none() {
-                unknown.clear();
-            }
-            cut = cut.max(Some(latest.unwrap_or(now).plus(1).floor()));
+            let fits = fitting.document()?.is_none_or(|text| text.len() <= MAX_ROLE_INLINE);
+            let Some(latest) = latest.filter(|_| !fits) else { return Ok(fitting) };
+            cut = cut.max(Some(latest.plus(1).floor()));
         }
     }
 
@@ -207,29 +196,21 @@ mod tests {
         let entries: Vec<_> = (0..1_000).map(entry).collect();
         let wanted: Vec<_> = entries.iter().collect();
         let now = Timestamp::from_seconds(1_001_000);
-        let denied = Denied::fitting(&wanted, BTreeSet::new(), &Denied::default(), now).unwrap();
+        let denied = Denied::fitting(&wanted, &Denied::default(), now).unwrap();
         let text = denied.document().unwrap().unwrap();
         assert!(text.len() <= MAX_ROLE_INLINE && Denied::read(&text) == denied);
         assert!(entries.iter().all(|entry| denied.denies(&entry.session_name, entry.issued_by)));
         assert!(denied.names.contains(&entries[999].session_name) && !denied.names.contains(&entries[0].session_name));
         assert!(denied.cut < Some(now), "whoever fetches now is not denied");
         // The same again is the same document; one more entry does not move the cut again.
-        assert_eq!(Denied::fitting(&wanted, BTreeSet::new(), &denied, now).unwrap(), denied);
+        assert_eq!(Denied::fitting(&wanted, &denied, now).unwrap(), denied);
         let one_more: Vec<_> = entries.iter().chain([&entries[0]]).collect();
-        assert_eq!(Denied::fitting(&one_more, BTreeSet::new(), &denied, now).unwrap().cut, denied.cut);
+        assert_eq!(Denied::fitting(&one_more, &denied, now).unwrap().cut, denied.cut);
         // Nobody whom it denied is let free by the entries' leaving, until every credential has expired.
-        let left = Denied::fitting(&[], BTreeSet::new(), &denied, now.plus(3_600)).unwrap();
+        let left = Denied::fitting(&[], &denied, now.plus(3_600)).unwrap();
         assert_eq!((left.names.len(), left.cut), (0, denied.cut));
-        let gone = Denied::fitting(&[], BTreeSet::new(), &denied, now.plus(CUT_S)).unwrap();
+        let gone = Denied::fitting(&[], &denied, now.plus(CUT_S)).unwrap();
         assert_eq!(gone.document().unwrap(), None);
-    }
-
-    #[test]
-    fn more_unknown_names_than_fit_are_denied_by_time_of_issue() {
-        let unknown: BTreeSet<_> = (0..1_000).map(|n| entry(n).session_name).collect();
-        let now = Timestamp::from_millis(1_001_000_500);
-        let denied = Denied::fitting(&[], unknown, &Denied::default(), now).unwrap();
-        assert_eq!((denied.names.len(), denied.cut), (0, Some(Timestamp::from_seconds(1_001_001))));
     }
 
     #[test]

@@ -81,6 +81,9 @@ pub struct BreakGlass {
     /// an emergency may be one of ending, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heart_max_age_s: Option<u32>,
+    /// Whether it may be used while grants are overdue, on its own principal too: what is broken may be what it repairs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub while_overdue: bool,
 }
 
 /// An action that hands out, opens or reveals what does not end with the grant.
@@ -178,6 +181,7 @@ impl Entitlement {
             reviewer: glass.reviewer.clone(),
             owner: self.owner.clone(),
             heart_max_age_s: glass.heart_max_age_s,
+            while_overdue: glass.while_overdue,
         })
     }
 

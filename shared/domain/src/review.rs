@@ -18,6 +18,9 @@ pub struct BreakGlassUse {
     /// How old the reaper's last good pass may be when it is used, in seconds, if that is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heart_max_age_s: Option<u32>,
+    /// Whether it may be used while grants are overdue.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub while_overdue: bool,
 }
 
 /// Whether the use of a break-glass grant was reviewed.

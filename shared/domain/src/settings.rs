@@ -55,6 +55,26 @@ impl Deployment {
         format!("brevet-{}-{}", self.id, grant.ulid())
     }
 
+    /// The grant whose inline policy is called exactly `policy_name`: no other installation's, and nobody else's.
+    #[must_use]
+    pub fn grant_of_own_policy(&self, policy_name: &str) -> Option<GrantId> {
+        self.grant_of_policy(policy_name).filter(|id| self.inline_policy_name(*id) == policy_name)
+    }
+
+    /// The grant whose STS session is called exactly `session_name`.
+    #[must_use]
+    pub fn grant_of_session(&self, session_name: &str) -> Option<GrantId> {
+        let ulid = session_name.strip_prefix(self.id.as_str())?.strip_prefix('.')?;
+        let id = format!("grt_{ulid}").parse().ok()?;
+        (self.session_name(id) == session_name).then_some(id)
+    }
+
+    /// The path of everything of this installation in IAM: `/brevet/<dep>/`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("/brevet/{}/", self.id)
+    }
+
     /// The grant whose inline policy is named at the end of `source`, as a check of effective permissions tells it.
     #[must_use]
     pub fn grant_of_policy(&self, source: &str) -> Option<GrantId> {

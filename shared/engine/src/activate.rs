@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use brevet_domain::count::Count;
-use brevet_domain::grant::{Before, Delivery, DueRole, Event, Grant, OVERDUE_S, Problem, Sighting, State};
+use brevet_domain::grant::{Before, Delivery, DueRole, Event, Grant, Problem, Sighting, State};
+use brevet_domain::heart::{Tolerance, is_overdue};
 use brevet_domain::id::GrantId;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
@@ -16,8 +17,8 @@ use crate::catalogue::Catalogue;
 use crate::checks::{Checks, Permitted};
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Activation, Also, Clock, Counts, DueList, Fuse, GrantReader, GrantStore, IdSource, Place, PortError, Principal,
-    Principals, Provisioner, Seen, shards_at,
+    Activation, Also, Clock, Counts, DueList, Fuse, GrantReader, GrantStore, IdSource, InService, Place, PortError,
+    Principal, Principals, Provisioner, Seen, shards_at,
 };
 use crate::refusal::Refusal;
 
@@ -37,6 +38,8 @@ pub struct Ports {
     pub reader: Arc<dyn GrantReader>,
     /// The bundle in force.
     pub catalogue: Arc<Catalogue>,
+    /// Which table this is.
+    pub service: Arc<dyn InService>,
     /// Changes of grants.
     pub store: Arc<dyn GrantStore>,
     /// The to-do list.
@@ -65,6 +68,8 @@ pub struct Activator {
     checks: Checks,
     journal: Journal,
     deployment: Deployment,
+    /// How long an end may take until its grant is overdue, in seconds.
+    overdue_s: u32,
     /// How long one pass may begin new looks, in seconds; what is left is done by the next tick.
     budget_s: u32,
 }
@@ -100,10 +105,11 @@ impl From<PortError> for Left {
 impl Activator {
     /// Wires the use case to its ports.
     #[must_use]
-    pub fn new(ports: Ports, deployment: Deployment, heart_max_age_s: u32, budget_s: u32) -> Self {
-        let checks = Checks::new(Arc::clone(&ports.reader), Arc::clone(&ports.catalogue), heart_max_age_s);
+    pub fn new(ports: Ports, deployment: Deployment, tolerance: Tolerance, budget_s: u32) -> Self {
+        let (reader, catalogue) = (Arc::clone(&ports.reader), Arc::clone(&ports.catalogue));
+        let checks = Checks::new(reader, catalogue, Arc::clone(&ports.service), tolerance);
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "issue");
-        Self { ports, checks, journal, deployment, budget_s }
+        Self { ports, checks, journal, deployment, overdue_s: tolerance.overdue_s, budget_s }
     }
 
     /// Looks at everything on issue's to-do list. One grant's failure stops nothing.
@@ -194,9 +200,9 @@ impl Activator {
     async fn attempt(&self, grant: Grant, place: &Place) -> Result<(), Left> {
         let stored = if let State::Activating { deadline, .. } = &grant.state { Some(*deadline) } else { None };
         // 1. The decision, its one use, blocks and heart; then the principal, before anything is touched.
-        let Permitted { template, heart_max_age_s } = self.checks.permitted(&grant).await?;
+        let Permitted { template, tolerance } = self.checks.permitted(&grant).await?;
         self.checks.activation(&grant, stored).await?;
-        self.checks.clear(&grant, heart_max_age_s, self.ports.clock.now()).await?;
+        self.checks.clear(&grant, tolerance, self.ports.clock.now()).await?;
         let (Delivery::Inline { principal_arn, .. } | Delivery::Managed { principal_arn, .. }) = &grant.delivery else {
             return Ok(());
         };
@@ -208,11 +214,14 @@ impl Activator {
             return Err(Left::Wait("the holders of the policy changed a moment ago".to_owned()));
         }
         let now = self.ports.clock.now();
-        self.nothing_overdue(&grant, principal_arn, &principal, now).await?;
+        if !tolerance.while_overdue {
+            self.nothing_overdue(&grant, principal_arn, &principal, now).await?;
+        }
         let deadline = stored.unwrap_or_else(|| grant.deadline_if_activated(now));
         let plan = template.attachment(deadline, grant.term, grant.bounds.skew_s);
         let plan = plan.map_err(|error| Unfit::Ever(error.to_string())).and_then(|plan| {
-            let fit = Fit { grant: &grant, principal: &principal, boundary: &self.deployment.boundary_arn() };
+            let boundary = self.deployment.boundary_arn();
+            let fit = Fit { grant: &grant, principal: &principal, boundary: &boundary, now };
             fit.check(&template, place, &plan, count.as_ref()).map(|also| (plan, also))
         });
         let (plan, joined) = match (plan, stored) {
@@ -240,7 +249,7 @@ impl Activator {
         };
         let Some(grant) = self.journal.record(&grant, &event, None, also, now).await? else { return Ok(()) };
         // 3. Blocks and heart again: a stop that the first reading missed is seen by this one.
-        if let Err(refusal) = self.checks.clear(&grant, heart_max_age_s, self.ports.clock.now()).await {
+        if let Err(refusal) = self.checks.clear(&grant, tolerance, self.ports.clock.now()).await {
             return self.not_done(&grant, &refusal.to_string()).await;
         }
         // The fence allows one call's time for getting here; a call started later might land after it.
@@ -291,7 +300,8 @@ impl Activator {
         Ok(())
     }
 
-    /// INVARIANT: a grant that is overdue and still stands there stops new ones on its own principal.
+    /// INVARIANT: a grant that is overdue and still stands there stops new ones on its own principal, also where the
+    /// reaper's last pass did not know of it.
     async fn nothing_overdue(
         &self,
         grant: &Grant,
@@ -306,7 +316,7 @@ impl Activator {
         }
         for id in ids.into_iter().filter(|id| *id != grant.id) {
             let Some(other) = self.ports.reader.grant(id).await? else { continue };
-            if other.overdue_s(now) > u64::from(OVERDUE_S) {
+            if other.over_since().is_some_and(|since| is_overdue(since, now, self.overdue_s)) {
                 return Err(Left::Wait(format!("grant `{id}` on the same principal is overdue")));
             }
         }

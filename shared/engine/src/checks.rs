@@ -5,33 +5,41 @@ use std::sync::Arc;
 use brevet_domain::block::BlockScope;
 use brevet_domain::decision::Decision;
 use brevet_domain::grant::Grant;
-use brevet_domain::heart::{Heart, Pulse};
+use brevet_domain::heart::{Heart, Pulse, Stop, Tolerance};
+use brevet_domain::id::GrantId;
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::time::Timestamp;
 
 use crate::catalogue::Catalogue;
-use crate::port::GrantReader;
+use crate::port::{GrantReader, InService, in_service};
 use crate::reap::leavers::has_left;
 use crate::refusal::{Refusal, RefusalKind};
+use crate::stopped;
 
 /// What a decision permits.
 pub(crate) struct Permitted {
     /// The plan.
     pub(crate) template: PlanTemplate,
-    /// How old the reaper's last good pass may be, in seconds: break-glass may have a setting of its own.
-    pub(crate) heart_max_age_s: u32,
+    /// What is put up with: break-glass may have settings of its own.
+    pub(crate) tolerance: Tolerance,
 }
 
 /// The checks, over consistent reads.
 pub(crate) struct Checks {
     reader: Arc<dyn GrantReader>,
     catalogue: Arc<Catalogue>,
-    heart_max_age_s: u32,
+    service: Arc<dyn InService>,
+    tolerance: Tolerance,
 }
 
 impl Checks {
-    pub(crate) fn new(reader: Arc<dyn GrantReader>, catalogue: Arc<Catalogue>, heart_max_age_s: u32) -> Self {
-        Self { reader, catalogue, heart_max_age_s }
+    pub(crate) fn new(
+        reader: Arc<dyn GrantReader>,
+        catalogue: Arc<Catalogue>,
+        service: Arc<dyn InService>,
+        tolerance: Tolerance,
+    ) -> Self {
+        Self { reader, catalogue, service, tolerance }
     }
 
     /// What the grant's own decision permits, if it does. No other record is believed.
@@ -48,9 +56,9 @@ impl Checks {
         let Some(terms) = decision.filter(fits).map(|decision| decision.terms) else {
             return Err(tampered(grant, "its decision does not permit it"));
         };
-        let own = terms.traits.break_glass.and_then(|glass| glass.heart_max_age_s);
+        let tolerance = self.tolerance.of(terms.traits.break_glass.as_ref());
         match terms.template {
-            Some(template) => Ok(Permitted { template, heart_max_age_s: own.unwrap_or(self.heart_max_age_s) }),
+            Some(template) => Ok(Permitted { template, tolerance }),
             None => Err(tampered(grant, "its decision does not permit it")),
         }
     }
@@ -72,9 +80,10 @@ impl Checks {
         Err(tampered(grant, "its activation does not fit its state"))
     }
 
-    /// No block covers the grant, the catalogue in force still knows it, and the reaper is known to be well: its last good
-    /// pass is at most `heart_max_age_s` seconds old.
-    pub(crate) async fn clear(&self, grant: &Grant, heart_max_age_s: u32, now: Timestamp) -> Result<(), Refusal> {
+    /// The table is the one in service, no block covers the grant, the catalogue in force still knows it, and ending is known
+    /// to work, at all and on its principal, as far as `tolerance` demands it.
+    pub(crate) async fn clear(&self, grant: &Grant, tolerance: Tolerance, now: Timestamp) -> Result<(), Refusal> {
+        self.in_service(grant).await?;
         if let Some(block) = self.reader.blocks(&BlockScope::covering(grant)).await?.first() {
             let detail =
                 format!("a block on `{}` stands: nothing is vended for this grant any more", block.scope.key());
@@ -86,18 +95,48 @@ impl Checks {
                 "the identity, its sponsor or the entitlement has left the catalogue: nothing is vended any more";
             return Err(Refusal::new(RefusalKind::Over, "left_catalogue", detail).about(grant.id));
         }
-        match Heart::pulse(self.reader.heart().await?.as_ref(), now, heart_max_age_s) {
-            Pulse::Beating => Ok(()),
-            Pulse::Stopped { age_s } => {
-                tracing::error!(heart.age_s = age_s, "nothing is issued: the reaper has no good pass to show");
-                let age = age_s.map_or_else(|| "there was none yet".to_owned(), |age| format!("it is {age} s old"));
+        self.beating(grant, tolerance, now).await
+    }
+
+    /// INVARIANT: one decision, one activation. A restored table has forgotten what was used and blocked: nothing is issued
+    /// over it until the deploying role says that it is in service, and nothing that was decided before that ever.
+    async fn in_service(&self, grant: &Grant) -> Result<(), Refusal> {
+        match in_service(&*self.service).await? {
+            Ok(word) if !word.voids(grant) => Ok(()),
+            Ok(word) => {
+                let at = word.at;
                 let detail = format!(
-                    "nothing is issued while ending is not known to work: the reaper's last good pass may be at most \
-                     {heart_max_age_s} s old, and {age}"
+                    "this grant was decided before its table was put in service at {at}, which voids it: ask again"
                 );
-                Err(Refusal::new(RefusalKind::Stopped, "heart_stopped", detail).about(grant.id).retry_after(60))
+                Err(Refusal::new(RefusalKind::Over, "decided_before_restore", detail).about(grant.id))
+            }
+            Err(unconfirmed) => {
+                tracing::error!(problem = %unconfirmed, "nothing is issued: the table is not confirmed");
+                let detail = "nothing is issued: this table was restored or is new, and nobody has confirmed yet that it \
+                              is in service; its operators were told";
+                Err(Refusal::new(RefusalKind::Stopped, "table_not_confirmed", detail).about(grant.id).retry_after(60))
             }
         }
+    }
+
+    /// INVARIANT: issuing stops when ending is broken.
+    async fn beating(&self, grant: &Grant, tolerance: Tolerance, now: Timestamp) -> Result<(), Refusal> {
+        let heart = self.reader.heart().await?;
+        match Heart::pulse(heart.as_ref(), Some(grant.delivery.principal()), now, tolerance) {
+            Pulse::Beating => Ok(()),
+            Pulse::Stopped(stop) => {
+                tracing::error!(grant.id = %grant.id, ?stop, "nothing is issued: ending is not known to work");
+                let own = self.own(stop, grant).await;
+                Err(stopped::refusal(stop, tolerance, own).about(grant.id))
+            }
+        }
+    }
+
+    /// The grant behind `stop`, if it is of the holder of `grant` too.
+    async fn own(&self, stop: Stop, grant: &Grant) -> Option<GrantId> {
+        let Stop::PrincipalOverdue { grant: id, .. } = stop else { return None };
+        let other = self.reader.grant(id).await.ok().flatten()?;
+        other.belongs_to(&grant.identity).then_some(id)
     }
 }
 

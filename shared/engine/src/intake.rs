@@ -6,7 +6,7 @@ use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::canonical::Digest;
 use brevet_domain::evidence::{Entry, Head};
 use brevet_domain::grant::EndCause;
-use brevet_domain::heart::{Heart, Pulse};
+use brevet_domain::heart::{Heart, Pulse, Stop, Tolerance};
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller};
 use brevet_domain::request::{Ask, DECIDE_WITHIN_S, Justification, Request, Ticket};
@@ -34,8 +34,8 @@ pub struct Intake {
     pub evaluator: Arc<dyn EvaluateCall>,
     /// Names for requests.
     pub ids: Arc<dyn IdSource>,
-    /// How old the reaper's last good pass may be, in seconds.
-    pub heart_max_age_s: u32,
+    /// What issuing puts up with.
+    pub tolerance: Tolerance,
 }
 
 /// Whether Brevet can do its work.
@@ -45,8 +45,12 @@ pub struct Health {
     pub heart_age_s: Option<u64>,
     /// The bundle that is decided under.
     pub bundle: Option<Digest>,
-    /// Whether anything would be issued.
-    pub beating: bool,
+    /// Why nothing is issued, if the reaper's heart says so. On single principals it may be stopped all the same.
+    pub stop: Option<Stop>,
+    /// Grants that are overdue, as far as the heart names them.
+    pub n_overdue: usize,
+    /// Those of them that nobody acknowledged.
+    pub n_unacknowledged: usize,
 }
 
 /// What a renewal says anew.
@@ -221,7 +225,7 @@ impl Intake {
         Ok(report)
     }
 
-    /// Whether the reaper's heart beats and a bundle is in force.
+    /// Whether the reaper's heart lets anything be issued, and a bundle is in force.
     ///
     /// # Errors
     ///
@@ -229,8 +233,15 @@ impl Intake {
     pub async fn health(&self, now: Timestamp) -> Result<Health, Refusal> {
         let heart = self.reader.heart().await?;
         let bundle = self.catalogue.current(now).await.ok().map(|bundle| bundle.digest());
-        let beating = Heart::pulse(heart.as_ref(), now, self.heart_max_age_s) == Pulse::Beating && bundle.is_some();
-        Ok(Health { heart_age_s: heart.map(|heart| now.seconds_since(heart.read_up_to)), bundle, beating })
+        let stop = match Heart::pulse(heart.as_ref(), None, now, self.tolerance) {
+            Pulse::Beating => None,
+            Pulse::Stopped(stop) => Some(stop),
+        };
+        let overdue: Vec<_> =
+            heart.iter().flat_map(|heart| heart.late.overdue(now, self.tolerance.overdue_s)).collect();
+        let n_unacknowledged = overdue.iter().filter(|late| !late.acknowledged).count();
+        let heart_age_s = heart.as_ref().map(|heart| now.seconds_since(heart.read_up_to));
+        Ok(Health { heart_age_s, bundle, stop, n_overdue: overdue.len(), n_unacknowledged })
     }
 }
 

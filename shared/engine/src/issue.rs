@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use brevet_domain::grant::{Delivery, Event, Grant, NewVend, Problem, State, TransitionError, VendAnswer};
+use brevet_domain::heart::Tolerance;
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller};
 use brevet_domain::plan::SessionPlan;
@@ -12,8 +13,8 @@ use crate::catalogue::Catalogue;
 use crate::checks::{Checks, Permitted, tampered};
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Activation, Also, Clock, Credentials, Fuse, GrantReader, GrantStore, IdSource, PortError, ProofVerifier, RawProof,
-    Vended, Vendor,
+    Activation, Also, Clock, Credentials, Fuse, GrantReader, GrantStore, IdSource, InService, PortError, ProofVerifier,
+    RawProof, Vended, Vendor,
 };
 use crate::refusal::{Refusal, RefusalKind};
 
@@ -49,7 +50,7 @@ struct Recorded {
     plan: SessionPlan,
     seq: u32,
     deadline: Timestamp,
-    heart_max_age_s: u32,
+    tolerance: Tolerance,
 }
 
 impl Issuer {
@@ -57,13 +58,13 @@ impl Issuer {
     #[must_use]
     pub fn new(
         proofs: Arc<dyn ProofVerifier>,
-        (reader, catalogue): (Arc<dyn GrantReader>, Arc<Catalogue>),
+        (reader, catalogue, service): (Arc<dyn GrantReader>, Arc<Catalogue>, Arc<dyn InService>),
         (store, ids): (Arc<dyn GrantStore>, Arc<dyn IdSource>),
         vendor: Arc<dyn Vendor>,
         clock: Arc<dyn Clock>,
-        heart_max_age_s: u32,
+        tolerance: Tolerance,
     ) -> Self {
-        let checks = Checks::new(Arc::clone(&reader), catalogue, heart_max_age_s);
+        let checks = Checks::new(Arc::clone(&reader), catalogue, service, tolerance);
         Self { proofs, reader, journal: Journal::new(store, ids, "issue"), vendor, clock, checks }
     }
 
@@ -132,9 +133,9 @@ impl Issuer {
             let detail = format!("the grant ended at {deadline}: a longer need is a new grant");
             return Err(Refusal::new(RefusalKind::Over, "grant_over", detail).about(grant.id));
         }
-        let Permitted { template, heart_max_age_s } = self.checks.permitted(grant).await?;
+        let Permitted { template, tolerance } = self.checks.permitted(grant).await?;
         self.checks.activation(grant, (!first).then_some(deadline)).await?;
-        self.checks.clear(grant, heart_max_age_s, now).await?;
+        self.checks.clear(grant, tolerance, now).await?;
         let plan = template.render(deadline, now).map_err(|error| tampered(grant, &error.to_string()))?;
         let fence = now.plus(grant.bounds.call_s).plus(grant.bounds.landing_s());
         let vend = NewVend { deadline, fence, policy_digest: plan.policy_digest, duration_s: plan.duration_s };
@@ -148,7 +149,7 @@ impl Issuer {
         match self.journal.record(grant, &Event::VendRecorded(vend), None, also, now).await {
             Ok(Some(after)) => {
                 let State::Active { vends, .. } = &after.state else { return Err(not_vendable(&after)) };
-                Ok(Ok(Recorded { seq: vends.count, grant: after, plan, deadline, heart_max_age_s }))
+                Ok(Ok(Recorded { seq: vends.count, grant: after, plan, deadline, tolerance }))
             }
             Ok(None) => Err(not_vendable(grant)),
             // Another clock, within the skew, decided it: it starts in a moment.
@@ -165,7 +166,7 @@ impl Issuer {
 
     async fn still_clear(&self, recorded: &Recorded) -> Result<(), Refusal> {
         let grant = &recorded.grant;
-        self.checks.clear(grant, recorded.heart_max_age_s, self.clock.now()).await?;
+        self.checks.clear(grant, recorded.tolerance, self.clock.now()).await?;
         // Only now: these readings themselves may have taken long.
         let now = self.clock.now();
         let State::Active { vends, .. } = &grant.state else { return Err(not_vendable(grant)) };

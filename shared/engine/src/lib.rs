@@ -3,6 +3,7 @@
 //! Nothing here knows AWS, Cedar or HTTP. `port` says what the outside must offer; each other module is one
 //! use case, called by one function. The fakes behind feature `test-util` keep the same contracts as the adapters.
 
+pub mod acknowledge;
 pub mod activate;
 pub mod catalogue;
 mod checks;
@@ -20,6 +21,7 @@ pub mod reap;
 pub mod refusal;
 pub mod report;
 pub mod revoke;
+mod stopped;
 
 #[cfg(test)]
 mod tests;

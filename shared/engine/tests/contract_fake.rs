@@ -25,7 +25,12 @@ mod on_memory_store {
             published.publish(bundle);
             Box::pin(async {})
         });
-        Some(store::Ports::of(memory, publish, Arc::new(SeqIds::new())))
+        let confirmed = memory.clone();
+        let confirm: store::Confirm = Arc::new(move |word| {
+            confirmed.put_confirmation(word);
+            Box::pin(async {})
+        });
+        Some(store::Ports::of(memory, (publish, confirm), Arc::new(SeqIds::new())))
     }
 
     brevet_engine::store_contract!(ports());

@@ -1,5 +1,6 @@
 //! Configuration: parsed once, at the start, from the environment that the template sets.
 
+use brevet_domain::heart::Tolerance;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_identity::Audiences;
 
@@ -40,8 +41,8 @@ pub struct Settings {
     pub deployment: Deployment,
     /// Bounds on time.
     pub bounds: Bounds,
-    /// How old the reaper's last good pass may be, in seconds.
-    pub heart_max_age_s: u32,
+    /// What issuing puts up with.
+    pub tolerance: Tolerance,
     /// How long a bundle that was in force goes on if the one in force cannot be used, in seconds.
     pub bundle_max_age_s: u32,
     /// The three audiences of tokens.
@@ -83,7 +84,12 @@ impl Settings {
         Ok(Self {
             deployment,
             bounds,
-            heart_max_age_s: env.seconds("BREVET_HEART_MAX_AGE_S", "5 to 3600 seconds", 5..=3600)?,
+            tolerance: Tolerance {
+                max_age_s: env.seconds("BREVET_HEART_MAX_AGE_S", "5 to 3600 seconds", 5..=3600)?,
+                overdue_s: env.seconds("BREVET_OVERDUE_S", "15 to 3600 seconds", 15..=3600)?,
+                max_overdue: env.number("BREVET_MAX_OVERDUE", "0 to 40 grants", 0..=40)?,
+                while_overdue: false,
+            },
             bundle_max_age_s: env.seconds("BREVET_BUNDLE_MAX_AGE_S", "0 to 3600 seconds", 0..=3600)?,
             audiences: env.audiences()?,
             table: env.checked("BREVET_TABLE", "the name of the table", |text| !text.is_empty())?,
@@ -99,6 +105,28 @@ impl Settings {
 pub fn evaluate_function_from_env() -> Result<String, ConfigError> {
     let env = Environment { lookup: |name| std::env::var(name).ok() };
     env.checked("BREVET_EVALUATE_FUNCTION", "the name of the evaluate function", |text| !text.is_empty())
+}
+
+/// The ARNs of attachment principals outside the installation's own path: `BREVET_ATTACHMENT_PRINCIPALS`, with commas
+/// between; empty for none.
+///
+/// # Errors
+///
+/// [`ConfigError`] if it is not set, or names something else than roles.
+pub fn other_principals_from_env() -> Result<Vec<String>, ConfigError> {
+    other_principals(&Environment { lookup: |name| std::env::var(name).ok() })
+}
+
+fn other_principals<L>(env: &Environment<L>) -> Result<Vec<String>, ConfigError>
+where
+    L: Fn(&'static str) -> Option<String>,
+{
+    let arns = |text: &str| -> Vec<String> {
+        text.split(',').map(str::trim).filter(|arn| !arn.is_empty()).map(str::to_owned).collect()
+    };
+    let is_role = |arn: &String| arn.starts_with("arn:") && arn.contains(":role/");
+    let wanted = "ARNs of roles with commas between, or empty";
+    env.checked("BREVET_ATTACHMENT_PRINCIPALS", wanted, |text| arns(text).iter().all(is_role)).map(|text| arns(&text))
 }
 
 struct Environment<L> {
@@ -127,11 +155,20 @@ impl<L: Fn(&'static str) -> Option<String>> Environment<L> {
         wanted: &'static str,
         range: std::ops::RangeInclusive<u32>,
     ) -> Result<u32, ConfigError> {
-        let seconds: u32 = self.parsed(name, wanted)?;
-        if range.contains(&seconds) {
-            Ok(seconds)
+        self.number(name, wanted, range)
+    }
+
+    fn number(
+        &self,
+        name: &'static str,
+        wanted: &'static str,
+        range: std::ops::RangeInclusive<u32>,
+    ) -> Result<u32, ConfigError> {
+        let number: u32 = self.parsed(name, wanted)?;
+        if range.contains(&number) {
+            Ok(number)
         } else {
-            Err(ConfigError::Wrong { name, found: seconds.to_string(), wanted })
+            Err(ConfigError::Wrong { name, found: number.to_string(), wanted })
         }
     }
 
@@ -153,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    const GOOD: [(&str, &str); 12] = [
+    const GOOD: [(&str, &str); 14] = [
         ("BREVET_DEPLOYMENT", "dev"),
         ("BREVET_ACCOUNT", "000000000000"),
         ("BREVET_PARTITION", "aws"),
@@ -161,6 +198,8 @@ mod tests {
         ("BREVET_SKEW_S", "2"),
         ("BREVET_QUIET_S", "10"),
         ("BREVET_HEART_MAX_AGE_S", "180"),
+        ("BREVET_OVERDUE_S", "150"),
+        ("BREVET_MAX_OVERDUE", "7"),
         ("BREVET_BUNDLE_MAX_AGE_S", "900"),
         ("BREVET_ASK_AUDIENCE", "brevet"),
         ("BREVET_APPROVALS_AUDIENCE", "brevet/approvals"),
@@ -183,7 +222,8 @@ mod tests {
         let settings = read(None).unwrap();
         assert_eq!(settings.deployment.deny_policy_name(), "brevet-dev-ended");
         assert_eq!(settings.bounds, Bounds { skew_s: 2, quiet_s: 10, call_s: 8 });
-        assert_eq!((settings.heart_max_age_s, settings.bundle_max_age_s), (180, 900));
+        let tolerance = Tolerance { max_age_s: 180, overdue_s: 150, max_overdue: 7, while_overdue: false };
+        assert_eq!((settings.tolerance, settings.bundle_max_age_s), (tolerance, 900));
         assert_eq!(settings.table, "brevet-dev");
     }
 
@@ -196,6 +236,16 @@ mod tests {
     }
 
     #[test]
+    fn other_principals_are_none_or_roles() {
+        let read = |text: &'static str| other_principals(&Environment { lookup: move |_| Some(text.to_owned()) });
+        assert_eq!(read("").unwrap(), Vec::<String>::new());
+        let two = read("arn:aws:iam::000000000000:role/a, arn:aws:iam::000000000000:role/x/b").unwrap();
+        assert_eq!(two, ["arn:aws:iam::000000000000:role/a", "arn:aws:iam::000000000000:role/x/b"]);
+        let error = read("arn:aws:iam::000000000000:user/a").unwrap_err().to_string();
+        assert!(error.starts_with("environment variable `BREVET_ATTACHMENT_PRINCIPALS` is `arn:"), "{error}");
+    }
+
+    #[test]
     fn a_wrong_variable_is_named_with_what_it_is() {
         for (name, value) in [
             ("BREVET_DEPLOYMENT", "Dev"),
@@ -205,6 +255,8 @@ mod tests {
             ("BREVET_SKEW_S", "0"),
             ("BREVET_QUIET_S", "ten"),
             ("BREVET_HEART_MAX_AGE_S", "-5"),
+            ("BREVET_OVERDUE_S", "14"),
+            ("BREVET_MAX_OVERDUE", "41"),
             ("BREVET_BUNDLE_MAX_AGE_S", "3601"),
             ("BREVET_ASK_AUDIENCE", ""),
             ("BREVET_APPROVALS_AUDIENCE", "brevet"),

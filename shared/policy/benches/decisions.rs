@@ -249,7 +249,8 @@ impl Plain {
             { "uid": reference("Identity", "pipeline-0"), "parents": [reference("Team", "platform")],
               "attrs": { "class": "pipeline", "sponsor": reference("Identity", "dana") } },
             { "uid": reference("Entitlement", entitlement.id.as_str()), "parents": [],
-              "attrs": { "owner": reference("Identity", "dana"), "delivery": "session", "target": "deploy", "risk": "medium" } },
+              "attrs": { "owner": reference("Identity", "dana"), "delivery": "session", "target": "deploy", "risk": "medium",
+                         "breakGlass": false } },
         ]);
         let entities = Entities::from_json_value(entities, Some(schema)).unwrap();
         let uid = |kind: &str, id: &str| EntityUid::from_json(reference(kind, id)).unwrap();

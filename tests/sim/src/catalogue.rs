@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 /// The role that inline and managed policies are attached to.
 pub const BATCH: &str = "arn:aws:iam::000000000000:role/legacy/batch";
+/// The secret that whoever holds `deploy` could read; two users of it take turns.
+pub const SECRET: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:prod/db-??????";
 /// What can be asked for: a session, a session that may touch IAM, an inline policy, a managed policy.
 pub const ENTITLEMENTS: [&str; 4] = ["deploy", "glass", "batch", "sync"];
 /// Who asks.
@@ -48,18 +50,22 @@ pub fn people() -> BTreeMap<String, Identity> {
 #[must_use]
 pub fn entitlements() -> Vec<Entitlement> {
     let session = |iam_allowed: bool, target: &str| json!({ "session": { "target": target, "credential_s": 900, "iam_allowed": iam_allowed } });
-    let named = |id: &str, delivery: Value| {
+    let named = |id: &str, delivery: Value, rotate: Value| {
         read::<Entitlement>(json!({
             "id": id, "owner": "dana", "description": "one of the simulation", "delivery": delivery, "max_term": 3600,
-            "start_within_s": 120, "parameters": {}, "approval": { "count": 1, "within_s": 120 },
+            "start_within_s": 120, "parameters": {}, "rotate": rotate, "approval": { "count": 1, "within_s": 120 },
             "statements": [{ "actions": ["s3:PutObject"], "resources": ["arn:aws:s3:::artifacts/*"] }],
         }))
     };
     vec![
-        named("deploy", session(false, "deploy")),
-        named("glass", session(true, "glass")),
-        named("batch", json!({ "inline": { "principal_arn": BATCH, "holder": "shared" } })),
-        named("sync", json!({ "managed": { "principal_arn": BATCH, "policy": "sync", "holder": "shared" } })),
+        named("deploy", session(false, "deploy"), json!([{ "secret": SECRET, "times": 2 }])),
+        named("glass", session(true, "glass"), json!([])),
+        named("batch", json!({ "inline": { "principal_arn": BATCH, "holder": "shared" } }), json!([])),
+        named(
+            "sync",
+            json!({ "managed": { "principal_arn": BATCH, "policy": "sync", "holder": "shared" } }),
+            json!([]),
+        ),
     ]
 }
 

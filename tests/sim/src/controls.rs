@@ -3,6 +3,8 @@
 
 use async_trait::async_trait;
 use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::canonical::Digest;
+use brevet_domain::confirmation::Confirmation;
 use brevet_domain::decision::{Decision, Outcome};
 use brevet_domain::evidence::Entry;
 use brevet_domain::grant::{EffectiveAccess, Grant, State};
@@ -14,8 +16,8 @@ use brevet_domain::request::Request;
 use brevet_domain::time::Timestamp;
 use brevet_engine::fake::Fault;
 use brevet_engine::port::{
-    Activation, Also, Clock, Commit, Deprovisioner, GrantPage, GrantReader, GrantStore, Place, PlaceReading,
-    PortResult, Principal, Principals,
+    Activation, Also, Clock, Commit, Deprovisioner, Estate, GrantPage, GrantReader, GrantStore, InService, Place,
+    PlaceReading, PortResult, Principal, Principals, Roles, Rotator, Standing, VersionReading, VersionStage,
 };
 use std::sync::Arc;
 
@@ -69,6 +71,12 @@ enum Lie {
     SeesNothingStanding,
     /// A removal is said to be made, and is not.
     RemovesNothing,
+    /// Every table is said to be in service.
+    ConfirmsAny,
+    /// There are no roles to sweep.
+    ListsNoRoles,
+    /// Whatever rotation is asked for is said to be done.
+    SaysRotated,
 }
 
 struct Liar(Fakes, Lie);
@@ -81,6 +89,9 @@ fn lying(fakes: Fakes, lie: Lie) -> Seams {
         principals: liar.clone(),
         deprovisioner: liar.clone(),
         roles: liar.0.roles.clone(),
+        service: liar.clone(),
+        estate: liar.clone(),
+        rotator: liar,
     }
 }
 
@@ -127,7 +138,7 @@ impl GrantReader for Liar {
 
     async fn heart(&self) -> PortResult<Option<Heart>> {
         let found = self.0.store.heart().await?;
-        Ok(if self.1 == Lie::AlwaysBeats { Some(Heart { read_up_to: self.0.clock.now() }) } else { found })
+        Ok(if self.1 == Lie::AlwaysBeats { Some(Heart::first(self.0.clock.now())) } else { found })
     }
 
     async fn grants_of(&self, identity: &IdentityId, cursor: Option<&str>, limit: u32) -> PortResult<GrantPage> {
@@ -163,6 +174,44 @@ impl GrantStore for Liar {
             commit.also.retain(|also| !matches!(also, Also::PutOut(_)));
         }
         self.0.store.commit(&commit).await
+    }
+}
+
+#[async_trait]
+impl InService for Liar {
+    async fn table(&self) -> PortResult<String> {
+        self.0.store.table().await
+    }
+
+    async fn confirmation(&self) -> PortResult<Option<Confirmation>> {
+        let (found, table) = (self.0.store.confirmation().await?, self.0.store.table().await?);
+        let any = Confirmation { table, at: Timestamp::EPOCH, by: "anybody".to_owned(), is_first: true };
+        Ok(if self.1 == Lie::ConfirmsAny { Some(any) } else { found })
+    }
+}
+
+#[async_trait]
+impl Estate for Liar {
+    async fn roles(&self) -> PortResult<Roles> {
+        let found = self.0.estate.roles().await?;
+        Ok(if self.1 == Lie::ListsNoRoles { Roles::default() } else { found })
+    }
+
+    async fn standing(&self, principal_arn: &str) -> PortResult<Standing> {
+        self.0.estate.standing(principal_arn).await
+    }
+}
+
+#[async_trait]
+impl Rotator for Liar {
+    async fn read_version(&self, secret: &str, token: Digest) -> PortResult<VersionReading> {
+        let found = self.0.secrets.read_version(secret, token).await?;
+        let says = self.1 == Lie::SaysRotated;
+        Ok(if says { VersionReading { stage: VersionStage::Current, ..found } } else { found })
+    }
+
+    async fn rotate(&self, secret: &str, token: Digest) -> PortResult<()> {
+        if self.1 == Lie::SaysRotated { Ok(()) } else { self.0.secrets.rotate(secret, token).await }
     }
 }
 
@@ -278,6 +327,21 @@ pub fn controls() -> Vec<Control> {
             let (principals, place) = (Arc::clone(&world.principals), world.managed());
             world.faults.meanwhile(70, move || principals.tamper(&place, None));
         }),
+        liar(
+            "any table will do",
+            Claim::NotUnderBlock,
+            vec![REAP, ask("bot", "deploy"), Op::BackUp, Op::Restore, Op::Wait { seconds: 40 }, Op::Vend { nth: 0 }],
+            |fakes| lying(fakes, Lie::ConfirmsAny),
+        ),
+        liar("no role is swept", Claim::NothingStuck, then(managed(), &[Op::Empty]), |fakes| {
+            lying(fakes, Lie::ListsNoRoles)
+        }),
+        liar(
+            "what nobody rotated counts as rotated",
+            Claim::RotatedAfterItsEnd,
+            then(vended(), &[Op::Ticks { n: 40 }]),
+            |fakes| lying(fakes, Lie::SaysRotated),
+        ),
         liar("fuses are not put out", Claim::OnTheList, inline(), |fakes| lying(fakes, Lie::KeepsFuses)),
     ]
 }

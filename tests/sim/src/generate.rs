@@ -76,7 +76,7 @@ fn op(chance: &mut Chance, mix: Mix) -> Op {
         };
     }
     if mix.restores && chance.one_in(8) {
-        return if chance.one_in(2) { Op::BackUp } else { Op::Restore };
+        return *chance.pick(&[Op::BackUp, Op::BackUp, Op::Restore, Op::Restore, Op::Confirm, Op::Empty]);
     }
     match chance.below(26) {
         0..=3 => Op::Ask { who: name(chance, &ASKERS), what: asked(chance, mix) },

@@ -35,6 +35,8 @@ pub enum Stop {
     Block(BlockScope),
     /// Somebody or something left the catalogue.
     Left(Leaver),
+    /// Everything that was asked for before a table was confirmed.
+    Void(Timestamp),
 }
 
 /// The knowledge of everybody outside.
@@ -52,6 +54,8 @@ pub struct Ledger {
     pub undisturbed_since: Option<Timestamp>,
     /// When somebody last changed AWS behind Brevet's back.
     pub tampered_at: Option<Timestamp>,
+    /// Since when the table at hand is one that nobody confirmed.
+    pub unconfirmed_since: Option<Timestamp>,
     /// When the table was put back to an older state, and of when that was.
     pub restored: Option<Restored>,
 }
@@ -128,6 +132,7 @@ fn covers(stop: &Stop, id: GrantId, asked: &Asked) -> bool {
         Stop::Block(BlockScope::Class(one)) => *one == who.class,
         Stop::Block(BlockScope::Entitlement(one)) => one.as_str() == asked.entitlement,
         Stop::Block(BlockScope::Account(_) | BlockScope::All) => true,
+        Stop::Void(at) => asked.at < *at,
         Stop::Left(Leaver::Person(one)) => who.id.as_str() == *one || who.owner.as_str() == *one,
         Stop::Left(Leaver::Entitlement(one)) => asked.entitlement == *one,
     }

@@ -8,7 +8,9 @@ mod proof;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use brevet_domain::canonical::Digest;
 use brevet_domain::evidence::{self, Entry};
+use brevet_domain::finding;
 use brevet_domain::grant::{Delivery, Grant, State};
 use brevet_domain::id::{EvidenceId, GrantId};
 use brevet_domain::revocation::WideScope;
@@ -52,21 +54,10 @@ pub struct Observer {
     n_denies: usize,
 }
 
-/// After a restore a decision can be used a second time: nothing makes an operator confirm blocks yet.
-pub const RESTORED_ACTIVATION: &str =
-    "after a restore, that what was activated since the backup is not activated again";
-/// After a restore nothing finds managed policies that the table does not know: there is no sweep yet.
-pub const RESTORED_MANAGED: &str = "after a restore, that a managed policy attached since the backup is detached";
-/// The same for what an inline policy leaves behind.
-pub const RESTORED_INLINE: &str =
-    "after a restore, that an inline policy put since the backup is removed (its own limit ends it)";
-/// After a restore a denied session that the table does not know stays denied by name, for good.
-pub const RESTORED_DENY: &str =
-    "after a restore, that the reserved deny lets go of sessions that the table does not know";
 /// After a restore the evidence of what was done since is gone.
 pub const RESTORED_RECORD: &str = "after a restore, that what was done since the backup is still on record";
-/// After a restore stops that came since the backup are forgotten.
-pub const RESTORED_STOP: &str = "after a restore, that what was blocked or released since the backup stays so";
+/// Nor is what somebody stops that it has lost.
+pub const RESTORED_STOP: &str = "until a restored table is confirmed, that a stop ends what the table has lost";
 
 impl Observer {
     /// Looks at the world as it is now.
@@ -140,10 +131,7 @@ impl Observer {
             self.recorded(world, id, session.number, "VendRecorded", &session.plan.policy_digest.to_string());
             let first = vended.iter().find(|one| one.plan.session_name == session.plan.session_name);
             let same = first.is_some_and(|first| first.plan.policy == session.plan.policy);
-            match ledger.restored {
-                Some(_) if !same => self.skip(RESTORED_ACTIVATION),
-                _ => self.hold(Claim::OneActivation, same, || format!("{id} was vended with two deadlines")),
-            }
+            self.hold(Claim::OneActivation, same, || format!("{id} was vended with two deadlines"));
         }
         self.n_sessions = vended.len();
     }
@@ -157,29 +145,26 @@ impl Observer {
                 (Place::Inline { policy_name, .. }, Some(document)) => {
                     let Some(id) = grant_of(policy_name) else { continue };
                     self.began(world, ledger, id, write.at);
-                    let digest = brevet_domain::canonical::Digest::of_bytes(document.as_bytes()).to_string();
+                    let digest = Digest::of_bytes(document.as_bytes()).to_string();
                     self.recorded(world, id, number, "ActivationRecorded", &digest);
                     let first = writes.iter().find(|one| one.place == write.place && one.number.is_some());
                     let same = first.is_some_and(|first| first.put == write.put);
-                    match ledger.restored {
-                        Some(_) if !same => self.skip(RESTORED_ACTIVATION),
-                        _ => self.hold(Claim::OneActivation, same, || format!("{id} was put with two deadlines")),
-                    }
+                    self.hold(Claim::OneActivation, same, || format!("{id} was put with two deadlines"));
                 }
                 (Place::Managed { policy_arn, .. }, Some(_)) => {
                     // Whose call it was AWS cannot tell: somebody must have recorded it who may have it.
-                    let digest = brevet_domain::canonical::Digest::of_bytes(policy_arn.as_bytes()).to_string();
+                    let digest = Digest::of_bytes(policy_arn.as_bytes()).to_string();
                     let by = self.anybody_recorded(world, number, "ActivationRecorded", &digest);
-                    self.hold(Claim::RecordedFirst, by, || "the managed policy was attached unrecorded".to_owned());
+                    self.hold_recorded(ledger, by, || "the managed policy was attached unrecorded".to_owned());
                     self.heart(ledger, write.at);
                 }
                 (Place::Inline { policy_name, .. }, None) => {
                     let by = self.anybody_recorded(world, number, "RemovalRecorded", policy_name);
-                    self.hold(Claim::RecordedFirst, by, || format!("{policy_name} was removed unrecorded"));
+                    self.hold_recorded(ledger, by, || format!("{policy_name} was removed unrecorded"));
                 }
                 (Place::Managed { policy_arn, .. }, None) => {
                     let by = self.anybody_recorded(world, number, "RemovalRecorded", policy_arn);
-                    self.hold(Claim::RecordedFirst, by, || format!("{policy_arn} was detached unrecorded"));
+                    self.hold_recorded(ledger, by, || format!("{policy_arn} was detached unrecorded"));
                 }
             }
         }
@@ -188,12 +173,17 @@ impl Observer {
         for write in denies.iter().skip(self.n_denies) {
             let Some(number) = write.number else { continue };
             let told = self.anybody_recorded(world, number, "RemovalRecorded", &write.role_arn);
-            match ledger.restored {
-                Some(_) if !told => self.skip(RESTORED_RECORD),
-                _ => self.hold(Claim::RecordedFirst, told, || "a reserved deny was written unrecorded".to_owned()),
-            }
+            self.hold_recorded(ledger, told, || "a reserved deny was written unrecorded".to_owned());
         }
         self.n_denies = denies.len();
+    }
+
+    /// What was recorded before a table was put back is on record no more.
+    fn hold_recorded(&mut self, ledger: &Ledger, recorded: bool, what: impl FnOnce() -> String) {
+        match ledger.restored {
+            Some(_) if !recorded => self.skip(RESTORED_RECORD),
+            _ => self.hold(Claim::RecordedFirst, recorded, what),
+        }
     }
 
     /// Access began: allowed, with a heart, and not under a block.
@@ -202,10 +192,14 @@ impl Observer {
         self.heart(ledger, at);
         let stopped = ledger.stopped_at(id);
         // A call that was begun before the block stood may land until its time-out.
-        let late = stopped.is_some_and(|stopped| at > stopped.plus(2 * CALL_S + SKEW_S));
+        let is_late = |since: Option<Timestamp>| since.is_some_and(|since| at > since.plus(2 * CALL_S + SKEW_S));
         let now = world.now();
-        self.hold(Claim::NotUnderBlock, !late, || {
+        self.hold(Claim::NotUnderBlock, !is_late(stopped), || {
             format!("{id} got access at {at}, stopped at {stopped:?}; now {now}")
+        });
+        let unconfirmed = ledger.unconfirmed_since;
+        self.hold(Claim::NotUnderBlock, !is_late(unconfirmed), || {
+            format!("{id} got access at {at} over a table that nobody confirmed since {unconfirmed:?}")
         });
     }
 
@@ -219,18 +213,15 @@ impl Observer {
     fn recorded(&mut self, world: &World, id: GrantId, number: u64, event: &str, detail: &str) {
         let entries = world.store.peek(|held| told(&held.evidence_of(id), event, detail));
         let before = entries.iter().any(|entry| world.store.written_at(*entry).is_some_and(|at| at < number));
-        if locked_restored(world) && !before {
-            return self.skip(RESTORED_RECORD);
-        }
-        self.hold(Claim::RecordedFirst, before, || {
-            format!("call {number} for {id} was made before `{event}` was stored")
-        });
+        let ledger = locked(&world.ledger).clone();
+        self.hold_recorded(&ledger, before, || format!("call {number} for {id} was made before `{event}` was stored"));
     }
 
     fn anybody_recorded(&self, world: &World, number: u64, event: &str, detail: &str) -> bool {
         let ids: Vec<_> = world.store.peek(|held| held.grants().map(|grant| grant.id).collect());
         let of = |id: &GrantId| world.store.peek(|held| told(&held.evidence_of(*id), event, detail));
-        ids.iter().flat_map(of).any(|entry| world.store.written_at(entry).is_some_and(|at| at < number))
+        let swept = world.store.peek(|held| swept(held.findings(), detail));
+        ids.iter().flat_map(of).chain(swept).any(|entry| world.store.written_at(entry).is_some_and(|at| at < number))
     }
 
     /// Who could act now, and whether they still may.
@@ -271,12 +262,15 @@ impl Observer {
     fn in_time(&mut self, world: &World, ledger: &Ledger, id: GrantId, bound: Timestamp, has_limit: bool) {
         let now = world.now();
         if has_limit {
-            match ledger.restored {
-                Some(_) if now >= bound => self.skip(RESTORED_ACTIVATION),
-                _ => self.hold(Claim::OverAtItsLimit, now < bound, || format!("{id} acts at {now}, after {bound}")),
-            }
+            self.hold(Claim::OverAtItsLimit, now < bound, || format!("{id} acts at {now}, after {bound}"));
         }
-        let due = ledger.stopped_at(id).map_or(bound, |stopped| stopped.min(bound));
+        // A stop is about what is on record: until a restored table is confirmed, what it has lost ends at its limit.
+        let is_lost = ledger.unconfirmed_since.is_some() && world.grant(id).is_none();
+        if is_lost {
+            self.skip(RESTORED_STOP);
+        }
+        let stopped = ledger.stopped_at(id).filter(|_| !is_lost);
+        let due = stopped.map_or(bound, |stopped| stopped.min(bound));
         let at_the_latest = due.max(undisturbed_since(world, ledger)).plus(GRACE_S);
         self.hold(Claim::OverWithinTicks, now <= at_the_latest, || format!("{id} acts at {now}, due at {due}"));
     }
@@ -300,9 +294,6 @@ impl Observer {
                 .hold(Claim::AllowedByDecision, false, || "a managed policy stands that nobody asked for".to_owned());
         };
         let late_from = due.max(undisturbed_since(world, ledger)).plus(GRACE_S);
-        if ledger.restored.is_some() && now > late_from {
-            return self.skip(RESTORED_MANAGED);
-        }
         self.hold(Claim::OverWithinTicks, now <= late_from, || {
             format!("the managed policy stands at {now}, due at {due}")
         });
@@ -311,8 +302,8 @@ impl Observer {
     fn stays_ended(&mut self, world: &World, ledger: &Ledger, id: GrantId) {
         let Some(ended_at) = self.ended.get(&id).copied() else { return };
         let edited = ledger.tampered_at.is_some_and(|at| world.now() <= at.plus(GRACE_S));
-        if edited || ledger.restored.is_some() {
-            return self.skip(if edited { "that an end holds while somebody edits IAM" } else { RESTORED_STOP });
+        if edited {
+            return self.skip("that an end holds while somebody edits IAM");
         }
         self.hold(Claim::StaysEnded, false, || format!("{id} ended at {ended_at}, and acts at {}", world.now()));
     }
@@ -349,7 +340,8 @@ impl Observer {
             self.hold(Claim::EvidenceVerifies, bound && counted, || {
                 format!("{id}: its last entry is of another state")
             });
-            let over = grant.state.is_terminal();
+            self.rotated(world, grant, &entries);
+            let over = grant.state.is_terminal() && grant.pending_rotations().next().is_none();
             let listed = grant.due_at().is_none() == over && grant.drop_at().is_some() == over;
             self.hold(Claim::OnTheList, listed, || {
                 format!("{id} is {} and not where it should be", grant.state.name())
@@ -365,6 +357,12 @@ impl Observer {
                 )
             });
         }
+        let mut before = Digest::ZERO;
+        for (n, finding) in held.findings().iter().enumerate() {
+            let follows = finding.prev == before && finding.seq == n as u64 + 1;
+            self.hold(Claim::EvidenceVerifies, follows, || format!("finding {} does not follow", finding.seq));
+            before = Digest::of(finding).expect("a form");
+        }
         let over: BTreeSet<_> = held.grants().filter(|grant| grant.state.is_terminal()).map(|grant| grant.id).collect();
         for id in held.fuses() {
             self.hold(Claim::OnTheList, !over.contains(&id), || format!("the fuse of {id} outlived it"));
@@ -378,13 +376,31 @@ impl Observer {
         self.hold(Claim::NoCredentialStored, !kept, || "a credential is in the table".to_owned());
     }
 
+    /// Whether AWS knows each rotation that counts, and that it began once `grant` had ended.
+    fn rotated(&mut self, world: &World, grant: &Grant, entries: &[Entry]) {
+        let State::Ended { verified_at, .. } = &grant.state else { return };
+        let (done, seen): (Vec<_>, Vec<_>) =
+            (world.secrets.done(), entries.iter().filter(|entry| entry.body.event == "RotationObserved").collect());
+        for one in &grant.rotations {
+            let tokens = seen.iter().filter(|entry| entry.body.detail["secret"] == one.secret.as_str());
+            let tokens: BTreeSet<_> = tokens.filter_map(|entry| entry.body.detail["token"].as_str()).collect();
+            let counts = |token: &&&str| {
+                let named = done.iter().find(|done| done.secret == one.secret && done.token.to_string() == ***token);
+                named.is_some_and(|done| done.began_at.plus(SKEW_S) >= *verified_at)
+            };
+            let n = tokens.iter().filter(counts).count();
+            self.hold(Claim::RotatedAfterItsEnd, n == usize::from(one.done) && n == tokens.len(), || {
+                format!("{} counts {} rotations, there were {n}", grant.id, one.done)
+            });
+        }
+    }
+
     /// Once everything must be over: whether it is, and nothing is left behind.
     pub fn finale(&mut self, world: &World) {
         self.audit(world);
         let held = world.store.snapshot();
-        let restored = locked_restored(world);
         for grant in held.grants() {
-            let over = grant.state.is_terminal();
+            let over = grant.state.is_terminal() && grant.pending_rotations().next().is_none();
             self.hold(Claim::NothingStuck, over, || format!("{} is stuck in {:?}", grant.id, grant.state));
         }
         for (id, _) in live(world) {
@@ -394,21 +410,12 @@ impl Observer {
         for name in
             principal.iter().flat_map(|principal| principal.inline.keys()).filter(|name| grant_of(name).is_some())
         {
-            match restored {
-                true => self.skip(RESTORED_INLINE),
-                false => self.hold(Claim::NothingStuck, false, || format!("inline policy {name} is left over")),
-            }
+            self.hold(Claim::NothingStuck, false, || format!("inline policy {name} is left over"));
         }
         if principal.is_some_and(|principal| !principal.attached.is_empty()) {
-            match restored {
-                true => self.skip(RESTORED_MANAGED),
-                false => self.hold(Claim::NothingStuck, false, || "the managed policy is left over".to_owned()),
-            }
+            self.hold(Claim::NothingStuck, false, || "the managed policy is left over".to_owned());
         }
         let clean = clean(world, &held);
-        if restored && !clean.is_empty() {
-            return self.skip(RESTORED_DENY);
-        }
         self.hold(Claim::NothingStuck, clean.is_empty(), || clean.join(", "));
     }
 }
@@ -444,14 +451,17 @@ fn undisturbed_since(world: &World, ledger: &Ledger) -> Timestamp {
     if stands_still { now } else { ledger.undisturbed_since.unwrap_or(Timestamp::EPOCH) }
 }
 
-fn locked_restored(world: &World) -> bool {
-    locked(&world.ledger).restored.is_some()
-}
-
 /// The entries that tell of `event` and hold `detail`.
 fn told(entries: &[Entry], event: &str, detail: &str) -> Vec<EvidenceId> {
     let tells = |entry: &&Entry| entry.body.event == event && entry.body.detail.to_string().contains(detail);
     entries.iter().filter(tells).map(|entry| entry.body.id).collect()
+}
+
+/// The findings of the sweep before each removal or rewriting of what `detail` names.
+fn swept(findings: &[finding::Finding], detail: &str) -> Vec<EvidenceId> {
+    let names = |place: &Place| format!("{place:?}").contains(detail);
+    let tells = |one: &&finding::Finding| one.act != finding::Act::GoneObserved && names(&one.place);
+    findings.iter().filter(tells).map(|one| one.id).collect()
 }
 
 /// The grant that a session or policy of this installation is named after.

@@ -122,6 +122,10 @@ pub enum Op {
     BackUp,
     /// The table is put back to its backup, if there is one.
     Restore,
+    /// Everything in the table but the bundle is lost.
+    Empty,
+    /// An operator says that the table is in service.
+    Confirm,
     /// A port call to come fails.
     Fail {
         /// The next is 1.

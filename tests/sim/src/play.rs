@@ -6,8 +6,9 @@ use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::grant::{EndCause, Grant};
 use brevet_domain::id::GrantId;
 use brevet_domain::request::Ask;
+use brevet_domain::time::Timestamp;
 use brevet_engine::decide::Ballot;
-use brevet_engine::fake::Fault;
+use brevet_engine::fake::{Fault, Snapshot};
 use brevet_engine::port::{Clock, Mark, Place, RawProof, RequestStore};
 use brevet_engine::reap::Reaper;
 use brevet_engine::refusal::RefusalKind;
@@ -87,7 +88,13 @@ impl World {
                 self.disturb();
             }
             Op::BackUp => self.backup = Some((self.store.snapshot(), self.now())),
-            Op::Restore => self.restore(),
+            Op::Restore => {
+                if let Some((snapshot, of)) = self.backup.clone() {
+                    self.restore(snapshot, of);
+                }
+            }
+            Op::Empty => self.restore(Snapshot::default(), Timestamp::EPOCH),
+            Op::Confirm => self.confirm(),
             Op::Fail { ahead, fault } => self.faults.plan(self.faults.n_calls() + ahead, *fault),
         }
     }
@@ -119,7 +126,7 @@ impl World {
         Box::pin(async move {
             if matches!(reaper.pass().await, Ok(report) if !report.good) {
                 let passes = &mut locked(&ledger).passes;
-                passes[n] = brevet_domain::time::Timestamp::EPOCH;
+                passes[n] = Timestamp::EPOCH;
             }
         })
     }
@@ -291,18 +298,29 @@ impl World {
         }
     }
 
-    fn restore(&mut self) {
-        let Some((snapshot, of)) = self.backup.clone() else { return };
+    /// The operator's clock is AWS's. Nobody confirms a table that is in service: that would void what lives.
+    fn confirm(&mut self) {
+        let now = self.now();
+        let mut ledger = locked(&self.ledger);
+        if ledger.unconfirmed_since.take().is_some() {
+            self.store.confirm(now);
+            ledger.stops.retain(|(stop, _)| !matches!(stop, Stop::Void(_)));
+            ledger.stop(Stop::Void(now), now);
+        }
+    }
+
+    fn restore(&mut self, snapshot: Snapshot, of: Timestamp) {
         // Bundles are deployed, not restored.
         self.store.restore(snapshot);
         let leaver = locked(&self.ledger).stops.iter().find_map(|(stop, _)| match stop {
             Stop::Left(leaver) => Some(*leaver),
-            Stop::Block(_) => None,
+            Stop::Block(_) | Stop::Void(_) => None,
         });
         self.redeploy(leaver);
         let at = self.now();
         let mut ledger = locked(&self.ledger);
-        // What was stopped since is forgotten: an operator has to confirm the blocks.
+        // What was stopped since is forgotten; until an operator confirms the table, nothing is issued over it.
+        ledger.unconfirmed_since = ledger.unconfirmed_since.or(Some(at));
         ledger.stops.retain(|(stop, stood_at)| matches!(stop, Stop::Left(_)) || *stood_at < of);
         ledger.restored = Some(Restored { at, of: ledger.restored.map_or(of, |before| before.of.min(of)) });
         drop(ledger);

@@ -99,6 +99,8 @@ impl Evaluator for ClassPolicy {
             },
             None => Outcome::Deny { reason: "no policy allows it".to_owned() },
         };
+        let is_denied = matches!(outcome, Outcome::Deny { .. });
+        let rotate = if is_denied { Vec::new() } else { entitlement.rotate.clone() };
         let template = PlanTemplate::for_grant(
             &self.deployment,
             entitlement,
@@ -115,7 +117,7 @@ impl Evaluator for ClassPolicy {
             term: request.ask.term_s,
             start_within_s: entitlement.start_within_s,
             max_renewals: 1,
-            traits: Traits::default(),
+            traits: Traits { rotate, ..Traits::default() },
             duties: Duties::default(),
             nearest: None,
         })

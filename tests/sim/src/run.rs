@@ -123,11 +123,11 @@ pub fn conclude(world: &World, observer: Observer, n_calls: u64, calls: Vec<&'st
 
 fn is_quiet(world: &World, held: &Snapshot) -> bool {
     let principal = world.principals.whole(crate::catalogue::BATCH);
-    held.grants().all(|grant| grant.state.is_terminal() && !held.has_mark(grant.id))
+    held.grants().all(|grant| grant.state.is_terminal() && grant.due_at().is_none() && !held.has_mark(grant.id))
         && held.denies().count() == 0
         && world.sts.maybe_live(&world.roles, &world.deployment.deny_policy_name(), 0).is_empty()
-        && (principal.is_none_or(|principal| principal.inline.is_empty() && principal.attached.is_empty())
-            || crate::policy::locked(&world.ledger).restored.is_some())
+        && principal.is_none_or(|principal| principal.inline.is_empty() && principal.attached.is_empty())
+        && world.roles.denying().is_empty()
 }
 
 /// For how long nothing is due, in seconds, 300 at most.

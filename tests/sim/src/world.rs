@@ -4,19 +4,22 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
 
+use brevet_domain::heart::Tolerance;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use brevet_engine::activate::{self, Activator};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::fake::{
-    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemoryStore, MemorySts, SeqIds, SkewedClock, Snapshot,
-    ToldUses, Watched, poll_once,
+    Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts, SeqIds,
+    SkewedClock, Snapshot, ToldUses, Watched, poll_once,
 };
 use brevet_engine::intake::Intake;
 use brevet_engine::issue::Issuer;
-use brevet_engine::port::{Clock, Deprovisioner, GrantReader, GrantStore, Principals, ProofVerifier, SessionRoles};
-use brevet_engine::reap::{self, Attachments, Kills, Reaper};
+use brevet_engine::port::{
+    Clock, Deprovisioner, Estate, GrantReader, GrantStore, InService, Principals, ProofVerifier, Rotator, SessionRoles,
+};
+use brevet_engine::reap::{self, Attachments, Kills, Reaper, Sweep};
 
 use crate::catalogue::{self, BATCH, Leaver};
 use crate::ledger::{Ledger, Stop};
@@ -32,6 +35,11 @@ pub const CALL_S: u32 = 8;
 pub const TICK_S: u32 = 15;
 /// How old the last good pass may be, in seconds.
 pub const HEART_MAX_S: u32 = 60;
+/// How long an end may take until its grant is overdue, in seconds.
+pub const OVERDUE_S: u32 = 120;
+/// What issuing puts up with.
+pub const TOLERANCE: Tolerance =
+    Tolerance { max_age_s: HEART_MAX_S, overdue_s: OVERDUE_S, max_overdue: 5, while_overdue: false };
 /// By how much AWS enforces later than it is configured, in seconds, at the most.
 pub const ENFORCEMENT_LAG_S: u32 = 4;
 
@@ -96,6 +104,10 @@ pub struct Fakes {
     pub roles: Arc<MemoryRoles>,
     /// Attachment principals.
     pub principals: Arc<MemoryPrincipals>,
+    /// What IAM lists.
+    pub estate: Arc<MemoryEstate>,
+    /// Secrets.
+    pub secrets: Arc<MemorySecrets>,
 }
 
 /// The ports that a control run replaces.
@@ -111,6 +123,12 @@ pub struct Seams {
     pub deprovisioner: Arc<dyn Deprovisioner>,
     /// The reserved deny.
     pub roles: Arc<dyn SessionRoles>,
+    /// Which table this is.
+    pub service: Arc<dyn InService>,
+    /// What IAM lists.
+    pub estate: Arc<dyn Estate>,
+    /// Rotates secrets.
+    pub rotator: Arc<dyn Rotator>,
 }
 
 impl Seams {
@@ -119,10 +137,13 @@ impl Seams {
     pub fn faithful(fakes: Fakes) -> Self {
         Self {
             reader: fakes.store.clone(),
+            service: fakes.store.clone(),
             store: fakes.store,
             principals: fakes.principals.clone(),
             deprovisioner: fakes.principals,
             roles: fakes.roles,
+            estate: fakes.estate,
+            rotator: fakes.secrets,
         }
     }
 }
@@ -149,6 +170,8 @@ pub struct World {
     pub roles: Arc<MemoryRoles>,
     /// Attachment principals.
     pub principals: Arc<MemoryPrincipals>,
+    /// Secrets.
+    pub secrets: Arc<MemorySecrets>,
     /// The names of this installation.
     pub deployment: Deployment,
     /// The catalogue in force.
@@ -208,23 +231,31 @@ impl World {
         let sts = Arc::new(MemorySts::new(Arc::clone(&clock), Arc::clone(&faults)));
         let roles = Arc::new(MemoryRoles::new(Arc::clone(&clock), Arc::clone(&faults)));
         let principals = Arc::new(MemoryPrincipals::new(Arc::clone(&clock), Arc::clone(&faults)));
-        let fakes = Fakes {
-            clock: clock.clone(),
-            store: store.clone(),
-            sts: sts.clone(),
-            roles: roles.clone(),
-            principals: principals.clone(),
-        };
-        let seams = (model.seams)(fakes);
-        let clocks = model.ahead_ms.map(|ahead_ms| Arc::new(SkewedClock::new(Arc::clone(&clock), ahead_ms)));
-        let [_, evaluate_clock, issue_clock, reap_clock, other_clock] = clocks.clone();
-        let ids = Arc::new(SeqIds::new());
+        let secrets = Arc::new(MemorySecrets::new(Arc::clone(&clock), Arc::clone(&faults)));
+        secrets.add(catalogue::SECRET);
         let deployment = Deployment {
             id: "dev".parse().expect("a name"),
             account: "000000000000".parse().expect("an account"),
             partition: "aws".to_owned(),
             region: "us-east-1".to_owned(),
         };
+        let session_roles =
+            ["deploy", "glass"].map(|target| deployment.session_role_arn(&target.parse().expect("a name")));
+        let roles_of = (Arc::clone(&roles), session_roles.into());
+        let estate = MemoryEstate::new(Arc::clone(&principals), roles_of, Arc::clone(&faults));
+        let fakes = Fakes {
+            estate: Arc::new(estate),
+            clock: clock.clone(),
+            store: store.clone(),
+            sts: sts.clone(),
+            roles: roles.clone(),
+            principals: principals.clone(),
+            secrets: secrets.clone(),
+        };
+        let seams = (model.seams)(fakes);
+        let clocks = model.ahead_ms.map(|ahead_ms| Arc::new(SkewedClock::new(Arc::clone(&clock), ahead_ms)));
+        let [_, evaluate_clock, issue_clock, reap_clock, other_clock] = clocks.clone();
+        let ids = Arc::new(SeqIds::new());
         let bounds = Bounds { skew_s: SKEW_S, quiet_s: QUIET_S, call_s: CALL_S };
         let (rules, text) = first_catalogue();
         store.publish(text);
@@ -254,20 +285,21 @@ impl World {
             reader: seams.reader.clone(),
             evaluator: Arc::new(Direct(Arc::clone(&decider), evaluate_clock)),
             ids: ids.clone(),
-            heart_max_age_s: HEART_MAX_S,
+            tolerance: TOLERANCE,
         };
         let issuer = Issuer::new(
             proofs,
-            (seams.reader.clone(), bundles()),
+            (seams.reader.clone(), bundles(), seams.service.clone()),
             (seams.store.clone(), ids.clone()),
             sts.clone(),
             issue_clock.clone(),
-            HEART_MAX_S,
+            TOLERANCE,
         );
         principals.add(BATCH, Some(&deployment.boundary_arn()));
         let activation = activate::Ports {
             reader: seams.reader.clone(),
             catalogue: bundles(),
+            service: seams.service.clone(),
             store: seams.store.clone(),
             due: store.clone(),
             principals: seams.principals.clone(),
@@ -276,7 +308,8 @@ impl World {
             clock: issue_clock,
             ids: ids.clone(),
         };
-        let activator = Activator::new(activation, deployment.clone(), HEART_MAX_S, 600);
+        let activator = Activator::new(activation, deployment.clone(), TOLERANCE, 600);
+        let sweep = Sweep { estate: seams.estate.clone(), findings: store.clone() };
         let reaper = |holder: &str, clock: Arc<SkewedClock>| {
             let ports = reap::Ports {
                 reader: seams.reader.clone(),
@@ -285,6 +318,8 @@ impl World {
                 deny: store.clone(),
                 reviews: store.clone(),
                 kills: Kills { reader: store.clone(), progress: store.clone() },
+                sweep: sweep.clone(),
+                service: seams.service.clone(),
                 heart: store.clone(),
                 roles: seams.roles.clone(),
                 attachments: Attachments {
@@ -292,11 +327,12 @@ impl World {
                     deprovisioner: seams.deprovisioner.clone(),
                     counts: store.clone(),
                 },
+                rotator: seams.rotator.clone(),
                 catalogue: bundles(),
                 clock,
                 ids: ids.clone(),
             };
-            Arc::new(Reaper::new(ports, deployment.clone(), holder.to_owned(), CALL_S, 600))
+            Arc::new(Reaper::new(ports, deployment.clone(), holder.to_owned(), (bounds, 600), TOLERANCE))
         };
         let reapers = [reaper("one", reap_clock), reaper("two", other_clock)];
         let last_pass_at = clock.now();
@@ -308,6 +344,7 @@ impl World {
             sts,
             roles,
             principals,
+            secrets,
             deployment,
             rules,
             ledger,

@@ -1,5 +1,6 @@
-//! The routes of the kill switch.
+//! The routes of the kill switch, and of acknowledging what is overdue.
 
+use brevet_api::answer::OverdueAnswer;
 use brevet_api::read;
 use brevet_api::revocation::{RevocationList, RevocationView};
 use brevet_domain::revocation::Act;
@@ -24,6 +25,14 @@ impl Handler {
         let (scope, reason) = (read::revocation_key(call.id.as_deref())?, read::lift(call.body())?);
         let known = self.kill_switch.act(&proof, Act::Lifted, &scope, &reason, self.clock.now()).await?;
         Ok(Answer::json(200, &view(&known)))
+    }
+
+    pub(super) async fn acknowledge(&self, call: &Call) -> Result<Answer, Failure> {
+        let proof = call.proof()?;
+        read::no_query(&call.query)?;
+        let (id, reason) = (call.grant_id()?, read::lift(call.body())?);
+        let grant = self.acknowledging.acknowledge(&proof, id, &reason, self.clock.now()).await?;
+        Ok(Answer::json(200, &OverdueAnswer::of(&grant)).about(id))
     }
 
     pub(super) async fn revocation(&self, call: &Call) -> Result<Answer, Failure> {

@@ -15,7 +15,13 @@ fn raw(world: &World, event: Value) -> Result<Value, Diagnostic> {
     let judge = BundleEvaluator::new(world.catalogue.clone(), world.deployment.clone());
     let (proofs, catalogue) = (world.proofs.clone(), world.catalogue.clone());
     let offers = Offers { proofs, catalogue, judge: Arc::new(judge) };
-    let handler = Handler::new(world.decider(), world.kill_switch(), offers, 180, world.clock.clone());
+    let handler = Handler::new(
+        world.decider(),
+        (world.kill_switch(), world.acknowledging()),
+        offers,
+        World::TOLERANCE,
+        world.clock.clone(),
+    );
     run(handler.handle(LambdaEvent::new(event, Context::default()))).unwrap()
 }
 
@@ -389,4 +395,64 @@ fn every_bad_hand_on_the_kill_switch_is_refused_and_nothing_is_stored() {
         assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{problem}");
         assert_eq!(world.stored(), before, "{code}");
     }
+}
+
+const ACKNOWLEDGE: &str = "POST /v1/grants/{id}/acknowledge";
+const KNOWN: &str = r#"{"reason":"the provider knows"}"#;
+
+fn acknowledge(token: &str, id: impl ToString) -> HttpCall {
+    HttpCall::to(ACKNOWLEDGE).token(token).id(&id.to_string()).body(KNOWN)
+}
+
+/// A grant of bot that should have been over for `seconds`.
+fn ending(world: &World, seconds: u32) -> GrantId {
+    let id = world.decided("ask.bot");
+    let grant = world.store.snapshot().grants().find(|grant| grant.id == id).cloned().unwrap();
+    let since = world.clock.now().minus(seconds);
+    let state = json!({
+        "name": "revoking", "cause": "released", "by": "bot", "since": since, "deadline": since, "fence": since,
+        "attempts": 3, "last_problem": "refused", "first_absence": null, "next_at": since,
+        "vends": {"count": 0, "last": []},
+    });
+    let state = serde_json::from_value(state).unwrap();
+    world.store.overwrite(brevet_domain::grant::Grant { state, ..grant });
+    id
+}
+
+#[test]
+fn somebody_in_charge_acknowledges_an_overdue_grant_and_once_is_enough() {
+    let world = World::new();
+    let id = ending(&world, 181);
+    let (status, _, body) = answer(&world, acknowledge("approvals.omar", id));
+    assert_eq!((status, body["state"].as_str()), (200, Some("Revoking")), "{body}");
+    assert_eq!(body["acknowledged"]["by"], "omar");
+    assert_eq!(body["due_since"], json!(world.clock.now().minus(181)));
+    let before = world.stored();
+    world.clock.advance(5);
+    assert_eq!(answer(&world, acknowledge("approvals.omar", id)).2, body);
+    assert_eq!(world.stored(), before);
+}
+
+#[test]
+fn whoever_may_not_acknowledges_nothing_and_nothing_is_stored() {
+    let world = World::new();
+    let (id, early) = (ending(&world, 181), ending(&world, 180));
+    let before = world.stored();
+    for (call, status, code) in [
+        (HttpCall::to(ACKNOWLEDGE).id(&id.to_string()).body(KNOWN), 401, "token_missing"),
+        (acknowledge("ask.omar", id), 401, "token_audience"),
+        (acknowledge("approvals.agent", id), 403, "acknowledger_not_human"),
+        (acknowledge("approvals.dana", id), 403, "own_grant"),
+        (acknowledge("approvals.ana", id), 404, "grant_not_found"),
+        (acknowledge("approvals.omar", "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV"), 404, "grant_not_found"),
+        (acknowledge("approvals.omar", "grt_7"), 400, "grant_id"),
+        (acknowledge("approvals.omar", early), 409, "not_overdue"),
+        (acknowledge("approvals.omar", id).body("{}"), 400, "field_missing"),
+        (acknowledge("approvals.omar", id).body(r#"{"reason":"x","force":true}"#), 400, "field_unknown"),
+        (acknowledge("approvals.omar", id).query("force", "yes"), 400, "query"),
+    ] {
+        let (found, _, problem) = answer(&world, call);
+        assert_eq!((found, problem["code"].as_str()), (status, Some(code)), "{problem}");
+    }
+    assert_eq!(world.stored(), before);
 }

@@ -21,7 +21,7 @@ fn handler(world: &World) -> Handler {
         reader: world.store.clone(),
         evaluator: Arc::new(world.direct()),
         ids: world.ids.clone(),
-        heart_max_age_s: 180,
+        tolerance: World::TOLERANCE,
     };
     Handler::new(intake, world.clock.clone())
 }
@@ -220,9 +220,23 @@ fn health_needs_no_token_and_follows_the_heart() {
     let health = || answer(&world, HttpCall::to("GET /v1/health").event());
     let (status, _, body) = health();
     assert_eq!((status, body["status"].as_str(), body["heart_age_s"].as_u64()), (200, Some("ok"), Some(0)));
+    assert!(body.get("stopped_by").is_none(), "{body}");
     world.clock.advance(181);
     let (status, _, body) = health();
     assert_eq!((status, body["status"].as_str(), body["heart_age_s"].as_u64()), (503, Some("stopped"), Some(181)));
+    assert_eq!(body["stopped_by"], "no_good_pass");
+}
+
+#[test]
+fn health_says_that_too_many_grants_are_overdue_and_names_none() {
+    let world = World::new();
+    for (n, status, stopped_by) in [(2, 200, None), (3, 503, Some("too_many_overdue"))] {
+        world.overdue_on(World::PRINCIPAL, n);
+        let (found, _, body) = answer(&world, HttpCall::to("GET /v1/health").event());
+        assert_eq!((found, body["stopped_by"].as_str()), (status, stopped_by), "{body}");
+        assert_eq!((body["n_overdue"].as_u64(), body["n_unacknowledged"].as_u64()), (Some(n), Some(n)));
+        assert!(!body.to_string().contains("grt_") && !body.to_string().contains("batch"), "{body}");
+    }
 }
 
 #[test]

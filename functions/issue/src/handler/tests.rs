@@ -17,15 +17,16 @@ const ROUTE: &str = "POST /v1/grants/{id}/credentials";
 fn handler(world: &World) -> Handler {
     let issuer = Issuer::new(
         world.proofs.clone(),
-        (world.store.clone(), world.catalogue.clone()),
+        (world.store.clone(), world.catalogue.clone(), world.store.clone()),
         (world.store.clone(), world.ids.clone()),
         world.sts.clone(),
         world.clock.clone(),
-        180,
+        World::TOLERANCE,
     );
     let ports = Ports {
         reader: world.store.clone(),
         catalogue: world.catalogue.clone(),
+        service: world.store.clone(),
         store: world.store.clone(),
         due: world.store.clone(),
         principals: world.principals.clone(),
@@ -34,7 +35,7 @@ fn handler(world: &World) -> Handler {
         clock: world.clock.clone(),
         ids: world.ids.clone(),
     };
-    Handler::new(issuer, Activator::new(ports, world.deployment.clone(), 180, 15))
+    Handler::new(issuer, Activator::new(ports, world.deployment.clone(), World::TOLERANCE, 15))
 }
 
 fn answer(world: &World, call: HttpCall) -> (u64, BTreeMap<String, String>, Value) {
@@ -94,6 +95,31 @@ fn a_stopped_heart_answers_503_and_vends_nothing() {
     let (status, headers, problem) = answer(&world, fetch("credentials.bot", id));
     assert_eq!((status, problem["type"].as_str()), (503, Some("urn:brevet:problem:issuing-stopped")), "{problem}");
     assert!(headers.contains_key("retry-after") && world.sts.vended().is_empty());
+}
+
+#[test]
+fn an_overdue_grant_answers_503_on_its_own_principal_and_more_than_two_on_any() {
+    let world = World::new();
+    let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
+    let id = world.decided("ask.bot");
+    for (principal, n, code) in [
+        (role.as_str(), 1, Some("principal_overdue")),
+        (World::PRINCIPAL, 2, None),
+        (World::PRINCIPAL, 3, Some("too_many_overdue")),
+    ] {
+        world.overdue_on(principal, n);
+        let (status, headers, body) = answer(&world, fetch("credentials.bot", id));
+        let Some(code) = code else {
+            assert_eq!(status, 200, "{body}");
+            continue;
+        };
+        assert_eq!((status, body["type"].as_str()), (503, Some("urn:brevet:problem:issuing-stopped")), "{body}");
+        assert_eq!((body["code"].as_str(), headers["retry-after"].as_str()), (Some(code), "60"));
+        let detail = body["detail"].as_str().unwrap();
+        assert!(detail.contains(" since ") && detail.contains("by itself") && detail.contains("ask again"), "{detail}");
+        assert!(!detail.contains("grt_"), "{detail}");
+    }
+    assert_eq!(world.sts.vended().len(), 1);
 }
 
 #[test]

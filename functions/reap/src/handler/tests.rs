@@ -1,8 +1,8 @@
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::grant::EndCause;
-use brevet_engine::fake::{Fault, run};
+use brevet_engine::fake::{Fault, MemoryEstate, run};
 use brevet_engine::port::{GrantReader, Mark, RequestStore};
-use brevet_engine::reap::{Attachments, Kills, Ports};
+use brevet_engine::reap::{Attachments, Kills, Ports, Sweep};
 use brevet_lambda::testing::World;
 use lambda_runtime::Context;
 use serde_json::json;
@@ -10,6 +10,7 @@ use serde_json::json;
 use super::*;
 
 fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
+    let estate = MemoryEstate::new(world.principals.clone(), (world.roles.clone(), Vec::new()), world.faults.clone());
     let ports = Ports {
         reader: world.store.clone(),
         store: world.store.clone(),
@@ -17,6 +18,8 @@ fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
         reviews: world.store.clone(),
         deny: world.store.clone(),
         kills: Kills { reader: world.store.clone(), progress: world.store.clone() },
+        sweep: Sweep { estate: Arc::new(estate), findings: world.store.clone() },
+        service: world.store.clone(),
         heart: world.store.clone(),
         roles: world.roles.clone(),
         attachments: Attachments {
@@ -29,7 +32,7 @@ fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
         clock: world.clock.clone(),
         ids: world.ids.clone(),
     };
-    let reaper = Reaper::new(ports, world.deployment.clone(), "test".to_owned(), 8, 30);
+    let reaper = Reaper::new(ports, world.deployment.clone(), "test".to_owned(), (world.bounds, 30), World::TOLERANCE);
     let handler = Handler::new(reaper, world.deployment.id.clone(), world.clock.clone());
     run(handler.handle(LambdaEvent::new(event, Context::default()))).unwrap()
 }

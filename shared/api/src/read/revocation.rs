@@ -58,7 +58,7 @@ pub fn revocation(body: RawBody<'_>) -> Result<RevocationBody, BadInput> {
     Ok(RevocationBody { scope, reason: reason(raw.reason)? })
 }
 
-/// Reads the body of a lifting: why.
+/// Reads the body of a lifting, or of an acknowledgement: why.
 ///
 /// # Errors
 ///

@@ -8,8 +8,8 @@ use brevet_domain::time::Timestamp;
 use brevet_engine::port::{Due, DueList, DuePage, HeartStore, PortError, PortResult};
 
 use super::DynamoStore;
-use super::item::{Item, Key, list_of, text};
-use super::table::{Expression, PutIf, Query};
+use super::item::{Item, Key, list_of, number, text};
+use super::table::{Expression, PutIf, Query, if_absent};
 use crate::error::unreadable;
 
 const QUERY: &str = "dynamodb:Query";
@@ -92,9 +92,12 @@ fn start(role: DueRole, shard: u8, cursor: &str) -> PortResult<Item> {
 
 #[async_trait]
 impl HeartStore for DynamoStore {
-    async fn beat(&self, heart: &Heart) -> PortResult<()> {
-        let item = Item::of("dynamodb:PutItem", Key::heart(), heart)?;
-        let condition = None;
+    async fn beat(&self, heart: &Heart, before: Option<u64>) -> PortResult<()> {
+        let item = Item::of("dynamodb:PutItem", Key::heart(), heart)?.with("beats", number(heart.beats));
+        let condition = before.map(|before| match before {
+            0 => if_absent(),
+            _ => Expression::new("#beats = :before").with(":before", number(before)),
+        });
         self.put(PutIf { item, condition }).await
     }
 }

@@ -6,8 +6,8 @@ use brevet_domain::decision::Decision;
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
 use brevet_domain::grant::Grant;
-use brevet_domain::id::{GrantId, IdentityId};
-use brevet_engine::port::{Also, Commit, Counts, GrantStore, HoldingsReader, PortError, PortResult};
+use brevet_domain::id::IdentityId;
+use brevet_engine::port::{Also, Commit, Counts, GrantStore, HoldingsReader, PortResult};
 
 use super::DynamoStore;
 use super::item::{Key, Stored, number};
@@ -24,7 +24,7 @@ fn absent(thing: &impl Stored) -> PortResult<Write> {
 }
 
 /// Put only over the version before; the first only where nothing is.
-fn next(thing: &impl Stored, version: u64) -> PortResult<Write> {
+pub(super) fn next(thing: &impl Stored, version: u64) -> PortResult<Write> {
     match version {
         0 | 1 => absent(thing),
         later => {
@@ -54,27 +54,10 @@ fn with(also: &Also) -> PortResult<Write> {
     }
 }
 
-impl DynamoStore {
-    /// A condition that did not hold may have been broken by an own attempt whose answer got lost: then the very entry
-    /// stands in its place.
-    async fn unless_done(&self, id: GrantId, entry: &Entry, error: PortError) -> PortResult<()> {
-        if !matches!(error, PortError::Conflict { .. }) {
-            return Err(error);
-        }
-        let standing = self.get(Key::evidence(id, entry.body.seq)).await;
-        match standing.and_then(|item| item.map(|i| i.body::<Entry>(WRITE)).transpose()) {
-            Ok(Some(standing)) if standing == *entry => Ok(()),
-            Ok(_) => Err(error),
-            Err(unread) => Err(PortError::Unknown { operation: WRITE, source: unread.into() }),
-        }
-    }
-}
-
 #[async_trait]
 impl Counts for DynamoStore {
     async fn count(&self, principal_arn: &str, policy_arn: &str) -> PortResult<Count> {
-        let item = self.get(Key::count(principal_arn, policy_arn)).await?;
-        let stored = item.map(|item| item.body("dynamodb:GetItem")).transpose()?;
+        let stored = self.read(Key::count(principal_arn, policy_arn)).await?;
         Ok(stored.unwrap_or_else(|| Count::nobody(principal_arn, policy_arn)))
     }
 }
@@ -82,8 +65,7 @@ impl Counts for DynamoStore {
 #[async_trait]
 impl HoldingsReader for DynamoStore {
     async fn holdings(&self, sponsor: &IdentityId) -> PortResult<Holdings> {
-        let item = self.get(Key::holdings(sponsor)).await?;
-        let stored = item.map(|item| item.body("dynamodb:GetItem")).transpose()?;
+        let stored = self.read(Key::holdings(sponsor)).await?;
         Ok(stored.unwrap_or_else(|| Holdings::none(sponsor)))
     }
 }
@@ -95,10 +77,8 @@ impl GrantStore for DynamoStore {
         for also in also {
             writes.push(with(also)?);
         }
-        match self.write_all(writes).await {
-            Ok(()) => Ok(()),
-            Err(error) => self.unless_done(grant.id, entry, error).await,
-        }
+        let answer = self.write_all(writes).await;
+        self.unless_own(answer, Key::evidence(grant.id, entry.body.seq), entry).await
     }
 
     async fn commit(&self, commit: &Commit) -> PortResult<()> {
@@ -109,9 +89,7 @@ impl GrantStore for DynamoStore {
         for also in &commit.also {
             writes.push(with(also)?);
         }
-        match self.write_all(writes).await {
-            Ok(()) => Ok(()),
-            Err(error) => self.unless_done(commit.after.id, &commit.entry, error).await,
-        }
+        let answer = self.write_all(writes).await;
+        self.unless_own(answer, Key::evidence(commit.after.id, commit.entry.body.seq), &commit.entry).await
     }
 }

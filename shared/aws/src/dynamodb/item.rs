@@ -14,6 +14,7 @@ use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
+use brevet_domain::finding::Finding;
 use brevet_domain::grant::{DueRole, Grant, RETENTION_S};
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::request::Request;
@@ -42,6 +43,9 @@ pub(super) const DENY_LIST: &str = "deny";
 pub(super) const REVIEW_LIST: &str = "review";
 /// The key under which the latest version of each block is; no scope has it.
 pub(super) const LATEST: &str = "REVOCATION#latest";
+
+/// The key of all findings of the sweep.
+pub(super) const FINDINGS: &str = "FINDING#sweep";
 
 /// The sort key of a role's lease; entries have a grant id there.
 pub(super) const LEASE: &str = "LEASE";
@@ -134,6 +138,16 @@ impl Key {
 
     pub(super) fn heart() -> Self {
         Self::alone("HEART#reap".to_owned())
+    }
+
+    /// One finding of the sweep; they sort as their numbers do.
+    pub(super) fn finding(seq: u64) -> Self {
+        Self { pk: FINDINGS.to_owned(), sk: format!("{seq:09}") }
+    }
+
+    /// Which table is in service; written by the deploying role alone.
+    pub(super) fn confirmation() -> Self {
+        Self::alone("TABLE#confirmed".to_owned())
     }
 
     pub(super) fn current_bundle() -> Self {
@@ -353,6 +367,14 @@ impl Stored for Progress {
 impl Stored for Block {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         Item::of(operation, Key::block(&self.scope), self)
+    }
+}
+
+/// Dropped with what is kept of a grant that ended at the same time.
+impl Stored for Finding {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let item = Item::of(operation, Key::finding(self.seq), self)?;
+        Ok(item.expiring(self.at.plus(RETENTION_S)))
     }
 }
 

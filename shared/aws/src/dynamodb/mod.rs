@@ -6,12 +6,14 @@ mod bundle;
 mod delegations;
 mod denies;
 mod due;
+mod findings;
 mod grants;
 mod item;
 mod reader;
 mod requests;
 mod reviews;
 mod revocations;
+mod service;
 mod table;
 
 use aws_config::SdkConfig;

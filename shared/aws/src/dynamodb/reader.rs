@@ -19,6 +19,7 @@ use crate::error::unreadable;
 
 const GET: &str = "dynamodb:GetItem";
 const QUERY: &str = "dynamodb:Query";
+const WRITE: &str = "dynamodb:TransactWriteItems";
 
 /// The highest number that evidence can have: its key has six digits.
 const MAX_SEQ: u64 = 999_999;
@@ -29,9 +30,26 @@ const MAX_SEQ: u64 = 999_999;
 const MAX_TRANSACTION: usize = 100;
 
 impl DynamoStore {
-    async fn read<T: DeserializeOwned>(&self, key: Key) -> PortResult<Option<T>> {
+    /// What the item at `key` holds. Consistent.
+    pub(super) async fn read<T: DeserializeOwned>(&self, key: Key) -> PortResult<Option<T>> {
         let item = self.get(key).await?;
         item.map(|item| item.body(GET)).transpose()
+    }
+
+    /// `answer` of a transaction that put `thing` at `key` if absent. A condition that did not hold may have been broken by an
+    /// own attempt whose answer got lost: then the very thing stands there.
+    pub(super) async fn unless_own<T>(&self, answer: PortResult<()>, key: Key, thing: &T) -> PortResult<()>
+    where
+        T: DeserializeOwned + PartialEq + Sync,
+    {
+        match answer {
+            Err(error @ PortError::Conflict { .. }) => match self.read::<T>(key).await {
+                Ok(Some(standing)) if standing == *thing => Ok(()),
+                Ok(_) => Err(error),
+                Err(unread) => Err(PortError::Unknown { operation: WRITE, source: unread.into() }),
+            },
+            answer => answer,
+        }
     }
 }
 

@@ -3,28 +3,19 @@
 use async_trait::async_trait;
 use brevet_domain::revocation::{Progress, Revocation, WideScope};
 use brevet_engine::port::{PortError, PortResult, ProgressStore, RevocationPage, RevocationReader, RevocationStore};
-use serde::de::DeserializeOwned;
 
 use super::DynamoStore;
 use super::item::{Item, Key, LATEST, Stored, number, text};
 use super::table::{Expression, PutIf, Query, Write, held, if_absent};
 
-const GET: &str = "dynamodb:GetItem";
 const QUERY: &str = "dynamodb:Query";
 const PUT: &str = "dynamodb:PutItem";
 const WRITE: &str = "dynamodb:TransactWriteItems";
 
-impl DynamoStore {
-    async fn one<T: DeserializeOwned>(&self, key: Key) -> PortResult<Option<T>> {
-        let item = self.get(key).await?;
-        item.map(|item| item.body(GET)).transpose()
-    }
-}
-
 #[async_trait]
 impl RevocationReader for DynamoStore {
     async fn latest(&self, scope: &WideScope) -> PortResult<Option<Revocation>> {
-        self.one(Key::latest(scope)).await
+        self.read(Key::latest(scope)).await
     }
 
     async fn revocations(&self, cursor: Option<&str>, limit: u32) -> PortResult<RevocationPage> {
@@ -59,7 +50,7 @@ impl RevocationReader for DynamoStore {
     }
 
     async fn progress(&self, scope: &WideScope) -> PortResult<Option<Progress>> {
-        self.one(Key::progress(scope)).await
+        self.read(Key::progress(scope)).await
     }
 }
 
@@ -80,17 +71,8 @@ impl RevocationStore for DynamoStore {
             Write::Put(PutIf { item: latest, condition: Some(before) }),
             block,
         ];
-        match self.write_all(writes).await {
-            // An own attempt may have put it, and its answer got lost: then this very version stands there.
-            Err(error @ PortError::Conflict { .. }) => {
-                match self.one::<Revocation>(Key::revocation(&new.scope, new.version)).await {
-                    Ok(Some(standing)) if standing == *new => Ok(()),
-                    Ok(_) => Err(error),
-                    Err(unread) => Err(PortError::Unknown { operation: WRITE, source: unread.into() }),
-                }
-            }
-            answer => answer,
-        }
+        let answer = self.write_all(writes).await;
+        self.unless_own(answer, Key::revocation(&new.scope, new.version), new).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod deprovisioner;
 mod effective;
+mod estate;
 mod principals;
 mod provisioner;
 mod session_roles;
@@ -12,6 +13,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use brevet_engine::port::{PortError, PortResult};
 
 pub use self::deprovisioner::IamDeprovisioner;
+pub use self::estate::IamEstate;
 pub use self::principals::IamPrincipals;
 pub use self::provisioner::IamProvisioner;
 pub use self::session_roles::IamSessionRoles;
@@ -23,6 +25,7 @@ const DETACH: &str = "iam:DetachRolePolicy";
 const GET: &str = "iam:GetRolePolicy";
 const GET_ROLE: &str = "iam:GetRole";
 const LIST: &str = "iam:ListRolePolicies";
+const LIST_ROLES: &str = "iam:ListRoles";
 const LIST_ATTACHED: &str = "iam:ListAttachedRolePolicies";
 const PUT: &str = "iam:PutRolePolicy";
 const SIMULATE: &str = "iam:SimulatePrincipalPolicy";

@@ -7,7 +7,7 @@ use aws_config::SdkConfig;
 use aws_sdk_iam::Client;
 use aws_sdk_iam::operation::list_attached_role_policies::ListAttachedRolePoliciesOutput;
 use aws_sdk_iam::types::{AttachedPolicy, SummaryKeyType};
-use brevet_engine::port::{Place, PlaceReading, PortError, PortResult, Principal, Principals};
+use brevet_engine::port::{Place, PlaceReading, PortError, PortResult, Principal, Principals, Standing};
 
 use super::{
     GET, GET_ROLE, LIST, LIST_ATTACHED, MAX_PAGES, document, is_gone, next_page, refused, request_id, role_name,
@@ -79,18 +79,33 @@ impl IamPrincipals {
         Ok(inline)
     }
 
+    /// The names of everything on a principal; nothing if there is no such role.
+    pub(super) async fn standing(&self, principal_arn: &str) -> PortResult<Standing> {
+        let Some(inline) = self.inline_names_if_any(principal_arn).await? else { return Ok(Standing::default()) };
+        let attached = self.attached_if_any(principal_arn).await?.unwrap_or_default();
+        Ok(Standing { inline: inline.into_iter().collect(), attached: attached.into_iter().collect() })
+    }
+
     async fn inline_names(&self, principal_arn: &str) -> PortResult<BTreeSet<String>> {
+        self.inline_names_if_any(principal_arn).await?.ok_or_else(|| gone_meanwhile(LIST, principal_arn))
+    }
+
+    async fn inline_names_if_any(&self, principal_arn: &str) -> PortResult<Option<BTreeSet<String>>> {
         let mut names = BTreeSet::new();
         let mut marker = None;
         for _ in 0..MAX_PAGES {
             let watch = Watch::new();
             let call = self.client.list_role_policies().role_name(role_name(LIST, principal_arn)?);
             let answer = call.set_marker(marker).customize().interceptor(watch.clone()).send().await;
-            let page = answer.map_err(|error| watch.classify(LIST, error))?;
+            let page = match answer {
+                Ok(page) => page,
+                Err(error) if is_gone(&error) => return Ok(None),
+                Err(error) => return Err(watch.classify(LIST, error)),
+            };
             names.extend(page.policy_names);
             marker = next_page(LIST, page.is_truncated, page.marker)?;
             if marker.is_none() {
-                return Ok(names);
+                return Ok(Some(names));
             }
         }
         Err(too_many_pages(LIST))
@@ -108,15 +123,19 @@ impl IamPrincipals {
     }
 
     async fn attached(&self, principal_arn: &str) -> PortResult<BTreeSet<String>> {
+        self.attached_if_any(principal_arn).await?.ok_or_else(|| gone_meanwhile(LIST_ATTACHED, principal_arn))
+    }
+
+    async fn attached_if_any(&self, principal_arn: &str) -> PortResult<Option<BTreeSet<String>>> {
         let mut attached = BTreeSet::new();
         let mut marker = None;
         for _ in 0..MAX_PAGES {
             let (page, _) = self.attached_page(principal_arn, "/", marker).await?;
-            let Some(mut page) = page else { return Err(gone_meanwhile(principal_arn)) };
+            let Some(mut page) = page else { return Ok(None) };
             attached.extend(listed(&mut page)?.into_iter().filter_map(|policy| policy.policy_arn));
             marker = next_page(LIST_ATTACHED, page.is_truncated, page.marker)?;
             if marker.is_none() {
-                return Ok(attached);
+                return Ok(Some(attached));
             }
         }
         Err(too_many_pages(LIST_ATTACHED))
@@ -172,8 +191,8 @@ fn listed(page: &mut ListAttachedRolePoliciesOutput) -> PortResult<Vec<AttachedP
     page.attached_policies.take().ok_or_else(|| unreadable(LIST_ATTACHED, "there is no list in it"))
 }
 
-fn gone_meanwhile(principal_arn: &str) -> PortError {
-    refused(LIST_ATTACHED, format!("there is no role `{principal_arn}` any more"))
+fn gone_meanwhile(operation: &'static str, principal_arn: &str) -> PortError {
+    refused(operation, format!("there is no role `{principal_arn}` any more"))
 }
 
 /// The path of a policy, `/` at both ends.

@@ -1,10 +1,10 @@
 //! The same for each call on attachment principals. Each fault is shown to have hit the call that it was meant for.
 
 use aws_sdk_iam::Client;
-use brevet_aws::{IamDeprovisioner, IamPrincipals, IamProvisioner};
+use brevet_aws::{IamDeprovisioner, IamEstate, IamPrincipals, IamProvisioner};
 use brevet_domain::grant::EffectiveAccess;
 use brevet_domain::plan::{AttachmentPlan, Probe};
-use brevet_engine::port::{Deprovisioner, Place, PlaceReading, Principal, Principals, Provisioner};
+use brevet_engine::port::{Deprovisioner, Estate, Place, PlaceReading, Principal, Principals, Provisioner};
 
 use super::*;
 
@@ -12,6 +12,7 @@ const PRINCIPAL: &str = "arn:aws:iam::000000000000:role/brevet/dev/attachment/br
 const BOUNDARY: &str = "arn:aws:iam::000000000000:policy/brevet/dev/brevet-dev-boundary";
 const MANAGED: &str = "arn:aws:iam::000000000000:policy/brevet/dev/managed/brevet-dev-sync";
 const OTHER: &str = "arn:aws:iam::000000000000:policy/brevet/dev/managed/brevet-dev-report";
+const PATH: &str = "/brevet/dev/";
 const INLINE: &str = "brevet-dev-X";
 
 /// A successful answer of IAM's.
@@ -109,11 +110,12 @@ enum Call {
     DeleteRolePolicy,
     DetachRolePolicy,
     SimulatePrincipalPolicy,
+    ListRoles,
 }
 
 use Call::*;
 
-const ALL: [Call; 12] = [
+const ALL: [Call; 13] = [
     GetRole,
     ListRolePolicies,
     GetRolePolicy,
@@ -126,6 +128,7 @@ const ALL: [Call; 12] = [
     DeleteRolePolicy,
     DetachRolePolicy,
     SimulatePrincipalPolicy,
+    ListRoles,
 ];
 
 const WRITES: [Call; 4] = [PutRolePolicy, AttachRolePolicy, DeleteRolePolicy, DetachRolePolicy];
@@ -144,7 +147,7 @@ impl Call {
             GetRolePolicyOfMany => vec![role(PRINCIPAL), names(&[INLINE], None)],
             ListAttachedRolePoliciesWhole => vec![role(PRINCIPAL), names(&[], None)],
             GetAccountSummary => vec![role(PRINCIPAL), names(&[], None), attached(&[MANAGED], None)],
-            GetRole | GetRolePolicy | ListAttachedRolePolicies | SimulatePrincipalPolicy => Vec::new(),
+            GetRole | GetRolePolicy | ListAttachedRolePolicies | SimulatePrincipalPolicy | ListRoles => Vec::new(),
             PutRolePolicy | AttachRolePolicy | DeleteRolePolicy | DetachRolePolicy => Vec::new(),
         }
     }
@@ -168,6 +171,7 @@ impl Call {
             }
             DeleteRolePolicy => IamDeprovisioner::new(client).remove(&inline()).await.map(|a| told(&a)),
             DetachRolePolicy => IamDeprovisioner::new(client).remove(&managed()).await.map(|a| told(&a)),
+            ListRoles => IamEstate::new(client, PATH.to_owned(), Vec::new()).roles().await.map(|a| told(&a)),
             SimulatePrincipalPolicy => {
                 let port = IamDeprovisioner::new(client);
                 port.effective(PRINCIPAL, &probes(1), now()).await.map(|a| told(&a))
@@ -259,7 +263,7 @@ async fn what_does_not_exist_is_absent_removed_or_refused_as_the_call_demands() 
             GetRolePolicy | GetRolePolicyOfMany | ListAttachedRolePolicies | GetAccountSummary => "ok",
             DeleteRolePolicy | DetachRolePolicy => "ok",
             GetRole | ListRolePolicies | ListAttachedRolePoliciesWhole => "refused",
-            PutRolePolicy | AttachRolePolicy | SimulatePrincipalPolicy => "refused",
+            PutRolePolicy | AttachRolePolicy | SimulatePrincipalPolicy | ListRoles => "refused",
         };
         assert_eq!(class(&answer), expected, "{call:?}: {answer:?}");
     }
@@ -303,7 +307,8 @@ async fn an_answer_in_another_language_shows_nothing() {
 
 #[tokio::test]
 async fn an_answer_without_what_was_asked_for_shows_nothing() {
-    for call in [GetRole, GetRolePolicy, GetRolePolicyOfMany, ListAttachedRolePolicies, ListAttachedRolePoliciesWhole] {
+    let reads = [GetRole, GetRolePolicy, GetRolePolicyOfMany, ListAttachedRolePolicies, ListAttachedRolePoliciesWhole];
+    for call in reads.into_iter().chain([ListRoles]) {
         let answer = call.meets(done(&call.action(), "")).await;
         assert_eq!(class(&answer), "unreadable", "{call:?}: {answer:?}");
     }
@@ -445,4 +450,56 @@ async fn residual_access_is_told_even_if_the_next_call_fails() {
     let (client, _) = thrice(vec![simulated("implicitDeny", None), query_error(403, "AccessDenied")]).await;
     let answer = IamDeprovisioner::new(client).effective(PRINCIPAL, &probes(2), now()).await;
     assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
+}
+
+fn roles(arns: &[&str], next: Option<&str>) -> Reply {
+    let role = |arn: &&str| {
+        format!(
+            "<member><Path>/</Path><RoleName>r</RoleName><RoleId>AROA</RoleId><Arn>{arn}</Arn><CreateDate>2026-11-22T12:00:00Z</CreateDate></member>"
+        )
+    };
+    let members: String = arns.iter().map(role).collect();
+    done("ListRoles", &format!("<Roles>{members}</Roles>{}", end(next)))
+}
+
+#[tokio::test]
+async fn the_roles_of_this_installation_are_listed_page_by_page_and_told_by_their_path() {
+    let session = "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-shop";
+    let function = "arn:aws:iam::000000000000:role/brevet/dev/function/brevet-dev-reap";
+    let other = "arn:aws:iam::000000000000:role/vendor";
+    let pages = || vec![roles(&[function, PRINCIPAL], Some("m")), roles(&[session], None)];
+    let server = Server::start(pages()).await;
+    let estate = IamEstate::new(once(&server.url()).await, PATH.to_owned(), vec![other.to_owned()]);
+    let found = estate.roles().await.unwrap();
+    assert_eq!(
+        (found.attachment, found.session),
+        (vec![PRINCIPAL.to_owned(), other.to_owned()], vec![session.to_owned()])
+    );
+    assert!(server.requests()[0].contains("PathPrefix=%2Fbrevet%2Fdev%2F"), "{:?}", server.requests());
+    assert!(server.requests()[1].contains("Marker=m"), "{:?}", server.requests());
+    // A second page that does not come shows nothing.
+    let cut = vec![roles(&[PRINCIPAL], Some("m")), query_error(503, "ServiceUnavailable")];
+    let server = Server::start(cut).await;
+    let answer = IamEstate::new(once(&server.url()).await, PATH.to_owned(), Vec::new()).roles().await;
+    assert!(matches!(answer, Err(PortError::Unknown { .. })), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_stands_on_a_principal_is_listed_whole_and_a_role_that_is_gone_has_nothing() {
+    let server = Server::start(vec![names(&[INLINE], None), attached(&[MANAGED], Some("m")), attached(&[OTHER], None)]);
+    let server = server.await;
+    let estate = IamEstate::new(once(&server.url()).await, PATH.to_owned(), Vec::new());
+    let found = estate.standing(PRINCIPAL).await.unwrap();
+    assert_eq!((found.inline, found.attached.len()), (vec![INLINE.to_owned()], 2));
+    for replies in [vec![query_error(404, "NoSuchEntity")], vec![names(&[], None), query_error(404, "NoSuchEntity")]] {
+        let server = Server::start(replies).await;
+        let estate = IamEstate::new(once(&server.url()).await, PATH.to_owned(), Vec::new());
+        assert_eq!(estate.standing(PRINCIPAL).await.unwrap(), brevet_engine::port::Standing::default());
+    }
+    for fault in [query_error(400, "Throttling"), ok("<html>welcome</html>")] {
+        let server = Server::start(vec![names(&[INLINE], None), fault]).await;
+        let estate = IamEstate::new(once(&server.url()).await, PATH.to_owned(), Vec::new());
+        assert!(estate.standing(PRINCIPAL).await.is_err());
+        assert_eq!(server.requests().len(), 2);
+    }
 }

@@ -1,6 +1,6 @@
 //! The one function that moves a grant: pure and total over state and event.
 
-use super::state::{DeniedBy, EndCause, EndedBy, LapseCause, Proof, Revoking, Sighting, State};
+use super::state::{Acknowledged, DeniedBy, EndCause, EndedBy, LapseCause, Proof, Revoking, Sighting, State};
 use super::vends::Vends;
 use super::{AskedRotation, Delivery, Event, Grant, NewVend, SecretRotation, WATCH_S};
 use crate::decision::Tally;
@@ -303,6 +303,13 @@ impl Grant {
             Event::RemovalTroubled { problem, next_at } => {
                 changed(Revoking { last_problem: Some(problem.clone()), next_at: *next_at, ..at.clone() })
             }
+            // It lets others be issued: not for its holder to say.
+            Event::OverdueAcknowledged { by } if self.belongs_to(by) => Err(self.refuse(event)),
+            Event::OverdueAcknowledged { .. } if at.acknowledged.is_some() => Ok(None),
+            Event::OverdueAcknowledged { by } => {
+                let acknowledged = Some(Acknowledged { by: by.clone(), at: now });
+                changed(Revoking { acknowledged, ..at.clone() })
+            }
             Event::PresenceObserved(_) | Event::DriftObserved(_) if at.first_absence.is_none() => Ok(None),
             Event::PresenceObserved(_) | Event::DriftObserved(_) => {
                 changed(Revoking { first_absence: None, effective: None, ..at.clone() })
@@ -435,7 +442,7 @@ impl Grant {
             }
             // A call that is made again, or a new one.
             Event::RotationRecorded { token, fence, next_at, again, .. }
-                if one.asked.is_some_and(|asked| asked.token == *token) || one.next_token(self.id) == *token =>
+                if one.asked.is_some_and(|asked| asked.token == *token) || self.next_token(one) == *token =>
             {
                 one.attempts = one.attempts.saturating_add(1);
                 one.asked = Some(AskedRotation { token: *token, fence: *fence });
@@ -499,6 +506,7 @@ fn revoking(
         next_at: now,
         vends,
         effective: None,
+        acknowledged: None,
     }))
 }
 

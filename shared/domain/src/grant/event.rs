@@ -128,6 +128,11 @@ pub enum Event {
         /// When to look at the grant again.
         next_at: Timestamp,
     },
+    /// Somebody in charge knows that it is overdue, and that its end is worked on.
+    OverdueAcknowledged {
+        /// Who: neither its holder nor whoever answers for the holder.
+        by: IdentityId,
+    },
     /// AWS was read and showed it gone (a session: showed it denied).
     AbsenceObserved(Sighting),
     /// AWS's own clock is past the deadline that every vended session policy carries.
@@ -217,6 +222,7 @@ impl Event {
             Self::DriftObserved(_) => "DriftObserved",
             Self::RemovalRecorded { .. } => "RemovalRecorded",
             Self::RemovalTroubled { .. } => "RemovalTroubled",
+            Self::OverdueAcknowledged { .. } => "OverdueAcknowledged",
             Self::AbsenceObserved(_) => "AbsenceObserved",
             Self::DeadlineProved { .. } => "DeadlineProved",
             Self::HandedOver { .. } => "HandedOver",

@@ -14,7 +14,8 @@ pub use apply::{Applied, TransitionError};
 pub use event::{Event, NewVend};
 pub use rotation::{AskedRotation, SecretRotation};
 pub use state::{
-    Before, DeniedBy, EffectiveAccess, EndCause, EndedBy, LapseCause, Problem, Proof, Revoking, Sighting, State,
+    Acknowledged, Before, DeniedBy, EffectiveAccess, EndCause, EndedBy, LapseCause, Problem, Proof, Revoking, Sighting,
+    State,
 };
 pub use vends::{Vend, VendAnswer, Vends};
 
@@ -70,6 +71,15 @@ impl Delivery {
     pub fn of(template: Option<&PlanTemplate>, deployment: &Deployment, id: GrantId) -> Self {
         delivery(template, deployment, id)
     }
+
+    /// The ARN of the session role or principal that the access is on.
+    #[must_use]
+    pub fn principal(&self) -> &str {
+        match self {
+            Self::Session { role_arn, .. } => role_arn,
+            Self::Inline { principal_arn, .. } | Self::Managed { principal_arn, .. } => principal_arn,
+        }
+    }
 }
 
 fn delivery(template: Option<&PlanTemplate>, deployment: &Deployment, id: GrantId) -> Delivery {
@@ -110,9 +120,6 @@ pub enum DueRole {
 
 /// How often a live attachment is looked at, in seconds.
 pub const WATCH_S: u32 = 300;
-
-/// How long an end may take from when it was due until something is wrong, in seconds: three ticks.
-pub const OVERDUE_S: u32 = 180;
 
 /// One grant. Changed by [`Grant::apply`] alone; every change carries evidence in the same write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,17 +285,22 @@ impl Grant {
     /// Not from [`Grant::due_at`], which every attempt that fails puts off.
     #[must_use]
     pub fn overdue_s(&self, now: Timestamp) -> u64 {
-        let since = match &self.state {
-            State::Revoking(revoking) => revoking.since.min(revoking.deadline),
-            State::Activating { deadline, .. } | State::Active { deadline, .. } => *deadline,
+        self.over_since().map_or(0, |since| now.seconds_since(since))
+    }
+
+    /// From when on it should be over: its deadline, or when it was stopped. Nothing for what has not begun, or is over.
+    #[must_use]
+    pub fn over_since(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Revoking(revoking) => Some(revoking.since.min(revoking.deadline)),
+            State::Activating { deadline, .. } | State::Active { deadline, .. } => Some(*deadline),
             State::Denied { .. }
             | State::ApprovalAwaited { .. }
             | State::Lapsed { .. }
             | State::Withdrawn { .. }
             | State::Approved { .. }
-            | State::Ended { .. } => return 0,
-        };
-        now.seconds_since(since)
+            | State::Ended { .. } => None,
+        }
     }
 
     /// When its record may be dropped: only once terminal, and beyond retention. Never what the reaper still needs.

@@ -129,6 +129,18 @@ pub struct Revoking {
     /// What the check of effective permissions found, since the first absence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective: Option<EffectiveAccess>,
+    /// Who said that they know that it is overdue. It stays as overdue as it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledged>,
+}
+
+/// That somebody in charge knows that a grant is overdue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// Who.
+    pub by: IdentityId,
+    /// When they said so.
+    pub at: Timestamp,
 }
 
 /// What went wrong, as the port said it: at most 300 characters.
@@ -184,7 +196,8 @@ pub enum EndCause {
     Killed,
     /// Its identity, owner or entitlement left the catalogue.
     Leaver,
-    /// What stands in AWS is not what was put there.
+    /// What stands in AWS is not what the table says: an attachment that was altered or is gone, or a table that was put back
+    /// to an older state.
     Drift,
     /// It could not be activated for sure.
     ActivationFailed,

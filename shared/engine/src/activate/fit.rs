@@ -5,6 +5,7 @@ use brevet_domain::count::{Count, CountError};
 use brevet_domain::deny::MAX_ROLE_INLINE;
 use brevet_domain::grant::{Grant, State};
 use brevet_domain::plan::{AttachmentPlan, PlanTemplate};
+use brevet_domain::time::Timestamp;
 
 use crate::port::{Also, Place, Principal};
 
@@ -28,6 +29,8 @@ pub(super) struct Fit<'a> {
     pub(super) principal: &'a Principal,
     /// The permissions boundary that it must carry.
     pub(super) boundary: &'a str,
+    /// When.
+    pub(super) now: Timestamp,
 }
 
 impl Fit<'_> {
@@ -99,7 +102,7 @@ impl Fit<'_> {
         if !self.is_first() && !count.holders.contains(&self.grant.id) {
             return Err("it is not counted among the holders of its policy".to_owned().into());
         }
-        match count.join(self.grant.id) {
+        match count.join(self.grant.id, self.now) {
             Ok(joined) => Ok(Also::Count(joined)),
             Err(error @ (CountError::Detaching | CountError::Full | CountError::Held(_))) => {
                 Err(Unfit::Yet(error.to_string()))

@@ -31,16 +31,16 @@ pub async fn holders_change_with_a_grant_or_not_at_all(ports: &Ports) {
     let principal = principal(ports);
     let (one, other) = (ports.created("olga", at(0)).await, ports.created("olga", at(0)).await);
     let nobody = ports.counts.count(&principal, POLICY).await.unwrap();
-    let joined = nobody.join(one.id).unwrap();
+    let joined = nobody.join(one.id, at(0)).unwrap();
     let first = with(&one, Also::Count(joined.clone()), ports);
     ports.grants.commit(&first).await.unwrap();
     assert_eq!(ports.counts.count(&principal, POLICY).await.unwrap(), joined);
     // It read the count before the first had joined.
-    is_conflict(ports.grants.commit(&with(&other, Also::Count(nobody.join(other.id).unwrap()), ports)).await);
+    is_conflict(ports.grants.commit(&with(&other, Also::Count(nobody.join(other.id, at(0)).unwrap()), ports)).await);
     assert_eq!(ports.counts.count(&principal, POLICY).await.unwrap(), joined);
     assert_eq!(ports.reader.grant(other.id).await.unwrap(), Some(other.clone()));
     assert_eq!(ports.reader.evidence(other.id, other.evidence.seq, 10).await.unwrap(), []);
-    let both = joined.join(other.id).unwrap();
+    let both = joined.join(other.id, at(0)).unwrap();
     ports.grants.commit(&with(&other, Also::Count(both.clone()), ports)).await.unwrap();
     let left = both.leave(one.id);
     ports.grants.commit(&with(&first.after, Also::Count(left.clone()), ports)).await.unwrap();
@@ -58,7 +58,7 @@ pub async fn of_many_who_join_at_once_each_is_counted(ports: &Ports) {
             // Of those who read the same count one gets through: each try leaves fewer.
             for _ in 0..1_000 {
                 let count = ports.counts.count(&principal, POLICY).await.unwrap();
-                let joined = Also::Count(count.join(grant.id).unwrap());
+                let joined = Also::Count(count.join(grant.id, at(0)).unwrap());
                 if ports.grants.commit(&with(&grant, joined, &ports)).await.is_ok() {
                     break;
                 }

@@ -7,12 +7,16 @@
 pub mod counts;
 pub mod delegations;
 pub mod duties;
+pub mod early_ends;
+pub mod findings;
+pub mod lists;
 pub mod principals;
 pub mod reviews;
 pub mod revocations;
 pub mod roles;
 pub mod rotator;
 mod samples;
+pub mod service;
 pub mod store;
 pub mod vendor;
 

@@ -7,27 +7,28 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
-use brevet_domain::deny::DenyEntry;
+use brevet_domain::confirmation::Confirmation;
 use brevet_domain::evidence;
-use brevet_domain::grant::{DueRole, EndCause, Grant};
-use brevet_domain::heart::Heart;
-use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::grant::{DueRole, Grant};
+use brevet_domain::id::GrantId;
 use brevet_domain::request::{Ask, Request};
 use brevet_domain::time::{Term, Timestamp};
 use tokio::task::JoinSet;
 
-use super::samples::{ROLE, approved, at, change, decided, early_end, vote, withdrawn};
+use super::samples::{approved, at, change, decided, vote, withdrawn};
 use crate::port::{
-    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, GrantReader, GrantStore,
-    HeartStore, HoldingsReader, IdSource, KeyClaim, Mark, PortError, PortResult, ProgressStore, RequestStore,
-    ReviewReader, RevocationReader, RevocationStore, shard_of,
+    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, Findings, GrantReader,
+    GrantStore, HeartStore, HoldingsReader, IdSource, InService, KeyClaim, PortError, PortResult, ProgressStore,
+    RequestStore, ReviewReader, RevocationReader, RevocationStore, shard_of,
 };
 
 /// Publishes a bundle and puts it in force, as the deploying role does: no port offers that.
 pub type Publish = Arc<dyn Fn(BundleText) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// Puts the word that a table is in service, as the deploying role does: no port offers that.
+pub type Confirm = Arc<dyn Fn(Confirmation) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// The ports of one empty store.
 #[derive(Clone)]
@@ -54,6 +55,8 @@ pub struct Ports {
     pub revocation_store: Arc<dyn RevocationStore>,
     /// What the reaper tells of it.
     pub progress: Arc<dyn ProgressStore>,
+    /// What the sweep found.
+    pub findings: Arc<dyn Findings>,
     /// Early ends.
     pub denies: Arc<dyn DenyStore>,
     /// The heart.
@@ -62,6 +65,10 @@ pub struct Ports {
     pub bundles: Arc<dyn BundleSource>,
     /// Publishes a bundle.
     pub publish: Publish,
+    /// Which table this is.
+    pub service: Arc<dyn InService>,
+    /// Puts the word that it is in service.
+    pub confirm: Confirm,
     /// Fresh ids.
     pub ids: Arc<dyn IdSource>,
 }
@@ -74,10 +81,18 @@ impl fmt::Debug for Ports {
 
 impl Ports {
     /// All ports of `store`.
-    pub fn of<S>(store: Arc<S>, publish: Publish, ids: Arc<dyn IdSource>) -> Self
+    pub fn of<S>(store: Arc<S>, (publish, confirm): (Publish, Confirm), ids: Arc<dyn IdSource>) -> Self
     where
         S: RequestStore + GrantReader + GrantStore + DueList + Counts + HoldingsReader + Delegations + ReviewReader,
-        S: DenyStore + HeartStore + BundleSource + RevocationReader + RevocationStore + ProgressStore + 'static,
+        S: InService
+            + DenyStore
+            + Findings
+            + HeartStore
+            + BundleSource
+            + RevocationReader
+            + RevocationStore
+            + ProgressStore
+            + 'static,
     {
         Self {
             requests: store.clone(),
@@ -91,10 +106,13 @@ impl Ports {
             revocations: store.clone(),
             revocation_store: store.clone(),
             progress: store.clone(),
+            findings: store.clone(),
             denies: store.clone(),
             heart: store.clone(),
+            service: store.clone(),
             bundles: store,
             publish,
+            confirm,
             ids,
         }
     }
@@ -105,7 +123,7 @@ impl Ports {
         grant
     }
 
-    async fn due_of(&self, id: GrantId, now: Timestamp) -> Vec<Due> {
+    pub(super) async fn due_of(&self, id: GrantId, now: Timestamp) -> Vec<Due> {
         let page = self.due.due(DueRole::Reap, shard_of(id), now, None, 100).await.unwrap();
         page.lines.into_iter().filter(|line| line.id == id).collect()
     }
@@ -129,15 +147,23 @@ macro_rules! store_contract {
             a_key_names_one_request_for_a_day
             a_key_belongs_to_its_caller
             a_request_is_never_overwritten
+        }
+        $crate::contract_tests! { lists, $made,
             a_mark_is_due_at_once_and_its_block_outlives_it
             a_grant_is_due_when_its_next_instant_comes_and_never_again_once_terminal
             the_to_do_list_comes_in_pages_oldest_first
             grants_are_listed_by_identity_newest_first_in_pages
             a_cursor_that_was_not_handed_out_is_refused
+        }
+        $crate::contract_tests! { early_ends, $made,
             early_ends_are_listed_by_role_until_they_are_dropped
             an_early_end_stored_anew_is_not_dropped_for_the_old_one
             a_lease_has_one_holder_at_a_time
+        }
+        $crate::contract_tests! { service, $made,
             the_heart_is_the_last_that_beat
+            a_beat_over_another_than_the_last_is_a_conflict
+            the_table_tells_which_it_is_and_which_was_confirmed
             the_bundle_in_force_reads_back_by_its_parts
             a_bundle_of_many_and_long_parts_reads_back
         }
@@ -163,6 +189,10 @@ macro_rules! store_contract {
             a_version_ends_grants_only_if_nothing_was_taken_meanwhile
             a_version_ends_more_grants_than_one_transaction_takes
             what_rests_on_a_delegation_is_decided_only_while_that_stands
+        }
+        $crate::contract_tests! { findings, $made,
+            findings_are_a_chain_that_is_never_written_over
+            a_finding_and_its_count_are_written_together_or_not_at_all
         }
         $crate::contract_tests! { revocations, $made,
             a_block_stands_from_its_placing_to_its_lifting
@@ -396,231 +426,4 @@ pub async fn a_request_is_never_overwritten(ports: &Ports) {
     assert_eq!(ports.requests.put_request(&request(60)).await.unwrap(), request(60));
     assert_eq!(ports.requests.put_request(&request(90)).await.unwrap(), request(60));
     assert_eq!(ports.reader.request(id).await.unwrap(), Some(request(60)));
-}
-
-fn mark(id: GrantId, by: &str, at: Timestamp) -> Mark {
-    let block = Block { scope: BlockScope::Grant(id), cause: EndCause::Released, by: by.parse().unwrap(), at };
-    Mark { id, block }
-}
-
-/// A mark is on the to-do list until it was handled. Its block stays, and so does the first of two.
-pub async fn a_mark_is_due_at_once_and_its_block_outlives_it(ports: &Ports) {
-    let id = ports.ids.grant_id(at(0));
-    let (first, second) = (mark(id, "olga", at(5)), mark(id, "oleg", at(6)));
-    let scopes = [BlockScope::All, BlockScope::Grant(id), BlockScope::Grant(id)];
-    assert_eq!(ports.reader.blocks(&scopes).await.unwrap(), []);
-    ports.due.clear_mark(id).await.unwrap();
-    assert_eq!(ports.reader.blocks(&scopes).await.unwrap(), [], "clearing nothing makes no block");
-    ports.requests.put_mark(&first).await.unwrap();
-    ports.requests.put_mark(&second).await.unwrap();
-    let due = Due { id, is_mark: true, next_at: at(5) };
-    let shard = shard_of(id);
-    let seen = eventually(|| ports.due.due(DueRole::Reap, shard, at(5), None, 10), |page| !page.lines.is_empty()).await;
-    assert_eq!(seen.lines, [due]);
-    assert_eq!(ports.reader.blocks(&scopes[..2]).await.unwrap(), std::slice::from_ref(&first.block));
-    ports.due.clear_mark(id).await.unwrap();
-    ports.due.clear_mark(id).await.unwrap();
-    let seen = eventually(|| ports.due.due(DueRole::Reap, shard, at(99), None, 10), |page| page.lines.is_empty()).await;
-    assert_eq!(seen.lines, []);
-    assert_eq!(ports.reader.blocks(&scopes[1..2]).await.unwrap(), [first.block]);
-    ports.requests.put_mark(&second).await.unwrap();
-    assert_eq!(ports.due_of(id, at(99)).await, [], "a mark that was handled does not come back");
-    assert_eq!(ports.reader.blocks(&[]).await.unwrap(), []);
-}
-
-/// A grant is listed from its next instant on, in its own shard, and leaves the list when it is over.
-pub async fn a_grant_is_due_when_its_next_instant_comes_and_never_again_once_terminal(ports: &Ports) {
-    let grant = ports.created("olga", at(0)).await;
-    let due = Due { id: grant.id, is_mark: false, next_at: at(600) };
-    let shard = shard_of(grant.id);
-    let seen =
-        eventually(|| ports.due.due(DueRole::Reap, shard, at(600), None, 10), |page| !page.lines.is_empty()).await;
-    assert_eq!(seen.lines, [due]);
-    assert_eq!(ports.due_of(grant.id, Timestamp::from_millis(at(600).as_millis().saturating_sub(1))).await, []);
-    let elsewhere = ports.due.due(DueRole::Reap, shard ^ 1, at(600), None, 10).await.unwrap();
-    assert_eq!(elsewhere.lines, []);
-    let sooner = change(&grant, approved(at(1)), &*ports.ids, at(1));
-    ports.grants.commit(&sooner).await.unwrap();
-    let next = Due { next_at: at(301), ..due };
-    let seen = eventually(|| ports.due.due(DueRole::Reap, shard, at(600), None, 10), |page| page.lines == [next]).await;
-    assert_eq!(seen.lines, [next]);
-    ports.grants.commit(&change(&sooner.after, withdrawn(at(2)), &*ports.ids, at(2))).await.unwrap();
-    let seen =
-        eventually(|| ports.due.due(DueRole::Reap, shard, at(99_999), None, 10), |page| page.lines.is_empty()).await;
-    assert_eq!(seen.lines, []);
-}
-
-/// Pages of the to-do list together are the list, also where lines leave it in between; its cursor loses nothing and shows
-/// nothing twice.
-pub async fn the_to_do_list_comes_in_pages_oldest_first(ports: &Ports) {
-    let mut wanted = Vec::new();
-    for n in 0..40 {
-        // Newest first, several at each instant, so that the order is not that of their creation.
-        let id = ports.ids.grant_id(at(0));
-        ports.requests.put_mark(&mark(id, "olga", at(100_u32.saturating_sub(n / 8)))).await.unwrap();
-        if shard_of(id) == 0 {
-            wanted.push(id);
-        }
-    }
-    assert_eq!(wanted.len(), 10);
-    eventually(|| ports.due.due(DueRole::Reap, 0, at(100), None, 100), |page| page.lines.len() == 10).await;
-    let (mut lines, mut cursor) = (Vec::new(), None);
-    for _ in 0..20 {
-        let page = ports.due.due(DueRole::Reap, 0, at(100), cursor.as_deref(), 3).await.unwrap();
-        assert!(page.lines.len() <= 3);
-        // What is handled meanwhile leaves the list, and shifts nothing.
-        for line in &page.lines {
-            ports.due.clear_mark(line.id).await.unwrap();
-        }
-        lines.extend(page.lines);
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    assert!(lines.windows(2).all(|pair| pair[0].next_at <= pair[1].next_at), "{lines:?}");
-    let mut found: Vec<_> = lines.iter().map(|line| line.id).collect();
-    found.sort();
-    assert_eq!(found, wanted);
-}
-
-/// The list of one identity holds its grants alone, with their state, newest first.
-pub async fn grants_are_listed_by_identity_newest_first_in_pages(ports: &Ports) {
-    let mut wanted = Vec::new();
-    for n in 0..5 {
-        wanted.push(ports.created("olga", at(n)).await.id);
-        ports.created("oleg", at(n)).await;
-    }
-    wanted.reverse();
-    let olga: IdentityId = "olga".parse().unwrap();
-    eventually(|| ports.reader.grants_of(&olga, None, 100), |page| page.grants.len() == 5).await;
-    let (mut grants, mut cursor) = (Vec::new(), None);
-    for _ in 0..10 {
-        let page = ports.reader.grants_of(&olga, cursor.as_deref(), 2).await.unwrap();
-        assert!(page.grants.len() <= 2);
-        grants.extend(page.grants);
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    assert_eq!(grants.iter().map(|grant| grant.id).collect::<Vec<_>>(), wanted);
-    assert!(grants.iter().all(|grant| grant.state == "ApprovalAwaited"));
-    assert_eq!(grants[0].created_at, at(4));
-    let nobody = ports.reader.grants_of(&"nobody".parse().unwrap(), None, 10).await.unwrap();
-    assert_eq!((nobody.grants.len(), nobody.next), (0, None));
-}
-
-/// A caller's made-up cursor is refused, not guessed at.
-pub async fn a_cursor_that_was_not_handed_out_is_refused(ports: &Ports) {
-    for cursor in ["", "x", "1.x", "../..", "é"] {
-        let answer = ports.reader.grants_of(&"olga".parse().unwrap(), Some(cursor), 10).await;
-        assert!(matches!(answer, Err(PortError::Refused { .. })), "{cursor}: {answer:?}");
-    }
-}
-
-async fn end_early(ports: &Ports, role_arn: &str, stored_at: Timestamp) -> DenyEntry {
-    let grant = ports.created("olga", at(0)).await;
-    let entry = early_end(role_arn, grant.id, stored_at);
-    let also = vec![Also::Deny(entry.clone())];
-    let commit = Commit { also, ..change(&grant, approved(at(1)), &*ports.ids, at(1)) };
-    ports.grants.commit(&commit).await.unwrap();
-    entry
-}
-
-/// Early ends come with the change of their grant, and are found by role, whoever holds the role's lease.
-pub async fn early_ends_are_listed_by_role_until_they_are_dropped(ports: &Ports) {
-    let other_role = format!("{ROLE}-2");
-    let first = end_early(ports, ROLE, at(1)).await;
-    let second = end_early(ports, ROLE, at(2)).await;
-    let other = end_early(ports, &other_role, at(3)).await;
-    assert!(ports.denies.lease(ROLE, "one", at(3), at(13)).await.unwrap());
-    let roles = eventually(|| ports.denies.denied_roles(), |roles: &Vec<_>| roles.len() == 2).await;
-    assert_eq!(roles, [ROLE.to_owned(), other_role.clone()]);
-    assert_eq!(ports.denies.entries(ROLE).await.unwrap(), [first.clone(), second.clone()]);
-    assert_eq!(ports.denies.entries(&other_role).await.unwrap(), [other]);
-    ports.denies.drop_entry(&first).await.unwrap();
-    ports.denies.drop_entry(&first).await.unwrap();
-    assert_eq!(ports.denies.entries(ROLE).await.unwrap(), std::slice::from_ref(&second));
-    ports.denies.drop_entry(&second).await.unwrap();
-    let roles = eventually(|| ports.denies.denied_roles(), |roles: &Vec<_>| roles.len() == 1).await;
-    assert_eq!(roles, [other_role]);
-}
-
-/// Whoever read an older entry does not drop the newer one in its place.
-pub async fn an_early_end_stored_anew_is_not_dropped_for_the_old_one(ports: &Ports) {
-    let old = end_early(ports, ROLE, at(1)).await;
-    let grant = ports.reader.grant(old.grant).await.unwrap().unwrap();
-    let new = early_end(ROLE, old.grant, at(7));
-    let also = vec![Also::Deny(new.clone())];
-    ports.grants.commit(&Commit { also, ..change(&grant, approved(at(7)), &*ports.ids, at(7)) }).await.unwrap();
-    ports.denies.drop_entry(&old).await.unwrap();
-    assert_eq!(ports.denies.entries(ROLE).await.unwrap(), [new]);
-}
-
-/// A lease excludes others until it is over or given back; only its holder gives it back.
-pub async fn a_lease_has_one_holder_at_a_time(ports: &Ports) {
-    let denies = &ports.denies;
-    denies.end_lease(ROLE, "one").await.unwrap();
-    assert!(denies.lease(ROLE, "one", at(0), at(10)).await.unwrap());
-    assert!(denies.lease(ROLE, "one", at(1), at(11)).await.unwrap(), "its holder may take it again");
-    assert!(!denies.lease(ROLE, "two", at(10), at(20)).await.unwrap());
-    assert!(denies.lease(&format!("{ROLE}-2"), "two", at(0), at(20)).await.unwrap(), "another role is free");
-    denies.end_lease(ROLE, "two").await.unwrap();
-    assert!(!denies.lease(ROLE, "two", at(10), at(20)).await.unwrap(), "others cannot give it back");
-    assert!(denies.lease(ROLE, "two", at(11), at(21)).await.unwrap(), "it is over");
-    assert!(!denies.lease(ROLE, "one", at(12), at(22)).await.unwrap());
-    denies.end_lease(ROLE, "two").await.unwrap();
-    assert!(denies.lease(ROLE, "one", at(12), at(22)).await.unwrap());
-    assert_eq!(denies.entries(ROLE).await.unwrap(), []);
-}
-
-/// The heart reads as it last beat.
-pub async fn the_heart_is_the_last_that_beat(ports: &Ports) {
-    assert_eq!(ports.reader.heart().await.unwrap(), None);
-    for seconds in [5, 65] {
-        let heart = Heart { read_up_to: at(seconds) };
-        ports.heart.beat(&heart).await.unwrap();
-        assert_eq!(ports.reader.heart().await.unwrap(), Some(heart));
-    }
-}
-
-/// The bundle in force is the last published; older ones can still be read by their digest.
-pub async fn the_bundle_in_force_reads_back_by_its_parts(ports: &Ports) {
-    assert_eq!(ports.bundles.current().await.unwrap(), None);
-    let bundle = |index: &str| BundleText {
-        digest: Digest::of_bytes(index.as_bytes()),
-        parts: [("index", index), ("common", "permit ü"), ("deploy", "forbid")]
-            .map(|(name, text)| (name.to_owned(), text.to_owned()))
-            .into(),
-    };
-    let (old, new) = (bundle("{\"old\":1}"), bundle("{\"new\":1}"));
-    (ports.publish)(old.clone()).await;
-    (ports.publish)(new.clone()).await;
-    assert_eq!(ports.bundles.current().await.unwrap(), Some(new.digest));
-    assert_eq!(ports.bundles.bundle(new.digest, None).await.unwrap(), new);
-    assert_eq!(ports.bundles.bundle(old.digest, None).await.unwrap(), old);
-    let some = ports.bundles.bundle(new.digest, Some(&["index", "deploy", "missing"])).await.unwrap();
-    assert_eq!(some.parts.keys().collect::<Vec<_>>(), ["deploy", "index"]);
-    assert_eq!(ports.bundles.bundle(Digest::ZERO, None).await.unwrap().parts.len(), 0);
-}
-
-/// Some megabytes in as many parts as there can be, and one as long as one can be: by name, and all at once.
-pub async fn a_bundle_of_many_and_long_parts_reads_back(ports: &Ports) {
-    let (index, long) = ("{\"many\":1}", "x".repeat(380 * 1024));
-    let mut bundle = BundleText {
-        digest: Digest::of_bytes(index.as_bytes()),
-        parts: [("index", index), ("rules", &long)].map(|(name, text)| (name.to_owned(), text.to_owned())).into(),
-    };
-    for number in 0..512 {
-        bundle.parts.insert(format!("entitlements/{number:03x}"), format!("{number} {}", "y".repeat(6 * 1024)));
-    }
-    (ports.publish)(bundle.clone()).await;
-    for part in ["index", "rules", "entitlements/000", "entitlements/1ff"] {
-        let read = ports.bundles.bundle(bundle.digest, Some(&[part])).await.unwrap();
-        assert_eq!(read.parts, [(part.to_owned(), bundle.parts[part].clone())].into());
-    }
-    let names: Vec<_> = bundle.parts.keys().map(String::as_str).collect();
-    assert_eq!(ports.bundles.bundle(bundle.digest, Some(&names)).await.unwrap(), bundle);
-    assert_eq!(ports.bundles.bundle(bundle.digest, None).await.unwrap(), bundle);
 }

@@ -1,7 +1,8 @@
 //! A dry run: what would be said to a request, by the decision's own code. Writes nothing and takes nothing.
 
 use brevet_domain::decision::Verdict;
-use brevet_domain::heart::{Heart, Pulse};
+use brevet_domain::grant::Delivery;
+use brevet_domain::heart::{Heart, Pulse, Tolerance};
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller};
 use brevet_domain::plan::Preview;
@@ -22,13 +23,13 @@ pub struct Rehearsal {
     /// What AWS would be asked if the grant were activated at once; none for a denial. Its names are those of
     /// [`GrantId::NONE`].
     pub plan: Option<Preview>,
-    /// Whether anything is issued just now.
+    /// Whether it would be issued just now.
     pub pulse: Pulse,
 }
 
 impl Decider {
-    /// Judges what `proof`'s caller asks for at `now`, as if it were asked in earnest. A heart that is older than
-    /// `heart_max_age_s` counts as stopped.
+    /// Judges what `proof`'s caller asks for at `now`, as if it were asked in earnest. `tolerance` is what issuing
+    /// puts up with.
     ///
     /// # Errors
     ///
@@ -37,7 +38,7 @@ impl Decider {
         &self,
         proof: &RawProof,
         ask: Ask,
-        heart_max_age_s: u32,
+        tolerance: Tolerance,
         now: Timestamp,
     ) -> Result<Rehearsal, Refusal> {
         let caller = self.proofs.verify(proof, Audience::Ask, now).await?;
@@ -48,6 +49,10 @@ impl Decider {
         let preview = verdict.template.as_ref().map(|plan| plan.preview(now, verdict.term, self.bounds.skew_s));
         let plan = preview.transpose().map_err(|error| EvaluatorError::Unavailable(error.into()))?;
         let heart = self.reader.heart().await?;
-        Ok(Rehearsal { caller, verdict, plan, pulse: Heart::pulse(heart.as_ref(), now, heart_max_age_s) })
+        let template = verdict.template.as_ref();
+        let delivery = template.map(|plan| Delivery::of(Some(plan), &self.deployment, GrantId::NONE));
+        let tolerance = tolerance.of(verdict.traits.break_glass.as_ref());
+        let pulse = Heart::pulse(heart.as_ref(), delivery.as_ref().map(Delivery::principal), now, tolerance);
+        Ok(Rehearsal { caller, verdict, plan, pulse })
     }
 }

@@ -169,6 +169,12 @@ impl MemoryPrincipals {
         held.principals.get(principal_arn).cloned()
     }
 
+    /// Every principal, by ARN. No port call.
+    #[must_use]
+    pub fn arns(&self) -> Vec<String> {
+        locked(&self.held).principals.keys().cloned().collect()
+    }
+
     /// Every reading of a place, in order. No port call.
     #[must_use]
     pub fn reads(&self) -> Vec<PlaceRead> {

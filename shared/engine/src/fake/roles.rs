@@ -1,6 +1,6 @@
 //! The fake of session roles: their reserved inline policies, and calls that land late.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -92,6 +92,15 @@ impl MemoryRoles {
         held.settle(self.clock.now());
         let place = (role_arn.to_owned(), policy_name.to_owned());
         held.standing.get(&place).cloned()
+    }
+
+    /// Every role on which a policy stands now, by ARN. No port call.
+    #[must_use]
+    pub fn denying(&self) -> Vec<String> {
+        let mut held = locked(&self.held);
+        held.settle(self.clock.now());
+        let roles: BTreeSet<_> = held.standing.keys().map(|(role, _)| role.clone()).collect();
+        roles.into_iter().collect()
     }
 
     /// Every write that has landed, in the order of landing. No port call.

@@ -7,11 +7,14 @@ use std::sync::{Arc, Mutex};
 
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::bundle::BundleText;
+use brevet_domain::confirmation::{Confirmation, table_identity};
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::evidence::Entry;
+use brevet_domain::finding::Finding;
 use brevet_domain::grant::Grant;
+use brevet_domain::heart::Heart;
 use brevet_domain::id::{EvidenceId, GrantId};
 use brevet_domain::revocation::{Progress, WideScope};
 use brevet_domain::time::Timestamp;
@@ -44,6 +47,8 @@ struct Held {
     is_behind: bool,
     /// From when on each was up to date; only where indexes lag.
     history: VecDeque<(Timestamp, Arc<Shown>)>,
+    /// How often it was put in the place of another table.
+    n_restored: i64,
     /// How many port calls had been begun when an entry of evidence was written.
     written: BTreeMap<EvidenceId, u64>,
 }
@@ -56,6 +61,10 @@ impl Held {
             return;
         }
         self.make_up(lag);
+    }
+
+    fn identity(&self) -> String {
+        table_identity("arn:aws:dynamodb:us-east-1:000000000000:table/brevet-dev", self.n_restored)
     }
 
     fn make_up(&mut self, lag: Option<&(Arc<ManualClock>, u32)>) {
@@ -78,10 +87,29 @@ impl Held {
 }
 
 impl MemoryStore {
-    /// An empty table.
+    /// An empty table that is in service.
     #[must_use]
     pub fn new(faults: Arc<Faults>) -> Self {
-        Self { held: Mutex::default(), faults, lag: None }
+        let store = Self { held: Mutex::default(), faults, lag: None };
+        let table = locked(&store.held).identity();
+        store.put_confirmation(Confirmation {
+            table,
+            at: Timestamp::EPOCH,
+            by: "whoever deploys".to_owned(),
+            is_first: true,
+        });
+        store
+    }
+
+    /// Says that this table is in service from `at` on, as the deploying role does. No port call.
+    pub fn confirm(&self, at: Timestamp) {
+        let table = locked(&self.held).identity();
+        self.put_confirmation(Confirmation { table, at, by: "somebody in charge".to_owned(), is_first: false });
+    }
+
+    /// Puts the word that some table is in service. No port call.
+    pub fn put_confirmation(&self, word: Confirmation) {
+        self.change(|now| now.confirmation = Some(word));
     }
 
     /// The same table, whose indexes show what stood `lag_s` seconds ago by `clock`.
@@ -152,8 +180,11 @@ impl MemoryStore {
         locked(&self.held).now.clone()
     }
 
-    /// Holds what `snapshot` held, as a restored table. No port call.
+    /// Holds what `snapshot` held, as a restored table, which is another one. No port call.
     pub fn restore(&self, snapshot: Snapshot) {
+        let mut held = locked(&self.held);
+        held.n_restored = held.n_restored.saturating_add(1);
+        drop(held);
         self.change(|now| *now = snapshot);
     }
 
@@ -202,13 +233,13 @@ impl MemoryStore {
     async fn write_evidence(
         &self,
         call: &'static str,
-        entry: &Entry,
+        entry: EvidenceId,
         write: impl FnOnce(&mut Snapshot) -> PortResult<()> + Send,
     ) -> PortResult<()> {
         let act = |_: Manner| {
             self.change(write)?;
             let number = self.faults.n_calls();
-            locked(&self.held).written.entry(entry.body.id).or_insert(number);
+            locked(&self.held).written.entry(entry).or_insert(number);
             Ok(())
         };
         self.faults.call(call, Nature::GrantWrite, act).await
@@ -241,6 +272,18 @@ impl Snapshot {
     /// Every count that is stored.
     pub fn counts(&self) -> impl Iterator<Item = &Count> {
         self.counts.values()
+    }
+
+    /// The reaper's last good pass.
+    #[must_use]
+    pub fn heart(&self) -> Option<Heart> {
+        self.heart.clone()
+    }
+
+    /// Every finding of the sweep, in order.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// The grants whose fuse still burns.

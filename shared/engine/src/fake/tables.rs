@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, btree_map};
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
+use brevet_domain::confirmation::Confirmation;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
+use brevet_domain::finding::Finding;
 use brevet_domain::grant::{DueRole, Grant, RETENTION_S};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
@@ -53,6 +55,8 @@ pub struct Snapshot {
     pub(super) delegations: BTreeMap<(IdentityId, IdentityId, u64), Delegation>,
     pub(super) fuses: BTreeMap<GrantId, Fuse>,
     pub(super) reviews: BTreeMap<(IdentityId, GrantId), AwaitedReview>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) confirmation: Option<Confirmation>,
     pub(super) heart: Option<Heart>,
     pub(super) bundle: Option<Digest>,
     pub(super) bundles: BTreeMap<Digest, BundleText>,
@@ -191,6 +195,20 @@ impl Snapshot {
         self.counts.get(&place).cloned().unwrap_or_else(|| Count::nobody(principal_arn, policy_arn))
     }
 
+    pub(super) fn add_finding(&mut self, finding: &Finding, count: Option<&Count>) -> Result<(), Unmet> {
+        if self.findings.last() == Some(finding) {
+            return Ok(());
+        }
+        let also = count.cloned().map(Also::Count);
+        let last = self.findings.last().map_or(0, |last| last.seq);
+        if last.checked_add(1) != Some(finding.seq) || !also.iter().all(|also| self.allows(also)) {
+            return Err(Unmet);
+        }
+        self.findings.push(finding.clone());
+        also.iter().for_each(|also| self.put(also));
+        Ok(())
+    }
+
     pub(super) fn delegation(&self, by: &IdentityId, to: &IdentityId) -> Option<Delegation> {
         let range = self.delegations.range((by.clone(), to.clone(), 0)..=(by.clone(), to.clone(), u64::MAX));
         range.last().map(|(_, version)| version.clone())
@@ -295,6 +313,15 @@ impl Snapshot {
         if self.progress.get(&progress.scope).is_none_or(|held| held.began_at < progress.began_at) {
             self.progress.insert(progress.scope.clone(), progress.clone());
         }
+    }
+
+    pub(super) fn beat(&mut self, heart: &Heart, before: Option<u64>) -> Result<(), Unmet> {
+        let stands = self.heart.as_ref().map_or(0, |heart| heart.beats);
+        if before.is_some_and(|before| before != stands) {
+            return Err(Unmet);
+        }
+        self.heart = Some(heart.clone());
+        Ok(())
     }
 
     pub(super) fn lease(&mut self, role_arn: &str, holder: &str, now: Timestamp, until: Timestamp) -> bool {

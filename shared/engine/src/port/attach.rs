@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use brevet_domain::canonical::{Digest, canonical};
-use brevet_domain::grant::{Delivery, EffectiveAccess, Grant};
+use brevet_domain::grant::EffectiveAccess;
+pub use brevet_domain::place::Place;
 use brevet_domain::plan::{AttachmentPlan, Probe};
 use brevet_domain::time::Timestamp;
 
@@ -21,25 +22,6 @@ pub struct Principal {
     pub attached: BTreeSet<String>,
     /// How many managed policies may be attached to it.
     pub attached_quota: usize,
-}
-
-/// One policy on one principal: what a grant put there.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// An inline policy, by name.
-    Inline {
-        /// The role.
-        principal_arn: String,
-        /// The policy's name.
-        policy_name: String,
-    },
-    /// A managed policy.
-    Managed {
-        /// The role.
-        principal_arn: String,
-        /// The policy.
-        policy_arn: String,
-    },
 }
 
 /// What reading one place showed.
@@ -60,22 +42,6 @@ pub enum Seen {
     Present,
     /// Something else stands there.
     Altered,
-}
-
-impl Place {
-    /// Where `grant` is attached; nothing for a session.
-    #[must_use]
-    pub fn of(grant: &Grant) -> Option<Self> {
-        match &grant.delivery {
-            Delivery::Session { .. } => None,
-            Delivery::Inline { principal_arn, policy_name, .. } => {
-                Some(Self::Inline { principal_arn: principal_arn.clone(), policy_name: policy_name.clone() })
-            }
-            Delivery::Managed { principal_arn, policy_arn, .. } => {
-                Some(Self::Managed { principal_arn: principal_arn.clone(), policy_arn: policy_arn.clone() })
-            }
-        }
-    }
 }
 
 impl PlaceReading {

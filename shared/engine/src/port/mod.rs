@@ -6,7 +6,9 @@ mod outside;
 mod policy;
 mod revocations;
 mod rotate;
+mod service;
 mod store;
+mod sweep;
 
 pub use attach::{Deprovisioner, Place, PlaceReading, Principal, Principals, Provisioner, Seen};
 pub use delegations::Delegations;
@@ -17,11 +19,15 @@ pub use policy::{
 };
 pub use revocations::{ProgressStore, RevocationPage, RevocationPolicy, RevocationReader, RevocationStore};
 pub use rotate::{Rotator, VersionReading, VersionStage};
+pub use service::InService;
+pub(crate) use service::in_service;
 pub(crate) use store::shards_at;
 pub use store::{
     Activation, Also, Commit, Counts, DenyStore, Due, DueList, DuePage, Fuse, GrantPage, GrantReader, GrantStore,
     GrantSummary, HeartStore, HoldingsReader, KeyClaim, Mark, RequestStore, ReviewPage, ReviewReader, SHARDS, shard_of,
 };
+
+pub use sweep::{Estate, Findings, Roles, Standing};
 
 /// The cause of a [`PortError`], as the adapter saw it.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;

@@ -324,6 +324,10 @@ pub trait DenyStore: Send + Sync {
 /// The reaper's heart.
 #[async_trait]
 pub trait HeartStore: Send + Sync {
-    /// Records a good pass.
-    async fn beat(&self, heart: &Heart) -> PortResult<()>;
+    /// Records a good pass over beat number `before` (0 if it never beat), or over whatever is there.
+    ///
+    /// # Errors
+    ///
+    /// [`super::PortError::Conflict`] if another beat stands.
+    async fn beat(&self, heart: &Heart, before: Option<u64>) -> PortResult<()>;
 }

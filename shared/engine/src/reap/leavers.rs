@@ -1,6 +1,6 @@
 //! Leavers: whose identity, sponsor or entitlement is in the catalogue no more holds nothing any longer.
 //!
-//! A grant is otherwise looked at when it is due. When another bundle is in force, and when this process has just
+//! A grant is otherwise looked at when it is due. When another bundle or another table is in force, and when this process has just
 //! started, the next pass looks at every live grant, and one a minute later at all of them once more: the index that
 //! lists them lags, and what it does not show yet must not be missed. What is new by then is checked by issue.
 
@@ -24,8 +24,8 @@ const AGAIN_S: u32 = 60;
 /// How far this process has come with looking at every live grant.
 #[derive(Debug, Default)]
 pub(super) struct Walk {
-    /// Under which bundle.
-    bundle: Option<Digest>,
+    /// Under which bundle, and since when the table is in service.
+    under: Option<(Digest, Option<Timestamp>)>,
     /// Whether that is done.
     is_over: bool,
     /// When to do it once more; nothing once that was begun.
@@ -48,18 +48,19 @@ impl Reaper {
         current.inspect_err(unread).ok()
     }
 
-    /// Looks at every live grant if another bundle is in force than when that was last done. What a pass has no time
+    /// Looks at every live grant if another bundle or table is in force than when that was last done. What a pass has no time
     /// for is left to the next one: nothing of it is due, so the heart beats on.
     pub(super) async fn walk_leavers(&self, look: Look<'_>, work: &mut Work, report: &mut PassReport) {
-        let Some(digest) = look.known.map(InForce::digest) else { return };
+        let confirmed_at = self.confirmed_at();
+        let Some(under) = look.known.map(|known| (known.digest(), confirmed_at)) else { return };
         let mut seen = {
             let mut walk = super::locked(&self.walk);
-            if walk.bundle != Some(digest) {
+            if walk.under != Some(under) {
                 let again_at = Some(look.started.plus(AGAIN_S));
-                *walk = Walk { bundle: Some(digest), again_at, ..Walk::default() };
+                *walk = Walk { under: Some(under), again_at, ..Walk::default() };
             }
             if walk.is_over && walk.again_at.is_some_and(|at| look.started >= at) {
-                *walk = Walk { bundle: Some(digest), ..Walk::default() };
+                *walk = Walk { under: Some(under), ..Walk::default() };
             }
             if walk.is_over {
                 return;

@@ -6,19 +6,23 @@
 mod attachment;
 mod kills;
 pub(crate) mod leavers;
+mod overdue;
 mod role;
 mod rotate;
+mod service;
 mod step;
+mod sweep;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use brevet_domain::confirmation::Confirmation;
 use brevet_domain::grant::{DueRole, Grant};
-use brevet_domain::heart::Heart;
+use brevet_domain::heart::{LateGrant, Tolerance};
 use brevet_domain::id::GrantId;
-use brevet_domain::settings::Deployment;
+use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use serde::Serialize;
@@ -27,11 +31,12 @@ use self::kills::KillWalk;
 pub use self::kills::Kills;
 use self::leavers::Walk;
 use self::step::Stepped;
+pub use self::sweep::Sweep;
 use crate::catalogue::{Catalogue, InForce};
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, PortError,
-    PortResult, Principals, ReviewReader, Rotator, SessionRoles, shards_at,
+    Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, InService,
+    PortError, PortResult, Principals, ReviewReader, Rotator, SessionRoles, shards_at,
 };
 
 /// How many lines of the to-do list are read at once.
@@ -60,6 +65,10 @@ pub struct Ports {
     pub reviews: Arc<dyn ReviewReader>,
     /// The kill switch.
     pub kills: Kills,
+    /// The sweep from AWS's side.
+    pub sweep: Sweep,
+    /// Which table this is.
+    pub service: Arc<dyn InService>,
     /// The heart.
     pub heart: Arc<dyn HeartStore>,
     /// The reserved deny on session roles.
@@ -106,14 +115,20 @@ pub struct Reaper {
     deployment: Deployment,
     /// Names this process among those that may write a role's deny.
     holder: String,
-    /// How long one AWS call may take with its attempts, in seconds.
-    call_s: u32,
+    /// Bounds on time, as they are configured now.
+    bounds: Bounds,
     /// How long one pass may take, in seconds; what is left is done by the next tick.
     budget_s: u32,
+    /// What issuing puts up with.
+    tolerance: Tolerance,
     /// How far it has come with looking at every live grant under the bundle in force.
     walk: Mutex<Walk>,
     /// How far it has come with looking at every live grant for the blocks that stand.
     kill_walk: Mutex<KillWalk>,
+    /// The word that the table is in service, as the last look at the table found it.
+    confirmed: Mutex<Option<Confirmation>>,
+    /// The role at which the next sweep begins, and whether it is a session role.
+    next_swept: Mutex<Option<(bool, String)>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -143,12 +158,25 @@ pub struct PassReport {
     pub n_unrotated: u32,
     /// For how many seconds a secret that was looked at waits to be rotated, from the end of its grant.
     pub oldest_rotation_s: u64,
+    /// What looks left that should be over; nothing for what they ended. A later look at a grant says it anew.
+    #[serde(skip)]
+    pub late: BTreeMap<GrantId, Option<LateGrant>>,
+    /// Grants that are overdue, as far as the heart names them.
+    pub n_overdue: u32,
+    /// Those of them that nobody acknowledged.
+    pub n_unacknowledged: u32,
+    /// Whether that stops all issuing.
+    pub is_stopped: bool,
     /// Blocks of the kill switch that stand.
     pub n_blocks: u32,
     /// How many grants that they cover a walk over every live grant still found alive; nothing if none came through.
     pub n_blocked_alive: Option<u64>,
     /// Of the blocks whose zero this pass proved first: how many seconds that took at the longest.
     pub zero_after_s: Option<u64>,
+    /// What a sweep found in AWS that no live grant explains.
+    pub n_swept: u32,
+    /// Whether the sweep saw every role of this installation.
+    pub swept: bool,
     /// Whether every shard was read up to the start of the pass; where the stream named grants, whether each was
     /// looked at.
     pub good: bool,
@@ -163,7 +191,13 @@ impl PassReport {
     /// Adds what a part of the pass did. Nothing is shared between parts that run together.
     fn add(&mut self, part: Self) {
         let sum = u32::saturating_add;
+        let mut late = std::mem::take(&mut self.late);
+        late.extend(part.late);
         *self = Self {
+            late,
+            n_overdue: sum(self.n_overdue, part.n_overdue),
+            n_unacknowledged: sum(self.n_unacknowledged, part.n_unacknowledged),
+            is_stopped: self.is_stopped || part.is_stopped,
             n_due: sum(self.n_due, part.n_due),
             n_changed: sum(self.n_changed, part.n_changed),
             n_ended: sum(self.n_ended, part.n_ended),
@@ -177,6 +211,8 @@ impl PassReport {
             n_blocks: sum(self.n_blocks, part.n_blocks),
             n_blocked_alive: self.n_blocked_alive.max(part.n_blocked_alive),
             zero_after_s: self.zero_after_s.max(part.zero_after_s),
+            n_swept: sum(self.n_swept, part.n_swept),
+            swept: self.swept || part.swept,
             good: self.good && part.good,
         };
     }
@@ -195,6 +231,13 @@ impl PassReport {
 
     fn note_rotating(&mut self, seconds: u64) {
         self.oldest_rotation_s = self.oldest_rotation_s.max(seconds);
+    }
+
+    /// A look left it as it was, though it should be over.
+    fn note_late(&mut self, late: Option<LateGrant>, now: Timestamp) {
+        let Some(late) = late else { return };
+        self.note_overdue(now.seconds_since(late.since));
+        self.late.insert(late.grant, Some(late));
     }
 }
 
@@ -250,10 +293,17 @@ impl Work {
 impl Reaper {
     /// A reaper over `ports`. `holder` must differ between processes.
     #[must_use]
-    pub fn new(ports: Ports, deployment: Deployment, holder: String, call_s: u32, budget_s: u32) -> Self {
+    pub fn new(
+        ports: Ports,
+        deployment: Deployment,
+        holder: String,
+        (bounds, budget_s): (Bounds, u32),
+        tolerance: Tolerance,
+    ) -> Self {
         let journal = Journal::new(Arc::clone(&ports.store), Arc::clone(&ports.ids), "reap");
         let (walk, kill_walk) = (Mutex::default(), Mutex::default());
-        Self { ports, journal, deployment, holder, call_s, budget_s, walk, kill_walk }
+        let (confirmed, next_swept) = (Mutex::default(), Mutex::default());
+        Self { ports, journal, deployment, holder, bounds, budget_s, tolerance, walk, kill_walk, confirmed, next_swept }
     }
 
     /// Makes a whole pass: everything that a block covers, everything due, then every role with live early ends.
@@ -266,8 +316,12 @@ impl Reaper {
         let mut report = PassReport::begun();
         let (mut work, known) = (Work::default(), self.known().await);
         let look = Look { known: known.as_deref(), started };
+        // Without that word everything is ended as ever, but the heart stands still.
+        report.good &= self.look_at_table().await;
         // At once, and not only when it is due.
         self.walk_kills(look, &mut work, &mut report).await;
+        // A quarter of the pass is its own: however much is due, what stands unexplained does not wait.
+        self.sweep(started.plus(self.budget_s.div_ceil(4)), &mut work, &mut report).await;
         self.walk_due(look, &mut work, &mut report).await;
         self.walk_leavers(look, &mut work, &mut report).await;
         match self.ports.deny.denied_roles().await {
@@ -284,7 +338,7 @@ impl Reaper {
         self.settle(work.roles, &mut report).await;
         report.n_unreviewed = self.unreviewed().await;
         if report.good {
-            self.ports.heart.beat(&Heart { read_up_to: started }).await?;
+            self.beat(started, &mut report).await?;
         }
         // Last: what ended stays ended, however long this takes and whatever comes of it.
         self.rotate_due(started, started.plus(self.budget_s), &mut report).await;
@@ -298,6 +352,7 @@ impl Reaper {
         let until = self.ports.clock.now().plus(self.budget_s);
         let mut report = PassReport::begun();
         let (mut work, known) = (Work::default(), self.known().await);
+        self.look_at_table().await;
         let known = known.as_deref();
         let ids: BTreeSet<GrantId> = ids.iter().copied().collect();
         let looks = stream::iter(ids).map(|id| async move {
@@ -352,6 +407,9 @@ impl Reaper {
             if role == DueRole::Reap {
                 looked.report.n_due = 1;
                 looked.report.note_overdue(look.started.seconds_since(line.next_at));
+                if !looked.went_well {
+                    looked.report.note_unseen(&line);
+                }
             }
             looked
         });

@@ -5,8 +5,11 @@ use std::pin::pin;
 
 use brevet_domain::canonical::Digest;
 use brevet_domain::deny::{Denied, DenyEntry};
+use brevet_domain::finding::{Act, Told, Why};
 use brevet_domain::grant::{Delivery, Event, Grant, Problem, Revoking, Sighting, State};
+use brevet_domain::heart::LateGrant;
 use brevet_domain::id::GrantId;
+use brevet_domain::place::Place;
 use brevet_domain::time::Timestamp;
 use futures_util::stream::{self, StreamExt as _};
 
@@ -55,7 +58,7 @@ impl Reaper {
 
     /// Tells `grant` as it stands now: the settling may have written to its chain.
     async fn tell_again(&self, grant: Grant, settled: Result<&Seen, &PortError>, now: Timestamp) -> PassReport {
-        let (id, mut report) = (grant.id, PassReport::begun());
+        let (id, late, mut report) = (grant.id, LateGrant::of(&grant, now), PassReport::begun());
         let told = match self.ports.reader.grant(id).await {
             Ok(Some(grant)) => self.tell(grant, settled, now, &mut report).await,
             Ok(None) => Ok(()),
@@ -65,7 +68,7 @@ impl Reaper {
             note(id, &error, &mut report);
         }
         if report.n_ended == 0 {
-            report.note_overdue(grant.overdue_s(now));
+            report.note_late(late, now);
         }
         report
     }
@@ -100,7 +103,7 @@ impl Reaper {
     async fn under_lease(&self, role: &str, report: &mut PassReport) -> PortResult<Seen> {
         let now = self.ports.clock.now();
         // Room for a reading, a write and a reading back, each with one call's time.
-        let until = now.plus(self.call_s.saturating_mul(4));
+        let until = now.plus(self.bounds.call_s.saturating_mul(4));
         if !self.ports.deny.lease(role, &self.holder, now, until).await? {
             let source = "another reaper is settling this role".into();
             return Err(PortError::NotDone { operation: "deny:Lease", source });
@@ -143,17 +146,21 @@ impl Reaper {
         let entries = self.ports.deny.entries(role).await?;
         let seen = self.read(role, &name).await?;
         let now = self.ports.clock.now();
-        let standing = seen.denied();
+        let mut standing = seen.denied();
         let wanted = self.wanted(&entries, now).await;
-        // Fail closed: a session that the document denies and the table does not know stays denied.
+        // Fail closed: a session that the document denies and the table does not know (a lost or an older table) stays
+        // denied, with every other one that was issued before now, for as long as any of them can live.
         let known: BTreeSet<&str> = entries.iter().map(|entry| entry.session_name.as_str()).collect();
-        let mut unknown = standing.names.clone();
-        unknown.retain(|name| !known.contains(name.as_str()));
-        for name in &unknown {
-            tracing::error!(role, session = name, "the reserved deny names a session that no entry explains");
+        let n_named = standing.names.len();
+        standing.names.retain(|name| known.contains(name.as_str()));
+        let n_unknown = n_named.saturating_sub(standing.names.len());
+        if n_unknown > 0 {
+            tracing::error!(role, n_unknown, "the reserved deny names sessions that no entry explains");
+            standing.cut = standing.cut.max(Some(now.plus(1).floor()));
         }
+        standing.cut = standing.cut.max(self.void_before(now));
         let no_form = |_| unreadable("the deny has no JSON form");
-        let text = Denied::fitting(&wanted, unknown, &standing, now).and_then(|d| d.document()).map_err(no_form)?;
+        let text = Denied::fitting(&wanted, &standing, now).and_then(|d| d.document()).map_err(no_form)?;
         let seen = if text == seen.reading.document.as_deref().and_then(canonical_text) {
             seen
         } else {
@@ -167,6 +174,9 @@ impl Reaper {
                 // The document differs though nobody enters or leaves: somebody edited it. All of its grants are told.
                 told = entries.iter().collect();
             }
+            if n_unknown > 0 || told.is_empty() {
+                self.tell_unexplained(role, &name, n_unknown, &seen).await?;
+            }
             self.put(role, &name, text.as_deref(), &told, until, report).await?
         };
         let named = seen.denied().names;
@@ -176,6 +186,14 @@ impl Reaper {
             }
         }
         Ok(seen)
+    }
+
+    /// No grant's evidence may tell of what is about to be written.
+    async fn tell_unexplained(&self, role: &str, name: &str, n_sessions: usize, seen: &Seen) -> PortResult<()> {
+        let place = Place::Inline { principal_arn: role.to_owned(), policy_name: name.to_owned() };
+        let why = Why::NoEntry { n_sessions: u64::try_from(n_sessions).unwrap_or(u64::MAX) };
+        let seen = Sighting { at: seen.answered_at, request_id: seen.reading.request_id.clone() };
+        self.tell_finding(Told { place, why, seen, act: Act::DenyRecorded }, None).await
     }
 
     async fn put(
@@ -215,7 +233,7 @@ impl Reaper {
         if let (0, Some(error)) = (n_told, untold) {
             return Err(error);
         }
-        if self.ports.clock.now().plus(self.call_s) >= until {
+        if self.ports.clock.now().plus(self.bounds.call_s) >= until {
             let source = "the lease is nearly over".into();
             return Err(PortError::NotDone { operation: "iam:PutRolePolicy", source });
         }

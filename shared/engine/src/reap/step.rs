@@ -3,6 +3,7 @@
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::grant::{Delivery, EndCause, Event, Grant, Problem, Revoking, State};
+use brevet_domain::heart::LateGrant;
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
 
@@ -35,11 +36,12 @@ impl Reaper {
             self.ports.due.clear_mark(id).await?;
             return Ok(Stepped { early: None, is_sure: true });
         };
-        let (overdue_s, n_ended) = (grant.overdue_s(self.ports.clock.now()), report.n_ended);
+        let (now, n_ended) = (self.ports.clock.now(), report.n_ended);
+        let late = LateGrant::of(&grant, now);
         let moved = self.go_on(grant, known, report).await;
         // What ends with its role is reckoned there.
         if !matches!(moved, Ok(Stepped { early: Some(_), .. })) && report.n_ended == n_ended {
-            report.note_overdue(overdue_s);
+            report.note_late(late, now);
         }
         moved
     }
@@ -56,9 +58,11 @@ impl Reaper {
             true => Vec::new(),
             false => self.ports.reader.blocks(&BlockScope::covering(&grant)).await?,
         };
-        let left = self.left_by(&grant, known).await;
-        let is_sure = left.is_some();
-        let grant = match self.due_event(&grant, blocks.first(), left.unwrap_or(false), now) {
+        let has_left = self.left_by(&grant, known).await;
+        let is_sure = has_left.is_some();
+        let leaves = has_left.unwrap_or(false).then(|| left(&grant, now));
+        let stopped = self.voided(&grant, now).or(leaves);
+        let grant = match self.due_event(&grant, blocks.first(), stopped, now) {
             Some((event, also)) => self.advance(grant, &event, also, now, report).await?,
             None => grant,
         };
@@ -89,7 +93,7 @@ impl Reaper {
         &self,
         grant: &Grant,
         block: Option<&Block>,
-        has_left: bool,
+        stopped: Option<Event>,
         now: Timestamp,
     ) -> Option<(Event, Vec<Also>)> {
         let event = match (&grant.state, block) {
@@ -98,7 +102,7 @@ impl Reaper {
                 let fence = now.plus(grant.bounds.landing_s());
                 Event::Stopped { cause: cause_of(block), by: Some(block.by.clone()), fence }
             }
-            (state, None) if has_left && !state.is_terminal() => left(grant, now),
+            (state, None) if stopped.is_some() && !state.is_terminal() => stopped?,
             (State::ApprovalAwaited { deadline, .. }, _) if now >= *deadline => Event::ApprovalDeadlinePassed,
             (State::Approved { start_by, .. }, _) if now >= *start_by => Event::StartByPassed,
             (State::Active { deadline, .. } | State::Activating { deadline, .. }, _) if now >= *deadline => {
@@ -110,8 +114,13 @@ impl Reaper {
             }
             _ => return None,
         };
-        let also = self.deny_entry(grant, &event, now).map(Also::Deny).into_iter().collect();
+        let also = self.also_denied(grant, &event, now);
         Some((event, also))
+    }
+
+    /// What is stored with `event` so that a session that it ends before its deadline is denied.
+    pub(super) fn also_denied(&self, grant: &Grant, event: &Event, now: Timestamp) -> Vec<Also> {
+        self.deny_entry(grant, event, now).map(Also::Deny).into_iter().collect()
     }
 
     /// The entry that ends a live session before its deadline, stored in the transaction that enters `Revoking`.
@@ -167,6 +176,10 @@ impl Reaper {
         report.n_changed = report.n_changed.saturating_add(1);
         if matches!(after.state, State::Ended { .. }) && !grant.state.is_terminal() {
             report.n_ended = report.n_ended.saturating_add(1);
+            report.late.insert(after.id, None);
+        } else {
+            // Also where this very pass puts off the look that would tell of it.
+            report.note_late(LateGrant::of(&after, now), now);
         }
         if after.state.name() != grant.state.name() {
             tracing::info!(grant.id = %after.id, event = event.name(), state = after.state.name(), "moved a grant");

@@ -11,7 +11,9 @@ use brevet_domain::review::{Note, Review, ReviewOutcome};
 use brevet_domain::rule;
 
 use super::scheduled::hourly;
-use super::world::{Rules, TICK_S, World, ask_for, entitlement, id_of, people, proof, publish_with, refused};
+use super::world::{
+    Rules, TICK_S, TOLERANCE, World, ask_for, entitlement, entitlements, id_of, people, proof, publish_with, refused,
+};
 use crate::decide::{ReviewBallot, Reviews};
 use crate::fake::run;
 use crate::port::{Clock, GrantReader, ReviewReader};
@@ -19,8 +21,8 @@ use crate::refusal::Refusal;
 use crate::report::Report;
 
 /// The same as `deploy`, for emergencies; lea reviews, dana answers for it.
-fn rescue(reviewer: &str) -> Entitlement {
-    let glass = BreakGlass { reviewer: reviewer.parse().unwrap(), heart_max_age_s: Some(3_600) };
+pub(super) fn rescue(reviewer: &str, while_overdue: bool) -> Entitlement {
+    let glass = BreakGlass { reviewer: reviewer.parse().unwrap(), heart_max_age_s: Some(3_600), while_overdue };
     Entitlement { id: "rescue".parse().unwrap(), break_glass: Some(glass), ..entitlement() }
 }
 
@@ -30,9 +32,14 @@ fn with(world: &World, change: impl FnOnce(&mut Rules)) {
 
 /// From now on there is `rescue`, which omar may use at once.
 pub(super) fn prepare(world: &World) {
-    with(world, |rules| rules.entitlements.push(rescue("lea")));
-    publish_with(&world.store, &people(), vec![entitlement(), rescue("lea")]);
+    prepare_with(world, rescue("lea", false));
     world.tick();
+}
+
+/// The same for `rescue` as it is given, beside all that there is.
+pub(super) fn prepare_with(world: &World, rescue: Entitlement) {
+    with(world, |rules| rules.entitlements.push(rescue.clone()));
+    publish_with(&world.store, &people(), entitlements().into_iter().chain([rescue]).collect());
 }
 
 fn world() -> World {
@@ -186,12 +193,12 @@ fn where_the_reviewer_cannot_the_owner_reviews() {
     // The catalogue names another by now.
     let world_two = world();
     let id = used(&world_two);
-    with(&world_two, |rules| *rules.entitlements.last_mut().unwrap() = rescue("dana"));
+    with(&world_two, |rules| *rules.entitlements.last_mut().unwrap() = rescue("dana", false));
     assert_eq!(refused(reviewed(&world_two, "lea approve", id)).1, "not_reviewer");
     reviewed(&world_two, "dana approve", id).unwrap().unwrap();
     // Who used it is its reviewer, too.
     let world_three = world();
-    with(&world_three, |rules| *rules.entitlements.last_mut().unwrap() = rescue("omar"));
+    with(&world_three, |rules| *rules.entitlements.last_mut().unwrap() = rescue("omar", false));
     let id = used(&world_three);
     assert_eq!(refused(reviewed(&world_three, "omar approve", id)).1, "not_reviewer");
     reviewed(&world_three, "dana approve", id).unwrap().unwrap();
@@ -242,7 +249,8 @@ fn a_dry_run_tells_that_a_review_is_awaited_and_that_its_use_would_be_reviewed()
     with(&world, |rules| rules.humans_with_approval = true);
     let id = used(&world);
     let now = world.clock.now();
-    let said = |what| run(world.decider.rehearse(&proof("omar ask run-1"), ask_for(what), 180, now)).unwrap().unwrap();
+    let said =
+        |what| run(world.decider.rehearse(&proof("omar ask run-1"), ask_for(what), TOLERANCE, now)).unwrap().unwrap();
     let ordinary = said("deploy").verdict;
     assert_eq!(ordinary.determining, [rule::REVIEW]);
     assert!(matches!(&ordinary.outcome, Outcome::Deny { reason } if reason.contains(&id.to_string())));

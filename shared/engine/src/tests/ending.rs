@@ -91,19 +91,6 @@ fn a_deny_that_somebody_edits_is_put_again() {
 }
 
 #[test]
-fn a_session_in_the_deny_that_no_entry_explains_stays_denied() {
-    let (world, id) = active();
-    let role = world.deployment.session_role_arn(&"deploy".parse().unwrap());
-    let name = world.deployment.deny_policy_name();
-    let foreign = brevet_domain::deny::document(["dev.FOREIGN"]).unwrap().unwrap();
-    world.roles.tamper(&role, &name, Some(&foreign));
-    world.release("bot ask run-1", id);
-    world.tick();
-    let reserved = world.roles.standing(&role, &name).unwrap();
-    assert!(denies(&reserved, "dev.FOREIGN") && denies(&reserved, &world.deployment.session_name(id)));
-}
-
-#[test]
 fn a_write_that_lands_late_cannot_forge_the_proof() {
     let (world, id) = active();
     world.release("bot ask run-1", id);

@@ -123,7 +123,7 @@ fn invariant_12_no_heart_or_an_old_one_stops_issuing() {
     world.tick();
     world.clock.advance(181);
     assert_eq!(refused(world.vend("bot credentials run-1", id)).0, RefusalKind::Stopped);
-    run(world.store.beat(&Heart { read_up_to: world.clock.now() })).unwrap().unwrap();
+    run(world.store.beat(&Heart::first(world.clock.now()), None)).unwrap().unwrap();
     assert!(world.vend("bot credentials run-1", id).unwrap().is_ok(), "it recovers by itself");
 }
 

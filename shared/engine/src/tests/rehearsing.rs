@@ -3,18 +3,18 @@
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::decision::Outcome;
 use brevet_domain::grant::EndCause;
-use brevet_domain::heart::Pulse;
+use brevet_domain::heart::{Pulse, Stop};
 use brevet_domain::plan::Preview;
 use brevet_domain::rule;
 
-use super::world::{TERM_S, World, ask, ask_for, id_of, proof};
+use super::world::{TERM_S, TOLERANCE, World, ask, ask_for, id_of, proof};
 use crate::decide::Rehearsal;
 use crate::fake::{Fault, run};
 use crate::port::{Clock, GrantReader};
 use crate::refusal::{Refusal, RefusalKind};
 
 fn rehearse(world: &World, token: &str, entitlement: &str) -> Result<Rehearsal, Refusal> {
-    run(world.decider.rehearse(&proof(token), ask_for(entitlement), 180, world.clock.now())).unwrap()
+    run(world.decider.rehearse(&proof(token), ask_for(entitlement), TOLERANCE, world.clock.now())).unwrap()
 }
 
 /// What a dry run reads, and nothing else.
@@ -87,11 +87,17 @@ fn the_plan_is_rendered_as_it_would_be() {
 #[test]
 fn it_tells_whether_anything_is_issued_just_now() {
     let world = World::new();
-    assert_eq!(rehearse(&world, "bot ask run-1", "deploy").unwrap().pulse, Pulse::Stopped { age_s: None });
+    assert_eq!(
+        rehearse(&world, "bot ask run-1", "deploy").unwrap().pulse,
+        Pulse::Stopped(Stop::Silent { age_s: None })
+    );
     world.tick();
     assert_eq!(rehearse(&world, "bot ask run-1", "deploy").unwrap().pulse, Pulse::Beating);
     world.clock.advance(181);
-    assert_eq!(rehearse(&world, "bot ask run-1", "deploy").unwrap().pulse, Pulse::Stopped { age_s: Some(181) });
+    assert_eq!(
+        rehearse(&world, "bot ask run-1", "deploy").unwrap().pulse,
+        Pulse::Stopped(Stop::Silent { age_s: Some(181) })
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ use brevet_domain::entitlement::{
 };
 use brevet_domain::evidence;
 use brevet_domain::grant::{Grant, Proof, State};
+use brevet_domain::heart::Tolerance;
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, IdentityClass, ProofSummary, Task};
 use brevet_domain::plan::PlanTemplate;
@@ -22,20 +23,21 @@ use brevet_domain::revocation::{Right, WideScope};
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::{Term, Timestamp};
 
+use crate::acknowledge::Acknowledging;
 use crate::activate::{self, ActivateReport, Activator};
 use crate::catalogue::Catalogue;
 use crate::decide::{Ballot, Decider};
 use crate::fake::{
-    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts, Rotated, SeqIds,
-    ToldUses, Watched, run,
+    Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts, Rotated,
+    SeqIds, ToldUses, Watched, run,
 };
 use crate::intake::Intake;
 use crate::issue::{Handout, Issuer};
 use crate::port::{
-    Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, Place, PortResult, ProofRefused, ProofVerifier,
-    RawProof, RevocationPolicy,
+    Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, GrantStore, IdSource, Place, PortResult,
+    ProofRefused, ProofVerifier, RawProof, RevocationPolicy,
 };
-use crate::reap::{Attachments, Kills, PassReport, Ports, Reaper};
+use crate::reap::{Attachments, Kills, PassReport, Ports, Reaper, Sweep};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::report::Report;
 use crate::revoke::KillSwitch;
@@ -43,6 +45,9 @@ use crate::revoke::KillSwitch;
 pub(super) const SKEW_S: u32 = 2;
 pub(super) const CALL_S: u32 = 8;
 pub(super) const TERM_S: u32 = 300;
+/// What issuing puts up with.
+pub(super) const TOLERANCE: Tolerance =
+    Tolerance { max_age_s: 180, overdue_s: 180, max_overdue: 2, while_overdue: false };
 /// How far apart the ticks of the world's schedule are.
 pub(super) const TICK_S: u32 = 15;
 
@@ -59,6 +64,7 @@ pub(super) struct World {
     pub(super) intake: Intake,
     pub(super) decider: Arc<Decider>,
     pub(super) kill_switch: KillSwitch,
+    pub(super) acknowledging: Acknowledging,
     pub(super) issuer: Issuer,
     pub(super) principals: Arc<MemoryPrincipals>,
     pub(super) secrets: Arc<MemorySecrets>,
@@ -355,6 +361,9 @@ impl World {
             bounds,
         ));
         let kill_switch = KillSwitch::new(Arc::clone(&proofs), Arc::new(TwoHands), (store.clone(), store.clone()));
+        let writing: (Arc<dyn GrantStore>, Arc<dyn IdSource>) = (store.clone(), ids.clone());
+        let acknowledging =
+            Acknowledging::new(Arc::clone(&proofs), Arc::new(TwoHands), store.clone(), writing, TOLERANCE.overdue_s);
         let catalogue = || Arc::new(Catalogue::new(store.clone(), 900, Arc::new(Watched::default())));
         let intake = Intake {
             proofs: Arc::clone(&proofs),
@@ -363,21 +372,22 @@ impl World {
             reader: store.clone(),
             evaluator: Arc::new(Direct(Arc::clone(&decider), Arc::clone(&clock))),
             ids: ids.clone(),
-            heart_max_age_s: 180,
+            tolerance: TOLERANCE,
         };
         let issuer = Issuer::new(
             Arc::clone(&proofs),
-            (store.clone(), catalogue()),
+            (store.clone(), catalogue(), store.clone()),
             (store.clone(), ids.clone()),
             sts.clone(),
             clock.clone(),
-            180,
+            TOLERANCE,
         );
         principals.add(BATCH, Some(&deployment.boundary_arn()));
         let activator = || {
             let ports = activate::Ports {
                 reader: store.clone(),
                 catalogue: catalogue(),
+                service: store.clone(),
                 store: store.clone(),
                 due: store.clone(),
                 principals: principals.clone(),
@@ -386,11 +396,17 @@ impl World {
                 clock: clock.clone(),
                 ids: ids.clone(),
             };
-            Activator::new(ports, deployment.clone(), 180, 600)
+            Activator::new(ports, deployment.clone(), TOLERANCE, 600)
         };
         let (activator, other_activator) = (activator(), activator());
         let attachments =
             Attachments { principals: principals.clone(), deprovisioner: principals.clone(), counts: store.clone() };
+        let estate = MemoryEstate::new(
+            Arc::clone(&principals),
+            (Arc::clone(&roles), ["deploy"].map(|name| deployment.session_role_arn(&name.parse().unwrap())).into()),
+            Arc::clone(&faults),
+        );
+        let sweep = Sweep { estate: Arc::new(estate), findings: store.clone() };
         let reaper = |holder: &str| {
             let ports = Ports {
                 reader: store.clone(),
@@ -399,6 +415,8 @@ impl World {
                 deny: store.clone(),
                 reviews: store.clone(),
                 kills: Kills { reader: store.clone(), progress: store.clone() },
+                sweep: sweep.clone(),
+                service: store.clone(),
                 heart: store.clone(),
                 roles: roles.clone(),
                 attachments: attachments.clone(),
@@ -407,7 +425,7 @@ impl World {
                 clock: clock.clone(),
                 ids: ids.clone(),
             };
-            Reaper::new(ports, deployment.clone(), holder.to_owned(), CALL_S, 40)
+            Reaper::new(ports, deployment.clone(), holder.to_owned(), (bounds, 40), TOLERANCE)
         };
         let (reaper, other_reaper) = (reaper("one"), reaper("two"));
         Self {
@@ -423,6 +441,7 @@ impl World {
             intake,
             decider,
             kill_switch,
+            acknowledging,
             issuer,
             principals,
             secrets,

@@ -10,7 +10,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Outcome, Step, Traits, Verdict};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::Entitlement;
-use brevet_domain::heart::Heart;
+use brevet_domain::heart::{Heart, Late, LateGrant, Tolerance};
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, IdentityClass, ProofSummary};
 use brevet_domain::plan::PlanTemplate;
@@ -19,6 +19,7 @@ use brevet_domain::review::BreakGlassUse;
 use brevet_domain::revocation::{Right, WideScope};
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
+use brevet_engine::acknowledge::Acknowledging;
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::fake::{
@@ -26,7 +27,7 @@ use brevet_engine::fake::{
     Watched, run,
 };
 use brevet_engine::port::{
-    Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, HeartStore, PortResult, ProofRefused,
+    Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, HeartStore, IdSource, PortResult, ProofRefused,
     ProofVerifier, RawProof, RevocationPolicy,
 };
 use brevet_engine::revoke::KillSwitch;
@@ -211,6 +212,9 @@ impl World {
     /// How long a bundle that was in force goes on if the one in force cannot be used, in seconds.
     pub const BUNDLE_MAX_AGE_S: u32 = 900;
 
+    /// What issuing puts up with.
+    pub const TOLERANCE: Tolerance = Tolerance { max_age_s: 180, overdue_s: 180, max_overdue: 2, while_overdue: false };
+
     /// A new installation.
     #[must_use]
     pub fn new() -> Self {
@@ -245,7 +249,7 @@ impl World {
         let secrets = Arc::new(MemorySecrets::new(Arc::clone(&clock), Arc::clone(&faults)));
         store.publish(bundle);
         let watched = Arc::new(Watched::default());
-        run(store.beat(&Heart { read_up_to: clock.now() })).unwrap().unwrap();
+        run(store.beat(&Heart::first(clock.now()), Some(0))).unwrap().unwrap();
         Self {
             sts: Arc::new(MemorySts::new(Arc::clone(&clock), Arc::clone(&faults))),
             roles: Arc::new(MemoryRoles::new(Arc::clone(&clock), Arc::clone(&faults))),
@@ -297,6 +301,18 @@ impl World {
         )
     }
 
+    /// Who acknowledges what is overdue.
+    #[must_use]
+    pub fn acknowledging(&self) -> Acknowledging {
+        Acknowledging::new(
+            Arc::clone(&self.proofs) as _,
+            Arc::new(self.policy.clone()),
+            Arc::clone(&self.store) as _,
+            (Arc::clone(&self.store) as _, Arc::clone(&self.ids) as _),
+            Self::TOLERANCE.overdue_s,
+        )
+    }
+
     /// Declares schedule `id` for `identity`: `batch`, for ten minutes from each hour on.
     pub fn schedule(&mut self, id: &str, identity: &str) {
         let schedule = json!({
@@ -321,7 +337,7 @@ impl World {
     /// The same, for another entitlement.
     #[must_use]
     pub fn request_for(&self, entitlement: &str) -> Request {
-        use brevet_engine::port::{IdSource, RequestStore};
+        use brevet_engine::port::RequestStore;
 
         let now = self.clock.now();
         let ask = json!({"entitlement": entitlement, "parameters": {"version": "v1"}, "term_s": 90});
@@ -346,6 +362,19 @@ impl World {
         let id = self.request_for(entitlement).id;
         run(self.decider().decide(id, &RawProof::new(token), self.clock.now())).unwrap().unwrap();
         id
+    }
+
+    /// The last good pass found `n` grants overdue on `principal`, and nothing else.
+    pub fn overdue_on(&self, principal: &str, n: u64) {
+        let now = self.clock.now();
+        let late = |_| LateGrant {
+            grant: self.ids.grant_id(now),
+            principal: Some(principal.to_owned()),
+            since: now.minus(Self::TOLERANCE.overdue_s.saturating_add(1)),
+            acknowledged: false,
+        };
+        let late = Late { grants: (0..n).map(late).collect(), beyond: None };
+        run(self.store.beat(&Heart { late, ..Heart::first(now) }, None)).unwrap().unwrap();
     }
 
     /// Everything that is stored, to see that nothing changed.

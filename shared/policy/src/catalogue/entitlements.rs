@@ -108,6 +108,7 @@ fn entitlement(
         break_glass: form.break_glass.as_ref().map(|form| BreakGlass {
             reviewer: form.reviewer.value.clone(),
             heart_max_age_s: form.heart_max_age_s.as_ref().map(|limit| limit.value),
+            while_overdue: form.while_overdue,
         }),
         outlives: escalation.outliving(form),
     })
@@ -161,7 +162,7 @@ fn check_times(file: &str, form: &EntitlementForm, findings: &mut Findings) {
 
 fn check_break_glass(file: &str, form: &EntitlementForm, forms: &Forms, findings: &mut Findings) {
     match (&form.break_glass, &form.iam_allowed) {
-        (Some(BreakGlassForm { reviewer, heart_max_age_s }), _) => {
+        (Some(BreakGlassForm { reviewer, heart_max_age_s, .. }), _) => {
             if let Some(limit) = heart_max_age_s.as_ref().filter(|limit| !(60..=86_400).contains(&limit.value)) {
                 let message = format!("`heart_max_age_s` is {}; it must be 60 to 86400 seconds", limit.value);
                 findings.at(file, limit, message);

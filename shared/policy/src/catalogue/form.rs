@@ -122,6 +122,8 @@ pub(super) struct ClassForm {
 pub(super) struct BreakGlassForm {
     pub(super) reviewer: Spanned<IdentityId>,
     pub(super) heart_max_age_s: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) while_overdue: bool,
 }
 
 /// The longest term: one for all classes, or one for each.

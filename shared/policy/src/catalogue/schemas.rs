@@ -162,7 +162,7 @@ fn the_schemas_name_the_keys_that_the_compiler_reads_and_needs() {
     let when = json!({ "classes": ["agent"], "risks": ["low"], "environments": ["ab"], "longer_than_s": 60 });
     let step = json!({ "name": "ab", "when": when, "count": 1, "of": ["ab"], "mfa": true, "auth_within_s": 60 });
     let approval = json!({ "count": 1, "within_s": 60, "steps": [step] });
-    let glass = json!({ "reviewer": "omar", "heart_max_age_s": 60 });
+    let glass = json!({ "reviewer": "omar", "heart_max_age_s": 60, "while_overdue": true });
     let conflict = json!({ "with": "cd", "after_s": 60 });
     same_keys::<ParameterForm>(&of["parameters"]["additionalProperties"], &parameter);
     same_keys::<TermsForm>(&of["max_term_s"], &terms);

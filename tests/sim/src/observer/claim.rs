@@ -29,13 +29,15 @@ pub enum Claim {
     OneActivation,
     /// Whoever holds something keeps it until it ends: nobody else's end takes it away.
     HolderKeeps,
-    /// What lives is on a list, what is over is not; TTL drops only what is over.
+    /// What lives or has secrets to rotate is on a list, what is over is not; TTL drops only what is over.
     OnTheList,
+    /// A rotation that counts was done, and began after the end.
+    RotatedAfterItsEnd,
 }
 
 impl Claim {
     /// Every claim.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::RecordedFirst,
         Self::ProofConfirmed,
         Self::StaysEnded,
@@ -50,5 +52,6 @@ impl Claim {
         Self::OneActivation,
         Self::HolderKeeps,
         Self::OnTheList,
+        Self::RotatedAfterItsEnd,
     ];
 }

@@ -108,8 +108,12 @@ fn facts(state: &State) -> String {
                 .map_or_else(|| "not seen absent".to_owned(), |s| format!("absent at {}", rel(s.at)));
             let checked = at.effective.as_ref().map_or_else(String::new, |e| format!(", checked {e:?}"));
             let problem = if at.last_problem.is_some() { ", a problem" } else { "" };
+            let known = at
+                .acknowledged
+                .as_ref()
+                .map_or_else(String::new, |known| format!(", acknowledged at {}", rel(known.at)));
             format!(
-                "{:?}, deadline {}, fence {}, {first}, {} attempts{problem}, look at {}, {}{checked}",
+                "{:?}, deadline {}, fence {}, {first}, {} attempts{problem}, look at {}, {}{checked}{known}",
                 at.cause,
                 rel(at.deadline),
                 rel(at.fence),
@@ -293,9 +297,10 @@ fn golden_table_leaves_out_no_state_and_no_event() {
             Event::DecidedAgainst { .. } => 20,
             Event::PlanChanged { .. } => 21,
             Event::Reviewed { .. } => 22,
-            Event::RotationRecorded { .. } => 23,
-            Event::RotationObserved { .. } => 24,
-            Event::RotationTroubled { .. } => 25,
+            Event::OverdueAcknowledged { .. } => 23,
+            Event::RotationRecorded { .. } => 24,
+            Event::RotationObserved { .. } => 25,
+            Event::RotationTroubled { .. } => 26,
         }
     }
     let starts = starts();
@@ -303,6 +308,6 @@ fn golden_table_leaves_out_no_state_and_no_event() {
     assert_eq!(states, (0..9).collect());
     for (_, grant, _) in &starts {
         let events: BTreeSet<_> = events(grant, grant.created_at).iter().map(|(_, e)| event_number(e)).collect();
-        assert_eq!(events, (0..26).collect());
+        assert_eq!(events, (0..27).collect());
     }
 }

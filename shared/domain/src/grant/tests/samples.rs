@@ -178,7 +178,15 @@ pub(super) fn revoking_since(by: By, first_absence: Option<Timestamp>) -> State 
         next_at: at(52),
         vends: vends_of(by),
         effective: None,
+        acknowledged: None,
     }))
+}
+
+/// The same, which lea knows to be overdue.
+fn acknowledged(state: State) -> State {
+    let State::Revoking(mut revoking) = state else { panic!() };
+    revoking.acknowledged = Some(Acknowledged { by: person("lea"), at: at(60) });
+    State::Revoking(revoking)
 }
 
 /// Ended by its deadline, not yet checked for what else is allowed.
@@ -231,8 +239,9 @@ pub(super) fn to_rotate() -> Grant {
 /// The same, once its first rotation was asked for 90 s after noon.
 pub(super) fn asked_to_rotate() -> Grant {
     let mut grant = to_rotate();
+    let token = next_token(&grant);
     let one = &mut grant.rotations[0];
-    one.asked = Some(AskedRotation { token: one.next_token(grant.id), fence: at(108) });
+    one.asked = Some(AskedRotation { token, fence: at(108) });
     (one.attempts, one.next_at) = (1, Some(at(108)));
     grant
 }
@@ -246,7 +255,7 @@ fn rotated() -> Grant {
 
 /// The token that the next call for `grant` has.
 pub(super) fn next_token(grant: &Grant) -> Digest {
-    grant.rotations.first().map_or(digest('1'), |one| one.next_token(grant.id))
+    grant.rotations.first().map_or(digest('1'), |one| grant.next_token(one))
 }
 
 /// The token of the call that was recorded last.
@@ -354,6 +363,8 @@ pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)
         ("", Event::DriftObserved(seen(now))),
         ("", removal),
         ("", troubled),
+        ("by somebody else", Event::OverdueAcknowledged { by: person("lea") }),
+        ("by its sponsor", Event::OverdueAcknowledged { by: grant.sponsor.clone() }),
         ("read now", Event::AbsenceObserved(seen(now))),
         ("read in the future", Event::AbsenceObserved(seen(now.plus(1)))),
         ("AWS's date past the deadline", proved(at(83))),
@@ -405,6 +416,7 @@ pub(super) fn starts() -> Vec<(&'static str, Grant, Vec<u32>)> {
         ("inline seen absent at +55", grant(Inline, revoking_since(Inline, Some(at(55)))), again()),
         ("managed", grant(Managed, revoking_since(Managed, None)), ends()),
         ("managed seen absent at +85", grant(Managed, revoking_since(Managed, Some(at(85)))), vec![85, 97]),
+        ("inline, acknowledged", grant(Inline, acknowledged(revoking_since(Inline, None))), ends()),
         ("by policy", grant(Session, denied()), vec![0, 600]),
         ("not started", grant(Session, lapsed()), vec![600, 700]),
         ("by its holder", grant(Session, withdrawn()), vec![5, 600]),

@@ -4,12 +4,14 @@ use async_trait::async_trait;
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
+use brevet_domain::confirmation::Confirmation;
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
+use brevet_domain::finding::Finding;
 use brevet_domain::grant::{DueRole, Grant};
 use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
@@ -19,12 +21,13 @@ use brevet_domain::revocation::{Progress, Revocation, WideScope};
 use brevet_domain::time::Timestamp;
 
 use super::MemoryStore;
-use crate::fake::faults::Nature;
+use crate::fake::faults::{Manner, Nature};
+use crate::fake::locked;
 use crate::fake::tables::{DuePlace, Shown, Snapshot, due_place};
 use crate::port::{
-    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, DuePage, GrantPage,
-    GrantReader, GrantStore, HeartStore, HoldingsReader, KeyClaim, Mark, PortError, PortResult, ProgressStore,
-    RequestStore, ReviewPage, ReviewReader, RevocationPage, RevocationReader, RevocationStore,
+    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, DuePage, Findings, GrantPage,
+    GrantReader, GrantStore, HeartStore, HoldingsReader, InService, KeyClaim, Mark, PortError, PortResult,
+    ProgressStore, RequestStore, ReviewPage, ReviewReader, RevocationPage, RevocationReader, RevocationStore,
 };
 
 /// A page of `all`, and the cursor of the next: the place where it starts.
@@ -117,7 +120,7 @@ impl GrantReader for MemoryStore {
     }
 
     async fn heart(&self) -> PortResult<Option<Heart>> {
-        self.read("heart", |held| Ok(held.heart)).await
+        self.read("heart", |held| Ok(held.heart.clone())).await
     }
 
     async fn grants_of(&self, identity: &IdentityId, cursor: Option<&str>, limit: u32) -> PortResult<GrantPage> {
@@ -135,12 +138,12 @@ impl GrantStore for MemoryStore {
         let write = |held: &mut Snapshot| {
             held.create(decision, grant, entry, also).map_err(|_| PortError::Conflict { operation: "create" })
         };
-        self.write_evidence("create", entry, write).await
+        self.write_evidence("create", entry.body.id, write).await
     }
 
     async fn commit(&self, commit: &Commit) -> PortResult<()> {
         let write = |held: &mut Snapshot| held.commit(commit).map_err(|_| PortError::Conflict { operation: "commit" });
-        self.write_evidence("commit", &commit.entry, write).await
+        self.write_evidence("commit", commit.entry.body.id, write).await
     }
 }
 
@@ -305,13 +308,42 @@ impl ReviewReader for MemoryStore {
 }
 
 #[async_trait]
-impl HeartStore for MemoryStore {
-    async fn beat(&self, heart: &Heart) -> PortResult<()> {
+impl InService for MemoryStore {
+    async fn table(&self) -> PortResult<String> {
+        let act = |_: Manner| Ok(locked(&self.held).identity());
+        self.faults.call("table", Nature::Read, act).await
+    }
+
+    async fn confirmation(&self) -> PortResult<Option<Confirmation>> {
+        self.read("confirmation", |held| Ok(held.confirmation.clone())).await
+    }
+}
+
+#[async_trait]
+impl Findings for MemoryStore {
+    async fn last_finding(&self) -> PortResult<Option<Finding>> {
+        self.read("last_finding", |held| Ok(held.findings.last().cloned())).await
+    }
+
+    async fn add_finding(&self, finding: &Finding, count: Option<&Count>) -> PortResult<()> {
         let write = |held: &mut Snapshot| {
-            held.heart = Some(*heart);
-            Ok(())
+            held.add_finding(finding, count).map_err(|_| PortError::Conflict { operation: "add_finding" })
         };
-        self.write("beat", Nature::Write, write).await
+        self.write_evidence("add_finding", finding.id, write).await
+    }
+
+    async fn findings(&self, limit: u32) -> PortResult<Vec<Finding>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.read("findings", |held| Ok(held.findings.iter().rev().take(limit).cloned().collect())).await
+    }
+}
+
+#[async_trait]
+impl HeartStore for MemoryStore {
+    async fn beat(&self, heart: &Heart, before: Option<u64>) -> PortResult<()> {
+        let write =
+            |held: &mut Snapshot| held.beat(heart, before).map_err(|_| PortError::Conflict { operation: "beat" });
+        self.write("beat", Nature::GrantWrite, write).await
     }
 }
 

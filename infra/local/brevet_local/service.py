@@ -1,0 +1,24 @@
+"""Says that the table is in service, with the `brevet` command, as whoever deploys does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+from . import aws, places
+from .process import Trouble
+
+
+def confirm(facts: dict[str, Any], gate: bool, first: bool) -> str:
+    """Puts the word for the table that is there now; returns what tells it from others."""
+    dynamodb, table = aws.client("dynamodb", aws.endpoint("dynamodb", gate)), facts["table"]["name"]
+    described = {"Table": dynamodb.describe_table(TableName=table)["Table"]}
+    command = [places.BINARIES / "brevet", "confirm", "-", "--by", "whoever runs this stack", *(["--first"] if first else [])]
+    told = json.dumps(described, default=lambda at: at.isoformat())
+    done = subprocess.run(command, input=told, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode != 0:
+        raise Trouble(f"confirm: {(done.stderr or done.stdout).strip()}")
+    item = json.loads(done.stdout)
+    dynamodb.put_item(TableName=table, Item=item)
+    return str(json.loads(item["body"]["S"])["table"])

@@ -1,0 +1,64 @@
+"""One stack for the suite, whose tick is a minute at full length and five seconds otherwise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "e2e")]
+
+from observer import runner, targets  # noqa: E402
+from observer.tokens import Forge  # noqa: E402
+from observer.world import World  # noqa: E402
+
+import attachments  # noqa: E402
+
+IS_FULL = os.environ.get("BREVET_CHAOS") == "full"
+TICK_S = 60 if IS_FULL else 5
+
+
+@pytest.fixture(scope="session")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> tuple[Forge, Path]:
+    """This run's issuers, and a catalogue with principals for its attachments."""
+    forge = Forge()
+    return forge, attachments.extend(forge.write_catalogue(tmp_path_factory.mktemp("bundle") / "catalogue"))
+
+
+@pytest.fixture(scope="session")
+def world(catalogue: tuple[Forge, Path]) -> Iterator[World]:
+    """The stack up, with everything in place."""
+    forge, folder = catalogue
+    assert not runner.is_up(), "the stack is up, with a tick of its own: run `make down` first"
+    runner.stack("up", env={"BREVET_LOCAL_TICK_S": str(TICK_S)})
+    try:
+        runner.stack("publish", str(folder))
+        targets.create()
+        attachments.build()
+        made = World(forge)
+        made.await_ready(within_s=2 * TICK_S + 60)
+        yield made
+    finally:
+        runner.stack("down")
+
+
+@pytest.fixture(scope="session")
+def tasks(world: World) -> Iterator[attachments.Tasks]:
+    """The running tasks that hold the principals, each trying its call all the time."""
+    made = attachments.Tasks(world)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def other_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What gives a process another clock."""
+    made = tmp_path_factory.mktemp("clock") / "clock.so"
+    source = Path(__file__).with_name("clock.c")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", made, source, "-ldl"], check=True)
+    return made

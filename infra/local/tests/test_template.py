@@ -399,6 +399,7 @@ def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
         "RotationSeconds",
         "SweepFound",
         "SweepWhole",
+        "RotationSeconds",
     }
     for name in own:
         assert f'"{name}"' in emitted, f"the alarm on {name} waits for a metric that nobody emits"

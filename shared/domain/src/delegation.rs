@@ -224,7 +224,9 @@ impl Delegation {
         }
         // INVARIANT: what rests on it ends before it does, whenever people say yes and whenever it is started.
         let used = u64::from(asked.waits_s).saturating_add(u64::from(asked.term.as_seconds()));
-        let left = until.seconds_since(now).saturating_sub(used);
+        let Some(left) = until.seconds_since(now).checked_sub(used) else {
+            return Err(DelegationError::Outlasts { by, to, until });
+        };
         let start_within_s = asked.start_within_s.min(u32::try_from(left).unwrap_or(u32::MAX));
         if start_within_s < asked.start_within_s.min(SHORTEST_START_S) {
             return Err(DelegationError::Outlasts { by, to, until });

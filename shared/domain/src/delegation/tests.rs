@@ -100,6 +100,16 @@ fn no_version_is_dropped_before_an_earlier_one_is_long_over() {
     assert!(ended.drop_at() >= earlier.drop_at() && earlier.drop_at() > at(MAX_DELEGATION_S).plus(RETENTION_S - 1));
 }
 
+#[test]
+fn what_starts_at_once_is_refused_too_where_its_term_outlasts_the_delegation() {
+    let entitlement = "read-logs".parse().unwrap();
+    let asked = Use { entitlement: &entitlement, term: Term::SHORTEST, waits_s: 0, start_within_s: 0 };
+    let delegation = delegation(given(&["read-logs"], None, at(360)));
+    assert_eq!(delegation.covers(asked, at(300)).ok(), Some(0));
+    let late = delegation.covers(asked, at(301));
+    assert!(matches!(late, Err(DelegationError::Outlasts { .. })), "{late:?}");
+}
+
 proptest! {
     /// Whatever is covered is over when the delegation is, however late people say yes and it is started.
     #[test]

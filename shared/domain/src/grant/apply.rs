@@ -442,7 +442,7 @@ impl Grant {
             }
             // A call that is made again, or a new one.
             Event::RotationRecorded { token, fence, next_at, again, .. }
-                if one.asked.is_some_and(|asked| asked.token == *token) || one.next_token(self.id) == *token =>
+                if one.asked.is_some_and(|asked| asked.token == *token) || self.next_token(one) == *token =>
             {
                 one.attempts = one.attempts.saturating_add(1);
                 one.asked = Some(AskedRotation { token: *token, fence: *fence });

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use super::{Grant, Problem, State};
 use crate::canonical::Digest;
 use crate::entitlement::Rotation;
-use crate::id::GrantId;
 use crate::time::Timestamp;
 
 /// One secret to rotate, as its grant's decision names it, and how far that has come.
@@ -66,18 +65,6 @@ impl SecretRotation {
     pub fn is_pending(&self) -> bool {
         self.done < self.times
     }
-
-    /// The token of the next call for grant `id`: a function of what is stored, so that of two reapers both would name
-    /// the same, and different for each call that may have to be made anew.
-    ///
-    /// 64 characters, the most that `ClientRequestToken` takes.
-    ///
-    /// Source: <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html>
-    #[must_use]
-    pub fn next_token(&self, id: GrantId) -> Digest {
-        let (round, attempt) = (self.done.saturating_add(1), self.attempts.saturating_add(1));
-        Digest::of_bytes(format!("{id}\n{}\n{round}\n{attempt}", self.secret).as_bytes())
-    }
 }
 
 impl Grant {
@@ -85,6 +72,20 @@ impl Grant {
     pub fn pending_rotations(&self) -> impl Iterator<Item = &SecretRotation> {
         let ended = matches!(self.state, State::Ended { .. });
         self.rotations.iter().filter(move |one| ended && one.is_pending())
+    }
+
+    /// The token of the next call for `one` of its secrets: a function of what is stored, so that of two reapers both would
+    /// name the same, and different for each call that may have to be made anew. It holds the end, too: where an older table
+    /// brings a grant back, what was rotated before its second end does not count after it. Zero while it has not ended.
+    ///
+    /// 64 characters, the most that `ClientRequestToken` takes.
+    ///
+    /// Source: <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html>
+    #[must_use]
+    pub fn next_token(&self, one: &SecretRotation) -> Digest {
+        let State::Ended { verified_at, .. } = &self.state else { return Digest::ZERO };
+        let (round, attempt) = (one.done.saturating_add(1), one.attempts.saturating_add(1));
+        Digest::of_bytes(format!("{}\n{verified_at}\n{}\n{round}\n{attempt}", self.id, one.secret).as_bytes())
     }
 
     /// For how many seconds at `now` secrets that it named wait to be rotated since its end.

@@ -5,60 +5,35 @@
 //! read before it.
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::grant::{DueRole, Event, Grant, Problem, SecretRotation, Sighting};
+use brevet_domain::grant::{Event, Grant, Problem, SecretRotation, Sighting};
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::StreamExt as _;
 
 use super::attachment::jitter;
-use super::{AT_ONCE, FoundBy, PAGE, PassReport, Reaper, note};
+use super::{AT_ONCE, FoundBy, PassReport, Reaper, note};
 use crate::journal::StepError;
-use crate::port::{PortError, PortResult, VersionStage, shards_at};
+use crate::port::{PortError, VersionStage};
 
 /// How soon a rotation is looked at again at the least, in seconds.
 const RETRY_S: u32 = 30;
-/// And at the most, before jitter of up to half of it: within an hour, as the alarm's period is.
-const RETRY_MAX_S: u32 = 2_400;
+/// And at the most, before jitter of up to half of it: a look, a tick and the alarm's period of an hour fit together.
+const RETRY_MAX_S: u32 = 2_160;
 
 impl Reaper {
     /// Goes on with the rotations that are due, until `until`; the next tick does what is left.
     pub(super) async fn rotate_due(&self, started: Timestamp, until: Timestamp, report: &mut PassReport) {
-        for shard in shards_at(started) {
-            if let Err(error) = self.rotate_shard(shard, started, until, report).await {
-                report.n_failed = report.n_failed.saturating_add(1);
-                tracing::error!(shard, problem = error.chain(), "rotations that are due could not be listed");
+        let mut lists = self.rotations(started, until);
+        let looks = lists.lines().map(|(_, line)| async move {
+            let mut report = PassReport::begun(FoundBy::Schedule);
+            report.note_rotating(started.seconds_since(line.next_at));
+            if let Err(error) = self.rotate_for(line.id, until, &mut report).await {
+                note(line.id, &error, &mut report);
             }
-        }
-    }
-
-    async fn rotate_shard(
-        &self,
-        shard: u8,
-        started: Timestamp,
-        until: Timestamp,
-        report: &mut PassReport,
-    ) -> PortResult<()> {
-        let mut cursor: Option<String> = None;
-        loop {
-            let page = self.ports.due.due(DueRole::Rotate, shard, started, cursor.as_deref(), PAGE).await?;
-            let rotated = stream::iter(page.lines).map(|line| async move {
-                let mut report = PassReport::begun(FoundBy::Schedule);
-                report.note_rotating(started.seconds_since(line.next_at));
-                if let Err(error) = self.rotate_for(line.id, until, &mut report).await {
-                    note(line.id, &error, &mut report);
-                }
-                report
-            });
-            report.add_all(rotated.buffer_unordered(AT_ONCE)).await;
-            cursor = page.next;
-            if cursor.is_none() {
-                return Ok(());
-            }
-            if self.ports.clock.now() >= until {
-                tracing::warn!(shard, "there was no time for every rotation: the next tick goes on");
-                return Ok(());
-            }
-        }
+            report
+        });
+        report.add_all(looks.buffer_unordered(AT_ONCE)).await;
+        report.n_failed = report.n_failed.saturating_add(u32::from(!lists.is_readable));
     }
 
     async fn rotate_for(&self, id: GrantId, until: Timestamp, report: &mut PassReport) -> Result<(), StepError> {
@@ -82,7 +57,7 @@ impl Reaper {
         let Some(one) = pending(&grant, secret).filter(|one| one.next_at.is_none_or(|at| at <= asked_at)) else {
             return Ok(grant);
         };
-        let (token, next_token) = (one.asked.map(|asked| asked.token), one.next_token(grant.id));
+        let (token, next_token) = (one.asked.map(|asked| asked.token), grant.next_token(one));
         let Some(token) = token else { return self.call_rotation(grant, secret, next_token, None, report).await };
         // A lost answer is unknown: AWS is read before anything is called again.
         let reading = match self.ports.rotator.read_version(secret, token).await {
@@ -96,7 +71,7 @@ impl Reaper {
                 let grant = self.advance(grant, &event, Vec::new(), self.ports.clock.now(), report).await?;
                 report.n_rotated = report.n_rotated.saturating_add(1);
                 // Where two users take turns the second rotation begins once the first is done, and not before.
-                let next_token = pending(&grant, secret).map(|one| one.next_token(grant.id));
+                let next_token = pending(&grant, secret).map(|one| grant.next_token(one));
                 let Some(token) = next_token else { return Ok(grant) };
                 return self.call_rotation(grant, secret, token, None, report).await;
             }

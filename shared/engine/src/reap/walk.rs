@@ -57,6 +57,22 @@ impl Reaper {
         until: Timestamp,
     ) -> Lists<'_> {
         let lists = shards.flat_map(|shard| [(DueRole::Reap, shard), (DueRole::Issue, shard)]).collect();
+        self.walk(errand, lists, due_by, until)
+    }
+
+    /// A walk over the secrets to rotate that are due by `due_by`, until `until`.
+    pub(super) fn rotations(&self, due_by: Timestamp, until: Timestamp) -> Lists<'_> {
+        let lists = shards_at(due_by).map(|shard| (DueRole::Rotate, shard)).collect();
+        self.walk("secrets to rotate", lists, due_by, until)
+    }
+
+    fn walk(
+        &self,
+        errand: &'static str,
+        lists: VecDeque<(DueRole, u8)>,
+        due_by: Timestamp,
+        until: Timestamp,
+    ) -> Lists<'_> {
         Lists {
             reaper: self,
             errand,

@@ -69,6 +69,16 @@ fn what_may_still_land_is_not_looked_for_before_its_fence() {
 }
 
 #[test]
+fn a_grant_that_ends_a_second_time_rotates_by_another_name() {
+    let first = to_rotate();
+    let mut second = first.clone();
+    if let State::Ended { verified_at, .. } = &mut second.state {
+        *verified_at = verified_at.plus(600);
+    }
+    assert_ne!(next_token(&first), next_token(&second), "what an older table brought back was rotated before it ended");
+}
+
+#[test]
 fn each_call_has_a_name_of_its_own_that_secrets_manager_takes() {
     let mut grant = to_rotate();
     let mut names = std::collections::BTreeSet::new();

@@ -239,8 +239,9 @@ pub(super) fn to_rotate() -> Grant {
 /// The same, once its first rotation was asked for 90 s after noon.
 pub(super) fn asked_to_rotate() -> Grant {
     let mut grant = to_rotate();
+    let token = next_token(&grant);
     let one = &mut grant.rotations[0];
-    one.asked = Some(AskedRotation { token: one.next_token(grant.id), fence: at(108) });
+    one.asked = Some(AskedRotation { token, fence: at(108) });
     (one.attempts, one.next_at) = (1, Some(at(108)));
     grant
 }
@@ -254,7 +255,7 @@ fn rotated() -> Grant {
 
 /// The token that the next call for `grant` has.
 pub(super) fn next_token(grant: &Grant) -> Digest {
-    grant.rotations.first().map_or(digest('1'), |one| one.next_token(grant.id))
+    grant.rotations.first().map_or(digest('1'), |one| grant.next_token(one))
 }
 
 /// The token of the call that was recorded last.

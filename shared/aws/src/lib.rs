@@ -2,6 +2,8 @@
 //!
 //! `error` is the part to read first: it decides what a failed call is known to have done.
 
+#[cfg(all(feature = "dynamodb", feature = "sts"))]
+mod canary;
 pub mod config;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
@@ -13,6 +15,8 @@ mod invoke;
 #[cfg(feature = "sts")]
 mod sts;
 
+#[cfg(all(feature = "dynamodb", feature = "sts"))]
+pub use canary::DynamoCanary;
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::DynamoStore;
 #[cfg(feature = "iam")]
@@ -20,4 +24,4 @@ pub use iam::{IamDeprovisioner, IamEstate, IamPrincipals, IamProvisioner, IamSes
 #[cfg(feature = "invoke")]
 pub use invoke::LambdaEvaluateCall;
 #[cfg(feature = "sts")]
-pub use sts::StsVendor;
+pub use sts::{StsProofs, StsVendor};

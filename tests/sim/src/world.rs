@@ -19,7 +19,7 @@ use brevet_engine::issue::Issuer;
 use brevet_engine::port::{
     Clock, Deprovisioner, Estate, GrantReader, GrantStore, InService, Principals, ProofVerifier, SessionRoles,
 };
-use brevet_engine::reap::{self, Attachments, Kills, Reaper, Sweep};
+use brevet_engine::reap::{self, Attachments, Drills, Kills, Reaper, Sweep};
 
 use crate::catalogue::{self, BATCH, Leaver};
 use crate::ledger::{Ledger, Stop};
@@ -39,7 +39,7 @@ pub const HEART_MAX_S: u32 = 60;
 pub const OVERDUE_S: u32 = 120;
 /// What issuing puts up with.
 pub const TOLERANCE: Tolerance =
-    Tolerance { max_age_s: HEART_MAX_S, overdue_s: OVERDUE_S, max_overdue: 5, while_overdue: false };
+    Tolerance { max_age_s: HEART_MAX_S, overdue_s: OVERDUE_S, max_overdue: 5, while_overdue: false, is_canary: false };
 /// By how much AWS enforces later than it is configured, in seconds, at the most.
 pub const ENFORCEMENT_LAG_S: u32 = 4;
 
@@ -311,6 +311,7 @@ impl World {
                 sweep: sweep.clone(),
                 service: seams.service.clone(),
                 heart: store.clone(),
+                drills: Drills::none(store.clone()),
                 roles: seams.roles.clone(),
                 attachments: Attachments {
                     principals: seams.principals.clone(),

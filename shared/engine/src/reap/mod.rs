@@ -4,6 +4,7 @@
 //! says what may follow. One grant's failure never stops the pass.
 
 mod attachment;
+mod drills;
 mod kills;
 pub(crate) mod leavers;
 mod overdue;
@@ -26,6 +27,7 @@ use brevet_domain::time::Timestamp;
 use futures_util::stream::{self, Stream, StreamExt as _};
 use serde::Serialize;
 
+pub use self::drills::Drills;
 use self::kills::KillWalk;
 pub use self::kills::Kills;
 use self::leavers::Walk;
@@ -70,6 +72,8 @@ pub struct Ports {
     pub service: Arc<dyn InService>,
     /// The heart.
     pub heart: Arc<dyn HeartStore>,
+    /// What the drills showed.
+    pub drills: Drills,
     /// The reserved deny on session roles.
     pub roles: Arc<dyn SessionRoles>,
     /// Attachment principals.
@@ -156,7 +160,9 @@ pub struct PassReport {
     pub n_overdue: u32,
     /// Those of them that nobody acknowledged.
     pub n_unacknowledged: u32,
-    /// Whether that stops all issuing.
+    /// Drills that do not show that access ends.
+    pub n_unproved: u32,
+    /// Whether that, or what is overdue, stops all issuing.
     pub is_stopped: bool,
     /// Blocks of the kill switch that stand.
     pub n_blocks: u32,
@@ -188,6 +194,7 @@ impl PassReport {
             late,
             n_overdue: sum(self.n_overdue, part.n_overdue),
             n_unacknowledged: sum(self.n_unacknowledged, part.n_unacknowledged),
+            n_unproved: sum(self.n_unproved, part.n_unproved),
             is_stopped: self.is_stopped || part.is_stopped,
             n_due: sum(self.n_due, part.n_due),
             n_changed: sum(self.n_changed, part.n_changed),

@@ -108,9 +108,9 @@ def pytest_count(name: str, code: int, output: str) -> Count:
     return Count(name, passed, max(sum(seen.values()), int(code != 0 or passed == 0)))
 
 
-def python(name: str, folder: str) -> Count:
+def python(name: str, folder: str, *options: str) -> Count:
     """One pytest folder."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "--tb=short", folder]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "--tb=short", *options, folder]
     code, output = shown(command)
     return pytest_count(name, code, output)
 
@@ -142,7 +142,8 @@ def e2e() -> Iterator[Count]:
 def chaos() -> Iterator[Count]:
     """Something is broken around the deadlines; on a stack of its own, with a longer tick. `make chaos` is its full length."""
     yield build()
-    yield python("chaos", "tests/chaos")
+    # With what it measured.
+    yield python("chaos", "tests/chaos", "-rP")
 
 
 @contextmanager

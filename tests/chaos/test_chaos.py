@@ -57,11 +57,12 @@ class Fleet:
     def __init__(self, world: World, tasks: Tasks, inline: str, managed: str) -> None:
         self.world = world
         grant = world.approved(PIPELINE)
-        # A clock that is behind would call it too early.
+        self.inline, self.managed = (tasks.ask(principal, term_s=TERM_S) for principal in (inline, managed))
+        # Where the clock of issue is behind, what was just approved is too early for it, and waits for a tick.
+        for hold in self.holds():
+            hold.await_active(within_s=TICK_S + 60)
         time.sleep(skew_s() + 0.5)
         session = world.session(PIPELINE, grant)
-        self.inline = tasks.ask(inline, term_s=TERM_S).await_active()
-        self.managed = tasks.ask(managed, term_s=TERM_S).await_active()
         item = next(one for one in store.items() if one["pk"] == f"ACT#{grant}")
         self.vended = Vended(grant, session, instant(json.loads(item["body"])["deadline"]))
         self._over = threading.Event()

@@ -101,9 +101,9 @@ def test_nobody_reaches_the_table_of_another_deployment(credentials, name):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_transaction_is_allowed_only_if_every_item_is(credentials, name):
-    ours, foreign = {"intake": ("REQUEST#t", "GRANT#t"), "evaluate": ("DECISION#t", "ACT#t")}.get(
-        name, ("GRANT#t", "DECISION#t")
-    )
+    ours, foreign = {
+        "intake": ("REQUEST#t", "GRANT#t"), "evaluate": ("DECISION#t", "ACT#t"), "drill": ("DRILL#t", "GRANT#t"),
+    }.get(name, ("GRANT#t", "DECISION#t"))  # fmt: skip
     puts = [{"Put": {"TableName": TABLE, "Item": {"pk": {"S": pk}, "sk": {"S": "tx"}}}} for pk in (ours, foreign)]
     write = client("dynamodb", credentials[name]).transact_write_items
     assert not denied(write, TransactItems=puts[:1])

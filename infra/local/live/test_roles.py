@@ -131,7 +131,7 @@ def test_only_the_drill_becomes_a_canary_and_only_an_attached_one(credentials, n
     for arn in canaries:
         assert denied(sts.assume_role, RoleArn=arn, RoleSessionName="canary") == (name != "drill"), arn
     session = next(one["arn"] for one in FACTS["roles"] if one["name"] == role("canary"))
-    assert denied(sts.assume_role, RoleArn=session, RoleSessionName="canary")
+    assert denied(sts.assume_role, RoleArn=session, RoleSessionName="canary") == (name != "issue")
     # By itself nobody reads it.
     assert denied(client("dynamodb", credentials[name]).get_item, TableName=CANARY, Key={"pk": {"S": "canary"}})
 

@@ -69,11 +69,8 @@ fn every_stage_meets_everything_that_can_be_seen() {
             }
             for (name, seen) in seen {
                 let Some(next) = drill(stage.clone()).after(seen, at(seconds), &RULES) else { continue };
-                let fault = match &next {
-                    Stage::Failed { fault, .. } => format!(" {fault:?}"),
-                    _ => String::new(),
-                };
-                table += &format!("{} {name} {seconds}: {}{fault}\n", stage.name(), next.name());
+                let fault = if let Stage::Failed { fault, .. } = &next { format!(" {fault:?}") } else { String::new() };
+                table.push_str(&format!("{} {name} {seconds}: {}{fault}\n", stage.name(), next.name()));
             }
         }
     }

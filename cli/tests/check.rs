@@ -108,7 +108,7 @@ fn the_example_is_good_and_its_cases_come_out_as_expected() {
         let place = format!("/entitlements/{file}.yaml:15:9: action");
         assert!(line.starts_with("warning: ") && line.contains(&place), "{err}");
     }
-    assert!(out.contains(": good; 4 issuers, 9 identities, 8 entitlements,"), "{out}");
+    assert!(out.contains(": good; 5 issuers, 10 identities, 11 entitlements,"), "{out}");
     let n_cases: usize = out.split(" cases").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
     assert!(n_cases >= 10, "{out}");
 }
@@ -193,7 +193,7 @@ fn a_plan_tells_what_a_change_does_and_not_what_it_says() {
     };
     edit("policies/general.cedar", "// Rules for everybody.", "// Rules for all.");
     let told = lines(plan(&copied.0));
-    assert!(told.len() == 1 && told[0].contains(": 0 changes in 72 pairs"), "{told:?}");
+    assert!(told.len() == 1 && told[0].contains(": 0 changes in 110 pairs"), "{told:?}");
     edit("policies/third-party-sync.cedar", "<= 300", "<= 900");
     edit(
         "cases/machines.yaml",
@@ -201,7 +201,7 @@ fn a_plan_tells_what_a_change_does_and_not_what_it_says() {
         "term_s: 301\n    expect: allow",
     );
     let told = lines(plan(&copied.0));
-    assert!(told[0].contains(": 1 change in 72 pairs"), "{told:?}");
+    assert!(told[0].contains(": 1 change in 110 pairs"), "{told:?}");
     assert_eq!(
         told[1..],
         [

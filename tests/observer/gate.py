@@ -49,6 +49,11 @@ def disarm() -> None:
     _ask("DELETE", "faults")
 
 
+def issuer(at: str | None) -> None:
+    """Where web identity tokens are signed from now on, as `host:port`; nowhere if that is nothing."""
+    _ask("POST", "issuer", json={"at": at})
+
+
 @contextmanager
 def faults(*rules: dict[str, Any]) -> Iterator[None]:
     """Arms `rules` (each with an `id` and a `kind`) in the block; each must have happened by its end."""

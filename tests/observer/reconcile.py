@@ -43,6 +43,25 @@ class Sessions(Comparison):
                 self.find(f"finding {finding['seq']}: it does not follow on the one before")
             before = chain.digest(finding)
 
+    def drills(self) -> None:
+        """What a drill told is a chain too, and each call that it tells of was answered as it says."""
+        outcomes = {"allowed": "allowed", "denied": "denied"}
+        calls = {call["request_id"]: call for call in self.calls if call["request_id"]}
+        for drilled, records in self.snapshot.drills.items():
+            before = chain.ZERO
+            for number, record in enumerate(records, 1):
+                self.report.counts["records of drills"] += 1
+                if record["seq"] != number or record["prev"] != before:
+                    self.find(f"drill {drilled} {record['seq']}: it does not follow on the one before")
+                before = chain.digest(record)
+                stage = record["stage"]
+                for probe in filter(None, (stage.get(when) for when in ("before", "during", "after", "last"))):
+                    if (expected := outcomes.get(probe["outcome"])) is None:
+                        continue
+                    call = calls.get(probe["request_id"])
+                    if call is None or (call["operation"], call["decision"]) != ("GetItem", expected):
+                        self.find(f"drill {drilled} {number}: call {probe['request_id']} was not {expected}")
+
     # ------------------------------------------------------------------------------------------------- table
     def transactions(self) -> None:
         """A grant's item is never written without its entry, and every entry came with such a write."""
@@ -158,8 +177,9 @@ class Sessions(Comparison):
             "intake": {"Invoke"},
             "issue": {"AssumeRole", "PutRolePolicy", "AttachRolePolicy"},
             "reap": {"PutRolePolicy", "DeleteRolePolicy", "DetachRolePolicy", "RotateSecret"},
+            "drill": {"AssumeRole"},
         }
-        for function in ("intake", "evaluate", "issue", "reap"):
+        for function in ("intake", "evaluate", "issue", "reap", "drill"):
             for call in self.calls:
                 if not self.by(function, call) or call["service"] == "dynamodb" or not call["forwarded"]:
                     continue
@@ -230,6 +250,7 @@ def reconcile(calls: list[Call], snapshot: Snapshot, deployment: str = "dev") ->
     for step in (
         sessions.chains,
         sessions.findings,
+        sessions.drills,
         sessions.transactions,
         sessions.vends,
         sessions.removals,

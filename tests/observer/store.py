@@ -33,11 +33,12 @@ def keys(*prefixes: str, table: str = "brevet-dev") -> set[tuple[str, str]]:
 
 @dataclass
 class Snapshot:
-    """Grants and their evidence at one time, and what the sweep told."""
+    """Grants and their evidence at one time, and what the sweep and the drills told."""
 
     grants: dict[str, dict[str, Any]] = field(default_factory=dict)
     evidence: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     findings: list[dict[str, Any]] = field(default_factory=list)
+    drills: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 def snapshot(table: str = "brevet-dev") -> Snapshot:
@@ -47,6 +48,8 @@ def snapshot(table: str = "brevet-dev") -> Snapshot:
         kind, _, grant = item["pk"].partition("#")
         if kind == "FINDING":
             found.findings.append(json.loads(item["body"]))
+        if kind == "DRILL":
+            found.drills.setdefault(grant, []).append(json.loads(item["body"]))
         if kind != "GRANT" or not grant.startswith("grt_"):
             continue
         if item["sk"] == "META":
@@ -55,5 +58,7 @@ def snapshot(table: str = "brevet-dev") -> Snapshot:
             found.evidence.setdefault(grant, []).append(json.loads(item["body"]))
     for chain in found.evidence.values():
         chain.sort(key=lambda entry: entry["seq"])
+    for records in found.drills.values():
+        records.sort(key=lambda record: record["seq"])
     found.findings.sort(key=lambda finding: finding["seq"])
     return found

@@ -121,6 +121,7 @@ impl Handler {
         let health = self.intake.health(now).await?;
         let stopped_by = match health.stop {
             Some(Stop::Silent { .. }) => Some(StoppedBy::NoGoodPass),
+            Some(Stop::NotDrilled { .. }) => Some(StoppedBy::NotDrilled),
             Some(Stop::TooManyOverdue { .. } | Stop::PrincipalOverdue { .. }) => Some(StoppedBy::TooManyOverdue),
             None => health.bundle.is_none().then_some(StoppedBy::NoBundle),
         };

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use brevet_aws::{DynamoStore, IamDeprovisioner, IamEstate, IamPrincipals, IamSessionRoles, SecretsRotator, config};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::port::Clock;
-use brevet_engine::reap::{Attachments, Kills, PASS_BUDGET_S, Ports, Reaper, Sweep};
+use brevet_engine::reap::{Attachments, Drills, Kills, PASS_BUDGET_S, Ports, Reaper, Sweep};
 use brevet_lambda::clock::{RandomIds, SystemClock};
-use brevet_lambda::config::{Settings, other_principals_from_env};
+use brevet_lambda::config::{Drilling, Settings, other_principals_from_env};
 use brevet_lambda::logs;
 use brevet_lambda::metric::BundleStale;
 use lambda_runtime::{Error, service_fn};
@@ -31,6 +31,7 @@ async fn main() -> Result<(), Error> {
         counts: Arc::clone(&store) as _,
     };
     let watch = Arc::new(BundleStale::new(settings.deployment.id.clone()));
+    let wanted = Drilling::from_env()?;
     let ports = Ports {
         reader: Arc::clone(&store) as _,
         store: Arc::clone(&store) as _,
@@ -44,6 +45,7 @@ async fn main() -> Result<(), Error> {
         },
         service: Arc::clone(&store) as _,
         heart: Arc::clone(&store) as _,
+        drills: Drills { reader: Arc::clone(&store) as _, wanted: wanted.drilled, max_age_s: wanted.max_age_s },
         roles: Arc::new(IamSessionRoles::connect(&aws)),
         attachments,
         rotator: Arc::new(SecretsRotator::connect(&aws)),

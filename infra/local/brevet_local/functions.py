@@ -50,10 +50,13 @@ def start(facts: dict[str, Any], name: str, gate: bool, more: dict[str, str] | N
     if not binary.exists():
         raise Trouble(f"{name}: {binary} is not there; build it first (make build)")
     environment = {**_base(), **_lambda(function), **_credentials(function, gate), **_endpoints(gate)}
+    own = dict(function["environment"])
+    if "BREVET_API_URL" in own:
+        own["BREVET_API_URL"] = places.url("http")
     taken = {one.name for one in process.recorded()}
     number = next(n for n in range(1, 1000) if f"fn-{name}-{n}" not in taken)
     return process.start(
-        f"fn-{name}-{number}", [binary], {**environment, **function["environment"], **(more or {})}, log=f"fn-{name}"
+        f"fn-{name}-{number}", [binary], {**environment, **own, **(more or {})}, log=f"fn-{name}"
     )
 
 

@@ -38,6 +38,9 @@ def provision(facts: dict[str, Any], gate: bool) -> str:
             iam.put_role_policy(RoleName=role["name"], PolicyName=name, PolicyDocument=json.dumps(document))
         for arn in role["managed"]:
             iam.attach_role_policy(RoleName=role["name"], PolicyArn=arn)
+    for table in facts["other_tables"]:
+        create = aws.client("dynamodb", aws.endpoint("dynamodb", gate)).create_table
+        _unless_there("ResourceInUseException", lambda create=create, table=table: create(**table))
     _table(facts["table"], aws.client("dynamodb", aws.endpoint("dynamodb", gate)))
     return f"{len(facts['roles'])} roles, {len(facts['policies'])} managed policies, table {facts['table']['name']}"
 

@@ -91,7 +91,6 @@ def facts(path: Path = places.TEMPLATE, given: dict[str, str] | None = None) -> 
     def of(kind: str) -> list[str]:
         return [logical for logical, resource in plain["Resources"].items() if resource["Type"] == kind]
 
-    (table,) = of("AWS::DynamoDB::Table")
     policies = [_policy(resolver, logical) for logical in of("AWS::IAM::ManagedPolicy")]
     roles = [_role(resolver, logical) for logical in of("AWS::IAM::Role")]
     functions = {
@@ -109,7 +108,8 @@ def facts(path: Path = places.TEMPLATE, given: dict[str, str] | None = None) -> 
         "account": places.ACCOUNT,
         "region": places.REGION,
         "partition": places.PARTITION,
-        "table": _table(resolver, table),
+        "table": _table(resolver, "Table"),
+        "other_tables": [_other_table(resolver, one) for one in of("AWS::DynamoDB::Table") if one != "Table"],
         "policies": policies,
         "roles": roles,
         "attachment": _attachment(chosen["DeploymentId"], roles, policies),
@@ -137,6 +137,12 @@ def _table(resolver: Resolver, logical: str) -> dict[str, Any]:
         "create": create,
         "ttl_attribute": properties["TimeToLiveSpecification"]["AttributeName"],
     }
+
+
+def _other_table(resolver: Resolver, logical: str) -> dict[str, Any]:
+    """A table beside the one, as `CreateTable` takes it."""
+    properties = resolver.properties(logical)
+    return {key: properties[key] for key in ("TableName", "BillingMode", "AttributeDefinitions", "KeySchema")}
 
 
 def _policy(resolver: Resolver, logical: str) -> dict[str, Any]:

@@ -27,7 +27,8 @@ from brevet_local import places, stack  # noqa: E402
 FACTS = stack.facts()
 DEPLOYMENT, OTHER = FACTS["deployment"], "other"
 TABLE = FACTS["table"]["name"]
-FUNCTIONS = ("intake", "evaluate", "issue", "reap")
+FUNCTIONS = ("intake", "evaluate", "issue", "reap", "drill")
+CANARY = FACTS["other_tables"][0]["TableName"]
 SESSION_NAME = "rights"
 BOUNDARY = FACTS["attachment"]["boundary_arn"]
 MANAGED = FACTS["attachment"]["managed_policies"]["vendor-sync"]
@@ -101,7 +102,7 @@ class Right:
 
 
 def granted() -> list[Right]:
-    """Every right of the four execution roles, as the template grants it."""
+    """Every right of the five execution roles, as the template grants it."""
     return sorted(
         Right(function, action, resource, key)
         for function in FUNCTIONS

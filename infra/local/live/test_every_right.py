@@ -68,24 +68,35 @@ DENIED_BY_DESIGN = [
     ("reap", "dynamodb:DeleteItem", "*", "GRANT#*"),
     ("reap", "dynamodb:DeleteItem", "*", "BLOCK#*"),
     ("reap", "dynamodb:DeleteItem", "*", "FINDING#*"),
-    *((function, "dynamodb:PutItem", "*", "FINDING#*") for function in ("intake", "evaluate", "issue")),
-    *((function, "dynamodb:PutItem", "*", "TABLE#*") for function in ("intake", "evaluate", "issue", "reap")),
-    *((function, "iam:ListRoles", "*", "") for function in ("intake", "evaluate", "issue")),
-    *((function, "dynamodb:DescribeTable", "*", "") for function in ("intake", "evaluate")),
+    *((function, "dynamodb:PutItem", "*", "FINDING#*") for function in ("intake", "evaluate", "issue", "drill")),
+    *((function, "dynamodb:PutItem", "*", "TABLE#*") for function in ("intake", "evaluate", "issue", "reap", "drill")),
+    *((function, "iam:ListRoles", "*", "") for function in ("intake", "evaluate", "issue", "drill")),
+    *((function, "dynamodb:DescribeTable", "*", "") for function in ("intake", "evaluate", "drill")),
+    *((function, "dynamodb:PutItem", "*", "DRILL#*") for function in ("intake", "evaluate", "issue", "reap")),
+    *(("drill", f"dynamodb:{call}Item", "*", f"{kind}#*") for call in ("Put", "Get", "Delete") for kind in ("GRANT", "DECISION", "HEART")),
+    ("drill", "dynamodb:DeleteItem", "*", "*"),
+    ("drill", "dynamodb:*", "*:table/canary-*", "*"),
+    ("drill", "iam:*", "*", ""),
+    ("drill", "lambda:InvokeFunction", "*", ""),
+    ("drill", "sts:AssumeRole", "*/session/*", ""),
+    ("drill", "sts:AssumeRole", "*/attachment/*-legacy-batch", ""),
+    *((function, "sts:GetWebIdentityToken", "*", "") for function in ("intake", "evaluate", "issue", "reap")),
 ]
-for _function in ("intake", "evaluate", "issue"):
+for _function in ("intake", "evaluate", "issue", "drill"):
     DENIED_BY_DESIGN += [(_function, "secretsmanager:*", "*", "")]
 for _call in ("GetSecretValue", "PutSecretValue", "UpdateSecret", "DeleteSecret"):
     DENIED_BY_DESIGN += [("reap", f"secretsmanager:{_call}", "*", "")]
 DENIED_BY_DESIGN += [("reap", "secretsmanager:*", "*:secret:staging/*", "")]
-for _function in ("intake", "evaluate", "issue", "reap"):
+for _function in ("intake", "evaluate", "issue", "reap", "drill"):
+    # What the drill may assume is told above.
+    if _function != "drill":
+        DENIED_BY_DESIGN.append((_function, "sts:AssumeRole", f"*:role/brevet/{DEPLOYMENT}/attachment/*", ""))
     DENIED_BY_DESIGN += [
         (_function, "dynamodb:Scan", "*", ""),
         (_function, "dynamodb:*", f"*:table/brevet-{OTHER}*", "*"),
         (_function, "lambda:InvokeFunction", f"*:function:brevet-{OTHER}-*", ""),
         (_function, "sts:AssumeRole", f"*:role/brevet/{OTHER}/*", ""),
         (_function, "sts:AssumeRole", f"*:role/brevet/{DEPLOYMENT}/function/*", ""),
-        (_function, "sts:AssumeRole", f"*:role/brevet/{DEPLOYMENT}/attachment/*", ""),
         (_function, "iam:*", f"*:role/brevet/{OTHER}/*", ""),
         (_function, "iam:*", f"*:policy/brevet/{OTHER}/*", ""),
         (_function, "iam:*Boundary", "*", ""),

@@ -13,32 +13,33 @@ from enforcement import FUNCTIONS, OTHER, TABLE, client, denied, role
 
 # r read, p put, c check in a transaction, u update, d delete; by leading key, in the order of FUNCTIONS.
 RIGHTS = {
-    "REQUEST#t": ("rp", "r", "", ""),
-    "IDEM#t#t": ("rp", "", "", ""),
-    "GRANT#t": ("r", "rp", "rp", "rp"),
-    "DECISION#t": ("r", "rp", "r", "r"),
-    "SPONSOR#t": ("", "rpc", "", ""),
-    "DELEGATION#t": ("", "rpc", "", ""),
-    "REVIEW#t": ("", "rpd", "", ""),
-    "ACT#t": ("", "", "rp", "r"),
-    "FUSE#t": ("", "", "p", "rd"),
-    "BLOCK#grant/t": ("p", "rp", "r", "r"),
-    "BLOCK#all": ("", "rpd", "r", "r"),
-    "BLOCK#identity/t": ("", "rpd", "r", "r"),
-    "BLOCK#sponsor/t": ("", "rpd", "r", "r"),
-    "BLOCK#class/t": ("", "rpd", "r", "r"),
-    "BLOCK#entitlement/t": ("", "rpd", "r", "r"),
-    "BLOCK#account/t": ("", "rpd", "r", "r"),
-    "REVOCATION#all": ("", "rp", "", ""),
-    "REVOCATION#latest": ("", "rp", "", "r"),
-    "PROGRESS#t": ("", "r", "", "rp"),
-    "DENY#t": ("", "", "", "rpd"),
-    "COUNT#t": ("", "", "rp", "rpd"),
-    "HEART#t": ("r", "r", "r", "rp"),
-    "BUNDLE#t": ("r", "r", "r", "r"),
-    "FINDING#t": ("", "", "", "rp"),
-    "TABLE#confirmed": ("", "", "r", "r"),
-    "OTHER#t": ("", "", "", ""),
+    "REQUEST#t": ("rp", "r", "", "", ""),
+    "IDEM#t#t": ("rp", "", "", "", ""),
+    "GRANT#t": ("r", "rp", "rp", "rp", ""),
+    "DECISION#t": ("r", "rp", "r", "r", ""),
+    "SPONSOR#t": ("", "rpc", "", "", ""),
+    "DELEGATION#t": ("", "rpc", "", "", ""),
+    "REVIEW#t": ("", "rpd", "", "", ""),
+    "ACT#t": ("", "", "rp", "r", ""),
+    "FUSE#t": ("", "", "p", "rd", ""),
+    "BLOCK#grant/t": ("p", "rp", "r", "r", ""),
+    "BLOCK#all": ("", "rpd", "r", "r", ""),
+    "BLOCK#identity/t": ("", "rpd", "r", "r", ""),
+    "BLOCK#sponsor/t": ("", "rpd", "r", "r", ""),
+    "BLOCK#class/t": ("", "rpd", "r", "r", ""),
+    "BLOCK#entitlement/t": ("", "rpd", "r", "r", ""),
+    "BLOCK#account/t": ("", "rpd", "r", "r", ""),
+    "REVOCATION#all": ("", "rp", "", "", ""),
+    "REVOCATION#latest": ("", "rp", "", "r", ""),
+    "PROGRESS#t": ("", "r", "", "rp", ""),
+    "DENY#t": ("", "", "", "rpd", ""),
+    "COUNT#t": ("", "", "rp", "rpd", ""),
+    "HEART#t": ("r", "r", "r", "rp", ""),
+    "BUNDLE#t": ("r", "r", "r", "r", ""),
+    "FINDING#t": ("", "", "", "rp", ""),
+    "DRILL#t": ("", "", "", "r", "rp"),
+    "TABLE#confirmed": ("", "", "r", "r", ""),
+    "OTHER#t": ("", "", "", "", ""),
 }
 
 # Who reads which list of an index.
@@ -101,9 +102,9 @@ def test_nobody_reaches_the_table_of_another_deployment(credentials, name):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_transaction_is_allowed_only_if_every_item_is(credentials, name):
-    ours, foreign = {"intake": ("REQUEST#t", "GRANT#t"), "evaluate": ("DECISION#t", "ACT#t")}.get(
-        name, ("GRANT#t", "DECISION#t")
-    )
+    ours, foreign = {
+        "intake": ("REQUEST#t", "GRANT#t"), "evaluate": ("DECISION#t", "ACT#t"), "drill": ("DRILL#t", "GRANT#t"),
+    }.get(name, ("GRANT#t", "DECISION#t"))  # fmt: skip
     puts = [{"Put": {"TableName": TABLE, "Item": {"pk": {"S": pk}, "sk": {"S": "tx"}}}} for pk in (ours, foreign)]
     write = client("dynamodb", credentials[name]).transact_write_items
     assert not denied(write, TransactItems=puts[:1])

@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 from enforcement import (
-    ALLOW_ALL, BASE, BOUNDARY, DEPLOYMENT, FACTS, FUNCTIONS, MANAGED, OTHER, client, denied, places, role,
+    ALLOW_ALL, BASE, BOUNDARY, CANARY, DEPLOYMENT, FACTS, FUNCTIONS, MANAGED, OTHER, client, denied, places, role,
 )
 
 DENY_ALL = ALLOW_ALL.replace('"Allow"', '"Deny"')
@@ -121,6 +121,28 @@ def test_invariant_08_only_issue_assumes_and_only_session_roles(credentials, sce
     # Without tags and source identity too: those are rights of their own.
     bare = [kind for kind, arn in known.items() if not denied(sts.assume_role, RoleArn=arn, RoleSessionName="bare")]
     assert bare == may
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_only_the_drill_becomes_a_canary_and_only_an_attached_one(credentials, name):
+    sts, principals = client("sts", credentials[name]), FACTS["attachment"]["principals"]
+    canaries = [arn for short, arn in sorted(principals.items()) if short.startswith("canary-")]
+    assert len(canaries) == 2
+    for arn in canaries:
+        assert denied(sts.assume_role, RoleArn=arn, RoleSessionName="canary") == (name != "drill"), arn
+    session = next(one["arn"] for one in FACTS["roles"] if one["name"] == role("canary"))
+    assert denied(sts.assume_role, RoleArn=session, RoleSessionName="canary") == (name != "issue")
+    # By itself nobody reads it.
+    assert denied(client("dynamodb", credentials[name]).get_item, TableName=CANARY, Key={"pk": {"S": "canary"}})
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_only_the_drill_says_who_it_is_and_not_to_whoever_counts_votes(credentials, name):
+    identify = client("sts", credentials[name]).get_web_identity_token
+    audiences = [FACTS["parameters"][f"{kind}Audience"] for kind in ("Ask", "Credentials", "Approvals")]
+    may = [not denied(identify, Audience=[audience], SigningAlgorithm="RS256") for audience in (*audiences, "another")]
+    assert may == [name == "drill", name == "drill", False, False]
+    assert denied(identify, Audience=[audiences[0], "another"], SigningAlgorithm="RS256")
 
 
 def play_evaluate():

@@ -11,7 +11,7 @@ from brevet_local import places, template
 from brevet_local.intrinsics import Resolver, Unresolvable
 
 TABLE = "arn:aws:dynamodb:us-east-1:000000000000:table/brevet-dev"
-FUNCTIONS = ("intake", "evaluate", "issue", "reap")
+FUNCTIONS = ("intake", "evaluate", "issue", "reap", "drill")
 
 
 def role(facts, name):
@@ -94,8 +94,8 @@ def test_no_role_holds_a_wildcard_action_or_resource_or_scan(facts):
                 if statement["Effect"] == "Deny":
                     continue
                 assert not [a for a in listed(statement["Action"]) if "*" in a or a.endswith(("Scan", ":PartiQLSelect"))]
-                # The quotas of the account, and the list of its roles, have no resource.
-                of_the_account = statement["Action"] in ("iam:GetAccountSummary", "iam:ListRoles")
+                # The quotas of the account, the list of its roles, and who one is, have no resource.
+                of_the_account = statement["Action"] in ("iam:GetAccountSummary", "iam:ListRoles", "sts:GetWebIdentityToken")
                 assert "*" not in listed(statement["Resource"]) or of_the_account
 
 
@@ -111,10 +111,10 @@ def test_every_right_on_items_is_by_a_leading_key_that_must_be_there(facts, name
         assert one["Condition"]["Null"]["dynamodb:LeadingKeys"] == "false"
 
 
-def test_iam_is_the_issuers_and_the_reapers_and_sts_the_issuers(facts):
+def test_iam_is_the_issuers_and_the_reapers_and_sts_the_issuers_and_the_drills(facts):
     services = {name: {action.split(":")[0] for action in actions(facts, name)} for name in FUNCTIONS}
     assert [name for name in FUNCTIONS if "iam" in services[name]] == ["issue", "reap"]
-    assert [name for name in FUNCTIONS if "sts" in services[name]] == ["issue"]
+    assert [name for name in FUNCTIONS if "sts" in services[name]] == ["issue", "drill"]
     assert [name for name in FUNCTIONS if "lambda" in services[name]] == ["intake"]
 
 
@@ -226,16 +226,42 @@ def test_attachment_principals_carry_the_boundary_and_no_deny_and_the_policies_l
     assert {one["name"]: one["arn"] for one in principals} == {
         f"brevet-dev-{name}": arn for name, arn in facts["attachment"]["principals"].items()
     }
-    assert set(facts["attachment"]["principals"]) == {"legacy-batch", "vendor-sync"}
+    assert set(facts["attachment"]["principals"]) == {"legacy-batch", "vendor-sync", "canary-inline", "canary-managed"}
     assert facts["attachment"]["boundary_arn"] == BOUNDARY
     for one in principals:
         assert (one["boundary"], one["managed"]) == (BOUNDARY, [])
         assert [s for document in one["inline"].values() for s in document["Statement"] if s["Effect"] != "Allow"] == []
     assert facts["attachment"]["managed_policies"] == {
-        "vendor-sync": "arn:aws:iam::000000000000:policy/brevet/dev/managed/brevet-dev-vendor-sync"
+        name: f"arn:aws:iam::000000000000:policy/brevet/dev/managed/brevet-dev-{name}"
+        for name in ("vendor-sync", "canary-managed")
     }
     # Attached by Brevet alone.
     assert not [one for one in facts["roles"] if set(one["managed"]) & set(facts["attachment"]["managed_policies"].values())]
+
+
+def test_the_drill_becomes_the_canaries_alone_and_they_trust_it_alone(facts):
+    drill = "arn:aws:iam::000000000000:role/brevet/dev/function/brevet-dev-drill"
+    canaries = [one for one in facts["roles"] if one["name"].startswith("brevet-dev-canary-")]
+    (become,) = reaching(facts, "drill", "sts:AssumeRole")
+    assert become["Resource"] == [one["arn"] for one in canaries]
+    for one in canaries:
+        assert one["trust"]["Statement"] == [{"Effect": "Allow", "Principal": {"AWS": drill}, "Action": "sts:AssumeRole"}]
+        # By itself it may do nothing: what the canary shows comes of the grant.
+        assert (one["inline"], one["managed"], one["boundary"]) == ({}, [], BOUNDARY)
+    (identify,) = reaching(facts, "drill", "sts:GetWebIdentityToken")
+    assert identify["Condition"] == {
+        "ForAllValues:StringEquals": {"sts:IdentityTokenAudience": ["brevet", "brevet/credentials"]},
+        "Null": {"sts:IdentityTokenAudience": "false"},
+    }
+    tables = [one["Resource"] for s in statements(facts, "drill") for one in [s] if "dynamodb" in str(s["Action"])]
+    assert tables == [TABLE]
+
+
+def test_nothing_is_drilled_unless_somebody_says_so(facts):
+    environment = {one["id"]: one["environment"] for one in facts["functions"]}
+    assert (environment["drill"]["BREVET_DRILLS"], environment["reap"]["BREVET_DRILLS"]) == ("", "")
+    told = template.facts(given={"Drills": "session,managed"})
+    assert {one["environment"]["BREVET_DRILLS"] for one in told["functions"]} == {"session,managed"}
 
 
 def test_all_that_a_managed_policy_allows_lies_inside_the_boundary(facts):
@@ -312,6 +338,7 @@ def test_nobody_deletes_what_proves(facts):
         ("PROGRESS#all", {"reap"}),
         ("DENY#role", {"reap"}),
         ("HEART#reap", {"reap"}),
+        ("DRILL#session", {"drill"}),
         ("BUNDLE#current", set()),
     ],
 )
@@ -348,7 +375,7 @@ def test_the_reaper_ticks_a_mark_off_and_changes_nothing_else_of_it(facts):
 
 def test_session_roles_trust_the_issuer_alone_and_hold_only_managed_rights(facts):
     seen = [one for one in facts["roles"] if one["path"] == "/brevet/dev/session/"]
-    assert {one["name"] for one in seen} == {f"brevet-dev-{n}" for n in ("release-deploy", "agent-secret", "oncall-read")}
+    assert {one["name"] for one in seen} == {f"brevet-dev-{n}" for n in ("release-deploy", "agent-secret", "oncall-read", "canary")}
     for one in seen:
         assert one["trust"]["Statement"] == [
             {
@@ -370,9 +397,9 @@ def test_ttl_is_the_housekeeping_attribute_and_the_indexes_are_there(facts):
     }
 
 
-def test_evaluate_issue_and_reap_tick_every_minute(facts):
+def test_evaluate_issue_reap_and_drill_tick_every_minute(facts):
     ticked = {one["function"]: one["period_s"] for one in facts["schedules"]}
-    assert ticked == {"evaluate": 60, "issue": 60, "reap": 60}
+    assert ticked == {"evaluate": 60, "issue": 60, "reap": 60, "drill": 60}
 
 
 def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
@@ -386,7 +413,8 @@ def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
         for dimension in one["Dimensions"]
     }
     assert watched == queues and queues
-    sources = [places.CHECKOUT / "functions" / "reap", places.CHECKOUT / "shared" / "lambda"]
+    crates = ("functions/reap", "functions/drill", "shared/lambda")
+    sources = [places.CHECKOUT / place for place in crates]
     emitted = "".join((source / "src" / "metric.rs").read_text() for source in sources)
     own = {one["MetricName"] for one in alarms if one["Namespace"] == "Brevet"}
     assert own == {
@@ -399,7 +427,7 @@ def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
         "RotationSeconds",
         "SweepFound",
         "SweepWhole",
-        "RotationSeconds",
+        "DrillFailed",
     }
     for name in own:
         assert f'"{name}"' in emitted, f"the alarm on {name} waits for a metric that nobody emits"
@@ -407,7 +435,7 @@ def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
 
 def test_what_wakes_a_function_and_fails_leaves_a_letter():
     resources = yaml_parse(places.TEMPLATE.read_text())["Resources"]
-    for name in ("EvaluateFunction", "IssueFunction", "ReapFunction"):
+    for name in ("EvaluateFunction", "IssueFunction", "ReapFunction", "DrillFunction"):
         properties = resources[name]["Properties"]
         assert properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
         for event in properties["Events"].values():

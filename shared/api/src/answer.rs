@@ -158,6 +158,8 @@ pub enum StoppedBy {
     NoGoodPass,
     /// More grants than the installation's limit are overdue and not acknowledged.
     TooManyOverdue,
+    /// An expiry drill does not show that access ends; canaries are issued all the same.
+    NotDrilled,
     /// No bundle can be used.
     NoBundle,
 }

@@ -2,6 +2,8 @@
 //!
 //! `error` is the part to read first: it decides what a failed call is known to have done.
 
+#[cfg(all(feature = "dynamodb", feature = "sts"))]
+mod canary;
 pub mod config;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
@@ -15,6 +17,8 @@ mod secrets;
 #[cfg(feature = "sts")]
 mod sts;
 
+#[cfg(all(feature = "dynamodb", feature = "sts"))]
+pub use canary::DynamoCanary;
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::DynamoStore;
 #[cfg(feature = "iam")]
@@ -24,4 +28,4 @@ pub use invoke::LambdaEvaluateCall;
 #[cfg(feature = "secretsmanager")]
 pub use secrets::SecretsRotator;
 #[cfg(feature = "sts")]
-pub use sts::StsVendor;
+pub use sts::{StsProofs, StsVendor};

@@ -1,16 +1,21 @@
-//! STS: vends sessions.
+//! STS: vends sessions, and proves who the drill is.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
 use aws_sdk_sts::Client;
 use aws_sdk_sts::types::Tag;
+use brevet_domain::identity::Audience;
 use brevet_domain::plan::SessionPlan;
 use brevet_domain::time::Timestamp;
-use brevet_engine::port::{Credentials, PortError, PortResult, Vended, Vendor};
+use brevet_engine::port::{Credentials, PortError, PortResult, ProofSource, RawProof, Vended, Vendor};
 
 use crate::error::{Watch, unreadable};
 
 const ASSUME_ROLE: &str = "sts:AssumeRole";
+const IDENTIFY: &str = "sts:GetWebIdentityToken";
+
+/// How long a token lives, in seconds: a call is made with it at once.
+const TOKEN_S: i32 = 300;
 
 /// Vends sessions by `AssumeRole`.
 #[derive(Clone, Debug)]
@@ -68,5 +73,51 @@ impl Vendor for StsVendor {
             expires_at,
             packed_percent: packed.and_then(|percent| u32::try_from(percent).ok()),
         })
+    }
+}
+
+/// Proves who the caller is by `GetWebIdentityToken`: a token that AWS signs, for one audience.
+///
+/// The account must have outbound identity federation turned on.
+/// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetWebIdentityToken.html>
+#[derive(Clone, Debug)]
+pub struct StsProofs {
+    client: Client,
+    ask: String,
+    credentials: String,
+}
+
+impl StsProofs {
+    /// Asks through `client`; `ask` and `credentials` are the audiences of tokens that ask, and that fetch credentials.
+    #[must_use]
+    pub fn new(client: Client, ask: impl Into<String>, credentials: impl Into<String>) -> Self {
+        Self { client, ask: ask.into(), credentials: credentials.into() }
+    }
+
+    /// A client of its own, as `config` says.
+    #[must_use]
+    pub fn connect(config: &SdkConfig, ask: impl Into<String>, credentials: impl Into<String>) -> Self {
+        Self::new(Client::new(config), ask, credentials)
+    }
+}
+
+#[async_trait]
+impl ProofSource for StsProofs {
+    async fn proof(&self, audience: Audience) -> PortResult<RawProof> {
+        let audience = match audience {
+            Audience::Ask => &self.ask,
+            Audience::Credentials => &self.credentials,
+            // A machine never votes.
+            Audience::Approvals => {
+                return Err(PortError::Refused { operation: IDENTIFY, source: "no proof that could vote".into() });
+            }
+        };
+        let watch = Watch::new();
+        let call = self.client.get_web_identity_token().audience(audience);
+        let call = call.signing_algorithm("RS256").duration_seconds(TOKEN_S);
+        let call = call.customize().interceptor(watch.clone());
+        let answer = call.send().await.map_err(|error| watch.classify(IDENTIFY, error))?;
+        let token = answer.web_identity_token.ok_or_else(|| unreadable(IDENTIFY, "there is no token in it"))?;
+        Ok(RawProof::new(token))
     }
 }

@@ -4,6 +4,8 @@
 
 #[path = "faults/attachments.rs"]
 mod attachments;
+#[path = "faults/drill.rs"]
+mod drill;
 #[path = "local/config.rs"]
 mod local;
 #[path = "faults/secrets.rs"]

@@ -80,6 +80,9 @@ pub struct Traits {
     /// That it is for emergencies, and who reviews its use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlassUse>,
+    /// That it is a canary: the drill's own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canary: bool,
     /// Secrets to rotate at its end, with every parameter filled in; none where the outcome is a denial.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotate: Vec<Rotation>,

@@ -66,6 +66,9 @@ pub struct Entitlement {
     /// Marked for emergencies: it may hold what no other entitlement may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlass>,
+    /// Marked for the expiry drill: it is issued while a drill shows nothing, or none could pass again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub canary: bool,
     /// What it allows whose effect does not end with the grant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outlives: Vec<Outliving>,

@@ -8,6 +8,7 @@ mod pulse;
 use serde::{Deserialize, Serialize};
 
 pub use self::pulse::{Pulse, Stop};
+use crate::drill::Unproved;
 use crate::grant::{Grant, State};
 use crate::id::GrantId;
 use crate::review::BreakGlassUse;
@@ -22,8 +23,10 @@ pub struct Tolerance {
     pub overdue_s: u32,
     /// How many overdue grants that nobody acknowledged there may be; one more stops everything.
     pub max_overdue: u32,
-    /// Whether grants that are overdue stop nothing: only for break-glass that says so.
+    /// Whether grants that are overdue, and drills that show nothing, stop nothing: only for break-glass that says so.
     pub while_overdue: bool,
+    /// Whether drills that show nothing stop nothing: only for the canaries, without which none could pass again.
+    pub is_canary: bool,
 }
 
 impl Tolerance {
@@ -33,6 +36,12 @@ impl Tolerance {
         let Some(glass) = glass else { return self };
         let max_age_s = glass.heart_max_age_s.unwrap_or(self.max_age_s);
         Self { max_age_s, while_overdue: glass.while_overdue, ..self }
+    }
+
+    /// What is put up with for a canary, if it `is_canary`: every other reason stops it too.
+    #[must_use]
+    pub fn for_canary(self, is_canary: bool) -> Self {
+        Self { is_canary, ..self }
     }
 
     /// After how many seconds an end is late, and kept in sight: long before it is overdue, so that none becomes so
@@ -53,6 +62,9 @@ pub struct Heart {
     pub read_up_to: Timestamp,
     /// The ends that were late then.
     pub late: Late,
+    /// The drills that did not show then that access ends; none where nothing is drilled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drills: Vec<Unproved>,
 }
 
 /// Ends that were due some time ago and are not proved.
@@ -146,7 +158,7 @@ impl Heart {
     /// A first beat, with nothing late.
     #[must_use]
     pub fn first(read_up_to: Timestamp) -> Self {
-        Self { beats: 1, read_up_to, late: Late::default() }
+        Self { beats: 1, read_up_to, late: Late::default(), drills: Vec::new() }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod count;
 pub mod decision;
 pub mod delegation;
 pub mod deny;
+pub mod drill;
 pub mod duties;
 pub mod entitlement;
 pub mod evidence;

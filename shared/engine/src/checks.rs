@@ -56,7 +56,7 @@ impl Checks {
         let Some(terms) = decision.filter(fits).map(|decision| decision.terms) else {
             return Err(tampered(grant, "its decision does not permit it"));
         };
-        let tolerance = self.tolerance.of(terms.traits.break_glass.as_ref());
+        let tolerance = self.tolerance.of(terms.traits.break_glass.as_ref()).for_canary(terms.traits.canary);
         match terms.template {
             Some(template) => Ok(Permitted { template, tolerance }),
             None => Err(tampered(grant, "its decision does not permit it")),

@@ -10,6 +10,7 @@ mod checks;
 #[cfg(feature = "test-util")]
 pub mod contract;
 pub mod decide;
+pub mod drill;
 #[cfg(feature = "test-util")]
 pub mod fake;
 pub mod intake;

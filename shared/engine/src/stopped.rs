@@ -1,5 +1,6 @@
 //! What a caller is told while issuing is stopped: what is stopped, since when, and what to do.
 
+use brevet_domain::drill::Lack;
 use brevet_domain::heart::{Stop, Tolerance};
 use brevet_domain::id::GrantId;
 
@@ -27,6 +28,17 @@ pub(crate) fn refusal(stop: Stop, tolerance: Tolerance, own: Option<GrantId>) ->
                 tolerance.max_overdue
             );
             ("too_many_overdue", detail)
+        }
+        Stop::NotDrilled { drilled, why, since } => {
+            let what = match why {
+                Lack::Failed => "failed",
+                Lack::Late => "has not passed for too long, or never",
+            };
+            let detail = format!(
+                "nothing is issued since {since}: the expiry drill of `{drilled}` {what}, so it is not known that access ends; \
+                 it goes on by itself once the drill passes: ask again then"
+            );
+            ("drill_failed", detail)
         }
         Stop::PrincipalOverdue { since, .. } => {
             let which = own.map_or_else(|| "a grant".to_owned(), |id| format!("your grant `{id}`"));

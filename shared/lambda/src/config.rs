@@ -1,7 +1,12 @@
 //! Configuration: parsed once, at the start, from the environment that the template sets.
 
+use std::collections::BTreeMap;
+
+use brevet_domain::drill::Drilled;
 use brevet_domain::heart::Tolerance;
+use brevet_domain::id::EntitlementId;
 use brevet_domain::settings::{Bounds, Deployment};
+use brevet_domain::time::Term;
 use brevet_identity::Audiences;
 
 /// A variable is missing or wrong. The function does not start.
@@ -89,6 +94,7 @@ impl Settings {
                 overdue_s: env.seconds("BREVET_OVERDUE_S", "15 to 3600 seconds", 15..=3600)?,
                 max_overdue: env.number("BREVET_MAX_OVERDUE", "0 to 40 grants", 0..=40)?,
                 while_overdue: false,
+                is_canary: false,
             },
             bundle_max_age_s: env.seconds("BREVET_BUNDLE_MAX_AGE_S", "0 to 3600 seconds", 0..=3600)?,
             audiences: env.audiences()?,
@@ -127,6 +133,84 @@ where
     let is_role = |arn: &String| arn.starts_with("arn:") && arn.contains(":role/");
     let wanted = "ARNs of roles with commas between, or empty";
     env.checked("BREVET_ATTACHMENT_PRINCIPALS", wanted, |text| arns(text).iter().all(is_role)).map(|text| arns(&text))
+}
+
+/// What is drilled, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drilling {
+    /// The deliveries; none where nothing is drilled.
+    pub drilled: Vec<Drilled>,
+    /// The term that is asked for.
+    pub term: Term,
+    /// From the begin of one run to that of the next, in seconds.
+    pub period_s: u32,
+    /// How long ago each must have passed at most, in seconds.
+    pub max_age_s: u32,
+}
+
+impl Drilling {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    ///
+    /// The first [`ConfigError`] found.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::read(&Environment { lookup: |name| std::env::var(name).ok() })
+    }
+
+    fn read<L: Fn(&'static str) -> Option<String>>(env: &Environment<L>) -> Result<Self, ConfigError> {
+        let wanted = "of `session`, `inline` and `managed` any, each once, with commas between, or empty";
+        let named = |text: &str| Drilled::ALL.into_iter().find(|one| one.name() == text.trim());
+        let all = |text: &str| text.split(',').filter(|one| !one.is_empty()).map(named).collect::<Option<Vec<_>>>();
+        let is_once =
+            |list: &Vec<Drilled>| (1..).zip(list).all(|(n, one)| !list.iter().skip(n).any(|other| other == one));
+        let text = env.checked("BREVET_DRILLS", wanted, |text| all(text).is_some_and(|list| is_once(&list)))?;
+        let term_s = env.seconds("BREVET_DRILL_TERM_S", "60 to 43200 seconds", Term::MIN..=Term::MAX)?;
+        Ok(Self {
+            drilled: all(&text).unwrap_or_default(),
+            term: Term::from_seconds(i64::from(term_s)).unwrap_or(Term::SHORTEST),
+            period_s: env.seconds("BREVET_DRILL_PERIOD_S", "1 to 43200 seconds", 1..=43_200)?,
+            max_age_s: env.seconds("BREVET_DRILL_MAX_AGE_S", "60 to 604800 seconds", 60..=604_800)?,
+        })
+    }
+
+    /// The canary entitlement of each delivery: `canary-<delivery>`.
+    #[must_use]
+    pub fn entitlements(&self) -> BTreeMap<Drilled, EntitlementId> {
+        let named = |drilled: &Drilled| Some((*drilled, format!("canary-{drilled}").parse().ok()?));
+        self.drilled.iter().filter_map(named).collect()
+    }
+}
+
+/// Where the canary is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CanaryPlaces {
+    /// Where the API listens.
+    pub api_url: String,
+    /// The table of which one item is read.
+    pub table: String,
+    /// The ARNs of the canary principals that are attached to.
+    pub principals: BTreeMap<Drilled, String>,
+}
+
+impl CanaryPlaces {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    ///
+    /// The first [`ConfigError`] found.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let env = Environment { lookup: |name| std::env::var(name).ok() };
+        let is_role = |text: &str| text.starts_with("arn:") && text.contains(":role/");
+        let role = |name| env.checked(name, "the ARN of a role", is_role);
+        let principals =
+            [(Drilled::Inline, role("BREVET_CANARY_INLINE")?), (Drilled::Managed, role("BREVET_CANARY_MANAGED")?)];
+        Ok(Self {
+            api_url: env.checked("BREVET_API_URL", "the URL of the API", |text| text.starts_with("http"))?,
+            table: env.checked("BREVET_CANARY_TABLE", "the name of the canary table", |text| !text.is_empty())?,
+            principals: principals.into(),
+        })
+    }
 }
 
 struct Environment<L> {
@@ -222,7 +306,8 @@ mod tests {
         let settings = read(None).unwrap();
         assert_eq!(settings.deployment.deny_policy_name(), "brevet-dev-ended");
         assert_eq!(settings.bounds, Bounds { skew_s: 2, quiet_s: 10, call_s: 8 });
-        let tolerance = Tolerance { max_age_s: 180, overdue_s: 150, max_overdue: 7, while_overdue: false };
+        let tolerance =
+            Tolerance { max_age_s: 180, overdue_s: 150, max_overdue: 7, while_overdue: false, is_canary: false };
         assert_eq!((settings.tolerance, settings.bundle_max_age_s), (tolerance, 900));
         assert_eq!(settings.table, "brevet-dev");
     }
@@ -243,6 +328,29 @@ mod tests {
         assert_eq!(two, ["arn:aws:iam::000000000000:role/a", "arn:aws:iam::000000000000:role/x/b"]);
         let error = read("arn:aws:iam::000000000000:user/a").unwrap_err().to_string();
         assert!(error.starts_with("environment variable `BREVET_ATTACHMENT_PRINCIPALS` is `arn:"), "{error}");
+    }
+
+    #[test]
+    fn drills_are_none_or_deliveries_each_once() {
+        let read = |drills: &'static str, term: &'static str| {
+            let lookup = move |name: &'static str| {
+                let given = if name == "BREVET_DRILLS" { drills } else { term };
+                Some(if name == "BREVET_DRILL_PERIOD_S" { "900" } else { given }.to_owned())
+            };
+            Drilling::read(&Environment { lookup })
+        };
+        let none = read("", "300").unwrap();
+        assert_eq!((none.drilled.len(), none.term.as_seconds(), none.period_s, none.max_age_s), (0, 300, 900, 300));
+        let two = read("managed,session", "300").unwrap();
+        assert_eq!(two.drilled, [Drilled::Managed, Drilled::Session]);
+        let entitlement = "canary-session".parse().unwrap();
+        assert_eq!(two.entitlements().get(&Drilled::Session), Some(&entitlement));
+        for (drills, term, name) in
+            [("sessions", "300", "DRILLS"), ("inline,inline", "300", "DRILLS"), ("", "59", "DRILL_TERM_S")]
+        {
+            let error = read(drills, term).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("environment variable `BREVET_{name}` is `")), "{error}");
+        }
     }
 
     #[test]

@@ -103,6 +103,7 @@ impl Bundle {
                 risk: Some(entitlement.risk),
                 environment,
                 break_glass: entitlement.break_glass_use(),
+                canary: entitlement.canary,
                 rotate,
                 outlives: entitlement.outlives.clone(),
             },

@@ -18,6 +18,13 @@ struct Orders {
     rules: Vec<Rule>,
 }
 
+/// Where tokens are signed; nothing for nowhere.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IssuerAt {
+    at: Option<SocketAddr>,
+}
+
 /// Answers a control call from `peer`.
 pub(crate) fn answer(gate: &Gate, call: &Inbound, peer: SocketAddr) -> Response<Full<Bytes>> {
     if !peer.ip().is_loopback() {
@@ -47,6 +54,13 @@ pub(crate) fn answer(gate: &Gate, call: &Inbound, peer: SocketAddr) -> Response<
             gate.faults.clear();
             faults(gate)
         }
+        (&Method::POST, "/_gate/issuer") => match serde_json::from_slice::<IssuerAt>(&call.body) {
+            Ok(IssuerAt { at }) => {
+                gate.issuer.set(at);
+                json_answer(StatusCode::OK, &json!({ "at": at.map(|at| at.to_string()) }))
+            }
+            Err(error) => bad(&error.to_string()),
+        },
         _ => json_answer(StatusCode::NOT_FOUND, &json!({ "error": "no such route" })),
     }
 }

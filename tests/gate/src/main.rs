@@ -13,6 +13,7 @@ mod control;
 mod decide;
 mod effect;
 mod fault;
+mod identify;
 mod inbound;
 mod live;
 mod map;
@@ -37,6 +38,7 @@ use crate::caller::Sessions;
 use crate::config::Config;
 use crate::decide::Decider;
 use crate::fault::Faults;
+use crate::identify::Issuer;
 use crate::live::Live;
 use crate::map::Place;
 use crate::proxy::Gate;
@@ -91,6 +93,7 @@ async fn run() -> Result<(), AnyError> {
         sessions: Sessions::default(),
         faults: Faults::default(),
         record: Record::open(&config.log)?,
+        issuer: Issuer::default(),
         n_verdicts,
         config,
     });

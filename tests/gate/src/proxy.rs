@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::decide::{Decider, Outcome, Question, Verdict};
 use crate::effect::{self, Ended};
 use crate::fault::{Faults, Kind, Rule};
+use crate::identify::{self, Issuer};
 use crate::inbound::Inbound;
 use crate::live::Live;
 use crate::map::{self, Call, Context, Place, Service};
@@ -36,6 +37,8 @@ pub(crate) struct Gate {
     pub(crate) sessions: Sessions,
     pub(crate) faults: Faults,
     pub(crate) record: Record,
+    /// Who signs tokens, if anybody does.
+    pub(crate) issuer: Issuer,
     /// How many verdicts of the battery were as they must be.
     pub(crate) n_verdicts: usize,
 }
@@ -138,6 +141,8 @@ impl Gate {
         // 4. On it goes.
         let answer = if simulate::is_ours(known.service, &entry.operation) {
             self.simulate(inbound, entry).await
+        } else if identify::is_ours(known.service, &entry.operation) {
+            self.identify(&known.caller, inbound, entry).await
         } else {
             let inbound = self.strip(known.service, inbound, entry, fault.as_ref());
             self.forward(&known, &inbound, entry, fault.as_ref()).await

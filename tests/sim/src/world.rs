@@ -19,7 +19,7 @@ use brevet_engine::issue::Issuer;
 use brevet_engine::port::{
     Clock, Deprovisioner, Estate, GrantReader, GrantStore, InService, Principals, ProofVerifier, Rotator, SessionRoles,
 };
-use brevet_engine::reap::{self, Attachments, Kills, Reaper, Sweep};
+use brevet_engine::reap::{self, Attachments, Drills, Kills, Reaper, Sweep};
 
 use crate::catalogue::{self, BATCH, Leaver, SECRET};
 use crate::ledger::{Ledger, Stop};
@@ -41,7 +41,7 @@ pub const OVERDUE_S: u32 = 120;
 pub const BOUNDS: Bounds = Bounds { skew_s: SKEW_S, quiet_s: QUIET_S, call_s: CALL_S };
 /// What issuing puts up with.
 pub const TOLERANCE: Tolerance =
-    Tolerance { max_age_s: HEART_MAX_S, overdue_s: OVERDUE_S, max_overdue: 5, while_overdue: false };
+    Tolerance { max_age_s: HEART_MAX_S, overdue_s: OVERDUE_S, max_overdue: 5, while_overdue: false, is_canary: false };
 /// By how much AWS enforces later than it is configured, in seconds, at the most.
 pub const ENFORCEMENT_LAG_S: u32 = 4;
 
@@ -323,6 +323,7 @@ impl World {
             sweep: sweep.clone(),
             service: seams.service.clone(),
             heart: store.clone(),
+            drills: Drills::none(store.clone()),
             roles: seams.roles.clone(),
             attachments: Attachments {
                 principals: seams.principals.clone(),

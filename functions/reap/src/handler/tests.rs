@@ -2,7 +2,7 @@ use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::grant::EndCause;
 use brevet_engine::fake::{Fault, MemoryEstate, run};
 use brevet_engine::port::{GrantReader, Mark, RequestStore};
-use brevet_engine::reap::{Attachments, Kills, PASS_BUDGET_S, Ports, Sweep};
+use brevet_engine::reap::{Attachments, Drills, Kills, PASS_BUDGET_S, Ports, Sweep};
 use brevet_lambda::testing::World;
 use lambda_runtime::Context;
 use serde_json::json;
@@ -21,6 +21,7 @@ fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
         sweep: Sweep { estate: Arc::new(estate), findings: world.store.clone() },
         service: world.store.clone(),
         heart: world.store.clone(),
+        drills: Drills::none(world.store.clone()),
         roles: world.roles.clone(),
         attachments: Attachments {
             principals: world.principals.clone(),

@@ -55,6 +55,7 @@ fn decision(outcome: Outcome) -> Decision {
         template: None,
         traits: Traits {
             break_glass: None,
+            canary: false,
             risk: Some(Risk::High),
             environment: Some("production".parse().unwrap()),
             rotate: vec![Rotation { secret: "arn:aws:x".to_owned(), times: 1 }],

@@ -12,6 +12,7 @@ use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
+use brevet_domain::drill::{Drill, Drilled};
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
 use brevet_domain::finding::Finding;
@@ -143,6 +144,11 @@ impl Key {
     /// One finding of the sweep; they sort as their numbers do.
     pub(super) fn finding(seq: u64) -> Self {
         Self { pk: FINDINGS.to_owned(), sk: format!("{seq:09}") }
+    }
+
+    /// One record of a drill; they sort as their numbers do.
+    pub(super) fn drill(drilled: Drilled, seq: u64) -> Self {
+        Self { pk: format!("DRILL#{drilled}"), sk: format!("{seq:09}") }
     }
 
     /// Which table is in service; written by the deploying role alone.
@@ -374,6 +380,15 @@ impl Stored for Block {
 impl Stored for Finding {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         let item = Item::of(operation, Key::finding(self.seq), self)?;
+        Ok(item.expiring(self.at.plus(RETENTION_S)))
+    }
+}
+
+/// Dropped with what is kept of its grant. The last one is far younger than that wherever anything is drilled; where nothing
+/// was for so long, a drill begins as one that never passed.
+impl Stored for Drill {
+    fn item(&self, operation: &'static str) -> PortResult<Item> {
+        let item = Item::of(operation, Key::drill(self.drilled, self.seq), self)?;
         Ok(item.expiring(self.at.plus(RETENTION_S)))
     }
 }

@@ -5,6 +5,7 @@
 mod bundle;
 mod delegations;
 mod denies;
+mod drills;
 mod due;
 mod findings;
 mod grants;

@@ -1,6 +1,7 @@
 //! Whether the heart lets anything be issued.
 
 use super::{Heart, LateGrant, Tolerance, is_overdue};
+use crate::drill::{Drilled, Lack};
 use crate::id::GrantId;
 use crate::time::Timestamp;
 
@@ -28,6 +29,15 @@ pub enum Stop {
         /// Since when it is stopped.
         since: Timestamp,
     },
+    /// At all, but for canaries: a drill does not show that access ends.
+    NotDrilled {
+        /// Which, of several the one that is so for the longest.
+        drilled: Drilled,
+        /// Why.
+        why: Lack,
+        /// Since when it is stopped.
+        since: Timestamp,
+    },
     /// On this principal: a grant on it is overdue, acknowledged or not.
     PrincipalOverdue {
         /// The one that is so for the longest.
@@ -52,7 +62,8 @@ impl Heart {
         if tolerance.while_overdue {
             return Pulse::Beating;
         }
-        let stop = heart.too_many(now, tolerance).or_else(|| heart.overdue_on(principal?, now, tolerance));
+        let stop = heart.too_many(now, tolerance).or_else(|| heart.not_drilled(tolerance));
+        let stop = stop.or_else(|| heart.overdue_on(principal?, now, tolerance));
         stop.map_or(Pulse::Beating, Pulse::Stopped)
     }
 
@@ -63,6 +74,12 @@ impl Heart {
         let beyond = self.late.beyond.filter(|beyond| is_overdue(beyond.since, now, overdue_s));
         let since = one_more.map(|late| late.since).into_iter().chain(beyond.map(|beyond| beyond.since)).min()?;
         Some(Stop::TooManyOverdue { n: awaited.len(), since: since.plus(overdue_s) })
+    }
+
+    fn not_drilled(&self, tolerance: Tolerance) -> Option<Stop> {
+        let first =
+            self.drills.iter().filter(|_| !tolerance.is_canary).min_by_key(|drill| (drill.since, drill.drilled))?;
+        Some(Stop::NotDrilled { drilled: first.drilled, why: first.why, since: first.since })
     }
 
     fn overdue_on(&self, principal: &str, now: Timestamp, tolerance: Tolerance) -> Option<Stop> {

@@ -1,8 +1,10 @@
 use ulid::Ulid;
 
 use super::*;
+use crate::drill::{Drilled, Lack};
 
-const TOLERANCE: Tolerance = Tolerance { max_age_s: 180, overdue_s: 180, max_overdue: 2, while_overdue: false };
+const TOLERANCE: Tolerance =
+    Tolerance { max_age_s: 180, overdue_s: 180, max_overdue: 2, while_overdue: false, is_canary: false };
 
 fn at(seconds: u32) -> Timestamp {
     Timestamp::from_seconds(10_000).plus(seconds)
@@ -106,4 +108,24 @@ fn the_list_names_those_that_were_due_first() {
     let many: Vec<_> = (0..60).map(|n| late(n, "shop", 100 - u32::try_from(n).unwrap())).collect();
     let list = Late::of(many, None, at(200), 180);
     assert_eq!((list.grants[0].since, list.grants.last().unwrap().since), (at(41), at(90)));
+}
+
+#[test]
+fn a_drill_that_shows_nothing_stops_everything_but_canaries_and_break_glass_that_says_so() {
+    let lack = |drilled, since| Unproved { drilled, why: Lack::Failed, since: at(since) };
+    let drills = vec![lack(Drilled::Managed, 90), lack(Drilled::Inline, 40)];
+    let heart = Heart { drills, ..heart(160, &[]) };
+    let stop = Stop::NotDrilled { drilled: Drilled::Inline, why: Lack::Failed, since: at(40) };
+    assert_eq!(pulse(&heart, "shop", 161), Pulse::Stopped(stop));
+    assert_eq!(Heart::pulse(Some(&heart), None, at(161), TOLERANCE), Pulse::Stopped(stop));
+    let judge = |seconds, tolerance| Heart::pulse(Some(&heart), Some("shop"), at(seconds), tolerance);
+    assert_eq!(judge(161, TOLERANCE.for_canary(false)), Pulse::Stopped(stop));
+    let canary = TOLERANCE.for_canary(true);
+    assert_eq!(judge(161, canary), Pulse::Beating);
+    assert_eq!(judge(161, Tolerance { while_overdue: true, ..TOLERANCE }), Pulse::Beating);
+    // Every other reason stops a canary too.
+    assert_eq!(judge(341, canary), Pulse::Stopped(Stop::Silent { age_s: Some(181) }));
+    let overdue = Heart { drills: heart.drills.clone(), ..self::heart(160, &[late(1, "shop", 0)]) };
+    let stopped = Heart::pulse(Some(&overdue), Some("shop"), at(181), canary);
+    assert!(matches!(stopped, Pulse::Stopped(Stop::PrincipalOverdue { .. })), "{stopped:?}");
 }

@@ -61,6 +61,7 @@ fn entitlement() -> Entitlement {
         justification: JustificationRule::default(),
         rotate: Vec::new(),
         break_glass: None,
+        canary: false,
         outlives: Vec::new(),
         conflicts: BTreeMap::new(),
     }

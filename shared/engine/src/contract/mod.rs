@@ -6,6 +6,7 @@
 
 pub mod counts;
 pub mod delegations;
+pub mod drills;
 pub mod duties;
 pub mod early_ends;
 pub mod findings;

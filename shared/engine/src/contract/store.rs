@@ -19,9 +19,9 @@ use tokio::task::JoinSet;
 
 use super::samples::{approved, at, change, decided, vote, withdrawn};
 use crate::port::{
-    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, Findings, GrantReader,
-    GrantStore, HeartStore, HoldingsReader, IdSource, InService, KeyClaim, PortError, PortResult, ProgressStore,
-    RequestStore, ReviewReader, RevocationReader, RevocationStore, shard_of,
+    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, DrillStore, Due, DueList, Findings,
+    GrantReader, GrantStore, HeartStore, HoldingsReader, IdSource, InService, KeyClaim, PortError, PortResult,
+    ProgressStore, RequestStore, ReviewReader, RevocationReader, RevocationStore, shard_of,
 };
 
 /// Publishes a bundle and puts it in force, as the deploying role does: no port offers that.
@@ -57,6 +57,8 @@ pub struct Ports {
     pub progress: Arc<dyn ProgressStore>,
     /// What the sweep found.
     pub findings: Arc<dyn Findings>,
+    /// What drills showed.
+    pub drills: Arc<dyn DrillStore>,
     /// Early ends.
     pub denies: Arc<dyn DenyStore>,
     /// The heart.
@@ -87,6 +89,7 @@ impl Ports {
         S: InService
             + DenyStore
             + Findings
+            + DrillStore
             + HeartStore
             + BundleSource
             + RevocationReader
@@ -107,6 +110,7 @@ impl Ports {
             revocation_store: store.clone(),
             progress: store.clone(),
             findings: store.clone(),
+            drills: store.clone(),
             denies: store.clone(),
             heart: store.clone(),
             service: store.clone(),
@@ -189,6 +193,9 @@ macro_rules! store_contract {
             a_version_ends_grants_only_if_nothing_was_taken_meanwhile
             a_version_ends_more_grants_than_one_transaction_takes
             what_rests_on_a_delegation_is_decided_only_while_that_stands
+        }
+        $crate::contract_tests! { drills, $made,
+            a_drill_is_a_chain_that_is_never_written_over
         }
         $crate::contract_tests! { findings, $made,
             findings_are_a_chain_that_is_never_written_over

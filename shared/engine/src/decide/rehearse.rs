@@ -51,7 +51,7 @@ impl Decider {
         let heart = self.reader.heart().await?;
         let template = verdict.template.as_ref();
         let delivery = template.map(|plan| Delivery::of(Some(plan), &self.deployment, GrantId::NONE));
-        let tolerance = tolerance.of(verdict.traits.break_glass.as_ref());
+        let tolerance = tolerance.of(verdict.traits.break_glass.as_ref()).for_canary(verdict.traits.canary);
         let pulse = Heart::pulse(heart.as_ref(), delivery.as_ref().map(Delivery::principal), now, tolerance);
         Ok(Rehearsal { caller, verdict, plan, pulse })
     }

@@ -4,6 +4,7 @@
 //! No fake ever waits, but for [`Fault::CrashAfter`], [`Fault::LATE`] and where [`Faults::step_by_step`] or
 //! [`Faults::at_pace`] was asked for: [`run`], which polls once, shows that as a crash.
 
+mod canary;
 mod estate;
 mod faults;
 mod polling;
@@ -21,6 +22,7 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
+pub use canary::MemoryCanary;
 pub use estate::MemoryEstate;
 pub use faults::{Fault, Faults, Fired, Nature, Pace};
 pub use polling::poll_once;

@@ -11,6 +11,7 @@ use brevet_domain::confirmation::{Confirmation, table_identity};
 use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::deny::DenyEntry;
+use brevet_domain::drill::{Drill, Drilled};
 use brevet_domain::evidence::Entry;
 use brevet_domain::finding::Finding;
 use brevet_domain::grant::Grant;
@@ -284,6 +285,11 @@ impl Snapshot {
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// Every record of a drill, in order.
+    pub fn drills(&self, drilled: Drilled) -> impl Iterator<Item = &Drill> {
+        self.drills.range((drilled, 0)..=(drilled, u64::MAX)).map(|(_, drill)| drill)
     }
 
     /// The grants whose fuse still burns.

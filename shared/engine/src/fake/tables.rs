@@ -10,6 +10,7 @@ use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
+use brevet_domain::drill::{Drill, Drilled};
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
 use brevet_domain::finding::Finding;
@@ -56,6 +57,8 @@ pub struct Snapshot {
     pub(super) fuses: BTreeMap<GrantId, Fuse>,
     pub(super) reviews: BTreeMap<(IdentityId, GrantId), AwaitedReview>,
     pub(super) findings: Vec<Finding>,
+    /// By delivery and number.
+    pub(super) drills: BTreeMap<(Drilled, u64), Drill>,
     pub(super) confirmation: Option<Confirmation>,
     pub(super) heart: Option<Heart>,
     pub(super) bundle: Option<Digest>,
@@ -207,6 +210,18 @@ impl Snapshot {
         self.findings.push(finding.clone());
         also.iter().for_each(|also| self.put(also));
         Ok(())
+    }
+
+    pub(super) fn add_drill(&mut self, drill: &Drill) -> Result<(), Unmet> {
+        let place = (drill.drilled, drill.seq);
+        match self.drills.get(&place) {
+            Some(standing) if standing == drill => Ok(()),
+            Some(_) => Err(Unmet),
+            None => {
+                self.drills.insert(place, drill.clone());
+                Ok(())
+            }
+        }
     }
 
     pub(super) fn delegation(&self, by: &IdentityId, to: &IdentityId) -> Option<Delegation> {

@@ -2,6 +2,7 @@
 
 mod attach;
 mod delegations;
+mod drill;
 mod outside;
 mod policy;
 mod revocations;
@@ -12,6 +13,7 @@ mod sweep;
 
 pub use attach::{Deprovisioner, Place, PlaceReading, Principal, Principals, Provisioner, Seen};
 pub use delegations::Delegations;
+pub use drill::{As, Canary, DrillReader, DrillStore, Grants, ProofSource, Shown};
 pub use outside::{Clock, Credentials, DenyReading, IdSource, SessionRoles, Vended, Vendor};
 pub use policy::{
     BundleLapse, BundleSource, BundleWatch, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, ProofRefused,

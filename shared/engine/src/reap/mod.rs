@@ -4,6 +4,7 @@
 //! says what may follow. One grant's failure never stops the pass.
 
 mod attachment;
+mod drills;
 mod kills;
 pub(crate) mod leavers;
 mod overdue;
@@ -28,6 +29,7 @@ use brevet_domain::time::Timestamp;
 use futures_util::future::join;
 use futures_util::stream::{self, Stream, StreamExt as _};
 
+pub use self::drills::Drills;
 use self::kills::KillWalk;
 pub use self::kills::Kills;
 use self::leavers::Walk;
@@ -81,6 +83,8 @@ pub struct Ports {
     pub service: Arc<dyn InService>,
     /// The heart.
     pub heart: Arc<dyn HeartStore>,
+    /// What the drills showed.
+    pub drills: Drills,
     /// The reserved deny on session roles.
     pub roles: Arc<dyn SessionRoles>,
     /// Attachment principals.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use brevet_domain::block::BlockScope;
+use brevet_domain::drill::Unproved;
 use brevet_domain::grant::State;
 use brevet_domain::heart::{Beyond, Heart, Late, LateGrant, Pulse};
 use brevet_domain::id::GrantId;
@@ -28,20 +29,22 @@ impl Reaper {
     pub(super) async fn beat(&self, started: Timestamp, report: &mut PassReport) -> PortResult<()> {
         let mut raced = PortError::Conflict { operation: "beat" };
         for _ in 0..ATTEMPTS {
-            let (before, number) = match self.ports.reader.heart().await {
+            let (before, number, drills) = match self.ports.reader.heart().await {
                 Ok(before) => {
                     let number = before.as_ref().map_or(0, |before| before.beats);
-                    (before.map(|before| before.late).unwrap_or_default(), Some(number))
+                    let (late, drills) = before.map(|before| (before.late, before.drills)).unwrap_or_default();
+                    (late, Some(number), drills)
                 }
                 // INVARIANT: fail closed. What it named is unknown, until all of that must have come by again.
                 Err(PortError::Unreadable { what, .. }) => {
                     tracing::error!(problem = what, "the last heart cannot be read: everything stops for a while");
-                    (self.unknown(), None)
+                    (self.unknown(), None, Vec::new())
                 }
                 Err(error) => return Err(error),
             };
             let late = self.late_after(before, report).await;
-            let heart = Heart { beats: number.unwrap_or(0).saturating_add(1), read_up_to: started, late };
+            let drills = self.unproved(&drills).await?;
+            let heart = Heart { beats: number.unwrap_or(0).saturating_add(1), read_up_to: started, late, drills };
             match self.ports.heart.beat(&heart, number).await {
                 Ok(()) => {
                     self.tell_overdue(&heart, report);
@@ -117,7 +120,11 @@ impl Reaper {
             report.n_unacknowledged = report.n_unacknowledged.saturating_add(u32::from(!acknowledged));
             tracing::error!(grant.id = %grant, principal, %since, acknowledged, "a grant is overdue: nothing is issued on its principal");
         }
-        if report.is_stopped {
+        report.n_unproved = u32::try_from(heart.drills.len()).unwrap_or(u32::MAX);
+        for Unproved { drilled, why, since } in &heart.drills {
+            tracing::error!(%drilled, ?why, %since, "a drill does not show that access ends: nothing is issued");
+        }
+        if report.is_stopped && heart.drills.is_empty() {
             tracing::error!(n = report.n_unacknowledged, "nothing is issued: too many grants are overdue");
         }
     }

@@ -54,7 +54,9 @@ pub struct PassReport {
     pub n_overdue: u32,
     /// Those of them that nobody acknowledged.
     pub n_unacknowledged: u32,
-    /// Whether that stops all issuing.
+    /// Drills that do not show that access ends.
+    pub n_unproved: u32,
+    /// Whether that, or what is overdue, stops all issuing.
     pub is_stopped: bool,
     /// Rotations of secrets that were seen done.
     pub n_rotated: u32,
@@ -93,6 +95,7 @@ impl PassReport {
             found_by: self.found_by,
             n_overdue: sum(self.n_overdue, part.n_overdue),
             n_unacknowledged: sum(self.n_unacknowledged, part.n_unacknowledged),
+            n_unproved: sum(self.n_unproved, part.n_unproved),
             is_stopped: self.is_stopped || part.is_stopped,
             n_due: sum(self.n_due, part.n_due),
             n_changed: sum(self.n_changed, part.n_changed),

@@ -4,6 +4,7 @@ mod asking;
 mod attaching;
 mod break_glass;
 mod delegating;
+mod drilling;
 mod early;
 mod ending;
 mod hostile;

@@ -37,7 +37,7 @@ use crate::port::{
     Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, GrantStore, IdSource, Place, PortResult,
     ProofRefused, ProofVerifier, RawProof, RevocationPolicy,
 };
-use crate::reap::{Attachments, Kills, PassReport, Ports, Reaper, Sweep};
+use crate::reap::{Attachments, Drills, Kills, PassReport, Ports, Reaper, Sweep};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::report::Report;
 use crate::revoke::KillSwitch;
@@ -47,7 +47,7 @@ pub(super) const CALL_S: u32 = 8;
 pub(super) const TERM_S: u32 = 300;
 /// What issuing puts up with.
 pub(super) const TOLERANCE: Tolerance =
-    Tolerance { max_age_s: 180, overdue_s: 180, max_overdue: 2, while_overdue: false };
+    Tolerance { max_age_s: 180, overdue_s: 180, max_overdue: 2, while_overdue: false, is_canary: false };
 /// How far apart the ticks of the world's schedule are.
 pub(super) const TICK_S: u32 = 15;
 
@@ -71,6 +71,8 @@ pub(super) struct World {
     pub(super) activator: Activator,
     pub(super) other_activator: Activator,
     pub(super) reaper: Reaper,
+    reap_ports: Ports,
+    bounds: Bounds,
     pub(super) other_reaper: Reaper,
 }
 
@@ -174,6 +176,7 @@ impl Evaluator for ClassPolicy {
             traits: Traits {
                 break_glass: entitlement.break_glass_use(),
                 rotate: if rules.denied.is_some() { Vec::new() } else { rules.rotate.clone() },
+                canary: entitlement.canary,
                 ..Traits::default()
             },
             duties: rules.duties.clone(),
@@ -285,6 +288,7 @@ pub(super) fn entitlement() -> Entitlement {
         justification: JustificationRule::default(),
         rotate: Vec::new(),
         break_glass: None,
+        canary: false,
         outlives: Vec::new(),
         conflicts: BTreeMap::new(),
     }
@@ -407,25 +411,26 @@ impl World {
             Arc::clone(&faults),
         );
         let sweep = Sweep { estate: Arc::new(estate), findings: store.clone() };
+        let reap_ports = Ports {
+            reader: store.clone(),
+            store: store.clone(),
+            due: store.clone(),
+            deny: store.clone(),
+            reviews: store.clone(),
+            kills: Kills { reader: store.clone(), progress: store.clone() },
+            sweep: sweep.clone(),
+            service: store.clone(),
+            heart: store.clone(),
+            drills: Drills::none(store.clone()),
+            roles: roles.clone(),
+            attachments: attachments.clone(),
+            rotator: secrets.clone(),
+            catalogue: catalogue(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+        };
         let reaper = |holder: &str| {
-            let ports = Ports {
-                reader: store.clone(),
-                store: store.clone(),
-                due: store.clone(),
-                deny: store.clone(),
-                reviews: store.clone(),
-                kills: Kills { reader: store.clone(), progress: store.clone() },
-                sweep: sweep.clone(),
-                service: store.clone(),
-                heart: store.clone(),
-                roles: roles.clone(),
-                attachments: attachments.clone(),
-                rotator: secrets.clone(),
-                catalogue: catalogue(),
-                clock: clock.clone(),
-                ids: ids.clone(),
-            };
-            Reaper::new(ports, deployment.clone(), holder.to_owned(), (bounds, 40), TOLERANCE)
+            Reaper::new(reap_ports.clone(), deployment.clone(), holder.to_owned(), (bounds, 40), TOLERANCE)
         };
         let (reaper, other_reaper) = (reaper("one"), reaper("two"));
         Self {
@@ -448,8 +453,16 @@ impl World {
             activator,
             other_activator,
             reaper,
+            reap_ports,
+            bounds,
             other_reaper,
         }
+    }
+
+    /// A reaper like the world's own that wants `drills` to pass.
+    pub(super) fn reaper_with(&self, drills: Drills) -> Reaper {
+        let ports = Ports { drills, ..self.reap_ports.clone() };
+        Reaper::new(ports, self.deployment.clone(), "drilled".to_owned(), (self.bounds, 40), TOLERANCE)
     }
 
     /// Submits; nothing if the function crashed.

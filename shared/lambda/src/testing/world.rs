@@ -213,7 +213,8 @@ impl World {
     pub const BUNDLE_MAX_AGE_S: u32 = 900;
 
     /// What issuing puts up with.
-    pub const TOLERANCE: Tolerance = Tolerance { max_age_s: 180, overdue_s: 180, max_overdue: 2, while_overdue: false };
+    pub const TOLERANCE: Tolerance =
+        Tolerance { max_age_s: 180, overdue_s: 180, max_overdue: 2, while_overdue: false, is_canary: false };
 
     /// A new installation.
     #[must_use]

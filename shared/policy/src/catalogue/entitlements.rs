@@ -51,6 +51,7 @@ pub(super) fn compile(
             check_variables(file, secret, &secret.value, form, &mut BTreeSet::new(), findings);
         }
         check_break_glass(file, form, forms, findings);
+        check_canary(file, form, findings);
         escalation.check(file, form, findings, warnings);
         for (name, parameter) in &form.parameters {
             if !used.contains(name.as_str()) {
@@ -110,6 +111,7 @@ fn entitlement(
             heart_max_age_s: form.heart_max_age_s.as_ref().map(|limit| limit.value),
             while_overdue: form.while_overdue,
         }),
+        canary: form.canary.as_ref().is_some_and(|canary| canary.value),
         outlives: escalation.outliving(form),
     })
 }
@@ -157,6 +159,15 @@ fn check_times(file: &str, form: &EntitlementForm, findings: &mut Findings) {
     let Some(approval) = form.approval.as_ref().map(|approval| &approval.value) else { return };
     if let Some(within_s) = &approval.within_s {
         within("within_s", within_s, 60, MAX_WAIT_S);
+    }
+}
+
+/// A canary is issued while a drill shows nothing: nothing that anybody needs may hide behind that.
+fn check_canary(file: &str, form: &EntitlementForm, findings: &mut Findings) {
+    let Some(canary) = form.canary.as_ref().filter(|canary| canary.value) else { return };
+    if form.break_glass.is_some() || form.iam_allowed() {
+        let message = "a `canary` is for the expiry drill alone: it may be neither `break_glass` nor `iam_allowed`; leave out one of them";
+        findings.at(file, canary, message);
     }
 }
 

@@ -92,6 +92,7 @@ pub(super) struct EntitlementForm {
     #[serde(default)]
     pub(super) conflicts: Vec<Spanned<ConflictForm>>,
     pub(super) break_glass: Option<BreakGlassForm>,
+    pub(super) canary: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -182,7 +182,7 @@ fn the_schemas_name_the_keys_that_the_compiler_reads_and_needs() {
         "id": "ab", "owner": "ab", "description": "x", "delivery": "session", "target": "ab", "credential_s": 900,
         "iam_allowed": false, "principal": "ab", "holder": "ab", "policy": "ab", "max_term_s": 60,
         "risk": "low", "environment": "production", "start_within_s": 60, "parameters": { "a": parameter }, "statements": [statement], "approval": approval,
-        "ticket": ticket, "justification": justification, "rotate": [rotation], "conflicts": [conflict], "break_glass": glass,
+        "ticket": ticket, "justification": justification, "rotate": [rotation], "conflicts": [conflict], "break_glass": glass, "canary": true,
     });
     same_keys::<EntitlementForm>(&entitlement, &sample);
 

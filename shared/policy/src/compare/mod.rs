@@ -186,6 +186,7 @@ fn other_access(was: &Entitlement, is: &Entitlement) -> Vec<&'static str> {
         ("time to start", was.start_within_s != is.start_within_s),
         ("risk", was.risk != is.risk),
         ("break-glass", was.break_glass != is.break_glass),
+        ("canary", was.canary != is.canary),
         ("environment", was.environment != is.environment),
         ("rule on tickets", was.ticket != is.ticket),
         ("rule on justifications", was.justification != is.justification),

@@ -15,7 +15,7 @@ fn told(edits: &[Edit]) -> Vec<String> {
     }
     let new = compile(&sources).unwrap().bundle;
     let comparison = compare(&example_bundle(), &Bundle::load(&new).unwrap());
-    assert_eq!(comparison.n_pairs, 72);
+    assert_eq!(comparison.n_pairs, 110);
     comparison.changes.iter().map(ToString::to_string).chain(comparison.limits).collect()
 }
 

@@ -51,6 +51,9 @@ ana · read-orders-archive · up to 1800 s with 1 of lea for team, then 1 of oma
 ana · read-orders-table · up to 3600 s with 1 of lea, omar within 1800 s with a ticket
 ana · read-shop-orders · up to 1800 s with 1 of lea within 900 s
 ana · rescue-secret · up to 900 s alone
+canary · canary-inline · up to 600 s alone
+canary · canary-managed · up to 600 s alone
+canary · canary-session · up to 600 s alone
 nightly-batch · legacy-batch · up to 1800 s alone
 release-pipeline · deploy-release · up to 600 s alone
 remediation-agent · read-secret · up to 300 s with 1 of omar within 900 s; up to 300 s alone with a ticket

@@ -1,4 +1,4 @@
-//! STS: `AssumeRole`, with the tags, source identity and session policy that it brings.
+//! STS: `AssumeRole`, with the tags, source identity and session policy that it brings; `GetWebIdentityToken`.
 //!
 //! Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
 
@@ -38,6 +38,9 @@ pub(super) fn needs(form: &Form) -> Needs {
 }
 
 pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call, Unmapped> {
+    if asker.operation == "GetWebIdentityToken" {
+        return identify(asker, form);
+    }
     let required = |name: &str| form.field(name).ok_or_else(|| Unmapped::because(format!("it has no `{name}`")));
     let (arn, session_name) = (required("RoleArn")?, required("RoleSessionName")?);
     for odd in ["PolicyArns.", "ProvidedContexts.", "SerialNumber", "TokenCode"] {
@@ -119,6 +122,18 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
         assume: Some(assume),
         ..Call::default()
     })
+}
+
+/// What the token is for is what the caller may be held to; tags of its own are not modelled.
+fn identify(asker: &Asker<'_>, form: &Form) -> Result<Call, Unmapped> {
+    if form.has_prefix("Tags.") {
+        return Err(Unmapped::because("`Tags` is not modelled"));
+    }
+    let mut context = Context::new();
+    put(&mut context, "sts:IdentityTokenAudience", form.members("Audience", None));
+    put(&mut context, "sts:SigningAlgorithm", form.field("SigningAlgorithm"));
+    put(&mut context, "sts:DurationSeconds", form.field("DurationSeconds"));
+    Ok(Call { checks: vec![asker.check("sts:GetWebIdentityToken", "*", "*".to_owned(), context)?], ..Call::default() })
 }
 
 /// `aws:ResourceTag/…` and `iam:ResourceTag/…` of a role.

@@ -115,6 +115,8 @@ const ASSUME: &[&str] = &[
 const TAG_SESSION: &[&str] =
     &["aws:RequestTag/*", "aws:ResourceTag/*", "aws:TagKeys", "iam:ResourceTag/*", "sts:TransitiveTagKeys"];
 const SET_SOURCE: &[&str] = &["aws:ResourceTag/*", "iam:ResourceTag/*", "sts:SourceIdentity"];
+const IDENTIFY: &[&str] =
+    &["aws:RequestTag/*", "aws:TagKeys", "sts:DurationSeconds", "sts:IdentityTokenAudience", "sts:SigningAlgorithm"];
 const SECRET: &[&str] = &["aws:ResourceTag/*", "secretsmanager:ResourceTag/*", "secretsmanager:SecretId"];
 const SECRET_VALUE: &[&str] = &[
     "aws:ResourceTag/*",
@@ -204,4 +206,5 @@ pub(crate) const TABLE: &[Row] = &[
     row(Sts, "AssumeRole", "sts:AssumeRole", "role", ASSUME),
     row(Sts, "AssumeRole", "sts:TagSession", "role", TAG_SESSION),
     row(Sts, "AssumeRole", "sts:SetSourceIdentity", "role", SET_SOURCE),
+    row(Sts, "GetWebIdentityToken", "sts:GetWebIdentityToken", "*", IDENTIFY),
 ];

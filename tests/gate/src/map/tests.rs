@@ -322,6 +322,20 @@ fn assuming_a_role_asks_for_what_it_brings() {
 }
 
 #[test]
+fn who_one_is_is_said_to_somebody_and_has_no_resource() {
+    let told = "Action=GetWebIdentityToken&Audience.member.1=brevet&Audience.member.2=other&SigningAlgorithm=RS256";
+    let call = form(Service::Sts, &format!("{told}&DurationSeconds=300")).unwrap();
+    assert_eq!(asked(&call), [("sts:GetWebIdentityToken", "*")]);
+    let context = &call.checks[0].context;
+    assert_eq!(context["sts:IdentityTokenAudience"], ["brevet", "other"]);
+    assert_eq!(
+        (&context["sts:SigningAlgorithm"][0], &context["sts:DurationSeconds"][0]),
+        (&"RS256".into(), &"300".into())
+    );
+    assert!(form(Service::Sts, &format!("{told}&Tags.member.1.Key=a&Tags.member.1.Value=b")).is_err());
+}
+
+#[test]
 fn a_role_in_another_path_trusts_nobody() {
     let other = ASSUME.replace("session", "elsewhere");
     let call = form(Service::Sts, &other).unwrap();

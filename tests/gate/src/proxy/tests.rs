@@ -223,6 +223,7 @@ async fn stand(test: &str) -> Option<Stand> {
         sessions: Sessions::default(),
         faults: Faults::default(),
         record: Record::open(&log).unwrap(),
+        issuer: Issuer::default(),
         n_verdicts: 0,
         config,
     });

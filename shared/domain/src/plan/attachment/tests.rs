@@ -45,6 +45,7 @@ fn entitlement(delivery: Delivery, statements: Vec<Statement>) -> Entitlement {
         justification: JustificationRule::default(),
         rotate: Vec::new(),
         break_glass: None,
+        canary: false,
         outlives: Vec::new(),
         conflicts: BTreeMap::new(),
     }

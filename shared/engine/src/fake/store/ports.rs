@@ -9,6 +9,7 @@ use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
+use brevet_domain::drill::{Drill, Drilled};
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
 use brevet_domain::finding::Finding;
@@ -25,9 +26,10 @@ use crate::fake::faults::{Manner, Nature};
 use crate::fake::locked;
 use crate::fake::tables::{DuePlace, Shown, Snapshot, due_place};
 use crate::port::{
-    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, Due, DueList, DuePage, Findings, GrantPage,
-    GrantReader, GrantStore, HeartStore, HoldingsReader, InService, KeyClaim, Mark, PortError, PortResult,
-    ProgressStore, RequestStore, ReviewPage, ReviewReader, RevocationPage, RevocationReader, RevocationStore,
+    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, DrillReader, DrillStore, Due, DueList,
+    DuePage, Findings, GrantPage, GrantReader, GrantStore, HeartStore, HoldingsReader, InService, KeyClaim, Mark,
+    PortError, PortResult, ProgressStore, RequestStore, ReviewPage, ReviewReader, RevocationPage, RevocationReader,
+    RevocationStore,
 };
 
 /// A page of `all`, and the cursor of the next: the place where it starts.
@@ -335,6 +337,22 @@ impl Findings for MemoryStore {
     async fn findings(&self, limit: u32) -> PortResult<Vec<Finding>> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         self.read("findings", |held| Ok(held.findings.iter().rev().take(limit).cloned().collect())).await
+    }
+}
+
+#[async_trait]
+impl DrillReader for MemoryStore {
+    async fn last_drill(&self, drilled: Drilled) -> PortResult<Option<Drill>> {
+        self.read("last_drill", |held| Ok(held.drills(drilled).last().cloned())).await
+    }
+}
+
+#[async_trait]
+impl DrillStore for MemoryStore {
+    async fn add_drill(&self, drill: &Drill) -> PortResult<()> {
+        let write =
+            |held: &mut Snapshot| held.add_drill(drill).map_err(|_| PortError::Conflict { operation: "add_drill" });
+        self.write_evidence("add_drill", drill.id, write).await
     }
 }
 

@@ -1,0 +1,50 @@
+//! Lambda function `drill`: a canary grant of each delivery is used and ends, tried with its own access. It asks the API as
+//! any client does; it decides, issues and ends nothing.
+
+mod grants;
+mod handler;
+mod metric;
+
+use std::sync::Arc;
+
+use brevet_aws::{DynamoCanary, DynamoStore, StsProofs, config};
+use brevet_domain::drill::Rules;
+use brevet_engine::drill::{Course, Driller, Ports};
+use brevet_lambda::clock::{RandomIds, SystemClock};
+use brevet_lambda::config::{CanaryPlaces, Drilling, Settings};
+use brevet_lambda::logs;
+use lambda_runtime::{Error, service_fn};
+
+use crate::grants::HttpGrants;
+use crate::handler::Handler;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    logs::init();
+    let settings = Settings::from_env(config::CALL_BOUND_S)?;
+    let (drilling, places) = (Drilling::from_env()?, CanaryPlaces::from_env()?);
+    let aws = config::from_env().await;
+    let proofs = StsProofs::connect(&aws, settings.audiences.ask, settings.audiences.credentials);
+    let session_name = format!("brevet-{}-drill", settings.deployment.id);
+    let ports = Ports {
+        store: Arc::new(DynamoStore::connect(&aws, settings.table)),
+        grants: Arc::new(HttpGrants::new(&places.api_url, Arc::new(proofs))?),
+        canary: Arc::new(DynamoCanary::connect(&aws, places.table, places.principals, session_name)),
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds),
+    };
+    let course = Course {
+        entitlements: drilling.entitlements(),
+        term: drilling.term,
+        rules: Rules {
+            term_s: drilling.term.as_seconds(),
+            period_s: drilling.period_s,
+            skew_s: settings.bounds.skew_s,
+            lasts_s: 0,
+        },
+        overdue_s: settings.tolerance.overdue_s,
+        max_age_s: drilling.max_age_s,
+    };
+    let handler = &Handler::new(Driller::new(ports, course), settings.deployment.id, Arc::new(SystemClock));
+    lambda_runtime::run(service_fn(|event| handler.handle(event))).await
+}

@@ -243,8 +243,8 @@ fn the_evidence_says_which_way_led_to_the_end() {
             world.clock.advance(10);
         }
     };
-    let ways: [(&str, &dyn Fn(&World, GrantId)); 3] =
-        [("schedule", &by_schedule), ("stream", &by_stream), ("fuse", &by_fuse)];
+    type End = fn(&World, GrantId);
+    let ways: [(&str, End); 3] = [("schedule", by_schedule), ("stream", by_stream), ("fuse", by_fuse)];
     for (way, end) in ways {
         let (world, id) = active();
         end(&world, id);

@@ -237,11 +237,9 @@ fn each_fault_that_a_call_to_secrets_manager_can_have_is_survived() {
             assert_eq!((world.faults.fired()[0].call, world.faults.fired()[0].fault), (call, *fault));
             let grant = tick_until_rotated(&world, id, 9_000);
             assert_eq!((grant.due_at(), grant.rotations[0].done), (None, 1), "{call} with {fault:?}");
-            let wanted = match fault {
-                // Done, and seen to be: not done twice.
-                Fault::AnswerLost | Fault::CrashAfter | Fault::LandsLate(_) => 1..=1,
-                _ => 1..=2,
-            };
+            // Done, and seen to be: not done twice.
+            let is_done = matches!(fault, Fault::AnswerLost | Fault::CrashAfter | Fault::LandsLate(_));
+            let wanted = if is_done { 1..=1 } else { 1..=2 };
             assert!(wanted.contains(&n_rotated(&world, id)), "{call} with {fault:?}: {}", n_rotated(&world, id));
         }
     }

@@ -24,7 +24,6 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         json!({"Name": "BlocksStanding", "Unit": "Count"}),
         json!({"Name": "SecretsRotated", "Unit": "Count"}),
         json!({"Name": "RotationsTroubled", "Unit": "Count"}),
-        json!({"Name": "RotationSeconds", "Unit": "Seconds"}),
         json!({"Name": "GrantsOverdue", "Unit": "Count"}),
         json!({"Name": "IssuingStopped", "Unit": "Count"}),
         json!({"Name": "SweepFound", "Unit": "Count"}),
@@ -36,6 +35,7 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
     let known = [
         ("BlockedAlive", "Count", report.n_blocked_alive),
         ("BlockedZeroSeconds", "Seconds", report.zero_after_s),
+        ("RotationSeconds", "Seconds", report.oldest_rotation_s),
         ("BreakGlassUnreviewed", "Count", report.n_unreviewed.map(u64::from)),
     ];
     metrics
@@ -55,7 +55,6 @@ fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> V
         "BlocksStanding": report.n_blocks,
         "SecretsRotated": report.n_rotated,
         "RotationsTroubled": report.n_unrotated,
-        "RotationSeconds": report.oldest_rotation_s,
         "EarlyEndsByTime": report.n_denied_by_time,
         "GrantsOverdue": report.n_overdue,
         "IssuingStopped": u32::from(report.is_stopped),
@@ -80,7 +79,7 @@ mod tests {
             oldest_overdue_s: 7,
             n_denied_by_time: 5,
             n_unreviewed: Some(3),
-            oldest_rotation_s: 4_000,
+            oldest_rotation_s: Some(4_000),
             n_blocks: 1,
             n_blocked_alive: Some(4),
             zero_after_s: Some(90),

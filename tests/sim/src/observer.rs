@@ -405,11 +405,14 @@ impl Observer {
     }
 
     /// Whoever could read the secret has it still: it must have been rotated since, as often as its entitlement says.
+    /// Not where a restored table has forgotten that anybody could: those secrets the operator rotates.
     fn rotated(&mut self, world: &World, held: &Snapshot) {
         let (secret, times) = SECRET;
         let rotations = world.secrets.done();
         let reads = |id: GrantId| locked(&world.ledger).of(id).is_some_and(|asked| asked.entitlement == "vault");
-        for grant in held.grants().filter(|grant| reads(grant.id)) {
+        let restored = locked(&world.ledger).restored.is_some();
+        let forgotten = |grant: &Grant| restored && !matches!(grant.state, State::Ended { .. });
+        for grant in held.grants().filter(|grant| reads(grant.id) && !forgotten(grant)) {
             let Some(acted_at) = self.acted_at.get(&grant.id).copied() else { continue };
             let since = rotations.iter().filter(|one| one.secret == secret && one.began_at >= acted_at).count();
             self.hold(Claim::RotatedSinceItsEnd, since >= usize::from(times), || {

@@ -178,7 +178,7 @@ fn no_function_depends_on_another_and_none_links_what_it_may_not_touch() {
             "intake" => &["dynamodb", "invoke"],
             "evaluate" => &["dynamodb"],
             "issue" => &["dynamodb", "iam", "sts"],
-            "reap" => &["dynamodb", "iam"],
+            "reap" => &["dynamodb", "iam", "secretsmanager"],
             "drill" => &["dynamodb", "sts"],
             _ => &[],
         };

@@ -62,8 +62,9 @@ pub struct PassReport {
     pub n_rotated: u32,
     /// Looks at a rotation that found it not done, or failed; each is looked at again.
     pub n_unrotated: u32,
-    /// For how many seconds a secret that was looked at waits to be rotated, from the end of its grant.
-    pub oldest_rotation_s: u64,
+    /// For how many seconds a secret that was looked at waits to be rotated, from the end of its grant; unknown where none
+    /// was, and not every list could be looked at.
+    pub oldest_rotation_s: Option<u64>,
     /// Blocks of the kill switch that stand.
     pub n_blocks: u32,
     /// How many grants that they cover a walk over every live grant still found alive; nothing if none came through.
@@ -130,7 +131,7 @@ impl PassReport {
     }
 
     pub(super) fn note_rotating(&mut self, seconds: u64) {
-        self.oldest_rotation_s = self.oldest_rotation_s.max(seconds);
+        self.oldest_rotation_s = self.oldest_rotation_s.max(Some(seconds));
     }
 
     /// A look left it as it was, though it should be over.

@@ -34,6 +34,9 @@ impl Reaper {
         });
         report.add_all(looks.buffer_unordered(AT_ONCE)).await;
         report.n_failed = report.n_failed.saturating_add(u32::from(!lists.is_readable));
+        if lists.is_whole {
+            report.note_rotating(0);
+        }
     }
 
     async fn rotate_for(&self, id: GrantId, until: Timestamp, report: &mut PassReport) -> Result<(), StepError> {

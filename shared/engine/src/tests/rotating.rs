@@ -119,8 +119,11 @@ fn a_pass_tells_how_many_were_rotated_how_many_fail_and_since_when() {
     world.clock.set(world.grant(id).due_at().unwrap());
     let failed = world.tick().unwrap().unwrap();
     let State::Ended { verified_at, .. } = world.grant(id).state else { panic!() };
-    assert_eq!(failed.oldest_rotation_s, world.clock.now().seconds_since(verified_at));
+    assert_eq!(failed.oldest_rotation_s, Some(world.clock.now().seconds_since(verified_at)));
     assert_eq!(failed.oldest_overdue_s, 0, "no end is overdue");
+    // What nothing is known of is no zero; once every list was looked at, it is.
+    assert_eq!(run(world.reaper_for(0).pass()).unwrap().unwrap().oldest_rotation_s, None);
+    assert_eq!(world.tick().unwrap().unwrap().oldest_rotation_s, Some(0), "none is due");
     world.secrets.set_up(SECRET, true);
     let mut n_rotated = 0;
     for _ in 0..60 {

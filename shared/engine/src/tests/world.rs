@@ -465,6 +465,12 @@ impl World {
         Reaper::new(ports, self.deployment.clone(), "drilled".to_owned(), (self.bounds, 40), TOLERANCE)
     }
 
+    /// A reaper of which a pass has `budget_s` seconds.
+    pub(super) fn reaper_for(&self, budget_s: u32) -> Reaper {
+        let ports = self.reap_ports.clone();
+        Reaper::new(ports, self.deployment.clone(), "hurried".to_owned(), (self.bounds, budget_s), TOLERANCE)
+    }
+
     /// Submits; nothing if the function crashed.
     pub(super) fn submit(&self, who: &str, key: &str) -> Option<Result<Report, Refusal>> {
         run(self.intake.submit(&proof(who), key, ask(), self.clock.now()))

@@ -4,21 +4,21 @@
 //! AWS shows. What AWS shows is never taken from Brevet.
 
 mod claim;
+mod finale;
 mod proof;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::evidence::{self, Entry};
+use brevet_domain::evidence::Entry;
 use brevet_domain::finding;
 use brevet_domain::grant::{Delivery, Grant, State};
 use brevet_domain::id::{EvidenceId, GrantId};
-use brevet_domain::revocation::WideScope;
 use brevet_domain::time::Timestamp;
-use brevet_engine::fake::{Session, Snapshot};
+use brevet_engine::fake::Session;
 use brevet_engine::port::Place;
 
-use crate::catalogue::{BATCH, SECRET};
+use crate::catalogue::BATCH;
 use crate::ledger::Ledger;
 use crate::policy::locked;
 use crate::world::{CALL_S, HEART_MAX_S, SKEW_S, TICK_S, World};
@@ -60,6 +60,8 @@ pub struct Observer {
 pub const RESTORED_RECORD: &str = "after a restore, that what was done since the backup is still on record";
 /// Nor is what somebody stops that it has lost.
 pub const RESTORED_STOP: &str = "until a restored table is confirmed, that a stop ends what the table has lost";
+/// Nor is what somebody read by what it has lost: those secrets the operator rotates.
+pub const RESTORED_READ: &str = "after a restore, that secrets are rotated that were read by what the table has lost";
 
 impl Observer {
     /// Looks at the world as it is now.
@@ -329,121 +331,6 @@ impl Observer {
             });
         }
     }
-
-    /// What must hold of the records at any time: chains, lists, credentials.
-    pub fn audit(&mut self, world: &World) {
-        let held = world.store.snapshot();
-        for grant in held.grants() {
-            let id = grant.id;
-            let entries = held.evidence_of(id);
-            let chain = evidence::verify(id, grant.evidence, &entries);
-            self.hold(Claim::EvidenceVerifies, chain.is_ok(), || format!("{id}: {chain:?}"));
-            let bound = entries.last().map(|entry| entry.body.grant_digest) == grant.digest().ok();
-            let counted = grant.version == grant.evidence.seq;
-            self.hold(Claim::EvidenceVerifies, bound && counted, || {
-                format!("{id}: its last entry is of another state")
-            });
-            // What has secrets to rotate is on their list until they are.
-            let over = grant.state.is_terminal() && grant.pending_rotations().next().is_none();
-            let listed = grant.due_at().is_none() == over && grant.drop_at().is_some() == over;
-            self.hold(Claim::OnTheList, listed, || {
-                format!("{id} is {} and not where it should be", grant.state.name())
-            });
-        }
-        for scope in held.zeros() {
-            let covered = |grant: &&Grant| WideScope::covering(grant).any(|one| one == *scope);
-            let alive = held.grants().filter(covered).find(|grant| !grant.state.is_terminal());
-            self.hold(Claim::ProofConfirmed, alive.is_none(), || {
-                format!(
-                    "nothing is said to live under the block on {scope}, and {:?} does",
-                    alive.map(|grant| grant.id)
-                )
-            });
-        }
-        let mut before = Digest::ZERO;
-        for (n, finding) in held.findings().iter().enumerate() {
-            let follows = finding.prev == before && finding.seq == n as u64 + 1;
-            self.hold(Claim::EvidenceVerifies, follows, || format!("finding {} does not follow", finding.seq));
-            before = Digest::of(finding).expect("a form");
-        }
-        let over: BTreeSet<_> = held.grants().filter(|grant| grant.state.is_terminal()).map(|grant| grant.id).collect();
-        for id in held.fuses() {
-            self.hold(Claim::OnTheList, !over.contains(&id), || format!("the fuse of {id} outlived it"));
-        }
-        for count in held.counts() {
-            let live = count.holders.iter().all(|id| !over.contains(id));
-            self.hold(Claim::OnTheList, live, || format!("{count:?} counts one who is over"));
-        }
-        let text = format!("{held:?}");
-        let kept = ["secret of", "token of"].iter().any(|word| text.contains(word));
-        self.hold(Claim::NoCredentialStored, !kept, || "a credential is in the table".to_owned());
-    }
-
-    /// Once everything must be over: whether it is, and nothing is left behind.
-    pub fn finale(&mut self, world: &World) {
-        self.audit(world);
-        let held = world.store.snapshot();
-        for grant in held.grants() {
-            let over = grant.state.is_terminal();
-            self.hold(Claim::NothingStuck, over, || format!("{} is stuck in {:?}", grant.id, grant.state));
-        }
-        for (id, _) in live(world) {
-            self.hold(Claim::NothingStuck, false, || format!("{id} still acts"));
-        }
-        self.rotated(world, &held);
-        let principal = world.principals.whole(BATCH);
-        for name in
-            principal.iter().flat_map(|principal| principal.inline.keys()).filter(|name| grant_of(name).is_some())
-        {
-            self.hold(Claim::NothingStuck, false, || format!("inline policy {name} is left over"));
-        }
-        if principal.is_some_and(|principal| !principal.attached.is_empty()) {
-            self.hold(Claim::NothingStuck, false, || "the managed policy is left over".to_owned());
-        }
-        let clean = clean(world, &held);
-        self.hold(Claim::NothingStuck, clean.is_empty(), || clean.join(", "));
-    }
-
-    /// Whoever could read the secret has it still: it must have been rotated since, as often as its entitlement says.
-    /// Not where a restored table has forgotten that anybody could: those secrets the operator rotates.
-    fn rotated(&mut self, world: &World, held: &Snapshot) {
-        let (secret, times) = SECRET;
-        let rotations = world.secrets.done();
-        let reads = |id: GrantId| locked(&world.ledger).of(id).is_some_and(|asked| asked.entitlement == "vault");
-        let restored = locked(&world.ledger).restored.is_some();
-        let forgotten = |grant: &Grant| restored && !matches!(grant.state, State::Ended { .. });
-        for grant in held.grants().filter(|grant| reads(grant.id) && !forgotten(grant)) {
-            let Some(acted_at) = self.acted_at.get(&grant.id).copied() else { continue };
-            let since = rotations.iter().filter(|one| one.secret == secret && one.began_at >= acted_at).count();
-            self.hold(Claim::RotatedSinceItsEnd, since >= usize::from(times), || {
-                format!("{} last acted at {acted_at}, and its secret was rotated {since} times since", grant.id)
-            });
-        }
-    }
-}
-
-/// What is left in the table or on the session roles that should be gone.
-fn clean(world: &World, held: &Snapshot) -> Vec<String> {
-    let mut left = Vec::new();
-    if held.denies().count() > 0 {
-        left.push("early ends are left over".to_owned());
-    }
-    if held.fuses().count() > 0 {
-        left.push("fuses are left over".to_owned());
-    }
-    if held.counts().any(|count| !count.holders.is_empty()) {
-        left.push("somebody is still counted".to_owned());
-    }
-    if let Some(grant) = held.grants().find(|grant| held.has_mark(grant.id)) {
-        left.push(format!("the mark of {} is left over", grant.id));
-    }
-    for target in ["deploy", "glass"] {
-        let role = world.deployment.session_role_arn(&target.parse().expect("a name"));
-        if world.roles.standing(&role, &world.deployment.deny_policy_name()).is_some() {
-            left.push(format!("the reserved deny of {role} is left over"));
-        }
-    }
-    left
 }
 
 /// Since when nothing disturbed the schedule; now, if it stands still.

@@ -1,27 +1,20 @@
 //! A small world: all use cases over one set of fakes, and an observer that asks the fakes of AWS, never Brevet.
 
-use std::collections::BTreeMap;
+mod catalogue;
+mod rules;
+
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
-use brevet_domain::bundle::{self, BundleText, INDEX_VERSION, Index, Listing, Schedules};
+use brevet_domain::bundle::Schedules;
 use brevet_domain::canonical::{Digest, canonical};
-use brevet_domain::decision::{Decision, Outcome, Step, Traits, Verdict};
 use brevet_domain::duties::Duties;
-use brevet_domain::entitlement::{
-    Approval, Delivery, Entitlement, Holder, JustificationRule, Parameter, Risk, Rotation, Statement, TicketRule,
-};
 use brevet_domain::evidence;
 use brevet_domain::grant::{Grant, Proof, State};
 use brevet_domain::heart::Tolerance;
-use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
-use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, IdentityClass, ProofSummary, Task};
-use brevet_domain::plan::PlanTemplate;
-use brevet_domain::request::{Ask, Request};
-use brevet_domain::review::BreakGlassUse;
-use brevet_domain::revocation::{Right, WideScope};
+use brevet_domain::id::GrantId;
+use brevet_domain::request::Ask;
 use brevet_domain::settings::{Bounds, Deployment};
-use brevet_domain::time::{Term, Timestamp};
+use brevet_domain::time::Timestamp;
 
 use crate::acknowledge::Acknowledging;
 use crate::activate::{self, ActivateReport, Activator};
@@ -33,14 +26,17 @@ use crate::fake::{
 };
 use crate::intake::Intake;
 use crate::issue::{Handout, Issuer};
-use crate::port::{
-    Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, GrantStore, IdSource, Place, PortResult,
-    ProofRefused, ProofVerifier, RawProof, RevocationPolicy,
-};
+use crate::port::{Clock, GrantStore, IdSource, Place, PortResult, ProofVerifier};
 use crate::reap::{Attachments, Drills, Kills, PassReport, Ports, Reaper, Sweep};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::report::Report;
 use crate::revoke::KillSwitch;
+
+pub(super) use self::catalogue::{
+    BATCH, ask, ask_for, entitlement, entitlements, people, proof, publish, publish_with,
+};
+pub(super) use self::rules::Rules;
+use self::rules::{ClassPolicy, Direct, TextProofs, TwoHands};
 
 pub(super) const SKEW_S: u32 = 2;
 pub(super) const CALL_S: u32 = 8;
@@ -74,251 +70,6 @@ pub(super) struct World {
     reap_ports: Ports,
     bounds: Bounds,
     pub(super) other_reaper: Reaper,
-}
-
-/// Proofs are texts like `bot ask run-1`: identity, audience, task. `omar approve mfa` shows two factors.
-struct TextProofs(BTreeMap<String, Identity>);
-
-#[async_trait]
-impl ProofVerifier for TextProofs {
-    async fn verify(&self, proof: &RawProof, audience: Audience, now: Timestamp) -> Result<Caller, ProofRefused> {
-        let refused =
-            |code, unregistered| ProofRefused { code, message: code.to_owned(), unavailable: false, unregistered };
-        let mut words = proof.expose().split(' ');
-        let (who, made_for, task) = (words.next().unwrap(), words.next().unwrap(), words.next());
-        let wanted = match audience {
-            Audience::Ask => "ask",
-            Audience::Approvals => "approve",
-            Audience::Credentials => "credentials",
-        };
-        if made_for != wanted {
-            return Err(refused("token_audience", false));
-        }
-        let identity = self.0.get(who).cloned().ok_or_else(|| refused("identity_unregistered", true))?;
-        let proof = ProofSummary::Token {
-            issuer: "okta".parse().unwrap(),
-            subject: who.to_owned(),
-            token_digest: Digest::of_bytes(proof.expose().as_bytes()),
-            issued_at: now,
-            expires_at: now.plus(300),
-            auth: AuthContext { mfa: task == Some("mfa"), ..AuthContext::default() },
-        };
-        Ok(Caller { identity, task: task.map(|task| Task::try_from(task.to_owned()).unwrap()), proof })
-    }
-}
-
-/// Pipelines get it at once, agents with one approval, others not at all. Omar and lea approve.
-struct ClassPolicy(Deployment, Arc<Mutex<Rules>>);
-
-/// What [`ClassPolicy`] says, as far as a test may change it: as another bundle would.
-pub(super) struct Rules {
-    pub(super) bundle: Digest,
-    pub(super) entitlements: Vec<Entitlement>,
-    pub(super) registered: BTreeMap<String, Identity>,
-    pub(super) schedules: Schedules,
-    /// Who may approve.
-    pub(super) approvers: Vec<&'static str>,
-    /// How many must.
-    pub(super) count: u8,
-    /// Whether people get it as agents do.
-    pub(super) humans_with_approval: bool,
-    /// Which steps, where they are not a single one of these.
-    pub(super) steps: Option<Vec<Step>>,
-    /// Secrets to rotate at the end of anything.
-    pub(super) rotate: Vec<Rotation>,
-    /// How often in a row anything may be renewed.
-    pub(super) max_renewals: u32,
-    /// What must not be held beside anything.
-    pub(super) duties: Duties,
-    /// Why nobody may have anything, if so.
-    pub(super) denied: Option<String>,
-}
-
-#[async_trait]
-impl Evaluator for ClassPolicy {
-    async fn decide(&self, caller: &Caller, request: &Request, now: Timestamp) -> Result<Verdict, EvaluatorError> {
-        let rules = self.1.lock().unwrap();
-        let entitlement = rules.entitlements.iter().find(|one| one.id == request.ask.entitlement).cloned();
-        let entitlement =
-            entitlement.ok_or_else(|| EvaluatorError::UnknownEntitlement(request.ask.entitlement.clone()))?;
-        let outcome = match caller.identity.class {
-            _ if rules.denied.is_some() => Outcome::Deny { reason: rules.denied.clone().unwrap() },
-            IdentityClass::Pipeline => Outcome::Allow,
-            _ if entitlement.break_glass.is_some() => Outcome::Allow,
-            IdentityClass::Human | IdentityClass::Workload if !rules.humans_with_approval => {
-                Outcome::Deny { reason: "no policy allows it".to_owned() }
-            }
-            IdentityClass::Human | IdentityClass::Workload | IdentityClass::Agent => Outcome::NeedsApproval {
-                steps: rules.steps.clone().unwrap_or_else(|| {
-                    let approvers = rules.approvers.iter().map(|who| who.parse().unwrap()).collect();
-                    vec![Step::single(rules.count, approvers)]
-                }),
-                deadline: now.plus(600),
-            },
-        };
-        let template = PlanTemplate::for_grant(
-            &self.0,
-            &entitlement,
-            &request.ask.parameters,
-            &caller.identity.id,
-            caller.task.as_ref(),
-            request.id,
-        );
-        Ok(Verdict {
-            bundle_digest: rules.bundle,
-            outcome,
-            determining: vec!["by-class".to_owned()],
-            nearest: None,
-            template: Some(template.unwrap().on_behalf_of(request.ask.on_behalf_of.as_ref())),
-            term: request.ask.term_s,
-            start_within_s: entitlement.start_within_s,
-            max_renewals: rules.max_renewals,
-            traits: Traits {
-                break_glass: entitlement.break_glass_use(),
-                rotate: if rules.denied.is_some() { Vec::new() } else { rules.rotate.clone() },
-                canary: entitlement.canary,
-                ..Traits::default()
-            },
-            duties: rules.duties.clone(),
-        })
-    }
-
-    async fn registered(&self, id: &IdentityId, _: Timestamp) -> Result<Option<Identity>, EvaluatorError> {
-        Ok(self.1.lock().unwrap().registered.get(id.as_str()).cloned())
-    }
-
-    async fn schedules(&self, _: Timestamp) -> Result<Schedules, EvaluatorError> {
-        Ok(self.1.lock().unwrap().schedules.clone())
-    }
-
-    async fn reviewer(
-        &self,
-        entitlement: &EntitlementId,
-        _: Timestamp,
-    ) -> Result<Option<BreakGlassUse>, EvaluatorError> {
-        let rules = self.1.lock().unwrap();
-        let one = rules.entitlements.iter().find(|one| one.id == *entitlement);
-        Ok(one.and_then(Entitlement::break_glass_use))
-    }
-
-    async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
-        Ok(vec!["anybody-apart".to_owned()])
-    }
-}
-
-/// Omar and lea stop things, and each lifts what the other one placed.
-struct TwoHands;
-
-#[async_trait]
-impl RevocationPolicy for TwoHands {
-    async fn may(
-        &self,
-        caller: &Caller,
-        right: Right,
-        _: &WideScope,
-        placed_by: Option<&IdentityId>,
-        _: Timestamp,
-    ) -> Result<Vec<String>, EvaluatorError> {
-        let own = right == Right::Lift && placed_by == Some(&caller.identity.id);
-        if !own && ["omar", "lea"].contains(&caller.identity.id.as_str()) {
-            return Ok(vec!["two-hands".to_owned()]);
-        }
-        Err(EvaluatorError::Refused("no policy allows it".to_owned()))
-    }
-}
-
-/// The evaluator, called as intake calls it.
-struct Direct(Arc<Decider>, Arc<ManualClock>);
-
-#[async_trait]
-impl EvaluateCall for Direct {
-    async fn evaluate(&self, id: GrantId, proof: &RawProof) -> PortResult<EvaluateAnswer> {
-        Ok(match self.0.decide(id, proof, self.1.now()).await {
-            Ok(()) => EvaluateAnswer::Decided,
-            Err(refusal) => EvaluateAnswer::Refused { refusal },
-        })
-    }
-}
-
-fn identity(id: &str, class: IdentityClass, owner: &str) -> (String, Identity) {
-    let identity = Identity {
-        id: id.parse().unwrap(),
-        class,
-        owner: owner.parse().unwrap(),
-        teams: std::collections::BTreeSet::new(),
-        proofs: Vec::new(),
-    };
-    (id.to_owned(), identity)
-}
-
-/// Everybody who is registered.
-pub(super) fn people() -> BTreeMap<String, Identity> {
-    BTreeMap::from([
-        identity("bot", IdentityClass::Pipeline, "dana"),
-        identity("agent", IdentityClass::Agent, "dana"),
-        identity("ci", IdentityClass::Pipeline, "omar"),
-        identity("dana", IdentityClass::Human, "dana"),
-        identity("omar", IdentityClass::Human, "omar"),
-        identity("lea", IdentityClass::Human, "lea"),
-    ])
-}
-
-pub(super) fn entitlement() -> Entitlement {
-    Entitlement {
-        id: "deploy".parse().unwrap(),
-        owner: "dana".parse().unwrap(),
-        description: "deploys one version".to_owned(),
-        delivery: Delivery::Session { target: "deploy".parse().unwrap(), credential_s: 900, iam_allowed: false },
-        max_term: Term::from_seconds(3600).unwrap(),
-        max_term_of: BTreeMap::new(),
-        risk: Risk::Medium,
-        environment: None,
-        start_within_s: 600,
-        parameters: BTreeMap::from([(
-            "version".to_owned(),
-            Parameter::Text { pattern: "v[0-9]+".to_owned(), max_length: 8 },
-        )]),
-        statements: vec![Statement {
-            actions: vec!["s3:PutObject".to_owned()],
-            resources: vec!["arn:${partition}:s3:::artifacts/${version}/*".to_owned()],
-            conditions: BTreeMap::new(),
-        }],
-        approval: Approval::by(1, 600),
-        ticket: TicketRule::default(),
-        justification: JustificationRule::default(),
-        rotate: Vec::new(),
-        break_glass: None,
-        canary: false,
-        outlives: Vec::new(),
-        conflicts: BTreeMap::new(),
-    }
-}
-
-/// The role that the legacy batch job runs under.
-pub(super) const BATCH: &str = "arn:aws:iam::000000000000:role/legacy/batch";
-
-/// Session, inline and managed.
-pub(super) fn entitlements() -> Vec<Entitlement> {
-    let principal_arn = BATCH.to_owned();
-    let inline = Delivery::Inline { principal_arn: principal_arn.clone(), holder: Holder::Shared };
-    let managed = Delivery::Managed { principal_arn, policy: "sync".parse().unwrap(), holder: Holder::Shared };
-    let named = |id: &str, delivery| Entitlement { id: id.parse().unwrap(), delivery, ..entitlement() };
-    vec![entitlement(), named("batch", inline), named("sync", managed)]
-}
-
-pub(super) fn ask() -> Ask {
-    ask_for("deploy")
-}
-
-pub(super) fn ask_for(entitlement: &str) -> Ask {
-    serde_json::from_value(serde_json::json!({
-        "entitlement": entitlement, "parameters": { "version": "v1" }, "term_s": TERM_S,
-    }))
-    .unwrap()
-}
-
-pub(super) fn proof(text: &str) -> RawProof {
-    RawProof::new(text)
 }
 
 impl World {
@@ -631,33 +382,6 @@ impl World {
         let State::Ended { proof, .. } = state else { panic!("not ended: {state:?}") };
         proof
     }
-}
-
-pub(super) fn publish(store: &MemoryStore, people: &BTreeMap<String, Identity>) -> Digest {
-    publish_with(store, people, entitlements())
-}
-
-/// The same, with these entitlements alone.
-pub(super) fn publish_with(
-    store: &MemoryStore,
-    people: &BTreeMap<String, Identity>,
-    entitlements: Vec<Entitlement>,
-) -> Digest {
-    let index = Index {
-        version: INDEX_VERSION,
-        issuers: Vec::new(),
-        identities: people.values().map(|identity| (identity.id.clone(), identity.clone())).collect(),
-        lanes: BTreeMap::new(),
-        steps: Vec::new(),
-        n_buckets: 0,
-        parts: BTreeMap::new(),
-    };
-    let listing = |one: Entitlement| (one.id.clone(), Listing { entitlement: one, rules: bundle::Rules::default() });
-    let listings = entitlements.into_iter().map(listing).collect();
-    let text = BundleText::build(index, &listings, &bundle::Rules::default(), &[].into()).unwrap();
-    let digest = text.digest;
-    store.publish(text);
-    digest
 }
 
 pub(super) fn id_of(answer: Option<Result<Report, Refusal>>) -> GrantId {

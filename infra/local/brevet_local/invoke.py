@@ -53,11 +53,12 @@ def invoke(function: dict[str, Any], event: Any, timeout_s: float) -> Answer:
     """Invokes a function and waits for its answer, at most `timeout_s`.
 
     Lambda says at once that a function crashed; the emulator would let its caller wait for ever. So a copy that dies
-    while we wait ends the wait as a failure, unless another copy answers shortly.
+    while we wait ends the wait as a failure, unless another copy answers shortly: also a copy that only came while we
+    waited, since the emulator hands what nobody has taken to the next one.
     """
     connection = http.client.HTTPConnection("127.0.0.1", places.port("lambda"), timeout=timeout_s)
     with BUSY:
-        present = _copies(function)
+        dead = {copy for copy in _copies(function) if not copy.alive}
         try:
             connection.request(
                 "POST",
@@ -65,7 +66,7 @@ def invoke(function: dict[str, Any], event: Any, timeout_s: float) -> Answer:
                 json.dumps(event).encode(),
                 {"content-type": "application/json"},
             )
-            if missed := _wait(connection, present, timeout_s):
+            if missed := _wait(connection, function, dead, timeout_s):
                 return missed
             answer = connection.getresponse()
             body = answer.read()
@@ -87,12 +88,15 @@ def invoke(function: dict[str, Any], event: Any, timeout_s: float) -> Answer:
 
 
 def _copies(function: dict[str, Any]) -> list[process.Process]:
-    return [one for one in process.recorded() if one.name.startswith(f"fn-{function['id']}-") and one.alive]
+    return [one for one in process.recorded() if one.name.startswith(f"fn-{function['id']}-")]
 
 
-def _wait(connection: http.client.HTTPConnection, present: list[process.Process], timeout_s: float) -> Answer | None:
-    """Waits until the answer begins; an `Answer` says why it will not."""
+def _wait(
+    connection: http.client.HTTPConnection, function: dict[str, Any], dead: set[process.Process], timeout_s: float
+) -> Answer | None:
+    """Waits until the answer begins; an `Answer` says why it will not. Who was `dead` before has nothing to do with it."""
     until = time.monotonic() + timeout_s
+    copies: set[process.Process] = set()
     crashed: process.Process | None = None
     while not select.select([connection.sock], [], [], _LOOK_S)[0]:
         if time.monotonic() > until:
@@ -100,7 +104,8 @@ def _wait(connection: http.client.HTTPConnection, present: list[process.Process]
                 return Answer("failed", None, f"{crashed.name} ended before it answered")
             return Answer("timeout", None, f"no answer in {timeout_s:g} s")
         if crashed is None:
-            crashed = next((one for one in present if not one.alive), None)
+            copies.update(_copies(function))
+            crashed = next((one for one in copies - dead if not one.alive), None)
             if crashed:
                 until = min(until, time.monotonic() + _GRACE_S)
     return None

@@ -96,7 +96,10 @@ def start(
         except OSError as problem:
             raise Trouble(f"{name}: cannot start {command[0]}: {problem.strerror}") from problem
     process = Process(name, child.pid, birth(child.pid), time.time())
-    process.record.write_text(json.dumps(asdict(process)))
+    # Whole or not at all: a record that cannot be read is dropped.
+    half = process.record.with_suffix(".half")
+    half.write_text(json.dumps(asdict(process)))
+    half.replace(process.record)
     return process
 
 

@@ -1,6 +1,7 @@
 """Invocations against a stand-in for the emulator: answers, failures, and functions that die at work."""
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -88,3 +89,21 @@ def test_a_function_that_dies_at_work_fails_its_caller_soon(emulator, monkeypatc
     seen = invoke.invoke(FUNCTION, {}, 15)
     assert seen.outcome == "failed" and "fn-reap-1 ended" in seen.detail
     assert time.monotonic() - started < 5
+
+
+def test_so_does_one_that_only_came_while_its_caller_waited(emulator, monkeypatch):
+    """The emulator hands what nobody has taken to the next copy, and that one may die at it as well."""
+    monkeypatch.setattr(invoke, "_GRACE_S", 0.3)
+    emulator.append(None)
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    process.kill(process.start("fn-reap-1", command, dict(os.environ)))
+
+    def come_and_go():
+        # As a crash: nobody clears its record away.
+        os.kill(process.start("fn-reap-2", command, dict(os.environ)).pid, signal.SIGKILL)
+
+    threading.Timer(0.5, come_and_go).start()
+    started = time.monotonic()
+    seen = invoke.invoke(FUNCTION, {}, 15)
+    assert seen.outcome == "failed" and "fn-reap-2 ended" in seen.detail
+    assert 0.5 < time.monotonic() - started < 5

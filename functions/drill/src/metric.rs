@@ -1,48 +1,31 @@
-//! What drills showed as a metric: one line in the embedded metric format, which `CloudWatch` reads out of the log.
-
-use std::io::Write as _;
+//! What drills showed as a metric.
 
 use brevet_domain::id::DeploymentId;
 use brevet_domain::time::Timestamp;
 use brevet_engine::drill::DrillReport;
-use serde_json::{Value, json};
+use brevet_lambda::metric::{Figure, Unit, write};
 
 /// Writes the metrics of a tick.
 pub(crate) fn drilled(deployment: &DeploymentId, report: &DrillReport, now: Timestamp) {
-    let line = document(deployment, report, now).to_string();
-    // Not through the logger: the format wants its fields at the top.
-    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
-        tracing::error!(problem = %error, "the metric of a drill could not be written");
-    }
+    write(deployment, &figures(report), now);
 }
 
-/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
-fn document(deployment: &DeploymentId, report: &DrillReport, now: Timestamp) -> Value {
-    let metrics = ["DrillPassed", "DrillFailed", "DrillUnproved"].map(|name| json!({"Name": name, "Unit": "Count"}));
-    json!({
-        "_aws": {
-            "Timestamp": now.as_millis(),
-            "CloudWatchMetrics": [{
-                "Namespace": "Brevet",
-                "Dimensions": [["Deployment"]],
-                "Metrics": metrics,
-            }],
-        },
-        "Deployment": deployment,
-        "DrillPassed": report.n_passed,
-        "DrillFailed": report.n_failed,
-        "DrillUnproved": report.n_unproved,
-    })
+fn figures(report: &DrillReport) -> [Figure; 3] {
+    [("DrillPassed", report.n_passed), ("DrillFailed", report.n_failed), ("DrillUnproved", report.n_unproved)]
+        .map(|(name, n)| (name, Unit::Count, n.into()))
 }
 
 #[cfg(test)]
 mod tests {
+    use brevet_lambda::metric::document;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn the_alarm_of_the_template_finds_its_metric() {
         let report = DrillReport { n_passed: 1, n_failed: 2, n_unproved: 3, ..DrillReport::default() };
-        let document = document(&"dev".parse().unwrap(), &report, Timestamp::from_seconds(1_795_348_800));
+        let document = document(&"dev".parse().unwrap(), &figures(&report), Timestamp::from_seconds(1_795_348_800));
         let directive = &document["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(document["_aws"]["Timestamp"], 1_795_348_800_000_u64);
         let told = |name: &str| document[name].as_u64();

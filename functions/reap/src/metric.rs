@@ -1,76 +1,47 @@
-//! The reaper's pulse as a metric: one line in the embedded metric format, which `CloudWatch` reads out of the log.
-
-use std::io::Write as _;
+//! The reaper's pulse as a metric.
 
 use brevet_domain::id::DeploymentId;
 use brevet_domain::time::Timestamp;
 use brevet_engine::reap::PassReport;
-use serde_json::{Value, json};
+use brevet_lambda::metric::{Figure, Unit, write};
 
 /// Writes the metric of a good pass. Silence is what the alarm `HeartMissing` waits for.
 pub(crate) fn good_pass(deployment: &DeploymentId, report: &PassReport, now: Timestamp) {
-    let line = document(deployment, report, now).to_string();
-    // Not through the logger: the format wants its fields at the top.
-    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
-        tracing::error!(problem = %error, "the metric of a good pass could not be written");
-    }
+    write(deployment, &figures(report), now);
 }
 
-/// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
-fn document(deployment: &DeploymentId, report: &PassReport, now: Timestamp) -> Value {
-    let mut metrics = vec![
-        json!({"Name": "ReaperGoodPass", "Unit": "Count"}),
-        json!({"Name": "OverdueSeconds", "Unit": "Seconds"}),
-        json!({"Name": "BlocksStanding", "Unit": "Count"}),
-        json!({"Name": "SecretsRotated", "Unit": "Count"}),
-        json!({"Name": "RotationsTroubled", "Unit": "Count"}),
-        json!({"Name": "GrantsOverdue", "Unit": "Count"}),
-        json!({"Name": "IssuingStopped", "Unit": "Count"}),
-        json!({"Name": "SweepFound", "Unit": "Count"}),
-        json!({"Name": "SweepWhole", "Unit": "Count"}),
+fn figures(report: &PassReport) -> Vec<Figure> {
+    use Unit::{Count, Seconds};
+    let mut figures = vec![
+        ("ReaperGoodPass", Count, 1),
+        ("OverdueSeconds", Seconds, report.oldest_overdue_s),
+        ("BlocksStanding", Count, report.n_blocks.into()),
+        ("SecretsRotated", Count, report.n_rotated.into()),
+        ("RotationsTroubled", Count, report.n_unrotated.into()),
+        ("GrantsOverdue", Count, report.n_overdue.into()),
+        ("IssuingStopped", Count, report.is_stopped.into()),
+        ("SweepFound", Count, report.n_swept.into()),
+        ("SweepWhole", Count, report.swept.into()),
         // No alarm: all of them have ended, and who else holds the role fetches again. It shows that a role is crowded.
-        json!({"Name": "EarlyEndsByTime", "Unit": "Count"}),
+        ("EarlyEndsByTime", Count, report.n_denied_by_time.into()),
     ];
-    // Said only where a walk came through, zero was proved first, or uses could be counted: silence is no zero.
+    // Said only where a walk came through, zero was proved first, secrets were looked at, or uses could be counted: silence
+    // is no zero.
     let known = [
-        ("BlockedAlive", "Count", report.n_blocked_alive),
-        ("BlockedZeroSeconds", "Seconds", report.zero_after_s),
-        ("RotationSeconds", "Seconds", report.oldest_rotation_s),
-        ("BreakGlassUnreviewed", "Count", report.n_unreviewed.map(u64::from)),
+        ("BlockedAlive", Count, report.n_blocked_alive),
+        ("BlockedZeroSeconds", Seconds, report.zero_after_s),
+        ("RotationSeconds", Seconds, report.oldest_rotation_s),
+        ("BreakGlassUnreviewed", Count, report.n_unreviewed.map(u64::from)),
     ];
-    metrics
-        .extend(known.iter().filter(|(.., n)| n.is_some()).map(|(name, unit, _)| json!({"Name": name, "Unit": unit})));
-    let mut document = json!({
-        "_aws": {
-            "Timestamp": now.as_millis(),
-            "CloudWatchMetrics": [{
-                "Namespace": "Brevet",
-                "Dimensions": [["Deployment"]],
-                "Metrics": metrics,
-            }],
-        },
-        "Deployment": deployment,
-        "ReaperGoodPass": 1,
-        "OverdueSeconds": report.oldest_overdue_s,
-        "BlocksStanding": report.n_blocks,
-        "SecretsRotated": report.n_rotated,
-        "RotationsTroubled": report.n_unrotated,
-        "EarlyEndsByTime": report.n_denied_by_time,
-        "GrantsOverdue": report.n_overdue,
-        "IssuingStopped": u32::from(report.is_stopped),
-        "SweepFound": report.n_swept,
-        "SweepWhole": u8::from(report.swept),
-    });
-    for (name, _, n) in known {
-        if let (Some(n), Some(document)) = (n, document.as_object_mut()) {
-            document.insert(name.to_owned(), json!(n));
-        }
-    }
-    document
+    figures.extend(known.into_iter().filter_map(|(name, unit, n)| Some((name, unit, n?))));
+    figures
 }
 
 #[cfg(test)]
 mod tests {
+    use brevet_lambda::metric::document;
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -88,7 +59,7 @@ mod tests {
             good: true,
             ..PassReport::default()
         };
-        let document = document(&"dev".parse().unwrap(), &report, Timestamp::from_seconds(1_795_348_800));
+        let document = document(&"dev".parse().unwrap(), &figures(&report), Timestamp::from_seconds(1_795_348_800));
         let directive = &document["_aws"]["CloudWatchMetrics"][0];
         assert_eq!(document["_aws"]["Timestamp"], 1_795_348_800_000_u64);
         for metric in directive["Metrics"].as_array().unwrap() {

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use brevet_domain::id::{DeploymentId, EntitlementId, GrantId, IdentityId};
 use brevet_domain::time::Timestamp;
 use brevet_engine::port::{BundleLapse, BundleWatch, UseWatch};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Says, for each call, that the bundle in force cannot be used: the alarm `BundleStale` hangs on it.
 #[derive(Clone, Debug)]
@@ -30,7 +30,7 @@ impl BundleWatch for BundleStale {
             }
             None => tracing::error!(problem, "the bundle in force cannot be used: nothing is decided"),
         }
-        write(&document(&self.deployment, "BundleStale", lapse.at));
+        write(&self.deployment, &[("BundleStale", Unit::Count, 1)], lapse.at);
     }
 }
 
@@ -54,31 +54,53 @@ impl UseWatch for BreakGlassUsed {
             grant.id = %grant, identity.id = %identity, entitlement.id = %entitlement,
             "break-glass: grant `{grant}` may be used, and its use is to be reviewed"
         );
-        write(&document(&self.deployment, "BreakGlassUsed", at));
+        write(&self.deployment, &[("BreakGlassUsed", Unit::Count, 1)], at);
     }
 }
 
+/// What a figure of a metric counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Things.
+    Count,
+    /// Time.
+    Seconds,
+}
+
+impl Unit {
+    /// As `CloudWatch` writes it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Count => "Count",
+            Self::Seconds => "Seconds",
+        }
+    }
+}
+
+/// A metric of the namespace `Brevet`: its name, what it counts, and how much.
+pub type Figure = (&'static str, Unit, u64);
+
+/// Writes `figures` of `deployment` as one line of the log.
+///
 /// Not through the logger: the format wants its fields at the top.
-fn write(document: &Value) {
-    if let Err(error) = writeln!(std::io::stdout(), "{document}") {
+pub fn write(deployment: &DeploymentId, figures: &[Figure], at: Timestamp) {
+    let line = document(deployment, figures, at);
+    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
         tracing::error!(problem = %error, "a metric could not be written");
     }
 }
 
+/// The line that [`write`] writes.
+///
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
-fn document(deployment: &DeploymentId, metric: &'static str, at: Timestamp) -> Value {
-    json!({
-        "_aws": {
-            "Timestamp": at.as_millis(),
-            "CloudWatchMetrics": [{
-                "Namespace": "Brevet",
-                "Dimensions": [["Deployment"]],
-                "Metrics": [{"Name": metric, "Unit": "Count"}],
-            }],
-        },
-        "Deployment": deployment,
-        metric: 1,
-    })
+#[must_use]
+pub fn document(deployment: &DeploymentId, figures: &[Figure], at: Timestamp) -> Value {
+    let metrics: Vec<_> = figures.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit.name()})).collect();
+    let mut document = Map::from_iter(figures.iter().map(|(name, _, n)| ((*name).to_owned(), json!(n))));
+    let directive = json!({ "Namespace": "Brevet", "Dimensions": [["Deployment"]], "Metrics": metrics });
+    document.insert("_aws".to_owned(), json!({ "Timestamp": at.as_millis(), "CloudWatchMetrics": [directive] }));
+    document.insert("Deployment".to_owned(), json!(deployment));
+    Value::Object(document)
 }
 
 #[cfg(test)]
@@ -89,7 +111,8 @@ mod tests {
     fn the_alarms_of_the_template_find_their_metrics() {
         let template = include_str!("../../../infra/template.yaml");
         for metric in ["BundleStale", "BreakGlassUsed"] {
-            let document = document(&"dev".parse().unwrap(), metric, Timestamp::from_seconds(1_795_348_800));
+            let figures = [(metric, Unit::Count, 1)];
+            let document = document(&"dev".parse().unwrap(), &figures, Timestamp::from_seconds(1_795_348_800));
             let directive = &document["_aws"]["CloudWatchMetrics"][0];
             assert_eq!(document["_aws"]["Timestamp"], 1_795_348_800_000_u64);
             assert_eq!((document["Deployment"].as_str(), document[metric].as_u64()), (Some("dev"), Some(1)));

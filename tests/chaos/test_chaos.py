@@ -209,7 +209,10 @@ def test_the_table_is_emptied(world: World, tasks: Tasks, catalogue: tuple[Forge
                 time.sleep(0.5)
             gone_after_s = max(hold.allowed_at) - began_at
             print(f"\ntable emptied: {hold.principal} was last allowed {gone_after_s:.1f} s after that began")
-            assert standing(hold.principal) == set()
+            # Where its own limit came first, the sweep takes it away all the same.
+            while left := standing(hold.principal):
+                assert time.time() < until, f"{left} is still on {hold.principal}"
+                time.sleep(0.5)
         # Its limit is in its policy: nothing in the table is needed.
         sleep_until(fleet.vended.deadline + 0.5)
         assert PIPELINE.use(fleet.vended.session).outcome == "denied"

@@ -58,7 +58,8 @@ def invoke(function: dict[str, Any], event: Any, timeout_s: float) -> Answer:
     """
     connection = http.client.HTTPConnection("127.0.0.1", places.port("lambda"), timeout=timeout_s)
     with BUSY:
-        dead = {copy for copy in _copies(function) if not copy.alive}
+        known = set(_copies(function))
+        dead = {copy for copy in known if not copy.alive}
         try:
             connection.request(
                 "POST",
@@ -66,7 +67,7 @@ def invoke(function: dict[str, Any], event: Any, timeout_s: float) -> Answer:
                 json.dumps(event).encode(),
                 {"content-type": "application/json"},
             )
-            if missed := _wait(connection, function, dead, timeout_s):
+            if missed := _wait(connection, function, (known - dead, dead), timeout_s):
                 return missed
             answer = connection.getresponse()
             body = answer.read()
@@ -92,11 +93,15 @@ def _copies(function: dict[str, Any]) -> list[process.Process]:
 
 
 def _wait(
-    connection: http.client.HTTPConnection, function: dict[str, Any], dead: set[process.Process], timeout_s: float
+    connection: http.client.HTTPConnection,
+    function: dict[str, Any],
+    present_and_dead: tuple[set[process.Process], set[process.Process]],
+    timeout_s: float,
 ) -> Answer | None:
-    """Waits until the answer begins; an `Answer` says why it will not. Who was `dead` before has nothing to do with it."""
+    """Waits until the answer begins; an `Answer` says why it will not. Who was dead before has nothing to do with it."""
     until = time.monotonic() + timeout_s
-    copies: set[process.Process] = set()
+    # Those that were there at first too: the record of one that is killed at once is gone before it is looked for.
+    copies, dead = present_and_dead
     crashed: process.Process | None = None
     while not select.select([connection.sock], [], [], _LOOK_S)[0]:
         if time.monotonic() > until:
@@ -104,7 +109,7 @@ def _wait(
                 return Answer("failed", None, f"{crashed.name} ended before it answered")
             return Answer("timeout", None, f"no answer in {timeout_s:g} s")
         if crashed is None:
-            copies.update(_copies(function))
+            copies = copies | set(_copies(function))
             crashed = next((one for one in copies - dead if not one.alive), None)
             if crashed:
                 until = min(until, time.monotonic() + _GRACE_S)

@@ -107,3 +107,14 @@ def test_so_does_one_that_only_came_while_its_caller_waited(emulator, monkeypatc
     seen = invoke.invoke(FUNCTION, {}, 15)
     assert seen.outcome == "failed" and "fn-reap-2 ended" in seen.detail
     assert 0.5 < time.monotonic() - started < 5
+
+
+def test_so_does_one_whose_record_is_cleared_away_with_it(emulator, monkeypatch):
+    monkeypatch.setattr(invoke, "_GRACE_S", 0.3)
+    # The first look comes when it is long gone.
+    monkeypatch.setattr(invoke, "_LOOK_S", 1.5)
+    emulator.append(None)
+    copy = process.start("fn-reap-1", [sys.executable, "-c", "import time; time.sleep(60)"], dict(os.environ))
+    threading.Timer(0.5, process.kill, [copy]).start()
+    seen = invoke.invoke(FUNCTION, {}, 15)
+    assert seen.outcome == "failed" and "fn-reap-1 ended" in seen.detail

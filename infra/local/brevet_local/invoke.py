@@ -58,8 +58,7 @@ def invoke(function: dict[str, Any], event: Any, timeout_s: float) -> Answer:
     """
     connection = http.client.HTTPConnection("127.0.0.1", places.port("lambda"), timeout=timeout_s)
     with BUSY:
-        known = set(_copies(function))
-        dead = {copy for copy in known if not copy.alive}
+        copies = _Copies(function)
         try:
             connection.request(
                 "POST",
@@ -67,7 +66,7 @@ def invoke(function: dict[str, Any], event: Any, timeout_s: float) -> Answer:
                 json.dumps(event).encode(),
                 {"content-type": "application/json"},
             )
-            if missed := _wait(connection, function, (known - dead, dead), timeout_s):
+            if missed := _wait(connection, copies, timeout_s):
                 return missed
             answer = connection.getresponse()
             body = answer.read()
@@ -88,29 +87,34 @@ def invoke(function: dict[str, Any], event: Any, timeout_s: float) -> Answer:
         return Answer("failed", None, f"no JSON: {text[:200]}")
 
 
-def _copies(function: dict[str, Any]) -> list[process.Process]:
-    return [one for one in process.recorded() if one.name.startswith(f"fn-{function['id']}-")]
+class _Copies:
+    """The copies of a function that live, or come, from now on."""
+
+    def __init__(self, function: dict[str, Any]) -> None:
+        self._prefix = f"fn-{function['id']}-"
+        recorded = self._recorded()
+        self._dead_before = {one for one in recorded if not one.alive}
+        # The record of one that is killed at once is gone before it is looked for again.
+        self._seen = recorded - self._dead_before
+
+    def crashed(self) -> process.Process | None:
+        """One that has died since, if one has."""
+        self._seen |= self._recorded() - self._dead_before
+        return next((one for one in self._seen if not one.alive), None)
+
+    def _recorded(self) -> set[process.Process]:
+        return {one for one in process.recorded() if one.name.startswith(self._prefix)}
 
 
-def _wait(
-    connection: http.client.HTTPConnection,
-    function: dict[str, Any],
-    present_and_dead: tuple[set[process.Process], set[process.Process]],
-    timeout_s: float,
-) -> Answer | None:
-    """Waits until the answer begins; an `Answer` says why it will not. Who was dead before has nothing to do with it."""
+def _wait(connection: http.client.HTTPConnection, copies: _Copies, timeout_s: float) -> Answer | None:
+    """Waits until the answer begins; an `Answer` says why it will not."""
     until = time.monotonic() + timeout_s
-    # Those that were there at first too: the record of one that is killed at once is gone before it is looked for.
-    copies, dead = present_and_dead
     crashed: process.Process | None = None
     while not select.select([connection.sock], [], [], _LOOK_S)[0]:
         if time.monotonic() > until:
             if crashed:
                 return Answer("failed", None, f"{crashed.name} ended before it answered")
             return Answer("timeout", None, f"no answer in {timeout_s:g} s")
-        if crashed is None:
-            copies = copies | set(_copies(function))
-            crashed = next((one for one in copies - dead if not one.alive), None)
-            if crashed:
-                until = min(until, time.monotonic() + _GRACE_S)
+        if crashed is None and (crashed := copies.crashed()):
+            until = min(until, time.monotonic() + _GRACE_S)
     return None

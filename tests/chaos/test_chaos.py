@@ -15,11 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
 from observer import gate, runner, store
 from observer.aws import Session
 from observer.reconcile import reconcile
+from observer.rest import at_rest
 from observer.tokens import Forge
 from observer.world import PIPELINE, World, instant, sleep_until
 
@@ -189,7 +188,7 @@ def test_every_tenth_answer_is_lost_and_clocks_are_apart(world: World, tasks: Ta
 
 
 def test_the_call_log_agrees_with_the_evidence() -> None:
-    report = reconcile(gate.log(), store.snapshot())
+    report = reconcile(*at_rest())
     print(f"\n{report}")
     assert report.findings == [] and report.counts["ended observed"] >= 6, str(report)
 

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from observer import chain, gate, runner, store
+from observer import chain, runner, store
 from observer.reconcile import reconcile
+from observer.rest import at_rest
 from observer.world import World
 
 from doctored import TAMPERINGS, Doctored, Log
@@ -31,11 +32,7 @@ def seen(world: World) -> tuple[Log, Snapshot]:
             break
         assert time.monotonic() < until, f"still open: {open_ones}"
         time.sleep(1)
-    runner.stack("tick", "off")
-    time.sleep(3)
-    found = store.snapshot(), gate.log()
-    runner.stack("tick", "on")
-    return found[1], found[0]
+    return at_rest()
 
 
 def test_every_write_is_explained_and_every_entry_has_its_call(seen: tuple[Log, Snapshot]) -> None:

@@ -1,4 +1,4 @@
-use brevet_domain::decision::{Step, Terms, Traits};
+use brevet_domain::decision::{Outcome, Step, Terms, Traits};
 use brevet_domain::entitlement::{Outliving, Risk, Rotation};
 use brevet_domain::identity::{AuthContext, ProofSummary};
 use brevet_domain::settings::{Bounds, Deployment};

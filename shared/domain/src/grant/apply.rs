@@ -1,12 +1,14 @@
 //! The one function that moves a grant: pure and total over state and event.
 
-use super::state::{Acknowledged, DeniedBy, EndCause, EndedBy, LapseCause, Proof, Revoking, Sighting, State};
+use self::ending::revoking;
+use super::state::{DeniedBy, EndCause, LapseCause, State};
 use super::vends::Vends;
-use super::{AskedRotation, Delivery, Event, Grant, NewVend, SecretRotation, WATCH_S};
+use super::{Delivery, Event, Grant, NewVend, SecretRotation, WATCH_S};
 use crate::decision::Tally;
-use crate::id::IdentityId;
 use crate::review::Review;
 use crate::time::Timestamp;
+
+mod ending;
 
 /// What an event did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +101,7 @@ impl Grant {
         Ok(Applied::Changed(Box::new(after)))
     }
 
-    fn refuse(&self, event: &Event) -> TransitionError {
+    pub(super) fn refuse(&self, event: &Event) -> TransitionError {
         NotAllowed { event: event.name(), state: self.state.name() }
     }
 
@@ -263,211 +265,11 @@ impl Grant {
         }
     }
 
-    /// Deadline, block or drift: removal begins. Whatever the cause, it never takes back what is already known.
-    fn revoke(&self, event: &Event, now: Timestamp, deadline: Timestamp, fence: Timestamp, vends: &Vends) -> Next {
-        // Where a session's end is read from the reserved deny, a write of it without this grant's entry, begun
-        // before the entry was stored, may still land until then.
-        let session = matches!(self.delivery, Delivery::Session { .. });
-        let landed = if session { now.plus(self.bounds.landing_s()) } else { fence };
-        let (cause, by, later) = match event {
-            Event::DeadlinePassed if now < deadline => {
-                return Err(TooEarly { event: event.name(), not_before: deadline });
-            }
-            Event::DeadlinePassed => (EndCause::Deadline, None, landed),
-            Event::Stopped { cause, by, fence } => (*cause, by.clone(), if session { *fence } else { landed }),
-            Event::DriftObserved(_) => (EndCause::Drift, None, landed),
-            _ => return Err(self.refuse(event)),
-        };
-        Ok(Some(revoking(cause, by, now, deadline, fence.max(later), vends.clone())))
-    }
-
-    // INVARIANT: no way leads out of `Revoking` but a proof of ending, however many attempts fail.
-    fn while_revoking(&self, event: &Event, now: Timestamp, at: &Revoking) -> Next {
-        let changed = |next: Revoking| Ok(Some(State::Revoking(Box::new(next))));
-        match event {
-            Event::Stopped { .. } | Event::DeadlinePassed => Ok(None),
-            Event::VendAnswered { seq, answer } if at.vends.knows(*seq, answer) => Ok(None),
-            Event::VendAnswered { seq, answer } => {
-                let vends = at.vends.answer(*seq, answer).ok_or_else(|| self.refuse(event))?;
-                changed(Revoking { vends, ..at.clone() })
-            }
-            Event::RemovalRecorded { next_at, .. } => {
-                // A detaching that lands late would take away what a later grant attached: its own fence holds as well.
-                let managed = matches!(self.delivery, Delivery::Managed { .. });
-                let fence = if managed { at.fence.max(self.bounds.fence(now)) } else { at.fence };
-                let attempts = at.attempts.saturating_add(1);
-                // What has to be removed was there: an absence that was seen before counts no more.
-                let (first_absence, effective) = (None, None);
-                changed(Revoking { attempts, fence, first_absence, effective, next_at: *next_at, ..at.clone() })
-            }
-            Event::RemovalTroubled { problem, next_at } => {
-                changed(Revoking { last_problem: Some(problem.clone()), next_at: *next_at, ..at.clone() })
-            }
-            // It lets others be issued: not for its holder to say.
-            Event::OverdueAcknowledged { by } if self.belongs_to(by) => Err(self.refuse(event)),
-            Event::OverdueAcknowledged { .. } if at.acknowledged.is_some() => Ok(None),
-            Event::OverdueAcknowledged { by } => {
-                let acknowledged = Some(Acknowledged { by: by.clone(), at: now });
-                changed(Revoking { acknowledged, ..at.clone() })
-            }
-            Event::PresenceObserved(_) | Event::DriftObserved(_) if at.first_absence.is_none() => Ok(None),
-            Event::PresenceObserved(_) | Event::DriftObserved(_) => {
-                changed(Revoking { first_absence: None, effective: None, ..at.clone() })
-            }
-            // Where others hold the same policy there will be no absence to wait for.
-            Event::EffectiveAccessChecked(found)
-                if at.first_absence.is_some() || matches!(self.delivery, Delivery::Managed { .. }) =>
-            {
-                changed(Revoking { effective: Some(found.clone()), ..at.clone() })
-            }
-            Event::AbsenceObserved(seen) => self.absent(event, now, at, seen),
-            Event::DeadlineProved { aws_date, request_id } => self.past_deadline(event, now, at, *aws_date, request_id),
-            Event::HandedOver { holders, seen } => {
-                let managed = matches!(self.delivery, Delivery::Managed { .. });
-                if !managed || holders.is_empty() || holders.contains(&self.id) {
-                    return Err(self.refuse(event));
-                }
-                // What this grant called could land after the others are gone: then nobody would be left to detach it.
-                if seen.at < at.fence {
-                    return Err(TooEarly { event: event.name(), not_before: at.fence });
-                }
-                let proof = Proof::HandedOver { holders: holders.clone(), seen: seen.clone() };
-                Ok(Some(ended(at, proof, now, EndedBy::HandOver)))
-            }
-            _ => Err(self.refuse(event)),
-        }
-    }
-
-    /// INVARIANT: two absences, the second after the fence and a quiet period after the first.
-    fn absent(&self, event: &Event, now: Timestamp, at: &Revoking, seen: &Sighting) -> Next {
-        if seen.at > now {
-            return Err(TooEarly { event: event.name(), not_before: seen.at });
-        }
-        let quiet = self.bounds.quiet_for_s();
-        let Some(first) = &at.first_absence else {
-            let next_at = at.fence.max(seen.at.plus(quiet));
-            // A check made while others still held it says nothing of what is left once it is gone.
-            return Ok(Some(State::Revoking(Box::new(Revoking {
-                first_absence: Some(seen.clone()),
-                effective: None,
-                next_at,
-                ..at.clone()
-            }))));
-        };
-        if seen.at < at.fence || seen.at < first.at.plus(quiet) {
-            return Ok(None);
-        }
-        // A managed policy carries no time limit.
-        let managed = matches!(self.delivery, Delivery::Managed { .. });
-        let ended_by = if first.at < at.deadline || managed { EndedBy::Removal } else { EndedBy::TimeLimit };
-        let proof = Proof::Observed { first: first.clone(), second: seen.clone() };
-        Ok(Some(ended(at, proof, now, ended_by)))
-    }
-
-    /// INVARIANT: by construction only where nothing issued can outlive the deadline, and by AWS's own clock.
-    fn past_deadline(
-        &self,
-        event: &Event,
-        now: Timestamp,
-        at: &Revoking,
-        aws_date: Timestamp,
-        request_id: &str,
-    ) -> Next {
-        if !matches!(self.delivery, Delivery::Session { iam_allowed: false, .. }) {
-            return Err(self.refuse(event));
-        }
-        let not_before = at.deadline.plus(self.bounds.skew_s);
-        if now < not_before || aws_date <= at.deadline {
-            return Err(TooEarly { event: event.name(), not_before });
-        }
-        let proof = Proof::ByConstruction { deadline: at.deadline, aws_date, request_id: request_id.to_owned() };
-        Ok(Some(ended(at, proof, now, EndedBy::TimeLimit)))
-    }
-
     fn when_over(&self, event: &Event) -> Next {
         match event {
             Event::Stopped { .. } | Event::ApprovalDeadlinePassed | Event::StartByPassed => Ok(None),
             _ => Err(self.refuse(event)),
         }
-    }
-
-    fn when_ended(&self, event: &Event) -> Next {
-        match (event, &self.state) {
-            (Event::Stopped { .. } | Event::DeadlinePassed | Event::DeadlineProved { .. }, _) => Ok(None),
-            // INVARIANT: a use is reviewed once, when all of it is known, and by nobody whose use it was.
-            (Event::Reviewed { by, .. }, ended)
-                if self.review == Some(Review::Awaited) && *by != self.identity && *by != self.sponsor =>
-            {
-                Ok(Some(ended.clone()))
-            }
-            (Event::Reviewed { by, outcome }, _) => match &self.review {
-                Some(Review::Done { by: who, outcome: what, .. }) if who == by && what == outcome => Ok(None),
-                Some(Review::Awaited | Review::Done { .. }) | None => Err(self.refuse(event)),
-            },
-            // A removed entry leaves the reserved deny, or the document is put again: told, but nothing of the end changes.
-            (Event::RemovalRecorded { .. }, ended) => Ok(Some(ended.clone())),
-            (Event::EffectiveAccessChecked(found), State::Ended { cause, proof, verified_at, ended_by, .. }) => {
-                Ok(Some(State::Ended {
-                    cause: *cause,
-                    proof: proof.clone(),
-                    verified_at: *verified_at,
-                    ended_by: *ended_by,
-                    effective: Some(found.clone()),
-                }))
-            }
-            (
-                Event::RotationRecorded { .. } | Event::RotationObserved { .. } | Event::RotationTroubled { .. },
-                ended,
-            ) => Ok(Some(ended.clone())),
-            _ => Err(self.refuse(event)),
-        }
-    }
-
-    /// Its rotations after `event`, where it is one of theirs.
-    fn rotated(&self, event: &Event, now: Timestamp) -> Result<Option<Vec<SecretRotation>>, TransitionError> {
-        let (Event::RotationRecorded { secret, .. }
-        | Event::RotationObserved { secret, .. }
-        | Event::RotationTroubled { secret, .. }) = event
-        else {
-            return Ok(None);
-        };
-        let mut rotations = self.rotations.clone();
-        // INVARIANT: only what the decision named, no more often, and only after the end is proved.
-        let named = rotations.iter_mut().find(|one| one.secret == *secret && one.is_pending());
-        let one = named.ok_or_else(|| self.refuse(event))?;
-        match event {
-            // What may still land must be read first, and only once it has landed.
-            Event::RotationRecorded { .. } if one.asked.is_some_and(|asked| now < asked.fence) => {
-                return Err(TooEarly { event: event.name(), not_before: one.asked.map_or(now, |asked| asked.fence) });
-            }
-            // A call that is made again, or a new one.
-            Event::RotationRecorded { token, fence, next_at, again, .. }
-                if one.asked.is_some_and(|asked| asked.token == *token) || self.next_token(one) == *token =>
-            {
-                one.attempts = one.attempts.saturating_add(1);
-                one.asked = Some(AskedRotation { token: *token, fence: *fence });
-                one.next_at = Some(*next_at.max(fence));
-                if let Some(problem) = again {
-                    one.troubles = one.troubles.saturating_add(1);
-                    one.last_problem = Some(problem.clone());
-                }
-            }
-            Event::RotationObserved { seen, .. } if seen.at > now => {
-                return Err(TooEarly { event: event.name(), not_before: seen.at });
-            }
-            Event::RotationObserved { token, .. } if one.asked.is_some_and(|asked| asked.token == *token) => {
-                one.done = one.done.saturating_add(1);
-                (one.asked, one.troubles, one.last_problem) = (None, 0, None);
-                one.next_at = one.is_pending().then_some(now);
-            }
-            Event::RotationTroubled { problem, next_at, .. } => {
-                one.troubles = one.troubles.saturating_add(1);
-                one.last_problem = Some(problem.clone());
-                one.next_at = Some(one.asked.map_or(*next_at, |asked| asked.fence.max(*next_at)));
-            }
-            _ => return Err(self.refuse(event)),
-        }
-        Ok(Some(rotations))
     }
 }
 
@@ -484,32 +286,4 @@ fn active_after(
     }
     let (fence, vends) = (fence.max(vend.fence), vends.record(vend, now));
     Ok(Some(State::Active { activated_at, deadline, fence, vends, plan_digest: None, look_at: None }))
-}
-
-fn revoking(
-    cause: EndCause,
-    by: Option<IdentityId>,
-    now: Timestamp,
-    deadline: Timestamp,
-    fence: Timestamp,
-    vends: Vends,
-) -> State {
-    State::Revoking(Box::new(Revoking {
-        cause,
-        by,
-        since: now,
-        deadline,
-        fence,
-        attempts: 0,
-        last_problem: None,
-        first_absence: None,
-        next_at: now,
-        vends,
-        effective: None,
-        acknowledged: None,
-    }))
-}
-
-fn ended(at: &Revoking, proof: Proof, now: Timestamp, ended_by: EndedBy) -> State {
-    State::Ended { cause: at.cause, proof, verified_at: now, ended_by, effective: at.effective.clone() }
 }

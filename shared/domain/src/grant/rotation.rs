@@ -6,7 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Grant, Problem, State};
+use super::apply::TransitionError::{self, TooEarly};
+use super::{Event, Grant, Problem, State};
 use crate::canonical::Digest;
 use crate::entitlement::Rotation;
 use crate::time::Timestamp;
@@ -93,5 +94,60 @@ impl Grant {
     pub fn rotating_for_s(&self, now: Timestamp) -> Option<u64> {
         let State::Ended { verified_at, .. } = &self.state else { return None };
         self.pending_rotations().next().map(|_| now.seconds_since(*verified_at))
+    }
+
+    /// Its rotations after `event`, where it is one of theirs.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what is not of a rotation was returned before; what does not fit is refused"
+    )]
+    pub(super) fn rotated(
+        &self,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<Option<Vec<SecretRotation>>, TransitionError> {
+        let (Event::RotationRecorded { secret, .. }
+        | Event::RotationObserved { secret, .. }
+        | Event::RotationTroubled { secret, .. }) = event
+        else {
+            return Ok(None);
+        };
+        let mut rotations = self.rotations.clone();
+        // INVARIANT: only what the decision named, no more often, and only after the end is proved.
+        let named = rotations.iter_mut().find(|one| one.secret == *secret && one.is_pending());
+        let one = named.ok_or_else(|| self.refuse(event))?;
+        match event {
+            // What may still land must be read first, and only once it has landed.
+            Event::RotationRecorded { .. } if one.asked.is_some_and(|asked| now < asked.fence) => {
+                return Err(TooEarly { event: event.name(), not_before: one.asked.map_or(now, |asked| asked.fence) });
+            }
+            // A call that is made again, or a new one.
+            Event::RotationRecorded { token, fence, next_at, again, .. }
+                if one.asked.is_some_and(|asked| asked.token == *token) || self.next_token(one) == *token =>
+            {
+                one.attempts = one.attempts.saturating_add(1);
+                one.asked = Some(AskedRotation { token: *token, fence: *fence });
+                one.next_at = Some(*next_at.max(fence));
+                if let Some(problem) = again {
+                    one.troubles = one.troubles.saturating_add(1);
+                    one.last_problem = Some(problem.clone());
+                }
+            }
+            Event::RotationObserved { seen, .. } if seen.at > now => {
+                return Err(TooEarly { event: event.name(), not_before: seen.at });
+            }
+            Event::RotationObserved { token, .. } if one.asked.is_some_and(|asked| asked.token == *token) => {
+                one.done = one.done.saturating_add(1);
+                (one.asked, one.troubles, one.last_problem) = (None, 0, None);
+                one.next_at = one.is_pending().then_some(now);
+            }
+            Event::RotationTroubled { problem, next_at, .. } => {
+                one.troubles = one.troubles.saturating_add(1);
+                one.last_problem = Some(problem.clone());
+                one.next_at = Some(one.asked.map_or(*next_at, |asked| asked.fence.max(*next_at)));
+            }
+            _ => return Err(self.refuse(event)),
+        }
+        Ok(Some(rotations))
     }
 }

@@ -8,7 +8,8 @@ use brevet_domain::canonical::Digest;
 use brevet_engine::port::{BundleSource, PortResult};
 
 use super::DynamoStore;
-use super::item::{Item, Key, text};
+use super::item::{Item, text};
+use super::key::Key;
 use super::table::{Expression, Query};
 use crate::error::unreadable;
 

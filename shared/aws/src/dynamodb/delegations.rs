@@ -6,7 +6,8 @@ use brevet_domain::id::IdentityId;
 use brevet_engine::port::{Delegations, Mark, PortError, PortResult};
 
 use super::DynamoStore;
-use super::item::{Item, Key, Stored, number, text};
+use super::item::{Item, Stored, number, text};
+use super::key::Key;
 use super::table::{Expression, PutIf, Query, Write, if_absent};
 
 const WRITE: &str = "dynamodb:TransactWriteItems";

@@ -8,7 +8,8 @@ use brevet_domain::time::Timestamp;
 use brevet_engine::port::{DenyStore, PortResult};
 
 use super::DynamoStore;
-use super::item::{DENY_LIST, Item, Key, LEASE, text};
+use super::item::{DENY_LIST, Item, text};
+use super::key::{Key, LEASE};
 use super::table::{Expression, PutIf, Query};
 
 const QUERY: &str = "dynamodb:Query";

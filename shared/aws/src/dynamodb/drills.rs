@@ -5,7 +5,8 @@ use brevet_domain::drill::{Drill, Drilled};
 use brevet_engine::port::{DrillReader, DrillStore, PortResult};
 
 use super::DynamoStore;
-use super::item::{Key, Stored, text};
+use super::item::{Stored, text};
+use super::key::Key;
 use super::table::{Expression, PutIf, Query, Write, if_absent};
 
 const QUERY: &str = "dynamodb:Query";

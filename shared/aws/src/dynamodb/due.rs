@@ -8,7 +8,8 @@ use brevet_domain::time::Timestamp;
 use brevet_engine::port::{Due, DueList, DuePage, HeartStore, PortError, PortResult};
 
 use super::DynamoStore;
-use super::item::{Item, Key, list_of, number, text};
+use super::item::{Item, list_of, number, text};
+use super::key::Key;
 use super::table::{Expression, PutIf, Query, if_absent};
 use crate::error::unreadable;
 

@@ -7,7 +7,8 @@ use brevet_engine::port::{Findings, PortResult};
 
 use super::DynamoStore;
 use super::grants::next;
-use super::item::{FINDINGS, Key, Stored, text};
+use super::item::{Stored, text};
+use super::key::{FINDINGS, Key};
 use super::table::{Expression, PutIf, Query, Write, if_absent};
 
 const QUERY: &str = "dynamodb:Query";

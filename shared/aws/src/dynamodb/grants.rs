@@ -10,7 +10,8 @@ use brevet_domain::id::IdentityId;
 use brevet_engine::port::{Also, Commit, Counts, GrantStore, HoldingsReader, PortResult};
 
 use super::DynamoStore;
-use super::item::{Key, Stored, number};
+use super::item::{Stored, number};
+use super::key::Key;
 use super::table::{Expression, PutIf, Write, if_absent};
 
 const WRITE: &str = "dynamodb:TransactWriteItems";

@@ -10,6 +10,7 @@ mod due;
 mod findings;
 mod grants;
 mod item;
+mod key;
 mod reader;
 mod requests;
 mod reviews;

@@ -13,7 +13,8 @@ use brevet_engine::port::{Activation, GrantPage, GrantReader, GrantSummary, Port
 use serde::de::DeserializeOwned;
 
 use super::DynamoStore;
-use super::item::{Item, Key, text};
+use super::item::{Item, text};
+use super::key::Key;
 use super::table::{Expression, Query};
 use crate::error::unreadable;
 

@@ -5,7 +5,8 @@ use brevet_domain::request::Request;
 use brevet_engine::port::{KeyClaim, Mark, PortError, PortResult, RequestStore};
 
 use super::DynamoStore;
-use super::item::{Key, Stored, text};
+use super::item::{Stored, text};
+use super::key::Key;
 use super::table::{Expression, PutIf, if_absent};
 
 const PUT: &str = "dynamodb:PutItem";

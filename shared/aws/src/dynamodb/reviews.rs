@@ -6,7 +6,8 @@ use brevet_domain::review::AwaitedReview;
 use brevet_engine::port::{PortError, PortResult, ReviewPage, ReviewReader};
 
 use super::DynamoStore;
-use super::item::{Item, Key, REVIEW_LIST, text};
+use super::item::{Item, REVIEW_LIST, text};
+use super::key::Key;
 use super::table::{Expression, Query};
 use crate::error::unreadable;
 

@@ -5,7 +5,8 @@ use brevet_domain::revocation::{Progress, Revocation, WideScope};
 use brevet_engine::port::{PortError, PortResult, ProgressStore, RevocationPage, RevocationReader, RevocationStore};
 
 use super::DynamoStore;
-use super::item::{Item, Key, LATEST, Stored, number, text};
+use super::item::{Item, Stored, number, text};
+use super::key::{Key, LATEST};
 use super::table::{Expression, PutIf, Query, Write, held, if_absent};
 
 const QUERY: &str = "dynamodb:Query";

@@ -5,7 +5,7 @@ use brevet_domain::confirmation::{Confirmation, table_identity};
 use brevet_engine::port::{InService, PortResult};
 
 use super::DynamoStore;
-use super::item::Key;
+use super::key::Key;
 use crate::error::{Watch, unreadable};
 
 const DESCRIBE: &str = "dynamodb:DescribeTable";

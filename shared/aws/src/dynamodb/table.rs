@@ -13,7 +13,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use brevet_engine::port::{PortError, PortResult};
 
 use super::DynamoStore;
-use super::item::{Item, Key};
+use super::item::Item;
+use super::key::Key;
 use crate::error::{Watch, unreadable};
 
 /// How often a write is made again when another transaction was in the way, and after how long, in milliseconds.

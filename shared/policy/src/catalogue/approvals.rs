@@ -8,7 +8,8 @@ use brevet_domain::time::Term;
 use serde_saphyr::Spanned;
 
 use super::finding::Findings;
-use super::form::{EntitlementForm, Forms, StepForm};
+use super::form::{EntitlementForm, StepForm};
+use super::forms::Forms;
 use super::sources::APPROVALS;
 
 /// The most people that a step may want: more would never come together in time.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::finding::Findings;
-use super::form::{Forms, InFile};
+use super::forms::{Forms, InFile};
 use super::longest::Stage;
 use crate::bundle::Bundle;
 use crate::decide::DecideError;

@@ -7,7 +7,8 @@ use brevet_domain::id::{EntitlementId, TargetName};
 use brevet_domain::plan::MIN_CREDENTIAL_S;
 
 use super::finding::Findings;
-use super::form::{DeliveryForm, EntitlementForm, Forms, InFile};
+use super::form::{DeliveryForm, EntitlementForm};
+use super::forms::{Forms, InFile};
 
 /// What `holder` says where several hold a principal.
 pub(super) const SHARED: &str = "shared";

@@ -11,7 +11,8 @@ use brevet_domain::time::Term;
 use serde_saphyr::Spanned;
 
 use super::finding::Findings;
-use super::form::{ClassForm, Forms, InFile};
+use super::form::ClassForm;
+use super::forms::{Forms, InFile};
 use super::sources::CLASSES;
 
 /// Every class: completed classes can be matched without a wildcard.

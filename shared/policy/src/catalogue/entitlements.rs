@@ -11,7 +11,8 @@ use serde_saphyr::Spanned;
 
 use super::escalation::List;
 use super::finding::Findings;
-use super::form::{BreakGlassForm, DeliveryForm, EntitlementForm, Forms, InFile, StatementForm};
+use super::form::{BreakGlassForm, DeliveryForm, EntitlementForm, StatementForm};
+use super::forms::{Forms, InFile};
 use super::{approvals, delivery, duties, longest, parameters, rules};
 
 /// The longest that STS gives under role chaining, in seconds.

@@ -7,7 +7,8 @@ use brevet_domain::identity::{Identity, IdentityClass, ProofRule};
 
 use super::delivery;
 use super::finding::Findings;
-use super::form::{Forms, IdentityForm, InFile, ProofForm};
+use super::form::{IdentityForm, ProofForm};
+use super::forms::{Forms, InFile};
 
 /// GitHub's claims that hold a name, and those that hold the number of the same: a name can be given up and taken anew.
 ///

@@ -5,7 +5,8 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use super::finding::Findings;
-use super::form::{Forms, InFile, IssuerForm, MfaForm};
+use super::form::{IssuerForm, MfaForm};
+use super::forms::{Forms, InFile};
 
 pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> Vec<Issuer> {
     let mut issuers: Vec<Issuer> = Vec::new();

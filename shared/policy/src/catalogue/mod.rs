@@ -12,6 +12,7 @@ mod entitlements;
 mod escalation;
 mod finding;
 mod form;
+mod forms;
 mod identities;
 mod issuers;
 mod longest;
@@ -71,7 +72,7 @@ pub fn compile_dir(dir: &Path) -> Result<Compiled, CatalogueError> {
 pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
     let (mut findings, mut warnings) = (Findings::default(), Findings::default());
     // 1. Each file by itself. What refers to a file that cannot be read is not reported as well.
-    let forms = form::Forms::read(sources, &mut findings);
+    let forms = forms::Forms::read(sources, &mut findings);
     findings.stop()?;
     // 2. What depends on other files.
     let issuers = issuers::compile(&forms, &mut findings);

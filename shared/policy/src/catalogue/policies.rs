@@ -9,7 +9,7 @@ use cedar_policy::ffi::DetailedError;
 use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, ResourceConstraint, Schema, ValidationMode, Validator};
 
 use super::finding::{Findings, chain};
-use super::form::Forms;
+use super::forms::Forms;
 use super::sources::Sources;
 use crate::bundle::schema;
 use crate::entities::mentions;

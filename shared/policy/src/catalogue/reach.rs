@@ -8,7 +8,8 @@ use brevet_domain::time::Timestamp;
 use serde_saphyr::{Location, Spanned};
 
 use super::finding::Findings;
-use super::form::{EntitlementForm, Forms, InFile, StepForm};
+use super::form::{EntitlementForm, StepForm};
+use super::forms::{Forms, InFile};
 use super::sources::APPROVALS;
 use crate::ask::Facts;
 use crate::bundle::Bundle;

@@ -12,7 +12,8 @@ use brevet_domain::time::Timestamp;
 use serde_saphyr::Location;
 
 use super::finding::Findings;
-use super::form::{Forms, InFile, ScheduleForm};
+use super::form::ScheduleForm;
+use super::forms::{Forms, InFile};
 use super::longest::Stage;
 use crate::bundle::Bundle;
 use crate::decide::DecideError;

@@ -1,0 +1,16 @@
+//! Lambda: which function an `Invoke` asks about.
+
+use super::*;
+
+#[test]
+fn invoking_asks_about_the_function() {
+    let arn = "arn:aws:lambda:us-east-1:000000000000:function:brevet-dev-evaluate";
+    for name in ["brevet-dev-evaluate", &arn.replace(':', "%3A")] {
+        let uri = format!("/2015-03-31/functions/{name}/invocations");
+        let invoke = mapped(Service::Lambda, &call(Method::POST, &uri, &[], "{}")).unwrap();
+        assert_eq!(asked(&invoke), [("lambda:InvokeFunction", arn)]);
+    }
+    assert!(mapped(Service::Lambda, &call(Method::GET, "/2015-03-31/functions/", &[], "")).is_err());
+    let qualified = "/2015-03-31/functions/f/invocations?Qualifier=1";
+    assert!(mapped(Service::Lambda, &call(Method::POST, qualified, &[], "")).is_err());
+}

@@ -61,8 +61,7 @@ pub(crate) fn refused(error: &ProofError) -> ProofRefused {
 
 #[cfg(test)]
 mod tests {
-    use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Rules};
-    use brevet_engine::fake::{Fault, Faults, MemoryStore, Watched, run};
+    use brevet_engine::fake::{Fault, Faults, MemoryStore, Watched, bundle_of, run};
     use brevet_engine::refusal::{Refusal, RefusalKind};
     use brevet_identity::{Audiences, KeyError, KeySource};
 
@@ -75,19 +74,6 @@ mod tests {
         async fn jwks(&self, _uri: &str) -> Result<serde_json::Value, KeyError> {
             Err(KeyError::Status { status: 500 })
         }
-    }
-
-    fn bundle() -> BundleText {
-        let index = Index {
-            version: INDEX_VERSION,
-            issuers: Vec::new(),
-            identities: [].into(),
-            lanes: [].into(),
-            steps: Vec::new(),
-            n_buckets: 0,
-            parts: [].into(),
-        };
-        BundleText::build(index, &[].into(), &Rules::default(), &[].into()).unwrap()
     }
 
     fn proofs(store: Arc<MemoryStore>) -> OidcProofs {
@@ -103,7 +89,7 @@ mod tests {
     #[test]
     fn a_bad_token_is_unauthenticated_and_no_message_shows_it() {
         let store = Arc::new(MemoryStore::new(Arc::new(Faults::none())));
-        store.publish(bundle());
+        store.publish(bundle_of([], &[]));
         let proofs = proofs(store);
         for token in ["", "garbage", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", &"x".repeat(9000)] {
             let refusal = refusal(&proofs, token);
@@ -119,7 +105,7 @@ mod tests {
         assert_eq!((found.kind, found.code.as_ref()), (RefusalKind::Unavailable, "bundle_unavailable"));
         let faults = Arc::new(Faults::at(1, Fault::AnswerLost));
         let silent = Arc::new(MemoryStore::new(Arc::clone(&faults)));
-        silent.publish(bundle());
+        silent.publish(bundle_of([], &[]));
         assert_eq!(refusal(&proofs(silent), "a.b.c").kind, RefusalKind::Unavailable);
         assert_eq!(faults.fired().len(), 1);
     }

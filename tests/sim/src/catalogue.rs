@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules};
+use brevet_domain::bundle::BundleText;
 use brevet_domain::entitlement::{Entitlement, Rotation};
 use brevet_domain::identity::{Identity, IdentityClass};
+use brevet_engine::fake::bundle_of;
 use serde_json::{Value, json};
 
 /// The role that inline and managed policies are attached to.
@@ -87,18 +88,7 @@ pub fn without(leaver: Option<Leaver>) -> (BTreeMap<String, Identity>, Vec<Entit
         Some(Leaver::Entitlement(id)) => listed.retain(|one| one.id.as_str() != id),
         None => {}
     }
-    let index = Index {
-        version: INDEX_VERSION,
-        issuers: Vec::new(),
-        identities: people.values().map(|identity| (identity.id.clone(), identity.clone())).collect(),
-        lanes: BTreeMap::new(),
-        steps: Vec::new(),
-        n_buckets: 0,
-        parts: BTreeMap::new(),
-    };
-    let listing = |one: &Entitlement| (one.id.clone(), Listing { entitlement: one.clone(), rules: Rules::default() });
-    let listings = listed.iter().map(listing).collect();
-    let text = BundleText::build(index, &listings, &Rules::default(), &[].into()).expect("a bundle of the simulation");
+    let text = bundle_of(people.values(), &listed);
     (people, listed, text)
 }
 

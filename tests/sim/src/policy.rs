@@ -1,4 +1,4 @@
-//! Scripted proofs and policy, and the way from intake to the evaluator.
+//! Scripted proofs and policy.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,18 +9,15 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Outcome, Step, Traits, Verdict};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::Entitlement;
-use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
+use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, ProofSummary, Task};
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
 use brevet_domain::review::BreakGlassUse;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
-use brevet_engine::decide::Decider;
-use brevet_engine::fake::{ManualClock, SkewedClock};
-use brevet_engine::port::{
-    Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, PortResult, ProofRefused, ProofVerifier, RawProof,
-};
+use brevet_engine::fake::ManualClock;
+use brevet_engine::port::{Clock, Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof};
 
 use crate::catalogue::{APPROVERS, needs_vote};
 use crate::ledger::Ledger;
@@ -136,18 +133,5 @@ impl Evaluator for ClassPolicy {
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
         Ok(vec!["anybody-apart".to_owned()])
-    }
-}
-
-/// The evaluator, called as intake calls it; it goes by its own clock.
-pub(crate) struct Direct(pub(crate) Arc<Decider>, pub(crate) Arc<SkewedClock>);
-
-#[async_trait]
-impl EvaluateCall for Direct {
-    async fn evaluate(&self, id: GrantId, proof: &RawProof) -> PortResult<EvaluateAnswer> {
-        Ok(match self.0.decide(id, proof, self.1.now()).await {
-            Ok(()) => EvaluateAnswer::Decided,
-            Err(refusal) => EvaluateAnswer::Refused { refusal },
-        })
     }
 }

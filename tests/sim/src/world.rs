@@ -11,8 +11,8 @@ use brevet_engine::activate::{self, Activator};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::fake::{
-    Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts, SeqIds,
-    SkewedClock, Snapshot, ToldUses, Watched, poll_once,
+    Direct, Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts,
+    SeqIds, SkewedClock, Snapshot, ToldUses, Watched, poll_once,
 };
 use brevet_engine::intake::Intake;
 use brevet_engine::issue::Issuer;
@@ -23,7 +23,7 @@ use brevet_engine::reap::{self, Attachments, Drills, Kills, Reaper, Sweep};
 
 use crate::catalogue::{self, BATCH, Leaver, SECRET};
 use crate::ledger::{Ledger, Stop};
-use crate::policy::{ClassPolicy, Direct, Rules, TextProofs, locked};
+use crate::policy::{ClassPolicy, Rules, TextProofs, locked};
 
 /// How far two clocks may be apart, in seconds.
 pub const SKEW_S: u32 = 12;

@@ -4,7 +4,9 @@
 //! No fake ever waits, but for [`Fault::CrashAfter`], [`Fault::LATE`] and where [`Faults::step_by_step`] or
 //! [`Faults::at_pace`] was asked for: [`run`], which polls once, shows that as a crash.
 
+mod bundle;
 mod canary;
+mod direct;
 mod estate;
 mod faults;
 mod polling;
@@ -22,7 +24,9 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
+pub use bundle::bundle_of;
 pub use canary::MemoryCanary;
+pub use direct::Direct;
 pub use estate::MemoryEstate;
 pub use faults::{Fault, Faults, Fired, Nature, Pace};
 pub use polling::poll_once;

@@ -21,8 +21,8 @@ use crate::activate::{self, ActivateReport, Activator};
 use crate::catalogue::Catalogue;
 use crate::decide::{Ballot, Decider};
 use crate::fake::{
-    Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts, Rotated,
-    SeqIds, ToldUses, Watched, run,
+    Direct, Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts,
+    Rotated, SeqIds, ToldUses, Watched, run,
 };
 use crate::intake::Intake;
 use crate::issue::{Handout, Issuer};
@@ -36,7 +36,7 @@ pub(super) use self::catalogue::{
     BATCH, ask, ask_for, entitlement, entitlements, people, proof, publish, publish_with,
 };
 pub(super) use self::rules::Rules;
-use self::rules::{ClassPolicy, Direct, TextProofs, TwoHands};
+use self::rules::{ClassPolicy, TextProofs, TwoHands};
 
 pub(super) const SKEW_S: u32 = 2;
 pub(super) const CALL_S: u32 = 8;

@@ -4,4 +4,4 @@ mod calls;
 mod world;
 
 pub use calls::{HttpCall, taken_apart};
-pub use world::{ClassPolicy, Direct, NamedProofs, World};
+pub use world::{ClassPolicy, NamedProofs, World};

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules, Schedules};
+use brevet_domain::bundle::Schedules;
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Outcome, Step, Traits, Verdict};
 use brevet_domain::duties::Duties;
@@ -23,12 +23,11 @@ use brevet_engine::acknowledge::Acknowledging;
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::fake::{
-    Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts, SeqIds, ToldUses,
-    Watched, run,
+    Direct, Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts, SeqIds,
+    ToldUses, Watched, bundle_of, run,
 };
 use brevet_engine::port::{
-    Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, HeartStore, IdSource, PortResult, ProofRefused,
-    ProofVerifier, RawProof, RevocationPolicy,
+    Clock, Evaluator, EvaluatorError, HeartStore, IdSource, ProofRefused, ProofVerifier, RawProof, RevocationPolicy,
 };
 use brevet_engine::revoke::KillSwitch;
 use serde_json::json;
@@ -153,20 +152,6 @@ impl RevocationPolicy for ClassPolicy {
     }
 }
 
-/// The evaluator without the Invoke between.
-#[derive(Clone, Debug)]
-pub struct Direct(Arc<Decider>, Arc<ManualClock>);
-
-#[async_trait]
-impl EvaluateCall for Direct {
-    async fn evaluate(&self, id: GrantId, proof: &RawProof) -> PortResult<EvaluateAnswer> {
-        Ok(match self.0.decide(id, proof, self.1.now()).await {
-            Ok(()) => EvaluateAnswer::Decided,
-            Err(refusal) => EvaluateAnswer::Refused { refusal },
-        })
-    }
-}
-
 /// The installation. Its reaper's heart beats at the start.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -237,7 +222,7 @@ impl World {
         ];
         let registered: Vec<_> = registered.into_iter().map(identity).collect();
         let entitlements = vec![entitlement("deploy"), entitlement("batch")];
-        let bundle = bundle(&registered, &entitlements);
+        let bundle = bundle_of(&registered, &entitlements);
         let policy = ClassPolicy {
             deployment: deployment.clone(),
             entitlements,
@@ -325,7 +310,7 @@ impl World {
 
     /// Its evaluator, as intake calls it.
     #[must_use]
-    pub fn direct(&self) -> Direct {
+    pub fn direct(&self) -> Direct<ManualClock> {
         Direct(Arc::new(self.decider()), Arc::clone(&self.clock))
     }
 
@@ -402,18 +387,4 @@ fn entitlement(id: &str) -> Entitlement {
         "approval": {"count": 1, "within_s": 600},
     });
     serde_json::from_value(value).unwrap()
-}
-
-fn bundle(registered: &[Identity], entitlements: &[Entitlement]) -> BundleText {
-    let index = Index {
-        version: INDEX_VERSION,
-        issuers: Vec::new(),
-        identities: registered.iter().map(|one| (one.id.clone(), one.clone())).collect(),
-        lanes: [].into(),
-        steps: Vec::new(),
-        n_buckets: 0,
-        parts: [].into(),
-    };
-    let listing = |one: &Entitlement| (one.id.clone(), Listing { entitlement: one.clone(), rules: Rules::default() });
-    BundleText::build(index, &entitlements.iter().map(listing).collect(), &Rules::default(), &[].into()).unwrap()
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use brevet_domain::bundle::{self, BundleText, INDEX_VERSION, Index, Listing};
 use brevet_domain::canonical::Digest;
 use brevet_domain::entitlement::{
     Approval, Delivery, Entitlement, Holder, JustificationRule, Parameter, Risk, Statement, TicketRule,
@@ -12,7 +11,7 @@ use brevet_domain::request::Ask;
 use brevet_domain::time::Term;
 
 use super::TERM_S;
-use crate::fake::MemoryStore;
+use crate::fake::{MemoryStore, bundle_of};
 use crate::port::RawProof;
 
 fn identity(id: &str, class: IdentityClass, owner: &str) -> (String, Identity) {
@@ -106,18 +105,7 @@ pub(in crate::tests) fn publish_with(
     people: &BTreeMap<String, Identity>,
     entitlements: Vec<Entitlement>,
 ) -> Digest {
-    let index = Index {
-        version: INDEX_VERSION,
-        issuers: Vec::new(),
-        identities: people.values().map(|identity| (identity.id.clone(), identity.clone())).collect(),
-        lanes: BTreeMap::new(),
-        steps: Vec::new(),
-        n_buckets: 0,
-        parts: BTreeMap::new(),
-    };
-    let listing = |one: Entitlement| (one.id.clone(), Listing { entitlement: one, rules: bundle::Rules::default() });
-    let listings = entitlements.into_iter().map(listing).collect();
-    let text = BundleText::build(index, &listings, &bundle::Rules::default(), &[].into()).unwrap();
+    let text = bundle_of(people.values(), &entitlements);
     let digest = text.digest;
     store.publish(text);
     digest

@@ -9,7 +9,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Outcome, Step, Traits, Verdict};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::{Entitlement, Rotation};
-use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
+use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, IdentityClass, ProofSummary, Task};
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
@@ -18,12 +18,7 @@ use brevet_domain::revocation::{Right, WideScope};
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
 
-use crate::decide::Decider;
-use crate::fake::ManualClock;
-use crate::port::{
-    Clock, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, PortResult, ProofRefused, ProofVerifier, RawProof,
-    RevocationPolicy,
-};
+use crate::port::{Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof, RevocationPolicy};
 
 /// Proofs are texts like `bot ask run-1`: identity, audience, task. `omar approve mfa` shows two factors.
 pub(super) struct TextProofs(pub(super) BTreeMap<String, Identity>);
@@ -173,18 +168,5 @@ impl RevocationPolicy for TwoHands {
             return Ok(vec!["two-hands".to_owned()]);
         }
         Err(EvaluatorError::Refused("no policy allows it".to_owned()))
-    }
-}
-
-/// The evaluator, called as intake calls it.
-pub(super) struct Direct(pub(super) Arc<Decider>, pub(super) Arc<ManualClock>);
-
-#[async_trait]
-impl EvaluateCall for Direct {
-    async fn evaluate(&self, id: GrantId, proof: &RawProof) -> PortResult<EvaluateAnswer> {
-        Ok(match self.0.decide(id, proof, self.1.now()).await {
-            Ok(()) => EvaluateAnswer::Decided,
-            Err(refusal) => EvaluateAnswer::Refused { refusal },
-        })
     }
 }

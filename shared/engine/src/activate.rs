@@ -123,7 +123,7 @@ impl Activator {
                     Ok(page) => {
                         let ids: Vec<_> = page.lines.iter().map(|line| line.id).collect();
                         self.look_at(&ids, started, &mut report).await;
-                        cursor = page.next.filter(|_| !self.is_over(started));
+                        cursor = page.next.filter(|_| !self.ran_out(started, &mut report));
                     }
                     Err(error) => {
                         tracing::error!(shard, problem = error.chain(), "a shard of the to-do list could not be read");
@@ -146,16 +146,20 @@ impl Activator {
         report
     }
 
-    fn is_over(&self, started: Timestamp) -> bool {
-        self.ports.clock.now() >= started.plus(self.budget_s)
+    /// Whether its time is up while something is left: then the pass is no good one.
+    fn ran_out(&self, started: Timestamp, report: &mut ActivateReport) -> bool {
+        let is_over = self.ports.clock.now() >= started.plus(self.budget_s);
+        if is_over {
+            tracing::warn!("ran out of time: the next tick goes on");
+            report.good = false;
+        }
+        is_over
     }
 
     /// Bounded by its own deadline: what it has no time for stays on the list, and the next tick goes on.
     async fn look_at(&self, ids: &[GrantId], started: Timestamp, report: &mut ActivateReport) {
         for id in ids {
-            if self.is_over(started) {
-                tracing::warn!("ran out of time: the next tick goes on");
-                report.good = false;
+            if self.ran_out(started, report) {
                 return;
             }
             self.look(*id, report).await;

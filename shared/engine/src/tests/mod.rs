@@ -8,6 +8,7 @@ mod drilling;
 mod early;
 mod ending;
 mod hostile;
+mod hurried;
 mod invariants;
 mod killing;
 mod leavers;

@@ -14,7 +14,7 @@ use crate::port::PortResult;
 use crate::reap::PassReport;
 
 /// So many sessions that are due at once.
-fn due(n: usize) -> World {
+pub(super) fn due(n: usize) -> World {
     let world = World::new();
     world.tick();
     for n in 0..n {

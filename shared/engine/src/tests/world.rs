@@ -67,6 +67,7 @@ pub(super) struct World {
     pub(super) activator: Activator,
     pub(super) other_activator: Activator,
     pub(super) reaper: Reaper,
+    activate_ports: activate::Ports,
     reap_ports: Ports,
     bounds: Bounds,
     pub(super) other_reaper: Reaper,
@@ -138,19 +139,20 @@ impl World {
             TOLERANCE,
         );
         principals.add(BATCH, Some(&deployment.boundary_arn()));
+        let activate_ports = activate::Ports {
+            reader: store.clone(),
+            catalogue: catalogue(),
+            service: store.clone(),
+            store: store.clone(),
+            due: store.clone(),
+            principals: principals.clone(),
+            provisioner: principals.clone(),
+            counts: store.clone(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+        };
         let activator = || {
-            let ports = activate::Ports {
-                reader: store.clone(),
-                catalogue: catalogue(),
-                service: store.clone(),
-                store: store.clone(),
-                due: store.clone(),
-                principals: principals.clone(),
-                provisioner: principals.clone(),
-                counts: store.clone(),
-                clock: clock.clone(),
-                ids: ids.clone(),
-            };
+            let ports = activate::Ports { catalogue: catalogue(), ..activate_ports.clone() };
             Activator::new(ports, deployment.clone(), TOLERANCE, 600)
         };
         let (activator, other_activator) = (activator(), activator());
@@ -204,6 +206,7 @@ impl World {
             activator,
             other_activator,
             reaper,
+            activate_ports,
             reap_ports,
             bounds,
             other_reaper,
@@ -220,6 +223,11 @@ impl World {
     pub(super) fn reaper_for(&self, budget_s: u32) -> Reaper {
         let ports = self.reap_ports.clone();
         Reaper::new(ports, self.deployment.clone(), "hurried".to_owned(), (self.bounds, budget_s), TOLERANCE)
+    }
+
+    /// An issuer of attachments of which a pass has `budget_s` seconds.
+    pub(super) fn activator_for(&self, budget_s: u32) -> Activator {
+        Activator::new(self.activate_ports.clone(), self.deployment.clone(), TOLERANCE, budget_s)
     }
 
     /// Submits; nothing if the function crashed.

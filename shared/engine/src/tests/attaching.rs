@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::entitlement::Holder;
 use brevet_domain::grant::{EffectiveAccess, EndCause, EndedBy, LapseCause, Proof, State, WATCH_S};
 use brevet_domain::id::GrantId;
+use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Ask;
 use brevet_domain::time::Term;
 
@@ -242,13 +244,40 @@ fn what_somebody_alters_or_takes_away_ends_as_drift() {
 
 pub(super) type Spoil<'a> = &'a dyn Fn(&World, GrantId);
 
+/// Says in the decision of a grant, and so that both fit each other, that `who` alone holds its principal.
+pub(super) fn hold(world: &World, id: GrantId, who: &str) {
+    let mut decision = world.store.peek(|held| held.decisions().find(|one| one.id == id).cloned()).unwrap();
+    let holder = match &mut decision.terms.template {
+        Some(PlanTemplate::Inline(inline)) => &mut inline.holder,
+        Some(PlanTemplate::Managed(managed)) => &mut managed.holder,
+        other => panic!("no attachment: {other:?}"),
+    };
+    *holder = Holder::Single(who.parse().unwrap());
+    let grant = world.grant(id);
+    world.store.overwrite(brevet_domain::grant::Grant { decision_digest: decision.digest().unwrap(), ..grant });
+    world.store.overwrite_decision(decision);
+}
+
+#[test]
+fn a_principal_that_the_grants_own_identity_holds_alone_is_attached_to() {
+    for entitlement in ["batch", "sync"] {
+        let world = World::new();
+        world.tick();
+        let id = submit_for(&world, "key", entitlement).unwrap();
+        hold(&world, id, "bot");
+        world.activate();
+        assert_eq!(state(&world, id), "Active", "{entitlement}");
+    }
+}
+
 #[test]
 fn a_principal_that_is_not_fit_gets_nothing_attached() {
     let deny = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"s3:*","Resource":"*"}]}"#;
     let long =
         format!(r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Sid":"{}"}}]}}"#, "x".repeat(10_000));
     let inline = |name: &str| Place::Inline { principal_arn: BATCH.to_owned(), policy_name: name.to_owned() };
-    let spoil: [(&str, Spoil); 5] = [
+    let spoil: [(&str, Spoil); 6] = [
+        ("somebody else's", &|world, id| hold(world, id, "ci")),
         ("no boundary", &|world, _| world.principals.add(BATCH, None)),
         ("another boundary", &|world, _| world.principals.add(BATCH, Some("arn:aws:iam::aws:policy/ReadOnlyAccess"))),
         ("an inline Deny", &|world, _| world.principals.tamper(&inline("own"), Some(deny))),
@@ -373,6 +402,11 @@ fn every_single_fault_of_an_inline_attachment() {
 
 /// `other` runs whole right before each port call of `first` in turn.
 pub(super) fn race(name: &str, start: fn() -> (World, GrantId), first: fn(&World), other: fn(&World)) {
+    race_and(name, start, [first, other], |_, _| ());
+}
+
+/// The same, and `check` looks at what came of each.
+fn race_and(name: &str, start: fn() -> (World, GrantId), [first, other]: [fn(&World); 2], check: fn(&World, &str)) {
     for number in 1_u64.. {
         let (world, id) = start();
         let world = Arc::new(world);
@@ -380,13 +414,21 @@ pub(super) fn race(name: &str, start: fn() -> (World, GrantId), first: fn(&World
         world.faults.meanwhile(calls.saturating_add(number), move || other(&beside));
         first(&world);
         let raced = world.faults.n_calls() >= calls.saturating_add(number);
-        world.assert_all_ends(&format!("{name}: before call {number}"));
-        assert!(matches!(world.grant(id).state, State::Ended { .. }), "{name}: before call {number}");
+        let context = format!("{name}: before call {number}");
+        world.assert_all_ends(&context);
+        assert!(matches!(world.grant(id).state, State::Ended { .. }), "{context}");
+        check(&world, &context);
         if !raced {
             assert!(number > 10, "{name}: it never came in between");
             return;
         }
     }
+}
+
+/// Of two at once, one alone makes the call.
+fn assert_put_and_removed_once(world: &World, context: &str) {
+    let (put, removed): (Vec<_>, Vec<_>) = world.principals.landed().into_iter().partition(|write| write.put.is_some());
+    assert_eq!((put.len(), removed.len()), (1, 1), "{context}");
 }
 
 #[test]
@@ -396,12 +438,14 @@ fn two_reapers_at_once_end_an_attachment_once() {
         release(&world, id);
         (world, id)
     };
-    race("two reapers", start, |world| drop(world.tick()), |world| drop(run(world.other_reaper.pass())));
+    let one = |world: &World| drop(world.tick());
+    let other = |world: &World| drop(run(world.other_reaper.pass()));
+    race_and("two reapers", start, [one, other], assert_put_and_removed_once);
 }
 
 #[test]
 fn two_issuers_at_once_attach_once() {
     let one = |world: &World| assert!(world.activate().is_some());
     let other = |world: &World| assert!(run(world.other_activator.pass()).is_some());
-    race("two issuers", approved, one, other);
+    race_and("two issuers", approved, [one, other], assert_put_and_removed_once);
 }

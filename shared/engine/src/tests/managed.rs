@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use brevet_domain::grant::{Before, EffectiveAccess, EndCause, EndedBy, Event, LapseCause, Proof, State};
 use brevet_domain::id::GrantId;
 
-use super::attaching::{FENCE_S, Spoil, race, release, state, submit_for};
+use super::attaching::{FENCE_S, Spoil, hold, race, release, state, submit_for};
 use super::world::{BATCH, TERM_S, TICK_S, World};
 use crate::fake::{Fault, run};
 use crate::port::{Clock, Place};
@@ -169,7 +169,8 @@ fn a_principal_that_is_not_fit_gets_nothing_attached() {
         let Place::Managed { policy_arn, .. } = place else { panic!("not managed") };
         world.principals.tamper(place, Some(policy_arn));
     };
-    let spoil: [(&str, Spoil); 3] = [
+    let spoil: [(&str, Spoil); 4] = [
+        ("somebody else's", &|world, id| hold(world, id, "ci")),
         ("no boundary", &|world, _| world.principals.add(BATCH, None)),
         ("attached and unexplained", &|world, id| attach(world, &world.place(id).unwrap())),
         ("no room", &|world, _| (0..10).for_each(|n| attach(world, &policy(n)))),

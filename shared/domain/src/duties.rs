@@ -127,12 +127,6 @@ impl Holdings {
         Self { sponsor: sponsor.clone(), version: 0, held: Vec::new() }
     }
 
-    /// The same, written once more: whoever read it before has lost the race.
-    #[must_use]
-    pub fn touched(&self) -> Self {
-        Self { version: self.version.saturating_add(1), ..self.clone() }
-    }
-
     /// The grants that stand in the way of `new` as far as this record knows: each may have ended meanwhile.
     #[must_use]
     pub fn in_the_way(&self, new: &Holding, duties: &Duties) -> Vec<GrantId> {

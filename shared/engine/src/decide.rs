@@ -28,6 +28,7 @@ use serde_json::json;
 
 use self::basis::{AsOf, Basis};
 use self::holdings::waits_s;
+use self::review::use_awaits_review;
 use crate::journal::Journal;
 use crate::port::{
     Also, Delegations, Evaluator, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier,
@@ -157,7 +158,8 @@ impl Decider {
         self.apply_blocks(caller, request, &mut verdict).await?;
         let as_of = AsOf { waits_s: waits_s(&verdict, now), decided_at: now };
         let basis = self.basis(caller, request, &mut verdict, as_of, now).await?;
-        let mut also = self.take(caller, request, &mut verdict, now).await?;
+        let mut also = self.take(caller, request, &mut verdict, as_of, now).await?;
+        also.extend(use_awaits_review(caller, request, &verdict, now));
         also.extend(basis.still());
         Ok((verdict, basis, also))
     }

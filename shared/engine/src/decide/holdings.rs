@@ -5,10 +5,10 @@ use brevet_domain::duties::{DutiesError, Holding, Holdings};
 use brevet_domain::id::IdentityId;
 use brevet_domain::identity::Caller;
 use brevet_domain::request::Request;
-use brevet_domain::review::AwaitedReview;
 use brevet_domain::rule;
 use brevet_domain::time::Timestamp;
 
+use super::basis::AsOf;
 use super::{Decider, deny};
 use crate::port::Also;
 use crate::refusal::Refusal;
@@ -31,19 +31,22 @@ impl Decider {
     /// What the sponsor's identities hold with this grant among it, and what the human has on whose behalf it is; a
     /// denial if it must not be held beside the one or the other.
     ///
+    /// What is decided again, at quorum, is taken anew: it is not in its own way.
+    ///
     /// INVARIANT: it is stored in the deciding transaction, so of two requests that race one is decided anew.
     pub(super) async fn take(
         &self,
         caller: &Caller,
         request: &Request,
         verdict: &mut Verdict,
+        as_of: AsOf,
         now: Timestamp,
     ) -> Result<Vec<Also>, Refusal> {
         if matches!(verdict.outcome, Outcome::Deny { .. }) {
             return Ok(Vec::new());
         }
-        let waits_s = waits_s(verdict, now);
-        let over_at = now.plus(waits_s).plus(verdict.start_within_s).plus(verdict.term.as_seconds()).plus(REAPED_S);
+        let started_at = now.plus(as_of.waits_s).plus(verdict.start_within_s);
+        let over_at = started_at.plus(verdict.term.as_seconds()).plus(REAPED_S);
         let new = Holding {
             grant: request.id,
             identity: caller.identity.id.clone(),
@@ -74,13 +77,6 @@ impl Decider {
                 }
             }
         }
-        let awaited = verdict.traits.break_glass.as_ref().map(|_| AwaitedReview {
-            identity: caller.identity.id.clone(),
-            grant: request.id,
-            entitlement: request.ask.entitlement.clone(),
-            since: now,
-        });
-        also.extend(awaited.map(Also::ReviewAwaited));
         Ok(also)
     }
 
@@ -92,6 +88,7 @@ impl Decider {
         now: Timestamp,
     ) -> Result<Result<Holdings, DutiesError>, Refusal> {
         let mut holdings = self.holdings.holdings(of).await?;
+        holdings.held.retain(|one| one.grant != new.grant);
         // What stands in the way may have ended meanwhile; what is probably over is worth a look when there is time.
         let mut looks = holdings.in_the_way(new, &verdict.duties);
         looks.truncate(MAX_LOOKS);

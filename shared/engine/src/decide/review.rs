@@ -1,10 +1,11 @@
 //! Reviews of break-glass: who looks at a use, what awaits them, and what came of it.
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{Decision, Verdict, check_approver};
+use brevet_domain::decision::{Decision, Outcome, Verdict, check_approver};
 use brevet_domain::grant::{Event, Grant, State};
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::identity::{Audience, Caller};
+use brevet_domain::request::Request;
 use brevet_domain::review::{AwaitedReview, Note, Review, ReviewOutcome};
 use brevet_domain::time::Timestamp;
 use serde_json::json;
@@ -44,6 +45,21 @@ fn reason(awaited: &AwaitedReview) -> String {
         "grant `{}` on `{}` was break-glass, and its use was not reviewed yet: `{}` gets nothing but break-glass until it was",
         awaited.grant, awaited.entitlement, awaited.identity
     )
+}
+
+/// That a use awaits its review from now on, if `verdict` permits one.
+pub(super) fn use_awaits_review(caller: &Caller, request: &Request, verdict: &Verdict, now: Timestamp) -> Option<Also> {
+    if matches!(verdict.outcome, Outcome::Deny { .. }) {
+        return None;
+    }
+    verdict.traits.break_glass.as_ref().map(|_| {
+        Also::ReviewAwaited(AwaitedReview {
+            identity: caller.identity.id.clone(),
+            grant: request.id,
+            entitlement: request.ask.entitlement.clone(),
+            since: now,
+        })
+    })
 }
 
 impl Decider {

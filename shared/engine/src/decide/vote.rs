@@ -32,11 +32,12 @@ enum Again {
         bundle: Digest,
         /// What it rests on.
         basis: Box<Basis>,
-        /// What is written with the vote: whoever decides for the same sponsor at this moment has to look again.
-        touched: Option<Also>,
+        /// What is held with it, written with the vote: whoever decides for the same sponsor at this moment has to look
+        /// again.
+        taken: Vec<Also>,
     },
-    /// A denial, with the reason.
-    Against(String),
+    /// A denial, with the reason and the rules that determine it.
+    Against(String, Vec<String>),
     /// Another plan: the decision without votes, and what happens to the grant.
     Changed(Box<Decision>, Event),
 }
@@ -75,29 +76,32 @@ impl Decider {
         } else {
             Event::ApprovalRefused { by }
         };
-        let (mut confirmed_under, mut rests_on, mut touched) = (None, Basis::default(), None);
+        let (mut confirmed_under, mut rests_on, mut taken, mut denied_by) =
+            (None, Basis::default(), Vec::new(), Vec::new());
         let (proof, digest) = (vote.proof.clone(), vote.digest);
         let mut voted = decision.clone();
         voted.votes.push(vote);
         if ballot.approve && voted.permits() {
             // INVARIANT: at quorum it is decided again, under the bundle in force now.
             match self.again(&voted, now).await? {
-                Again::Same { bundle, basis, touched: also } => {
-                    (confirmed_under, rests_on, touched) = (Some(bundle), *basis, also);
+                Again::Same { bundle, basis, taken: also } => {
+                    (confirmed_under, rests_on, taken) = (Some(bundle), *basis, also);
                 }
                 // The decision keeps lacking this vote: by itself it permits nothing, whatever becomes of the grant.
-                Again::Against(reason) => (voted, event) = (decision.clone(), Event::DecidedAgainst { reason }),
+                Again::Against(reason, rules) => {
+                    (voted, event, denied_by) = (decision.clone(), Event::DecidedAgainst { reason }, rules);
+                }
                 Again::Changed(changed, void) => (voted, event) = (*changed, void),
             }
         }
         let with = json!({
             "by": caller.identity.id, "proof": proof, "digest": digest, "determining": determining,
-            "confirmed_under": confirmed_under, "delegation": rests_on.delegation,
+            "confirmed_under": confirmed_under, "delegation": rests_on.delegation, "denied_by": denied_by,
         });
         let is_void = matches!(event, Event::PlanChanged { .. });
         let mut also = vec![Also::Decision { decision: Box::new(voted), votes_before: decision.votes.len() }];
         also.extend(rests_on.still());
-        also.extend(touched);
+        also.extend(taken);
         if grant.review.is_some() && matches!(event, Event::ApprovalRefused { .. } | Event::DecidedAgainst { .. }) {
             also.push(Also::ReviewOver { identity: grant.identity.clone(), grant: id });
         }
@@ -122,7 +126,7 @@ impl Decider {
     /// Judges a decision that has its votes once more, as if it were asked for now.
     async fn again(&self, voted: &Decision, now: Timestamp) -> Result<Again, Refusal> {
         let (id, terms) = (voted.id, &voted.terms);
-        let against = |why: String| Ok(Again::Against(why));
+        let against = |why: String| Ok(Again::Against(why, Vec::new()));
         let Outcome::NeedsApproval { steps, deadline } = &terms.outcome else {
             return against("it does not wait for an approval".to_owned());
         };
@@ -151,8 +155,11 @@ impl Decider {
         }
         let as_of = AsOf { waits_s: 0, decided_at: terms.decided_at };
         let basis = self.basis(&caller, &request, &mut verdict, as_of, now).await?;
+        // INVARIANT: what is held is read anew, and written with the vote: nothing that must not be held beside it, and no
+        // use that awaits its review, comes in between.
+        let taken = self.take(&caller, &request, &mut verdict, as_of, now).await?;
         let needed = match &verdict.outcome {
-            Outcome::Deny { reason } => return against(reason.clone()),
+            Outcome::Deny { reason } => return Ok(Again::Against(reason.clone(), verdict.determining)),
             // What needs nobody any more has enough of them.
             Outcome::Allow => None,
             Outcome::NeedsApproval { steps, .. } => Some(steps.clone()),
@@ -163,14 +170,7 @@ impl Decider {
             && verdict.start_within_s == terms.start_within_s;
         let still_enough = needed.as_ref().is_none_or(|steps| are_met(steps, voted.votes.iter()));
         if same_plan && still_enough {
-            // INVARIANT: nothing ordinary while a use awaits its review, nor when one is decided at the same moment: what is
-            // held is read first, and written with the vote.
-            let holdings = self.holdings.holdings(&terms.sponsor).await?;
-            if let Some(reason) = self.barred(&caller, &verdict).await?.0 {
-                return against(reason);
-            }
-            let touched = verdict.traits.break_glass.is_none().then(|| Also::Holdings(holdings.touched()));
-            return Ok(Again::Same { bundle: verdict.bundle_digest, basis: Box::new(basis), touched });
+            return Ok(Again::Same { bundle: verdict.bundle_digest, basis: Box::new(basis), taken });
         }
         let steps = needed.unwrap_or_else(|| steps.clone());
         let start_within_s = verdict.start_within_s;

@@ -1,13 +1,17 @@
 //! At quorum it is decided again: votes count for what was voted on, under the bundle in force, and for nothing else.
 
+use std::sync::Arc;
+
 use brevet_domain::block::{Block, BlockScope};
+use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::Delivery;
 use brevet_domain::grant::{DeniedBy, EndCause, State};
 use brevet_domain::id::GrantId;
+use brevet_domain::rule;
 
-use super::world::{Rules, World, id_of, refused};
+use super::world::{Rules, World, ask_for, id_of, refused};
 use crate::fake::run;
-use crate::port::{Clock, GrantReader};
+use crate::port::{Clock, GrantReader, HoldingsReader};
 
 /// A request that waits for both omar and lea; omar has said yes.
 fn awaited() -> (World, GrantId) {
@@ -126,4 +130,97 @@ fn a_changed_plan_does_not_put_off_the_time_to_approve() {
     with(&world, |rules| rules.approvers = vec!["lea"]);
     refused(world.vote("lea approve", id, true));
     assert_eq!(due(&world), before);
+}
+
+/// Nothing may be held beside `sync`.
+fn conflicting_with_sync(rules: &mut Rules) {
+    rules.duties = Duties { conflicts: [("sync".parse().unwrap(), 0)].into(), ..Duties::default() };
+}
+
+/// The same as [`awaited`], while another bot of the same sponsor has `sync`, and the requester awaits `batch` too.
+fn beside_others() -> (World, GrantId) {
+    let (world, id) = awaited();
+    let others = [
+        world.submit_ask("bot ask run-1", "b", ask_for("sync")),
+        world.submit_ask("agent ask run-1", "c", ask_for("batch")),
+    ];
+    for other in others {
+        assert!(!world.grant(id_of(other)).state.is_terminal());
+    }
+    (world, id)
+}
+
+#[test]
+fn what_must_not_be_held_together_by_now_is_denied_at_quorum() {
+    let capped: Change = |rules| rules.duties = Duties { max_live: Some(1), ..Duties::default() };
+    let changes: [(&str, Change); 2] = [
+        ("it conflicts with `sync`, which `bot`", conflicting_with_sync),
+        ("`agent` may have 1 grants at once", capped),
+    ];
+    for (reason, change) in changes {
+        let (world, id) = beside_others();
+        with(&world, change);
+        world.vote("lea approve", id, true).unwrap().unwrap();
+        assert!(denied_because(&world, id).contains(reason), "{}", denied_because(&world, id));
+        let last = world.store.snapshot().evidence_of(id).pop().unwrap();
+        assert_eq!(last.body.detail["with"]["denied_by"], serde_json::json!([rule::DUTIES]));
+        // What was denied is in nobody's way.
+        with(&world, |rules| {
+            rules.duties = Duties { conflicts: [("deploy".parse().unwrap(), 0)].into(), ..Duties::default() }
+        });
+        let other = id_of(world.submit_ask("bot ask run-1", "later", ask_for("batch")));
+        assert!(matches!(world.grant(other).state, State::Approved { .. }), "{reason}");
+        world.assert_all_ends(reason);
+    }
+}
+
+#[test]
+fn what_others_hold_denies_nothing_at_quorum_while_no_rule_says_so() {
+    let (world, id) = beside_others();
+    world.vote("lea approve", id, true).unwrap().unwrap();
+    assert!(matches!(world.grant(id).state, State::Approved { .. }));
+}
+
+#[test]
+fn what_is_approved_is_not_in_its_own_way_and_is_held_once() {
+    let (world, id) = awaited();
+    let conflicts = [("deploy".parse().unwrap(), 600)].into();
+    with(&world, |rules| rules.duties = Duties { conflicts, remember_s: 600, max_live: Some(1) });
+    world.vote("lea approve", id, true).unwrap().unwrap();
+    assert!(matches!(world.grant(id).state, State::Approved { .. }));
+    let held = run(world.store.holdings(&"dana".parse().unwrap())).unwrap().unwrap().held;
+    let held: Vec<_> = held.iter().map(|one| (one.grant, one.remember_s)).collect();
+    assert_eq!(held, [(id, 600)], "its end is remembered for as long as the bundle in force wants");
+}
+
+#[test]
+fn what_is_decided_at_any_moment_of_the_last_vote_is_seen_by_it() {
+    let mut number = 1;
+    loop {
+        let (world, id) = awaited();
+        with(&world, conflicting_with_sync);
+        let world = Arc::new(world);
+        let (start, other) = (world.faults.n_calls(), Arc::clone(&world));
+        world.faults.meanwhile(start + number, move || {
+            let _ = id_of(other.submit_ask("bot ask run-1", "b", ask_for("sync")));
+        });
+        let vote = world.vote("lea approve", id, true).unwrap();
+        let state = world.grant(id).state;
+        if matches!(state, State::Approved { .. }) {
+            let calls = world.faults.calls();
+            let committed = calls.iter().skip(usize::try_from(start).unwrap()).position(|call| *call == "commit");
+            assert!(
+                committed.unwrap() + 1 < usize::try_from(number).unwrap(),
+                "decided before call {number}, and not seen"
+            );
+            assert!(number > 8, "it was never decided in between");
+            break;
+        }
+        if let Err(refusal) = vote {
+            assert_eq!((refusal.code.as_ref(), refusal.retry_after_s), ("changed_meanwhile", Some(1)));
+            world.vote("lea approve", id, true).unwrap().unwrap();
+        }
+        assert!(denied_because(&world, id).contains("it conflicts with `sync`"), "decided before call {number}");
+        number += 1;
+    }
 }

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
-from observer import runner, store
+from observer import gate, runner, store
 from observer.world import sleep_until
 
 from attachments import Hold
@@ -119,8 +119,10 @@ def test_dynamodb_s_own_deletion_of_a_fuse_calls_the_reaper_and_without_the_stre
     while not burnt(hold):
         assert time.monotonic() < until, "DynamoDB did not delete the fuse"
         time.sleep(1)
-    # The control: the deletion alone ends nothing, and no tick of the clock would find the grant.
-    runner.stack("tick", "once", "reap")
+    # The control: the deletion alone ends nothing, and no tick finds the grant whose sweep is blind.
+    blind = {"id": "blind", "service": "iam", "operation": "ListRoles", "principal": "brevet-dev-reap", "kind": "refuse", "times": 100}
+    with gate.faults(blind):
+        runner.stack("tick", "once", "reap")
     assert (hold.show()["state"], hold.use().outcome) == ("Active", "allowed")
     (removed,) = removals(hold)
     identity = {name.lower(): value for name, value in removed["userIdentity"].items()}

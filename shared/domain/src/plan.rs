@@ -19,7 +19,7 @@ use crate::time::{Term, Timestamp};
 mod attachment;
 mod preview;
 
-pub use attachment::{AttachmentPlan, InlineTemplate, ManagedTemplate, Probe};
+pub use attachment::{AttachmentPlan, InlineTemplate, ManagedTemplate, Probe, Probes};
 pub use preview::Preview;
 
 /// The longest inline session policy, in characters.

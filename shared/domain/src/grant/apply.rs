@@ -3,7 +3,7 @@
 use self::ending::revoking;
 use super::state::{DeniedBy, EndCause, LapseCause, State};
 use super::vends::Vends;
-use super::{Delivery, Event, Grant, NewVend, SecretRotation, WATCH_S};
+use super::{Delivery, Event, Grant, NewVend, SecretRotation};
 use crate::decision::Tally;
 use crate::review::Review;
 use crate::time::Timestamp;
@@ -223,7 +223,7 @@ impl Grant {
                 fence: *fence,
                 vends: Vends::default(),
                 plan_digest: Some(*plan_digest),
-                look_at: Some(now.plus(WATCH_S)),
+                look_at: Some(self.look_after(now)),
             })),
             Event::ActivationFailed { .. } => {
                 Ok(Some(revoking(EndCause::ActivationFailed, None, now, *deadline, *fence, Vends::default())))
@@ -256,7 +256,7 @@ impl Grant {
                 fence: *fence,
                 vends: vends.clone(),
                 plan_digest: *plan_digest,
-                look_at: Some(now.plus(WATCH_S)),
+                look_at: Some(self.look_after(now)),
             })),
             Event::DeadlinePassed | Event::Stopped { .. } | Event::DriftObserved(_) => {
                 self.revoke(event, now, *deadline, *fence, vends)

@@ -24,7 +24,7 @@ use crate::decision::{Decision, Outcome, Step};
 use crate::evidence::Head;
 use crate::id::{AccountId, EntitlementId, GrantId, IdentityId};
 use crate::identity::{IdentityClass, Task};
-use crate::plan::{PlanTemplate, Probe};
+use crate::plan::{PlanTemplate, Probe, Probes};
 use crate::review::Review;
 use crate::settings::{Bounds, Deployment};
 use crate::time::{Term, Timestamp};
@@ -53,6 +53,9 @@ pub enum Delivery {
         policy_name: String,
         /// What is tried once it must be gone.
         probes: Vec<Probe>,
+        /// How much of what it allows is not tried.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        n_untried: u32,
     },
     /// A managed policy attached to a principal; shared with other grants, so counted.
     Managed {
@@ -62,6 +65,9 @@ pub enum Delivery {
         policy_arn: String,
         /// What is tried once it must be gone.
         probes: Vec<Probe>,
+        /// How much of what it allows is not tried.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        n_untried: u32,
     },
 }
 
@@ -82,22 +88,30 @@ impl Delivery {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
 fn delivery(template: Option<&PlanTemplate>, deployment: &Deployment, id: GrantId) -> Delivery {
+    let Probes { tried: probes, n_untried } = template.map(PlanTemplate::probes).unwrap_or_default();
     match template {
         Some(PlanTemplate::Session(session)) => Delivery::Session {
             role_arn: session.role_arn.clone(),
             session_name: deployment.session_name(id),
             iam_allowed: session.iam_allowed,
         },
-        Some(template @ PlanTemplate::Inline(inline)) => Delivery::Inline {
+        Some(PlanTemplate::Inline(inline)) => Delivery::Inline {
             principal_arn: inline.principal_arn.clone(),
             policy_name: inline.policy_name.clone(),
-            probes: template.probes(),
+            probes,
+            n_untried,
         },
-        Some(template @ PlanTemplate::Managed(managed)) => Delivery::Managed {
+        Some(PlanTemplate::Managed(managed)) => Delivery::Managed {
             principal_arn: managed.principal_arn.clone(),
             policy_arn: managed.policy_arn.clone(),
-            probes: template.probes(),
+            probes,
+            n_untried,
         },
         // A denial: nothing will reach anybody.
         None => {
@@ -118,8 +132,11 @@ pub enum DueRole {
     Rotate,
 }
 
-/// How often a live attachment is looked at, in seconds.
+/// How often a live inline attachment is looked at, in seconds: it carries its own time limit.
 pub const WATCH_S: u32 = 300;
+
+/// How often a live managed one is: nothing but its removal ends it.
+pub const WATCH_MANAGED_S: u32 = 60;
 
 /// One grant. Changed by [`Grant::apply`] alone; every change carries evidence in the same write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -239,6 +256,12 @@ impl Grant {
             State::Active { deadline, look_at, .. } => Some(look_at.unwrap_or(*deadline).min(*deadline)),
             State::Revoking(revoking) => Some(revoking.next_at),
         }
+    }
+
+    /// When it is looked at next, if it was seen standing at `now`.
+    pub(crate) fn look_after(&self, now: Timestamp) -> Timestamp {
+        let managed = matches!(self.delivery, Delivery::Managed { .. });
+        now.plus(if managed { WATCH_MANAGED_S } else { WATCH_S })
     }
 
     /// Whose to-do list it is on while it is on one.

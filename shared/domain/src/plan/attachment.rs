@@ -74,6 +74,15 @@ pub struct Probe {
     pub resource: String,
 }
 
+/// What is tried once access must be gone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Probes {
+    /// What is.
+    pub tried: Vec<Probe>,
+    /// How many pairs of an action and a resource are not: where there are any, no answer shows that nothing is left.
+    pub n_untried: u32,
+}
+
 impl AttachmentPlan {
     /// The role.
     #[must_use]
@@ -125,21 +134,29 @@ impl PlanTemplate {
         }
     }
 
-    /// What is to be tried against AWS's simulator after the end: the first resource of each statement, with each of
-    /// its actions that holds no wildcard. None for a session.
+    /// What is to be tried against AWS's simulator after the end, and how much of it is not: each action of each statement on
+    /// each of its resources, the first resources before all others. Actions that hold a wildcard cannot be tried, and of the
+    /// others so many are not that the end does not wait for them. None for a session.
     #[must_use]
-    pub fn probes(&self) -> Vec<Probe> {
-        let statements = match self {
-            Self::Session(_) => return Vec::new(),
+    pub fn probes(&self) -> Probes {
+        let statements: &[Statement] = match self {
+            Self::Session(_) => &[],
             Self::Inline(template) => &template.statements,
             Self::Managed(template) => &template.statements,
         };
-        let of = |statement: &Statement| {
-            let resource = statement.resources.first().cloned().unwrap_or_else(|| "*".to_owned());
-            let actions = statement.actions.iter().filter(|action| !action.contains(['*', '?'])).cloned();
-            actions.map(|action| Probe { action, resource: resource.clone() }).collect::<Vec<_>>()
-        };
-        statements.iter().flat_map(of).take(MAX_PROBES).collect()
+        let mut pairs: Vec<(usize, Probe)> = Vec::new();
+        for statement in statements {
+            for (nth, resource) in statement.resources.iter().enumerate() {
+                let probe = |action: &String| (nth, Probe { action: action.clone(), resource: resource.clone() });
+                pairs.extend(statement.actions.iter().map(probe));
+            }
+        }
+        pairs.sort_by_key(|(nth, _)| *nth);
+        let n_pairs = pairs.len();
+        let plain = pairs.into_iter().map(|(_, probe)| probe).filter(|probe| !probe.action.contains(['*', '?']));
+        let tried: Vec<_> = plain.take(MAX_PROBES).collect();
+        let n_untried = u32::try_from(n_pairs.saturating_sub(tried.len())).unwrap_or(u32::MAX);
+        Probes { tried, n_untried }
     }
 }
 

@@ -154,6 +154,15 @@ impl MemoryStore {
         self.change(|now| now.decisions.insert(decision.id, decision));
     }
 
+    /// Takes a grant off the to-do list until it is written again, as an index that lost it. No port call.
+    pub fn unlist(&self, id: GrantId) {
+        self.change(|held| {
+            if let Some(version) = held.grants.get(&id).map(|grant| grant.version) {
+                held.unlisted.insert(id, version);
+            }
+        });
+    }
+
     /// Deletes fuses that have burnt down at `now`, as DynamoDB's TTL does; answers whose they were. No port call.
     pub fn burn(&self, now: Timestamp) -> Vec<GrantId> {
         self.change(|held| {

@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub(super) activations: BTreeMap<GrantId, Activation>,
     /// By [`brevet_domain::block::BlockScope::key`].
     pub(super) blocks: BTreeMap<String, Block>,
+    /// Grants that are off the to-do list as long as they have this version.
+    pub(super) unlisted: BTreeMap<GrantId, u64>,
     /// Marks that are on the to-do list.
     pub(super) marks: BTreeMap<GrantId, Timestamp>,
     pub(super) denies: BTreeMap<(String, GrantId), DenyEntry>,
@@ -363,7 +365,7 @@ impl Snapshot {
     /// What its indexes show of it.
     pub(super) fn shown(&self) -> Shown {
         let line = |grant: &Grant| {
-            let next_at = grant.due_at()?;
+            let next_at = grant.due_at().filter(|_| self.unlisted.get(&grant.id) != Some(&grant.version))?;
             Some((grant.due_role(), Due { id: grant.id, is_mark: false, next_at }))
         };
         let mark = |(id, at): (&GrantId, &Timestamp)| (DueRole::Reap, Due { id: *id, is_mark: true, next_at: *at });

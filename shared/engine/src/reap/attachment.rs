@@ -34,10 +34,18 @@ impl Reaper {
     }
 
     /// Where the grant is attached. Whoever may write grants must not be able to name another policy of the principal
-    /// for removal: an inline policy is looked for under the name that the grant's id gives it, and no other.
+    /// for removal: an inline policy is looked for under the name that the grant's id gives it, and no other; a managed one
+    /// only where its name is this installation's. A grant that names another stays overdue, and stops its principal.
     fn own_place(&self, grant: &Grant) -> Option<Place> {
         let place = Place::of(grant)?;
-        let Place::Inline { principal_arn, policy_name: named } = place else { return Some(place) };
+        let (principal_arn, named) = match place {
+            Place::Managed { ref policy_arn, .. } if !self.deployment.is_managed(policy_arn) => {
+                tracing::error!(grant.id = %grant.id, policy_arn, "a grant names a managed policy of another installation: it is left alone");
+                return None;
+            }
+            Place::Managed { .. } => return Some(place),
+            Place::Inline { principal_arn, policy_name } => (principal_arn, policy_name),
+        };
         let policy_name = self.deployment.inline_policy_name(grant.id);
         if named != policy_name {
             tracing::error!(grant.id = %grant.id, named, "a grant names a policy that is not its own: it is left alone");
@@ -208,8 +216,8 @@ impl Reaper {
         others: &[GrantId],
         report: &mut PassReport,
     ) -> Result<Grant, StepError> {
-        let (Delivery::Inline { principal_arn, probes, .. } | Delivery::Managed { principal_arn, probes, .. }) =
-            &grant.delivery
+        let (Delivery::Inline { principal_arn, probes, n_untried, .. }
+        | Delivery::Managed { principal_arn, probes, n_untried, .. }) = &grant.delivery
         else {
             return Ok(grant);
         };
@@ -221,6 +229,17 @@ impl Reaper {
                 Ok(found) => self.but_for_grants(&grant, found, others).await,
                 Err(error) => EffectiveAccess::Undetermined { why: error.chain() },
             }
+        };
+        // What was not tried may still be allowed: that nothing is left is said only where all of it was.
+        let found = match found {
+            EffectiveAccess::NotAllowed { .. } if *n_untried > 0 => {
+                let n_tried = probes.len();
+                let why = format!(
+                    "{n_tried} actions on resources were tried and are not allowed; {n_untried} were not tried"
+                );
+                EffectiveAccess::Undetermined { why }
+            }
+            found => found,
         };
         if let EffectiveAccess::Residual { policies } = &found {
             tracing::warn!(grant.id = %grant.id, principal.arn = principal_arn, ?policies, "access remains after its end");

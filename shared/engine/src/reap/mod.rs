@@ -35,7 +35,7 @@ pub use self::kills::Kills;
 use self::leavers::Walk;
 pub use self::report::{FoundBy, PassReport};
 use self::step::Stepped;
-pub use self::sweep::Sweep;
+pub use self::sweep::{LISTED_WITHIN_S, Sweep};
 use self::walk::Again;
 use crate::catalogue::{Catalogue, InForce};
 use crate::journal::{Journal, StepError};
@@ -182,6 +182,8 @@ struct Work {
     roles: BTreeMap<String, Vec<Grant>>,
     /// The grants that were looked at, and whether that went well and left nothing open.
     looked: BTreeMap<GrantId, bool>,
+    /// Grants that hold what the sweep saw standing, and since when each is due.
+    held: BTreeMap<GrantId, Timestamp>,
 }
 
 impl Work {
@@ -330,8 +332,12 @@ impl Reaper {
             work.roles.entry(role).or_default();
         }
         // In this order: of a grant that both came by, the walk may have seen the end. The sweep ends none.
+        let is_whole = of_due.good;
         report.add(of_sweep);
         report.add(of_due);
+        if is_whole {
+            self.look_at_forgotten(look, swept.held, work, report).await;
+        }
     }
 
     /// Looks at everything that is due, oldest first on each list.

@@ -4,17 +4,22 @@
 //! put, so what no live grant explains then is no grant's any more. It is removed and told, whether the table lost its
 //! record, was put back to an older one, is empty, or somebody put it there by hand. Nothing of another name is touched.
 
+use std::collections::BTreeMap;
+
 use brevet_domain::count::Count;
 use brevet_domain::deny::Denied;
 use brevet_domain::finding::{Act, Finding, Told, Why};
-use brevet_domain::grant::{EndCause, Event, Sighting, State};
+use brevet_domain::grant::{EndCause, Event, Grant, Sighting, State};
 use brevet_domain::id::GrantId;
 use brevet_domain::place::Place;
 use brevet_domain::time::Timestamp;
 
-use super::{FoundBy, PassReport, ROLES_AT_ONCE, Reaper, Work, locked, note};
+use super::{FoundBy, Look, PassReport, ROLES_AT_ONCE, Reaper, Work, locked, note};
 use crate::journal::StepError;
 use crate::port::{Estate, Findings, PortError, PortResult};
+
+/// How long after a grant is due every list must have named it, in seconds: far more than an index lags.
+pub const LISTED_WITHIN_S: u32 = 60;
 
 /// The ports of the sweep.
 #[derive(Clone)]
@@ -56,7 +61,7 @@ impl Reaper {
             }
             let swept = match is_session {
                 true => self.sweep_session_role(&arn, work, report).await,
-                false => self.sweep_principal(&arn, report).await,
+                false => self.sweep_principal(&arn, work, report).await,
             };
             if let Err(error) = swept {
                 report.n_failed = report.n_failed.saturating_add(1);
@@ -68,24 +73,30 @@ impl Reaper {
     }
 
     /// Removes what stands on a principal and no live grant explains. One thing that fails keeps no other from going.
-    async fn sweep_principal(&self, principal_arn: &str, report: &mut PassReport) -> PortResult<()> {
+    async fn sweep_principal(&self, principal_arn: &str, work: &mut Work, report: &mut PassReport) -> PortResult<()> {
         let standing = self.ports.sweep.estate.standing(principal_arn).await?;
         let mut failed = None;
         for policy_arn in standing.attached.into_iter().filter(|arn| self.deployment.is_managed(arn)) {
             let place = Place::Managed { principal_arn: principal_arn.to_owned(), policy_arn };
-            failed = self.sweep_place(place, None, report).await.err().or(failed);
+            failed = self.sweep_place(place, None, work, report).await.err().or(failed);
         }
         for policy_name in standing.inline {
             if let Some(id) = self.deployment.grant_of_own_policy(&policy_name) {
                 let place = Place::Inline { principal_arn: principal_arn.to_owned(), policy_name };
-                failed = self.sweep_place(place, Some(id), report).await.err().or(failed);
+                failed = self.sweep_place(place, Some(id), work, report).await.err().or(failed);
             }
         }
         failed.map_or(Ok(()), Err)
     }
 
-    async fn sweep_place(&self, place: Place, id: Option<GrantId>, report: &mut PassReport) -> PortResult<()> {
-        let Some((why, count)) = self.unexplained(&place, id).await? else { return Ok(()) };
+    async fn sweep_place(
+        &self,
+        place: Place,
+        id: Option<GrantId>,
+        work: &mut Work,
+        report: &mut PassReport,
+    ) -> PortResult<()> {
+        let Some((why, count)) = self.unexplained(&place, id, work).await? else { return Ok(()) };
         // It may have ended between the list and the record.
         let reading = self.ports.attachments.principals.read(&place).await?;
         if reading.standing.is_none() {
@@ -114,20 +125,46 @@ impl Reaper {
     }
 
     /// Why nothing explains `place`, and the count of who holds it, under which it is removed; nothing if a live grant does.
-    async fn unexplained(&self, place: &Place, id: Option<GrantId>) -> PortResult<Option<(Why, Option<Count>)>> {
+    async fn unexplained(
+        &self,
+        place: &Place,
+        id: Option<GrantId>,
+        work: &mut Work,
+    ) -> PortResult<Option<(Why, Option<Count>)>> {
         if let Some(id) = id {
             let grant = self.ports.reader.grant(id).await?;
-            let held = grant.as_ref().is_some_and(|grant| place.is_held_by(grant));
+            let held = grant.as_ref().is_some_and(|grant| holds(place, grant, work));
             return Ok((!held).then(|| (Why::not_held(id, grant.as_ref()), None)));
         }
         let Place::Managed { principal_arn, policy_arn } = place else { return Ok(None) };
         let count = self.ports.attachments.counts.count(principal_arn, policy_arn).await?;
+        let mut is_held = false;
         for id in &count.holders {
-            if self.ports.reader.grant(*id).await?.is_some_and(|grant| place.is_held_by(&grant)) {
-                return Ok(None);
-            }
+            is_held |= self.ports.reader.grant(*id).await?.is_some_and(|grant| holds(place, &grant, work));
         }
-        Ok(Some((Why::NoHolder, Some(count))))
+        Ok((!is_held).then_some((Why::NoHolder, Some(count))))
+    }
+
+    /// Looks at what stands in AWS, was due long ago, and was on no list although each was read to its end.
+    pub(super) async fn look_at_forgotten(
+        &self,
+        look: Look<'_>,
+        held: BTreeMap<GrantId, Timestamp>,
+        work: &mut Work,
+        report: &mut PassReport,
+    ) {
+        for (id, due_at) in held {
+            if due_at.plus(LISTED_WITHIN_S) > look.started || work.looked.contains_key(&id) {
+                continue;
+            }
+            if self.ports.clock.now() >= look.started.plus(self.budget_s) {
+                report.good = false;
+                break;
+            }
+            tracing::error!(grant.id = %id, %due_at, "a grant whose access stands was due, and on no list");
+            let looked = self.look(id, look.known, FoundBy::Sweep).await;
+            work.take(looked, report);
+        }
     }
 
     /// Adds to the one chain: roles that are settled at once tell of themselves at once, and of each round one comes through.
@@ -189,4 +226,13 @@ impl Reaper {
         report.add(part);
         ended.map(drop)
     }
+}
+
+/// Whether `grant` explains what stands at `place`; since when it is due is kept in mind.
+fn holds(place: &Place, grant: &Grant, work: &mut Work) -> bool {
+    let is_held = place.is_held_by(grant);
+    if let Some(due_at) = grant.due_at().filter(|_| is_held) {
+        work.held.insert(grant.id, due_at);
+    }
+    is_held
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::entitlement::Holder;
-use brevet_domain::grant::{EffectiveAccess, EndCause, EndedBy, LapseCause, Proof, State, WATCH_S};
+use brevet_domain::grant::{
+    Delivery, EffectiveAccess, EndCause, EndedBy, LapseCause, Proof, State, WATCH_MANAGED_S, WATCH_S,
+};
 use brevet_domain::id::GrantId;
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Ask;
@@ -219,20 +221,22 @@ fn a_kill_between_recording_and_calling_stops_the_call() {
 #[test]
 fn what_somebody_alters_or_takes_away_ends_as_drift() {
     let altered = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
-    for put in [Some(altered), None] {
+    for (entitlement, watch_s, put) in
+        [("batch", WATCH_S, Some(altered)), ("batch", WATCH_S, None), ("sync", WATCH_MANAGED_S, None)]
+    {
         let world = World::new();
         world.tick();
-        let ask = Ask { term_s: Term::from_seconds(900).unwrap(), ..ask_for("batch") };
+        let ask = Ask { term_s: Term::from_seconds(900).unwrap(), ..ask_for(entitlement) };
         let id = id_of(run(world.intake.submit(&proof("bot ask run-1"), "key", ask, world.clock.now())));
         world.activate();
         let place = world.place(id).unwrap();
-        for seconds in [WATCH_S - 1, 1] {
+        for seconds in [watch_s - 1, 1] {
             world.clock.advance(seconds);
             world.tick();
             assert_eq!(state(&world, id), "Active", "nothing was changed yet");
         }
         world.principals.tamper(&place, put);
-        world.clock.advance(WATCH_S);
+        world.clock.advance(watch_s);
         world.tick();
         assert_eq!(world.principals.standing(&place), None);
         world.clock.advance(TICK_S);
@@ -330,6 +334,20 @@ fn residual_access_is_a_finding_and_no_secret() {
     let State::Ended { effective, .. } = world.grant(id).state else { panic!("not ended") };
     assert_eq!(effective, Some(EffectiveAccess::Residual { policies: vec!["standing".to_owned()] }));
     assert_eq!(world.principals.standing(&place).as_deref(), Some(own), "what stood before is never touched");
+}
+
+#[test]
+fn what_was_not_tried_is_not_said_to_be_gone() {
+    let (world, id) = active();
+    let mut grant = world.grant(id);
+    let Delivery::Inline { n_untried, .. } = &mut grant.delivery else { panic!("{:?}", grant.delivery) };
+    *n_untried = 2;
+    world.store.overwrite(grant);
+    world.clock.advance(TERM_S);
+    world.tick_for(60);
+    let State::Ended { effective, .. } = world.grant(id).state else { panic!("not ended") };
+    let Some(EffectiveAccess::Undetermined { why }) = effective else { panic!("{effective:?}") };
+    assert!(why.contains("2 were not tried"), "{why}");
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn an_end_that_takes_its_usual_course_is_never_long_overdue() {
         if entitlement == "deploy" {
             world.vend("bot credentials run-1", id).unwrap().unwrap();
         }
-        world.clock.advance(TERM_S - 1);
+        world.tick_for(TERM_S - 1);
         while state(&world, id) != "Ended" {
             let overdue_s = world.tick().unwrap().unwrap().oldest_overdue_s;
             assert!(overdue_s <= u64::from(FENCE_S + 3 * TICK_S), "{entitlement}: {overdue_s}");
@@ -125,12 +125,26 @@ fn a_record_that_names_another_policy_never_makes_the_reaper_delete_it() {
     world.principals.tamper(&place, Some(own));
     let grant = world.grant(id);
     let real = world.place(id).unwrap();
-    let delivery = Delivery::Inline { principal_arn, policy_name, probes: Vec::new() };
+    let delivery = Delivery::Inline { principal_arn, policy_name, probes: Vec::new(), n_untried: 0 };
     world.store.overwrite(Grant { delivery, ..grant });
     release(&world, id);
     world.tick_for(120);
     assert_eq!(world.principals.standing(&place).as_deref(), Some(own), "the principal's own policy is untouched");
     assert_eq!(world.principals.standing(&real), None, "the grant's own is gone");
+}
+
+#[test]
+fn a_record_that_names_a_managed_policy_of_another_installation_never_makes_the_reaper_detach_it() {
+    let (world, id) = active("sync");
+    let policy_arn = "arn:aws:iam::000000000000:policy/brevet/prod/managed/brevet-prod-sync".to_owned();
+    let place = Place::Managed { principal_arn: BATCH.to_owned(), policy_arn: policy_arn.clone() };
+    world.principals.tamper(&place, Some("attached"));
+    let delivery = Delivery::Managed { principal_arn: BATCH.to_owned(), policy_arn, probes: Vec::new(), n_untried: 0 };
+    world.store.overwrite(Grant { delivery, ..world.grant(id) });
+    release(&world, id);
+    world.tick_for(120);
+    assert!(world.principals.standing(&place).is_some(), "it is somebody else's");
+    assert!(!world.grant(id).state.is_terminal(), "and this grant is not said to have ended");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::attaching::{FENCE_S, release, state, submit_for};
 use super::world::{BATCH, TERM_S, TICK_S, World, active, people, publish};
 use crate::fake::{Fault, Faults, Snapshot};
 use crate::port::Clock;
+use crate::reap::LISTED_WITHIN_S;
 
 const OTHER: &str = "arn:aws:iam::000000000000:role/brevet/dev/attachment/brevet-dev-other";
 const STRANGER: &str = "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV";
@@ -115,6 +116,29 @@ fn what_lives_is_never_swept() {
     world.clock.advance(TERM_S);
     world.assert_all_ends("swept while they lived and ended");
     assert_eq!(acts(&world), [], "each was ended by its own grant's end");
+}
+
+#[test]
+fn what_no_list_names_any_more_is_ended_by_the_sweep_that_sees_it_stand() {
+    for entitlement in ["batch", "sync"] {
+        let world = world();
+        let id = attached(&world, entitlement);
+        world.store.unlist(id);
+        world.clock.advance(TERM_S + LISTED_WITHIN_S);
+        let place = world.place(id).unwrap();
+        assert!(stands(&world, &place), "{entitlement}");
+        let report = world.tick().unwrap().unwrap();
+        assert_eq!(
+            (state(&world, id), stands(&world, &place), report.good),
+            ("Revoking", false, true),
+            "{entitlement}"
+        );
+        let entries = world.store.snapshot().evidence_of(id);
+        let began = entries.iter().find(|entry| entry.body.event == "DeadlinePassed").unwrap();
+        assert_eq!(began.body.detail["with"]["found_by"], "sweep", "{entitlement}");
+        assert_eq!(acts(&world), [], "{entitlement}: it ends as the grant's end, not as what nothing explains");
+        world.assert_all_ends("on no list");
+    }
 }
 
 #[test]

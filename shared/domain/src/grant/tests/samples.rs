@@ -51,13 +51,17 @@ impl By {
                 session_name: "dev.00000000000000000000000001".to_owned(),
                 iam_allowed: self == Self::IamSession,
             },
-            Self::Inline => {
-                Delivery::Inline { principal_arn, policy_name: "brevet-dev-1".to_owned(), probes: Vec::new() }
-            }
+            Self::Inline => Delivery::Inline {
+                principal_arn,
+                policy_name: "brevet-dev-1".to_owned(),
+                probes: Vec::new(),
+                n_untried: 0,
+            },
             Self::Managed => Delivery::Managed {
                 principal_arn,
                 policy_arn: "arn:aws:iam::000000000000:policy/brevet/dev/managed/read".to_owned(),
                 probes: Vec::new(),
+                n_untried: 0,
             },
         }
     }

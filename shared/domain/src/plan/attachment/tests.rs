@@ -105,7 +105,26 @@ fn an_inline_attachment_renders_to_this() {
         "a retry is the same call"
     );
     let probe = Probe { action: "s3:PutObject".to_owned(), resource: "arn:aws:s3:::orders/berlin/*".to_owned() };
-    assert_eq!(template.probes(), [probe]);
+    assert_eq!(template.probes(), Probes { tried: vec![probe], n_untried: 0 });
+}
+
+#[test]
+fn what_is_not_tried_once_it_must_be_gone_is_counted() {
+    let probes = |actions: &[&str], resources: &[&str]| {
+        let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
+        let one = Statement { actions: texts(actions), resources: texts(resources), conditions: Conditions::new() };
+        let two = statement("s3:PutObject", Conditions::new());
+        template(&entitlement(inline(BATCH, Holder::Shared), vec![one, two]), "berlin").unwrap().probes()
+    };
+    let whole = probes(&["s3:GetObject"], &["arn:aws:s3:::a/*", "arn:aws:s3:::b/*"]);
+    let resources: Vec<_> = whole.tried.iter().map(|probe| probe.resource.as_str()).collect();
+    assert_eq!(resources, ["arn:aws:s3:::a/*", "arn:aws:s3:::orders/berlin/*", "arn:aws:s3:::b/*"]);
+    assert_eq!(whole.n_untried, 0);
+    let wild = probes(&["s3:Put*", "s3:GetObject"], &["arn:aws:s3:::a/*", "arn:aws:s3:::b/*"]);
+    assert_eq!((wild.tried.len(), wild.n_untried), (3, 2), "an action with a wildcard cannot be tried");
+    let many: Vec<String> = (0..20).map(|n| format!("arn:aws:s3:::a/{n}/*")).collect();
+    let many = probes(&["s3:GetObject"], &many.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!((many.tried.len(), many.n_untried), (8, 13));
 }
 
 #[test]

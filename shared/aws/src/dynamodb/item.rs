@@ -291,6 +291,7 @@ mod tests {
     use brevet_domain::block::BlockScope;
     use brevet_domain::grant::EndCause;
     use brevet_domain::id::GrantId;
+    use brevet_domain::revocation::WideScope;
     use brevet_domain::time::Term;
 
     use super::*;
@@ -326,6 +327,30 @@ mod tests {
         assert!(since(ttl(Mark { id, block }.item("test"))).unwrap() > 2 * longest_s, "a mark outlives its grant");
         let fuse = since(ttl(Fuse::of(id, at).item("test"))).unwrap();
         assert!((61..=3_600).contains(&fuse), "a fuse burns after the deadline, when the schedule has come by: {fuse}");
+    }
+
+    /// A grant of each state, as the fuzzer begins with.
+    #[test]
+    fn a_grant_has_a_ttl_from_its_end_on_and_no_earlier() {
+        let grants = include_str!("../../../../tests/fuzz/corpus/grants.json");
+        let grants: Vec<Grant> = serde_json::from_str(grants).unwrap();
+        let mut n_over = 0;
+        for grant in &grants {
+            let item = grant.item("test").unwrap();
+            let wanted = grant.drop_at().map(|at| at.plus(1).as_seconds().to_string());
+            assert_eq!(item.number("ttl").map(str::to_owned), wanted, "{}", grant.state.name());
+            assert!(wanted.is_none() || grant.state.is_terminal(), "{}", grant.state.name());
+            n_over += usize::from(wanted.is_some());
+        }
+        assert!(n_over >= 4 && grants.len() > n_over + 10, "{n_over} of {}", grants.len());
+        let scope = WideScope::ALL.as_block().clone();
+        let block = Block {
+            scope: scope.as_block(),
+            cause: EndCause::Killed,
+            by: "olga".parse().unwrap(),
+            at: grants[0].created_at,
+        };
+        assert_eq!(block.item("test").unwrap().number("ttl"), None, "what people stopped stays stopped");
     }
 
     #[test]

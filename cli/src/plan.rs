@@ -27,5 +27,6 @@ pub(crate) fn plan(old: &Path, new: &Path) -> Said {
     )];
     lines.extend(comparison.changes.iter().map(ToString::to_string));
     lines.extend(comparison.limits);
+    lines.extend(comparison.notes);
     Ok(Text::out(lines.join("\n")))
 }

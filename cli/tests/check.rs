@@ -212,3 +212,32 @@ fn a_plan_tells_what_a_change_does_and_not_what_it_says() {
     let output = plan(&copied.0);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
 }
+
+#[test]
+fn a_plan_tells_what_becomes_of_renewals_and_of_what_is_asked_on_behalf_of_somebody() {
+    let (old, new) = (Copied::new("strict"), Copied::new("loose"));
+    let edit = |file: &str, find: &str, replace: &str| {
+        let path = old.0.join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(find), "{find}");
+        fs::write(path, text.replacen(find, replace, 1)).unwrap();
+    };
+    let short = "context.termSeconds <= 300";
+    edit("policies/third-party-sync.cedar", short, &format!("{short} && !context.isRenewal"));
+    let low = "resource.risk == \"low\"";
+    edit("policies/read-shop-orders.cedar", low, &format!("{low} && !(context has onBehalfOf)"));
+    // Its cases expect what the example gives.
+    fs::remove_dir_all(old.0.join("cases")).unwrap();
+    let output = brevet(&["plan", old.0.to_str().unwrap(), new.0.to_str().unwrap()]);
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+    let out = String::from_utf8(output.stdout).unwrap();
+    let told: Vec<_> = out.lines().collect();
+    assert!(told[0].contains(": 2 changes in 110 pairs"), "{told:?}");
+    assert_eq!(
+        told[1..],
+        [
+            "newly allowed: remediation-agent × read-shop-orders: up to 300 s with approval by 1 of lea within 900 s (with a task, on behalf of `ana`)",
+            "no longer needs approval: acme-sync × third-party-sync: up to 300 s alone, up to 900 s with approval by 1 of lea within 900 s, was up to 900 s with approval by 1 of lea within 900 s (as a renewal)",
+        ]
+    );
+}

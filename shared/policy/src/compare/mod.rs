@@ -1,14 +1,20 @@
 //! What a change of the catalogue does to decisions: identity × entitlement, before and after.
 //!
 //! Every pair is put to both bundles under all circumstances that their policies can tell apart: with and without a
-//! ticket and a task, and for terms on both sides of every number that a policy or an entitlement names. Time of day and
-//! day of the week are sampled: a window of an hour can be missed. What a requester holds already is not looked at: of
-//! conflicts it is told that they changed, and so of how much a class may hold at once or renew in a row. A request is taken to
-//! hold what it must, a justification say: of the rules on that it is told that they changed. It is neither a renewal nor
-//! on anybody's behalf: what a policy says of those alone is not seen. That a schedule asks is no
-//! circumstance either: of schedules their windows are compared.
+//! ticket and a task, as a renewal and not, and for terms on both sides of every number that a policy or an entitlement
+//! names. Time of day and day of the week are sampled: a window of an hour can be missed.
+//!
+//! Where a policy looks at on whose behalf it is asked, a machine asks for itself, for its sponsor and for at most
+//! eight others who may have it themselves: those whom policies name, and one for each set of teams that
+//! they name. More than that is noted.
+//!
+//! What a requester holds already is not looked at: of conflicts it is told that they changed, and so of how much a class may
+//! hold at once or renew in a row. A request is taken to hold what it must, a justification say: of the rules on that it is
+//! told that they changed. That a schedule asks is no circumstance either: of schedules their windows are compared, and
+//! where a policy that looks at one is other than before, it is noted.
 
 mod offer;
+mod telling;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +26,9 @@ use brevet_domain::identity::IdentityClass;
 use brevet_domain::time::Term;
 
 use crate::bundle::Bundle;
-use offer::{Circumstance, Offer, Telling};
+use crate::declared::Declared;
+use offer::Offer;
+use telling::{Circumstance, MAX_PEOPLE, Telling};
 
 /// What kind of change it is; those that give more come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,6 +112,8 @@ pub struct Comparison {
     pub changes: Vec<Change>,
     /// Limits of classes that changed and that no single decision shows, in words.
     pub limits: Vec<String>,
+    /// What was not compared although policies look at it, in words.
+    pub notes: Vec<String>,
 }
 
 /// Compares what `old` and `new` decide.
@@ -113,16 +123,42 @@ pub fn compare(old: &Bundle, new: &Bundle) -> Comparison {
     let identities: BTreeSet<IdentityId> = keys(old).union(&keys(new)).cloned().collect();
     let names = |bundle: &Bundle| bundle.entitlements().map(|one| one.id.clone()).collect::<BTreeSet<_>>();
     let entitlements: BTreeSet<EntitlementId> = names(old).union(&names(new)).cloned().collect();
-    let mut changes = Vec::new();
+    let (mut changes, mut n_cut) = (Vec::new(), 0_usize);
     for entitlement in &entitlements {
         let telling = Telling::of(&[old, new], entitlement);
+        n_cut = n_cut.saturating_add((telling.n_left_out > 0).into());
         for identity in &identities {
             changes.extend(pair(old, new, identity, entitlement, &telling));
         }
     }
     changes.extend(windows::changes(old, new));
     changes.sort();
-    Comparison { n_pairs: identities.len().saturating_mul(entitlements.len()), changes, limits: limits(old, new) }
+    let n_pairs = identities.len().saturating_mul(entitlements.len());
+    let notes = cut(n_cut).into_iter().chain(unseen(old, new, &entitlements)).collect();
+    Comparison { n_pairs, changes, limits: limits(old, new), notes }
+}
+
+/// That not everybody was tried on whose behalf it can be asked.
+fn cut(n_entitlements: usize) -> Option<String> {
+    (n_entitlements > 0).then(|| {
+        format!(
+            "not compared in full: `context.onBehalfOf`, on {n_entitlements} of the entitlements: beside a sponsor, only \
+             {MAX_PEOPLE} people were tried there, and policies tell more apart"
+        )
+    })
+}
+
+/// That a policy which looks at what is no circumstance here is new, gone or other than before.
+fn unseen(old: &Bundle, new: &Bundle, entitlements: &BTreeSet<EntitlementId>) -> Option<String> {
+    let looking = |bundle: &Bundle, entitlement: &EntitlementId| -> BTreeSet<String> {
+        let all = bundle.policies(entitlement).policies();
+        let some = all.filter(|policy| Declared::of(std::iter::once(*policy)).names("schedule"));
+        some.filter_map(|policy| policy.to_json().ok()).map(|json| json.to_string()).collect()
+    };
+    let changed = entitlements.iter().filter(|one| looking(old, one) != looking(new, one));
+    let n = changed.count();
+    let what = "what policies say of `context.schedule`, and one that looks at it is other than before";
+    (n > 0).then(|| format!("not compared: {what}, on {n} of the entitlements"))
 }
 
 /// How many at once, and how often in a row: what depends on what is held already.
@@ -149,12 +185,13 @@ fn pair(
 ) -> Vec<Change> {
     let mut found: BTreeMap<(Kind, String), BTreeSet<Circumstance>> = BTreeMap::new();
     let mut kept = false;
-    for circumstance in &telling.circumstances {
+    let circumstances = telling.circumstances(&[old, new], identity, entitlement);
+    for circumstance in &circumstances {
         let of = |bundle| Offer::of(bundle, identity, entitlement, circumstance, &telling.terms);
         let (was, is) = (of(old), of(new));
         kept |= was.is_some() && is.is_some();
         for (kind, detail) in changes(&was, &is) {
-            found.entry((kind, detail)).or_default().insert(*circumstance);
+            found.entry((kind, detail)).or_default().insert(circumstance.clone());
         }
     }
     let entry = |kind, detail, when| Change {
@@ -164,8 +201,10 @@ fn pair(
         detail,
         when,
     };
-    let mut all: Vec<Change> =
-        found.into_iter().map(|((kind, detail), when)| entry(kind, detail, telling.words(&when))).collect();
+    let mut all: Vec<Change> = found
+        .into_iter()
+        .map(|((kind, detail), when)| entry(kind, detail, telling::words(&circumstances, &when)))
+        .collect();
     let of = |bundle: &Bundle| bundle.entitlement(entitlement).cloned();
     if kept && let (Some(was), Some(is)) = (of(old), of(new)) {
         let parts = other_access(&was, &is);

@@ -16,7 +16,7 @@ fn told(edits: &[Edit]) -> Vec<String> {
     let new = compile(&sources).unwrap().bundle;
     let comparison = compare(&example_bundle(), &Bundle::load(&new).unwrap());
     assert_eq!(comparison.n_pairs, 110);
-    comparison.changes.iter().map(ToString::to_string).chain(comparison.limits).collect()
+    comparison.changes.iter().map(ToString::to_string).chain(comparison.limits).chain(comparison.notes).collect()
 }
 
 const SECRET: &str = "policies/read-secret.cedar";
@@ -200,4 +200,123 @@ fn each_kind_of_change_is_told() {
     let wrong: Vec<_> =
         told.filter(|(_, told, expected)| told != *expected).map(|(edits, told, _)| (edits, told)).collect();
     assert!(wrong.is_empty(), "these are told otherwise: {wrong:#?}");
+}
+
+const SYNC: &str = "policies/third-party-sync.cedar";
+const SHOPS: &str = "policies/read-shop-orders.cedar";
+
+#[test]
+fn a_renewal_is_told_apart_where_a_policy_looks_at_it() {
+    let change = "acme-sync × third-party-sync: up to 900 s with approval by 1 of lea within 900 s, was up to 300 s alone, up to 900 s with approval by 1 of lea within 900 s";
+    for (condition, when) in [
+        ("!context.isRenewal", "as a renewal"),
+        ("context.isRenewal", "not as a renewal"),
+        ("(context.hasTicket || !context.isRenewal)", "without a ticket, as a renewal"),
+    ] {
+        let replaced = format!("context.termSeconds <= 300 && {condition}").leak();
+        let told = told(&[(SYNC, "context.termSeconds <= 300", replaced)]);
+        assert_eq!(told, [format!("now needs approval: {change} ({when})")], "{condition}");
+    }
+    // No respect alone tells these apart from the others.
+    let apart = "context.termSeconds <= 300 && context.isRenewal != context.hasTicket";
+    let told = told(&[(SYNC, "context.termSeconds <= 300", apart)]);
+    let (at, renewal) = ("at 2026-01-07T12:00:00.000Z", "as a renewal");
+    let when = [
+        format!("without a ticket and without a task, {at}"),
+        format!("without a ticket and with a task, {at}"),
+        format!("with a ticket and without a task, {renewal}, {at}"),
+        format!("with a ticket and with a task, {renewal}, {at}"),
+    ];
+    assert_eq!(told, [format!("now needs approval: {change} ({})", when.join("; "))]);
+}
+
+#[test]
+fn on_whose_behalf_it_is_asked_is_told_apart_where_a_policy_looks_at_it() {
+    let low = "resource.risk == \"low\"";
+    // It needs approval since she does.
+    let change =
+        "newly denied: remediation-agent × read-shop-orders: was up to 300 s with approval by 1 of lea within 900 s";
+    let alone = "newly denied: remediation-agent × read-shop-orders: was up to 300 s alone";
+    for (condition, expected) in [
+        ("!(context has onBehalfOf)", format!("{change} (with a task, on behalf of `ana`)")),
+        ("context has onBehalfOf", format!("{alone} (with a task, on nobody's behalf)")),
+        (
+            "!(context has onBehalfOf && context.onBehalfOf in Brevet::Team::\"oncall\")",
+            format!("{change} (with a task, on behalf of `ana`)"),
+        ),
+    ] {
+        let replaced = format!("{low} && {condition}").leak();
+        assert_eq!(told(&[(SHOPS, low, replaced)]), [expected], "{condition}");
+    }
+}
+
+/// The example, where `rules` alone say who may have what.
+fn under(rules: &str) -> Bundle {
+    crate::tests::bundle_with(&format!(
+        "@id(\"all\") permit (principal, action in [Brevet::Action::\"request\", Brevet::Action::\"autoApprove\"], resource); {rules}"
+    ))
+}
+
+#[test]
+fn sponsors_named_people_and_one_of_each_kind_are_tried() {
+    let forbid = |human: &str| {
+        under(&format!(
+            "@id(\"not\") forbid (principal, action, resource == Brevet::Entitlement::\"read-secret\") \
+             when {{ context has onBehalfOf && context.onBehalfOf {human} }};"
+        ))
+    };
+    let agents = |old: &Bundle, new: &Bundle| -> Vec<_> {
+        let all = compare(old, new).changes.into_iter();
+        let agents = all.filter(|one| one.identity.as_str() == "remediation-agent");
+        agents.flat_map(|one| [one.kind.as_str().to_owned()].into_iter().chain(one.when)).collect()
+    };
+    let (nobody, named) = (forbid("== context.onBehalfOf"), forbid("== Brevet::Identity::\"lea\""));
+    // Rui answers for it, lea is named, ana is the first of all the others.
+    assert_eq!(agents(&nobody, &named), ["newly allowed", "on behalf of `ana` or `rui`"]);
+    assert_eq!(agents(&named, &nobody), ["newly denied", "on behalf of `ana` or `rui`"]);
+    // Dana stands for all who are neither.
+    let of_oncall = forbid("in [Brevet::Team::\"oncall\", Brevet::Team::\"security\"]");
+    assert_eq!(agents(&nobody, &of_oncall), ["newly allowed", "on behalf of `dana` or `rui`"]);
+    assert_eq!(agents(&under(""), &of_oncall), ["newly denied", "on behalf of `ana` or `omar`"]);
+    // Nobody asks for a human but themselves.
+    let told = compare(&nobody, &under("")).changes;
+    assert!(!told.is_empty() && told.iter().all(|one| !["ana", "rui"].contains(&one.identity.as_str())), "{told:?}");
+}
+
+#[test]
+fn what_is_not_compared_is_noted() {
+    let told_of = told(&[(
+        "policies/legacy-batch.cedar",
+        "context.schedule == \"nightly-batch\" && context.termSeconds <= 1800",
+        "context.schedule == \"nightly-batch\" && context.termSeconds <= 1799 + 1",
+    )]);
+    assert_eq!(
+        told_of,
+        [
+            "not compared: what policies say of `context.schedule`, and one that looks at it is other than before, on 1 of the entitlements"
+        ]
+    );
+    let mut sources = example();
+    let names: Vec<_> = (0..=MAX_PEOPLE).map(|n| format!("human-{n}")).collect();
+    for name in &names {
+        let ana = sources.0["identities/ana.yaml"].replace("ana", name);
+        sources.0.insert(format!("identities/{name}.yaml"), ana);
+    }
+    let shops = sources.0.get_mut(SHOPS).unwrap();
+    let them: Vec<_> = names.iter().map(|name| format!("Brevet::Identity::\"{name}\"")).collect();
+    *shops = shops.replace(
+        "resource.risk == \"low\"",
+        &format!(
+            "resource.risk == \"low\" && !(context has onBehalfOf && [{}].contains(context.onBehalfOf))",
+            them.join(", ")
+        ),
+    );
+    let bundle = Bundle::load(&compile(&sources).unwrap().bundle).unwrap();
+    let notes = compare(&bundle, &bundle).notes;
+    assert_eq!(
+        notes,
+        [
+            "not compared in full: `context.onBehalfOf`, on 1 of the entitlements: beside a sponsor, only 8 people were tried there, and policies tell more apart"
+        ]
+    );
 }

@@ -67,7 +67,7 @@ fn text_of(policies: &str, change: impl FnOnce(&mut BTreeMap<EntitlementId, List
     BundleText::build(index, &listings, &rules, &[].into()).unwrap()
 }
 
-fn bundle_with(policies: &str) -> Bundle {
+pub(crate) fn bundle_with(policies: &str) -> Bundle {
     Bundle::load(&text_with(policies)).unwrap()
 }
 

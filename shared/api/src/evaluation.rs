@@ -1,6 +1,7 @@
 //! `POST /v1/evaluations` and `GET /v1/entitlements`: what would be said, and what may be asked for.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Outcome, Step, Traits, Verdict};
@@ -123,6 +124,10 @@ pub struct EntitlementLine {
     pub start_within_s: u32,
     /// How it can be had, at least one way.
     pub ways: Vec<WayView>,
+    /// How many grants the caller may hold at once, on whatever entitlements.
+    pub max_live: NonZeroU32,
+    /// How often in a row a grant may be renewed.
+    pub max_renewals: u32,
     /// What it allows whose effect does not end with a grant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outlives: Vec<Outliving>,
@@ -163,7 +168,7 @@ impl EntitlementLine {
     /// The line of `offer`, as it was judged at `now`.
     #[must_use]
     pub fn of(offer: Offer, now: Timestamp) -> Self {
-        let Offer { entitlement, ways } = offer;
+        let Offer { entitlement, ways, lane } = offer;
         let Entitlement { id, owner, description, parameters, ticket, justification, start_within_s, .. } = entitlement;
         let view = |(name, form): (String, Parameter)| {
             let must = form.to_string();
@@ -186,6 +191,8 @@ impl EntitlementLine {
             justification,
             start_within_s,
             ways: ways.into_iter().map(|way| WayView::of(way, now)).collect(),
+            max_live: lane.max_live,
+            max_renewals: lane.max_renewals,
             outlives: entitlement.outlives,
         }
     }

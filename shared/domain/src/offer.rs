@@ -2,6 +2,7 @@
 
 use crate::decision::Outcome;
 use crate::entitlement::Entitlement;
+use crate::lane::Lane;
 use crate::time::Term;
 
 /// An entitlement that an identity may ask for at some instant, for the task that its proof names.
@@ -11,6 +12,8 @@ pub struct Offer {
     pub entitlement: Entitlement,
     /// How, at least one: without a ticket first, without people first.
     pub ways: Vec<Way>,
+    /// The limits of whoever asks.
+    pub lane: Lane,
 }
 
 /// One way to have it.

@@ -59,7 +59,8 @@ impl Bundle {
                 }
             }
         }
-        (!ways.is_empty()).then(|| Offer { entitlement: entitlement.clone(), ways })
+        let lane = self.lane_for(identity, None);
+        (!ways.is_empty()).then(|| Offer { entitlement: entitlement.clone(), ways, lane })
     }
 
     /// The longest of `terms` that passes and, if people are needed for it, the longest that needs nobody.

@@ -189,7 +189,7 @@ fn a_list_tells_what_the_caller_may_ask_for() {
         "parameters": {"version": {"type": "text", "pattern": "v[0-9]+", "max_length": 8,
             "must": "match `v[0-9]+` and have at most 8 characters"}},
         "ticket": {"required": false}, "justification": {"need": "optional", "min_length": 0},
-        "ways": [{"needs_ticket": false, "max_term_s": 1200}],
+        "ways": [{"needs_ticket": false, "max_term_s": 1200}], "max_live": 50, "max_renewals": 1,
     });
     assert_eq!(*one, expected);
     assert_eq!(answer(&world, list("ask.ana")).2, json!({"entitlements": [], "next": null}));

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use brevet_domain::decision::Outcome;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::EntitlementId;
-use brevet_domain::identity::Caller;
+use brevet_domain::identity::{Caller, IdentityClass};
+use brevet_domain::lane::Lane;
 use brevet_domain::offer::{Offer, Way};
 use brevet_domain::time::{Term, Timestamp};
 
@@ -28,7 +29,8 @@ impl OfferJudge for Tenths {
         }
         let way = Way { needs_ticket: false, max_term: Term::SHORTEST, outcome: Outcome::Allow };
         let entitlement = Entitlement { id: id.clone(), ..entitlement() };
-        Ok(id.as_str().ends_with('0').then(|| Offer { entitlement, ways: vec![way] }))
+        let lane = Lane::built_in(IdentityClass::Pipeline);
+        Ok(id.as_str().ends_with('0').then(|| Offer { entitlement, ways: vec![way], lane }))
     }
 }
 

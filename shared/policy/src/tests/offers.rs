@@ -89,3 +89,17 @@ fn nobody_is_offered_what_is_not_theirs() {
     let agent = offered(&bundle, "remediation-agent", None);
     assert!(agent.contains("read-orders-table · up to 900 s alone with a ticket"), "{agent}");
 }
+
+#[test]
+fn an_offer_tells_the_limits_of_the_class() {
+    let told = |bundle: &Bundle| {
+        let caller = caller(bundle, "ana", None);
+        let lane = bundle.offer(&caller, &"read-shop-orders".parse().unwrap(), now()).unwrap().lane;
+        (lane.max_live.get(), lane.max_renewals)
+    };
+    assert_eq!(told(&example_bundle()), (10, 2));
+    let mut sources = example();
+    let classes = sources.0.get_mut("classes.yaml").unwrap();
+    *classes = classes.replace("max_live: 10", "max_live: 4\n    max_renewals: 0");
+    assert_eq!(told(&Bundle::load(&compile(&sources).unwrap().bundle).unwrap()), (4, 0));
+}

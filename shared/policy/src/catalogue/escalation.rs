@@ -137,14 +137,16 @@ fn pass_role(form: &EntitlementForm) -> Reached<'_> {
     let mut reached = Reached::new();
     let narrow = |statement: &StatementForm| {
         let named = |key: &String| key.eq_ignore_ascii_case("iam:PassedToService");
-        let equals = |operator: &String| operator.to_ascii_lowercase().starts_with("stringequals");
+        // Neither `StringEqualsIfExists` nor `ForAllValues:StringEquals`: both hold where the key is not there at all.
+        let equals = |operator: &String| operator.eq_ignore_ascii_case("StringEquals");
         statement.conditions.iter().any(|(operator, keys)| equals(operator) && keys.keys().any(named))
-            && statement.resources.value.iter().all(|resource| !resource.value.ends_with('*'))
+            && statement.resources.value.iter().all(|resource| !resource.value.contains(['*', '?']))
     };
     for statement in form.statements.value.iter().filter(|statement| !narrow(statement)) {
         for action in statement.actions.value.iter().filter(|action| action_problem(&action.value, form).is_none()) {
             if reaches(&action.value, "iam:PassRole") {
-                let way = "`iam:PassRole` without `StringEquals` on `iam:PassedToService` and roles by name";
+                let way =
+                    "`iam:PassRole` without `StringEquals` on `iam:PassedToService` and roles by their whole names";
                 note(&mut reached, action, way.to_owned());
             }
         }

@@ -118,6 +118,8 @@ fn what_outlives_a_grant_is_warned_of_and_listed() {
         told[0].contains("action `kms:*Grant` reaches `kms:CreateGrant`, which has an effect that outlives"),
         "{told:?}"
     );
+    let told = warned("entitlements/deploy-release.yaml", "s3:PutObject", "s3express:CreateSession");
+    assert!(told[0].ends_with("the bucket's session lives 5 minutes"), "{told:?}");
 }
 
 #[test]
@@ -136,7 +138,7 @@ fn break_glass_may_escalate_and_says_who_reviews_it() {
     let compiled = compile(&sources).unwrap();
     let told: Vec<_> = compiled.warnings.iter().map(ToString::to_string).collect();
     for (expected, n) in [
-        ("`iam:PassRole` without `StringEquals` on `iam:PassedToService` and roles by name", 1),
+        ("`iam:PassRole` without `StringEquals` on `iam:PassedToService` and roles by their whole names", 1),
         ("`iam:PassRole` with `lambda:CreateFunction` with `lambda:InvokeFunction` is path pathfinding/lambda-001", 1),
         ("`omar` reviews its use", 2),
         ("reaches `lambda:CreateFunction`, which has an effect that outlives the grant", 1),
@@ -152,6 +154,23 @@ fn break_glass_may_escalate_and_says_who_reviews_it() {
     *text = text.replace("      - lambda:*Function\n", "").replace("arn:${partition}:s3:::acme-release-artifacts/${version}/*", "arn:${partition}:iam::${account}:role/run-${version}\n    conditions: {StringEquals: {iam:PassedToService: [lambda.amazonaws.com]}}");
     let told = compile(&sources).unwrap().warnings;
     assert_eq!(told.len(), 2, "{told:#?}");
+    // Several roles are none by name, and a condition that holds without the key names no service.
+    for (find, replace) in [
+        ("role/run-${version}", "role/*-${version}"),
+        ("role/run-${version}", "role/run-?${version}"),
+        ("{StringEquals: ", "{StringEqualsIfExists: "),
+        ("{StringEquals: ", "{ForAllValues:StringEquals: "),
+        ("{StringEquals: ", "{StringLike: "),
+        ("iam:PassedToService", "aws:PrincipalTag/team"),
+    ] {
+        let mut wider = sources.clone();
+        let text = wider.0.get_mut("entitlements/deploy-release.yaml").unwrap();
+        assert!(text.contains(find), "{find}");
+        *text = text.replacen(find, replace, 1);
+        let told = compile(&wider).unwrap().warnings;
+        let wide = |one: &crate::catalogue::Finding| one.message.contains("`iam:PassRole` without `StringEquals`");
+        assert_eq!((told.len(), told.iter().filter(|one| wide(one)).count()), (3, 1), "{replace}: {told:#?}");
+    }
 }
 
 #[test]

@@ -87,6 +87,7 @@ pub(super) struct EntitlementForm {
     pub(super) rotate: Vec<Spanned<RotationForm>>,
     #[serde(default)]
     pub(super) conflicts: Vec<Spanned<ConflictForm>>,
+    #[serde(default, deserialize_with = "break_glass")]
     pub(super) break_glass: Option<BreakGlassForm>,
     pub(super) canary: Option<Spanned<bool>>,
 }
@@ -121,6 +122,25 @@ pub(super) struct BreakGlassForm {
     pub(super) heart_max_age_s: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) while_overdue: bool,
+}
+
+/// Who only marks it, as `true`, is told what else is to be said.
+fn break_glass<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BreakGlassForm>, D::Error> {
+    struct Keys;
+
+    impl<'de> Visitor<'de> for Keys {
+        type Value = BreakGlassForm;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("who reviews its use, as `break_glass: {reviewer: lea}`")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<BreakGlassForm, A::Error> {
+            BreakGlassForm::deserialize(de::value::MapAccessDeserializer::new(map))
+        }
+    }
+
+    deserializer.deserialize_any(Keys).map(Some)
 }
 
 /// The longest term: one for all classes, or one for each.

@@ -114,7 +114,16 @@ fn plain(message: &str) -> String {
             "a file holds one document; move the others to files of their own".to_owned()
         }
         "invalid boolean" => "this must be `true` or `false`".to_owned(),
-        _ => message.split(", set DuplicateKeyPolicy").next().unwrap_or(message).to_owned(),
+        "expected mapping start" => "this must be keys with their values, as `{key: value}`".to_owned(),
+        "expected sequence start" => "this must be a list, as `[one, another]`".to_owned(),
+        "misplaced bracket" => {
+            "misplaced bracket; drop it, open it before, or put quotes around a text that holds it".to_owned()
+        }
+        _ => {
+            let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message);
+            let twice = message.strip_prefix("duplicate mapping key: ");
+            twice.map_or_else(|| message.to_owned(), |key| format!("`{key}` stands here twice; leave one of them out"))
+        }
     }
 }
 

@@ -129,7 +129,7 @@ impl Seen {
 fn removing_an_identity_denies_all_it_had_and_takes_its_say_in_what_others_have() {
     let seen = Seen::default();
     let add = |n: &Cell<u32>, if_so: bool| n.set(n.get() + u32::from(if_so));
-    let config = ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 20, failure_persistence: None, ..ProptestConfig::default() };
     let everybody = || PEOPLE.into_iter().chain(MACHINES);
     let drawn = (policies(), select(everybody().collect::<Vec<_>>()), any::<bool>());
     let mut runner = TestRunner::new(config);

@@ -1,23 +1,26 @@
-//! Every order in which several functions can make their port calls, for small cases.
+//! The orders in which several functions can make their port calls, for small cases: every one where they are few
+//! enough, and otherwise some that chance draws.
 //!
-//! Each schedule is played from the start in a world of its own. Of orders that differ only in the order of calls that
-//! cannot touch each other (two readings, or different things), one is played: sleep sets, as in P. Godefroid,
-//! *Partial-Order Methods for the Verification of Concurrent Systems*, 1996.
+//! Each schedule is played from the start in a world of its own. Where every one is played, of orders that differ only in
+//! the order of calls that cannot touch each other (two readings, or different things), one is: sleep sets, as in
+//! P. Godefroid, *Partial-Order Methods for the Verification of Concurrent Systems*, 1996.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
+use brevet_chance::Chance;
 use brevet_domain::grant::State;
 use brevet_domain::id::GrantId;
 use brevet_engine::port::RawProof;
 
+use crate::catalogue::term_s;
 use crate::observer::{Finding, Observer};
 use crate::op::{Op, Scope};
 use crate::policy::locked;
 use crate::run;
-use crate::world::{CALL_S, Fate, Function, Model, Work, World};
+use crate::world::{CALL_S, Fate, Function, Model, SKEW_S, Work, World};
 use brevet_engine::reap::FoundBy;
 
 /// What runs at once.
@@ -46,18 +49,28 @@ pub struct Case {
     pub before: Vec<Op>,
     /// What then runs at once.
     pub runners: Vec<Runner>,
+    /// By how many seconds issue's clock is slow: then reap sees a deadline that issue does not see yet.
+    pub apart_s: u32,
+    /// Whether every schedule has to be played: then no limit holds for it but [`ALL_AT_MOST`].
+    pub must_be_all: bool,
 }
+
+/// Schedules of a case that has to be played whole, at the most: beyond that it has grown too large, which is a failure.
+pub const ALL_AT_MOST: u64 = 5_000;
+
+/// The longest that one goes on before another may, on average, in a schedule that is drawn; in port calls.
+const MAX_STRETCH: usize = 8;
 
 /// What playing a case came to.
 #[derive(Clone, Debug, Default)]
 pub struct Explored {
-    /// Schedules that were played to their end.
+    /// Different schedules that were played to their end.
     pub n_schedules: u64,
     /// Schedules that were left since another one is the same but for the order of what cannot meet.
     pub n_left: u64,
     /// Port calls in the longest.
     pub n_calls: usize,
-    /// Whether there is no other schedule.
+    /// Whether there is no other schedule. Otherwise these were drawn, or the limit was met.
     pub is_all: bool,
     /// The states that the grants came to.
     pub ends: BTreeSet<String>,
@@ -146,13 +159,38 @@ impl Choice {
     }
 }
 
-/// Plays every schedule of `case`, up to `limit` of them.
+impl Case {
+    /// What is missing if it had to be played whole and was not.
+    #[must_use]
+    pub fn missing(&self, explored: &Explored) -> Option<String> {
+        let is_missing = self.must_be_all && !explored.is_all;
+        is_missing.then(|| format!("{}: not every schedule was played, but {}", self.name, explored.n_schedules))
+    }
+}
+
+impl Explored {
+    /// How many schedules, and which.
+    #[must_use]
+    pub fn extent(&self) -> String {
+        format!("{:>4} schedules ({})", self.n_schedules, if self.is_all { "all" } else { "drawn" })
+    }
+}
+
+/// Plays every schedule of `case` where it has to be, or where there are no more than `limit`; otherwise `limit` of them
+/// that chance draws.
 #[must_use]
-pub fn explore(case: &Case, limit: u64) -> Explored {
+pub fn explore(case: &Case, limit: u64, seed: u64) -> Explored {
+    let whole = all(case, if case.must_be_all { ALL_AT_MOST } else { limit });
+    if whole.is_all || case.must_be_all || !whole.failures.is_empty() { whole } else { drawn(case, limit, seed) }
+}
+
+/// Plays every schedule of `case`, up to `limit` of them, from the deepest choice on.
+#[must_use]
+pub fn all(case: &Case, limit: u64) -> Explored {
     let mut explored = Explored::default();
     let mut stack: Vec<Choice> = Vec::new();
     while explored.n_schedules + explored.n_left < limit.saturating_mul(4) && explored.n_schedules < limit {
-        play(case, &mut stack, &mut explored);
+        play_next(case, &mut stack, &mut explored);
         loop {
             let Some(last) = stack.last_mut() else {
                 explored.is_all = true;
@@ -169,41 +207,97 @@ pub fn explore(case: &Case, limit: u64) -> Explored {
     explored
 }
 
-fn play(case: &Case, stack: &mut Vec<Choice>, explored: &mut Explored) {
-    let mut world = World::new(Model::default());
-    let mut observer = Observer::default();
-    run::tell(&mut world, &mut observer, &case.before);
-    world.faults.step_by_step(true);
-    let mut works: Vec<Option<Work>> = case.runners.iter().map(|runner| Some(work(&world, *runner))).collect();
-    let mut next: Vec<Option<Touches>> = (0..works.len()).map(|n| step(&mut works, n, &world)).collect();
+/// Draws `n` schedules of `case`, and plays those that differ. Who goes on is drawn before every call: who just did, or,
+/// once in so many calls, anybody. In how many is drawn for each schedule, so that there are finely mixed ones and ones in
+/// which somebody is away for long.
+#[must_use]
+pub fn drawn(case: &Case, n: u64, seed: u64) -> Explored {
+    let mut explored = Explored::default();
+    let mut played = BTreeSet::new();
+    for run in 0..n {
+        let mut chance = Chance::named(seed, case.name, run);
+        let stretch = 1 + chance.below(MAX_STRETCH);
+        let mut at = Playing::start(case);
+        let mut schedule: Vec<usize> = Vec::new();
+        loop {
+            let open: Vec<usize> = (0..at.next.len()).filter(|n| at.next[*n].is_some()).collect();
+            if open.is_empty() {
+                break;
+            }
+            let last = schedule.last().copied().filter(|last| open.contains(last));
+            let chosen = last.filter(|_| !chance.one_in(stretch)).unwrap_or_else(|| *chance.pick(&open));
+            at.go_on(chosen);
+            schedule.push(chosen);
+        }
+        if played.insert(schedule.clone()) {
+            at.finish(schedule, &mut explored);
+        }
+    }
+    explored
+}
+
+/// Plays what `stack` says, and on from there.
+fn play_next(case: &Case, stack: &mut Vec<Choice>, explored: &mut Explored) {
+    let mut at = Playing::start(case);
     let mut depth = 0;
     let is_whole = loop {
         if depth == stack.len() {
             let asleep = stack.last().map(Choice::asleep_after).unwrap_or_default();
-            let mut choice = Choice { next: next.clone(), asleep, tried: BTreeSet::new(), chosen: 0 };
+            let mut choice = Choice { next: at.next.clone(), asleep, tried: BTreeSet::new(), chosen: 0 };
             match choice.open() {
                 Some(chosen) => choice.chosen = chosen,
-                None => break next.iter().all(Option::is_none),
+                None => break at.next.iter().all(Option::is_none),
             }
             stack.push(choice);
         }
-        let chosen = stack[depth].chosen;
-        next[chosen] = step(&mut works, chosen, &world);
+        at.go_on(stack[depth].chosen);
         depth += 1;
     };
-    world.faults.step_by_step(false);
-    drop(works);
-    explored.n_calls = explored.n_calls.max(depth);
-    if !is_whole {
+    if is_whole {
+        at.finish(stack.iter().map(|choice| choice.chosen).collect(), explored);
+    } else {
         explored.n_left += 1;
-        return;
     }
-    explored.n_schedules += 1;
-    observer.look(&world);
-    run::settle(&mut world, &mut observer);
-    world.store.peek(|held| explored.ends.extend(held.grants().map(|grant| end_of(&grant.state))));
-    if !observer.findings.is_empty() && explored.failures.len() < 5 {
-        explored.failures.push((stack.iter().map(|choice| choice.chosen).collect(), observer.findings));
+}
+
+/// A schedule that is being played.
+struct Playing {
+    world: World,
+    observer: Observer,
+    works: Vec<Option<Work>>,
+    /// What each would do next; nothing where it is over.
+    next: Vec<Option<Touches>>,
+}
+
+impl Playing {
+    fn start(case: &Case) -> Self {
+        let slow_ms = -i64::from(case.apart_s) * 1_000;
+        let mut world = World::new(Model { ahead_ms: [0, 0, slow_ms, 0, 0], ..Model::default() });
+        let mut observer = Observer::default();
+        run::tell(&mut world, &mut observer, &case.before);
+        world.faults.step_by_step(true);
+        let mut works: Vec<Option<Work>> = case.runners.iter().map(|runner| Some(work(&world, *runner))).collect();
+        let next = (0..works.len()).map(|n| step(&mut works, n, &world)).collect();
+        Self { world, observer, works, next }
+    }
+
+    fn go_on(&mut self, chosen: usize) {
+        self.next[chosen] = step(&mut self.works, chosen, &self.world);
+    }
+
+    /// Everybody is done: lets the world come to rest.
+    fn finish(self, schedule: Vec<usize>, explored: &mut Explored) {
+        let Self { mut world, mut observer, works, .. } = self;
+        world.faults.step_by_step(false);
+        drop(works);
+        explored.n_calls = explored.n_calls.max(schedule.len());
+        explored.n_schedules += 1;
+        observer.look(&world);
+        run::settle(&mut world, &mut observer);
+        world.store.peek(|held| explored.ends.extend(held.grants().map(|grant| end_of(&grant.state))));
+        if !observer.findings.is_empty() && explored.failures.len() < 5 {
+            explored.failures.push((schedule, observer.findings));
+        }
     }
 }
 
@@ -266,13 +360,18 @@ fn work(world: &World, runner: Runner) -> Work {
     }
 }
 
-/// Every small case.
+/// The small cases.
 #[must_use]
 pub fn cases() -> Vec<Case> {
     use Runner::{Issue, OtherReap, Reap, Release, Time, Vend};
     const REAP: Op = Op::Reap { other: false };
     let ask = |who, what| Op::Ask { who, what };
-    let case = |name, before: Vec<Op>, runners: Vec<Runner>| Case { name, before, runners };
+    let case =
+        |name, before: Vec<Op>, runners: Vec<Runner>| Case { name, before, runners, apart_s: 0, must_be_all: false };
+    let whole =
+        |name, before: Vec<Op>, runners: Vec<Runner>| Case { name, before, runners, apart_s: 0, must_be_all: true };
+    let wait = |seconds| Op::Wait { seconds };
+    let kill = Op::Kill { nth: 0, scope: Scope::All };
     let release = |nth| Op::Release { nth };
     let ticks = Op::Ticks { n: 3 };
     let on = |what: &'static str| vec![REAP, ask("bot", what), Op::Issue, ticks];
@@ -282,11 +381,73 @@ pub fn cases() -> Vec<Case> {
     };
     let vended = || vec![REAP, ask("bot", "deploy"), Op::Vend { nth: 0 }];
     let two_holders = || {
-        let wait = |seconds| Op::Wait { seconds };
         let second = [ask("robot", "sync"), Op::Issue, wait(14), REAP, wait(15), REAP];
         and(and(on("sync"), &second), &[release(0), release(1)])
     };
     vec![
+        whole("a first vend, and a pass over it", vec![REAP, ask("bot", "deploy")], vec![Vend(0), Reap(0)]),
+        whole(
+            "a first vend of what is released, and a pass over it",
+            vec![REAP, ask("bot", "deploy"), release(0)],
+            vec![Vend(0), Reap(0)],
+        ),
+        whole(
+            "a first vend of what is killed, and a pass over it",
+            vec![REAP, ask("bot", "deploy"), kill],
+            vec![Vend(0), Reap(0)],
+        ),
+        Case {
+            apart_s: SKEW_S,
+            ..whole(
+                "another vend at the deadline, and a pass over it",
+                and(
+                    vec![
+                        REAP,
+                        ask("bot", "deploy"),
+                        wait(SKEW_S),
+                        Op::Vend { nth: 0 },
+                        wait(term_s("deploy") - 20),
+                        REAP,
+                    ],
+                    &[wait(9)],
+                ),
+                vec![Vend(0), Reap(0)],
+            )
+        },
+        Case {
+            apart_s: SKEW_S,
+            ..whole(
+                "a first vend as its time to start is over, and a pass over it",
+                vec![REAP, ask("bot", "deploy"), wait(110), REAP, wait(11)],
+                vec![Vend(0), Reap(0)],
+            )
+        },
+        whole(
+            "another vend of what is released, and a pass over it",
+            and(vended(), &[release(0)]),
+            vec![Vend(0), Reap(0)],
+        ),
+        whole("another vend of what is killed, and a pass over it", and(vended(), &[kill]), vec![Vend(0), Reap(0)]),
+        whole(
+            "issue puts an inline policy that is released, and a pass over it",
+            vec![REAP, ask("bot", "batch"), release(0)],
+            vec![Issue(0), Reap(0)],
+        ),
+        whole(
+            "issue attaches a managed policy that is released, and a pass over it",
+            vec![REAP, ask("bot", "sync"), release(0)],
+            vec![Issue(0), Reap(0)],
+        ),
+        whole(
+            "issue puts an inline policy, and a pass over it",
+            vec![REAP, ask("bot", "batch")],
+            vec![Issue(0), Reap(0)],
+        ),
+        whole(
+            "issue attaches a managed policy, and a pass over it",
+            vec![REAP, ask("bot", "sync")],
+            vec![Issue(0), Reap(0)],
+        ),
         case(
             "issue puts an inline policy while it is released and reaped",
             vec![REAP, ask("bot", "batch")],

@@ -74,7 +74,7 @@ impl Pattern {
     fn copy(&self, pattern: &Grant, id: GrantId, principal_arn: &str) -> Grant {
         let Delivery::Inline { probes, .. } = &pattern.delivery else { panic!("no inline policy") };
         let (principal_arn, policy_name) = (principal_arn.to_owned(), self.world.deployment.inline_policy_name(id));
-        let delivery = Delivery::Inline { principal_arn, policy_name, probes: probes.clone() };
+        let delivery = Delivery::Inline { principal_arn, policy_name, probes: probes.clone(), n_untried: 0 };
         Grant { id, delivery, ..pattern.clone() }
     }
 }

@@ -1,5 +1,6 @@
 //! The orders of the port calls of issue and reap, and of two reapers, on small cases: every one for two of them on one
 //! grant, and drawn ones for the others.
+#![expect(clippy::print_stdout, reason = "what was explored is printed")]
 
 use brevet_sim::interleave::{Case, Explored, all, cases, drawn, explore};
 

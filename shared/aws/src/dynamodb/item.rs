@@ -344,12 +344,7 @@ mod tests {
         }
         assert!(n_over >= 4 && grants.len() > n_over + 10, "{n_over} of {}", grants.len());
         let scope = WideScope::ALL.as_block().clone();
-        let block = Block {
-            scope: scope.as_block(),
-            cause: EndCause::Killed,
-            by: "olga".parse().unwrap(),
-            at: grants[0].created_at,
-        };
+        let block = Block { scope, cause: EndCause::Killed, by: "olga".parse().unwrap(), at: grants[0].created_at };
         assert_eq!(block.item("test").unwrap().number("ttl"), None, "what people stopped stays stopped");
     }
 

@@ -231,15 +231,13 @@ impl Reaper {
             }
         };
         // What was not tried may still be allowed: that nothing is left is said only where all of it was.
-        let found = match found {
-            EffectiveAccess::NotAllowed { .. } if *n_untried > 0 => {
-                let n_tried = probes.len();
-                let why = format!(
-                    "{n_tried} actions on resources were tried and are not allowed; {n_untried} were not tried"
-                );
-                EffectiveAccess::Undetermined { why }
-            }
-            found => found,
+        let found = if *n_untried > 0 && matches!(found, EffectiveAccess::NotAllowed { .. }) {
+            let n_tried = probes.len();
+            let why =
+                format!("{n_tried} actions on resources were tried and are not allowed; {n_untried} were not tried");
+            EffectiveAccess::Undetermined { why }
+        } else {
+            found
         };
         if let EffectiveAccess::Residual { policies } = &found {
             tracing::warn!(grant.id = %grant.id, principal.arn = principal_arn, ?policies, "access remains after its end");

@@ -49,7 +49,10 @@ pub(super) fn check(file: &str, form: &EntitlementForm, entitlement: &Entitlemen
         findings.at(file, &form.statements, problem);
     }
     let attached = !matches!(entitlement.delivery, Delivery::Session { .. });
-    if attached && !form.statements.value.is_empty() && rendered.is_ok_and(|template| template.probes().tried.is_empty()) {
+    if attached
+        && !form.statements.value.is_empty()
+        && rendered.is_ok_and(|template| template.probes().tried.is_empty())
+    {
         let message = "every action holds a wildcard, so after the end there is nothing to try whether it is still allowed; write at least one out, e.g. `s3:GetObject`";
         findings.at(file, &form.statements, message);
     }

@@ -138,21 +138,14 @@ fn rank(outcome: &Outcome) -> u8 {
 }
 
 fn policy() -> impl Strategy<Value = String> {
-    let effect = select(vec!["permit", "permit", "permit", "forbid"]);
-    let principal = select(vec![
+    let principals = vec![
         "principal",
         "principal",
         "principal in Brevet::Team::\"oncall\"",
         "principal == Brevet::Identity::\"remediation-agent\"",
         "principal == Brevet::Identity::\"ana\"",
-    ]);
-    let action = select(vec![
-        "action",
-        "action == Brevet::Action::\"request\"",
-        "action == Brevet::Action::\"autoApprove\"",
-        "action == Brevet::Action::\"approve\"",
-    ]);
-    let when = select(vec![
+    ];
+    let conditions = vec![
         "",
         "",
         "when { context.termSeconds <= 300 }",
@@ -160,9 +153,8 @@ fn policy() -> impl Strategy<Value = String> {
         "when { principal.class == \"human\" }",
         "when { principal has sponsor && principal.sponsor == Brevet::Identity::\"rui\" }",
         "when { principal.sponsor == Brevet::Identity::\"rui\" }",
-    ]);
-    (effect, principal, action, when)
-        .prop_map(|(effect, principal, action, when)| format!("{effect} ({principal}, {action}, resource) {when};"))
+    ];
+    drawn::policy(principals, conditions)
 }
 
 /// Whatever the policies: on a human's behalf there is never more than for each of the two alone, no human's own
@@ -173,23 +165,19 @@ fn whatever_policies_say_rights_are_the_intersection_and_limits_the_tighter() {
     let config = ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() };
     let terms = select(vec![60_u32, 300, 301, 900, 901, 43_200]);
     // Chance alone would hardly ever let both through.
-    let common = select(vec![
+    let common = vec![
         vec![],
         vec!["request", "autoApprove"],
         vec!["request", "approve"],
         vec!["request", "autoApprove", "approve"],
-    ]);
-    let anybody = |action: &str| format!("permit (principal, action == Brevet::Action::\"{action}\", resource);");
-    let common = common.prop_map(move |actions| actions.into_iter().map(anybody).collect::<Vec<_>>());
+    ];
     TestRunner::new(config)
-        .run(&(common, prop::collection::vec(policy(), 0..8), terms), |(mut policies, more, term_s)| {
-            policies.extend(more);
-            let lines = policies.iter().enumerate();
-            let bundle = unbounded(&lines.map(|(n, text)| format!("@id(\"p-{n}\") {text}\n")).collect::<String>());
+        .run(&(drawn::policies(common, policy(), 8), terms), |(policies, term_s)| {
+            let bundle = unbounded(&policies);
             let both = said(&bundle, AGENT, Some("ana"), term_s);
             // As each would be told that asks for itself, with the same facts.
             let (own, hers) = (said(&bundle, AGENT, None, term_s), said(&bundle, "ana", None, term_s));
-            prop_assert!(rank(&both) <= rank(&own).min(rank(&hers)), "{both:?} of {own:?} and {hers:?}\n{policies:?}");
+            prop_assert!(rank(&both) <= rank(&own).min(rank(&hers)), "{both:?} of {own:?} and {hers:?}\n{policies}");
             let people = |steps: &[Step]| -> BTreeSet<IdentityId> {
                 steps.iter().flat_map(|step| &step.approvers).cloned().collect()
             };

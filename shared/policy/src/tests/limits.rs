@@ -42,46 +42,33 @@ fn lane() -> impl Strategy<Value = Lane> {
 }
 
 fn policy() -> impl Strategy<Value = String> {
-    let effect = select(vec!["permit", "permit", "permit", "forbid"]);
-    let principal = select(vec![
+    let principals = vec![
         "principal",
         "principal",
         "principal in Brevet::Team::\"oncall\"",
         "principal == Brevet::Identity::\"remediation-agent\"",
         "principal == Brevet::Identity::\"release-pipeline\"",
-    ]);
-    let action = select(vec![
-        "action",
-        "action == Brevet::Action::\"request\"",
-        "action == Brevet::Action::\"autoApprove\"",
-        "action == Brevet::Action::\"approve\"",
-    ]);
-    let when = select(vec![
+    ];
+    let conditions = vec![
         "",
         "",
         "when { context.termSeconds <= 300 }",
         "when { context.termSeconds > 300 }",
         "when { principal.class == \"human\" }",
         "when { principal has sponsor && principal.sponsor == Brevet::Identity::\"rui\" }",
-    ]);
-    (effect, principal, action, when)
-        .prop_map(|(effect, principal, action, when)| format!("{effect} ({principal}, {action}, resource) {when};"))
+    ];
+    drawn::policy(principals, conditions)
 }
 
 /// Half of the time everybody may have everything without a person: then limits alone decide.
 fn policies() -> impl Strategy<Value = String> {
-    let common = select(vec![
+    let common = vec![
         vec![],
         vec!["request", "approve"],
         vec!["request", "autoApprove", "approve"],
         vec!["request", "autoApprove", "approve"],
-    ]);
-    let anybody = |action: &str| format!("permit (principal, action == Brevet::Action::\"{action}\", resource);");
-    let common = common.prop_map(move |actions| actions.into_iter().map(anybody).collect::<Vec<_>>());
-    (common, prop::collection::vec(policy(), 0..5)).prop_map(|(common, more)| {
-        let lines = common.into_iter().chain(more).enumerate();
-        lines.map(|(n, text)| format!("@id(\"p-{n}\") {text}\n")).collect()
-    })
+    ];
+    drawn::policies(common, policy(), 5)
 }
 
 /// The example under `policies` and these limits, where no entitlement bounds a term.

@@ -3,6 +3,7 @@
 mod behalf;
 pub(crate) mod broken;
 mod decisions;
+mod drawn;
 mod duties;
 mod faults;
 mod forbids;

@@ -21,8 +21,7 @@ const THINGS: [&str; 4] = ["read-secret", "read-orders-table", "deploy-release",
 const MAX_ROUNDS: u32 = 10;
 
 fn policy() -> impl Strategy<Value = String> {
-    let effect = select(vec!["permit", "permit", "permit", "forbid"]);
-    let principal = select(vec![
+    let principals = vec![
         "principal",
         "principal",
         "principal in Brevet::Team::\"security\"",
@@ -31,14 +30,8 @@ fn policy() -> impl Strategy<Value = String> {
         "principal == Brevet::Identity::\"omar\"",
         "principal == Brevet::Identity::\"remediation-agent\"",
         "principal == Brevet::Identity::\"release-pipeline\"",
-    ]);
-    let action = select(vec![
-        "action",
-        "action == Brevet::Action::\"request\"",
-        "action == Brevet::Action::\"autoApprove\"",
-        "action == Brevet::Action::\"approve\"",
-    ]);
-    let when = select(vec![
+    ];
+    let conditions = vec![
         "",
         "",
         "when { context.termSeconds <= 60 }",
@@ -47,25 +40,19 @@ fn policy() -> impl Strategy<Value = String> {
         "unless { principal has sponsor && principal.sponsor.class == \"human\" }",
         "when { Brevet::Identity::\"omar\" has class }",
         "unless { Brevet::Identity::\"dana\" has class }",
-    ]);
-    (effect, principal, action, when)
-        .prop_map(|(effect, principal, action, when)| format!("{effect} ({principal}, {action}, resource) {when};"))
+    ];
+    drawn::policy(principals, conditions)
 }
 
 /// What everybody may, so that chance alone need not let anything through; then whatever is drawn.
 fn policies() -> impl Strategy<Value = String> {
-    let common = select(vec![
+    let common = vec![
         vec![],
         vec!["request", "autoApprove"],
         vec!["request", "approve"],
         vec!["request", "autoApprove", "approve"],
-    ]);
-    let anybody = |action: &str| format!("permit (principal, action == Brevet::Action::\"{action}\", resource);");
-    let common = common.prop_map(move |actions| actions.into_iter().map(anybody).collect::<Vec<_>>());
-    (common, prop::collection::vec(policy(), 0..5)).prop_map(|(common, more)| {
-        let lines = common.into_iter().chain(more).enumerate();
-        lines.map(|(n, text)| format!("@id(\"p-{n}\") {text}\n")).collect()
-    })
+    ];
+    drawn::policies(common, policy(), 5)
 }
 
 /// The example under `policies`, and the same without `who`, whom the policies go on naming; without what it owns,

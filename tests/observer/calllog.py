@@ -37,6 +37,11 @@ class Report:
         return told + "".join(f"\n  UNEXPLAINED {finding}" for finding in self.findings)
 
 
+def made_by(function: str, call: Call, deployment: str = "dev") -> bool:
+    """Whether `function` of `deployment` made the call."""
+    return f":assumed-role/brevet-{deployment}-{function}/" in call["principal"]
+
+
 class Comparison:
     """One side and the other, for whoever compares a part of them."""
 
@@ -54,7 +59,7 @@ class Comparison:
 
     def by(self, function: str, call: Call) -> bool:
         """Whether `function` made the call."""
-        return f":assumed-role/brevet-{self.deployment}-{function}/" in call["principal"]
+        return made_by(function, call, self.deployment)
 
     def of(self, function: str, *operations: str) -> list[Call]:
         """The calls of `function`, in order of arrival."""

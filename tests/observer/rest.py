@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from . import gate, runner, store
-from .calllog import Call
+from .calllog import Call, made_by
 
 UNCHANGED_S = 3
 # Holders may go on trying what they had, and the observer reads.
-FUNCTIONS = tuple(f":assumed-role/brevet-dev-{name}/" for name in ("intake", "evaluate", "issue", "reap", "drill"))
+FUNCTIONS = ("intake", "evaluate", "issue", "reap", "drill")
 
 
 def at_rest(*, within_s: float = 120) -> tuple[list[Call], store.Snapshot]:
@@ -22,7 +22,7 @@ def at_rest(*, within_s: float = 120) -> tuple[list[Call], store.Snapshot]:
         until, before = time.monotonic() + within_s, None
         while True:
             log, snapshot = gate.log(), store.snapshot()
-            made = [call["n"] for call in log if any(name in call["principal"] for name in FUNCTIONS)]
+            made = [call["n"] for call in log if any(made_by(name, call) for name in FUNCTIONS)]
             if (made, snapshot) == before:
                 return log, snapshot
             if time.monotonic() > until:

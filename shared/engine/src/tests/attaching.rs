@@ -5,7 +5,7 @@ use std::sync::Arc;
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::entitlement::Holder;
 use brevet_domain::grant::{
-    Delivery, EffectiveAccess, EndCause, EndedBy, LapseCause, Proof, State, WATCH_MANAGED_S, WATCH_S,
+    Delivery, EffectiveAccess, EndCause, EndedBy, Grant, LapseCause, Proof, State, WATCH_MANAGED_S, WATCH_S,
 };
 use brevet_domain::id::GrantId;
 use brevet_domain::plan::PlanTemplate;
@@ -258,7 +258,7 @@ pub(super) fn hold(world: &World, id: GrantId, who: &str) {
     };
     *holder = Holder::Single(who.parse().unwrap());
     let grant = world.grant(id);
-    world.store.overwrite(brevet_domain::grant::Grant { decision_digest: decision.digest().unwrap(), ..grant });
+    world.store.overwrite(Grant { decision_digest: decision.digest().unwrap(), ..grant });
     world.store.overwrite_decision(decision);
 }
 

@@ -13,6 +13,7 @@ mod polling;
 mod principals;
 mod roles;
 mod secrets;
+mod shown;
 mod store;
 mod sts;
 mod tables;

@@ -22,7 +22,8 @@ use brevet_domain::time::Timestamp;
 
 use super::faults::{Faults, Manner, Nature};
 use super::locked;
-use super::tables::{Shown, Snapshot};
+use super::shown::Shown;
+use super::tables::Snapshot;
 use super::time::ManualClock;
 use crate::port::{Clock, PortResult};
 

@@ -24,7 +24,8 @@ use brevet_domain::time::Timestamp;
 use super::MemoryStore;
 use crate::fake::faults::{Manner, Nature};
 use crate::fake::locked;
-use crate::fake::tables::{DuePlace, Shown, Snapshot, due_place};
+use crate::fake::shown::{DuePlace, Shown, due_place};
+use crate::fake::tables::Snapshot;
 use crate::port::{
     Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, DrillReader, DrillStore, Due, DueList,
     DuePage, Findings, GrantPage, GrantReader, GrantStore, HeartStore, HoldingsReader, InService, KeyClaim, Mark,

@@ -229,7 +229,7 @@ def _hasty_proof(seen: Doctored) -> None:
 
 def _put_between(seen: Doctored) -> None:
     grant, state = seen.ended("managed", "observed")
-    at = later(state["proof"]["first"]["at"], 1)
+    at = later(seen.reading({"detail": state["proof"]["first"]})["landed_at"], 0.5)
     role = seen.snapshot.grants[grant]["delivery"]["principal_arn"]
     put = seen.on("managed", "AttachRolePolicy", "issue")
     seen.more(put, wrote={**put["wrote"], "role": role}, at=at, landed_at=at, done_at=at, principal="bootstrap")

@@ -13,7 +13,7 @@ from attachments import Hold, Tasks, strike
 TABLE = "brevet-dev"
 NAMES = ("down", "naked", "fuse")
 # How long before a deadline everything must begin to go down, to be down in time.
-GOING_DOWN_S = 15
+GOING_DOWN_S = 20
 
 
 def admin() -> Any:

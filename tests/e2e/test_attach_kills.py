@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import pytest
 
@@ -39,18 +37,6 @@ REAP_DIES = {
 }
 
 
-@contextmanager
-def left_alone(function: str, *drivers: str) -> Iterator[None]:
-    """Neither ticks nor the stream (or only the one that is named) drive `function` meanwhile."""
-    for driver in drivers:
-        runner.stack(driver, "off", function)
-    try:
-        yield
-    finally:
-        for driver in drivers:
-            runner.stack(driver, "on", function)
-
-
 def pid_of(function: str) -> int:
     (pid,) = runner.pids(function)
     return pid
@@ -64,7 +50,7 @@ def kill_issue(tasks: Tasks, name: str) -> Hold:
         strike(rule, principal, "issue", pid=pid, **fault)
         hold = tasks.ask(principal)
     else:
-        with left_alone("issue", "tick", "pump"):
+        with runner.left_alone("issue", "tick", "pump"):
             hold = tasks.ask(principal)
             # The first write records the attempt, the second what was seen.
             gate.arm({"id": rule, "kind": "kill_before", "pid": pid, "service": "dynamodb", "nth": 2,
@@ -82,7 +68,7 @@ def kill_reap(hold: Hold, name: str) -> None:
     # A list is about the role, every other call about this grant's own policy too.
     policy = {} if fault["operation"] == LIST else {"policy": hold.policy}
     if "between" in name:
-        with left_alone("reap", "tick"):
+        with runner.left_alone("reap", "tick"):
             hold.release()
             hold.await_revoking("first_absence")
             strike(rule, principal, "reap", pid=pid, **fault, **policy)

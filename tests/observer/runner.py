@@ -7,9 +7,8 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -111,27 +110,22 @@ def settings(*functions: str, **changes: str) -> Iterator[None]:
 def _restart(functions: tuple[str, ...], known: dict[str, Any]) -> None:
     FACTS.write_text(json.dumps(known))
     for function in functions:
-        with _between_events(function):
+        # A deployment cuts off no call.
+        driven = [name for name, by in (("tick", "schedules"), ("pump", "streams")) if _is_driven(function, name, by)]
+        with left_alone(function, *driven):
             stack("kill", function)
             stack("start", function)
 
 
 @contextmanager
-def _between_events(function: str) -> Iterator[None]:
-    """In the block nothing drives the function, and it is at nothing: a deployment cuts off no call."""
-    driven = [name for name, by in (("tick", "schedules"), ("pump", "streams")) if _is_driven(function, name, by)]
-    for driver in driven:
+def left_alone(function: str, *drivers: str) -> Iterator[None]:
+    """In the block none of `drivers` (`tick`, `pump`) drives `function`, and it is at nothing that they gave it."""
+    for driver in drivers:
         stack(driver, "off", function)
     try:
-        if "tick" in driven:
-            # Whoever was about to drive it has done so. One event after the other: once this one is answered, all are.
-            time.sleep(0.5)
-            with suppress(RunnerFailed):
-                # What it came to is no matter here.
-                stack("tick", "once", function)
         yield
     finally:
-        for driver in driven:
+        for driver in drivers:
             stack(driver, "on", function)
 
 

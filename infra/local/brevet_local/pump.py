@@ -120,11 +120,15 @@ class Pump:
 def run(pump: Pump, stopping: threading.Event) -> None:
     """Pumps until told to stop. While switched off nothing is read: it is delivered when switched on again."""
     while not stopping.wait(_PAUSE_S):
-        if not switches.is_on("pump", pump.function):
-            continue
         try:
-            while pump.turn() and not stopping.is_set():
+            while _turned(pump) and not stopping.is_set():
                 pass
         except (ClientError, BotoCoreError) as problem:
             print(f"pump: {problem}", flush=True)
             stopping.wait(2)
+
+
+def _turned(pump: Pump) -> int:
+    """One turn, if it is on: how many records were seen."""
+    with switches.event("pump", pump.function) as wanted:
+        return pump.turn() if wanted else 0

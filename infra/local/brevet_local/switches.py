@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import fcntl
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ from . import places
 from .process import Trouble
 
 _DRIVEN_BY = {"tick": "schedules", "pump": "streams"}
+_LONGEST_EVENT_S = 150.0
+"""No function of the template may take that long (`Timeout`), with what it takes to see that it has died."""
 
 
 def driven(facts: dict[str, Any], name: str, function: str | None = None) -> list[str]:
@@ -27,14 +32,42 @@ def is_on(name: str, function: str) -> bool:
     return not _off(name, function).exists()
 
 
-def turn(name: str, on: bool, functions: Iterable[str]) -> None:
-    """Turns `name` on or off for `functions`; the running stack sees it within a fraction of a second."""
+@contextmanager
+def event(name: str, function: str) -> Iterator[bool]:
+    """Whether `name` drives `function` now. Whoever turns it off meanwhile waits for the block to end."""
+    with open(_lock(name, function), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield is_on(name, function)
+
+
+def turn(name: str, on: bool, functions: Iterable[str], within_s: float = _LONGEST_EVENT_S) -> None:
+    """Turns `name` on or off for `functions`; the running stack sees it within a fraction of a second.
+
+    Once it is off, nothing of its doing is under way. Raises `Trouble` if that is not so `within_s` seconds; it is off
+    then all the same.
+    """
     places.LOCAL.mkdir(parents=True, exist_ok=True)
+    functions = list(functions)
     for function in functions:
         if on:
             _off(name, function).unlink(missing_ok=True)
         else:
             _off(name, function).touch()
+    until = time.monotonic() + within_s
+    for function in () if on else functions:
+        while _is_at_an_event(name, function):
+            if time.monotonic() > until:
+                raise Trouble(f"{name} is off for {function}, but {function} is still at what it was given {within_s:g} s ago")
+            time.sleep(0.05)
+
+
+def _is_at_an_event(name: str, function: str) -> bool:
+    with open(_lock(name, function), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def all_on() -> None:
@@ -46,3 +79,7 @@ def all_on() -> None:
 
 def _off(name: str, function: str) -> Path:
     return places.LOCAL / f"{name}.{function}.off"
+
+
+def _lock(name: str, function: str) -> Path:
+    return places.LOCAL / f"{name}.{function}.lock"

@@ -47,7 +47,7 @@ def run(facts: dict[str, Any], schedule: dict[str, Any], stopping: threading.Eve
         if time.monotonic() < due:
             continue
         due = max(due + period_s(schedule), time.monotonic())
-        if switches.is_on("tick", schedule["function"]):
-            answer = once(facts, schedule)
-            if answer.outcome != "ok":
+        with switches.event("tick", schedule["function"]) as wanted:
+            answer = once(facts, schedule) if wanted else None
+            if answer and answer.outcome != "ok":
                 print(f"tick: {schedule['function']}: {answer.outcome}: {answer.detail}", flush=True)

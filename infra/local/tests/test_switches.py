@@ -49,6 +49,32 @@ def test_what_is_off_is_not_invoked(facts, monkeypatch):
     assert ticked == ["issue"]
 
 
+def test_once_it_is_off_nothing_is_under_way(facts, monkeypatch):
+    begun, may_end, stopping = threading.Event(), threading.Event(), threading.Event()
+
+    def once(_, __):
+        begun.set()
+        assert may_end.wait(30)
+        return Answer("ok", None)
+
+    monkeypatch.setattr(tick, "once", once)
+    schedule = next(one for one in facts["schedules"] if one["function"] == "reap")
+    ticking = threading.Thread(target=tick.run, args=(facts, schedule, stopping))
+    ticking.start()
+    try:
+        assert begun.wait(30)
+        with pytest.raises(Trouble, match="tick is off for reap, but reap is still at what it was given 0.2 s ago"):
+            switches.turn("tick", False, ["reap"], within_s=0.2)
+        assert not switches.is_on("tick", "reap")
+        threading.Timer(0.3, may_end.set).start()
+        switches.turn("tick", False, ["reap"])
+        assert may_end.is_set(), "it is off while a tick is under way"
+    finally:
+        may_end.set()
+        stopping.set()
+        ticking.join(30)
+
+
 def test_a_removal_by_dynamodb_itself_is_handed_over_as_lambda_writes_it():
     removed = {
         "eventName": "REMOVE",

@@ -47,7 +47,7 @@ def arguments() -> argparse.Namespace:
     logs = commands.add_parser("logs")
     logs.add_argument("part", nargs="?")
     logs.add_argument("--lines", type=int, default=30)
-    for name, choices in (("tick", ["on", "off", "once"]), ("pump", ["on", "off"])):
+    for name, choices in (("tick", ["on", "off", "once"]), ("pump", ["on", "off"]), ("echo", ["on", "off"])):
         switch = commands.add_parser(name)
         switch.add_argument("what", choices=choices)
         switch.add_argument("function", nargs="?")
@@ -96,9 +96,10 @@ def main() -> int:
                     print(f"{schedule['function']}: {answer.outcome} {json.dumps(answer.payload)} {answer.detail}".rstrip())
                     well = well and answer.outcome == "ok"
                 return 0 if well else 1
-            case "tick" | "pump":
+            case "tick" | "pump" | "echo":
                 wanted = switches.driven(stack.facts(), chosen.command, chosen.function)
-                switches.turn(chosen.command, chosen.what == "on", wanted)
+                within_s = switches.longest_event_s(stack.facts())
+                switches.turn(chosen.command, chosen.what == "on", wanted, within_s)
                 print(f"{chosen.command}: {chosen.what} for {', '.join(wanted)}")
             case "kill":
                 functions.of(stack.facts(), chosen.function)

@@ -30,7 +30,7 @@ TASK = "the-running-task"
 INLINE = ("kills", "stalled", "throttled", "refused", "down", "naked", "altered", "unbound", "denying", "others",
           "night", "killed", "swept")  # fmt: skip
 MANAGED = ("attach-before", "attach-after", "detach-before", "detach-after", "detach-between", "shared", "detached",
-           "taken", "fuse")  # fmt: skip
+           "taken", "fuse", "echo")  # fmt: skip
 # Held by somebody else than whoever asks.
 NOT_THEIRS = "others"
 # Held by an identity that holds sessions as well.

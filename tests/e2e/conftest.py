@@ -43,6 +43,7 @@ ORDER = [
     "test_attach_faults.py",
     "test_attach_kills.py",
     "test_sweep.py",
+    "test_echo.py",
     "test_kill_switch.py",
     "test_overdue.py",
     # Late: until each drill has passed nothing is issued.
@@ -127,9 +128,6 @@ def begun(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def no_reaper(world: World) -> Iterator[None]:
-    """Neither ticks nor stream records reach the reaper."""
-    runner.stack("tick", "off")
-    runner.stack("pump", "off")
-    yield
-    runner.stack("tick", "on")
-    runner.stack("pump", "on")
+    """Neither ticks nor stream records nor its own echoes reach the reaper."""
+    with runner.off(*runner.DRIVERS):
+        yield

@@ -50,11 +50,6 @@ def light(hold: Hold) -> None:
     )
 
 
-def is_on(driver: str, function: str) -> bool:
-    """Whether `tick` or `pump` drives a function."""
-    return not (runner.LOCAL / f"{driver}.{function}.off").exists()
-
-
 def burnt(hold: Hold) -> bool:
     return not any(item["pk"] == f"FUSE#{hold.grant}" for item in store.items())
 
@@ -80,9 +75,9 @@ def removals(hold: Hold) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def left(doomed: Doomed) -> dict[str, Hold]:
-    """What stands when issue and reap are dead, and neither the clock nor the stream calls them."""
+    """What stands when issue and reap are dead, and neither a clock nor the stream calls them."""
     holds = doomed.while_they_live()
-    for driver in ("tick", "pump"):
+    for driver in runner.DRIVERS:
         runner.stack(driver, "off")
     for function in ("issue", "reap"):
         runner.stack("kill", function)
@@ -110,7 +105,7 @@ def test_dynamodb_s_own_deletion_of_a_fuse_calls_the_reaper_and_without_the_stre
     left: dict[str, Hold],
 ) -> None:
     hold = left["fuse"]
-    assert not is_on("tick", "reap") and not is_on("pump", "reap")
+    assert not any(runner.is_on(driver, "reap") for driver in runner.DRIVERS)
     restart("reap")
     lose_from_due(hold)
     light(hold)
@@ -131,7 +126,7 @@ def test_dynamodb_s_own_deletion_of_a_fuse_calls_the_reaper_and_without_the_stre
     runner.stack("pump", "on", "reap")
     hold.await_state("Revoking", "Ended", within_s=60)
     hold.await_use("denied")
-    assert not is_on("tick", "reap")
+    assert not runner.is_on("tick", "reap")
     # It is on the list again: whatever comes next finds it.
     runner.stack("tick", "on", "reap")
     hold.ended("deadline")
@@ -142,7 +137,7 @@ def test_dynamodb_s_own_deletion_of_a_fuse_calls_the_reaper_and_without_the_stre
 
 def test_what_was_left_lying_meanwhile_is_cleaned_up(left: dict[str, Hold]) -> None:
     restart("issue")
-    for driver in ("tick", "pump"):
+    for driver in runner.DRIVERS:
         runner.stack(driver, "on")
     for name in ("down", "naked"):
         hold = left[name]

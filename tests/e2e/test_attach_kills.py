@@ -50,7 +50,7 @@ def kill_issue(tasks: Tasks, name: str) -> Hold:
         strike(rule, principal, "issue", pid=pid, **fault)
         hold = tasks.ask(principal)
     else:
-        with runner.left_alone("issue", "tick", "pump"):
+        with runner.left_alone("issue"):
             hold = tasks.ask(principal)
             # The first write records the attempt, the second what was seen.
             gate.arm({"id": rule, "kind": "kill_before", "pid": pid, "service": "dynamodb", "nth": 2,
@@ -68,7 +68,7 @@ def kill_reap(hold: Hold, name: str) -> None:
     # A list is about the role, every other call about this grant's own policy too.
     policy = {} if fault["operation"] == LIST else {"policy": hold.policy}
     if "between" in name:
-        with runner.left_alone("reap", "tick"):
+        with runner.left_alone("reap", "tick", "echo"):
             hold.release()
             hold.await_revoking("first_absence")
             strike(rule, principal, "reap", pid=pid, **fault, **policy)

@@ -21,7 +21,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent.parent
 CACHE = Path(os.environ.get("BREVET_CACHE") or Path.home() / ".cache" / "brevet")
-TEST = ["cargo", "test", "--locked", "-q", "-p", "brevet-domain", "-p", "brevet-engine"]
+TEST = ["cargo", "test", "--locked", "-q", "-p", "brevet-domain", "-p", "brevet-engine", "--lib", "--tests"]
 # Parts of the names of tests that take long.
 SLOW = ("single_fault", "thousand", "hundred", "whatever_fails", "every_step", "while_a_sweep", "do_not_fit")
 
@@ -37,7 +37,8 @@ def tested(copy: Path) -> tuple[int, str]:
 
 
 def ran(copy: Path, names: list[str]) -> tuple[int, str]:
-    environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "target-mutants"), "RUST_BACKTRACE": "0"}
+    environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "target-mutants"), "RUST_BACKTRACE": "0",
+                   "CARGO_PROFILE_DEV_DEBUG": "false"}  # fmt: skip
     try:
         done = subprocess.run([*TEST, "--", *names], cwd=copy, env=environment, capture_output=True, text=True, timeout=LONGEST_S, check=False)
     except subprocess.TimeoutExpired:

@@ -13,12 +13,11 @@ FUNCTIONS = ("intake", "evaluate", "issue", "reap", "drill")
 
 
 def at_rest(*, within_s: float = 120) -> tuple[list[Call], store.Snapshot]:
-    """Both, once no function has called or written anything for a while without a schedule.
+    """Both, once no function has called or written anything for a while without a clock.
 
     A pass that was under way goes on to its end; and of what has ended, secrets are still rotated.
     """
-    runner.stack("tick", "off")
-    try:
+    with runner.off("tick", "echo"):
         until, before = time.monotonic() + within_s, None
         while True:
             log, snapshot = gate.log(), store.snapshot()
@@ -26,8 +25,6 @@ def at_rest(*, within_s: float = 120) -> tuple[list[Call], store.Snapshot]:
             if (made, snapshot) == before:
                 return log, snapshot
             if time.monotonic() > until:
-                raise AssertionError(f"functions go on {within_s:.0f} s after the schedule was stopped: {made[-5:]}")
+                raise AssertionError(f"functions go on {within_s:.0f} s after every clock was stopped: {made[-5:]}")
             before = made, snapshot
             time.sleep(UNCHANGED_S)
-    finally:
-        runner.stack("tick", "on")

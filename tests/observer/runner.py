@@ -21,6 +21,8 @@ PIDS = LOCAL / "pids"
 LOGS = LOCAL / "log"
 FACTS = LOCAL / "facts.json"
 CACHE = Path(os.environ.get("BREVET_CACHE") or Path.home() / ".cache" / "brevet").expanduser()
+DRIVERS = ("tick", "pump", "echo")
+"""What drives functions: the schedules, the table's stream, the stream of the reaper's echoes."""
 BREVET = Path(os.environ.get("CARGO_TARGET_DIR") or CACHE / "target").expanduser() / "debug" / "brevet"
 """The command that an auditor has."""
 
@@ -111,28 +113,43 @@ def _restart(functions: tuple[str, ...], known: dict[str, Any]) -> None:
     FACTS.write_text(json.dumps(known))
     for function in functions:
         # A deployment cuts off no call.
-        driven = [name for name, by in (("tick", "schedules"), ("pump", "streams")) if _is_driven(function, name, by)]
-        with left_alone(function, *driven):
+        with left_alone(function):
             stack("kill", function)
             stack("start", function)
 
 
 @contextmanager
 def left_alone(function: str, *drivers: str) -> Iterator[None]:
-    """In the block none of `drivers` (`tick`, `pump`) drives `function`, and it is at nothing that they gave it."""
-    for driver in drivers:
-        stack(driver, "off", function)
+    """In the block none of `drivers` drives `function`, and it is at nothing that they gave it.
+
+    Where none is named, each that drives it now.
+    """
+    drivers = drivers or tuple(driver for driver in DRIVERS if is_on(driver, function))
     try:
+        for driver in drivers:
+            stack(driver, "off", function)
         yield
     finally:
         for driver in drivers:
             stack(driver, "on", function)
 
 
-def _is_driven(function: str, driver: str, by: str) -> bool:
+@contextmanager
+def off(*drivers: str) -> Iterator[None]:
+    """In the block none of `drivers` drives any function."""
+    try:
+        for driver in drivers:
+            stack(driver, "off")
+        yield
+    finally:
+        for driver in drivers:
+            stack(driver, "on")
+
+
+def is_on(driver: str, function: str) -> bool:
     """Whether a driver of the stack drives the function now."""
-    known = any(one["function"] == function for one in facts()[by])
-    return known and not (LOCAL / f"{driver}.{function}.off").exists()
+    by = facts()["schedules"] if driver == "tick" else [one for one in facts()["streams"] if one["switch"] == driver]
+    return any(one["function"] == function for one in by) and not (LOCAL / f"{driver}.{function}.off").exists()
 
 
 def role_arn(name: str) -> str:

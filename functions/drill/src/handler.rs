@@ -26,10 +26,11 @@ impl Handler {
         match Incoming::read(event.payload).map_err(|error| unexpected(&error))? {
             // What a tick carries is ignored on purpose: the records say how far each drill has come.
             Incoming::Tick => self.tick().await,
-            other
-            @ (Incoming::Http(_) | Incoming::Evaluate { .. } | Incoming::Schedule(_) | Incoming::Woken { .. }) => {
-                Err(unexpected(&UnexpectedEvent::instead_of("ticks of the schedule", &other)))
-            }
+            other @ (Incoming::Http(_)
+            | Incoming::Evaluate { .. }
+            | Incoming::Schedule(_)
+            | Incoming::Echo
+            | Incoming::Woken { .. }) => Err(unexpected(&UnexpectedEvent::instead_of("ticks of the schedule", &other))),
         }
     }
 

@@ -59,7 +59,7 @@ impl Handler {
             // What a tick carries is ignored on purpose: the catalogue says what is due.
             Incoming::Tick => self.tick().await,
             Incoming::Schedule(id) => self.named(&id).await,
-            other @ Incoming::Woken { .. } => {
+            other @ (Incoming::Echo | Incoming::Woken { .. }) => {
                 let wanted = "HTTP calls, intake's requests for a decision, ticks and names of schedules";
                 Err(unexpected(UnexpectedEvent::instead_of(wanted, &other)))
             }

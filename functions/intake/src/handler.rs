@@ -37,9 +37,11 @@ impl Handler {
     pub(crate) async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
         match Incoming::read(event.payload).map_err(unexpected)? {
             Incoming::Http(call) => Ok(finish(&call, self.route(&call).await)),
-            other @ (Incoming::Evaluate { .. } | Incoming::Tick | Incoming::Schedule(_) | Incoming::Woken { .. }) => {
-                Err(unexpected(UnexpectedEvent::instead_of("HTTP calls", &other)))
-            }
+            other @ (Incoming::Evaluate { .. }
+            | Incoming::Tick
+            | Incoming::Schedule(_)
+            | Incoming::Echo
+            | Incoming::Woken { .. }) => Err(unexpected(UnexpectedEvent::instead_of("HTTP calls", &other))),
         }
     }
 

@@ -27,7 +27,7 @@ impl Handler {
             // What a tick carries is ignored on purpose: the table says what is to be attached.
             Incoming::Tick => told(self.activator.pass().await),
             Incoming::Woken { ids, .. } => told(self.activator.wake(&ids).await),
-            other @ (Incoming::Evaluate { .. } | Incoming::Schedule(_)) => {
+            other @ (Incoming::Evaluate { .. } | Incoming::Schedule(_) | Incoming::Echo) => {
                 let wanted = "HTTP calls, ticks of the schedule and records of the table's stream";
                 Err(unexpected(&UnexpectedEvent::instead_of(wanted, &other)))
             }

@@ -1,10 +1,10 @@
-//! Ticks and stream records to the use case of reap.
+//! Ticks, echoes and stream records to the use case of reap.
 
 use std::sync::Arc;
 
 use brevet_domain::id::{DeploymentId, GrantId};
 use brevet_engine::port::Clock;
-use brevet_engine::reap::{FoundBy, PassReport, Reaper};
+use brevet_engine::reap::{EchoingReaper, FoundBy, Heard, PassReport};
 use brevet_lambda::event::{Incoming, UnexpectedEvent};
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
@@ -12,13 +12,13 @@ use serde_json::Value;
 use crate::metric;
 
 pub(crate) struct Handler {
-    reaper: Reaper,
+    reaper: EchoingReaper,
     deployment: DeploymentId,
     clock: Arc<dyn Clock>,
 }
 
 impl Handler {
-    pub(crate) fn new(reaper: Reaper, deployment: DeploymentId, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(reaper: EchoingReaper, deployment: DeploymentId, clock: Arc<dyn Clock>) -> Self {
         Self { reaper, deployment, clock }
     }
 
@@ -26,25 +26,43 @@ impl Handler {
         let report = match Incoming::read(event.payload).map_err(unexpected)? {
             // What a tick carries is ignored on purpose: the table says what is due.
             Incoming::Tick => self.tick().await?,
+            Incoming::Echo => self.echo().await?,
             Incoming::Woken { ids, burnt, is_killed } => {
                 let report = self.woken(&ids, &burnt).await?;
                 // What a block covers is found by a pass, and by no name.
                 if is_killed { self.tick().await? } else { report }
             }
             other @ (Incoming::Http(_) | Incoming::Evaluate { .. } | Incoming::Schedule(_)) => {
-                let wanted = "ticks of the schedule and records of the table's stream";
+                let wanted = "ticks of the schedule, echoes, and records of the table's stream";
                 return Err(unexpected(UnexpectedEvent::instead_of(wanted, &other)));
             }
         };
         serde_json::to_value(report).map_err(|error| diagnostic("UnwritableAnswer", &error.to_string()))
     }
 
-    /// A pass that is not good fails, so that its dead letter and the silent metric raise alarms.
     async fn tick(&self) -> Result<PassReport, Diagnostic> {
-        let report = match self.reaper.pass().await {
-            Ok(report) => report,
-            Err(error) => return Err(diagnostic("HeartNotRecorded", &error.chain())),
-        };
+        let passed = self.reaper.scheduled().await;
+        self.passed(passed.map_err(|error| diagnostic("HeartNotRecorded", &error.chain()))?)
+    }
+
+    /// What was known to be due, or a whole pass where the schedule did not come.
+    async fn echo(&self) -> Result<PassReport, Diagnostic> {
+        let heard = self.reaper.echoed().await;
+        let Heard { report, is_pass } = heard.map_err(|error| diagnostic("EchoFailed", &error.chain()))?;
+        metric::echo(&self.deployment, is_pass, self.clock.now());
+        if is_pass {
+            tracing::error!("the schedule did not come: an echo of the last pass made this one");
+            return self.passed(report);
+        }
+        if report.n_due > 0 {
+            let PassReport { n_due, n_changed, n_ended, n_failed, .. } = report;
+            tracing::info!(n_due, n_changed, n_ended, n_failed, "looked at what was known to be due");
+        }
+        Ok(report)
+    }
+
+    /// A pass that is not good fails, so that its dead letter and the silent metric raise alarms.
+    fn passed(&self, report: PassReport) -> Result<PassReport, Diagnostic> {
         if !report.good {
             let counts = format!("a pass of the reaper was not good: {report:?}");
             return Err(diagnostic("BadPass", &counts));
@@ -86,10 +104,10 @@ impl Handler {
     /// A removal that fails is left to the next tick. A grant that was not looked at is not: where only its fuse knows of
     /// it, no tick finds it. The stream names it again, and then leaves a letter.
     async fn woken(&self, ids: &[GrantId], burnt: &[GrantId]) -> Result<PassReport, Diagnostic> {
-        let mut report = self.reaper.wake(ids, FoundBy::Stream).await;
+        let mut report = self.reaper.reaper().wake(ids, FoundBy::Stream).await;
         if !burnt.is_empty() {
             tracing::error!(n_burnt = burnt.len(), "fuses burnt down: their grants should have ended long ago");
-            report.add(self.reaper.wake(burnt, FoundBy::Fuse).await);
+            report.add(self.reaper.reaper().wake(burnt, FoundBy::Fuse).await);
         }
         if !report.good {
             let counts = format!("not everything that the stream named was looked at: {report:?}");

@@ -6,12 +6,14 @@ mod metric;
 
 use std::sync::Arc;
 
-use brevet_aws::{DynamoStore, IamDeprovisioner, IamEstate, IamPrincipals, IamSessionRoles, SecretsRotator, config};
+use brevet_aws::{
+    DynamoEchoes, DynamoStore, IamDeprovisioner, IamEstate, IamPrincipals, IamSessionRoles, SecretsRotator, config,
+};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::port::Clock;
-use brevet_engine::reap::{Attachments, Drills, Kills, PASS_BUDGET_S, Ports, Reaper, Sweep};
+use brevet_engine::reap::{Attachments, Drills, EchoingReaper, Kills, PASS_BUDGET_S, Ports, Reaper, Sweep};
 use brevet_lambda::clock::{RandomIds, SystemClock};
-use brevet_lambda::config::{Drilling, Settings, other_principals_from_env};
+use brevet_lambda::config::{Drilling, Echoing, Settings, other_principals_from_env};
 use brevet_lambda::logs;
 use brevet_lambda::metric::BundleStale;
 use lambda_runtime::{Error, service_fn};
@@ -57,6 +59,9 @@ async fn main() -> Result<(), Error> {
     let deployment = settings.deployment;
     let name = deployment.id.clone();
     let reaper = Reaper::new(ports, deployment, holder, (settings.bounds, PASS_BUDGET_S), settings.tolerance);
+    let echoing = Echoing::from_env()?;
+    let echoes = Arc::new(DynamoEchoes::connect(&aws, echoing.table));
+    let reaper = EchoingReaper::new(reaper, echoes, Arc::clone(&clock) as _, echoing.after_s);
     let handler = &Handler::new(reaper, name, clock);
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

@@ -10,6 +10,15 @@ pub(crate) fn good_pass(deployment: &DeploymentId, report: &PassReport, now: Tim
     write(deployment, &figures(report), now);
 }
 
+/// Writes that an echo came back, and whether it had to call for a pass.
+pub(crate) fn echo(deployment: &DeploymentId, called: bool, now: Timestamp) {
+    write(deployment, &echo_figures(called), now);
+}
+
+fn echo_figures(called: bool) -> Vec<Figure> {
+    vec![("EchoHeard", Unit::Count, 1), ("PassByEcho", Unit::Count, called.into())]
+}
+
 fn figures(report: &PassReport) -> Vec<Figure> {
     use Unit::{Count, Seconds};
     let mut figures = vec![
@@ -43,6 +52,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_alarms_of_the_second_clock_find_their_metrics() {
+        let template = include_str!("../../../infra/template.yaml");
+        for (alarm, (name, _, n)) in ["EchoMissing", "ScheduleMissing"].into_iter().zip(echo_figures(true)) {
+            let alarm = template.split(&format!("  {alarm}:")).nth(1).unwrap().split("\n\n").next().unwrap();
+            assert!(alarm.contains(&format!("MetricName: {name}\n")), "{alarm}");
+            assert_eq!(n, 1);
+        }
+        assert_eq!(echo_figures(false).last().unwrap().2, 0);
+    }
 
     #[test]
     fn the_alarm_of_the_template_finds_its_metric() {

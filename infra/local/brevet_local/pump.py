@@ -1,7 +1,8 @@
-"""The stream pump: the table's stream, through the template's filters, to the function it wakes.
+"""The stream pump: a table's stream, through the template's filters, to the function it wakes.
 
 Reads DynamoDB Local itself (as Lambda's pollers read DynamoDB, with nobody's permissions in between that are ours)
-and keeps order within a shard: a batch that fails is tried again, cut in two, and at last set aside.
+and keeps order within a shard: a batch that fails is tried again, cut in two, and at last set aside. Where the mapping
+has a batching window, records are gathered for as long; where it retries without end, nothing is set aside.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import aws, filters, places, switches
+from . import aws, filters, places, switches, tick
 from .invoke import invoke
 
 _PAUSE_S = 0.25
@@ -57,11 +58,21 @@ class Pump:
         self._streams = aws.client("dynamodbstreams", places.url("dynamodb"))
         self._arn = ""
         self._iterators: dict[str, str | None] = {}
+        # Lambda knows whole seconds.
+        self._window_s = max(min(mapping["window_s"], 1.0), mapping["window_s"] * tick.pace(facts))
+        # What was gathered and not delivered, and when it is to be.
+        self._gathered: list[dict[str, Any]] = []
+        self._due_at = 0.0
 
     @property
     def function(self) -> str:
         """The short name of the function that it wakes."""
         return self._mapping["function"]
+
+    @property
+    def switch(self) -> str:
+        """Which switch turns it off."""
+        return self._mapping["switch"]
 
     def open(self) -> None:
         """Finds the stream and stands at its end (`LATEST`), so that what comes from now on is seen."""
@@ -80,33 +91,49 @@ class Pump:
         for shard_id, iterator in list(self._iterators.items()):
             if iterator is None:
                 continue
-            answer = self._streams.get_records(ShardIterator=iterator, Limit=1000)
+            try:
+                answer = self._streams.get_records(ShardIterator=iterator, Limit=1000)
+            except self._streams.exceptions.TrimmedDataAccessException:
+                # DynamoDB Local gives no end to stand at in a shard that has nothing yet: what comes is all of it.
+                self._iterators[shard_id] = self._iterator(shard_id, "TRIM_HORIZON")
+                continue
             self._iterators[shard_id] = answer.get("NextShardIterator")
             records = [lambda_record(record, self._arn) for record in answer["Records"]]
             n_seen += len(records)
             wanted = [record for record in records if self._wants(record)]
-            size = self._mapping["batch_size"]
-            for at in range(0, len(wanted), size):
-                self._deliver(wanted[at : at + size])
+            if wanted and not self._gathered:
+                self._due_at = time.monotonic() + self._window_s
+            self._gathered += wanted
+        size = self._mapping["batch_size"]
+        while self._gathered and (time.monotonic() >= self._due_at or len(self._gathered) >= size):
+            if not self._deliver(self._gathered[:size]):
+                self._due_at = time.monotonic() + _RETRY_PAUSE_S
+                break
+            del self._gathered[:size]
         return n_seen
 
-    def _deliver(self, batch: list[dict[str, Any]]) -> None:
+    def _deliver(self, batch: list[dict[str, Any]]) -> bool:
+        """Whether the batch is done with; it is not where it is to be tried without end."""
         detail = ""
-        for attempt in range(self._mapping["max_retries"] + 1):
+        is_endless = self._mapping["max_retries"] < 0
+        for attempt in range(1 if is_endless else self._mapping["max_retries"] + 1):
             if attempt:
                 time.sleep(_RETRY_PAUSE_S)
             answer = invoke(self._function, {"Records": batch}, self._function["timeout_s"])
             if answer.outcome == "ok":
-                return
+                return True
             detail = f"{answer.outcome}: {answer.detail}"
             print(f"pump: {self._function['id']}: {len(batch)} records: {detail}", flush=True)
             if self._mapping["bisect"] and len(batch) > 1:
                 half = len(batch) // 2
                 self._deliver(batch[:half])
                 self._deliver(batch[half:])
-                return
+                return True
+            if is_endless:
+                return False
         with open(dead_letters(), "a", encoding="utf-8") as set_aside:
             set_aside.write(json.dumps({"function": self._function["id"], "why": detail, "Records": batch}) + "\n")
+        return True
 
     def _shards(self) -> list[dict[str, Any]]:
         return self._streams.describe_stream(StreamArn=self._arn)["StreamDescription"]["Shards"]
@@ -130,5 +157,5 @@ def run(pump: Pump, stopping: threading.Event) -> None:
 
 def _turned(pump: Pump) -> int:
     """One turn, if it is on: how many records were seen."""
-    with switches.event("pump", pump.function) as wanted:
+    with switches.event(pump.switch, pump.function) as wanted:
         return pump.turn() if wanted else 0

@@ -258,7 +258,7 @@ def status() -> bool:
         well = well and runs
         port = f"port {places.port(ports[name])}" if name in ports else ""
         say(f"{name:<16} {'running' if runs else 'NOT RUNNING':<12} {f'process {one.pid}' if one else '':<16} {port}")
-    for switch in ("tick", "pump") if parts else ():
+    for switch in switches.NAMES if parts else ():
         for function in switches.driven(facts(), switch):
             say(f"{switch + ' ' + function:<16} {'on' if switches.is_on(switch, function) else 'off'}")
     if not parts:

@@ -1,4 +1,5 @@
-"""Switches of the running stack, as files: `tick` and `pump` may be off, for each function that they drive. Standard library only."""
+"""Switches of the running stack, as files: `tick`, `pump` and `echo` may be off, for each function that they drive. Standard
+library only."""
 
 from __future__ import annotations
 
@@ -12,14 +13,21 @@ from typing import Any
 from . import places
 from .process import Trouble
 
-_DRIVEN_BY = {"tick": "schedules", "pump": "streams"}
-_LONGEST_EVENT_S = 150.0
-"""No function of the template may take that long (`Timeout`), with what it takes to see that it has died."""
+NAMES = ("tick", "pump", "echo")
+"""The schedules; the stream of the one table; the stream of the reaper's echoes."""
+_SEEN_DEAD_S = 30.0
+"""How long it takes at the most to see that a function has died over an event."""
+
+
+def longest_event_s(facts: dict[str, Any]) -> float:
+    """No event is under way for longer."""
+    return max(one["timeout_s"] for one in facts["functions"]) + _SEEN_DEAD_S
 
 
 def driven(facts: dict[str, Any], name: str, function: str | None = None) -> list[str]:
     """The functions that `name` drives, or just `function`. Raises `Trouble` if it does not drive that one."""
-    known = [one["function"] for one in facts[_DRIVEN_BY[name]]]
+    ticked = facts["schedules"] if name == "tick" else []
+    known = [one["function"] for one in (*ticked, *(one for one in facts["streams"] if one["switch"] == name))]
     if function is None:
         return known
     if function not in known:
@@ -40,7 +48,7 @@ def event(name: str, function: str) -> Iterator[bool]:
         yield is_on(name, function)
 
 
-def turn(name: str, on: bool, functions: Iterable[str], within_s: float = _LONGEST_EVENT_S) -> None:
+def turn(name: str, on: bool, functions: Iterable[str], within_s: float) -> None:
     """Turns `name` on or off for `functions`; the running stack sees it within a fraction of a second.
 
     Once it is off, nothing of its doing is under way. Raises `Trouble` if that is not so `within_s` seconds; it is off
@@ -72,7 +80,7 @@ def _is_at_an_event(name: str, function: str) -> bool:
 
 def all_on() -> None:
     """Turns everything on, whatever an earlier run left."""
-    for name in _DRIVEN_BY:
+    for name in NAMES:
         for switch in places.LOCAL.glob(f"{name}.*off"):
             switch.unlink()
 

@@ -120,7 +120,10 @@ def facts(path: Path = places.TEMPLATE, given: dict[str, str] | None = None) -> 
             "burst": int(settings["ThrottlingBurstLimit"]),
         },
         "schedules": [_schedule(resolver, logical, by_arn) for logical in of("AWS::Scheduler::Schedule")],
-        "streams": [_stream(resolver, logical, by_name) for logical in of("AWS::Lambda::EventSourceMapping")],
+        "streams": [
+            _stream(resolver.properties(logical), by_name, resolver.properties("Table")["TableName"])
+            for logical in of("AWS::Lambda::EventSourceMapping")
+        ],
     }
 
 
@@ -142,7 +145,10 @@ def _table(resolver: Resolver, logical: str) -> dict[str, Any]:
 def _other_table(resolver: Resolver, logical: str) -> dict[str, Any]:
     """A table beside the one, as `CreateTable` takes it."""
     properties = resolver.properties(logical)
-    return {key: properties[key] for key in ("TableName", "BillingMode", "AttributeDefinitions", "KeySchema")}
+    create = {key: properties[key] for key in ("TableName", "BillingMode", "AttributeDefinitions", "KeySchema")}
+    if "StreamSpecification" in properties:
+        create["StreamSpecification"] = {"StreamEnabled": True, **properties["StreamSpecification"]}
+    return create
 
 
 def _policy(resolver: Resolver, logical: str) -> dict[str, Any]:
@@ -232,11 +238,14 @@ def _schedule(resolver: Resolver, logical: str, by_arn: dict[str, str]) -> dict[
     }
 
 
-def _stream(resolver: Resolver, logical: str, by_name: dict[str, str]) -> dict[str, Any]:
-    properties = resolver.properties(logical)
+def _stream(properties: dict[str, Any], by_name: dict[str, str], the_table: str) -> dict[str, Any]:
+    table = properties["EventSourceArn"].split(":table/", 1)[1].split("/", 1)[0]
     return {
+        # Which switch turns it off: `pump` for what the one table tells, `echo` for what reap tells itself.
+        "switch": "pump" if table == the_table else "echo",
         "function": by_name[properties["FunctionName"]],
-        "table": properties["EventSourceArn"].split(":table/", 1)[1].split("/", 1)[0],
+        "table": table,
+        "window_s": int(properties["MaximumBatchingWindowInSeconds"]),
         "starting_position": properties["StartingPosition"],
         "batch_size": int(properties["BatchSize"]),
         "max_retries": int(properties["MaximumRetryAttempts"]),

@@ -25,6 +25,8 @@ DENIED_BY_DESIGN = [
         for kind in ("identity/", "sponsor/", "class/", "entitlement/", "account/", "all")
     ),
     *((function, "dynamodb:PutItem", "*", "REVOCATION#*") for function in ("intake", "issue", "reap")),
+    *((function, "dynamodb:*", "*.echo", "*") for function in ("intake", "evaluate", "issue", "drill")),
+    ("reap", "dynamodb:PutItem", "*.echo", "ECHO#another"),
     *((function, "dynamodb:PutItem", "*", "PROGRESS#*") for function in ("intake", "evaluate", "issue")),
     ("evaluate", "dynamodb:DeleteItem", "*", "BLOCK#grant/*"),
     ("evaluate", "dynamodb:DeleteItem", "*", "REVOCATION#*"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from enforcement import FUNCTIONS, OTHER, TABLE, client, denied, role
+from enforcement import ECHOES, FUNCTIONS, OTHER, TABLE, client, denied, role
 
 # r read, p put, c check in a transaction, u update, d delete; by leading key, in the order of FUNCTIONS.
 RIGHTS = {
@@ -98,6 +98,16 @@ def test_nobody_reaches_the_table_of_another_deployment(credentials, name):
     for pk in ("GRANT#t", "REQUEST#t", "DECISION#t", "DENY#t"):
         for tried in item_calls(dynamodb, pk, f"brevet-{OTHER}").values():
             assert all(denied(call, **arguments) for call, arguments in tried), pk
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_reap_leaves_its_echo_and_nobody_does_anything_else_with_echoes(credentials, name):
+    dynamodb = client("dynamodb", credentials[name])
+    key = {"TableName": ECHOES, "Key": {"pk": {"S": "ECHO#reap"}}}
+    assert denied(dynamodb.put_item, TableName=ECHOES, Item=key["Key"]) == (name != "reap")
+    assert denied(dynamodb.put_item, TableName=ECHOES, Item={"pk": {"S": "ECHO#another"}})
+    assert denied(dynamodb.get_item, **key) and denied(dynamodb.delete_item, **key)
+    assert denied(dynamodb.scan, TableName=ECHOES) and denied(dynamodb.describe_table, TableName=ECHOES)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -56,7 +56,7 @@ SERVICE = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
 
 
 def filters_of(facts, function):
-    (stream,) = [one for one in facts["streams"] if one["function"] == function]
+    (stream,) = [one for one in facts["streams"] if (one["function"], one["switch"]) == (function, "pump")]
     return any_of(stream["filters"])
 
 

@@ -15,14 +15,24 @@ def own_state(tmp_path, monkeypatch):
 
 
 def test_one_function_is_turned_off_and_the_other_stays_on(facts):
-    switches.turn("tick", False, switches.driven(facts, "tick", "reap"))
+    switches.turn("tick", False, switches.driven(facts, "tick", "reap"), 1)
     assert not switches.is_on("tick", "reap")
     assert switches.is_on("tick", "issue") and switches.is_on("pump", "reap")
-    switches.turn("tick", False, switches.driven(facts, "tick"))
-    switches.turn("tick", True, switches.driven(facts, "tick", "reap"))
+    switches.turn("tick", False, switches.driven(facts, "tick"), 1)
+    switches.turn("tick", True, switches.driven(facts, "tick", "reap"), 1)
     assert switches.is_on("tick", "reap") and not switches.is_on("tick", "issue")
     switches.all_on()
     assert switches.is_on("tick", "issue")
+
+
+def test_echoes_have_a_switch_of_their_own(facts):
+    assert switches.driven(facts, "echo") == ["reap"]
+    switches.turn("echo", False, ["reap"], 1)
+    assert not switches.is_on("echo", "reap") and switches.is_on("pump", "reap")
+
+
+def test_no_function_may_take_longer_than_whoever_turns_off_waits(facts):
+    assert switches.longest_event_s(facts) > max(one["timeout_s"] for one in facts["functions"])
 
 
 def test_a_function_that_is_not_driven_is_refused_by_name(facts):
@@ -40,7 +50,7 @@ def test_what_is_off_is_not_invoked(facts, monkeypatch):
 
     monkeypatch.setattr(tick, "once", once)
     schedules = {one["function"]: one for one in facts["schedules"]}
-    switches.turn("tick", False, ["reap"])
+    switches.turn("tick", False, ["reap"], 1)
     threading.Timer(0.5, stopping.set).start()
     tick.run(facts, schedules["reap"], stopping)
     assert ticked == []
@@ -67,7 +77,7 @@ def test_once_it_is_off_nothing_is_under_way(facts, monkeypatch):
             switches.turn("tick", False, ["reap"], within_s=0.2)
         assert not switches.is_on("tick", "reap")
         threading.Timer(0.3, may_end.set).start()
-        switches.turn("tick", False, ["reap"])
+        switches.turn("tick", False, ["reap"], 30)
         assert may_end.is_set(), "it is off while a tick is under way"
     finally:
         may_end.set()

@@ -428,9 +428,25 @@ def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
         "SweepFound",
         "SweepWhole",
         "DrillFailed",
+        "EchoHeard",
+        "PassByEcho",
     }
     for name in own:
         assert f'"{name}"' in emitted, f"the alarm on {name} waits for a metric that nobody emits"
+
+
+def test_the_second_clock_needs_nothing_of_the_first(facts):
+    (echo,) = [one for one in facts["streams"] if one["switch"] == "echo"]
+    assert (echo["function"], echo["table"]) == ("reap", "brevet-dev.echo")
+    assert echo["max_retries"] == -1 and 0 < echo["window_s"] < 60
+    (table,) = [one for one in facts["other_tables"] if one["TableName"] == echo["table"]]
+    assert table["StreamSpecification"]["StreamEnabled"]
+    # Whoever it is that leaves echoes, it is reap, and there is one item that it can write.
+    writers = [name for name in FUNCTIONS for one in statements(facts, name) if str(one.get("Resource")).endswith(".echo")]
+    assert writers == ["reap"]
+    # A stream has no more than two readers.
+    readers = [one["table"] for one in facts["streams"]]
+    assert all(readers.count(table) <= 2 for table in readers)
 
 
 def test_what_wakes_a_function_and_fails_leaves_a_letter():
@@ -439,7 +455,8 @@ def test_what_wakes_a_function_and_fails_leaves_a_letter():
         properties = resources[name]["Properties"]
         assert properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
         for event in properties["Events"].values():
-            if event["Type"] == "DynamoDB":
+            # What is tried without end is never given up.
+            if event["Type"] == "DynamoDB" and event["Properties"]["MaximumRetryAttempts"] >= 0:
                 assert event["Properties"]["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
             if event["Type"] == "ScheduleV2":
                 assert event["Properties"]["DeadLetterConfig"]

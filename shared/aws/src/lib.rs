@@ -7,6 +7,8 @@ mod canary;
 pub mod config;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
+#[cfg(feature = "dynamodb")]
+mod echoes;
 pub mod error;
 #[cfg(feature = "iam")]
 mod iam;
@@ -21,6 +23,8 @@ mod sts;
 pub use canary::DynamoCanary;
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::DynamoStore;
+#[cfg(feature = "dynamodb")]
+pub use echoes::DynamoEchoes;
 #[cfg(feature = "iam")]
 pub use iam::{IamDeprovisioner, IamEstate, IamPrincipals, IamProvisioner, IamSessionRoles};
 #[cfg(feature = "invoke")]

@@ -18,7 +18,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use brevet_aws::{DynamoStore, IamSessionRoles, LambdaEvaluateCall, StsVendor};
+use brevet_aws::{DynamoEchoes, DynamoStore, IamSessionRoles, LambdaEvaluateCall, StsVendor};
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::canonical::Digest;
 use brevet_domain::evidence::{Body, Entry};
@@ -29,8 +29,8 @@ use brevet_domain::plan::SessionPlan;
 use brevet_domain::time::Timestamp;
 use brevet_engine::fake::SeqIds;
 use brevet_engine::port::{
-    DenyStore, DueList, EvaluateAnswer, EvaluateCall, Findings, GrantReader, HeartStore, IdSource, InService, Mark,
-    PortError, PortResult, RawProof, RequestStore, SessionRoles, Vendor,
+    DenyStore, DueList, Echoes, EvaluateAnswer, EvaluateCall, Findings, GrantReader, HeartStore, IdSource, InService,
+    Mark, PortError, PortResult, RawProof, RequestStore, SessionRoles, Vendor,
 };
 use server::{Reply, Server};
 
@@ -197,6 +197,28 @@ async fn a_lost_answer_stays_unknown_whatever_later_attempts_say() {
     let (answer, server) = beat(vec![Reply::HangupForGood]).await;
     is_unknown(&answer);
     assert_eq!(server.n_played(), 1, "the later attempts found nobody");
+}
+
+#[tokio::test]
+async fn an_echo_is_left_by_a_later_attempt_or_it_is_said_that_it_was_not() {
+    let left = async |replies| {
+        let server = Server::start(replies).await;
+        let answer = DynamoEchoes::connect(&config(&server.url()).await, "echoes").leave_echo(now()).await;
+        (answer, server)
+    };
+    let (answer, server) = left(vec![Reply::Hangup, ok("{}")]).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    assert_eq!(server.n_played(), 2);
+    let item = r#""Item":{"at":{"S":"2026-11-22T12:00:00.000Z"},"pk":{"S":"ECHO#reap"}}"#;
+    assert!(server.requests().iter().all(|request| request.contains(item)), "{:?}", server.requests());
+    let throttled = || dynamodb_error("ThrottlingException");
+    let (answer, server) = left(vec![throttled(), throttled(), throttled()]).await;
+    is_not_done(&answer);
+    assert_eq!(server.n_played(), 3);
+    let (answer, _) = left(vec![Reply::Hangup, Reply::Silence, Reply::Hangup]).await;
+    is_unknown(&answer);
+    let (answer, _) = left(vec![dynamodb_error("AccessDeniedException")]).await;
+    assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
 }
 
 #[tokio::test]

@@ -135,6 +135,30 @@ where
     env.checked("BREVET_ATTACHMENT_PRINCIPALS", wanted, |text| arns(text).iter().all(is_role)).map(|text| arns(&text))
 }
 
+/// The reaper's second clock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Echoing {
+    /// The table in which echoes are left.
+    pub table: String,
+    /// How long ago the last pass must have begun for an echo to call for one, in seconds.
+    pub after_s: u32,
+}
+
+impl Echoing {
+    /// Reads the environment.
+    ///
+    /// # Errors
+    ///
+    /// The first [`ConfigError`] found.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let env = Environment { lookup: |name| std::env::var(name).ok() };
+        Ok(Self {
+            table: env.checked("BREVET_ECHO_TABLE", "the name of the table of echoes", |text| !text.is_empty())?,
+            after_s: env.seconds("BREVET_ECHO_AFTER_S", "1 to 90 seconds", 1..=90)?,
+        })
+    }
+}
+
 /// What is drilled, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drilling {

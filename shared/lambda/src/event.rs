@@ -25,6 +25,8 @@ pub enum Incoming {
     Tick,
     /// An event that names a schedule of the catalogue, and says no more.
     Schedule(ScheduleId),
+    /// An echo of the reaper's has come back.
+    Echo,
     /// Changes in the table.
     Woken {
         /// The grants that they name.
@@ -53,6 +55,7 @@ impl UnexpectedEvent {
             Incoming::Evaluate { .. } => "a request for a decision".to_owned(),
             Incoming::Tick => "a tick of the schedule".to_owned(),
             Incoming::Schedule(id) => format!("the name of schedule `{id}`"),
+            Incoming::Echo => "an echo of the reaper".to_owned(),
             Incoming::Woken { .. } => "records of the table's stream".to_owned(),
         };
         Self { found, wanted }
@@ -115,6 +118,9 @@ impl Incoming {
 /// The key under which the latest acts on the kill switch are.
 const KILL_SWITCH: &str = "REVOCATION#latest";
 
+/// The key under which the reaper leaves its echoes, in a table of their own.
+const ECHO: &str = "ECHO#reap";
+
 /// The grants that stream records name by their keys: `GRANT#<id>`, `BLOCK#grant/<id>` and `FUSE#<id>`; and the kill switch.
 fn woken(event: &Value) -> Option<Incoming> {
     let records = event.get("Records")?.as_array()?;
@@ -125,6 +131,9 @@ fn woken(event: &Value) -> Option<Incoming> {
         let (Some("aws:dynamodb"), Some(key)) = (source, key) else {
             return None;
         };
+        if key == ECHO {
+            return Some(Incoming::Echo);
+        }
         if key == KILL_SWITCH {
             is_killed = true;
             continue;
@@ -193,6 +202,7 @@ mod tests {
         assert_eq!(woken(&[&mark]), Ok(named));
         let burnt = Incoming::Woken { ids: Vec::new(), burnt: vec![id], is_killed: false };
         assert_eq!(woken(&[&fuse, &fuse]), Ok(burnt));
+        assert_eq!(woken(&["ECHO#reap", "ECHO#reap"]), Ok(Incoming::Echo));
         let killed = Incoming::Woken { ids: vec![id], burnt: Vec::new(), is_killed: true };
         assert_eq!(woken(&[&grant, "REVOCATION#latest"]), Ok(killed));
     }

@@ -1,8 +1,8 @@
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::grant::EndCause;
-use brevet_engine::fake::{Fault, MemoryEstate, run};
+use brevet_engine::fake::{Fault, MemoryEchoes, MemoryEstate, run};
 use brevet_engine::port::{GrantReader, Mark, RequestStore};
-use brevet_engine::reap::{Attachments, Drills, Kills, PASS_BUDGET_S, Ports, Sweep};
+use brevet_engine::reap::{Attachments, Drills, Kills, PASS_BUDGET_S, Ports, Reaper, Sweep};
 use brevet_lambda::testing::World;
 use lambda_runtime::Context;
 use serde_json::json;
@@ -35,6 +35,8 @@ fn handle(world: &World, event: Value) -> Result<Value, Diagnostic> {
     };
     let (bounds, tolerance) = ((world.bounds, PASS_BUDGET_S), World::TOLERANCE);
     let reaper = Reaper::new(ports, world.deployment.clone(), "test".to_owned(), bounds, tolerance);
+    let echoes = Arc::new(MemoryEchoes::new(15, world.faults.clone()));
+    let reaper = EchoingReaper::new(reaper, echoes, world.clock.clone(), 75);
     let handler = Handler::new(reaper, world.deployment.id.clone(), world.clock.clone());
     run(handler.handle(LambdaEvent::new(event, Context::default()))).unwrap()
 }
@@ -86,6 +88,23 @@ fn a_record_of_a_mark_or_a_grant_wakes_for_that_grant_alone() {
         assert_eq!((state(&world, named), state(&world, other)), ("Withdrawn", "Approved"), "{key}");
         assert_eq!(heart_at(&world), heart, "being woken is no pass");
     }
+}
+
+#[test]
+fn an_echo_makes_the_pass_that_the_schedule_did_not() {
+    let world = World::new();
+    let id = marked(&world);
+    world.clock.advance(60);
+    // This process knows of no pass.
+    let report = handle(&world, record("ECHO#reap")).unwrap();
+    assert_eq!((report["good"].as_bool(), state(&world, id)), (Some(true), "Withdrawn"), "{report}");
+    assert_eq!(heart_at(&world), world.clock.now());
+    world.faults.plan_next("leave_echo", Fault::NotSent);
+    let error = handle(&world, record("ECHO#reap")).unwrap_err();
+    assert_eq!((world.faults.fired().len(), error.error_type.as_str()), (1, "EchoFailed"));
+    world.faults.plan_next("due", Fault::NotSent);
+    let error = handle(&world, record("ECHO#reap")).unwrap_err();
+    assert_eq!((world.faults.fired().len(), error.error_type.as_str()), (2, "BadPass"));
 }
 
 #[test]
@@ -153,6 +172,13 @@ fn the_functions_time_leaves_room_behind_a_pass_and_no_tick_gets_too_old_meanwhi
         timeout_s >= PASS_BUDGET_S + 7 * brevet_aws::config::CALL_BOUND_S,
         "what is begun last is brought to its end"
     );
+    let echo = function.split("        Echo:\n").nth(1).unwrap();
+    let window = echo.split("MaximumBatchingWindowInSeconds: ").nth(1).unwrap();
+    let held_back_s: u32 = window.lines().next().unwrap().parse().unwrap();
+    let after = template.split("  EchoAfterSeconds:\n").nth(1).unwrap().split("Description").next().unwrap();
+    let after_s: u32 = after.split("Default: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+    assert!(after_s > 60, "while the schedule comes an echo calls for no pass");
+    assert!(after_s.next_multiple_of(held_back_s) < 120, "what no schedule ends is over within two minutes");
     const { assert!(PASS_BUDGET_S < 60, "or every tick would wait") };
     assert!(timeout_s < oldest_s, "a tick behind a pass that hangs is not lost");
     assert_eq!(number("ReservedConcurrentExecutions"), 1);

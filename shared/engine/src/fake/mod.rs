@@ -7,6 +7,7 @@
 mod bundle;
 mod canary;
 mod direct;
+mod echoes;
 mod estate;
 mod faults;
 mod polling;
@@ -28,6 +29,7 @@ use std::task::Poll;
 pub use bundle::bundle_of;
 pub use canary::MemoryCanary;
 pub use direct::Direct;
+pub use echoes::MemoryEchoes;
 pub use estate::MemoryEstate;
 pub use faults::{Fault, Faults, Fired, Nature, Pace};
 pub use polling::poll_once;

@@ -3,6 +3,7 @@
 mod attach;
 mod delegations;
 mod drill;
+mod echo;
 mod outside;
 mod policy;
 mod revocations;
@@ -14,6 +15,7 @@ mod sweep;
 pub use attach::{Deprovisioner, Place, PlaceReading, Principal, Principals, Provisioner, Seen};
 pub use delegations::Delegations;
 pub use drill::{As, Canary, DrillReader, DrillStore, Grants, ProofSource, Shown};
+pub use echo::Echoes;
 pub use outside::{Clock, Credentials, DenyReading, IdSource, SessionRoles, Vended, Vendor};
 pub use policy::{
     BundleLapse, BundleSource, BundleWatch, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, ProofRefused,

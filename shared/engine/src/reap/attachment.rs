@@ -15,7 +15,10 @@ use crate::port::{Also, Place, PlaceReading, PortError, PortResult, Seen};
 const TRIES: u32 = 5;
 /// How soon a removal that did not go well is tried again at the least, in seconds.
 const RETRY_S: u32 = 5;
-/// And at the most, before jitter.
+/// And at the most, before jitter: the first times, so that what is in the way for a minute or two holds nothing up for
+/// longer, and from then on.
+const RETRY_SOON_MAX_S: u32 = 20;
+const SOON: u32 = 12;
 const RETRY_MAX_S: u32 = 60;
 
 impl Reaper {
@@ -287,11 +290,12 @@ fn sighting(reading: &PlaceReading, at: Timestamp) -> Sighting {
     Sighting { at, request_id: reading.request_id.clone() }
 }
 
-/// How long to wait after this many removals, in seconds: doubling up to a minute, and up to half of it more, from
-/// the grant's own id, so that many that failed together do not come back together.
+/// How long to wait after this many removals, in seconds: doubling up to a third of a minute, after a dozen up to a minute,
+/// and up to half of it more, from the grant's own id, so that many that failed together do not come back together.
 fn back_off(grant: &Grant) -> u32 {
     let State::Revoking(revoking) = &grant.state else { return RETRY_S };
-    let wait = RETRY_S.saturating_mul(2_u32.saturating_pow(revoking.attempts.min(8))).min(RETRY_MAX_S);
+    let most = if revoking.attempts < SOON { RETRY_SOON_MAX_S } else { RETRY_MAX_S };
+    let wait = RETRY_S.saturating_mul(2_u32.saturating_pow(revoking.attempts.min(8))).min(most);
     wait.saturating_add(jitter(grant.id, wait))
 }
 

@@ -12,7 +12,7 @@ use brevet_domain::revocation::{Progress, Revocation, Walked, WideScope};
 use brevet_domain::time::Timestamp;
 use futures_util::stream::StreamExt as _;
 
-use super::{AT_ONCE, FoundBy, Look, Looked, PAGE, PassReport, Reaper, Work, locked, note};
+use super::{AT_ONCE, Look, Looked, PAGE, PassReport, Reaper, Work, locked, note};
 use crate::port::{PortResult, ProgressStore, RevocationReader};
 
 /// The ports of the kill switch.
@@ -165,7 +165,7 @@ impl Reaper {
             }
             // What is ending already goes on when it is due.
             if !matches!(grant.state, State::Revoking(_)) {
-                looked = Some(self.look(id, look.known, FoundBy::Schedule).await);
+                looked = Some(self.look(id, look.known, look.found_by).await);
             }
             let after = self.ports.reader.grant(id).await?;
             let is_alive = after.is_some_and(|grant| !grant.state.is_terminal());

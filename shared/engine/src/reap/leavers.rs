@@ -14,7 +14,7 @@ use brevet_domain::identity::IdentityClass;
 use brevet_domain::time::Timestamp;
 use futures_util::stream::StreamExt as _;
 
-use super::{AT_ONCE, FoundBy, Look, PassReport, Reaper, Work};
+use super::{AT_ONCE, Look, PassReport, Reaper, Work};
 use crate::catalogue::InForce;
 use crate::port::{PortError, PortResult};
 
@@ -70,7 +70,7 @@ impl Reaper {
         // What was due was looked at in this very pass.
         let begun: BTreeSet<GrantId> = seen.iter().chain(work.looked.keys()).copied().collect();
         let mut live = self.live("leavers", look.started.plus(self.budget_s), begun);
-        let looks = live.lines().map(|(_, line)| self.look(line.id, look.known, FoundBy::Schedule));
+        let looks = live.lines().map(|(_, line)| self.look(line.id, look.known, look.found_by));
         work.take_all(looks.buffer_unordered(AT_ONCE), report).await;
         report.good &= live.is_readable;
         let is_over = live.is_whole && work.looked.values().all(|is_sure| *is_sure);

@@ -5,9 +5,11 @@
 
 mod attachment;
 mod drills;
+mod echo;
 mod kills;
 pub(crate) mod leavers;
 mod overdue;
+mod ports;
 mod report;
 mod role;
 mod rotate;
@@ -30,19 +32,18 @@ use futures_util::future::join;
 use futures_util::stream::{self, Stream, StreamExt as _};
 
 pub use self::drills::Drills;
+pub use self::echo::{EchoingReaper, Heard};
 use self::kills::KillWalk;
 pub use self::kills::Kills;
 use self::leavers::Walk;
+pub use self::ports::{Attachments, Ports};
 pub use self::report::{FoundBy, PassReport};
 use self::step::Stepped;
 pub use self::sweep::{LISTED_WITHIN_S, Sweep};
 use self::walk::Again;
-use crate::catalogue::{Catalogue, InForce};
+use crate::catalogue::InForce;
 use crate::journal::{Journal, StepError};
-use crate::port::{
-    Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, InService,
-    PortError, PortResult, Principals, ReviewReader, Rotator, SessionRoles,
-};
+use crate::port::{PortError, PortResult};
 
 /// How many lines of the to-do list are read at once.
 const PAGE: u32 = 100;
@@ -61,66 +62,6 @@ const TOLD_AT_ONCE: usize = AT_ONCE / ROLES_AT_ONCE;
 /// few calls more, and roles are settled then: the function's time-out leaves as much again for both. A tick that comes
 /// meanwhile waits: another pass at once would waste calls.
 pub const PASS_BUDGET_S: u32 = 56;
-
-/// The ports of the reap function.
-#[derive(Clone)]
-pub struct Ports {
-    /// Consistent reads.
-    pub reader: Arc<dyn GrantReader>,
-    /// Changes of grants.
-    pub store: Arc<dyn GrantStore>,
-    /// The to-do list.
-    pub due: Arc<dyn DueList>,
-    /// Live early ends.
-    pub deny: Arc<dyn DenyStore>,
-    /// Uses of break-glass that await their review.
-    pub reviews: Arc<dyn ReviewReader>,
-    /// The kill switch.
-    pub kills: Kills,
-    /// The sweep from AWS's side.
-    pub sweep: Sweep,
-    /// Which table this is.
-    pub service: Arc<dyn InService>,
-    /// The heart.
-    pub heart: Arc<dyn HeartStore>,
-    /// What the drills showed.
-    pub drills: Drills,
-    /// The reserved deny on session roles.
-    pub roles: Arc<dyn SessionRoles>,
-    /// Attachment principals.
-    pub attachments: Attachments,
-    /// Secrets that are rotated once a grant has ended.
-    pub rotator: Arc<dyn Rotator>,
-    /// The bundle in force: who is registered, and what can be asked for.
-    pub catalogue: Arc<Catalogue>,
-    /// The clock.
-    pub clock: Arc<dyn Clock>,
-    /// Names for evidence.
-    pub ids: Arc<dyn IdSource>,
-}
-
-impl std::fmt::Debug for Ports {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ports").finish_non_exhaustive()
-    }
-}
-
-/// The ports to attachment principals.
-#[derive(Clone)]
-pub struct Attachments {
-    /// Reads them.
-    pub principals: Arc<dyn Principals>,
-    /// Removes from them.
-    pub deprovisioner: Arc<dyn Deprovisioner>,
-    /// Who holds managed policies on them.
-    pub counts: Arc<dyn Counts>,
-}
-
-impl std::fmt::Debug for Attachments {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Attachments").finish_non_exhaustive()
-    }
-}
 
 /// The use case of the reap function.
 pub struct Reaper {
@@ -158,6 +99,8 @@ struct Look<'a> {
     known: Option<&'a InForce>,
     /// When the pass began.
     started: Timestamp,
+    /// What called for it.
+    found_by: FoundBy,
 }
 
 /// What one look at a grant came to.
@@ -239,10 +182,15 @@ impl Reaper {
     ///
     /// [`PortError`] only if the heart of a good pass could not be recorded. Everything else is counted.
     pub async fn pass(&self) -> PortResult<PassReport> {
+        self.pass_for(FoundBy::Schedule).await
+    }
+
+    /// The same, where something else than the schedule called for it.
+    async fn pass_for(&self, found_by: FoundBy) -> PortResult<PassReport> {
         let started = self.ports.clock.now();
-        let mut report = PassReport::begun(FoundBy::Schedule);
+        let mut report = PassReport::begun(found_by);
         let (mut work, known) = (Work::default(), self.known().await);
-        let look = Look { known: known.as_deref(), started };
+        let look = Look { known: known.as_deref(), started, found_by };
         // Without that word everything is ended as ever, but the heart stands still.
         report.good &= self.look_at_table().await;
         // At once, and not only when it is due.
@@ -285,6 +233,7 @@ impl Reaper {
                 return None;
             }
             let mut looked = self.look(id, known, found_by).await;
+            self.again.put(&looked, self.ports.clock.now());
             looked.report.n_due = 1;
             looked.report.good = looked.went_well;
             Some(looked)
@@ -301,6 +250,14 @@ impl Reaper {
         }
         self.settle(work.roles, &mut report).await;
         report
+    }
+
+    /// Looks at the attachments that this process knows to be due by now: what is not looked at stands on its list.
+    async fn look_again(&self, found_by: FoundBy) -> PassReport {
+        match self.again.take_due(self.ports.clock.now()) {
+            ids if ids.is_empty() => PassReport::begun(found_by),
+            ids => self.wake(&ids, found_by).await,
+        }
     }
 
     /// How many uses await their review: what keeps the alarm up, also where the word of a use got lost. It is no part of
@@ -324,8 +281,8 @@ impl Reaper {
     /// Sweeps while what is due is looked at: neither waits for the other, however much there is of it. Of the pass the
     /// sweep has a quarter, since roles are settled only after both.
     async fn sweep_beside_due(&self, look: Look<'_>, work: &mut Work, report: &mut PassReport) {
-        let (mut swept, mut of_sweep) = (Work::default(), PassReport::begun(FoundBy::Schedule));
-        let mut of_due = PassReport::begun(FoundBy::Schedule);
+        let (mut swept, mut of_sweep) = (Work::default(), PassReport::begun(look.found_by));
+        let mut of_due = PassReport::begun(look.found_by);
         let sweep = self.sweep(look.started.plus(self.budget_s.div_ceil(4)), &mut swept, &mut of_sweep);
         join(sweep, self.walk_due(look, work, &mut of_due)).await;
         for role in swept.roles.into_keys() {
@@ -346,7 +303,7 @@ impl Reaper {
         // Issue's lists too: what ran out of time there ends here, also with issue down.
         let mut lists = self.due(look.started, until);
         let looks = lists.lines().map(|(role, line)| async move {
-            let mut looked = self.look(line.id, look.known, FoundBy::Schedule).await;
+            let mut looked = self.look(line.id, look.known, look.found_by).await;
             self.again.put(&looked, self.ports.clock.now());
             // What waits for issue is overdue there, not here.
             if role == DueRole::Reap {

@@ -16,6 +16,8 @@ pub enum FoundBy {
     /// The schedule: what is due, or is blocked, or has left the catalogue.
     #[default]
     Schedule,
+    /// The echo of an earlier pass, where the schedule did not come: the same as the schedule finds.
+    Echo,
     /// The table's stream, which named it: a mark, or what began to end.
     Stream,
     /// DynamoDB, which deleted its fuse.

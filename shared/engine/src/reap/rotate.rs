@@ -11,7 +11,7 @@ use brevet_domain::time::Timestamp;
 use futures_util::stream::StreamExt as _;
 
 use super::attachment::jitter;
-use super::{AT_ONCE, FoundBy, PassReport, Reaper, note};
+use super::{AT_ONCE, PassReport, Reaper, note};
 use crate::journal::StepError;
 use crate::port::{PortError, VersionStage};
 
@@ -24,8 +24,9 @@ impl Reaper {
     /// Goes on with the rotations that are due, until `until`; the next tick does what is left.
     pub(super) async fn rotate_due(&self, started: Timestamp, until: Timestamp, report: &mut PassReport) {
         let mut lists = self.rotations(started, until);
+        let found_by = report.found_by;
         let looks = lists.lines().map(|(_, line)| async move {
-            let mut report = PassReport::begun(FoundBy::Schedule);
+            let mut report = PassReport::begun(found_by);
             report.note_rotating(started.seconds_since(line.next_at));
             if let Err(error) = self.rotate_for(line.id, until, &mut report).await {
                 note(line.id, &error, &mut report);

@@ -103,6 +103,11 @@ impl Again {
         }
     }
 
+    /// Everything that is due by `now`. It is left to whoever asks.
+    pub(super) fn take_due(&self, now: Timestamp) -> Vec<GrantId> {
+        std::iter::from_fn(|| self.pop(now)).map(|due| due.id).collect()
+    }
+
     fn pop(&self, now: Timestamp) -> Option<Due> {
         let mut kept = locked(&self.0);
         let (next_at, id) = kept.first().copied().filter(|(at, _)| *at <= now)?;

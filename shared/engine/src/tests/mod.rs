@@ -6,6 +6,7 @@ mod break_glass;
 mod delegating;
 mod drilling;
 mod early;
+mod echoing;
 mod ending;
 mod hostile;
 mod hurried;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use brevet_domain::time::Timestamp;
-use brevet_engine::fake::{Fired, Snapshot};
+use brevet_engine::fake::{Fault, Fired, Snapshot};
 
 use crate::observer::{Claim, Finding, Observer};
 use crate::op::Op;
@@ -27,6 +27,8 @@ pub struct Outcome {
     pub held: BTreeMap<Claim, u64>,
     /// The faults that fired.
     pub fired: Vec<Fired>,
+    /// The planned faults whose call was reached and cannot have them.
+    pub unfit: Vec<(u64, Fault)>,
     /// How many port calls the list made, before the ticks until quiet.
     pub n_calls: u64,
     /// The port calls of the list.
@@ -115,6 +117,7 @@ pub fn conclude(world: &World, observer: Observer, n_calls: u64, calls: Vec<&'st
         not_asserted: observer.not_asserted,
         held: observer.held,
         fired: world.faults.fired(),
+        unfit: world.faults.unfit(),
         n_calls,
         calls,
         ends,

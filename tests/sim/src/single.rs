@@ -37,8 +37,10 @@ pub struct Failure {
 pub struct Tally {
     /// Runs in which the fault fired.
     pub n_runs: u64,
-    /// Runs in which the call could not have the fault.
-    pub n_idle: u64,
+    /// Runs in which the call was reached, and cannot have the fault.
+    pub n_unfit: u64,
+    /// Runs in which the call was never reached: without the fault, but under other clocks, the use case made fewer.
+    pub n_unreached: u64,
     /// Port calls of the use cases.
     pub n_calls: u64,
     /// Which faults fired where.
@@ -72,7 +74,8 @@ impl Tally {
     /// Adds what others came to.
     pub fn merge(&mut self, other: Self) {
         self.n_runs += other.n_runs;
-        self.n_idle += other.n_idle;
+        self.n_unfit += other.n_unfit;
+        self.n_unreached += other.n_unreached;
         self.n_calls += other.n_calls;
         for (call, by_fault) in other.table {
             for (fault, n) in by_fault {
@@ -122,11 +125,16 @@ pub fn every_fault(story: &Story, mut wanted: impl FnMut(u64, Fault) -> bool) ->
                 continue;
             }
             let outcome = play(&model, &story.ops, |world| world.faults.plan(number, fault));
+            let again = || format!("{}: call {number} with {fault:?}", story.name);
             match outcome.fired.first() {
-                None => tally.n_idle += 1,
                 Some(Fired { number: n, fault: f, .. }) => {
                     assert_eq!((*n, *f), (number, fault), "{}: another fault fired", story.name);
-                    tally.add(outcome, || format!("{}: call {number} with {fault:?}", story.name));
+                    tally.add(outcome, again);
+                }
+                None if outcome.unfit.contains(&(number, fault)) => tally.n_unfit += 1,
+                None => {
+                    assert!(outcome.n_calls < number, "{}: it was reached, and the fault did not fire", again());
+                    tally.n_unreached += 1;
                 }
             }
         }
@@ -158,9 +166,6 @@ pub fn pairs(story: &Story, n: u64, seed: u64) -> Tally {
             world.faults.plan(one.0, one.1);
             world.faults.plan(two.0, two.1);
         });
-        if outcome.fired.len() < 2 {
-            tally.n_idle += 1;
-        }
         tally.add(outcome, || format!("{}: {one:?} and {two:?}", story.name));
     }
     tally

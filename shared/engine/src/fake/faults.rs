@@ -153,6 +153,7 @@ struct Plan {
     meanwhile: BTreeMap<u64, Action>,
     calls: Vec<&'static str>,
     fired: Vec<Fired>,
+    unfit: Vec<(u64, Fault)>,
     n_crashed: u64,
     is_stepwise: bool,
     upcoming: Option<(&'static str, Nature)>,
@@ -224,6 +225,12 @@ impl Faults {
         locked(&self.plan).fired.clone()
     }
 
+    /// The numbered faults whose call was reached and cannot have them.
+    #[must_use]
+    pub fn unfit(&self) -> Vec<(u64, Fault)> {
+        locked(&self.plan).unfit.clone()
+    }
+
     /// How many callers have died: of two that are pending after a poll, the one that died is never to be polled again.
     #[must_use]
     pub fn n_crashed(&self) -> u64 {
@@ -267,7 +274,11 @@ impl Faults {
             action();
             plan = locked(&self.plan);
         }
-        let numbered = plan.by_number.get(&number).copied().filter(|f| nature.can_have(*f));
+        let planned = plan.by_number.get(&number).copied();
+        let numbered = planned.filter(|fault| nature.can_have(*fault));
+        if numbered.is_none() {
+            plan.unfit.extend(planned.map(|fault| (number, fault)));
+        }
         let fault = numbered.or_else(|| {
             let place = plan.by_name.iter().position(|(name, fault)| *name == call && nature.can_have(*fault))?;
             Some(plan.by_name.remove(place).1)

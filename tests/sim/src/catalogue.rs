@@ -2,18 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use brevet_domain::bundle::BundleText;
-use brevet_domain::entitlement::{Entitlement, Rotation};
+use brevet_domain::bundle::{BundleText, Schedules};
+use brevet_domain::entitlement::{BreakGlass, Entitlement, Rotation};
 use brevet_domain::identity::{Identity, IdentityClass};
 use brevet_engine::fake::bundle_of;
 use serde_json::{Value, json};
 
 /// The role that inline and managed policies are attached to.
 pub const BATCH: &str = "arn:aws:iam::000000000000:role/legacy/batch";
-/// What can be asked for: a session, a session that may touch IAM, an inline policy, a managed policy.
+/// What machines ask for: a session, a session that may touch IAM, an inline policy, a managed policy.
 pub const ENTITLEMENTS: [&str; 5] = ["deploy", "glass", "batch", "sync", "vault"];
 /// The secret that `vault` lets its holder read, and how often it is rotated at the end.
 pub const SECRET: (&str, u8) = ("arn:aws:secretsmanager:us-east-1:000000000000:secret:payments/db-??????", 2);
+/// A session for emergencies, which people get at once.
+pub const RESCUE: &str = "rescue";
+/// A session that two people say yes to, one after the other.
+pub const PAIR: &str = "pair";
+/// How often in a row anything may be renewed.
+pub const MAX_RENEWALS: u32 = 1;
+/// How long the windows of schedules are open, in seconds. They open on the hour.
+pub const WINDOW_S: u32 = 300;
+/// How far apart the windows of one schedule open, in seconds.
+pub const WINDOW_EVERY_S: u32 = 3_600;
 /// Who asks.
 pub const ASKERS: [&str; 3] = ["bot", "robot", "agent"];
 /// Who approves.
@@ -24,7 +34,7 @@ pub const APPROVERS: [&str; 2] = ["omar", "lea"];
 pub fn term_s(entitlement: &str) -> u32 {
     match entitlement {
         "deploy" => 300,
-        "glass" | "vault" => 60,
+        "glass" | "vault" | RESCUE | PAIR => 60,
         "batch" => 100,
         _ => 80,
     }
@@ -61,10 +71,15 @@ pub fn entitlements() -> Vec<Entitlement> {
     let (secret, times) = SECRET;
     let rotate = vec![Rotation { secret: secret.to_owned(), times }];
     let vault = Entitlement { rotate, ..named("vault", session(false, "deploy")) };
+    let reviewer = "lea".parse().expect("a name");
+    let glass = BreakGlass { reviewer, heart_max_age_s: None, while_overdue: false };
+    let rescue = Entitlement { break_glass: Some(glass), ..named(RESCUE, session(false, "deploy")) };
     vec![
         named("deploy", session(false, "deploy")),
         named("glass", session(true, "glass")),
         vault,
+        rescue,
+        named(PAIR, session(false, "deploy")),
         named("batch", json!({ "inline": { "principal_arn": BATCH, "holder": "shared" } })),
         named("sync", json!({ "managed": { "principal_arn": BATCH, "policy": "sync", "holder": "shared" } })),
     ]
@@ -92,14 +107,37 @@ pub fn without(leaver: Option<Leaver>) -> (BTreeMap<String, Identity>, Vec<Entit
     (people, listed, text)
 }
 
-/// Whether policy lets this class have it without a person; nothing if it never may.
+/// How many people must say yes before this class has it; nothing if it never may.
 #[must_use]
-pub fn needs_vote(class: IdentityClass) -> Option<bool> {
+pub fn needs_votes(class: IdentityClass, entitlement: &str) -> Option<usize> {
     match class {
-        IdentityClass::Pipeline => Some(false),
-        IdentityClass::Agent => Some(true),
-        IdentityClass::Human | IdentityClass::Workload => None,
+        IdentityClass::Human if entitlement == RESCUE => Some(0),
+        IdentityClass::Pipeline | IdentityClass::Agent if entitlement == RESCUE => None,
+        IdentityClass::Pipeline => Some(0),
+        IdentityClass::Agent | IdentityClass::Human => Some(if entitlement == PAIR { 2 } else { 1 }),
+        IdentityClass::Workload => None,
     }
+}
+
+/// What the catalogue itself asks for, every hour: an inline policy for one pipeline, a session for another.
+#[must_use]
+pub fn schedules() -> Schedules {
+    schedules_at("0 * * * *")
+}
+
+/// The same, at other instants.
+#[must_use]
+pub fn schedules_at(cron: &str) -> Schedules {
+    let named = |id: &str, identity: &str, entitlement: &str| {
+        let schedule = json!({
+            "id": id, "owner": "dana", "description": "every hour", "identity": identity, "cron": cron,
+            "ask": { "entitlement": entitlement, "parameters": {}, "term_s": term_s(entitlement) },
+            "window_s": WINDOW_S,
+        });
+        let schedule: brevet_domain::schedule::Schedule = read(schedule);
+        (schedule.id.clone(), schedule)
+    };
+    Schedules::from([named("night", "bot", "batch"), named("dawn", "robot", "deploy")])
 }
 
 fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {

@@ -1,28 +1,15 @@
 //! Controls: for each claim of the observer a protection that is taken away or a bug that is planted, and the list of what
 //! happens in which the observer must then turn red.
 
-use async_trait::async_trait;
-use brevet_domain::block::{Block, BlockScope};
-use brevet_domain::canonical::Digest;
-use brevet_domain::confirmation::Confirmation;
-use brevet_domain::decision::{Decision, Outcome};
-use brevet_domain::evidence::Entry;
-use brevet_domain::grant::{EffectiveAccess, Grant, State};
-use brevet_domain::heart::Heart;
-use brevet_domain::id::{GrantId, IdentityId};
-use brevet_domain::identity::Task;
-use brevet_domain::plan::Probe;
-use brevet_domain::request::Request;
-use brevet_domain::time::Timestamp;
-use brevet_engine::fake::Fault;
-use brevet_engine::port::{
-    Activation, Also, Clock, Commit, Deprovisioner, Estate, GrantPage, GrantReader, GrantStore, InService, Place,
-    PlaceReading, PortResult, Principal, Principals, Roles, Rotator, Standing, VersionReading, VersionStage,
-};
-use std::sync::Arc;
+mod liar;
 
+use brevet_engine::fake::Fault;
+
+use self::liar::{Lie, lying};
+use crate::catalogue::{self, RESCUE};
 use crate::observer::Claim;
 use crate::op::{Op, Scope};
+use crate::policy::locked;
 use crate::world::{Fakes, Model, Seams, World};
 
 /// One planted bug.
@@ -48,202 +35,6 @@ impl Control {
     }
 }
 
-/// How a port lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lie {
-    /// A vend is said to be recorded, and is not.
-    ForgetsVends,
-    /// Evidence is written other than it was sealed.
-    AltersEvidence,
-    /// A credential gets into the record.
-    KeepsCredential,
-    /// What needs approval is stored as allowed.
-    AllowsAll,
-    /// Fuses are not put out.
-    KeepsFuses,
-    /// Nothing is ever blocked.
-    SeesNoBlock,
-    /// The heart always beats.
-    AlwaysBeats,
-    /// A stored deadline is a minute later each time that it is read.
-    MovesDeadline,
-    /// Nothing stands on any principal.
-    SeesNothingStanding,
-    /// A removal is said to be made, and is not.
-    RemovesNothing,
-    /// Every table is said to be in service.
-    ConfirmsAny,
-    /// There are no roles to sweep.
-    ListsNoRoles,
-    /// What stands on a principal is seen, and taken away right then.
-    TakesAway,
-    /// Every rotation is said to be done, and none is made.
-    RotatesNothing,
-}
-
-struct Liar(Fakes, Lie);
-
-fn lying(fakes: Fakes, lie: Lie) -> Seams {
-    let liar = Arc::new(Liar(fakes, lie));
-    Seams {
-        reader: liar.clone(),
-        store: liar.clone(),
-        principals: liar.clone(),
-        deprovisioner: liar.clone(),
-        roles: liar.0.roles.clone(),
-        rotator: liar.clone(),
-        service: liar.clone(),
-        estate: liar,
-    }
-}
-
-fn later(grant: Grant) -> Grant {
-    let mut grant = grant;
-    if let State::Active { deadline, .. } = &mut grant.state {
-        *deadline = deadline.plus(60);
-    }
-    grant
-}
-
-#[async_trait]
-impl GrantReader for Liar {
-    async fn request(&self, id: GrantId) -> PortResult<Option<Request>> {
-        self.0.store.request(id).await
-    }
-
-    async fn decision(&self, id: GrantId) -> PortResult<Option<Decision>> {
-        self.0.store.decision(id).await
-    }
-
-    async fn grant(&self, id: GrantId) -> PortResult<Option<Grant>> {
-        let grant = self.0.store.grant(id).await?;
-        Ok(if self.1 == Lie::MovesDeadline { grant.map(later) } else { grant })
-    }
-
-    async fn activation(&self, id: GrantId) -> PortResult<Option<Activation>> {
-        let found = self.0.store.activation(id).await?;
-        let stored = self.0.store.grant(id).await?.map(later);
-        match (self.1, stored.map(|grant| grant.state)) {
-            (Lie::MovesDeadline, Some(State::Active { deadline, .. })) => Ok(Some(Activation { id, deadline })),
-            _ => Ok(found),
-        }
-    }
-
-    async fn evidence(&self, id: GrantId, after: u64, limit: u32) -> PortResult<Vec<Entry>> {
-        self.0.store.evidence(id, after, limit).await
-    }
-
-    async fn blocks(&self, scopes: &[BlockScope]) -> PortResult<Vec<Block>> {
-        let found = self.0.store.blocks(scopes).await?;
-        Ok(if self.1 == Lie::SeesNoBlock { Vec::new() } else { found })
-    }
-
-    async fn heart(&self) -> PortResult<Option<Heart>> {
-        let found = self.0.store.heart().await?;
-        Ok(if self.1 == Lie::AlwaysBeats { Some(Heart::first(self.0.clock.now())) } else { found })
-    }
-
-    async fn grants_of(&self, identity: &IdentityId, cursor: Option<&str>, limit: u32) -> PortResult<GrantPage> {
-        self.0.store.grants_of(identity, cursor, limit).await
-    }
-}
-
-#[async_trait]
-impl GrantStore for Liar {
-    async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry, also: &[Also]) -> PortResult<()> {
-        let (mut decision, mut grant) = (decision.clone(), grant.clone());
-        if let (Lie::AllowsAll, State::ApprovalAwaited { deadline, start_within_s, .. }) = (self.1, &grant.state) {
-            let (starts_at, start_by) = (grant.created_at, deadline.plus(*start_within_s));
-            decision.terms.outcome = Outcome::Allow;
-            grant.decision_digest = decision.digest().expect("a digest");
-            grant.state = State::Approved { starts_at, start_by };
-        }
-        self.0.store.create(&decision, &grant, entry, also).await
-    }
-
-    async fn commit(&self, commit: &Commit) -> PortResult<()> {
-        let mut commit = commit.clone();
-        if self.1 == Lie::ForgetsVends && commit.entry.body.event == "VendRecorded" {
-            return Ok(());
-        }
-        if self.1 == Lie::AltersEvidence {
-            commit.entry.body.by = "nobody".to_owned();
-        }
-        if self.1 == Lie::KeepsCredential {
-            commit.after.task = Task::try_from("secret of somebody".to_owned()).ok();
-        }
-        if self.1 == Lie::KeepsFuses {
-            commit.also.retain(|also| !matches!(also, Also::PutOut(_)));
-        }
-        self.0.store.commit(&commit).await
-    }
-}
-
-#[async_trait]
-impl InService for Liar {
-    async fn table(&self) -> PortResult<String> {
-        self.0.store.table().await
-    }
-
-    async fn confirmation(&self) -> PortResult<Option<Confirmation>> {
-        let (found, table) = (self.0.store.confirmation().await?, self.0.store.table().await?);
-        let any = Confirmation { table, at: Timestamp::EPOCH, by: "anybody".to_owned(), is_first: true };
-        Ok(if self.1 == Lie::ConfirmsAny { Some(any) } else { found })
-    }
-}
-
-#[async_trait]
-impl Estate for Liar {
-    async fn roles(&self) -> PortResult<Roles> {
-        let found = self.0.estate.roles().await?;
-        Ok(if self.1 == Lie::ListsNoRoles { Roles::default() } else { found })
-    }
-
-    async fn standing(&self, principal_arn: &str) -> PortResult<Standing> {
-        self.0.estate.standing(principal_arn).await
-    }
-}
-
-#[async_trait]
-impl Principals for Liar {
-    async fn principal(&self, principal_arn: &str) -> PortResult<Principal> {
-        self.0.principals.principal(principal_arn).await
-    }
-
-    async fn read(&self, place: &Place) -> PortResult<PlaceReading> {
-        let found = self.0.principals.read(place).await?;
-        if self.1 == Lie::TakesAway {
-            self.0.principals.tamper(place, None);
-        }
-        let standing = if self.1 == Lie::SeesNothingStanding { None } else { found.standing };
-        Ok(PlaceReading { standing, ..found })
-    }
-}
-
-#[async_trait]
-impl Deprovisioner for Liar {
-    async fn remove(&self, place: &Place) -> PortResult<()> {
-        if self.1 == Lie::RemovesNothing { Ok(()) } else { self.0.principals.remove(place).await }
-    }
-
-    async fn effective(&self, principal_arn: &str, probes: &[Probe], now: Timestamp) -> PortResult<EffectiveAccess> {
-        self.0.principals.effective(principal_arn, probes, now).await
-    }
-}
-
-#[async_trait]
-impl Rotator for Liar {
-    async fn read_version(&self, secret: &str, token: Digest) -> PortResult<VersionReading> {
-        let found = self.0.secrets.read_version(secret, token).await?;
-        let stage = if self.1 == Lie::RotatesNothing { VersionStage::Current } else { found.stage };
-        Ok(VersionReading { stage, ..found })
-    }
-
-    async fn rotate(&self, secret: &str, token: Digest) -> PortResult<()> {
-        if self.1 == Lie::RotatesNothing { Ok(()) } else { self.0.secrets.rotate(secret, token).await }
-    }
-}
-
 /// Every control.
 #[must_use]
 pub fn controls() -> Vec<Control> {
@@ -256,6 +47,7 @@ pub fn controls() -> Vec<Control> {
     };
     let inline = || vec![REAP, ask("bot", "batch"), Op::Issue];
     let managed = || vec![REAP, ask("bot", "sync"), Op::Issue];
+    let deploying = |for_s| Op::Delegate { by: "lea", to: "bot", what: &["deploy"], for_s };
     let liar = |name, turns_red, ops, seams: fn(Fakes) -> Seams| Control {
         name,
         turns_red,
@@ -345,6 +137,91 @@ pub fn controls() -> Vec<Control> {
             Claim::RotatedSinceItsEnd,
             vec![REAP, ask("bot", "vault"), Op::Vend { nth: 0 }],
             |fakes| lying(fakes, Lie::RotatesNothing),
+        ),
+        liar(
+            "what was delegated is widened",
+            Claim::AllowedByDecision,
+            vec![REAP, deploying(600), Op::AskFor { who: "bot", what: "batch", of: "lea" }, Op::Issue],
+            |fakes| lying(fakes, Lie::WidensDelegations),
+        ),
+        liar(
+            "what was delegated is prolonged",
+            Claim::OverAtItsLimit,
+            vec![REAP, deploying(100), Op::AskFor { who: "bot", what: "deploy", of: "lea" }, Op::Vend { nth: 0 }],
+            |fakes| lying(fakes, Lie::ProlongsDelegations),
+        ),
+        liar(
+            "the end of a delegation is not seen",
+            Claim::OverWithinTicks,
+            vec![
+                REAP,
+                deploying(600),
+                Op::AskFor { who: "bot", what: "deploy", of: "lea" },
+                Op::Vend { nth: 0 },
+                Op::Delegate { by: "lea", to: "bot", what: &[], for_s: 0 },
+                Op::Ticks { n: 12 },
+            ],
+            |fakes| lying(fakes, Lie::SeesNoBlock),
+        ),
+        liar(
+            "a row of renewals is forgotten",
+            Claim::AllowedByDecision,
+            then(
+                vended(),
+                &[
+                    Op::Wait { seconds: 200 },
+                    REAP,
+                    Op::Renew { nth: 0 },
+                    Op::Vend { nth: 1 },
+                    Op::Wait { seconds: 105 },
+                    Op::Ticks { n: 3 },
+                    Op::Renew { nth: 1 },
+                    Op::Vend { nth: 2 },
+                ],
+            ),
+            |fakes| lying(fakes, Lie::ForgetsRows),
+        ),
+        plant(
+            "windows open every minute",
+            Claim::OnceAWindow,
+            [REAP, Op::LookAtSchedules, Op::Issue, Op::Wait { seconds: 45 }, REAP, Op::Wait { seconds: 30 }].repeat(2),
+            |world| locked(&world.rules).schedules = catalogue::schedules_at("* * * * *"),
+        ),
+        liar(
+            "no review is awaited",
+            Claim::ReviewedFirst,
+            vec![
+                REAP,
+                ask("omar", RESCUE),
+                Op::Vend { nth: 0 },
+                Op::Wait { seconds: 1 },
+                ask("omar", "deploy"),
+                Op::Vote { nth: 1, by: "lea", yes: true },
+                Op::Vend { nth: 1 },
+            ],
+            |fakes| lying(fakes, Lie::AwaitsNoReview),
+        ),
+        liar(
+            "nothing is seen to be overdue",
+            Claim::NotWhileOverdue,
+            then(
+                inline(),
+                &[
+                    Op::RefuseRemovals { refuses: true },
+                    Op::Ticks { n: 29 },
+                    ask("robot", "batch"),
+                    Op::Issue,
+                    Op::Ticks { n: 2 },
+                    Op::RefuseRemovals { refuses: false },
+                ],
+            ),
+            |fakes| lying(fakes, Lie::SeesNothingOverdue),
+        ),
+        liar(
+            "a drill is told that it is denied",
+            Claim::DrilledAsSeen,
+            vec![Op::CanaryOutlives { lasts: true }, Op::Drill { n: 12 }],
+            |fakes| lying(fakes, Lie::DeniesProbes),
         ),
         liar("fuses are not put out", Claim::OnTheList, inline(), |fakes| lying(fakes, Lie::KeepsFuses)),
     ]

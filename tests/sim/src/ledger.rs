@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use brevet_domain::block::BlockScope;
-use brevet_domain::id::GrantId;
+use brevet_domain::id::{GrantId, IdentityId, ScheduleId};
 use brevet_domain::identity::Identity;
 use brevet_domain::time::Timestamp;
 
-use crate::catalogue::{Leaver, needs_vote, term_s};
+use crate::catalogue::{Leaver, MAX_RENEWALS, needs_votes, term_s};
 
 /// One request, as it reached the policy.
 #[derive(Clone, Debug)]
@@ -18,6 +18,12 @@ pub struct Asked {
     pub entitlement: String,
     /// When it was first judged, by the true clock.
     pub at: Timestamp,
+    /// On whose behalf.
+    pub on_behalf_of: Option<IdentityId>,
+    /// Which grant it carries on.
+    pub renews: Option<GrantId>,
+    /// The schedule that asked, if nobody did.
+    pub schedule: Option<ScheduleId>,
 }
 
 impl Asked {
@@ -37,6 +43,30 @@ pub enum Stop {
     Left(Leaver),
     /// Everything that was asked for before a table was confirmed.
     Void(Timestamp),
+    /// Somebody delegates less to another one: what was asked for before, and is not among what they keep, ends.
+    Undelegated {
+        /// Who.
+        by: IdentityId,
+        /// To whom.
+        to: IdentityId,
+        /// What still may be asked for.
+        keeps: &'static [&'static str],
+        /// How many requests had been judged by then.
+        n_asked: usize,
+    },
+}
+
+/// What somebody tried to let another one ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Who.
+    pub by: IdentityId,
+    /// To whom.
+    pub to: IdentityId,
+    /// What.
+    pub what: &'static [&'static str],
+    /// Until when.
+    pub until: Timestamp,
 }
 
 /// The knowledge of everybody outside.
@@ -46,6 +76,12 @@ pub struct Ledger {
     pub asked: Vec<(GrantId, Asked)>,
     /// Who tried to say yes to what, and since when.
     pub yes: BTreeMap<GrantId, BTreeSet<String>>,
+    /// What anybody tried to delegate.
+    pub given: Vec<Given>,
+    /// Which uses of break-glass somebody tried to review, and since when.
+    pub reviewed: BTreeMap<GrantId, Timestamp>,
+    /// When removals were last refused by AWS.
+    pub refused_at: Option<Timestamp>,
     /// What stands in the way of grants, and since when.
     pub stops: Vec<(Stop, Timestamp)>,
     /// When each pass of a reaper began that may have recorded that it went well.
@@ -84,10 +120,25 @@ impl Ledger {
     }
 
     /// Notes a request that the policy is asked about.
-    pub fn judge(&mut self, id: GrantId, identity: &Identity, entitlement: &str, at: Timestamp) {
+    pub fn judge(&mut self, id: GrantId, asked: Asked) {
         if self.of(id).is_none() {
-            self.asked.push((id, Asked { identity: identity.clone(), entitlement: entitlement.to_owned(), at }));
+            self.asked.push((id, asked));
         }
+    }
+
+    /// Until when what was asked on somebody's behalf may last at the most.
+    #[must_use]
+    pub fn given_until(&self, id: GrantId) -> Option<Timestamp> {
+        let asked = self.of(id)?;
+        let human = asked.on_behalf_of.as_ref()?;
+        let rests = |given: &&Given| given.by == *human && given.to == asked.identity.id;
+        let covers = |given: &&Given| given.what.contains(&asked.entitlement.as_str());
+        self.given.iter().filter(rests).filter(covers).map(|given| given.until).max()
+    }
+
+    /// How many it carries on, one after the other.
+    fn row(&self, asked: &Asked) -> u32 {
+        asked.renews.and_then(|of| self.of(of)).map_or(0, |before| 1 + self.row(before))
     }
 
     /// Notes a stop; one that stands already stays as old as it is.
@@ -100,40 +151,47 @@ impl Ledger {
     /// Since when something stands in the way of a grant.
     #[must_use]
     pub fn stopped_at(&self, id: GrantId) -> Option<Timestamp> {
-        let asked = self.of(id)?;
-        self.stops.iter().filter(|(stop, _)| covers(stop, id, asked)).map(|(_, at)| *at).min()
+        let place = self.asked.iter().position(|(asked, _)| *asked == id)?;
+        self.stops.iter().filter(|(stop, _)| self.covers(stop, place)).map(|(_, at)| *at).min()
     }
 
-    /// Whether anybody could have allowed it: its class needs nobody, or somebody who may said yes.
+    /// Whether anybody could have allowed it: its class needs nobody, or enough of those who may said yes; somebody tried to
+    /// delegate what is had on their behalf, and no row of renewals is too long.
     #[must_use]
     pub fn may_be_allowed(&self, id: GrantId) -> bool {
         let Some(asked) = self.of(id) else { return false };
-        match needs_vote(asked.identity.class) {
-            None => false,
-            Some(false) => true,
-            Some(true) => self.yes.get(&id).is_some_and(|by| {
-                by.iter().any(|by| by != asked.identity.id.as_str() && by != asked.identity.owner.as_str())
-            }),
+        if asked.on_behalf_of.is_some() && self.given_until(id).is_none() || self.row(asked) > MAX_RENEWALS {
+            return false;
         }
+        let who = &asked.identity;
+        let apart = |by: &&String| *by != who.id.as_str() && *by != who.owner.as_str();
+        let said_yes = self.yes.get(&id).map_or(0, |by| by.iter().filter(apart).count());
+        needs_votes(who.class, &asked.entitlement).is_some_and(|needed| said_yes >= needed)
     }
 
     /// Something stood in the way of the schedule, or of one of its calls.
     pub fn disturb(&mut self, at: Timestamp) {
         self.undisturbed_since = self.undisturbed_since.max(Some(at));
     }
-}
 
-fn covers(stop: &Stop, id: GrantId, asked: &Asked) -> bool {
-    let who = &asked.identity;
-    match stop {
-        Stop::Block(BlockScope::Grant(one)) => *one == id,
-        Stop::Block(BlockScope::Identity(one)) => *one == who.id,
-        Stop::Block(BlockScope::Sponsor(one)) => *one == who.owner,
-        Stop::Block(BlockScope::Class(one)) => *one == who.class,
-        Stop::Block(BlockScope::Entitlement(one)) => one.as_str() == asked.entitlement,
-        Stop::Block(BlockScope::Account(_) | BlockScope::All) => true,
-        Stop::Void(at) => asked.at < *at,
-        Stop::Left(Leaver::Person(one)) => who.id.as_str() == *one || who.owner.as_str() == *one,
-        Stop::Left(Leaver::Entitlement(one)) => asked.entitlement == *one,
+    /// Whether `stop` stands in the way of the request at `place`.
+    fn covers(&self, stop: &Stop, place: usize) -> bool {
+        let (id, asked) = &self.asked[place];
+        let who = &asked.identity;
+        match stop {
+            Stop::Block(BlockScope::Grant(one)) => one == id,
+            Stop::Block(BlockScope::Identity(one)) => *one == who.id || asked.on_behalf_of.as_ref() == Some(one),
+            Stop::Block(BlockScope::Sponsor(one)) => *one == who.owner || asked.on_behalf_of.as_ref() == Some(one),
+            Stop::Block(BlockScope::Class(one)) => *one == who.class,
+            Stop::Block(BlockScope::Entitlement(one)) => one.as_str() == asked.entitlement,
+            Stop::Block(BlockScope::Account(_) | BlockScope::All) => true,
+            Stop::Void(at) => asked.at < *at,
+            Stop::Undelegated { by, to, keeps, n_asked } => {
+                let rests = asked.on_behalf_of.as_ref() == Some(by) && who.id == *to;
+                rests && place < *n_asked && !keeps.contains(&asked.entitlement.as_str())
+            }
+            Stop::Left(Leaver::Person(one)) => who.id.as_str() == *one || who.owner.as_str() == *one,
+            Stop::Left(Leaver::Entitlement(one)) => asked.entitlement == *one,
+        }
     }
 }

@@ -3,7 +3,9 @@
 //! Where Brevet makes a claim (that a grant ended, that something was recorded) the claim is read and held against what
 //! AWS shows. What AWS shows is never taken from Brevet.
 
+mod began;
 mod claim;
+mod drills;
 mod finale;
 mod proof;
 
@@ -13,7 +15,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::evidence::Entry;
 use brevet_domain::finding;
 use brevet_domain::grant::{Delivery, Grant, State};
-use brevet_domain::id::{EvidenceId, GrantId};
+use brevet_domain::id::{EvidenceId, GrantId, ScheduleId};
 use brevet_domain::time::Timestamp;
 use brevet_engine::fake::Session;
 use brevet_engine::port::Place;
@@ -21,7 +23,7 @@ use brevet_engine::port::Place;
 use crate::catalogue::BATCH;
 use crate::ledger::Ledger;
 use crate::policy::locked;
-use crate::world::{CALL_S, HEART_MAX_S, SKEW_S, TICK_S, World};
+use crate::world::{CALL_S, SKEW_S, TICK_S, World};
 
 pub use claim::Claim;
 use proof::confirm;
@@ -51,6 +53,8 @@ pub struct Observer {
     ended: BTreeMap<GrantId, Timestamp>,
     /// When each session was last seen to act.
     acted_at: BTreeMap<GrantId, Timestamp>,
+    /// Which grants began for each window of each schedule.
+    windows: BTreeMap<(ScheduleId, Timestamp), BTreeSet<GrantId>>,
     n_sessions: usize,
     n_writes: usize,
     n_denies: usize,
@@ -149,6 +153,7 @@ impl Observer {
                 (Place::Inline { policy_name, .. }, Some(document)) => {
                     let Some(id) = grant_of(policy_name) else { continue };
                     self.began(world, ledger, id, write.at);
+                    self.not_while_overdue(world, ledger, &write.place, write.at);
                     let digest = Digest::of_bytes(document.as_bytes()).to_string();
                     self.recorded(world, id, number, "ActivationRecorded", &digest);
                     let first = writes.iter().find(|one| one.place == write.place && one.number.is_some());
@@ -161,6 +166,7 @@ impl Observer {
                     let by = self.anybody_recorded(world, number, "ActivationRecorded", &digest);
                     self.hold_recorded(ledger, by, || "the managed policy was attached unrecorded".to_owned());
                     self.heart(ledger, write.at);
+                    self.not_while_overdue(world, ledger, &write.place, write.at);
                 }
                 (Place::Inline { policy_name, .. }, None) => {
                     let by = self.anybody_recorded(world, number, "RemovalRecorded", policy_name);
@@ -188,29 +194,6 @@ impl Observer {
             Some(_) if !recorded => self.skip(RESTORED_RECORD),
             _ => self.hold(Claim::RecordedFirst, recorded, what),
         }
-    }
-
-    /// Access began: allowed, with a heart, and not under a block.
-    fn began(&mut self, world: &World, ledger: &Ledger, id: GrantId, at: Timestamp) {
-        self.hold(Claim::AllowedByDecision, ledger.may_be_allowed(id), || format!("{id} got what nobody allowed it"));
-        self.heart(ledger, at);
-        let stopped = ledger.stopped_at(id);
-        // A call that was begun before the block stood may land until its time-out.
-        let is_late = |since: Option<Timestamp>| since.is_some_and(|since| at > since.plus(2 * CALL_S + SKEW_S));
-        let now = world.now();
-        self.hold(Claim::NotUnderBlock, !is_late(stopped), || {
-            format!("{id} got access at {at}, stopped at {stopped:?}; now {now}")
-        });
-        let unconfirmed = ledger.unconfirmed_since;
-        self.hold(Claim::NotUnderBlock, !is_late(unconfirmed), || {
-            format!("{id} got access at {at} over a table that nobody confirmed since {unconfirmed:?}")
-        });
-    }
-
-    fn heart(&mut self, ledger: &Ledger, at: Timestamp) {
-        let oldest = at.minus(HEART_MAX_S + 2 * CALL_S + 2 * SKEW_S);
-        let beats = ledger.passes.iter().any(|began| *began <= at && *began >= oldest);
-        self.hold(Claim::NotWithoutHeart, beats, || format!("access was given at {at} though no pass went well"));
     }
 
     /// Whether the grant's evidence told of it before the call was made.
@@ -276,7 +259,7 @@ impl Observer {
         }
         let stopped = ledger.stopped_at(id).filter(|_| !is_lost);
         let due = stopped.map_or(bound, |stopped| stopped.min(bound));
-        let at_the_latest = due.max(undisturbed_since(world, ledger)).plus(GRACE_S);
+        let at_the_latest = due.max(could_end_since(world, ledger)).plus(GRACE_S);
         self.hold(Claim::OverWithinTicks, now <= at_the_latest, || format!("{id} acts at {now}, due at {due}"));
     }
 
@@ -298,7 +281,7 @@ impl Observer {
             return self
                 .hold(Claim::AllowedByDecision, false, || "a managed policy stands that nobody asked for".to_owned());
         };
-        let late_from = due.max(undisturbed_since(world, ledger)).plus(GRACE_S);
+        let late_from = due.max(could_end_since(world, ledger)).plus(GRACE_S);
         self.hold(Claim::OverWithinTicks, now <= late_from, || {
             format!("the managed policy stands at {now}, due at {due}")
         });
@@ -340,6 +323,11 @@ fn undisturbed_since(world: &World, ledger: &Ledger) -> Timestamp {
     if stands_still { now } else { ledger.undisturbed_since.unwrap_or(Timestamp::EPOCH) }
 }
 
+/// Since when the schedule could end things: undisturbed, and AWS took what it was asked to remove.
+fn could_end_since(world: &World, ledger: &Ledger) -> Timestamp {
+    undisturbed_since(world, ledger).max(ledger.refused_at.unwrap_or(Timestamp::EPOCH))
+}
+
 /// The entries that tell of `event` and hold `detail`.
 fn told(entries: &[Entry], event: &str, detail: &str) -> Vec<EvidenceId> {
     let tells = |entry: &&Entry| entry.body.event == event && entry.body.detail.to_string().contains(detail);
@@ -366,8 +354,9 @@ fn live(world: &World) -> Vec<(GrantId, Session)> {
 }
 
 /// When access that AWS first showed at `first` must be over at the latest: the term, and the skew of the clock that it
-/// was reckoned by.
+/// was reckoned by; never after what it rests on was delegated for.
 fn bound(ledger: &Ledger, id: GrantId, first: Option<Timestamp>) -> Timestamp {
     let term_s = ledger.of(id).map_or(0, crate::ledger::Asked::term_s);
-    first.unwrap_or(Timestamp::EPOCH).plus(term_s + SKEW_S)
+    let own = first.unwrap_or(Timestamp::EPOCH).plus(term_s + SKEW_S);
+    ledger.given_until(id).map_or(own, |until| until.min(own))
 }

@@ -15,6 +15,62 @@ pub enum Op {
         /// For what.
         what: &'static str,
     },
+    /// Somebody asks for something on somebody else's behalf.
+    AskFor {
+        /// Who.
+        who: &'static str,
+        /// For what.
+        what: &'static str,
+        /// On whose.
+        of: &'static str,
+    },
+    /// The holder asks for the same once more, to carry on.
+    Renew {
+        /// Which grant.
+        nth: usize,
+    },
+    /// Somebody lets another one ask for something on their behalf: this, and nothing else any more.
+    Delegate {
+        /// Who.
+        by: &'static str,
+        /// To whom.
+        to: &'static str,
+        /// What; nothing ends it.
+        what: &'static [&'static str],
+        /// For how many seconds.
+        for_s: u32,
+    },
+    /// Evaluate's own tick: what the catalogue itself asks for is decided.
+    LookAtSchedules,
+    /// Somebody reviews a use of break-glass.
+    Review {
+        /// Which grant.
+        nth: usize,
+        /// Who.
+        by: &'static str,
+    },
+    /// AWS refuses to take anything off principals, or takes it again.
+    RefuseRemovals {
+        /// Whether it refuses.
+        refuses: bool,
+    },
+    /// Somebody says that they know of an overdue grant.
+    Acknowledge {
+        /// Which grant.
+        nth: usize,
+        /// Who.
+        by: &'static str,
+    },
+    /// The drill's own tick, so often, a minute apart.
+    Drill {
+        /// How often.
+        n: u32,
+    },
+    /// What canary grants allow does not end any more, or does again.
+    CanaryOutlives {
+        /// Whether it lasts.
+        lasts: bool,
+    },
     /// Somebody votes.
     Vote {
         /// On which request.
@@ -39,14 +95,14 @@ pub enum Op {
         /// Which grant.
         nth: usize,
     },
-    /// A block is put.
+    /// A person places a block.
     Kill {
         /// Over what, seen from this grant.
         nth: usize,
         /// How wide.
         scope: Scope,
     },
-    /// Every block that is no mark is lifted.
+    /// Another person lifts every block that is no mark.
     Lift,
     /// Issue's schedule: attach what was approved.
     Issue,

@@ -1,5 +1,8 @@
 //! Plays what happens to a world.
 
+mod people;
+mod rest;
+
 use std::sync::Arc;
 
 use brevet_domain::block::{Block, BlockScope};
@@ -11,12 +14,12 @@ use brevet_engine::decide::Ballot;
 use brevet_engine::fake::{Fault, Snapshot};
 use brevet_engine::port::{Clock, Mark, Place, RawProof, RequestStore};
 use brevet_engine::reap::{FoundBy, Reaper};
-use brevet_engine::refusal::RefusalKind;
+use brevet_engine::refusal::{Refusal, RefusalKind};
 use serde_json::json;
 
 use crate::catalogue::{BATCH, term_s};
 use crate::ledger::{Restored, Stop};
-use crate::op::{Op, Scope};
+use crate::op::Op;
 use crate::policy::locked;
 use crate::world::{Fate, Function, TICK_S, Work, World};
 
@@ -42,6 +45,15 @@ impl World {
     fn act(&mut self, op: &Op) {
         match op {
             Op::Ask { who, what } => self.ask(who, what),
+            Op::AskFor { who, what, of } => self.ask_for(who, what, of),
+            Op::Renew { nth } => self.renew(*nth),
+            Op::Delegate { by, to, what, for_s } => self.delegate(by, to, what, *for_s),
+            Op::LookAtSchedules => self.look_at_schedules(),
+            Op::Review { nth, by } => self.review(*nth, by),
+            Op::RefuseRemovals { refuses } => self.principals.refuse_removals(*refuses),
+            Op::Acknowledge { nth, by } => self.acknowledge(*nth, by),
+            Op::Drill { n } => (0..*n).for_each(|_| self.drill()),
+            Op::CanaryOutlives { lasts } => self.canary_outlives(*lasts),
             Op::Vote { nth, by, yes } => self.vote(*nth, by, *yes),
             Op::Vend { nth } => self.vend(*nth),
             Op::Release { nth } => self.release(*nth),
@@ -148,20 +160,36 @@ impl World {
     }
 
     fn ask(&mut self, who: &str, what: &str) {
+        self.submit(who, json!({ "entitlement": what, "parameters": {}, "term_s": term_s(what) }));
+    }
+
+    fn submit(&mut self, who: &str, ask: serde_json::Value) {
         self.n_keys += 1;
-        let key = format!("key-{}", self.n_keys);
+        let (who, key) = (who.to_owned(), format!("key-{}", self.n_keys));
+        let ask: Ask = serde_json::from_value(ask).expect("a request");
+        self.insist(|world| {
+            let (intake, now) = (Arc::clone(&world.intake), world.now_of(Function::Intake));
+            let (proof, key, ask) = (RawProof::new(format!("{who} ask")), key.clone(), ask.clone());
+            async move { intake.submit(&proof, &key, ask, now).await }
+        });
+    }
+
+    /// What a client does who gets no answer, or is told to come again: so.
+    fn insist<T, C>(&mut self, call: impl Fn(&Self) -> C) -> Option<Result<T, Refusal>>
+    where
+        T: Send + 'static,
+        C: Future<Output = Result<T, Refusal>> + Send + 'static,
+    {
         for _ in 0..TRIES {
-            let (intake, now) = (Arc::clone(&self.intake), self.now_of(Function::Intake));
-            let (proof, key) = (RawProof::new(format!("{who} ask")), key.clone());
-            let ask = json!({ "entitlement": what, "parameters": {}, "term_s": term_s(what) });
-            let ask: Ask = serde_json::from_value(ask).expect("a request");
-            let answer = self.call(async move { intake.submit(&proof, &key, ask, now).await });
-            match answer {
-                Some(Ok(_)) => return,
-                Some(Err(refusal)) if refusal.kind != RefusalKind::Unavailable => return,
-                Some(Err(_)) | None => self.clock.advance(1),
+            let next = call(self);
+            match self.call(next) {
+                Some(Err(refusal)) if refusal.kind == RefusalKind::Unavailable || refusal.retry_after_s.is_some() => {}
+                Some(answer) => return Some(answer),
+                None => {}
             }
+            self.clock.advance(1);
         }
+        None
     }
 
     fn vote(&mut self, nth: usize, by: &str, yes: bool) {
@@ -218,36 +246,6 @@ impl World {
                 return locked(&self.ledger).stop(Stop::Block(BlockScope::Grant(id)), self.now());
             }
         }
-    }
-
-    fn kill(&mut self, nth: usize, scope: Scope) {
-        let ledger = locked(&self.ledger);
-        let Some((_, asked)) = ledger.nth(nth) else { return };
-        let who = asked.identity.clone();
-        let scope = match scope {
-            Scope::Identity => BlockScope::Identity(who.id),
-            Scope::Sponsor => BlockScope::Sponsor(who.owner),
-            Scope::Class => BlockScope::Class(who.class),
-            Scope::Entitlement => BlockScope::Entitlement(asked.entitlement.parse().expect("a name")),
-            Scope::Account => BlockScope::Account(self.deployment.account.clone()),
-            Scope::All => BlockScope::All,
-        };
-        drop(ledger);
-        let by = "omar".parse().expect("a name");
-        let at = self.now_of(Function::Evaluate);
-        self.store.block(Block { scope: scope.clone(), cause: EndCause::Killed, by, at });
-        locked(&self.ledger).stop(Stop::Block(scope), self.now());
-    }
-
-    fn lift(&mut self) {
-        let is_mark = |stop: &Stop| matches!(stop, Stop::Block(BlockScope::Grant(_)) | Stop::Left(_));
-        let mut ledger = locked(&self.ledger);
-        for (stop, _) in ledger.stops.iter().filter(|(stop, _)| !is_mark(stop)) {
-            if let Stop::Block(scope) = stop {
-                self.store.unblock(scope);
-            }
-        }
-        ledger.stops.retain(|(stop, _)| is_mark(stop));
     }
 
     fn wake(&mut self, nth: usize) {
@@ -314,7 +312,7 @@ impl World {
         self.store.restore(snapshot);
         let leaver = locked(&self.ledger).stops.iter().find_map(|(stop, _)| match stop {
             Stop::Left(leaver) => Some(*leaver),
-            Stop::Block(_) | Stop::Void(_) => None,
+            Stop::Block(_) | Stop::Void(_) | Stop::Undelegated { .. } => None,
         });
         self.redeploy(leaver);
         let at = self.now();
@@ -347,6 +345,9 @@ impl World {
         if !self.parked.is_empty() {
             self.disturb();
         }
+        if self.principals.refuses_removals() {
+            locked(&self.ledger).refused_at = Some(self.now());
+        }
     }
 
     /// The `nth` request.
@@ -358,7 +359,9 @@ impl World {
     fn holder(&self, nth: usize, audience: &str) -> Option<(GrantId, RawProof)> {
         let ledger = locked(&self.ledger);
         let (id, asked) = ledger.nth(nth)?;
-        Some((id, RawProof::new(format!("{} {audience}", asked.identity.id))))
+        // What a schedule asked for belongs to no task.
+        let task = if asked.schedule.is_some() { " for no task" } else { "" };
+        Some((id, RawProof::new(format!("{} {audience}{task}", asked.identity.id))))
     }
 
     /// The stored grant.

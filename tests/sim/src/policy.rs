@@ -14,13 +14,14 @@ use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, ProofSumm
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
 use brevet_domain::review::BreakGlassUse;
+use brevet_domain::revocation::{Right, WideScope};
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
 use brevet_engine::fake::ManualClock;
-use brevet_engine::port::{Clock, Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof};
+use brevet_engine::port::{Clock, Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof, RevocationPolicy};
 
-use crate::catalogue::{APPROVERS, needs_vote};
-use crate::ledger::Ledger;
+use crate::catalogue::{APPROVERS, MAX_RENEWALS, PAIR, needs_votes};
+use crate::ledger::{Asked, Ledger};
 
 /// The catalogue in force, as policy and proofs go by it.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Rules {
     pub entitlements: Vec<Entitlement>,
     /// Who is registered.
     pub registered: BTreeMap<String, Identity>,
+    /// What it asks for itself.
+    pub schedules: Schedules,
 }
 
 /// Locks, also after a run that went wrong.
@@ -38,7 +41,7 @@ pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Proofs are texts: identity and audience, as in `bot ask`.
+/// Proofs are texts: identity and audience, as in `bot ask`. They name a task, unless they end in `for no task`.
 pub(crate) struct TextProofs(pub(crate) Arc<Mutex<Rules>>);
 
 #[async_trait]
@@ -52,7 +55,11 @@ impl ProofVerifier for TextProofs {
             Audience::Approvals => "approve",
             Audience::Credentials => "credentials",
         };
-        let (who, made_for) = proof.expose().split_once(' ').unwrap_or_default();
+        let (text, is_tasked) = match proof.expose().strip_suffix(" for no task") {
+            Some(text) => (text, false),
+            None => (proof.expose(), true),
+        };
+        let (who, made_for) = text.split_once(' ').unwrap_or_default();
         if made_for != wanted {
             return refused("token_audience", false);
         }
@@ -67,11 +74,44 @@ impl ProofVerifier for TextProofs {
             expires_at: now.plus(300),
             auth: AuthContext::default(),
         };
-        Ok(Caller { identity, task: Task::try_from("run-1".to_owned()).ok(), proof })
+        Ok(Caller { identity, task: Task::try_from("run-1".to_owned()).ok().filter(|_| is_tasked), proof })
     }
 }
 
-/// Pipelines get it at once, agents with one approval, others not at all. What it is asked is in the ledger.
+/// Who must say yes: one of them, or for what is for two, each after the other.
+fn steps(entitlement: &str) -> Vec<Step> {
+    let people = |names: &[&str]| names.iter().map(|who| who.parse().expect("a name")).collect();
+    if entitlement != PAIR {
+        return vec![Step::single(1, people(&APPROVERS))];
+    }
+    let step = |name: &str, who: &str| Step { name: name.parse().expect("a name"), ..Step::single(1, people(&[who])) };
+    vec![step("first", APPROVERS[0]), step("second", APPROVERS[1])]
+}
+
+/// Either approver places blocks, and each lifts what the other one placed.
+pub(crate) struct TwoHands;
+
+#[async_trait]
+impl RevocationPolicy for TwoHands {
+    async fn may(
+        &self,
+        caller: &Caller,
+        right: Right,
+        _: &WideScope,
+        placed_by: Option<&IdentityId>,
+        _: Timestamp,
+    ) -> Result<Vec<String>, EvaluatorError> {
+        let who = &caller.identity.id;
+        let own = right == Right::Lift && placed_by == Some(who);
+        if !own && APPROVERS.contains(&who.as_str()) {
+            return Ok(vec!["two-hands".to_owned()]);
+        }
+        Err(EvaluatorError::Refused("no policy allows it".to_owned()))
+    }
+}
+
+/// Pipelines get it at once, agents and people with approval, others not at all; what is for emergencies, people and at
+/// once. What it is asked is in the ledger.
 pub(crate) struct ClassPolicy {
     pub(crate) deployment: Deployment,
     pub(crate) rules: Arc<Mutex<Rules>>,
@@ -87,11 +127,19 @@ impl Evaluator for ClassPolicy {
         let entitlement = listed.ok_or_else(|| EvaluatorError::UnknownEntitlement(request.ask.entitlement.clone()))?;
         let who = &caller.identity;
         let at = self.true_clock.now();
-        locked(&self.ledger).judge(request.id, who, entitlement.id.as_str(), at);
-        let outcome = match needs_vote(who.class) {
-            Some(false) => Outcome::Allow,
-            Some(true) => Outcome::NeedsApproval {
-                steps: vec![Step::single(1, APPROVERS.iter().map(|who| who.parse().expect("a name")).collect())],
+        let asked = Asked {
+            identity: who.clone(),
+            entitlement: entitlement.id.to_string(),
+            at,
+            on_behalf_of: request.ask.on_behalf_of.clone(),
+            renews: request.ask.renews,
+            schedule: caller.proof.schedule().cloned(),
+        };
+        locked(&self.ledger).judge(request.id, asked);
+        let outcome = match needs_votes(who.class, entitlement.id.as_str()) {
+            Some(0) => Outcome::Allow,
+            Some(_) => Outcome::NeedsApproval {
+                steps: steps(entitlement.id.as_str()),
                 deadline: now.plus(entitlement.approval.within_s),
             },
             None => Outcome::Deny { reason: "no policy allows it".to_owned() },
@@ -109,11 +157,11 @@ impl Evaluator for ClassPolicy {
             bundle_digest: rules.bundle,
             outcome,
             determining: vec!["by-class".to_owned()],
-            template: template.ok(),
+            template: template.ok().map(|template| template.on_behalf_of(request.ask.on_behalf_of.as_ref())),
             term: request.ask.term_s,
             start_within_s: entitlement.start_within_s,
-            max_renewals: 1,
-            traits: Traits { rotate, ..Traits::default() },
+            max_renewals: MAX_RENEWALS,
+            traits: Traits { rotate, break_glass: entitlement.break_glass_use(), ..Traits::default() },
             duties: Duties::default(),
             nearest: None,
         })
@@ -124,11 +172,12 @@ impl Evaluator for ClassPolicy {
     }
 
     async fn schedules(&self, _: Timestamp) -> Result<Schedules, EvaluatorError> {
-        Ok(Schedules::new())
+        Ok(locked(&self.rules).schedules.clone())
     }
 
-    async fn reviewer(&self, _: &EntitlementId, _: Timestamp) -> Result<Option<BreakGlassUse>, EvaluatorError> {
-        Ok(None)
+    async fn reviewer(&self, id: &EntitlementId, _: Timestamp) -> Result<Option<BreakGlassUse>, EvaluatorError> {
+        let rules = locked(&self.rules);
+        Ok(rules.entitlements.iter().find(|one| one.id == *id).and_then(Entitlement::break_glass_use))
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {

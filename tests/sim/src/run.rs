@@ -1,8 +1,9 @@
 //! One run: a list of what happens, then ticks until quiet, under the observer's eyes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use brevet_domain::drill::Drilled;
 use brevet_domain::time::Timestamp;
 use brevet_engine::fake::{Fault, Fired, Snapshot};
 
@@ -35,6 +36,8 @@ pub struct Outcome {
     pub calls: Vec<&'static str>,
     /// The states in which grants ended up, and how they got there.
     pub ends: Vec<String>,
+    /// What evidence and drills tell happened.
+    pub told: BTreeSet<String>,
 }
 
 /// Plays `ops` in a world like `model`, and lets it come to rest. A panic is a finding.
@@ -121,7 +124,15 @@ pub fn conclude(world: &World, observer: Observer, n_calls: u64, calls: Vec<&'st
         n_calls,
         calls,
         ends,
+        told: world.store.peek(told),
     }
+}
+
+fn told(held: &Snapshot) -> BTreeSet<String> {
+    let events = held.grants().flat_map(|grant| held.evidence_of(grant.id)).map(|entry| entry.body.event);
+    let stages =
+        |drilled: Drilled| held.drills(drilled).map(move |record| format!("{drilled} {}", record.stage.name()));
+    events.chain(Drilled::ALL.into_iter().flat_map(stages)).collect()
 }
 
 fn is_quiet(world: &World, held: &Snapshot) -> bool {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use brevet_chance::Chance;
 use brevet_engine::fake::{Fault, Fired};
 
-use crate::observer::Finding;
+use crate::observer::{Claim, Finding};
 use crate::run::{Outcome, play};
 use crate::stories::Story;
 use crate::world::{CALL_S, Model, SKEW_S};
@@ -115,8 +115,14 @@ pub fn model(number: u64) -> Model {
 pub fn every_fault(story: &Story, mut wanted: impl FnMut(u64, Fault) -> bool) -> Tally {
     let mut tally = Tally::default();
     let clean = play(&Model::default(), &story.ops, |_| {});
-    let reached = clean.ends.iter().any(|end| end.contains(story.comes_to));
-    assert!(reached, "{}: without a fault it came to {:?}", story.name, clean.ends);
+    let missing = story.missing(&clean);
+    assert!(
+        missing.is_empty(),
+        "{}: without a fault not {missing:?}, but {:?} {:?}",
+        story.name,
+        clean.ends,
+        clean.told
+    );
     tally.n_calls = clean.n_calls;
     for number in 1..=clean.n_calls {
         let model = model(number);
@@ -124,7 +130,12 @@ pub fn every_fault(story: &Story, mut wanted: impl FnMut(u64, Fault) -> bool) ->
             if !wanted(number, fault) {
                 continue;
             }
-            let outcome = play(&model, &story.ops, |world| world.faults.plan(number, fault));
+            let mut outcome = play(&model, &story.ops, |world| world.faults.plan(number, fault));
+            let missing = if story.always { story.missing(&outcome) } else { Vec::new() };
+            if !missing.is_empty() {
+                let what = format!("it came not to {missing:?}, but to {:?} {:?}", outcome.ends, outcome.told);
+                outcome.findings.push(Finding { claim: Claim::NothingStuck, what });
+            }
             let again = || format!("{}: call {number} with {fault:?}", story.name);
             match outcome.fired.first() {
                 Some(Fired { number: n, fault: f, .. }) => {

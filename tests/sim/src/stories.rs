@@ -1,7 +1,12 @@
 //! The use cases, each as a list of what happens: what single faults are put into.
 
+mod others;
+mod people;
+
 use crate::catalogue::Leaver;
 use crate::op::{Op, Scope};
+use crate::run::Outcome;
+use crate::world::SKEW_S;
 
 /// A use case.
 #[derive(Clone, Debug)]
@@ -10,8 +15,22 @@ pub struct Story {
     pub name: &'static str,
     /// What happens.
     pub ops: Vec<Op>,
-    /// What one of its grants comes to, where nothing fails: a part of its last state's debug form.
-    pub comes_to: &'static str,
+    /// What its grants come to, where nothing fails: for each of these one whose last state's debug form holds it.
+    pub comes_to: Vec<&'static str>,
+    /// What evidence and drills tell then.
+    pub tells: Vec<&'static str>,
+    /// Whether it comes to all of that whatever single fault there is.
+    pub always: bool,
+}
+
+impl Story {
+    /// What should have come of it and did not.
+    #[must_use]
+    pub fn missing(&self, outcome: &Outcome) -> Vec<&'static str> {
+        let unreached = |what: &&&str| !outcome.ends.iter().any(|end| end.contains(**what));
+        let untold = |what: &&&str| !outcome.told.contains(**what);
+        self.comes_to.iter().filter(unreached).chain(self.tells.iter().filter(untold)).copied().collect()
+    }
 }
 
 fn ask(who: &'static str, what: &'static str) -> Op {
@@ -19,6 +38,8 @@ fn ask(who: &'static str, what: &'static str) -> Op {
 }
 
 const REAP: Op = Op::Reap { other: false };
+/// Until the clock of whoever issues shows what the clock of whoever decided did.
+const LATER: Op = Op::Wait { seconds: SKEW_S + 1 };
 const NTH: Op = Op::Vend { nth: 0 };
 
 fn ticks(n: u32) -> Op {
@@ -28,9 +49,10 @@ fn ticks(n: u32) -> Op {
 /// Every use case.
 #[must_use]
 pub fn stories() -> Vec<Story> {
-    let story = |name, ops: Vec<Op>, comes_to| Story { name, ops, comes_to };
+    let story =
+        |name, ops: Vec<Op>, comes_to| Story { name, ops, comes_to: vec![comes_to], tells: Vec::new(), always: false };
     let wait = |seconds| Op::Wait { seconds };
-    vec![
+    let mut stories = vec![
         story(
             "a session runs to its deadline",
             vec![REAP, ask("bot", "deploy"), NTH, wait(50), REAP, NTH, wait(240), wait(15), REAP, wait(12), REAP],
@@ -221,5 +243,8 @@ pub fn stories() -> Vec<Story> {
             vec![REAP, ask("bot", "batch"), Op::Issue, wait(405), Op::Expire, ticks(3)],
             "Ended",
         ),
-    ]
+    ];
+    stories.extend(people::stories());
+    stories.extend(others::stories());
+    stories
 }

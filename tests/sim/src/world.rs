@@ -1,5 +1,8 @@
 //! The world: every use case of the engine over one model of AWS, each function with a clock of its own.
 
+mod drilling;
+mod seams;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Poll;
@@ -7,24 +10,29 @@ use std::task::Poll;
 use brevet_domain::heart::Tolerance;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
+use brevet_engine::acknowledge::Acknowledging;
 use brevet_engine::activate::{self, Activator};
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
+use brevet_engine::drill::Driller;
 use brevet_engine::fake::{
-    Direct, Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts,
-    SeqIds, SkewedClock, Snapshot, ToldUses, Watched, poll_once,
+    Direct, Faults, ManualClock, MemoryCanary, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore,
+    MemorySts, SeqIds, SkewedClock, Snapshot, ToldUses, Watched, poll_once,
 };
 use brevet_engine::intake::Intake;
 use brevet_engine::issue::Issuer;
-use brevet_engine::port::{
-    Clock, Deprovisioner, Estate, GrantReader, GrantStore, InService, Principals, ProofVerifier, Rotator, SessionRoles,
-};
+use brevet_engine::port::{Clock, ProofVerifier};
 use brevet_engine::reap::{self, Attachments, Drills, Kills, Reaper, Sweep};
+use brevet_engine::revoke::KillSwitch;
 
 use crate::catalogue::{self, BATCH, Leaver, SECRET};
 use crate::ledger::{Ledger, Stop};
-use crate::policy::{ClassPolicy, Rules, TextProofs, locked};
+use crate::policy::{ClassPolicy, Rules, TextProofs, TwoHands, locked};
 
+pub use seams::{Fakes, Seams};
+
+/// When each world begins: on the hour.
+pub const STARTS_AT_S: i64 = 1_795_348_800;
 /// How far two clocks may be apart, in seconds.
 pub const SKEW_S: u32 = 12;
 /// How long an absence must last, in seconds.
@@ -93,69 +101,6 @@ impl Default for Model {
     }
 }
 
-/// The fakes of the model.
-#[derive(Clone, Debug)]
-pub struct Fakes {
-    /// AWS's clock.
-    pub clock: Arc<ManualClock>,
-    /// The table.
-    pub store: Arc<MemoryStore>,
-    /// STS.
-    pub sts: Arc<MemorySts>,
-    /// Session roles.
-    pub roles: Arc<MemoryRoles>,
-    /// Attachment principals.
-    pub principals: Arc<MemoryPrincipals>,
-    /// What IAM lists.
-    pub estate: Arc<MemoryEstate>,
-    /// Secrets.
-    pub secrets: Arc<MemorySecrets>,
-}
-
-/// The ports that a control run replaces.
-#[derive(Clone)]
-pub struct Seams {
-    /// Consistent reads.
-    pub reader: Arc<dyn GrantReader>,
-    /// Changes of grants.
-    pub store: Arc<dyn GrantStore>,
-    /// Reads principals.
-    pub principals: Arc<dyn Principals>,
-    /// Removes from them.
-    pub deprovisioner: Arc<dyn Deprovisioner>,
-    /// The reserved deny.
-    pub roles: Arc<dyn SessionRoles>,
-    /// Which table this is.
-    pub service: Arc<dyn InService>,
-    /// What IAM lists.
-    pub estate: Arc<dyn Estate>,
-    /// Rotates secrets.
-    pub rotator: Arc<dyn Rotator>,
-}
-
-impl Seams {
-    /// The fakes themselves.
-    #[must_use]
-    pub fn faithful(fakes: Fakes) -> Self {
-        Self {
-            reader: fakes.store.clone(),
-            service: fakes.store.clone(),
-            store: fakes.store,
-            principals: fakes.principals.clone(),
-            deprovisioner: fakes.principals,
-            roles: fakes.roles,
-            estate: fakes.estate,
-            rotator: fakes.secrets,
-        }
-    }
-}
-
-impl std::fmt::Debug for Seams {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Seams").finish_non_exhaustive()
-    }
-}
-
 /// Everything there is.
 pub struct World {
     /// The fault plan.
@@ -184,6 +129,16 @@ pub struct World {
     pub intake: Arc<Intake>,
     /// Decides and counts votes.
     pub decider: Arc<Decider>,
+    /// Places and lifts blocks.
+    pub kill_switch: Arc<KillSwitch>,
+    /// Acknowledges what is overdue.
+    pub acknowledging: Arc<Acknowledging>,
+    /// Drills; another one after a crash, which takes its credentials with it.
+    pub driller: Arc<Driller>,
+    /// What it works with.
+    drill_ports: brevet_engine::drill::Ports,
+    /// What the drill sees.
+    pub canary: Arc<MemoryCanary>,
     /// Vends.
     pub issuer: Arc<Issuer>,
     /// Attaches.
@@ -218,7 +173,7 @@ fn first_catalogue() -> Published {
     static BUILT: OnceLock<brevet_domain::bundle::BundleText> = OnceLock::new();
     let text = BUILT.get_or_init(|| catalogue::without(None).2).clone();
     let (registered, entitlements) = (catalogue::people(), catalogue::entitlements());
-    (Rules { bundle: text.digest, entitlements, registered }, text)
+    (Rules { bundle: text.digest, entitlements, registered, schedules: catalogue::schedules() }, text)
 }
 
 impl World {
@@ -226,7 +181,7 @@ impl World {
     #[must_use]
     pub fn new(model: Model) -> Self {
         let faults = Arc::new(Faults::none());
-        let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(1_795_348_800)));
+        let clock = Arc::new(ManualClock::at(Timestamp::from_seconds(STARTS_AT_S)));
         let store = MemoryStore::new(Arc::clone(&faults));
         let store = match model.index_lag_s {
             0 => Arc::new(store),
@@ -237,6 +192,7 @@ impl World {
         let principals = Arc::new(MemoryPrincipals::new(Arc::clone(&clock), Arc::clone(&faults)));
         let secrets = Arc::new(MemorySecrets::new(Arc::clone(&clock), Arc::clone(&faults)));
         secrets.add(SECRET.0);
+        let canary = Arc::new(MemoryCanary::new(Arc::clone(&clock), Arc::clone(&faults)));
         let deployment = Deployment {
             id: "dev".parse().expect("a name"),
             account: "000000000000".parse().expect("an account"),
@@ -255,10 +211,11 @@ impl World {
             roles: roles.clone(),
             principals: principals.clone(),
             secrets: secrets.clone(),
+            canary: canary.clone(),
         };
         let seams = (model.seams)(fakes);
         let clocks = model.ahead_ms.map(|ahead_ms| Arc::new(SkewedClock::new(Arc::clone(&clock), ahead_ms)));
-        let [_, evaluate_clock, issue_clock, reap_clock, other_clock] = clocks.clone();
+        let [intake_clock, evaluate_clock, issue_clock, reap_clock, other_clock] = clocks.clone();
         let ids = Arc::new(SeqIds::new());
         let (rules, text) = first_catalogue();
         store.publish(text);
@@ -274,12 +231,17 @@ impl World {
         let decider = Arc::new(Decider::new(
             Arc::clone(&proofs),
             Arc::new(policy),
-            (seams.reader.clone(), store.clone(), store.clone(), store.clone()),
+            (seams.reader.clone(), store.clone(), seams.delegations.clone(), seams.reviews.clone()),
             Arc::new(ToldUses::default()),
             (seams.store.clone(), ids.clone()),
             deployment.clone(),
             BOUNDS,
         ));
+        let hands = (Arc::clone(&proofs), Arc::new(TwoHands));
+        let kill_switch = KillSwitch::new(hands.0.clone(), hands.1.clone(), (store.clone(), store.clone()));
+        let writing = (seams.store.clone(), ids.clone() as Arc<dyn brevet_engine::port::IdSource>);
+        let acknowledging = Acknowledging::new(hands.0, hands.1, seams.reader.clone(), writing, OVERDUE_S);
+        let drill_ports = drilling::ports(&store, &canary, seams.canary.clone(), intake_clock, &ids);
         let bundles = || Arc::new(Catalogue::new(store.clone(), 900, Arc::new(Watched::default())));
         let intake = Intake {
             proofs: Arc::clone(&proofs),
@@ -355,6 +317,11 @@ impl World {
             ledger,
             intake: Arc::new(intake),
             decider,
+            kill_switch: Arc::new(kill_switch),
+            acknowledging: Arc::new(acknowledging),
+            driller: Arc::new(drilling::driller(drill_ports.clone())),
+            drill_ports,
+            canary,
             issuer: Arc::new(issuer),
             activator: Arc::new(activator),
             reapers,
@@ -375,6 +342,11 @@ impl World {
         Reaper::new(ports, deployment, holder.to_owned(), (BOUNDS, budget_s), TOLERANCE)
     }
 
+    /// Another process drills from now on.
+    pub fn restart_driller(&mut self) {
+        self.driller = Arc::new(drilling::driller(self.drill_ports.clone()));
+    }
+
     /// The true time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -390,7 +362,8 @@ impl World {
     /// Puts the catalogue without `leaver` in force, as the deploying role does.
     pub fn redeploy(&self, leaver: Option<Leaver>) {
         let (registered, entitlements, text) = catalogue::without(leaver);
-        *locked(&self.rules) = Rules { bundle: text.digest, entitlements, registered };
+        let schedules = catalogue::schedules();
+        *locked(&self.rules) = Rules { bundle: text.digest, entitlements, registered, schedules };
         self.store.publish(text);
         let mut ledger = locked(&self.ledger);
         ledger.stops.retain(|(stop, _)| !matches!(stop, Stop::Left(_)));

@@ -16,6 +16,17 @@ use crate::port::{As, Canary, Clock, Credentials, Grants, IdSource, PortError, P
 /// After how many seconds an attachment is live.
 const STARTS_S: u32 = 5;
 
+/// One call of the canary that was answered, as AWS remembers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// AWS's id of the answer.
+    pub request_id: String,
+    /// When.
+    pub at: Timestamp,
+    /// Whether it was allowed.
+    pub is_allowed: bool,
+}
+
 /// One canary grant.
 #[derive(Clone, Copy, Debug)]
 struct Canaried {
@@ -38,6 +49,7 @@ pub struct MemoryCanary {
     keys: Mutex<BTreeMap<String, GrantId>>,
     /// How many seconds after its deadline access lasts, by what is drilled: for ever where it is `None`.
     lasts: Mutex<BTreeMap<Drilled, Option<u32>>>,
+    probed: Mutex<Vec<Probed>>,
     clock: Arc<ManualClock>,
     ids: SeqIds,
     faults: Arc<Faults>,
@@ -48,7 +60,7 @@ impl MemoryCanary {
     #[must_use]
     pub fn new(clock: Arc<ManualClock>, faults: Arc<Faults>) -> Self {
         let (grants, keys, lasts) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { grants, keys, lasts, clock, ids: SeqIds::new(), faults }
+        Self { grants, keys, lasts, probed: Mutex::default(), clock, ids: SeqIds::new(), faults }
     }
 
     /// From now on access of `drilled` lasts so many seconds beyond its deadline; for ever if nothing is said.
@@ -60,6 +72,18 @@ impl MemoryCanary {
     #[must_use]
     pub fn n_grants(&self) -> usize {
         locked(&self.grants).len()
+    }
+
+    /// Every call of the canary that was answered, in order. No port call.
+    #[must_use]
+    pub fn probed(&self) -> Vec<Probed> {
+        locked(&self.probed).clone()
+    }
+
+    /// When the access of a grant must be gone, if it is known yet. No port call.
+    #[must_use]
+    pub fn deadline_of(&self, id: GrantId) -> Option<Timestamp> {
+        locked(&self.grants).get(&id).and_then(Canaried::deadline)
     }
 
     fn is_allowed(&self, grant: &Canaried) -> bool {
@@ -140,7 +164,12 @@ impl Canary for MemoryCanary {
             Ok(if is_allowed { Outcome::Allowed } else { Outcome::Denied })
         };
         match self.faults.call("probe", Nature::Read, act).await {
-            Ok(outcome) => (outcome, Some(format!("probe-{}", self.faults.n_calls()))),
+            Ok(outcome) => {
+                let request_id = format!("probe-{}", self.faults.n_calls());
+                let (at, is_allowed) = (self.clock.now(), outcome == Outcome::Allowed);
+                locked(&self.probed).push(Probed { request_id: request_id.clone(), at, is_allowed });
+                (outcome, Some(request_id))
+            }
             Err(_) => (Outcome::Unclear, None),
         }
     }

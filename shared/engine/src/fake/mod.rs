@@ -27,7 +27,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 pub use bundle::bundle_of;
-pub use canary::MemoryCanary;
+pub use canary::{MemoryCanary, Probed};
 pub use direct::Direct;
 pub use echoes::MemoryEchoes;
 pub use estate::MemoryEstate;

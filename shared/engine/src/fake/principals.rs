@@ -49,6 +49,7 @@ struct Held {
     underway: Vec<PlaceWrite>,
     landed: Vec<PlaceWrite>,
     reads: Vec<PlaceRead>,
+    refuses_removals: bool,
 }
 
 impl Held {
@@ -161,6 +162,17 @@ impl MemoryPrincipals {
         }
     }
 
+    /// From now on AWS refuses to take anything off a principal, or takes it again. No port call.
+    pub fn refuse_removals(&self, refuses: bool) {
+        locked(&self.held).refuses_removals = refuses;
+    }
+
+    /// Whether it does. No port call.
+    #[must_use]
+    pub fn refuses_removals(&self) -> bool {
+        locked(&self.held).refuses_removals
+    }
+
     /// Everything that stands on a principal now. No port call.
     #[must_use]
     pub fn whole(&self, principal_arn: &str) -> Option<Principal> {
@@ -233,6 +245,9 @@ impl MemoryPrincipals {
             let (Place::Inline { principal_arn, .. } | Place::Managed { principal_arn, .. }) = &place;
             if put.is_some() && !held.principals.contains_key(principal_arn) {
                 return Err(no_such_role(call, principal_arn));
+            }
+            if put.is_none() && held.refuses_removals {
+                return Err(PortError::Refused { operation: call, source: "removals are denied".into() });
             }
             if put.is_some() && held.is_full(&place, put.as_deref()) {
                 return Err(PortError::Refused {

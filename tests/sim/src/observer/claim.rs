@@ -33,11 +33,19 @@ pub enum Claim {
     OnTheList,
     /// What its holder could read is another secret by now, as often as asked, each begun once nothing could read any more.
     RotatedSinceItsEnd,
+    /// A window of a schedule is worth one grant, which begins while it is open.
+    OnceAWindow,
+    /// Whoever used break-glass gets nothing ordinary until somebody reviews it, and no review is on record that nobody made.
+    ReviewedFirst,
+    /// Invariant 12: nothing new on a principal where an end has been due for too long.
+    NotWhileOverdue,
+    /// A drill says that it passed, or that access outlived its end, only where that is what AWS answered it.
+    DrilledAsSeen,
 }
 
 impl Claim {
     /// Every claim.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::RecordedFirst,
         Self::ProofConfirmed,
         Self::StaysEnded,
@@ -53,5 +61,9 @@ impl Claim {
         Self::HolderKeeps,
         Self::OnTheList,
         Self::RotatedSinceItsEnd,
+        Self::OnceAWindow,
+        Self::ReviewedFirst,
+        Self::NotWhileOverdue,
+        Self::DrilledAsSeen,
     ];
 }

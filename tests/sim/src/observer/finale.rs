@@ -6,6 +6,7 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::evidence;
 use brevet_domain::grant::{Grant, State};
 use brevet_domain::id::GrantId;
+use brevet_domain::review::Review;
 use brevet_domain::revocation::WideScope;
 use brevet_engine::fake::Snapshot;
 
@@ -30,10 +31,17 @@ impl Observer {
             });
             // What has secrets to rotate is on their list until they are.
             let over = grant.state.is_terminal() && grant.pending_rotations().next().is_none();
-            let listed = grant.due_at().is_none() == over && grant.drop_at().is_some() == over;
+            // A use that awaits its review is kept until it was looked at.
+            let kept = !over || grant.awaits_review();
+            let listed = grant.due_at().is_none() == over && grant.drop_at().is_none() == kept;
             self.hold(Claim::OnTheList, listed, || {
                 format!("{id} is {} and not where it should be", grant.state.name())
             });
+        }
+        self.drills(world, &held);
+        for grant in held.grants().filter(|grant| matches!(grant.review, Some(Review::Done { .. }))) {
+            let tried = locked(&world.ledger).reviewed.contains_key(&grant.id);
+            self.hold(Claim::ReviewedFirst, tried, || format!("{} is said to be reviewed, and nobody did", grant.id));
         }
         for scope in held.zeros() {
             let covered = |grant: &&Grant| WideScope::covering(grant).any(|one| one == *scope);
@@ -60,7 +68,7 @@ impl Observer {
             self.hold(Claim::OnTheList, live, || format!("{count:?} counts one who is over"));
         }
         let text = format!("{held:?}");
-        let kept = ["secret of", "token of"].iter().any(|word| text.contains(word));
+        let kept = ["secret of", "token of", "secret-of", "token-of"].iter().any(|word| text.contains(word));
         self.hold(Claim::NoCredentialStored, !kept, || "a credential is in the table".to_owned());
     }
 

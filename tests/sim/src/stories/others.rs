@@ -1,0 +1,97 @@
+//! What nobody asks for anew: schedules, renewals, the drill.
+
+use super::{LATER, NTH, REAP, Story, ask, ticks};
+use crate::op::Op;
+
+const LOOK: Op = Op::LookAtSchedules;
+/// Two runs, in ticks of the drill: a process that died has lost what the first one needed.
+const TWO_RUNS: u32 = 24;
+
+pub(super) fn stories() -> Vec<Story> {
+    let story = |name, ops: Vec<Op>, comes_to: &[&'static str], tells: &[&'static str]| Story {
+        name,
+        ops,
+        comes_to: comes_to.to_vec(),
+        tells: tells.to_vec(),
+        always: true,
+    };
+    let wait = |seconds| Op::Wait { seconds };
+    vec![
+        story(
+            "the catalogue asks once a window",
+            vec![
+                ticks(2),
+                LOOK,
+                wait(15),
+                REAP,
+                REAP,
+                LOOK,
+                LATER,
+                Op::Vend { nth: 0 },
+                Op::Vend { nth: 1 },
+                Op::Issue,
+                wait(30),
+                REAP,
+                REAP,
+                LOOK,
+                Op::Issue,
+                ticks(2),
+                LOOK,
+                ticks(2),
+                wait(200),
+                REAP,
+                REAP,
+                LOOK,
+                Op::Issue,
+            ],
+            &["ByConstruction", "TimeLimit"],
+            &[],
+        ),
+        story(
+            "a session is renewed, and no row is too long",
+            vec![
+                ticks(2),
+                ask("bot", "deploy"),
+                LATER,
+                NTH,
+                wait(200),
+                REAP,
+                REAP,
+                Op::Renew { nth: 0 },
+                LATER,
+                Op::Vend { nth: 1 },
+                wait(105),
+                ticks(3),
+                Op::Renew { nth: 1 },
+                LATER,
+                Op::Vend { nth: 2 },
+                ticks(1),
+            ],
+            &["ByConstruction", "Denied"],
+            &[],
+        ),
+        story(
+            "a managed policy is handed over to its renewal",
+            vec![ticks(2), ask("bot", "sync"), Op::Issue, ticks(2), Op::Renew { nth: 0 }, Op::Issue, ticks(5)],
+            &["HandedOver", "Removal"],
+            &[],
+        ),
+        story(
+            "the drill passes",
+            vec![Op::Drill { n: TWO_RUNS }],
+            &[],
+            &["session passed", "inline passed", "managed passed"],
+        ),
+        story(
+            "the drill fails until access ends again",
+            vec![
+                Op::CanaryOutlives { lasts: true },
+                Op::Drill { n: TWO_RUNS },
+                Op::CanaryOutlives { lasts: false },
+                Op::Drill { n: TWO_RUNS },
+            ],
+            &[],
+            &["session failed", "inline failed", "managed failed", "session passed", "inline passed", "managed passed"],
+        ),
+    ]
+}

@@ -342,11 +342,6 @@ impl World {
         Reaper::new(ports, deployment, holder.to_owned(), (BOUNDS, budget_s), TOLERANCE)
     }
 
-    /// Another process drills from now on.
-    pub fn restart_driller(&mut self) {
-        self.driller = Arc::new(drilling::driller(self.drill_ports.clone()));
-    }
-
     /// The true time.
     #[must_use]
     pub fn now(&self) -> Timestamp {

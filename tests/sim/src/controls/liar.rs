@@ -254,10 +254,11 @@ impl Delegations for Liar {
     async fn delegation(&self, by: &IdentityId, to: &IdentityId) -> PortResult<Option<Delegation>> {
         let mut found = self.0.store.delegation(by, to).await?;
         if let Some(Delegation { scope: Scope::Given { entitlements, until, .. }, .. }) = &mut found {
-            match self.1 {
-                Lie::WidensDelegations => drop(entitlements.insert("batch".parse().expect("a name"))),
-                Lie::ProlongsDelegations => *until = until.plus(600),
-                _ => {}
+            if self.1 == Lie::WidensDelegations {
+                entitlements.insert("batch".parse().expect("a name"));
+            }
+            if self.1 == Lie::ProlongsDelegations {
+                *until = until.plus(600);
             }
         }
         Ok(found)

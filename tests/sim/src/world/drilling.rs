@@ -9,7 +9,7 @@ use brevet_engine::drill::{Course, Driller, Ports};
 use brevet_engine::fake::{MemoryCanary, MemoryStore, SeqIds, SkewedClock};
 use brevet_engine::port::Canary;
 
-use super::{OVERDUE_S, SKEW_S};
+use super::{OVERDUE_S, SKEW_S, World};
 
 /// For how long a canary is asked for, in seconds.
 const TERM_S: u32 = 300;
@@ -40,4 +40,11 @@ pub(super) fn driller(ports: Ports) -> Driller {
         max_age_s: MAX_AGE_S,
     };
     Driller::new(ports, course)
+}
+
+impl World {
+    /// Another process drills from now on.
+    pub fn restart_driller(&mut self) {
+        self.driller = Arc::new(driller(self.drill_ports.clone()));
+    }
 }

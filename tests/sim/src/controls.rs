@@ -82,6 +82,9 @@ pub fn controls() -> Vec<Control> {
             then(vended(), &[Op::Release { nth: 0 }, Op::Ticks { n: 12 }]),
             |fakes| lying(fakes, Lie::SeesNoBlock),
         ),
+        liar("no echo comes back", Claim::OverWithinTicks, then(managed(), &[Op::Echoes { seconds: 300 }]), |fakes| {
+            lying(fakes, Lie::LosesEchoes)
+        }),
         liar("evidence is altered", Claim::EvidenceVerifies, vended(), |fakes| lying(fakes, Lie::AltersEvidence)),
         model(
             "the functions' clocks are ten minutes ahead",

@@ -126,6 +126,11 @@ pub enum Op {
         /// For so many seconds.
         seconds: u32,
     },
+    /// The schedule comes once more and then stands still: for so many seconds the reaper's echoes alone come back.
+    Echoes {
+        /// For so many seconds.
+        seconds: u32,
+    },
     /// Two reapers at once: each port call is made by whichever the bits say.
     TwoReapers {
         /// The bits, lowest first.

@@ -68,6 +68,10 @@ impl World {
             Op::Wake { nth } => self.wake(*nth),
             Op::Ticks { n } => (0..*n).for_each(|n| self.tick(n % 2 == 1)),
             Op::Wait { seconds } => self.clock.advance(*seconds),
+            Op::Echoes { seconds } => {
+                self.come_by_schedule();
+                (0..*seconds).for_each(|_| self.hear_echoes());
+            }
             Op::TwoReapers { order } => {
                 let works = vec![self.pass_of(0), self.pass_of(1)];
                 self.weave(works, *order);

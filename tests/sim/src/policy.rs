@@ -1,10 +1,10 @@
 //! Scripted proofs and policy.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
-use brevet_domain::bundle::Schedules;
+use brevet_domain::bundle::{BundleText, Schedules};
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Outcome, Step, Traits, Verdict};
 use brevet_domain::duties::Duties;
@@ -20,7 +20,7 @@ use brevet_domain::time::Timestamp;
 use brevet_engine::fake::ManualClock;
 use brevet_engine::port::{Clock, Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof, RevocationPolicy};
 
-use crate::catalogue::{APPROVERS, MAX_RENEWALS, PAIR, needs_votes};
+use crate::catalogue::{self, APPROVERS, MAX_RENEWALS, PAIR, needs_votes};
 use crate::ledger::{Asked, Ledger};
 
 /// The catalogue in force, as policy and proofs go by it.
@@ -34,6 +34,17 @@ pub struct Rules {
     pub registered: BTreeMap<String, Identity>,
     /// What it asks for itself.
     pub schedules: Schedules,
+}
+
+impl Rules {
+    /// What is in force as a world begins, and the bundle that says so.
+    #[must_use]
+    pub fn first() -> (Self, BundleText) {
+        static BUILT: OnceLock<BundleText> = OnceLock::new();
+        let text = BUILT.get_or_init(|| catalogue::without(None).2).clone();
+        let (registered, entitlements) = (catalogue::people(), catalogue::entitlements());
+        (Self { bundle: text.digest, entitlements, registered, schedules: catalogue::schedules() }, text)
+    }
 }
 
 /// Locks, also after a run that went wrong.

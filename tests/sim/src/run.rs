@@ -73,6 +73,12 @@ pub fn tell(world: &mut World, observer: &mut Observer, ops: &[Op]) -> u64 {
                 world.clock.advance(TICK_S);
                 observer.look(world);
             }
+        } else if let Op::Echoes { seconds } = op {
+            world.play(&Op::Echoes { seconds: 0 });
+            for _ in 0..*seconds {
+                world.hear_echoes();
+                observer.look(world);
+            }
         } else {
             world.play(op);
             observer.look(world);

@@ -1,10 +1,11 @@
 //! The world: every use case of the engine over one model of AWS, each function with a clock of its own.
 
 mod drilling;
+mod echoing;
 mod seams;
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use brevet_domain::heart::Tolerance;
@@ -16,8 +17,8 @@ use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::drill::Driller;
 use brevet_engine::fake::{
-    Direct, Faults, ManualClock, MemoryCanary, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore,
-    MemorySts, SeqIds, SkewedClock, Snapshot, ToldUses, Watched, poll_once,
+    Direct, Faults, ManualClock, MemoryCanary, MemoryEchoes, MemoryEstate, MemoryPrincipals, MemoryRoles,
+    MemorySecrets, MemoryStore, MemorySts, SeqIds, SkewedClock, Snapshot, ToldUses, Watched, poll_once,
 };
 use brevet_engine::intake::Intake;
 use brevet_engine::issue::Issuer;
@@ -29,6 +30,7 @@ use crate::catalogue::{self, BATCH, Leaver, SECRET};
 use crate::ledger::{Ledger, Stop};
 use crate::policy::{ClassPolicy, Rules, TextProofs, TwoHands, locked};
 
+pub use echoing::Echoing;
 pub use seams::{Fakes, Seams};
 
 /// When each world begins: on the hour.
@@ -147,6 +149,8 @@ pub struct World {
     pub reapers: [Arc<Reaper>; 2],
     /// What the first of them works with.
     reaper_ports: reap::Ports,
+    /// One more, which its echoes call.
+    pub echoing: Echoing,
     /// What the model is like.
     pub model: Model,
     /// What was answered late and goes on later.
@@ -165,15 +169,6 @@ impl std::fmt::Debug for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("World").field("now", &self.clock.now()).field("ledger", &self.ledger).finish_non_exhaustive()
     }
-}
-
-type Published = (Rules, brevet_domain::bundle::BundleText);
-
-fn first_catalogue() -> Published {
-    static BUILT: OnceLock<brevet_domain::bundle::BundleText> = OnceLock::new();
-    let text = BUILT.get_or_init(|| catalogue::without(None).2).clone();
-    let (registered, entitlements) = (catalogue::people(), catalogue::entitlements());
-    (Rules { bundle: text.digest, entitlements, registered, schedules: catalogue::schedules() }, text)
 }
 
 impl World {
@@ -212,12 +207,14 @@ impl World {
             principals: principals.clone(),
             secrets: secrets.clone(),
             canary: canary.clone(),
+            echoes: Arc::new(MemoryEchoes::new(echoing::HELD_BACK_S, Arc::clone(&faults))),
         };
+        let echoes = Arc::clone(&fakes.echoes);
         let seams = (model.seams)(fakes);
         let clocks = model.ahead_ms.map(|ahead_ms| Arc::new(SkewedClock::new(Arc::clone(&clock), ahead_ms)));
         let [intake_clock, evaluate_clock, issue_clock, reap_clock, other_clock] = clocks.clone();
         let ids = Arc::new(SeqIds::new());
-        let (rules, text) = first_catalogue();
+        let (rules, text) = Rules::first();
         store.publish(text);
         let rules = Arc::new(Mutex::new(rules));
         let ledger = Arc::new(Mutex::new(Ledger::default()));
@@ -326,6 +323,7 @@ impl World {
             activator: Arc::new(activator),
             reapers,
             reaper_ports,
+            echoing: Echoing { port: seams.echoes, echoes, reaper: None },
             model,
             parked: Vec::new(),
             backup: None,

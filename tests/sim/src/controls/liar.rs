@@ -19,7 +19,7 @@ use brevet_domain::request::Request;
 use brevet_domain::review::AwaitedReview;
 use brevet_domain::time::Timestamp;
 use brevet_engine::port::{
-    Activation, Also, As, Canary, Clock, Commit, Delegations, Deprovisioner, Estate, GrantPage, GrantReader,
+    Activation, Also, As, Canary, Clock, Commit, Delegations, Deprovisioner, Echoes, Estate, GrantPage, GrantReader,
     GrantStore, InService, Mark, Place, PlaceReading, PortResult, Principal, Principals, ReviewPage, ReviewReader,
     Roles, Rotator, Standing, VersionReading, VersionStage,
 };
@@ -67,6 +67,8 @@ pub(super) enum Lie {
     AwaitsNoReview,
     /// After five minutes the canary is said to be denied.
     DeniesProbes,
+    /// An echo is said to be left, and is not.
+    LosesEchoes,
     /// Every rotation is said to be done, and none is made.
     RotatesNothing,
 }
@@ -85,6 +87,7 @@ pub(super) fn lying(fakes: Fakes, lie: Lie) -> Seams {
         delegations: liar.clone(),
         reviews: liar.clone(),
         canary: liar.clone(),
+        echoes: liar.clone(),
         service: liar.clone(),
         estate: liar,
     }
@@ -291,5 +294,12 @@ impl Canary for Liar {
         let (outcome, id) = self.0.canary.probe(by).await;
         let is_late = self.0.clock.now() >= Timestamp::from_seconds(STARTS_AT_S + 300);
         (if self.1 == Lie::DeniesProbes && is_late { Probed::Denied } else { outcome }, id)
+    }
+}
+
+#[async_trait]
+impl Echoes for Liar {
+    async fn leave_echo(&self, at: Timestamp) -> PortResult<()> {
+        if self.1 == Lie::LosesEchoes { Ok(()) } else { self.0.echoes.leave_echo(at).await }
     }
 }

@@ -81,6 +81,18 @@ pub(super) fn stories() -> Vec<Story> {
             )
         },
         story(
+            "the schedule stands still, and an echo ends a managed policy",
+            vec![ticks(2), ask("bot", "sync"), Op::Issue, Op::Echoes { seconds: 200 }],
+            &["Removal"],
+            &[],
+        ),
+        story(
+            "the schedule stands still, and an echo ends what was given back",
+            vec![ticks(2), ask("bot", "deploy"), LATER, NTH, Op::Release { nth: 0 }, Op::Echoes { seconds: 60 }],
+            &["Released"],
+            &[],
+        ),
+        story(
             "the drill passes",
             vec![Op::Drill { n: TWO_RUNS }],
             &[],

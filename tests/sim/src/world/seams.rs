@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use brevet_engine::fake::{
-    ManualClock, MemoryCanary, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts,
+    ManualClock, MemoryCanary, MemoryEchoes, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore,
+    MemorySts,
 };
 use brevet_engine::port::{
-    Canary, Delegations, Deprovisioner, Estate, GrantReader, GrantStore, InService, Principals, ReviewReader, Rotator,
-    SessionRoles,
+    Canary, Delegations, Deprovisioner, Echoes, Estate, GrantReader, GrantStore, InService, Principals, ReviewReader,
+    Rotator, SessionRoles,
 };
 
 /// The fakes of the model.
@@ -29,6 +30,8 @@ pub struct Fakes {
     pub secrets: Arc<MemorySecrets>,
     /// The canary.
     pub canary: Arc<MemoryCanary>,
+    /// Echoes that come back.
+    pub echoes: Arc<MemoryEchoes>,
 }
 
 /// The ports that a control run replaces.
@@ -56,6 +59,8 @@ pub struct Seams {
     pub reviews: Arc<dyn ReviewReader>,
     /// The call that only a canary grant allows.
     pub canary: Arc<dyn Canary>,
+    /// Where the reaper leaves its echoes.
+    pub echoes: Arc<dyn Echoes>,
 }
 
 impl Seams {
@@ -68,6 +73,7 @@ impl Seams {
             delegations: fakes.store.clone(),
             reviews: fakes.store.clone(),
             canary: fakes.canary,
+            echoes: fakes.echoes,
             store: fakes.store,
             principals: fakes.principals.clone(),
             deprovisioner: fakes.principals,

@@ -104,6 +104,11 @@ pub enum Op {
     },
     /// Another person lifts every block that is no mark.
     Lift,
+    /// The holder of a grant, and an approver, look at all that they can see.
+    ReadAll {
+        /// Of which grant.
+        nth: usize,
+    },
     /// Issue's schedule: attach what was approved.
     Issue,
     /// Reap's schedule, in one of its two processes.

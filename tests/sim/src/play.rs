@@ -1,6 +1,7 @@
 //! Plays what happens to a world.
 
 mod people;
+mod reads;
 mod rest;
 
 use std::sync::Arc;
@@ -60,6 +61,7 @@ impl World {
             Op::Revoke { nth } => self.revoke(*nth),
             Op::Kill { nth, scope } => self.kill(*nth, *scope),
             Op::Lift => self.lift(),
+            Op::ReadAll { nth } => self.read_all(*nth),
             Op::Issue => {
                 let activator = Arc::clone(&self.activator);
                 self.call(async move { activator.pass().await });

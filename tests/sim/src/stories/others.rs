@@ -1,7 +1,7 @@
 //! What nobody asks for anew: schedules, renewals, the drill.
 
 use super::{LATER, NTH, REAP, Story, ask, ticks};
-use crate::op::Op;
+use crate::op::{Op, Scope};
 
 const LOOK: Op = Op::LookAtSchedules;
 /// Two runs, in ticks of the drill: a process that died has lost what the first one needed.
@@ -90,6 +90,21 @@ pub(super) fn stories() -> Vec<Story> {
             "the schedule stands still, and an echo ends what was given back",
             vec![ticks(2), ask("bot", "deploy"), LATER, NTH, Op::Release { nth: 0 }, Op::Echoes { seconds: 60 }],
             &["Released"],
+            &[],
+        ),
+        story(
+            "what is only looked at stays as it is",
+            vec![
+                ticks(2),
+                ask("bot", "deploy"),
+                LATER,
+                NTH,
+                Op::Kill { nth: 0, scope: Scope::All },
+                REAP,
+                Op::ReadAll { nth: 0 },
+                ticks(4),
+            ],
+            &["Killed"],
             &[],
         ),
         story(

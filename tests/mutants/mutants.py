@@ -23,7 +23,8 @@ CHECKOUT = HERE.parent.parent
 CACHE = Path(os.environ.get("BREVET_CACHE") or Path.home() / ".cache" / "brevet")
 TEST = ["cargo", "test", "--locked", "-q", "-p", "brevet-domain", "-p", "brevet-engine", "--lib", "--tests"]
 # Parts of the names of tests that take long.
-SLOW = ("single_fault", "thousand", "hundred", "whatever_fails", "every_step", "while_a_sweep", "do_not_fit")
+SLOW = ("single_fault", "any_one_fault", "thousand", "hundred", "whatever_fails", "whatever_events", "every_step",
+        "while_a_sweep", "do_not_fit")  # fmt: skip
 
 # The slow tests of the code without a bug take a few minutes.
 LONGEST_S = 1_800

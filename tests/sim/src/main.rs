@@ -100,9 +100,9 @@ fn main() -> ExitCode {
         let mut all = locked(&all);
         let n_failures = single.failures.len().saturating_add(double.failures.len());
         println!(
-            "{:<62} {:>4} port calls {:>6} single faults (of others {:>5} cannot be, {:>3} were not reached) {:>5} pairs \
+            "{:<62} {:>4} port calls {:>6} single faults (the other {:>5} cannot be) {:>5} pairs \
              {n_failures:>3} failures",
-            story.name, single.n_calls, single.n_runs, single.n_unfit, single.n_unreached, double.n_runs
+            story.name, single.n_calls, single.n_runs, single.n_unfit, double.n_runs
         );
         show(&single.failures);
         show(&double.failures);

@@ -80,12 +80,16 @@ pub(super) fn stories() -> Vec<Story> {
                 &[],
             )
         },
-        story(
-            "the schedule stands still, and an echo ends a managed policy",
-            vec![ticks(2), ask("bot", "sync"), Op::Issue, Op::Echoes { seconds: 200 }],
-            &["Removal"],
-            &[],
-        ),
+        // Attaching may be refused. What was attached must be gone while echoes alone come.
+        Story {
+            always: false,
+            ..story(
+                "the schedule stands still, and an echo ends a managed policy",
+                vec![ticks(2), ask("bot", "sync"), LATER, Op::Issue, Op::Echoes { seconds: 300 }],
+                &["Removal"],
+                &[],
+            )
+        },
         story(
             "the schedule stands still, and an echo ends what was given back",
             vec![ticks(2), ask("bot", "deploy"), LATER, NTH, Op::Release { nth: 0 }, Op::Echoes { seconds: 60 }],

@@ -10,7 +10,7 @@ const SEED: u64 = 20_261_122;
 fn single_faults_of_every_use_case_leave_every_invariant_standing() {
     let mut all = Tally::default();
     for (n, story) in stories().iter().enumerate() {
-        let tally = every_fault(story, |number, fault| is_sampled(SEED + n as u64, number, fault, 40));
+        let tally = every_fault(story, |number, fault| is_sampled(SEED + n as u64, number, fault, 80));
         all.merge(tally);
     }
     assert!(all.failures.is_empty(), "{:#?}", all.failures);

@@ -24,6 +24,11 @@ impl MemoryEchoes {
         Self { under_way: Mutex::default(), held_back_s, faults }
     }
 
+    /// One that was left at `at`, before anybody looked. No port call.
+    pub fn left_before(&self, at: Timestamp) {
+        locked(&self.under_way).push(at);
+    }
+
     /// How many come back at `now`, in one event. No port call.
     #[must_use]
     pub fn n_back(&self, now: Timestamp) -> usize {

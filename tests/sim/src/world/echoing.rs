@@ -35,8 +35,9 @@ impl World {
         reaper
     }
 
-    /// The schedule comes, and leaves an echo.
+    /// The schedule comes, and leaves an echo; that of an earlier tick is still under way.
     pub(crate) fn come_by_schedule(&mut self) {
+        self.echoing.echoes.left_before(self.now());
         let (reaper, n) = (self.echoing_reaper(), self.note_pass());
         match self.call(async move { reaper.scheduled().await }) {
             Some(answer) => self.judge_pass(n, answer.is_ok_and(|report| report.good)),

@@ -46,6 +46,11 @@ fn ticks(n: u32) -> Op {
     Op::Ticks { n }
 }
 
+/// One that comes to all of it under every single fault.
+fn story(name: &'static str, ops: Vec<Op>, comes_to: &[&'static str], tells: &[&'static str]) -> Story {
+    Story { name, ops, comes_to: comes_to.to_vec(), tells: tells.to_vec(), always: true }
+}
+
 /// Every use case.
 #[must_use]
 pub fn stories() -> Vec<Story> {

@@ -1,6 +1,6 @@
 //! What nobody asks for anew: schedules, renewals, the drill.
 
-use super::{LATER, NTH, REAP, Story, ask, ticks};
+use super::{LATER, NTH, REAP, Story, ask, story, ticks};
 use crate::op::{Op, Scope};
 
 const LOOK: Op = Op::LookAtSchedules;
@@ -8,13 +8,6 @@ const LOOK: Op = Op::LookAtSchedules;
 const TWO_RUNS: u32 = 24;
 
 pub(super) fn stories() -> Vec<Story> {
-    let story = |name, ops: Vec<Op>, comes_to: &[&'static str], tells: &[&'static str]| Story {
-        name,
-        ops,
-        comes_to: comes_to.to_vec(),
-        tells: tells.to_vec(),
-        always: true,
-    };
     let wait = |seconds| Op::Wait { seconds };
     vec![
         story(

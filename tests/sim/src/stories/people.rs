@@ -1,6 +1,6 @@
 //! What people do: stop and let go on, delegate, vote in steps, review, acknowledge.
 
-use super::{LATER, NTH, REAP, Story, ask, ticks};
+use super::{LATER, NTH, REAP, Story, ask, story, ticks};
 use crate::catalogue::{PAIR, RESCUE};
 use crate::op::{Op, Scope};
 
@@ -21,13 +21,6 @@ fn yes(nth: usize, by: &'static str) -> Op {
 }
 
 pub(super) fn stories() -> Vec<Story> {
-    let story = |name, ops: Vec<Op>, comes_to: &[&'static str], tells: &[&'static str]| Story {
-        name,
-        ops,
-        comes_to: comes_to.to_vec(),
-        tells: tells.to_vec(),
-        always: true,
-    };
     let wait = |seconds| Op::Wait { seconds };
     vec![
         story(

@@ -11,7 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,15 +110,11 @@ def ended_managed(hold: Hold, within_s: float) -> None:
     assert not hold.stands and hold.use().outcome == "denied"
 
 
-def around(fleet: Fleet, seconds: float, trouble: Callable[[], contextmanager], before_s: float = 5) -> None:
+def around(fleet: Fleet, seconds: float, trouble: Callable[[], AbstractContextManager[None]], before_s: float = 5) -> None:
     """Makes trouble from `before_s` before the first deadline on, across the last."""
     sleep_until(fleet.first_deadline() - before_s)
     with trouble():
         sleep_until(max(time.time() + seconds, fleet.last_deadline() + 2))
-
-
-def no_schedule() -> contextmanager:
-    return runner.off("tick")
 
 
 @contextmanager
@@ -158,7 +154,7 @@ def slow_clock(function: str, clock: Path) -> Iterator[None]:
 
 def test_the_schedule_stands_still(world: World, tasks: Tasks) -> None:
     fleet = Fleet(world, tasks, "kills", "fuse")
-    around(fleet, STOPPED_S, no_schedule)
+    around(fleet, STOPPED_S, lambda: runner.off("tick"))
     fleet.judge(f"no schedule for {STOPPED_S} s", GRACE_S)
 
 

@@ -230,9 +230,10 @@ def _hasty_proof(seen: Doctored) -> None:
 def _put_between(seen: Doctored) -> None:
     grant, state = seen.ended("managed", "observed")
     at = later(seen.reading({"detail": state["proof"]["first"]})["landed_at"], 0.5)
-    role = seen.snapshot.grants[grant]["delivery"]["principal_arn"]
+    delivery = seen.snapshot.grants[grant]["delivery"]
     put = seen.on("managed", "AttachRolePolicy", "issue")
-    seen.more(put, wrote={**put["wrote"], "role": role}, at=at, landed_at=at, done_at=at, principal="bootstrap")
+    wrote = {**put["wrote"], "role": delivery["principal_arn"], "policy_arn": delivery["policy_arn"]}
+    seen.more(put, wrote=wrote, at=at, landed_at=at, done_at=at, principal="bootstrap")
 
 
 def _proof_of_a_session(seen: Doctored) -> None:

@@ -33,7 +33,7 @@ def keys(*prefixes: str, table: str = "brevet-dev") -> set[tuple[str, str]]:
 
 @dataclass
 class Snapshot:
-    """Grants and their evidence at one time, and what the sweep and the drills told."""
+    """Grants (in the order they were asked for) and their evidence at one time, and what the sweep and the drills told."""
 
     grants: dict[str, dict[str, Any]] = field(default_factory=dict)
     evidence: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -56,6 +56,8 @@ def snapshot(table: str = "brevet-dev") -> Snapshot:
             found.grants[grant] = json.loads(item["body"])
         elif item["sk"].startswith("EVD#"):
             found.evidence.setdefault(grant, []).append(json.loads(item["body"]))
+    # An id begins with its time; the table tells them in no order.
+    found.grants = dict(sorted(found.grants.items()))
     for chain in found.evidence.values():
         chain.sort(key=lambda entry: entry["seq"])
     for records in found.drills.values():

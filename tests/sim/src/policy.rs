@@ -14,11 +14,10 @@ use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, ProofSumm
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
 use brevet_domain::review::BreakGlassUse;
-use brevet_domain::revocation::{Right, WideScope};
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
 use brevet_engine::fake::ManualClock;
-use brevet_engine::port::{Clock, Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof, RevocationPolicy};
+use brevet_engine::port::{Clock, Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof};
 
 use crate::catalogue::{self, APPROVERS, MAX_RENEWALS, PAIR, needs_votes};
 use crate::ledger::{Asked, Ledger};
@@ -97,28 +96,6 @@ fn steps(entitlement: &str) -> Vec<Step> {
     }
     let step = |name: &str, who: &str| Step { name: name.parse().expect("a name"), ..Step::single(1, people(&[who])) };
     vec![step("first", APPROVERS[0]), step("second", APPROVERS[1])]
-}
-
-/// Either approver places blocks, and each lifts what the other one placed.
-pub(crate) struct TwoHands;
-
-#[async_trait]
-impl RevocationPolicy for TwoHands {
-    async fn may(
-        &self,
-        caller: &Caller,
-        right: Right,
-        _: &WideScope,
-        placed_by: Option<&IdentityId>,
-        _: Timestamp,
-    ) -> Result<Vec<String>, EvaluatorError> {
-        let who = &caller.identity.id;
-        let own = right == Right::Lift && placed_by == Some(who);
-        if !own && APPROVERS.contains(&who.as_str()) {
-            return Ok(vec!["two-hands".to_owned()]);
-        }
-        Err(EvaluatorError::Refused("no policy allows it".to_owned()))
-    }
 }
 
 /// Pipelines get it at once, agents and people with approval, others not at all; what is for emergencies, people and at

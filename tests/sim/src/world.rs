@@ -18,7 +18,7 @@ use brevet_engine::decide::Decider;
 use brevet_engine::drill::Driller;
 use brevet_engine::fake::{
     Direct, Faults, ManualClock, MemoryCanary, MemoryEchoes, MemoryEstate, MemoryPrincipals, MemoryRoles,
-    MemorySecrets, MemoryStore, MemorySts, SeqIds, SkewedClock, Snapshot, ToldUses, Watched, poll_once,
+    MemorySecrets, MemoryStore, MemorySts, SeqIds, SkewedClock, Snapshot, ToldUses, TwoHands, Watched, poll_once,
 };
 use brevet_engine::intake::Intake;
 use brevet_engine::issue::Issuer;
@@ -26,9 +26,9 @@ use brevet_engine::port::{Clock, ProofVerifier};
 use brevet_engine::reap::{self, Attachments, Drills, Kills, Reaper, Sweep};
 use brevet_engine::revoke::KillSwitch;
 
-use crate::catalogue::{self, BATCH, Leaver, SECRET};
+use crate::catalogue::{self, APPROVERS, BATCH, Leaver, SECRET};
 use crate::ledger::{Ledger, Stop};
-use crate::policy::{ClassPolicy, Rules, TextProofs, TwoHands, locked};
+use crate::policy::{ClassPolicy, Rules, TextProofs, locked};
 
 pub use echoing::Echoing;
 pub use seams::{Fakes, Seams};
@@ -234,7 +234,7 @@ impl World {
             deployment.clone(),
             BOUNDS,
         ));
-        let hands = (Arc::clone(&proofs), Arc::new(TwoHands));
+        let hands = (Arc::clone(&proofs), Arc::new(TwoHands(APPROVERS)));
         let kill_switch = KillSwitch::new(hands.0.clone(), hands.1.clone(), (store.clone(), store.clone()));
         let writing = (seams.store.clone(), ids.clone() as Arc<dyn brevet_engine::port::IdSource>);
         let acknowledging = Acknowledging::new(hands.0, hands.1, seams.reader.clone(), writing, OVERDUE_S);

@@ -50,7 +50,8 @@ impl Yard {
     }
 
     fn tick(&mut self) {
-        self.n_passes += usize::from(run(self.reaper.scheduled()).is_some_and(|answer| answer.is_ok()));
+        let passed = run(self.reaper.scheduled()).is_some_and(|answer| answer.is_ok());
+        self.n_passes = self.n_passes.saturating_add(usize::from(passed));
     }
 
     /// The stream gives back what is due; again and again, where that fails.
@@ -61,7 +62,7 @@ impl Yard {
         }
         match run(self.reaper.echoed()) {
             Some(Ok(heard)) => {
-                self.n_passes += usize::from(heard.is_pass);
+                self.n_passes = self.n_passes.saturating_add(usize::from(heard.is_pass));
                 self.echoes.heard(n);
             }
             Some(Err(_)) => {}

@@ -22,7 +22,7 @@ use crate::catalogue::Catalogue;
 use crate::decide::{Ballot, Decider};
 use crate::fake::{
     Direct, Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts,
-    Rotated, SeqIds, ToldUses, Watched, run,
+    Rotated, SeqIds, ToldUses, TwoHands, Watched, run,
 };
 use crate::intake::Intake;
 use crate::issue::{Handout, Issuer};
@@ -36,7 +36,7 @@ pub(super) use self::catalogue::{
     BATCH, ask, ask_for, entitlement, entitlements, people, proof, publish, publish_with,
 };
 pub(super) use self::rules::Rules;
-use self::rules::{ClassPolicy, TextProofs, TwoHands};
+use self::rules::{ClassPolicy, TextProofs};
 
 pub(super) const SKEW_S: u32 = 2;
 pub(super) const CALL_S: u32 = 8;
@@ -116,10 +116,16 @@ impl World {
             deployment.clone(),
             bounds,
         ));
-        let kill_switch = KillSwitch::new(Arc::clone(&proofs), Arc::new(TwoHands), (store.clone(), store.clone()));
+        let kill_switch =
+            KillSwitch::new(Arc::clone(&proofs), Arc::new(TwoHands(["omar", "lea"])), (store.clone(), store.clone()));
         let writing: (Arc<dyn GrantStore>, Arc<dyn IdSource>) = (store.clone(), ids.clone());
-        let acknowledging =
-            Acknowledging::new(Arc::clone(&proofs), Arc::new(TwoHands), store.clone(), writing, TOLERANCE.overdue_s);
+        let acknowledging = Acknowledging::new(
+            Arc::clone(&proofs),
+            Arc::new(TwoHands(["omar", "lea"])),
+            store.clone(),
+            writing,
+            TOLERANCE.overdue_s,
+        );
         let catalogue = || Arc::new(Catalogue::new(store.clone(), 900, Arc::new(Watched::default())));
         let intake = Intake {
             proofs: Arc::clone(&proofs),

@@ -14,11 +14,10 @@ use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, IdentityC
 use brevet_domain::plan::PlanTemplate;
 use brevet_domain::request::Request;
 use brevet_domain::review::BreakGlassUse;
-use brevet_domain::revocation::{Right, WideScope};
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
 
-use crate::port::{Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof, RevocationPolicy};
+use crate::port::{Evaluator, EvaluatorError, ProofRefused, ProofVerifier, RawProof};
 
 /// Proofs are texts like `bot ask run-1`: identity, audience, task. `omar approve mfa` shows two factors.
 pub(super) struct TextProofs(pub(super) BTreeMap<String, Identity>);
@@ -147,26 +146,5 @@ impl Evaluator for ClassPolicy {
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
         Ok(vec!["anybody-apart".to_owned()])
-    }
-}
-
-/// Omar and lea stop things, and each lifts what the other one placed.
-pub(super) struct TwoHands;
-
-#[async_trait]
-impl RevocationPolicy for TwoHands {
-    async fn may(
-        &self,
-        caller: &Caller,
-        right: Right,
-        _: &WideScope,
-        placed_by: Option<&IdentityId>,
-        _: Timestamp,
-    ) -> Result<Vec<String>, EvaluatorError> {
-        let own = right == Right::Lift && placed_by == Some(&caller.identity.id);
-        if !own && ["omar", "lea"].contains(&caller.identity.id.as_str()) {
-            return Ok(vec!["two-hands".to_owned()]);
-        }
-        Err(EvaluatorError::Refused("no policy allows it".to_owned()))
     }
 }

@@ -96,7 +96,9 @@ def rust_counts(code: int, output: str) -> Iterator[Count]:
     """The counts, and one failure more if something failed that no count tells of: a build, a crash, no test at all."""
     counts = list(cargo_counts(output))
     yield from counts
-    if not any(count.failed for count in counts) and (code != 0 or not counts):
+    # Cargo names each target that did not end well; one that crashed has printed no result.
+    crashed = len(re.findall(r"^ {4}`-p .*`$", output, re.MULTILINE)) > output.count("test result: FAILED.")
+    if crashed or (code != 0 or not counts) and not any(count.failed for count in counts):
         yield Count("rust: build or crash", 0, 1)
 
 

@@ -40,7 +40,13 @@ def test_a_build_that_failed_a_crash_and_no_test_at_all_count_as_failed(code, ou
 def test_a_good_run_of_cargo_has_no_failure_and_a_bad_one_is_not_counted_twice():
     good = CARGO.replace("1 ignored", "0 ignored").replace("2 failed", "0 failed")
     assert sum(count.failed for count in suites.rust_counts(0, good)) == 0
-    assert sum(count.failed for count in suites.rust_counts(101, CARGO)) == 3
+    named = "error: 1 target failed:\n    `-p brevet-aws --test faults`\n"
+    assert sum(count.failed for count in suites.rust_counts(101, CARGO + named)) == 3
+
+
+def test_a_crash_of_one_binary_is_counted_beside_failures_of_another():
+    named = "error: 2 targets failed:\n    `-p brevet-aws --test faults`\n    `-p brevet-gate --lib`\n"
+    assert list(suites.rust_counts(101, CARGO + named))[-1] == Count("rust: build or crash", 0, 1)
 
 
 @pytest.mark.parametrize(

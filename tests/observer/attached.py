@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Any
 
 from .calllog import SOON_S, Call, Comparison, Entry, later
@@ -45,6 +46,15 @@ def sighting(entry: Entry) -> dict[str, Any]:
 
 class Attachments(Comparison):
     """Every grant whose access is attached to a principal."""
+
+    @cached_property
+    def writes(self) -> dict[Place, list[Call]]:
+        """What was put and taken by anybody, place by place, in order of arrival."""
+        found: dict[Place, list[Call]] = {}
+        for call in self.calls:
+            if call["operation"] in PUTS | REMOVALS and succeeded(call):
+                found.setdefault(place_of_call(call), []).append(call)
+        return found
 
     def grants(self) -> dict[str, tuple[Place, dict[str, Any]]]:
         """Each of them, with the one place where it may be attached."""
@@ -194,9 +204,7 @@ class Attachments(Comparison):
     def standing(self, place: Place, read: Call) -> set[str | None]:
         """What can have stood at `place` when it was read, by the writes of everybody: a digest, or nothing."""
         effects = []
-        for call in self.calls:
-            if call["operation"] not in PUTS | REMOVALS or not succeeded(call) or place_of_call(call) != place:
-                continue
+        for call in self.writes.get(place, []):
             wrote = call["wrote"]
             digest = wrote.get("forwarded_document_sha256") or wrote.get("document_sha256") or digest_of(place[2])
             effects.append((call["landed_at"], call["at"], digest if call["operation"] in PUTS else None))
@@ -237,10 +245,9 @@ class Attachments(Comparison):
         if first and second and second["at"] < later(first["landed_at"], body["bounds"]["quiet_s"]):
             self.find(f"{grant}: the second reading came before the quiet period was over")
         # Once AWS showed it gone, nothing may have put it there until the second reading.
-        for call in self.calls if first and second else ():
-            if call["operation"] in PUTS and succeeded(call) and place_of_call(call) == place:
-                if first["landed_at"] < call["landed_at"] and call["landed_at"] < second["at"]:
-                    self.find(f"{grant}: call {call['n']} put it there between the two readings of the proof")
+        for call in self.writes.get(place, []) if first and second else ():
+            if call["operation"] in PUTS and first["landed_at"] < call["landed_at"] < second["at"]:
+                self.find(f"{grant}: call {call['n']} put it there between the two readings of the proof")
 
     def handed_over(self, grant: str, place: Place, body: dict[str, Any], proof: dict[str, Any]) -> None:
         told = [e["detail"] for e in self.entries(grant, "HandedOver")]

@@ -50,7 +50,7 @@ class Comparison:
         self.report = report
         self.reserved = f"brevet-{deployment}-ended"
         # Looked through again for nearly every entry: what is asked for most is sorted out once.
-        self._of: dict[str, list[Call]] = {}
+        self._of: dict[tuple[str, ...], list[Call]] = {}
         self._faulty = [call for call in calls if call["fault"]]
 
     def find(self, text: str) -> None:
@@ -63,9 +63,11 @@ class Comparison:
 
     def of(self, function: str, *operations: str) -> list[Call]:
         """The calls of `function`, in order of arrival."""
-        if function not in self._of:
-            self._of[function] = [c for c in self.calls if self.by(function, c)]
-        return [c for c in self._of[function] if c["operation"] in operations]
+        if (function,) not in self._of:
+            self._of[function,] = [c for c in self.calls if self.by(function, c)]
+        if (function, *operations) not in self._of:
+            self._of[function, *operations] = [c for c in self._of[function,] if c["operation"] in operations]
+        return self._of[function, *operations]
 
     def entries(self, grant: str, *events: str) -> list[Entry]:
         """The entries of a grant that tell of one of `events`."""

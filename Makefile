@@ -29,7 +29,7 @@ status: ## Says what runs
 	@$(STACK) status
 
 demo: tools build ## Plays five cases over HTTP, from request to proof of ending
-	@$(PYTHON) tests/demo/demo.py
+	@$(PYTHON) tests/stack/demo/demo.py
 
 lint: tools ## Formatting, clippy and cfn-lint
 	@$(PYTHON) infra/local/suites.py lint
@@ -42,7 +42,7 @@ bench: ## Measures decisions by the size of the catalogue; fails if they grow wi
 
 coldstart: tools ## Measures cold starts of a release build of issue (slow: builds with LTO)
 	cargo build --locked --release -p brevet-issue -p brevet-bare
-	@$(PYTHON) tests/coldstart/coldstart.py $(CARGO_TARGET_DIR)/release
+	@$(PYTHON) tests/long/coldstart/coldstart.py $(CARGO_TARGET_DIR)/release
 
 fuzz: ## Fuzzes at full length, more than ten million runs (slow; SEED=N for others)
 	cargo run --locked --release -p brevet-fuzz -- --seed $(or $(SEED),1)
@@ -54,7 +54,7 @@ sim: ## Plays every fault at every port call in a model of the world (slow; SEED
 	cargo run --locked --release -p brevet-sim -- --seed $(or $(SEED),1)
 
 mutants: tools ## Plants deliberate bugs in a copy and says which test caught each (slow)
-	@$(PYTHON) tests/mutants/mutants.py
+	@$(PYTHON) tests/long/mutants/mutants.py
 
 chaos: tools ## Breaks things for minutes around deadlines and watches from outside (slow; `make test` has a short one)
 	@BREVET_CHAOS=full $(PYTHON) infra/local/suites.py chaos

@@ -131,21 +131,21 @@ def rights() -> Iterator[Count]:
     """What each function's role may do, tried behind the gate."""
     yield build()
     with running_stack({"functions", "driver"}):
-        yield python("rights", "infra/local/live")
+        yield python("rights", "tests/stack/rights")
 
 
 def e2e() -> Iterator[Count]:
     """End to end over HTTP, behind the gate."""
     yield build()
     with running_stack(set()):
-        yield python("e2e", "tests/e2e")
+        yield python("e2e", "tests/stack/e2e")
 
 
 def chaos() -> Iterator[Count]:
     """Something is broken around the deadlines; on a stack of its own, with a longer tick. `make chaos` is its full length."""
     yield build()
     # With what it measured.
-    yield python("chaos", "tests/chaos", "-rP")
+    yield python("chaos", "tests/stack/chaos", "-rP")
 
 
 @contextmanager

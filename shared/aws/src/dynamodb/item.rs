@@ -332,7 +332,7 @@ mod tests {
     /// A grant of each state, as the fuzzer begins with.
     #[test]
     fn a_grant_has_a_ttl_from_its_end_on_and_no_earlier() {
-        let grants = include_str!("../../../../tests/fuzz/corpus/grants.json");
+        let grants = include_str!("../../../../tests/long/fuzz/corpus/grants.json");
         let grants: Vec<Grant> = serde_json::from_str(grants).unwrap();
         let mut n_over = 0;
         for grant in &grants {

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "e2e")]
+TESTS = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TESTS), str(TESTS / "stack" / "e2e")]
 
 from observer import runner, targets  # noqa: E402
 from observer.tokens import Forge  # noqa: E402

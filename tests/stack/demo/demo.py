@@ -17,7 +17,7 @@ import time
 import traceback
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from observer import chain, runner, targets  # noqa: E402
 from observer.reconcile import reconcile  # noqa: E402

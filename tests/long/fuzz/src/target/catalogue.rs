@@ -144,7 +144,7 @@ struct Catalogue {
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra/catalogue")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../infra/catalogue")
 }
 
 /// The files of the example catalogue.

@@ -10,12 +10,19 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from .aws import Session
 
+TABLE = "brevet-dev"
+
 _READ = TypeDeserializer()
 
 
-def items(table: str = "brevet-dev") -> list[dict[str, Any]]:
+def admin() -> Any:
+    """A client for the table, with the administrator's key."""
+    return Session.admin().client("dynamodb")
+
+
+def items(table: str = TABLE) -> list[dict[str, Any]]:
     """Every item of the table, as plain values."""
-    client = Session.admin().client("dynamodb")
+    client = admin()
     found: list[dict[str, Any]] = []
     more: dict[str, Any] = {}
     while True:
@@ -26,7 +33,7 @@ def items(table: str = "brevet-dev") -> list[dict[str, Any]]:
         more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
 
-def keys(*prefixes: str, table: str = "brevet-dev") -> set[tuple[str, str]]:
+def keys(*prefixes: str, table: str = TABLE) -> set[tuple[str, str]]:
     """Keys of the items whose partition key starts with one of `prefixes`."""
     return {(item["pk"], item["sk"]) for item in items(table) if item["pk"].startswith(prefixes)}
 
@@ -41,7 +48,7 @@ class Snapshot:
     drills: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
-def snapshot(table: str = "brevet-dev") -> Snapshot:
+def snapshot(table: str = TABLE) -> Snapshot:
     """Every grant (as its item's body says) with its chain in order."""
     found = Snapshot()
     for item in items(table):

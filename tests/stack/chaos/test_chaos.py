@@ -20,11 +20,11 @@ from observer.aws import Session
 from observer.reconcile import reconcile
 from observer.rest import at_rest
 from observer.tokens import Forge
+from observer.store import TABLE, admin
 from observer.world import PIPELINE, World, instant, sleep_until
 
 from attachments import Hold, Tasks, standing
 from conftest import IS_FULL, TICK_S
-from doomed import TABLE, admin
 
 TERM_S = 60
 STOPPED_S, THROTTLED_S, LOST_S = (300, 120, 120) if IS_FULL else (30, 20, 40)

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from observer import gate, runner, store
+from observer import runner, store
 from observer.aws import ACCOUNT, Seen, Session
 from observer.targets import _unless_there
 from observer.world import Case, World, instant
@@ -247,17 +247,3 @@ class Tasks:
         self._lookout.join(timeout=60)
 
 
-def strike(rule_id: str, principal: str, function: str, kind: str, operation: str, **more: Any) -> str:
-    """Arms one fault on what `function` does to `principal`; its id."""
-    rule = {"id": rule_id, "kind": kind, "service": "iam", "operation": operation, "principal": f"brevet-dev-{function}",
-            "resource": f"brevet-dev-{principal}", **more}  # fmt: skip
-    gate.arm(rule)
-    return rule_id
-
-
-def await_strike(rule_id: str, times: int = 1, within_s: float = 60) -> None:
-    """Waits until a fault has happened."""
-    until = time.monotonic() + within_s
-    while gate.fired()[rule_id] < times:
-        assert time.monotonic() < until, f"fault `{rule_id}` did not strike in time: {gate.fired()}"
-        time.sleep(0.2)

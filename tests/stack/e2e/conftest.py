@@ -1,7 +1,8 @@
-"""One stack for the whole suite, with tokens that only this run can sign.
+"""One stack for a folder of tests, with tokens that only this run can sign.
 
-Files run in the order of `ORDER`: what needs the reaper off comes after what needs it on, and the call log is
-reconciled with the evidence at the end, over everything that the suite did.
+Each folder here is a suite that has a stack to itself, so that folders run at the same time. Within a folder files and
+tests may run in any order, and each puts right what it changed. `test_reconcile.py` comes last in every suite: it
+compares the call log with the evidence, over all that the suite did.
 """
 
 from __future__ import annotations
@@ -13,56 +14,22 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 
 from observer import runner, targets  # noqa: E402
 from observer.tokens import Forge  # noqa: E402
 from observer.world import World  # noqa: E402
 
 import attachments  # noqa: E402
-from doomed import Doomed  # noqa: E402
 from lives import Lives  # noqa: E402
 
-ORDER = [
-    "test_bad_asks.py",
-    # Early: DynamoDB Local's own deletions walk the whole table slowly, so it must be small.
-    "test_attach_down.py",
-    "test_bad_tokens.py",
-    "test_not_yours.py",
-    "test_idempotency.py",
-    "test_explain.py",
-    "test_lying_intake.py",
-    "test_approvals.py",
-    "test_steps.py",
-    "test_schedule.py",
-    "test_delegation.py",
-    "test_renewal.py",
-    "test_lives.py",
-    "test_without_reaper.py",
-    "test_faults.py",
-    "test_attach_faults.py",
-    "test_attach_kills.py",
-    "test_sweep.py",
-    "test_echo.py",
-    "test_kill_switch.py",
-    "test_overdue.py",
-    # Late: until each drill has passed nothing is issued.
-    "test_drill.py",
-    # Nobody on call has anything ordinary until its use was reviewed.
-    "test_break_glass.py",
-    "test_rotation.py",
-    "test_kills.py",
-    "test_reconcile.py",
-]
-BEFORE_LIVES = ("test_bad_asks.py", "test_attach_down.py")
 TICK_S = "2"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the files in order; one that is not in the list is an error, not a test that runs anywhere."""
-    if unknown := {item.path.name for item in items} - set(ORDER):
-        raise pytest.UsageError(f"conftest.py has no place for {sorted(unknown)}")
-    items.sort(key=lambda item: ORDER.index(item.path.name))
+    """Reconciling comes after everything that it compares, however files are named on the command line."""
+    items.sort(key=lambda item: item.path.name == "test_reconcile.py")
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +57,7 @@ def catalogue(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def world(stack: None, forge: Forge, catalogue: Path) -> World:
-    """Everything in place: bundle published, targets there, the heart beating."""
+    """Everything in place: bundle published, targets there, and the reaper has made a good pass."""
     runner.stack("publish", str(catalogue))
     targets.create()
     attachments.build()
@@ -113,21 +80,8 @@ def tasks(world: World) -> Iterator[attachments.Tasks]:
     made.stop()
 
 
-@pytest.fixture(scope="session")
-def doomed(tasks: attachments.Tasks) -> Doomed:
-    """Grants that run to their deadlines before there is nobody left to end them."""
-    return Doomed(tasks)
-
-
-@pytest.fixture(autouse=True)
-def begun(request: pytest.FixtureRequest) -> None:
-    """What goes on behind the tests: the doomed first, then lives, which need somebody to end them."""
-    early = request.path.name in BEFORE_LIVES
-    request.getfixturevalue("doomed" if early else "lives")
-
-
 @pytest.fixture
 def no_reaper(world: World) -> Iterator[None]:
-    """Neither ticks nor stream records nor its own echoes reach the reaper."""
+    """Neither ticks nor stream records nor its own standby ticks reach the reaper."""
     with runner.off(*runner.DRIVERS):
         yield

@@ -7,18 +7,14 @@ from typing import Any
 
 import pytest
 
-from observer import gate, runner, store
+from observer import gate, store
 from observer.aws import Session
 from observer.client import new_key
 from observer.world import AGENT, ONCALL, PIPELINE, World
 
+from faulting import ASSUME, ATTEMPTS, PUT_DENY, READ_DENY, await_free
 from lives import deny_of, early_release, ended_early, in_use
 
-# The SDK makes this many attempts: a call is lost to the function only if all of them are.
-ATTEMPTS = 3
-ASSUME = {"service": "sts", "operation": "AssumeRole", "principal": "brevet-dev-issue"}
-PUT_DENY = {"service": "iam", "operation": "PutRolePolicy", "principal": "brevet-dev-reap"}
-READ_DENY = {"service": "iam", "operation": "GetRolePolicy", "principal": "brevet-dev-reap"}
 
 
 def answers(world: World, grant: str) -> list[str]:
@@ -140,18 +136,6 @@ def released(world: World) -> dict[str, tuple[Any, str, Session]]:
                 time.sleep(0.2)
         found[name] = (case, grant, session)
     return found
-
-
-def await_free(role: str) -> None:
-    """Waits until nobody holds the lease of a role: a reaper that lost an answer keeps it until it runs out."""
-    until = time.monotonic() + 60
-    while True:
-        leases = [i for i in store.items() if i["pk"] == f"DENY#{runner.role_arn(role)}" and i["sk"] == "LEASE"]
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
-        if all(str(value) <= stamp for lease in leases for name, value in lease.items() if name == "until"):
-            return
-        assert time.monotonic() < until, f"the lease of {role} is held: {leases}"
-        time.sleep(0.5)
 
 
 @pytest.mark.parametrize("name", [name for name, _ in DENY_FAULTS])

@@ -16,7 +16,7 @@ from observer.client import Answer
 from observer.world import AGENT, ONCALL, Case, World
 
 from lives import deny_of, ended_early, in_use
-from test_faults import PUT_DENY, await_free
+from faulting import PUT_DENY, await_free
 
 OVERDUE_S = 20
 FUNCTIONS = ("intake", "evaluate", "issue", "reap")

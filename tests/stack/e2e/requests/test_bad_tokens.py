@@ -10,7 +10,7 @@ import pytest
 from observer.tokens import Key
 from observer.world import AGENT, PIPELINE, World
 
-from test_bad_asks import records
+from intake import records
 
 Mint = Callable[[World, str, str], str]
 

@@ -13,11 +13,12 @@ import boto3
 import pytest
 
 from observer import gate, runner, store
+from observer.store import TABLE, admin
 from observer.world import sleep_until
 
-from attachments import Hold
-from doomed import TABLE, Doomed, admin, time_to_live
-from test_kills import restart
+from attachments import Hold, Tasks
+from doomed import Doomed, time_to_live
+from faulting import restart
 
 GONE_FROM_DUE = ("due_pk", "next_at")
 # DynamoDB Local looks at twenty items, then rests for ten seconds; and a table of a young suite is small.
@@ -71,6 +72,12 @@ def removals(hold: Hold) -> list[dict[str, Any]]:
                       and record["dynamodb"]["Keys"]["pk"]["S"] == f"FUSE#{hold.grant}"]  # fmt: skip
             iterator = page["NextShardIterator"] if page["Records"] else None
     return found
+
+
+@pytest.fixture(scope="module")
+def doomed(tasks: Tasks) -> Doomed:
+    """Grants that run to their deadlines while there is nobody to end them."""
+    return Doomed(tasks)
 
 
 @pytest.fixture(scope="module")

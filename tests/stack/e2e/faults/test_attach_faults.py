@@ -12,8 +12,8 @@ from observer import gate, store
 from observer.aws import Session
 from observer.world import Case, World, instant
 
-from attachments import NOT_THEIRS, POLICY, Hold, Tasks, await_strike, standing, strike
-from test_faults import ATTEMPTS
+from attachments import NOT_THEIRS, POLICY, Hold, Tasks, standing
+from faulting import ATTEMPTS, await_strike, strike
 
 # Long past the first absence, and before the grant's fence: two calls' time and the skew.
 LANDS_AFTER_MS = 11_000

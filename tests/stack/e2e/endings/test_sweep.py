@@ -15,10 +15,10 @@ import pytest
 
 from observer import runner, store
 from observer.aws import Session
+from observer.store import TABLE, admin
 from observer.world import PIPELINE, World
 
 from attachments import OUT, POLICY, ROLES, TASK, Tasks, standing
-from doomed import TABLE, admin
 
 NOBODY = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 STRAY = f"brevet-dev-{NOBODY}"

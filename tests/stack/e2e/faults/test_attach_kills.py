@@ -8,8 +8,8 @@ import pytest
 
 from observer import gate, runner
 
-from attachments import MANAGED, Hold, Tasks, await_strike, strike
-from test_kills import restart
+from attachments import MANAGED, Hold, Tasks
+from faulting import await_strike, restart, strike
 
 PUT, ATTACH, DELETE, DETACH = "PutRolePolicy", "AttachRolePolicy", "DeleteRolePolicy", "DetachRolePolicy"
 READ, LIST = "GetRolePolicy", "ListAttachedRolePolicies"

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from observer import gate
-from observer.aws import Session
+from observer.store import TABLE, admin
 
-from attachments import Hold, Tasks, strike
+from attachments import Hold, Tasks
+from faulting import strike
 
-TABLE = "brevet-dev"
 NAMES = ("down", "naked", "fuse")
 # How long before a deadline everything must begin to go down, to be down in time.
 GOING_DOWN_S = 20
-
-
-def admin() -> Any:
-    """The table, with the administrator's key."""
-    return Session.admin().client("dynamodb")
 
 
 def time_to_live(enabled: bool) -> None:

@@ -7,18 +7,11 @@ from typing import Any
 
 import pytest
 
-from observer import store
 from observer.world import AGENT, ONCALL, PIPELINE, World
 
+from intake import records
+
 GOOD = PIPELINE.body
-KEPT = ("REQUEST#", "IDEM#", "DECISION#", "GRANT#", "ACT#", "BLOCK#")
-
-
-def records() -> set[tuple[str, str]]:
-    """What a request could leave behind. Evidence is left out: lives in the background add to theirs."""
-    return {key for key in store.keys(*KEPT) if not key[1].startswith("EVD#")}
-
-
 def changed(**changes: Any) -> str:
     return json.dumps({**GOOD, **changes})
 

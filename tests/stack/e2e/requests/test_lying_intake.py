@@ -10,18 +10,17 @@ import json
 from typing import Any
 
 import pytest
-from botocore.response import StreamingBody
 
 from observer import runner, store
 from observer.aws import Seen, Session
 from observer.client import new_key
 from observer.tokens import Forge
+from observer.store import TABLE
 from observer.world import APPROVER, ONCALL, PIPELINE, World
 
 from lives import Lives
-from test_bad_asks import records
+from intake import ask_record, forget, invoke, put, records
 
-TABLE = "brevet-dev"
 NOBODY = "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV"
 # What only others may write: decisions, grants and their evidence, activations, holdings, kills, denies, the heart, the bundle.
 FORBIDDEN = [
@@ -39,36 +38,6 @@ def liar(world: World) -> Session:
 @pytest.fixture(scope="module")
 def admin() -> Session:
     return Session.admin()
-
-
-def put(session: Session, pk: str, sk: str, **more: Any) -> Seen:
-    client = session.client("dynamodb")
-    item = {"pk": {"S": pk}, "sk": {"S": sk}, **more}
-    return session.probe(f"PutItem {pk}", lambda: client.put_item(TableName=TABLE, Item=item))
-
-
-def forget(admin: Session, pk: str, sk: str) -> None:
-    admin.client("dynamodb").delete_item(TableName=TABLE, Key={"pk": {"S": pk}, "sk": {"S": sk}})
-
-
-def invoke(session: Session, function: str, event: Any) -> tuple[Seen, Any]:
-    answered: dict[str, Any] = {}
-
-    def call() -> None:
-        body: StreamingBody = session.client("lambda").invoke(
-            FunctionName=f"brevet-dev-{function}", Payload=json.dumps(event)
-        )["Payload"]
-        answered["json"] = json.loads(body.read() or b"null")
-
-    return session.probe(f"Invoke {function}", call), answered.get("json")
-
-
-def ask_record(grant: str, body: dict[str, Any]) -> dict[str, Any]:
-    """A request as intake stores it, copied from one that it stored, for another grant and body."""
-    stored = next(item for item in store.items() if item["pk"].startswith("REQUEST#grt_"))
-    request = json.loads(stored["body"])
-    request |= {"id": grant, "ask": {**request["ask"], **body}, "decide_by": "2099-01-01T00:00:00.000Z"}
-    return {"v": {"N": "1"}, "body": {"S": json.dumps(request)}}
 
 
 def new_id() -> str:

@@ -11,19 +11,10 @@ from observer.aws import Session
 from observer.world import AGENT, ONCALL, PIPELINE, Case, World, instant
 
 from lives import deny_of, early_release, ended_early, in_use
-from test_faults import ASSUME, PUT_DENY, await_free
+from faulting import ASSUME, PUT_DENY, await_free, restart
 
 
 AFTER_THE_END = {"RemovalRecorded", "RotationRecorded", "RotationObserved", "RotationTroubled"}
-
-
-def restart(function: str) -> None:
-    """Starts a fresh copy once the killed one is gone."""
-    until = time.monotonic() + 5
-    while runner.pids(function) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not runner.pids(function), f"{function} was not killed"
-    runner.stack("start", function)
 
 
 def released_into_a_kill(world: World, case: Case, kind: str) -> tuple[Case, str, Session]:

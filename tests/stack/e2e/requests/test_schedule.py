@@ -13,10 +13,11 @@ import yaml
 
 from observer import runner, store
 from observer.aws import Session
+from observer.store import TABLE
 from observer.world import Case, World, instant, sleep_until
 
 from attachments import ROLES, TASK, Hold
-from test_lying_intake import TABLE, ask_record, invoke, put
+from intake import ask_record, invoke, put
 
 ID, PRINCIPAL, RUN, TERM_S, WINDOW_S = "night", "night", "night-run", 60, 300
 CASE = Case("nightly-batch", {}, PRINCIPAL, "", "")

@@ -1,0 +1,45 @@
+"""Faults between the functions and AWS, as the gate injects them, and functions that are killed and started again."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from observer import gate, runner, store
+from observer.patience import until
+
+# The SDK makes this many attempts: a call is lost to the function only if all of them are.
+ATTEMPTS = 3
+ASSUME = {"service": "sts", "operation": "AssumeRole", "principal": "brevet-dev-issue"}
+PUT_DENY = {"service": "iam", "operation": "PutRolePolicy", "principal": "brevet-dev-reap"}
+READ_DENY = {"service": "iam", "operation": "GetRolePolicy", "principal": "brevet-dev-reap"}
+
+
+def strike(rule_id: str, principal: str, function: str, kind: str, operation: str, **more: Any) -> str:
+    """Arms one fault on what `function` does to `principal`; its id."""
+    rule = {"id": rule_id, "kind": kind, "service": "iam", "operation": operation, "principal": f"brevet-dev-{function}",
+            "resource": f"brevet-dev-{principal}", **more}  # fmt: skip
+    gate.arm(rule)
+    return rule_id
+
+
+def await_strike(rule_id: str, times: int = 1) -> None:
+    """Waits until a fault has happened."""
+    until(lambda: gate.fired()[rule_id] >= times, f"fault `{rule_id}` strikes {times} times", every_s=0.2)
+
+
+def await_free(role: str) -> None:
+    """Waits until nobody holds the lease of a role: a reaper that lost an answer keeps it until it runs out."""
+
+    def is_free() -> bool:
+        leases = [i for i in store.items() if i["pk"] == f"DENY#{runner.role_arn(role)}" and i["sk"] == "LEASE"]
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
+        return all(str(value) <= stamp for lease in leases for name, value in lease.items() if name == "until")
+
+    until(is_free, f"nobody holds the lease of {role}")
+
+
+def restart(function: str) -> None:
+    """Starts a fresh copy once the killed one is gone."""
+    until(lambda: not runner.pids(function), f"{function} is gone after it was killed", every_s=0.1)
+    runner.stack("start", function)

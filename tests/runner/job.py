@@ -1,0 +1,97 @@
+"""One child process of a run: its output goes to a file, its group ends with the run, its use of the CPU is kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_GRACE_S = 5.0
+"""How long a group may take to end by itself before it is killed."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a job ended: exit code (negative: by that signal), seconds of wall and CPU time of it and its children."""
+
+    code: int
+    wall_s: float
+    cpu_s: float
+    timed_out: bool = False
+
+
+class Jobs:
+    """The running jobs. Once stopped it starts none, so that nothing outlives an interrupted run."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._groups: set[int] = set()
+        self.stopped = False
+
+    def run(self, command: list[str], log: Path, *, cwd: Path, within_s: float, more: Mapping[str, str] | None = None,
+            nice: int = 0) -> Done:  # fmt: skip
+        """Runs `command` to its end, or to its time limit; `more` goes to its environment, `log` is appended to."""
+        if nice:
+            command = ["nice", "-n", str(nice), *command]
+        began = time.monotonic()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with open(log, "ab") as output:
+            output.write(f"$ {' '.join(command)}\n".encode())
+            output.flush()
+            with self._lock:
+                if self.stopped:
+                    return Done(-signal.SIGINT, 0.0, 0.0)
+                try:
+                    child = subprocess.Popen(command, cwd=cwd, env={**os.environ, **(more or {})}, stdin=subprocess.DEVNULL,
+                                             stdout=output, stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
+                except OSError as problem:
+                    output.write(f"cannot start {command[0]}: {problem.strerror}\n".encode())
+                    return Done(127, 0.0, 0.0)
+                self._groups.add(child.pid)
+        timed_out = threading.Event()
+        limit = threading.Timer(within_s, lambda: (timed_out.set(), end_group(child.pid)))
+        limit.start()
+        try:
+            _, status, used = os.wait4(child.pid, 0)
+        finally:
+            limit.cancel()
+            end_group(child.pid)
+            with self._lock:
+                self._groups.discard(child.pid)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        return Done(child.returncode, time.monotonic() - began, used.ru_utime + used.ru_stime, timed_out.is_set())
+
+    def stop(self) -> None:
+        """Ends every running job with its children, and starts no other."""
+        with self._lock:
+            self.stopped = True
+            groups = list(self._groups)
+        for group in groups:
+            end_group(group)
+
+
+def end_group(group: int) -> None:
+    """Asks a process group to end, and kills what still lives after a few seconds."""
+    if not _signal(group, signal.SIGTERM):
+        return
+    until = time.monotonic() + _GRACE_S
+    while time.monotonic() < until:
+        time.sleep(0.05)
+        # Signal number 0 only asks whether the group lives.
+        if not _signal(group, 0):
+            return
+    _signal(group, signal.SIGKILL)
+
+
+def _signal(group: int, number: int) -> bool:
+    """Signals a group; answers whether it lives. A group whose members all ended but were not collected is gone."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

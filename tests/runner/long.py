@@ -1,0 +1,157 @@
+"""The long suites, outside CI: each part once for a commit, resumed after an interruption, with one table of all.
+
+What a part showed is kept in `long/<part>.json` in the cache folder; the table of all parts is `long/table.md` beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import stacks
+from .job import Jobs
+from .run import CACHE, CHECKOUT, TARGET, VENV, said_by
+
+FOLDER = CACHE / "long"
+_WITHIN_S = 6 * 3_600
+_FIGURES = 300
+
+
+@dataclass(frozen=True)
+class Part:
+    """One long suite: commands that follow on each other. The last line that the last one prints are its figures."""
+
+    name: str
+    commands: tuple[tuple[str, ...], ...]
+    shows: str
+    has_stack: bool = False
+
+
+def parts(seed: int) -> list[Part]:
+    """Every part, in the order in which they are run: what is quick comes first."""
+    python, release = str(VENV / "python"), ("--locked", "--release")
+    return [
+        Part("pace", (("cargo", "run", *release, "-p", "brevet-pace"),), "ten thousand grants due at once, in virtual time"),
+        Part("fuzz", (("cargo", "run", *release, "-p", "brevet-fuzz", "--", "--seed", str(seed)),), "more than ten million inputs"),
+        Part("sim", (("cargo", "run", *release, "-p", "brevet-sim", "--", "--seed", str(seed)),),
+             "every fault at every port call of every use case, all interleavings"),
+        Part("chaos", ((python, "-m", "pytest", "-p", "no:cacheprovider", "-v", "-rP", "tests/stack/chaos"),),
+             "minutes of trouble around deadlines", has_stack=True),
+        Part("bench", (("cargo", "bench", "--locked", "-p", "brevet-policy"),), "decisions by the size of the catalogue"),
+        Part("coldstart", (("cargo", "build", *release, "-p", "brevet-issue", "-p", "brevet-bare"),
+                           (python, "tests/long/coldstart/coldstart.py", str(TARGET / "release"))), "start-up times"),
+        Part("mutants", ((python, "tests/long/mutants/mutants.py"),), "planted bugs, each caught by the test that it names"),
+        Part("cargo-mutants", ((python, "tests/long/mutants/cargo_mutants.py"),), "generated bugs in the files that decide"),
+    ]  # fmt: skip
+
+
+@dataclass
+class Shown:
+    """What one run of a part came to."""
+
+    part: str
+    commit: str
+    """Its short hash; with `+changes` if the checkout was not as committed, and then it is never taken for done."""
+    at: str
+    seconds: int
+    passed: bool
+    figures: str
+
+    def row(self) -> str:
+        outcome = "pass" if self.passed else "FAIL"
+        return f"| {self.part} | {self.commit} | {self.at} | {self.seconds} s | {outcome} | {self.figures.replace('|', '/')} |"
+
+
+def known(name: str, folder: Path) -> Shown | None:
+    """What the last run of a part came to; nothing if there was none, or if its record cannot be read."""
+    try:
+        return Shown(**json.loads((folder / f"{name}.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def keep(shown: Shown, folder: Path) -> None:
+    """Writes the record of a part, whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    half = folder / f"{shown.part}.half"
+    half.write_text(json.dumps(asdict(shown), indent=2))
+    half.replace(folder / f"{shown.part}.json")
+
+
+def table(names: list[str], folder: Path) -> str:
+    """Every part's last run, in one table; a part that never ran says so."""
+    rows = [one.row() if (one := known(name, folder)) else f"| {name} | | | | never run | |" for name in names]
+    return "\n".join(["| suite | commit | date | took | | figures |", "|---|---|---|---|---|---|", *rows])
+
+
+def commit() -> str:
+    """The commit that is tested, marked if the checkout differs from it."""
+    return said_by("git", "rev-parse", "--short", "HEAD") + ("+changes" if said_by("git", "status", "--porcelain") else "")
+
+
+def run(wanted: list[Part], every: list[Part], jobs: Jobs, now: str, again: bool,
+        say: Callable[[str], None] = print, folder: Path = FOLDER) -> bool:  # fmt: skip
+    """Runs parts that did not pass on commit `now` yet (all, if `again`), then writes and prints the table."""
+    well = True
+    for part in wanted:
+        before = known(part.name, folder)
+        if before and before.passed and before.commit == now and "+" not in now and not again:
+            say(f"{part.name}: passed on this commit on {before.at}; AGAIN=1 runs it again")
+            continue
+        if jobs.stopped:
+            break
+        say(f"{part.name}: begins; its output goes to {folder / part.name}.log")
+        shown = _shown(part, jobs, now, folder)
+        if jobs.stopped:
+            say(f"{part.name}: stopped; the next run begins with it")
+            break
+        keep(shown, folder)
+        well = well and shown.passed
+        say(shown.row())
+    text = table([part.name for part in every], folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "table.md").write_text(text + "\n")
+    say("\n" + text)
+    return well and not jobs.stopped
+
+
+def _shown(part: Part, jobs: Jobs, now: str, folder: Path) -> Shown:
+    log, began = folder / f"{part.name}.log", time.time()
+    log.unlink(missing_ok=True)
+    environment = {"CARGO_TARGET_DIR": str(TARGET), "BREVET_CACHE": str(CACHE), "BREVET_CHAOS": "full"}
+    if part.has_stack:
+        with stacks.running(jobs, CHECKOUT, folder / "stack", log, "", is_up=False) as stack:
+            code = _commands(part, jobs, log, {**environment, **stack.environment})
+    else:
+        code = _commands(part, jobs, log, environment)
+    at = time.strftime("%Y-%m-%d %H:%M", time.gmtime(began))
+    return Shown(part.name, now, at, round(time.time() - began), code == 0, figures(log))
+
+
+def _commands(part: Part, jobs: Jobs, log: Path, environment: dict[str, str]) -> int:
+    for command in part.commands:
+        done = jobs.run(list(command), log, cwd=CHECKOUT, within_s=_WITHIN_S, more=environment)
+        if done.code != 0:
+            return done.code
+    return 0
+
+
+def figures(log: Path) -> str:
+    """The last line that a part printed: each of them closes with its figures."""
+    lines = [line.strip(" =") for line in log.read_text(errors="replace").splitlines() if line.strip(" =")]
+    return lines[-1][:_FIGURES] if lines else ""
+
+
+def main(arguments: list[str], jobs: Jobs, seed: int) -> int:
+    """Runs the named parts, or all; the exit code. `BREVET_AGAIN=1` runs also what passed on this commit."""
+    every = parts(seed)
+    if unknown := sorted(set(arguments) - {part.name for part in every}):
+        print(f"no part `{'`, `'.join(unknown)}`; there are {', '.join(part.name for part in every)}", file=sys.stderr)
+        return 2
+    wanted = [part for part in every if not arguments or part.name in arguments]
+    return 0 if run(wanted, every, jobs, commit(), os.environ.get("BREVET_AGAIN") == "1") else 1

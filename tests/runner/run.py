@@ -1,0 +1,194 @@
+"""Runs suites side by side: those that watch a stack first, those that only compute give way to them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import junit, stacks
+from .job import Done, Jobs
+from .junit import Case
+from .report import Result
+from .suites import CHECKOUT, WITHOUT, Kind, Needs, Suite
+
+CACHE = Path(os.environ.get("BREVET_CACHE") or Path.home() / ".cache" / "brevet").expanduser()
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR") or CACHE / "target").expanduser()
+VENV = CACHE / "tools" / "tests" / "bin"
+FOLDER = CHECKOUT / ".local" / "test"
+"""Logs, reports and the stacks' folders of the last run; ignored by git."""
+RECORDINGS = FOLDER / "recordings"
+RUST_TIMES = FOLDER / "rust-times"
+RUST_REPORT = TARGET / "nextest" / "default" / "junit.xml"
+"""Where `.config/nextest.toml` has it written."""
+BUILD = ["cargo", "build", "--locked", "--workspace", "--bins", "--tests"]
+"""The stack's programs and the tests are built with one set of features, so nothing is compiled twice."""
+_BUILD_WITHIN_S = 3_600
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run is asked for: the suites, arguments for their test runners, and how many stacks at once."""
+
+    suites: list[Suite]
+    more: list[str]
+    n_stacks: int
+
+
+class Run:
+    """One run of suites, from building to the last result."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.jobs = Jobs()
+        self._asked = asked
+        self._slots = threading.Semaphore(asked.n_stacks)
+        self._over = {suite.name: threading.Event() for suite in asked.suites}
+        self._say = threading.Lock()
+
+    def prepare(self, parts: list[str]) -> list[Result]:
+        """Installs tools and compiles, at the same time; the results of that, which are all that there is if one failed."""
+        shutil.rmtree(RECORDINGS, ignore_errors=True)
+        for folder in FOLDER.glob("stack-*"):
+            shutil.rmtree(folder)
+        for file in (*FOLDER.glob("*.log"), *FOLDER.glob("*.xml"), RUST_TIMES, RUST_REPORT):
+            file.unlink(missing_ok=True)
+        RECORDINGS.mkdir(parents=True)
+        commands = {"tools": [sys.executable, "infra/local/tools.py", *parts], "build": BUILD}
+        with ThreadPoolExecutor(len(commands)) as pool:
+            return list(pool.map(lambda name: self._checked(name, commands[name], _BUILD_WITHIN_S), commands))
+
+    def suites(self) -> list[Result]:
+        """Runs every suite that was asked for, as far as what they need is free; their results, in order."""
+        with ThreadPoolExecutor(max(1, len(self._asked.suites))) as pool:
+            return list(pool.map(self._suite, self._asked.suites))
+
+    def _suite(self, suite: Suite) -> Result:
+        try:
+            for earlier in suite.after:
+                if earlier in self._over:
+                    self._over[earlier].wait()
+            if suite.needs in WITHOUT:
+                with self._slots:
+                    return self._on_a_stack(suite)
+            return self._tested(suite, {})
+        finally:
+            self._over[suite.name].set()
+
+    def stop(self) -> None:
+        """Ends what is under way; suites that have not begun do not. Their stacks come down as ever."""
+        self._line("stopping: what runs is ended and stacks come down")
+        self.jobs.stop()
+
+    def _on_a_stack(self, suite: Suite) -> Result:
+        log, folder = FOLDER / f"{suite.name}.log", FOLDER / f"stack-{suite.name}"
+        result = Result(suite.name, log)
+        if self.jobs.stopped:
+            result.trouble = "not begun: the run was stopped"
+            return result
+        stack = None
+        try:
+            is_up = suite.needs is not Needs.PORTS
+            with stacks.running(self.jobs, CHECKOUT, folder, log, WITHOUT[suite.needs], is_up) as stack:
+                result = self._tested(suite, stack.environment)
+        except RuntimeError as problem:
+            result.trouble = result.trouble or str(problem)
+            self._print(result)
+        if stack:
+            result.stack_mib, result.cpu_s = stack.usage.peak_mib, result.cpu_s + stack.usage.cpu_s
+        return result
+
+    def _tested(self, suite: Suite, environment: dict[str, str]) -> Result:
+        environment = {**environment, **_environment(suite, environment)}
+        if suite.kind is Kind.COMMAND:
+            command = [str(VENV / suite.runs[0]) if (VENV / suite.runs[0]).exists() else suite.runs[0], *suite.runs[1:]]
+            return self._checked(suite.name, command, suite.within_s, suite.nice)
+        self._line(f"{suite.name}: begins")
+        log, report = FOLDER / f"{suite.name}.log", FOLDER / f"{suite.name}.xml"
+        command = _pytest(suite, report) if suite.kind is Kind.PYTEST else _nextest(suite)
+        done = self.jobs.run([*command, *self._asked.more], log, cwd=CHECKOUT, within_s=suite.within_s, more=environment,
+                             nice=suite.nice)  # fmt: skip
+        if suite.kind is Kind.RUST:
+            found = junit.cases(RUST_REPORT, junit.rust_cpu_times(RUST_TIMES))
+        else:
+            found = junit.cases(report)
+        result = Result(suite.name, log, found, done.wall_s, done.cpu_s)
+        result.trouble = _trouble(done, result, suite.within_s)
+        self._print(result)
+        return result
+
+    def _checked(self, name: str, command: list[str], within_s: float, nice: int = 0) -> Result:
+        """A suite of one: passed if the command succeeds."""
+        self._line(f"{name}: begins")
+        log = FOLDER / f"{name}.log"
+        done = self.jobs.run(command, log, cwd=CHECKOUT, within_s=within_s, nice=nice, more={"CARGO_TARGET_DIR": str(TARGET)})
+        case = Case(" ".join(command), "passed" if done.code == 0 else "failed", done.wall_s, done.cpu_s, 0.0)
+        result = Result(name, log, [case], done.wall_s, done.cpu_s)
+        self._print(result)
+        return result
+
+    def _print(self, result: Result) -> None:
+        self._line(result.line())
+
+    def _line(self, text: str) -> None:
+        with self._say:
+            print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def _trouble(done: Done, result: Result, within_s: float) -> str:
+    """What went wrong that no test says: a time limit, a crash, no test at all."""
+    if done.timed_out:
+        return f"did not end within {within_s:.0f} s"
+    if not result.cases:
+        return f"no test ran (exit code {done.code})"
+    if done.code != 0 and not result.n_failed:
+        return f"exit code {done.code}, and no test says why"
+    return ""
+
+
+def _environment(suite: Suite, stack: dict[str, str]) -> dict[str, str]:
+    """What a suite's tests find the tools, the emulators and each other by."""
+    found = {"BREVET_RECORDINGS": str(RECORDINGS), "CARGO_TARGET_DIR": str(TARGET), "BREVET_CACHE": str(CACHE)}
+    if suite.kind is Kind.PYTEST:
+        found["PYTHONPATH"] = str(CHECKOUT / "tests" / "runner")
+    if suite.kind is Kind.RUST:
+        found |= {"BREVET_SEED": str(seed()), "BREVET_RUST_TIMES": str(RUST_TIMES),
+                  "BREVET_DECIDER_MODULES": str(CACHE / "tools" / "decider"),
+                  f"CARGO_TARGET_{_host().upper().replace('-', '_')}_RUNNER": str(CHECKOUT / "tests" / "runner" / "measured.sh"),
+                  "PATH": f"{VENV}{os.pathsep}{os.environ.get('PATH', '')}"}  # fmt: skip
+        if stack:
+            found |= {"BREVET_TEST_REQUIRE_LOCAL": "1",
+                      "BREVET_TEST_DYNAMODB_URL": f"http://127.0.0.1:{stack['BREVET_PORT_DYNAMODB']}",
+                      "BREVET_TEST_LOCALSTACK_URL": f"http://127.0.0.1:{stack['BREVET_PORT_LOCALSTACK']}"}  # fmt: skip
+    return found
+
+
+def _pytest(suite: Suite, report: Path) -> list[str]:
+    last = ["tests/stack/e2e/test_reconcile.py"] if suite.needs is Needs.STACK else []
+    return [str(VENV / "python"), "-m", "pytest", "-p", "no:cacheprovider", "-p", "measure", "-v", "--tb=short", "-rP",
+            f"--junitxml={report}", *suite.runs, *last]  # fmt: skip
+
+
+def _nextest(suite: Suite) -> list[str]:
+    return ["cargo", "nextest", "run", "--locked", "--workspace", "--no-fail-fast", *suite.runs]
+
+
+def said_by(*command: str) -> str:
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def seed() -> int:
+    """What samples are drawn by: the commit, so that each commit tries others and any of them can be tried again."""
+    asked = os.environ.get("BREVET_SEED", "")
+    return int(asked) if asked.isdigit() else int(said_by("git", "rev-parse", "HEAD")[:8] or "1", 16)
+
+
+def _host() -> str:
+    lines = said_by("rustc", "-vV").splitlines()
+    return next((line.removeprefix("host: ") for line in lines if line.startswith("host: ")), "")

@@ -1,0 +1,137 @@
+"""Local stacks for suites, each with a folder and ports of its own, and what they use of the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .job import Jobs
+
+PORTS = ("LOCALSTACK", "DYNAMODB", "GATE", "LAMBDA", "HTTP")
+FIRST_PORT, LAST_PORT = 21_000, 21_999
+NEEDS_MIB = 1_500
+"""What a stack uses of memory at its most, with room: `memory` in the report says what it was."""
+_LOOK_S = 5.0
+_UP_WITHIN_S, _DOWN_WITHIN_S = 600, 120
+_MISSING = "no port from {first} to {last} is free: stop what listens there, and run again"
+
+
+@dataclass
+class Usage:
+    """CPU seconds of a stack's processes, and the most memory that they held together, in MiB."""
+
+    cpu_s: float = 0.0
+    peak_mib: float = 0.0
+    _cpu_by_process: dict[tuple[int, str], float] = field(default_factory=dict)
+
+    def look(self, pids: Path) -> None:
+        """Takes the figures of every process on record, and of their children. Linux only; elsewhere they stay 0."""
+        groups = {_record(one) for one in pids.glob("*.json")}
+        kib = 0.0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(fields[2]) not in groups:
+                    continue
+                # user, system, and those of children that ended; in ticks. The birth tells a reused id apart.
+                ticks = sum(int(fields[n]) for n in (11, 12, 13, 14))
+                self._cpu_by_process[int(stat.parent.name), fields[19]] = ticks / os.sysconf("SC_CLK_TCK")
+                kib += _proportional_kib(stat.parent)
+            except (OSError, ValueError, IndexError):
+                # It ended meanwhile.
+                continue
+        self.cpu_s = sum(self._cpu_by_process.values())
+        self.peak_mib = max(self.peak_mib, kib / 1024)
+
+
+def _record(file: Path) -> int:
+    try:
+        return int(json.loads(file.read_text())["pid"])
+    except (OSError, ValueError, KeyError):
+        return -1
+
+
+def _proportional_kib(process: Path) -> float:
+    """Memory of a process; what it shares with others counts in part."""
+    for line in (process / "smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return float(line.split()[1])
+    return 0.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack: the environment in which commands find it, and what it has used so far."""
+
+    environment: dict[str, str]
+    usage: Usage
+
+
+_taken: set[int] = set()
+_taking = threading.Lock()
+
+
+@contextmanager
+def ports() -> Iterator[dict[str, str]]:
+    """A free loopback port for each part, as environment variables, kept apart from other stacks of this run."""
+    with _taking:
+        free = [port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in _taken and _is_free(port)][: len(PORTS)]
+        if len(free) < len(PORTS):
+            raise RuntimeError(_MISSING.format(first=FIRST_PORT, last=LAST_PORT))
+        _taken.update(free)
+    try:
+        yield {f"BREVET_PORT_{name}": str(port) for name, port in zip(PORTS, free)}
+    finally:
+        with _taking:
+            _taken.difference_update(free)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def running(jobs: Jobs, checkout: Path, folder: Path, log: Path, without: str, is_up: bool) -> Iterator[Stack]:
+    """A stack of its own for a suite, down again afterwards, whatever happened.
+
+    With `is_up` false only its folder and ports are prepared: the suite brings it up by itself. Raises `RuntimeError` if
+    the stack does not come up, or if something of it is left running.
+    """
+    command = [sys.executable, str(checkout / "infra" / "local" / "stack.py")]
+    with ports() as given:
+        environment = {**given, "BREVET_LOCAL": str(folder), "BREVET_LOCAL_TICK_S": "2"}
+        usage, over = Usage(), threading.Event()
+
+        def watch() -> None:
+            while not over.wait(_LOOK_S):
+                usage.look(folder / "pids")
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
+        try:
+            if is_up:
+                up = jobs.run([*command, "up", "--without", without], log, cwd=checkout, within_s=_UP_WITHIN_S, more=environment)
+                if up.code != 0:
+                    raise RuntimeError(f"the stack did not come up (exit code {up.code})")
+            yield Stack(environment, usage)
+        finally:
+            usage.look(folder / "pids")
+            over.set()
+            watching.join()
+            # Also after an interruption, when no other job is started any more.
+            down = Jobs().run([*command, "down"], log, cwd=checkout, within_s=_DOWN_WITHIN_S, more=environment)
+            if down.code != 0:
+                raise RuntimeError(f"something of the stack is left running: see {log}")

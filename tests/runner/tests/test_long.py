@@ -1,0 +1,63 @@
+"""The long suites resume: what passed on a commit is not run again on it, what failed or was stopped is."""
+
+import sys
+from pathlib import Path
+
+from runner import long
+from runner.job import Jobs
+from runner.long import Part
+
+
+def part(name: str, code: str) -> Part:
+    return Part(name, ((sys.executable, "-c", code),), "")
+
+
+def run(tmp_path: Path, parts: list[Part], commit: str = "abc", again: bool = False) -> tuple[bool, list[str]]:
+    said: list[str] = []
+    well = long.run(parts, parts, Jobs(), commit, again, said.append, tmp_path)
+    return well, said
+
+
+GOOD = part("good", "print('7 of 7 caught')")
+BAD = part("bad", "print('6 of 7 caught'); raise SystemExit(1)")
+
+
+def test_every_part_gets_its_line_in_one_table(tmp_path: Path) -> None:
+    well, _ = run(tmp_path, [GOOD, BAD])
+    assert not well
+    good, bad = (tmp_path / "table.md").read_text().splitlines()[2:]
+    assert good.startswith("| good | abc | ") and good.endswith("| pass | 7 of 7 caught |")
+    assert bad.endswith("| FAIL | 6 of 7 caught |")
+
+
+def test_part_that_passed_on_a_commit_is_not_run_again_on_it(tmp_path: Path) -> None:
+    run(tmp_path, [GOOD, BAD])
+    _, said = run(tmp_path, [GOOD, BAD])
+    assert said[0].startswith("good: passed on this commit") and said[1].startswith("bad: begins")
+    _, said = run(tmp_path, [GOOD], commit="def")
+    assert said[0].startswith("good: begins")
+
+
+def test_part_runs_again_where_it_is_asked_for_or_the_checkout_is_changed(tmp_path: Path) -> None:
+    for commit, again in (("abc", True), ("abc+changes", False)):
+        run(tmp_path, [GOOD], commit)
+        _, said = run(tmp_path, [GOOD], commit, again)
+        assert said[0].startswith("good: begins"), commit
+
+
+def test_part_that_was_stopped_is_not_on_record(tmp_path: Path) -> None:
+    jobs = Jobs()
+    jobs.stop()
+    assert not long.run([GOOD], [GOOD], jobs, "abc", False, lambda _: None, tmp_path)
+    assert long.known("good", tmp_path) is None
+    assert "| good | | | | never run | |" in (tmp_path / "table.md").read_text()
+
+
+def test_record_that_cannot_be_read_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "good.json").write_text('{"part": "good"')
+    assert long.known("good", tmp_path) is None
+
+
+def test_names_of_parts_are_those_of_the_long_suites(capsys) -> None:
+    assert long.main(["nope"], Jobs(), 1) == 2
+    assert "no part `nope`; there are pace, fuzz, sim, chaos" in capsys.readouterr().err

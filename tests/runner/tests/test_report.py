@@ -1,0 +1,42 @@
+"""What a run prints: a skipped test, a crash and a run without tests are failures; the last line is the plain count."""
+
+from pathlib import Path
+
+import pytest
+
+from runner import report
+from runner.junit import Case
+from runner.report import Result
+
+
+def result(tmp_path: Path, *outcomes: str, trouble: str = "") -> Result:
+    cases = [Case(f"test_{n}", outcome, float(n), 0.0, 0.0, "why") for n, outcome in enumerate(outcomes)]
+    return Result("suite", tmp_path / "log", cases, trouble=trouble)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "trouble", "well", "closing"),
+    [
+        (["passed", "passed"], "", True, "2 passed, 0 failed"),
+        (["passed", "failed"], "", False, "1 passed, 1 failed"),
+        (["passed", "skipped"], "", False, "1 passed, 1 failed"),
+        (["passed"], "did not end within 5 s", False, "1 passed, 1 failed"),
+        ([], "", False, "0 passed, 0 failed"),
+    ],
+)
+def test_closing_line_counts_what_did_not_run_as_failed(tmp_path, capsys, outcomes, trouble, well, closing) -> None:
+    assert report.show([result(tmp_path, *outcomes, trouble=trouble)], 1.0) is well
+    assert capsys.readouterr().out.rstrip().splitlines()[-1] == closing
+
+
+def test_failed_suite_shows_its_failed_test_and_the_end_of_its_log(tmp_path, capsys) -> None:
+    (tmp_path / "log").write_text("first line\nlast line\n")
+    report.show([result(tmp_path, "passed", "failed")], 1.0)
+    printed = capsys.readouterr().out
+    assert "FAILED test_1\n    why" in printed and "    last line" in printed
+
+
+def test_slowest_tests_come_first_and_are_thirty_at_the_most(tmp_path) -> None:
+    lines = list(report.slowest([result(tmp_path, *["passed"] * 40)]))
+    assert len(lines) == 1 + report.N_SLOWEST
+    assert lines[1].endswith("suite: test_39")

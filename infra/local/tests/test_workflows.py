@@ -24,6 +24,15 @@ jobs:
       - run: make test
 """
 
+MISTAKES = [
+    ("needs: first", "needs: frist", '7:3: job "second" needs job "frist"'),
+    ("ubuntu-24.04", "ubuntu-24.40", '4:14: label "ubuntu-24.40" is unknown'),
+    ("on: push", "on: pusch", '1:5: unknown Webhook event "pusch"'),
+    ("run: make check", "run: make ${{ matrix.part }}", '6:23: property "part" is not defined'),
+    ("steps:", "steps: [", "5:0: could not parse as YAML"),
+]
+"""What is replaced in `GOOD`, by what, and how the finding begins."""
+
 
 def lint(*workflows):
     """The exit code and the findings."""
@@ -37,24 +46,16 @@ def test_workflows_have_no_findings():
     assert lint(*WORKFLOWS) == (0, [])
 
 
-@pytest.mark.parametrize(
-    ("good", "broken", "place"),
-    [
-        ("needs: first", "needs: frist", "7:3: job \"second\" needs job \"frist\""),
-        ("ubuntu-24.04", "ubuntu-24.40", "4:14: label \"ubuntu-24.40\" is unknown"),
-        ("on: push", "on: pusch", "1:5: unknown Webhook event \"pusch\""),
-        ("run: make check", "run: make ${{ matrix.part }}", "6:23: property \"part\" is not defined"),
-        ("steps:", "steps: [", "5:0: could not parse as YAML"),
-    ],
-)
-def test_linter_names_the_line_and_column_of_a_mistake(tmp_path, good, broken, place):
-    workflow = tmp_path / "workflow.yml"
-    workflow.write_text(GOOD)
-    assert lint(workflow) == (0, [])
-    workflow.write_text(GOOD.replace(good, broken, 1))
-    code, findings = lint(*WORKFLOWS, workflow)
+def test_linter_names_the_line_and_column_of_each_mistake(tmp_path):
+    workflows, expected = [tmp_path / "good.yml"], []
+    workflows[0].write_text(GOOD)
+    for good, broken, finding in MISTAKES:
+        workflows.append(tmp_path / f"{len(workflows)}.yml")
+        workflows[-1].write_text(GOOD.replace(good, broken, 1))
+        expected.append(f"{workflows[-1]}:{finding}")
+    code, findings = lint(*workflows)
     assert code == 1
-    assert [line for line in findings if line.startswith(f"{workflow}:{place}")], findings
+    assert [line[: len(start)] for line, start in zip(findings, expected, strict=True)] == expected
 
 
 def test_linter_fails_when_there_is_nothing_to_lint():

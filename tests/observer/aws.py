@@ -7,13 +7,16 @@ it shows nothing.
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import dataclass
 from typing import Any, Callable
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import create_loader
 
 ACCOUNT = "000000000000"
 REGION = "us-east-1"
@@ -23,12 +26,15 @@ ADMIN_KEY, ADMIN_SECRET = "AKIABREVETBOOTSTRAP0", "bootstrap"
 _CONFIG = Config(
     region_name=REGION,
     retries={"total_max_attempts": 1},
-    connect_timeout=5,
-    read_timeout=20,
+    connect_timeout=20,
+    read_timeout=60,
     s3={"addressing_style": "path"},
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
+# What services look like is read once: making a client would take most of a test's time otherwise.
+_LOADER = create_loader()
+_MAKING = threading.Lock()
 
 
 def gate_url() -> str:
@@ -54,7 +60,9 @@ class Session:
 
     def __init__(self, access_key: str, secret: str, token: str | None = None) -> None:
         self.access_key = access_key
-        self._session = boto3.Session(access_key, secret, token, region_name=REGION)
+        core = botocore.session.Session()
+        core.register_component("data_loader", _LOADER)
+        self._session = boto3.Session(access_key, secret, token, region_name=REGION, botocore_session=core)
         self._clients: dict[str, Any] = {}
 
     @classmethod
@@ -80,9 +88,11 @@ class Session:
 
     def client(self, service: str) -> Any:
         """The SDK client of `service`, through the gate."""
-        if service not in self._clients:
-            self._clients[service] = self._session.client(service, endpoint_url=gate_url(), config=_CONFIG)
-        return self._clients[service]
+        # Clients may be used by many threads at a time, but not made by them.
+        with _MAKING:
+            if service not in self._clients:
+                self._clients[service] = self._session.client(service, endpoint_url=gate_url(), config=_CONFIG)
+            return self._clients[service]
 
     def probe(self, what: str, call: Callable[[], Any]) -> Seen:
         """Makes `call` and says what became of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
@@ -15,6 +16,7 @@ TABLE = "brevet-dev"
 _READ = TypeDeserializer()
 
 
+@cache
 def admin() -> Any:
     """A client for the table, with the administrator's key."""
     return Session.admin().client("dynamodb")

@@ -1,113 +1,141 @@
 #!/usr/bin/env python3
-"""Applies each deliberate bug of `mutants.toml` to a copy of the checkout and says which test caught it.
+"""Plants the bugs of planted.toml in a copy of the checkout and runs, for each, the one test that must catch it.
 
-Usage: mutants.py [WORD ...]      Only the bugs whose name holds one of the words. Run by `make mutants`.
+mutants.py [--again] [WORD ...]   Only the bugs whose name holds one of the words. `--again` forgets earlier results.
 
-Builds and tests the domain and the engine alone, in a target folder of its own, up to the first test that fails: first what is
-quick, and the slow tests (each fault at each call) only for a bug that this did not catch. Exits 1 if a bug survives, no longer
-fits the code, does not compile, or fails no test by name: such a row proves nothing.
+All bugs are compiled at once, each behind a switch. A run that was interrupted goes on where it was, as long as neither the code
+nor the row has changed. Exits 1 if a bug survives, is caught by another test than the one that its row names, does not fit the
+code or does not compile.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import signal
-import subprocess
+import argparse
 import sys
-import tempfile
-import threading
-import tomllib
-from pathlib import Path
+import time
+from collections import defaultdict
+from dataclasses import asdict
 
-HERE = Path(__file__).resolve().parent
-CHECKOUT = HERE.parent.parent
-CACHE = Path(os.environ.get("BREVET_CACHE") or Path.home() / ".cache" / "brevet")
-TEST = ["cargo", "test", "--locked", "-p", "brevet-domain", "-p", "brevet-engine", "--lib", "--tests"]
-# Parts of the names of tests that take long.
-SLOW = ("single_fault", "any_one_fault", "thousand", "hundred", "whatever_fails", "whatever_events", "every_step",
-        "while_a_sweep", "do_not_fit")  # fmt: skip
+import checkout
+import planted
+import rust_source
+import switched
+from checkout import LONG, Copy
+from planted import Bug, NamedTest
+from results import Results, digest
+from rust_source import DoesNotFit
 
-FAILED = re.compile(r"^test ([a-z_:0-9]+) \.\.\. FAILED", re.MULTILINE)
-
-# The slow tests of the code without a bug take a few minutes.
-LONGEST_S = 1_800
-
-
-def tested(copy: Path) -> tuple[int, str]:
-    """Exit code and output of the tests of a copy, up to the first kind that fails."""
-    quick = [word for name in SLOW for word in ("--skip", name)]
-    code, output = ran(copy, quick)
-    return (code, output) if code != 0 else ran(copy, list(SLOW))
+BUILD_S = 3_600
+ONE_TEST_S = 900
+# All tests of both crates take some minutes.
+ALL_TESTS_S = 2_700
 
 
-def ran(copy: Path, names: list[str]) -> tuple[int, str]:
-    """The same of one kind of them, up to the first test that fails."""
-    environment = {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "target-mutants"), "RUST_BACKTRACE": "0",
-                   "CARGO_PROFILE_DEV_DEBUG": "false", "CARGO_TERM_COLOR": "never"}  # fmt: skip
-    running = subprocess.Popen([*TEST, "--", *names], cwd=copy, env=environment, stdout=subprocess.PIPE,
-                               stderr=subprocess.STDOUT, text=True, start_new_session=True)  # fmt: skip
-    stop = lambda: os.killpg(running.pid, signal.SIGKILL)  # noqa: E731
-    too_long = threading.Timer(LONGEST_S, stop)
-    too_long.start()
-    output = ""
-    try:
-        for line in running.stdout:
-            output += line
-            if FAILED.match(line):
-                stop()
-                break
-    finally:
-        too_long.cancel()
-        running.stdout.close()
-        code = running.wait()
-    return code, output
+def misfits(copy: Copy, bugs: dict[int, Bug]) -> dict[int, str]:
+    """The bugs that have no place in the code, and why."""
+    known, found = rust_source.all_functions(copy.folder), {}
+    for number, bug in bugs.items():
+        try:
+            bug.place(known)
+        except DoesNotFit as error:
+            found[number] = f"DOES NOT FIT: {error}"
+    return found
 
 
-def verdict(copy: Path, bug: dict[str, str]) -> tuple[bool, str]:
-    """Whether the bug was caught, and by what."""
-    file = copy / bug["file"]
-    right = file.read_text()
-    if right.count(bug["from"]) != 1:
-        return False, f"DOES NOT FIT: its text stands {right.count(bug['from'])} times in {bug['file']}"
-    try:
-        file.write_text(right.replace(bug["from"], bug["to"]))
-        code, output = tested(copy)
-    finally:
-        file.write_text(right)
-    if "could not compile" in output:
-        return False, "DOES NOT COMPILE:\n" + output[-1500:]
-    if code == 0:
-        return False, "SURVIVED"
-    if not (failed := FAILED.search(output)):
-        return False, "NO TEST FAILED, but something did:\n" + output[-1500:]
-    return True, f"caught by {failed[1]}"
+def built(copy: Copy, bugs: dict[int, Bug]) -> str | None:
+    """Builds the tests with `bugs` in the copy. What the compiler says, if it fails."""
+    targets = {word for bug in bugs.values() for word in bug.caught_by.arguments()}
+    names = [word for target in sorted(targets - {"--lib", "--test"}) for word in ("--test", target)]
+    run = copy.cargo_test(["--no-run", "--lib", *names], BUILD_S)
+    return None if run.code == 0 else run.output
+
+
+def unsound(copy: Copy, tests: set[NamedTest]) -> str | None:
+    """What is wrong with the named tests while no bug is on: one that fails, or is not there, proves nothing."""
+    by_binary = defaultdict(list)
+    for test in sorted(tests, key=lambda test: test.name):
+        by_binary[tuple(test.arguments())].append(test.name)
+    for arguments, names in by_binary.items():
+        run = copy.cargo_test([*arguments, "--", "--exact", *names], ALL_TESTS_S)
+        if missing := [name for name in names if f"test {name} ..." not in run.output]:
+            return f"there is no test {', '.join(missing)} in `cargo test {' '.join(arguments)}`:\n{run.output[-1_000:]}"
+        if run.code != 0:
+            return "the code without a planted bug fails its tests:\n" + run.output[-3_000:]
+    return None
+
+
+def verdict(copy: Copy, number: int, bug: Bug) -> tuple[bool, str]:
+    """Whether the bug was caught by the test that its row names, and what to say of it."""
+    test, on = bug.caught_by, {switched.SWITCH: str(number)}
+    run = copy.cargo_test([*test.arguments(), test.name, "--", "--exact"], ONE_TEST_S, on)
+    if test.name in run.failed:
+        return True, f"caught by {test.name} ({bug.tier})"
+    if run.code != 0:
+        return False, "NO TEST FAILED, but something did:\n" + run.output[-1_000:]
+    others = copy.cargo_test(["--lib", "--tests", "--no-fail-fast"], ALL_TESTS_S, on, to_first_failure=True).failed
+    if others:
+        return False, f"WRONG TEST: caught by {others[0]}, and not by {test.name}, which the row names"
+    return False, "SURVIVED"
+
+
+def tried(copy: Copy, bugs: dict[int, Bug], say: callable) -> None:
+    """Tries `bugs`, and says of each what became of it."""
+    wrong = misfits(copy, bugs)
+    while True:
+        fitting = {number: bug for number, bug in bugs.items() if number not in wrong}
+        made = switched.files(copy.folder, fitting)
+        with copy.changed(made):
+            if fitting and (errors := built(copy, fitting)):
+                if not (found := switched.at_fault(made, fitting, errors)):
+                    raise SystemExit(f"the planted bugs do not compile:\n{errors[-3_000:]}")
+                said = "DOES NOT COMPILE, this one or another one of its function:\n" + errors[:2_000]
+                wrong |= {number: said for number in found}
+                continue
+            if fitting and (problem := unsound(copy, {bug.caught_by for bug in fitting.values()})):
+                raise SystemExit(problem)
+            for number, bug in bugs.items():
+                began = time.monotonic()
+                caught, how = (False, wrong[number]) if number in wrong else verdict(copy, number, bug)
+                say(number, {"caught": caught, "how": how, "seconds": round(time.monotonic() - began)})
+            return
 
 
 def main() -> int:
-    bugs = tomllib.loads((HERE / "mutants.toml").read_text())["bug"]
-    words = sys.argv[1:]
-    bugs = [bug for bug in bugs if not words or any(word in bug["name"] for word in words)]
-    with tempfile.TemporaryDirectory() as folder:
-        # Always the same path would let two runs meet; cargo tells copies apart by path, so only our crates are rebuilt.
-        copy = Path(folder) / "copy"
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
-        for name in filter(None, listed.stdout.split("\0")):
-            if (CHECKOUT / name).is_file():
-                (copy / name).parent.mkdir(parents=True, exist_ok=True)
-                (copy / name).write_bytes((CHECKOUT / name).read_bytes())
-        code, output = tested(copy)
-        if code != 0:
-            print("the code without any bug fails its tests:\n" + output[-3000:])
-            return 1
-        n_caught = 0
-        for bug in bugs:
-            caught, how = verdict(copy, bug)
-            n_caught += caught
-            print(f"{'caught ' if caught else 'MISSED '} {bug['name']}: {how}", flush=True)
-    print(f"{n_caught} of {len(bugs)} deliberate bugs caught")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("words", nargs="*", metavar="WORD")
+    parser.add_argument("--again", action="store_true", help="forgets earlier results")
+    arguments = parser.parse_args()
+    checkout.stop_on_signals()
+    everything = dict(enumerate(planted.bugs(), 1))
+    bugs = {n: bug for n, bug in everything.items() if not arguments.words or any(word in bug.name for word in arguments.words)}
+    results, n_caught = Results(LONG / "planted.jsonl"), 0
+
+    def shown(number: int, result: dict) -> None:
+        nonlocal n_caught
+        n_caught += result["caught"]
+        word = "caught" if result["caught"] else "MISSED"
+        print(f"{word} {result['seconds']:4} s  {bugs[number].name}: {result['how']}", flush=True)
+
+    def found(number: int, result: dict) -> None:
+        results.add(keys[number], name=bugs[number].name, **result)
+        shown(number, result)
+
+    with checkout.alone():
+        if arguments.again:
+            results.forget()
+        copy, before = Copy.of(planted.CHECKOUT), results.known()
+        keys = {number: digest(copy.digest, asdict(bug)) for number, bug in bugs.items()}
+        for number in bugs:
+            if keys[number] in before:
+                shown(number, before[keys[number]])
+        if left := {number: bug for number, bug in bugs.items() if keys[number] not in before}:
+            tried(copy, left, found)
+    print(f"{n_caught} of {len(bugs)} planted bugs caught")
     return int(n_caught != len(bugs))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("stopped: what was found so far is kept, and the next run goes on from there")

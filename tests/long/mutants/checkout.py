@@ -1,0 +1,142 @@
+"""A copy of the checkout in which bugs are planted, and its tests. The copy and what is compiled of it are kept between runs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+CACHE = Path(os.environ.get("BREVET_CACHE") or Path.home() / ".cache" / "brevet")
+LONG = CACHE / "long"
+# What the tests of the two crates are built from. Any other file changes no outcome.
+BUILT_FROM = re.compile(r"(shared/(domain|engine)/.*\.(rs|toml|golden|json|txt))|Cargo\.(toml|lock)")
+# Always both, so that their dependencies are built once and not once for each choice of features.
+PACKAGES = ["--locked", "-p", "brevet-domain", "-p", "brevet-engine"]
+FAILED = re.compile(r"^test (\S+)(?: - should panic)? \.\.\. FAILED", re.MULTILINE)
+RAN = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of one call of cargo."""
+
+    code: int
+    output: str
+
+    @property
+    def failed(self) -> list[str]:
+        return FAILED.findall(self.output)
+
+    @property
+    def compiles(self) -> bool:
+        return "could not compile" not in self.output
+
+    @property
+    def n_ran(self) -> int:
+        return sum(int(n) for counts in RAN.findall(self.output) for n in counts)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Keeps a second run away: both would change the same copy."""
+    LONG.mkdir(parents=True, exist_ok=True)
+    with (LONG / "mutants.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit("another run plants bugs already: wait for its end") from None
+        yield
+
+
+def stop_on_signals() -> None:
+    """SIGTERM ends a run as Ctrl-C does: what it started is stopped, and the copy is right again at the next run."""
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+
+
+@dataclass(frozen=True)
+class Copy:
+    """The copy. Only files that differ are written, so that cargo builds what changed and no more."""
+
+    folder: Path
+    digest: str
+
+    @classmethod
+    def of(cls, checkout: Path, folder: Path = LONG / "mutants-copy") -> Copy:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=checkout, capture_output=True, text=True, check=True)
+        names = {name for name in listed.stdout.split("\0") if name and (checkout / name).is_file()}
+        digest = hashlib.sha256()
+        for name in sorted(names):
+            content, there = (checkout / name).read_bytes(), folder / name
+            if BUILT_FROM.fullmatch(name):
+                digest.update(f"{name}\0{len(content)}\0".encode() + content)
+            if not there.is_file() or there.read_bytes() != content:
+                there.parent.mkdir(parents=True, exist_ok=True)
+                there.write_bytes(content)
+        for file in list(folder.rglob("*")):
+            if file.is_file() and str(file.relative_to(folder)) not in names:
+                file.unlink()
+        return cls(folder, digest.hexdigest())
+
+    @contextlib.contextmanager
+    def changed(self, files: dict[Path, bytes]) -> Iterator[None]:
+        """With other contents of some files meanwhile."""
+        right = {file: (self.folder / file).read_bytes() for file in files}
+        try:
+            for file, content in files.items():
+                (self.folder / file).write_bytes(content)
+            yield
+        finally:
+            for file, content in right.items():
+                (self.folder / file).write_bytes(content)
+
+    def cargo_test(self, arguments: list[str], longest_s: int, settings: dict[str, str] | None = None,
+                   to_first_failure: bool = False) -> Run:  # fmt: skip
+        """Runs `cargo test` over the two crates, up to the first test that fails if that is enough."""
+        enough = FAILED.match if to_first_failure else lambda line: False
+        return self.run(["cargo", "test", *PACKAGES, *arguments], longest_s, settings or {}, enough)
+
+    def run(self, command: list[str], longest_s: int, settings: dict[str, str],
+            enough: Callable[[str], object] = lambda line: False) -> Run:  # fmt: skip
+        """Runs a command until it has printed `enough`. What it started is gone when this returns, or is interrupted."""
+        running = subprocess.Popen(command, cwd=self.folder, env={**environment(), **settings},
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                   start_new_session=True)  # fmt: skip
+        too_long = threading.Timer(longest_s, stop, [running])
+        too_long.start()
+        output = ""
+        try:
+            for line in running.stdout:
+                output += line
+                if enough(line):
+                    break
+            else:
+                running.wait()
+        finally:
+            too_long.cancel()
+            stop(running)
+            running.stdout.close()
+        return Run(running.returncode, output)
+
+
+def environment() -> dict[str, str]:
+    """Other builds use other folders, and carry debug information."""
+    return {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "target-mutants"), "CARGO_PROFILE_DEV_DEBUG": "false",
+            "CARGO_TERM_COLOR": "never", "RUST_BACKTRACE": "0"}  # fmt: skip
+
+
+def stop(running: subprocess.Popen) -> None:
+    """Ends a process and all that it started: politely, since cargo-mutants stops its own, and by force after a while."""
+    for how, wait_s in ((signal.SIGTERM, 20), (signal.SIGKILL, None)):
+        if running.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(running.pid, how)
+            running.wait(wait_s)

@@ -29,6 +29,7 @@ RUST_REPORT = TARGET / "nextest" / "default" / "junit.xml"
 """Where `.config/nextest.toml` has it written."""
 BUILD = ["cargo", "build", "--locked", "--workspace", "--bins", "--tests"]
 """The stack's programs and the tests are built with one set of features, so nothing is compiled twice."""
+NEXTEST = ["cargo", "nextest", "run", "--locked", "--workspace", "--no-fail-fast"]
 _BUILD_WITHIN_S = 3_600
 
 
@@ -110,8 +111,9 @@ class Run:
             return self._checked(suite.name, command, suite.within_s, suite.nice)
         self._line(f"{suite.name}: begins")
         log, report = FOLDER / f"{suite.name}.log", FOLDER / f"{suite.name}.xml"
-        command = _pytest(suite, report) if suite.kind is Kind.PYTEST else _nextest(suite)
-        done = self.jobs.run([*command, *self._asked.more], log, cwd=CHECKOUT, within_s=suite.within_s, more=environment,
+        more = self._asked.more
+        command = _pytest(suite, report, more) if suite.kind is Kind.PYTEST else [*NEXTEST, *suite.runs, *more]
+        done = self.jobs.run(command, log, cwd=CHECKOUT, within_s=suite.within_s, more=environment,
                              nice=suite.nice)  # fmt: skip
         if suite.kind is Kind.RUST:
             found = junit.cases(RUST_REPORT, junit.rust_cpu_times(RUST_TIMES))
@@ -168,14 +170,12 @@ def _environment(suite: Suite, stack: dict[str, str]) -> dict[str, str]:
     return found
 
 
-def _pytest(suite: Suite, report: Path) -> list[str]:
+def _pytest(suite: Suite, report: Path, more: list[str]) -> list[str]:
+    """pytest on a suite's files, or on those of them that `more` names."""
+    named = [one for one in more if not one.startswith("-") and (CHECKOUT / one.partition("::")[0]).exists()]
     last = ["tests/stack/e2e/test_reconcile.py"] if suite.needs is Needs.STACK else []
     return [str(VENV / "python"), "-m", "pytest", "-p", "no:cacheprovider", "-p", "measure", "-v", "--tb=short", "-rP",
-            f"--junitxml={report}", *suite.runs, *last]  # fmt: skip
-
-
-def _nextest(suite: Suite) -> list[str]:
-    return ["cargo", "nextest", "run", "--locked", "--workspace", "--no-fail-fast", *suite.runs]
+            f"--junitxml={report}", *(() if named else suite.runs), *more, *last]  # fmt: skip
 
 
 def said_by(*command: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
 import requests
+
+from .patience import PATIENCE_S, until
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Api:
         self.url = url.rstrip("/")
 
     def call(self, method: str, path: str, token: str | None, body: Any = None, *, raw: bytes | str | None = None,
-             headers: dict[str, str] | None = None, timeout_s: float = 40) -> Answer:
+             headers: dict[str, str] | None = None, timeout_s: float = 120) -> Answer:
         """Sends `body` as JSON, or `raw` as it is."""
         sent = dict(headers or {})
         if token is not None:
@@ -111,16 +112,19 @@ class Api:
             head, after = answer.body["head"], answer.body.get("next")
         return head, entries
 
-    def wait_for(self, token_of: Any, grant: str, states: set[str], within_s: float) -> dict[str, Any]:
+    def wait_for(self, token_of: Any, grant: str, states: set[str], within_s: float = PATIENCE_S) -> dict[str, Any]:
         """Polls until the grant is in one of `states`; `token_of()` gives a token for each read.
 
         Raises `AssertionError` that says the last state seen.
         """
-        until = time.monotonic() + within_s
-        while True:
-            seen = self.show(token_of(), grant)
-            if seen.status == 200 and seen.body["state"] in states:
-                return seen.body
-            if time.monotonic() > until:
-                raise AssertionError(f"{grant}: expected {sorted(states)} within {within_s:.0f} s, saw {seen}")
-            time.sleep(0.5)
+        seen: list[Answer] = []
+
+        def is_there() -> bool:
+            seen[:] = [self.show(token_of(), grant)]
+            return seen[0].status == 200 and seen[0].body["state"] in states
+
+        try:
+            until(is_there, f"{grant}: one of {sorted(states)}", within_s=within_s)
+        except AssertionError:
+            raise AssertionError(f"{grant}: expected {sorted(states)} within {within_s:.0f} s, saw {seen[0]}") from None
+        return seen[0].body

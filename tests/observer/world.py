@@ -10,6 +10,7 @@ from typing import Any
 from . import runner, targets
 from .aws import Seen, Session
 from .client import Answer, Api
+from .patience import PATIENCE_S, until
 from .tokens import Forge
 
 
@@ -36,6 +37,11 @@ class Case:
     def use_own(self, session: Session) -> Seen:
         """A call that the principal may make without any grant."""
         return getattr(_Uses, self.own)(session)
+
+    @staticmethod
+    def asks(uses: str) -> tuple[str, str]:
+        """The action and the resource (`*` for what AWS adds) of one of the calls above, as the call log has them."""
+        return getattr(_Uses, uses)(_Named())
 
     def principal(self) -> Session:
         """Of an attachment: its principal as it runs, on credentials that no grant gave it."""
@@ -97,6 +103,26 @@ class _Uses:
     @staticmethod
     def batch_input(session: Session) -> Seen:
         return session.get_object(targets.BATCH_IN, "orders.csv")
+
+
+class _Named:
+    """Stands in for a session: names what a call asks for, instead of making it."""
+
+    @staticmethod
+    def put_object(bucket: str, key: str) -> tuple[str, str]:
+        return "s3:PutObject", f"arn:aws:s3:::{bucket}/{key}"
+
+    @staticmethod
+    def get_object(bucket: str, key: str) -> tuple[str, str]:
+        return "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}"
+
+    @staticmethod
+    def get_secret(name: str) -> tuple[str, str]:
+        return "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:*:secret:{name}-??????"
+
+    @staticmethod
+    def get_item(table: str) -> tuple[str, str]:
+        return "dynamodb:GetItem", f"arn:aws:dynamodb:*:table/{table}"
 
 
 PIPELINE = Case(
@@ -190,10 +216,10 @@ class World:
         assert answer.status == 200, f"credentials of {grant}: expected 200, saw {answer}"
         return Session.vended(answer.body)
 
-    def attached(self, case: Case, within_s: float = 20, **changes: Any) -> str:
+    def attached(self, case: Case, **changes: Any) -> str:
         """A grant of `case` whose access stands on its principal; its id."""
         grant = self.approved(case, **changes)
-        self.await_state(case, grant, "Active", within_s=within_s)
+        self.await_state(case, grant, "Active")
         return grant
 
     def show(self, case: Case, grant: str) -> dict[str, Any]:
@@ -206,26 +232,21 @@ class World:
         """Gives it back."""
         return self.api.release(self.token(case.identity), grant)
 
-    def await_state(self, case: Case, grant: str, *states: str, within_s: float) -> dict[str, Any]:
+    def await_state(self, case: Case, grant: str, *states: str, within_s: float = PATIENCE_S) -> dict[str, Any]:
         """Polls until the grant is in one of `states`."""
         return self.api.wait_for(lambda: self.token(case.identity), grant, set(states), within_s)
 
-    def await_use(self, case: Case, session: Session, outcome: str, within_s: float) -> Seen:
+    def await_use(self, case: Case, session: Session, outcome: str, within_s: float = PATIENCE_S) -> Seen:
         """Probes the granted call until it gets `outcome`."""
-        until = time.monotonic() + within_s
-        while True:
-            seen = case.use(session)
-            if seen.outcome == outcome:
-                return seen
-            assert time.monotonic() < until, f"expected {outcome} within {within_s:.0f} s, saw {seen}"
-            time.sleep(0.5)
+        seen: list[Seen] = []
 
-    def await_ready(self, within_s: float = 60) -> None:
-        """Waits until the heart beats: before the reaper's first good pass nothing is issued."""
-        until = time.monotonic() + within_s
-        while True:
-            answer = self.api.health()
-            if answer.status == 200:
-                return
-            assert time.monotonic() < until, f"health: expected 200 within {within_s:.0f} s, saw {answer}"
-            time.sleep(0.3)
+        def has_it() -> bool:
+            seen[:] = [case.use(session)]
+            return seen[0].outcome == outcome
+
+        until(has_it, f"{case.uses} is {outcome}", within_s=within_s)
+        return seen[0]
+
+    def await_ready(self, within_s: float = PATIENCE_S) -> None:
+        """Waits until the reaper has made a good pass: before the first nothing is issued."""
+        until(lambda: self.api.health().status == 200, "the health route answers 200", within_s=within_s)

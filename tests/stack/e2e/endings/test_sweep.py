@@ -6,15 +6,16 @@ The administrator plays whoever left it there: an older table, or a hand. Each p
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from observer import runner, store
+from observer import gate, runner, store
 from observer.aws import Session
+from observer.calllog import made_by
+from observer.patience import until
 from observer.store import TABLE, admin
 from observer.world import PIPELINE, World
 
@@ -26,7 +27,6 @@ STRAY = f"brevet-dev-{NOBODY}"
 FOREIGN = (f"brevet-dev-2-{NOBODY}", f"brevet-prod-{NOBODY}", "brevet-dev-nightly", "standing")
 ALLOW = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{OUT}/*"}
 HARMLESS = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{OUT}/none"}
-SEVERAL_TICKS_S = 8
 
 
 def put(name: str, statement: dict[str, Any]) -> None:
@@ -38,15 +38,8 @@ def iam() -> Any:
     return Session.admin().client("iam")
 
 
-def await_that(holds: Callable[[], bool], what: str, within_s: float = 30) -> None:
-    until = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < until, f"not within {within_s:.0f} s: {what}"
-        time.sleep(0.5)
-
-
-def told(policy: str) -> list[str]:
-    """What the findings tell of a policy, in order."""
+def acts_on(policy: str) -> list[str]:
+    """What the findings say was done about a policy, in order."""
     found = store.snapshot().findings
     return [one["act"] for one in found if policy in (one["place"].get("policy_name"), one["place"].get("policy_arn"))]
 
@@ -67,22 +60,31 @@ def reap_without(sid: str) -> Iterator[None]:
         iam().put_role_policy(**held, PolicyDocument=json.dumps(kept))
 
 
+def refused_lists(since: int) -> int:
+    """How often the reaper was refused what its sweep begins with, since the call of that number."""
+    calls = [call for call in gate.log(since, whole_within_s=0) if made_by("reap", call)]
+    return sum((call["operation"], call["decision"]) == ("ListRoles", "denied") for call in calls)
+
+
 def test_a_policy_that_no_grant_explains_goes_and_without_the_sweep_it_stays() -> None:
     task = Session.assumed(f"{ROLES}/brevet-dev-swept", TASK)
     use = lambda: task.put_object(OUT, "stray/part").outcome  # noqa: E731
-    for name in FOREIGN:
-        put(name, HARMLESS)
-    assert use() == "denied"
-    with reap_without("List"):
-        put(STRAY, ALLOW)
-        # The observer turns red where the protection is gone.
-        time.sleep(SEVERAL_TICKS_S)
-        assert use() == "allowed" and told(STRAY) == []
-    await_that(lambda: use() == "denied", "the task is denied")
-    await_that(lambda: told(STRAY) == ["removal_recorded", "gone_observed"], "both findings")
-    assert standing("swept") == set(FOREIGN), "nothing of another name is touched"
-    for name in FOREIGN:
-        iam().delete_role_policy(RoleName="brevet-dev-swept", PolicyName=name)
+    try:
+        for name in FOREIGN:
+            put(name, HARMLESS)
+        assert use() == "denied"
+        with reap_without("List"):
+            put(STRAY, ALLOW)
+            # The observer turns red where the protection is gone.
+            since = gate.last()
+            until(lambda: refused_lists(since) >= 3, "three passes without a sweep")
+            assert use() == "allowed" and acts_on(STRAY) == []
+        until(lambda: use() == "denied", "the task is denied")
+        until(lambda: acts_on(STRAY) == ["removal_recorded", "gone_observed"], "both findings")
+        assert standing("swept") == set(FOREIGN), "nothing of another name is touched"
+    finally:
+        for name in standing("swept"):
+            iam().delete_role_policy(RoleName="brevet-dev-swept", PolicyName=name)
 
 
 def test_what_is_attached_already_is_refused_and_swept(world: World, tasks: Tasks) -> None:
@@ -99,9 +101,9 @@ def test_what_is_attached_already_is_refused_and_swept(world: World, tasks: Task
         assert standing("taken") == {POLICY} and hold.use().outcome == "allowed"
     hold.await_use("denied")
     assert standing("taken") == set()
-    await_that(lambda: "gone_observed" in told(POLICY), "the finding")
+    until(lambda: "gone_observed" in acts_on(POLICY), "the finding")
     # Nobody can attach it until a detaching that is late cannot land any more; then it goes as ever.
-    hold = tasks.ask("taken", term_s=60).await_active()
+    hold = tasks.ask("taken").await_active()
     hold.release()
     hold.ended("released")
 
@@ -113,9 +115,11 @@ def another_table() -> Iterator[None]:
     kept = admin().get_item(TableName=TABLE, Key=key, ConsistentRead=True)["Item"]
     word = json.loads(kept["body"]["S"])
     other = {**word, "table": word["table"] + "0"}
-    admin().put_item(TableName=TABLE, Item={**kept, "body": {"S": json.dumps(other)}})
-    yield
-    admin().put_item(TableName=TABLE, Item=kept)
+    try:
+        admin().put_item(TableName=TABLE, Item={**kept, "body": {"S": json.dumps(other)}})
+        yield
+    finally:
+        admin().put_item(TableName=TABLE, Item=kept)
 
 
 def test_over_a_table_that_nobody_confirmed_nothing_is_issued(world: World, request: pytest.FixtureRequest) -> None:

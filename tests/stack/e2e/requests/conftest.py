@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from observer.world import World
+
 from lives import Lives
+from scheduled import Scheduled
+
+
+@pytest.fixture(scope="session")
+def scheduled(world: World, catalogue: Path) -> Scheduled:
+    """A window that the catalogue declares, from the suite's first bundle on."""
+    return Scheduled(world, catalogue)
 
 
 @pytest.fixture(autouse=True)
-def begun(lives: Lives) -> None:
-    """Grants run to their ends while the other tests of this folder do their work."""
+def begun(scheduled: Scheduled, lives: Lives) -> None:
+    """Grants run to their ends while the other tests of this folder do their work. `lives` publishes the schedule."""

@@ -10,17 +10,19 @@ import pytest
 from observer import store
 from observer.world import AGENT, APPROVER, BYSTANDER, ONCALL, World
 
-from lives import Lives
+from lives import LONG_S, Lives
 
 
 @pytest.fixture
 def awaited(world: World) -> Iterator[dict[str, Any]]:
-    answer = world.ask(ONCALL)
+    answer = world.ask(ONCALL, term_s=LONG_S)
     assert (answer.status, answer.body["state"]) == (202, "ApprovalAwaited"), str(answer)
     assert int(answer.headers["Retry-After"]) > 0
-    yield answer.body
-    # A person may have no more than a few at once.
-    world.release(ONCALL, answer.body["id"])
+    try:
+        yield answer.body
+    finally:
+        # A person may have no more than a few at once.
+        world.release(ONCALL, answer.body["id"])
 
 
 def still_awaited(world: World, grant: str) -> bool:
@@ -105,7 +107,7 @@ def test_a_vote_counts_once(world: World, awaited: dict[str, Any]) -> None:
 def test_approval_past_its_deadline_is_a_conflict(world: World, lives: Lives) -> None:
     late = lives.late_vote()
     assert (late.status, late.problem) == (409, "conflict"), str(late)
-    view = world.await_state(ONCALL, lives.unapproved, "Lapsed", within_s=20)
+    view = world.await_state(ONCALL, lives.unapproved, "Lapsed")
     assert "vends" not in view
     fetched = world.fetch(ONCALL, lives.unapproved)
     assert (fetched.status, fetched.problem) == (410, "over"), str(fetched)

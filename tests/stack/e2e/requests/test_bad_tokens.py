@@ -66,9 +66,8 @@ BAD: dict[str, Mint] = {
 }
 
 
-def routes(world: World) -> dict[str, tuple[str, Callable[[str], object]]]:
+def routes(world: World, grant: str) -> dict[str, tuple[str, Callable[[str], object]]]:
     """Each route with the audience that it wants and a call that a good token would get through."""
-    grant = the_grant(world)
     body = PIPELINE.body
     return {
         "ask": (world.ask_audience, lambda token: world.api.ask(token, body)),
@@ -81,39 +80,35 @@ def routes(world: World) -> dict[str, tuple[str, Callable[[str], object]]]:
     }
 
 
-_GRANTS: list[str] = []
-
-
-def the_grant(world: World) -> str:
-    if not _GRANTS:
-        _GRANTS.append(world.approved(PIPELINE))
-    return _GRANTS[0]
+@pytest.fixture(scope="module")
+def grant(world: World) -> str:
+    return world.approved(PIPELINE)
 
 
 ROUTES = ("ask", "list", "show", "evidence", "release", "approve", "credentials")
 
 
 @pytest.mark.parametrize("kind", BAD.keys())
-def test_a_bad_token_is_refused_on_every_route(world: World, kind: str) -> None:
-    ways = routes(world)
+def test_a_bad_token_is_refused_on_every_route(world: World, grant: str, kind: str) -> None:
+    ways = routes(world, grant)
     before = records()
     for route, (audience, call) in ways.items():
         answer = call(BAD[kind](world, PIPELINE.identity, audience))
         assert (answer.status, answer.problem) == (401, "unauthenticated"), f"{route}: {answer}"
         assert answer.headers.get("WWW-Authenticate", "").startswith("Bearer"), route
     assert records() == before, "a refused token left something behind"
-    assert world.show(PIPELINE, the_grant(world))["state"] == "Approved"
+    assert world.show(PIPELINE, grant)["state"] == "Approved"
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_a_token_for_another_audience_is_refused(world: World, route: str) -> None:
-    wanted, call = routes(world)[route]
+def test_a_token_for_another_audience_is_refused(world: World, grant: str, route: str) -> None:
+    wanted, call = routes(world, grant)[route]
     before = records()
     for audience in {world.ask_audience, world.vote_audience, world.credentials_audience} - {wanted}:
         answer = call(world.forge.token(PIPELINE.identity, audience))
         assert (answer.status, answer.problem) == (401, "unauthenticated"), f"{audience}: {answer}"
     assert records() == before
-    assert world.show(PIPELINE, the_grant(world))["state"] == "Approved"
+    assert world.show(PIPELINE, grant)["state"] == "Approved"
 
 
 @pytest.mark.parametrize("header", [None, "", "Basic dXNlcjpwdw==", "Bearer", "Bearer a b"])
@@ -126,18 +121,18 @@ def test_a_call_without_a_bearer_token_is_refused(world: World, header: str | No
 
 
 @pytest.mark.parametrize("claim", ["repository_id", "environment", "job_workflow_ref"])
-def test_a_good_token_of_nobody_registered_is_refused(world: World, claim: str) -> None:
+def test_a_good_token_of_nobody_registered_is_refused(world: World, grant: str, claim: str) -> None:
     """Rightly signed by the issuer, for another repository, environment or workflow."""
     before = records()
-    for audience, call in routes(world).values():
+    for audience, call in routes(world, grant).values():
         answer = call(world.forge.token(PIPELINE.identity, audience, **{claim: "another"}))
         assert (answer.status, answer.problem) == (403, "unregistered"), str(answer)
     assert records() == before
 
 
 def test_a_good_token_gets_through_on_every_route(world: World) -> None:
-    """The control: the same calls with the token that each route wants. Runs last: it uses the grant up."""
-    for route, (audience, call) in routes(world).items():
+    """The control: the same calls with the token that each route wants, on a grant that they use up."""
+    for route, (audience, call) in routes(world, world.approved(PIPELINE)).items():
         answer = call(world.forge.token(PIPELINE.identity, audience))
         # A pipeline is known on the approvals route, and then may not vote; a released grant vends nothing more.
         expected = {"ask": {201}, "approve": {403}, "release": {202}, "credentials": {410}}.get(route, {200})

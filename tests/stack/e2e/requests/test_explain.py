@@ -58,9 +58,11 @@ def hurried(world: World, catalogue: Path, tmp_path: Path) -> Iterator[None]:
     before = file.read_text()
     file.write_text(before.replace("context.termSeconds <= 300", "context.termSeconds <= 120"))
     assert file.read_text() != before
-    runner.stack("publish", str(hasty))
-    yield
-    runner.stack("publish", str(catalogue))
+    try:
+        runner.stack("publish", str(hasty))
+        yield
+    finally:
+        runner.stack("publish", str(catalogue))
 
 
 def test_a_refusal_names_what_would_pass_and_that_passes(world: World, hurried: None) -> None:

@@ -18,7 +18,7 @@ from observer.tokens import Forge
 from observer.store import TABLE
 from observer.world import APPROVER, ONCALL, PIPELINE, World
 
-from lives import Lives
+from lives import LONG_S, Lives
 from intake import ask_record, forget, invoke, put, records
 
 NOBODY = "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV"
@@ -95,7 +95,7 @@ def test_no_other_call_writes_either(liar: Session, admin: Session, kind: str) -
 
 def test_it_rewinds_no_ended_grant(world: World, lives: Lives, liar: Session) -> None:
     grant, active = lives.given_back, lives.when_active
-    world.await_state(PIPELINE, grant, "Ended", within_s=60)
+    world.await_state(PIPELINE, grant, "Ended")
     ended = next(i for i in store.items() if i["pk"] == f"GRANT#{grant}" and i["sk"] == "META")
     rewound = {"body": {"S": active["body"]}, "state": {"S": "Active"}, "version": {"N": str(ended["version"] + 1)}}
     assert put(liar, f"GRANT#{grant}", "META", **rewound).outcome == "denied"
@@ -215,14 +215,15 @@ def vote_event(grant: str, token: str, ballot: dict[str, Any]) -> dict[str, Any]
 
 
 def test_a_request_changed_after_its_decision_changes_nothing(world: World, liar: Session) -> None:
-    grant = world.approved(PIPELINE)
+    grant = world.approved(PIPELINE, term_s=LONG_S)
     wider = ask_record(grant, {"entitlement": "deploy-release", "parameters": {"version": "v1.4.3"}, "term_s": 600})
     assert put(liar, f"REQUEST#{grant}", "-", **wider).outcome == "allowed"
     session = world.session(PIPELINE, grant)
     assert PIPELINE.use(session).outcome == "allowed"
     assert PIPELINE.use_neighbour(session).outcome == "denied"
     view = world.show(PIPELINE, grant)
-    assert view["term_s"] == PIPELINE.body["term_s"] and "request" not in view
+    assert view["term_s"] == LONG_S and "request" not in view
+    assert world.release(PIPELINE, grant).status == 202
 
 
 def test_a_replayed_request_of_an_ended_grant_gives_nothing(world: World, liar: Session) -> None:
@@ -231,7 +232,7 @@ def test_a_replayed_request_of_an_ended_grant_gives_nothing(world: World, liar: 
     asked = world.api.ask(token, PIPELINE.body)
     grant = asked.body["id"]
     assert world.release(PIPELINE, grant).status == 202
-    world.await_state(PIPELINE, grant, "Withdrawn", within_s=30)
+    world.await_state(PIPELINE, grant, "Withdrawn")
     before = records()
     assert put(liar, f"REQUEST#{grant}", "-", **ask_record(grant, PIPELINE.body)).outcome == "allowed"
     invoke(liar, "evaluate", {"evaluate": {"id": grant, "proof": token}})

@@ -58,5 +58,5 @@ def test_the_owner_sees_and_releases_but_gets_no_credentials(world: World) -> No
     fetched = world.api.credentials(world.credentials_token("dana"), grant)
     assert (fetched.status, fetched.problem) == (404, "not-found"), str(fetched)
     assert world.api.release(world.token("dana"), grant).status == 202
-    view = world.await_state(PIPELINE, grant, "Withdrawn", within_s=20)
+    view = world.await_state(PIPELINE, grant, "Withdrawn")
     assert "vends" not in view

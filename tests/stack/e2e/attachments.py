@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from observer import runner, store
+from observer import gate, runner, store
 from observer.aws import ACCOUNT, Seen, Session
+from observer.patience import PATIENCE_S, until
 from observer.targets import _unless_there
 from observer.world import Case, World, instant
 
 OUT, EXPORTS = "acme-batch-out", "acme-exports"
+SHARED_KEY = "partner/day.csv"
 ROLES = f"arn:aws:iam::{ACCOUNT}:role/brevet/dev/attachment"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/brevet/dev/brevet-dev-boundary"
 POLICY = f"arn:aws:iam::{ACCOUNT}:policy/brevet/dev/managed/brevet-dev-vendor-sync"
 TASK = "the-running-task"
+TERM_S = 600
+"""The term that is asked for where no test waits for the deadline: a slow machine is done by then."""
 
 INLINE = ("kills", "stalled", "throttled", "refused", "down", "naked", "altered", "unbound", "denying", "others",
           "night", "killed", "swept")  # fmt: skip
@@ -66,7 +69,7 @@ def build() -> None:
     s3, iam = admin.client("s3"), admin.client("iam")
     for bucket in (OUT, EXPORTS):
         _unless_there(lambda: s3.create_bucket(Bucket=bucket), "BucketAlreadyOwnedByYou", "BucketAlreadyExists")
-    s3.put_object(Bucket=EXPORTS, Key="partner/day.csv", Body=b"1;2;3")
+    s3.put_object(Bucket=EXPORTS, Key=SHARED_KEY, Body=b"1;2;3")
     trust = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
     for name in (*INLINE, *MANAGED):
         more = {} if name == "unbound" else {"PermissionsBoundary": BOUNDARY}
@@ -99,8 +102,8 @@ class Hold:
     principal: str
     run: str
     task: Session
-    # Calls that were let through, by when they were begun.
-    allowed_at: list[float] = field(default_factory=list)
+    # The last call in the gate's log before it was asked for.
+    since: int
     # Its end was seen: nobody needs to look out any more.
     over: bool = False
 
@@ -120,15 +123,28 @@ class Hold:
 
     def use(self) -> Seen:
         """The granted call, by the running task."""
-        begun = time.time()
         if self.is_managed:
-            what, read = f"s3:GetObject {EXPORTS}", self.task.client("s3").get_object
-            seen = self.task.probe(what, lambda: read(Bucket=EXPORTS, Key="partner/day.csv"))
-        else:
-            seen = self.task.put_object(OUT, f"{self.run}/part-1")
-        if seen.outcome == "allowed":
-            self.allowed_at.append(begun)
-        return seen
+            return self.task.get_object(EXPORTS, SHARED_KEY)
+        return self.task.put_object(OUT, self.own_key)
+
+    @property
+    def own_key(self) -> str:
+        """The object that only a grant of this run may write."""
+        return f"{self.run}/part-1"
+
+    def allowed(self) -> list[dict[str, Any]]:
+        """The granted calls by the running task that were let through, as the gate logged them."""
+        resource = f"{EXPORTS}/{SHARED_KEY}" if self.is_managed else f"{OUT}/{self.own_key}"
+        return [
+            call
+            for call in gate.log(self.since, whole_within_s=0)
+            if (call["decision"], call["access_key_id"]) == ("allowed", self.task.access_key)
+            and any(asked["resource"].endswith(resource) for asked in call["actions"])
+        ]
+
+    def last_allowed_at(self) -> float:
+        """When the last of them reached the gate."""
+        return max(instant(call["at"]) for call in self.allowed())
 
     def show(self) -> dict[str, Any]:
         return self.world.show(self.case, self.grant)
@@ -137,25 +153,28 @@ class Hold:
         answer = self.world.release(self.case, self.grant)
         assert answer.status == 202, f"release of {self.grant}: expected 202, saw {answer}"
 
-    def await_state(self, *states: str, within_s: float = 60) -> dict[str, Any]:
+    def await_state(self, *states: str, within_s: float = PATIENCE_S) -> dict[str, Any]:
         return self.world.await_state(self.case, self.grant, *states, within_s=within_s)
 
-    def await_revoking(self, what: str, within_s: float = 60) -> Any:
+    def await_revoking(self, what: str) -> Any:
         """Waits until its removal is under way and `what` is known of it."""
-        until = time.monotonic() + within_s
-        while (found := self.show().get("revoking", {}).get(what)) is None:
-            assert time.monotonic() < until, f"{self.principal}: no {what} within {within_s:.0f} s"
-            time.sleep(0.2)
-        return found
+        return until(lambda: self.show().get("revoking", {}).get(what), f"{what} of the removal from {self.principal}")
 
-    def await_use(self, outcome: str, within_s: float = 20) -> Seen:
-        until = time.monotonic() + within_s
-        while (seen := self.use()).outcome != outcome:
-            assert time.monotonic() < until, f"{self.principal}: expected {outcome} within {within_s:.0f} s, saw {seen}"
-            time.sleep(0.5)
-        return seen
+    def await_use(self, outcome: str, within_s: float = PATIENCE_S) -> Seen:
+        """Tries the granted call until it gets `outcome`."""
+        seen: list[Seen] = []
 
-    def await_active(self, within_s: float = 60) -> Hold:
+        def fits() -> bool:
+            seen.append(self.use())
+            return seen[-1].outcome == outcome
+
+        try:
+            until(fits, outcome, within_s=within_s)
+        except AssertionError:
+            raise AssertionError(f"{self.principal}: expected {outcome}, last seen {seen[-1]}") from None
+        return seen[-1]
+
+    def await_active(self, within_s: float = PATIENCE_S) -> Hold:
         """Waits until it was seen to stand, and uses it."""
         self.await_state("Active", within_s=within_s)
         self.await_use("allowed")
@@ -165,10 +184,12 @@ class Hold:
         """Its evidence, by the names of what happened."""
         return [entry["event"] for entry in store.snapshot().evidence[self.grant]]
 
-    def ended(self, cause: str, kind: str = "observed", within_s: float = 120) -> dict[str, Any]:
-        """Waits for its end and checks it: proof, principal, table, and what the task was let to. The end's view."""
-        view = self.await_state("Ended", within_s=within_s)
-        end = view["end"]
+    def ended(self, cause: str, kind: str = "observed", *, is_late: bool = False) -> dict[str, Any]:
+        """Waits for its end and checks it: proof, principal, table, and what the task was let to. The end's view.
+
+        Where a test took the protection away (`is_late`), how long the task was let through is not checked.
+        """
+        end = self.await_state("Ended")["end"]
         self.over = True
         assert (end["cause"], end["proof"]["kind"]) == (cause, kind), f"{self.principal}: {end}"
         assert end["effective"]["outcome"] == "not_allowed", f"{self.principal}: {end['effective']}"
@@ -183,8 +204,8 @@ class Hold:
             assert seen.outcome == "denied", f"after the end of {self.grant} on {self.principal}: {seen}"
             # Its own time limit bounds an inline policy; only the proof bounds a managed one.
             bounds = [instant(end["verified_at"])] + ([] if self.is_managed else [self.deadline()])
-            late = [at for at in self.allowed_at if at >= min(bounds)]
-            assert not late, f"{self.grant} on {self.principal} was still allowed at {late}, past {bounds}"
+            late = [] if is_late else [call for call in self.allowed() if instant(call["at"]) >= min(bounds)]
+            assert not late, f"{self.grant} on {self.principal} was still allowed past {bounds}: {late}"
         return end
 
     def deadline(self) -> float:
@@ -198,7 +219,7 @@ class Hold:
         for item in store.items():
             if self.grant in item["pk"]:
                 assert "due_pk" not in item, f"still on a to-do list: {item['pk']} {item['due_pk']}"
-                assert not item["pk"].startswith("FUSE#"), "its fuse is still lit"
+                assert not item["pk"].startswith("FUSE#"), "its TTL backstop is still there"
             if item["pk"].startswith("COUNT#"):
                 assert self.grant not in item["body"], f"still counted: {item['pk']}"
 
@@ -210,6 +231,7 @@ class Tasks:
         self._world = world
         self._tasks: dict[str, Session] = {}
         self._watched: list[Hold] = []
+        self._last = 0
         self._stopping = threading.Event()
         self._lookout = threading.Thread(target=self._look, daemon=True)
         self._lookout.start()
@@ -219,13 +241,15 @@ class Tasks:
         if principal not in self._tasks:
             self._tasks[principal] = Session.assumed(f"{ROLES}/brevet-dev-{principal}", TASK)
         run = f"run-{uuid.uuid4().hex[:12]}"
-        body: dict[str, Any] = {"entitlement": f"on-{principal}", "term_s": changes.pop("term_s", 240)}
+        body: dict[str, Any] = {"entitlement": f"on-{principal}", "term_s": changes.pop("term_s", TERM_S)}
         if principal in MANAGED:
             case = Case("acme-sync", body, principal, "", "")
         else:
             asks = "release-pipeline" if principal == KILLED else "nightly-batch"
             case = Case(asks, {**body, "parameters": {"run": run}}, principal, "", "")
-        hold = Hold(self._world, case, self._world.approved(case), principal, run, self._tasks[principal])
+        for call in gate.log(self._last, whole_within_s=0):
+            self._last = max(self._last, call["n"])
+        hold = Hold(self._world, case, self._world.approved(case), principal, run, self._tasks[principal], self._last)
         self._watched.append(hold)
         return hold
 

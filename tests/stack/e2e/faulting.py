@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
 from observer import gate, runner, store
 from observer.patience import until
+
+from attachments import Hold
 
 # The SDK makes this many attempts: a call is lost to the function only if all of them are.
 ATTEMPTS = 3
@@ -26,6 +29,12 @@ def strike(rule_id: str, principal: str, function: str, kind: str, operation: st
 def await_strike(rule_id: str, times: int = 1) -> None:
     """Waits until a fault has happened."""
     until(lambda: gate.fired()[rule_id] >= times, f"fault `{rule_id}` strikes {times} times", every_s=0.2)
+
+
+def struck(rule_id: str, hold: Hold) -> list[dict[str, Any]]:
+    """The calls about a grant's policy that a fault has struck, as the gate logged them."""
+    calls = gate.log(hold.since, whole_within_s=0)
+    return [c for c in calls if (c["fault"] or {}).get("id") == rule_id and hold.policy in json.dumps(c["wrote"])]
 
 
 def await_free(role: str) -> None:

@@ -10,13 +10,16 @@ import pytest
 
 from observer import gate, store
 from observer.aws import Session
-from observer.world import Case, World, instant
+from observer.calllog import later
+from observer.world import Case, World
 
 from attachments import NOT_THEIRS, POLICY, Hold, Tasks, standing
-from faulting import ATTEMPTS, await_strike, strike
+from faulting import ATTEMPTS, await_strike, strike, struck
 
 # Long past the first absence, and before the grant's fence: two calls' time and the skew.
 LANDS_AFTER_MS = 11_000
+# On a slow machine a put may land before the reaper has seen that it is not there: then another one is stalled.
+MAX_STALLED = 5
 PUT = "PutRolePolicy"
 OTHER = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}]}
 
@@ -27,13 +30,41 @@ def look_at_once(hold: Hold) -> None:
     item = client.get_item(TableName="brevet-dev", Key=key, ConsistentRead=True)["Item"]
     now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
     body = json.loads(item["body"]["S"])
-    assert body["state"]["look_at"] > now
+    if body["state"]["look_at"] <= now:
+        return
     body["state"]["look_at"] = now
-    client.put_item(TableName="brevet-dev", Item={**item, "next_at": {"S": now}, "body": {"S": json.dumps(body)}})
+    client.put_item(
+        TableName="brevet-dev",
+        Item={**item, "next_at": {"S": now}, "body": {"S": json.dumps(body)}},
+        # Nobody else writes a grant that is live and not due.
+        ConditionExpression="#body = :read",
+        ExpressionAttributeNames={"#body": "body"},
+        ExpressionAttributeValues={":read": item["body"]},
+    )
+
+
+def stalled(tasks: Tasks) -> Hold:
+    """A grant that is given back while its put is on its way: it was seen not to be there, and the put lands after that."""
+    for number in range(1, MAX_STALLED + 1):
+        # All others that are armed here have struck.
+        gate.disarm()
+        # The caller of the put that stays on its way gives up; what it sends again is lost.
+        strike("stalled", "stalled", "issue", "delay", PUT, ms=LANDS_AFTER_MS)
+        strike("lost", "stalled", "issue", "drop_before", PUT, nth=2, times=ATTEMPTS)
+        hold = tasks.ask("stalled")
+        await_strike("stalled")
+        hold.release()
+        hold.await_revoking("first_absence")
+        tried = hold.use()
+        if tried.outcome == "denied" and not struck("stalled", hold):
+            return hold
+        print(f"stalled put {number} landed before the reaper looked")
+        hold.over = True
+    raise AssertionError(f"each of {MAX_STALLED} stalled puts landed before the reaper looked")
 
 
 @pytest.fixture(scope="module")
-def started(tasks: Tasks) -> dict[str, Hold]:
+def started(tasks: Tasks) -> Iterator[dict[str, Hold]]:
     """One grant for each scenario; each goes its way while the others go theirs."""
     gate.disarm()
     iam = Session.admin().client("iam")
@@ -55,17 +86,12 @@ def started(tasks: Tasks) -> dict[str, Hold]:
     for name in ("altered", "detached"):
         look_at_once(found[name])
 
-    # One put stays on its way, and its caller gives up; what the caller sends again is lost.
+    await_strike("refused")
     await_strike("throttled", 2 * ATTEMPTS)
-    strike("stalled", "stalled", "issue", "delay", PUT, ms=LANDS_AFTER_MS)
-    strike("lost", "stalled", "issue", "drop_before", PUT, nth=2, times=ATTEMPTS)
-    found["stalled"] = tasks.ask("stalled")
-    await_strike("stalled")
-    found["stalled"].release()
-    found["stalled"].await_revoking("first_absence")
-    assert found["stalled"].use().outcome == "denied", "it has not landed yet"
+    found["stalled"] = stalled(tasks)
     found["throttled"].await_active().release()
-    return found
+    yield found
+    gate.disarm()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -117,26 +143,29 @@ def test_who_does_not_hold_the_principal_is_not_even_granted_it(world: World) ->
 def test_a_refused_put_ends_with_a_proof(started: dict[str, Hold]) -> None:
     hold = started["refused"]
     hold.ended("activation_failed")
-    assert gate.fired()["refused"] == 1 and not hold.allowed_at
+    assert len(struck("refused", hold)) == 1 and not hold.allowed()
 
 
 def test_a_throttled_put_does_not_kill_an_approved_grant(started: dict[str, Hold]) -> None:
     hold = started["throttled"]
     hold.ended("released")
-    assert gate.fired()["throttled"] == 2 * ATTEMPTS
+    assert len(struck("throttled", hold)) == 2 * ATTEMPTS
+    # A slow machine may make fewer calls in an attempt, and more attempts.
     events = hold.events()
-    assert events.count("AttemptNotDone") == 2 and events.count("ActivationRecorded") == 3, events
-    assert hold.allowed_at
+    assert 2 <= events.count("AttemptNotDone") == events.count("ActivationRecorded") - 1, events
+    assert hold.allowed()
 
 
 def test_a_stalled_put_that_lands_after_a_release_is_removed_and_proved_gone(started: dict[str, Hold]) -> None:
     hold = started["stalled"]
     end = hold.ended("released")
-    assert gate.fired()["lost"] >= 1
-    (put,) = [call for call in gate.log() if (call["fault"] or {}).get("id") == "stalled"]
+    assert struck("lost", hold)
+    (put,) = struck("stalled", hold)
     absences = [e["at"] for e in store.snapshot().evidence[hold.grant] if e["event"] == "AbsenceObserved"]
     assert absences[0] < put["landed_at"] < end["proof"]["first"]["at"], "one from before it landed counts no more"
-    assert hold.allowed_at and min(hold.allowed_at) >= instant(put["landed_at"]) - 1, "seen by the task as well"
+    sent_on_at = later(put["at"], LANDS_AFTER_MS / 1000)
+    allowed = hold.allowed()
+    assert allowed and min(call["done_at"] for call in allowed) >= sent_on_at, "seen by the task as well"
     assert not put["answered"] and "PresenceObserved" in hold.events()
 
 
@@ -158,6 +187,6 @@ def test_the_first_of_two_managed_grants_hands_over_and_the_last_detaches(starte
 def test_what_somebody_else_changed_ends_as_drift(started: dict[str, Hold], name: str) -> None:
     hold = started[name]
     hold.ended("drift")
-    assert "DriftObserved" in hold.events() and hold.allowed_at
+    assert "DriftObserved" in hold.events() and hold.allowed()
     if hold.is_managed:
         Tasks.nobody_holds([name])

@@ -102,7 +102,7 @@ def orphans(tasks: Tasks) -> dict[str, Hold]:
 def test_what_a_dead_issue_never_asked_for_is_proved_not_to_be_there(orphans: dict[str, Hold], name: str) -> None:
     hold = orphans[name]
     hold.ended("activation_failed")
-    assert not hold.allowed_at and "PresenceObserved" not in hold.events()
+    assert not hold.allowed() and "PresenceObserved" not in hold.events()
 
 
 @pytest.mark.parametrize("name", [name for name in ISSUE_DIES if name not in NEVER_THERE])
@@ -110,7 +110,7 @@ def test_what_a_dead_issue_left_behind_is_found_and_ends(orphans: dict[str, Hold
     hold = orphans[name]
     hold.ended("released")
     assert hold.events().count("ActivationRecorded") == 1, "what may have happened is read, not done again"
-    assert hold.allowed_at
+    assert hold.allowed()
 
 
 @pytest.mark.parametrize("name", REAP_DIES)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
-from observer import gate, store
+from observer import gate, runner, store
 from observer.aws import Session
+from observer.calllog import later
 from observer.client import new_key
+from observer.patience import until
 from observer.world import AGENT, ONCALL, PIPELINE, World
 
-from faulting import ASSUME, ATTEMPTS, PUT_DENY, READ_DENY, await_free
+from faulting import ASSUME, ATTEMPTS, PUT_DENY, READ_DENY, await_free, await_strike
 from lives import deny_of, early_release, ended_early, in_use
 
+TERM_S = 300
 
 
 def answers(world: World, grant: str) -> list[str]:
@@ -22,7 +24,7 @@ def answers(world: World, grant: str) -> list[str]:
 
 
 def test_a_lost_answer_of_assume_role_is_tried_again(world: World) -> None:
-    grant = world.approved(PIPELINE)
+    grant = world.approved(PIPELINE, term_s=TERM_S)
     with gate.faults({"id": "vend-lost-once", "kind": "drop_after", **ASSUME}):
         session = world.session(PIPELINE, grant)
     assert PIPELINE.use(session).outcome == "allowed"
@@ -30,7 +32,7 @@ def test_a_lost_answer_of_assume_role_is_tried_again(world: World) -> None:
 
 
 def test_a_vend_whose_answer_stays_lost_is_recorded_and_unknown(world: World) -> None:
-    grant = world.approved(PIPELINE, term_s=240)
+    grant = world.approved(PIPELINE, term_s=TERM_S)
     with gate.faults({"id": "vend-lost", "kind": "drop_after", "times": ATTEMPTS, **ASSUME}):
         lost = world.fetch(PIPELINE, grant)
     assert (lost.status, lost.problem) == (503, "unavailable"), str(lost)
@@ -43,7 +45,7 @@ def test_a_vend_whose_answer_stays_lost_is_recorded_and_unknown(world: World) ->
 
 
 def test_a_throttled_vend_is_answered_as_failed_and_works_later(world: World) -> None:
-    grant = world.approved(PIPELINE)
+    grant = world.approved(PIPELINE, term_s=TERM_S)
     with gate.faults({"id": "vend-throttled", "kind": "throttle", "times": ATTEMPTS, **ASSUME}):
         throttled = world.fetch(PIPELINE, grant)
     assert (throttled.status, throttled.problem) == (503, "unavailable"), str(throttled)
@@ -52,7 +54,7 @@ def test_a_throttled_vend_is_answered_as_failed_and_works_later(world: World) ->
 
 
 def test_a_refused_vend_hands_out_nothing(world: World) -> None:
-    grant = world.approved(PIPELINE)
+    grant = world.approved(PIPELINE, term_s=TERM_S)
     with gate.faults({"id": "vend-refused", "kind": "refuse", **ASSUME}):
         refused = world.fetch(PIPELINE, grant)
     assert refused.status >= 400 and "SecretAccessKey" not in refused.body, str(refused)
@@ -64,10 +66,10 @@ def test_a_lost_evaluation_is_resumed_by_the_same_key(world: World, kind: str) -
     key = new_key()
     rule = {"service": "lambda", "operation": "Invoke", "principal": "brevet-dev-intake", "times": ATTEMPTS}
     with gate.faults({"id": f"evaluation-{kind}", "kind": kind, **rule}):
-        first = world.ask(PIPELINE, key=key)
+        first = world.ask(PIPELINE, key=key, term_s=TERM_S)
     # Unknown is not failed: if the evaluator did decide, the store tells.
     assert first.status in ((503,) if kind == "drop_before" else (201, 503)), str(first)
-    again = world.ask(PIPELINE, key=key)
+    again = world.ask(PIPELINE, key=key, term_s=TERM_S)
     assert again.status == 201, str(again)
     grant = again.body["id"]
     if first.status == 503:
@@ -79,16 +81,16 @@ def test_a_lost_evaluation_is_resumed_by_the_same_key(world: World, kind: str) -
 @pytest.mark.parametrize("function", ["evaluate", "issue"])
 def test_a_transaction_conflict_is_tried_again(world: World, function: str) -> None:
     rule = {"service": "dynamodb", "operation": "TransactWriteItems", "principal": f"brevet-dev-{function}"}
-    grant = world.approved(PIPELINE) if function == "issue" else ""
+    grant = world.approved(PIPELINE, term_s=TERM_S) if function == "issue" else ""
     with gate.faults({"id": f"conflict-{function}", "kind": "conflict", **rule}):
-        grant = grant or world.approved(PIPELINE)
+        grant = grant or world.approved(PIPELINE, term_s=TERM_S)
         session = world.session(PIPELINE, grant)
     assert PIPELINE.use(session).outcome == "allowed"
     assert len(world.show(PIPELINE, grant)["vends"]["last"]) == 1
 
 
 def test_a_lost_answer_of_a_commit_counts_once(world: World) -> None:
-    grant = world.approved(PIPELINE)
+    grant = world.approved(PIPELINE, term_s=TERM_S)
     rule = {"service": "dynamodb", "operation": "TransactWriteItems", "principal": "brevet-dev-issue"}
     with gate.faults({"id": "commit-lost", "kind": "drop_after", "pk_prefix": f"GRANT#{grant}", **rule}):
         session = world.session(PIPELINE, grant)
@@ -118,7 +120,7 @@ def released(world: World) -> dict[str, tuple[Any, str, Session]]:
     cases = (AGENT, ONCALL, PIPELINE)
     for number, (name, rule) in enumerate(DENY_FAULTS):
         case = cases[number % len(cases)]
-        grant, session = in_use(world, case)
+        grant, session = in_use(world, case, term_s=TERM_S)
         rule = {"id": name, **rule}
         if rule["service"] == "iam":
             await_free(case.role)
@@ -130,10 +132,7 @@ def released(world: World) -> dict[str, tuple[Any, str, Session]]:
             rule["pk_prefix"] = f"GRANT#{grant}"
         with gate.faults(rule):
             assert world.release(case, grant).status == 202
-            until = time.monotonic() + 40
-            while gate.fired()[name] < rule.get("times", 1):
-                assert time.monotonic() < until, f"fault `{name}` did not strike in time: {gate.fired()}"
-                time.sleep(0.2)
+            await_strike(name, rule.get("times", 1))
         found[name] = (case, grant, session)
     return found
 
@@ -141,7 +140,7 @@ def released(world: World) -> dict[str, tuple[Any, str, Session]]:
 @pytest.mark.parametrize("name", [name for name, _ in DENY_FAULTS])
 def test_an_early_end_goes_through_in_spite_of(world: World, released: dict[str, Any], name: str) -> None:
     case, grant, session = released[name]
-    ended_early(world, case, grant, session, within_s=100)
+    ended_early(world, case, grant, session)
 
 
 def test_while_the_deny_cannot_be_read_back_the_grant_stays_revoking(world: World) -> None:
@@ -149,13 +148,17 @@ def test_while_the_deny_cannot_be_read_back_the_grant_stays_revoking(world: Worl
     await_free(AGENT.role)
     rule = {"id": "unreadable", "kind": "refuse", "times": 1000, "resource": AGENT.role, **READ_DENY}
     with gate.faults(rule):
-        grant, session = early_release(world, AGENT)
-        # Long past the instant at which the reading, had it worked, would have proved the end.
-        until = time.monotonic() + 25
-        while time.monotonic() < until:
+        since = gate.last()
+        grant, session = early_release(world, AGENT, term_s=TERM_S)
+        # Had the readings worked, two of them that lie so far apart would have proved the end.
+        apart_s = int(runner.setting("reap", "BREVET_QUIET_S")) + int(runner.setting("reap", "BREVET_SKEW_S"))
+
+        def has_failed_for_long() -> bool:
             view = world.show(AGENT, grant)
             assert view["state"] in ("Active", "Revoking"), view["state"]
-            time.sleep(1)
-        assert gate.fired()["unreadable"] >= 3
-        assert "last_problem" in view["revoking"]
-    ended_early(world, AGENT, grant, session, within_s=100)
+            tried = [call["at"] for call in gate.log(since, whole_within_s=0) if call["fault"]]
+            return len(tried) >= 3 and later(tried[0], 3 * apart_s) < tried[-1] and "last_problem" in view["revoking"]
+
+        until(has_failed_for_long, "the deny is tried to be read three times and more, for long enough")
+        assert world.show(AGENT, grant)["state"] == "Revoking"
+    ended_early(world, AGENT, grant, session)

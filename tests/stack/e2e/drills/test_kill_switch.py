@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
 
-from observer import store
-from observer.aws import Session
+from observer import store, tries
 from observer.client import Answer
+from observer.patience import until
 from observer.world import AGENT, PIPELINE, World, instant
 
 import attachments
 from attachments import Hold, Tasks
-from lives import in_use
+from issuing import in_use
+from passes import await_passes
 
 KEY = f"identity:{PIPELINE.identity}"
 PLACED_BY, LIFTED_BY = "omar", "lea"
-# A decision that was under way may come in for so long after the block; then a walk, and two ticks.
-ZERO_WITHIN_S = 90
 REASON = "its signing key was published by accident"
 
 
@@ -36,77 +36,126 @@ def show(world: World, by: str = PLACED_BY) -> Answer:
     return world.api.call("GET", f"/v1/revocations/{KEY}", world.vote_token(by))
 
 
-@pytest.fixture(scope="module")
-def held(world: World, tasks: Tasks) -> dict[str, Any]:
+def begin(world: World, tasks: Tasks) -> dict[str, Any]:
     """Two live sessions and an attachment of one identity, one session of another; and that they go on by themselves."""
     first, second = in_use(world, PIPELINE), in_use(world, PIPELINE)
-    hold = tasks.ask(attachments.KILLED, term_s=300).await_active()
+    hold = tasks.ask(attachments.KILLED).await_active()
     other = in_use(world, AGENT)
-    # The control: ticks go by, and without a block nothing ends.
-    time.sleep(8)
+    # The control: the reaper makes its passes, and without a block nothing ends.
+    await_passes(3)
     for _, session in (first, second):
-        assert PIPELINE.use(session).outcome == "allowed"
-    assert hold.use().outcome == "allowed"
+        world.await_use(PIPELINE, session, "allowed")
+    hold.await_use("allowed")
     return {"sessions": [first, second], "hold": hold, "other": other}
 
 
-def test_a_machine_a_bystander_and_a_token_of_another_kind_stop_nothing(world: World, held: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def held(begun: dict[str, Future[Any]]) -> dict[str, Any]:
+    """What is held while nothing is stopped."""
+    return begun["test_kill_switch"].result()
+
+
+@pytest.fixture(scope="module")
+def refused(world: World, held: dict[str, Any]) -> tuple[list[tuple[int, Answer]], set[str]]:
+    """What those were answered who may not stop anything, each with the status that is due; and what is new in the table."""
     before = {item["pk"] for item in store.items()}
-    for token, status in [
-        (None, 401),
-        (world.token(PLACED_BY), 401),
-        (world.credentials_token(PLACED_BY), 401),
-        (world.vote_token("dana"), 403),
-        (world.vote_token(AGENT.identity), 403),
-    ]:
-        for answer in (place(world, token), place(world, token, {"all": True}), lift(world, token)):
-            assert answer.status == status, str(answer)
-    assert lift(world, world.vote_token(LIFTED_BY)).status == 403, "nothing was placed that somebody else could lift"
-    blocks = {item["pk"] for item in store.items()} - before
-    assert not [pk for pk in blocks if pk.startswith(("REVOCATION#", "BLOCK#identity", "BLOCK#all"))]
+    answers = [
+        (status, answer)
+        for token, status in [
+            (None, 401),
+            (world.token(PLACED_BY), 401),
+            (world.credentials_token(PLACED_BY), 401),
+            (world.vote_token("dana"), 403),
+            (world.vote_token(AGENT.identity), 403),
+        ]
+        for answer in (place(world, token), place(world, token, {"all": True}), lift(world, token))
+    ]
+    # Nothing was placed that somebody else could lift.
+    answers.append((403, lift(world, world.vote_token(LIFTED_BY))))
+    return answers, {item["pk"] for item in store.items()} - before
 
 
-def test_what_the_identity_holds_ends_and_what_another_holds_goes_on(world: World, held: dict[str, Any]) -> None:
-    answer = place(world, world.vote_token(PLACED_BY))
+@pytest.fixture(scope="module")
+def placed(world: World, held: dict[str, Any], refused: object) -> Iterator[dict[str, Any]]:
+    """What was seen from the block to the proof that it left nothing."""
+    try:
+        found: dict[str, Any] = {"placed": place(world, world.vote_token(PLACED_BY))}
+        found["again"] = place(world, world.vote_token(LIFTED_BY), reason="me too")
+        # Nothing is vended or decided from here on.
+        grant, _ = held["sessions"][0]
+        found |= {"fetched": world.fetch(PIPELINE, grant), "asked": world.ask(PIPELINE)}
+        # Real calls: those that were let through are not any more.
+        for _, session in held["sessions"]:
+            world.await_use(PIPELINE, session, "denied")
+        held["hold"].await_use("denied")
+        _, other_session = held["other"]
+        found["other"] = AGENT.use(other_session)
+        # Proved zero, and measured.
+        found["zero"] = until(lambda: zero(show(world)), "it is proved that nothing is left", every_s=1)
+        yield found
+    finally:
+        if show(world).body.get("standing"):
+            lift(world, world.vote_token(LIFTED_BY))
+
+
+def zero(answer: Answer) -> dict[str, Any] | None:
+    """How the end of everything went, once it is proved."""
+    progress = answer.body["progress"]
+    return progress if progress and progress["zero_at"] else None
+
+
+@pytest.fixture(scope="module")
+def lifted(world: World, placed: dict[str, Any]) -> dict[str, Answer]:
+    """The answers to the one who placed the block and wants to lift it, and to another one."""
+    own = lift(world, world.vote_token(PLACED_BY))
+    return {"own": own, "other": lift(world, world.vote_token(LIFTED_BY))}
+
+
+def test_a_machine_a_bystander_and_a_token_of_another_kind_stop_nothing(
+    refused: tuple[list[tuple[int, Answer]], set[str]],
+) -> None:
+    answers, created = refused
+    for status, answer in answers:
+        assert answer.status == status, str(answer)
+    assert not [pk for pk in created if pk.startswith(("REVOCATION#", "BLOCK#identity", "BLOCK#all"))]
+
+
+def test_what_the_identity_holds_ends_and_what_another_holds_goes_on(
+    world: World, held: dict[str, Any], placed: dict[str, Any]
+) -> None:
+    answer: Answer = placed["placed"]
     assert answer.status == 200, str(answer)
     assert (answer.body["key"], answer.body["standing"], answer.body["latest"]["by"]) == (KEY, True, PLACED_BY)
     placed_at = instant(answer.body["latest"]["at"])
     # Again is the same.
-    assert place(world, world.vote_token(LIFTED_BY), reason="me too").body["latest"] == answer.body["latest"]
-    # Nothing is vended or decided from here on.
-    grant, _ = held["sessions"][0]
-    fetched = world.fetch(PIPELINE, grant)
+    assert placed["again"].body["latest"] == answer.body["latest"]
+    fetched, asked = placed["fetched"], placed["asked"]
     assert (fetched.status, fetched.body["code"]) in ((410, "blocked"), (410, "grant_over"), (409, "not_active")), str(fetched)
-    asked = world.ask(PIPELINE)
     assert asked.body.get("state") == "Denied" or asked.status == 403, str(asked)
-    # Real calls: those that were let through are not any more.
-    for _, session in held["sessions"]:
-        world.await_use(PIPELINE, session, "denied", within_s=30)
-    hold: Hold = held["hold"]
-    hold.await_use("denied", within_s=30)
-    other_grant, other_session = held["other"]
-    assert AGENT.use(other_session).outcome == "allowed"
-    # Proved zero, and measured.
-    until = time.monotonic() + ZERO_WITHIN_S
-    while (known := show(world).body)["progress"] is None or known["progress"]["zero_at"] is None:
-        assert time.monotonic() < until, f"no zero within {ZERO_WITHIN_S} s: {known}"
-        time.sleep(1)
-    progress = known["progress"]
+    progress = placed["zero"]
     assert progress["n_alive"] == 0
     assert abs(instant(progress["zero_at"]) - placed_at - progress["zero_after_s"]) < 2
+    log = tries.calls()
     for grant, session in held["sessions"]:
         end = world.show(PIPELINE, grant)["end"]
         assert (end["cause"], end["proof"]["kind"]) == ("killed", "observed")
         assert PIPELINE.use(session).outcome == "denied"
-    hold.ended("killed", within_s=1)
-    # Whoever is not covered was never touched.
+        uses = tries.uses(log, PIPELINE, session.access_key)
+        assert "allowed" in uses.before(placed_at) and uses.since(instant(end["verified_at"])) <= {"denied"}, uses
+    hold: Hold = held["hold"]
+    hold.ended("killed")
+    # What is not covered was never touched.
+    other_grant, other_session = held["other"]
+    assert placed["other"].outcome == "allowed", str(placed["other"])
     assert world.show(AGENT, other_grant)["state"] == "Active"
     assert AGENT.use(other_session).outcome == "allowed"
 
 
-def test_another_one_lifts_it_and_what_is_asked_anew_works(world: World, held: dict[str, Any]) -> None:
-    assert lift(world, world.vote_token(PLACED_BY)).status == 403, "their own"
-    answer = lift(world, world.vote_token(LIFTED_BY))
+def test_another_one_lifts_it_and_a_new_request_works(
+    world: World, held: dict[str, Any], lifted: dict[str, Answer]
+) -> None:
+    assert lifted["own"].status == 403, "their own"
+    answer = lifted["other"]
     assert (answer.status, answer.body["standing"]) == (200, False), str(answer)
     history = show(world).body["history"]
     assert [(one["version"], one["act"], one["by"]) for one in history] == [(2, "lifted", "lea"), (1, "placed", "omar")]
@@ -116,5 +165,5 @@ def test_another_one_lifts_it_and_what_is_asked_anew_works(world: World, held: d
     grant, session = held["sessions"][0]
     assert world.show(PIPELINE, grant)["state"] == "Ended", "what was ended stays ended"
     assert PIPELINE.use(session).outcome == "denied"
-    anew: Session = in_use(world, PIPELINE)[1]
-    assert PIPELINE.use(anew).outcome == "allowed"
+    _, fresh = in_use(world, PIPELINE)
+    assert PIPELINE.use(fresh).outcome == "allowed"

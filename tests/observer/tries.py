@@ -90,6 +90,6 @@ def uses(log: list[dict[str, Any]], case: Case, access_key: str) -> Judged:
     return judged(log, access_key, *case.asks(case.uses))
 
 
-def calls() -> list[dict[str, Any]]:
-    """The call log as it is: other calls may be under way, and those that were answered are in it."""
-    return gate.log(whole_within_s=0)
+def calls(since: int = 0) -> list[dict[str, Any]]:
+    """The call log as it is, from number `since` on: other calls may be under way, and those that were answered are in it."""
+    return gate.log(since, whole_within_s=0)

@@ -99,7 +99,6 @@ class Lives:
         grant = self._world.approved(case, term_s=term_s)
         life = Life(case, self._world.session(case, grant), grant)
         trying = Tries(life.use_all)
-        # Whoever has credentials may use them.
         life.deadline = trying.around = instant(self._world.show(case, grant)["deadline"])
         return life, trying
 
@@ -190,12 +189,18 @@ def deny_of(case: Case, grant: str) -> dict[str, str]:
     return {"resource": case.role, "document": grant.removeprefix("grt_")}
 
 
+def deadline_of(grant: str) -> float:
+    """When the access of a session's grant must be over, as its first vend was recorded."""
+    chain = store.snapshot().evidence[grant]
+    return instant(next(entry["detail"]["deadline"] for entry in chain if entry["event"] == "VendRecorded"))
+
+
 def ended_early(world: World, case: Case, grant: str, session: Session, within_s: float = PATIENCE_S) -> dict[str, Any]:
     """Waits for the end of a released grant: proved by reading back, before the deadline, and denied."""
     view = world.await_state(case, grant, "Ended", within_s=within_s)
     end = view["end"]
     assert (end["cause"], end["proof"]["kind"], end["ended_by"]) == ("released", "observed", "removal")
-    assert instant(end["verified_at"]) < instant(view["deadline"])
+    assert instant(end["verified_at"]) < deadline_of(grant)
     seen = case.use(session)
     assert seen.outcome == "denied", f"after its end: {seen}"
     return view

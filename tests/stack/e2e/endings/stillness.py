@@ -26,8 +26,8 @@ from observer.world import ONCALL, PIPELINE, World, instant, sleep_until
 from attachments import EXPORTS, OUT, SHARED_KEY, Hold, Tasks
 from faulting import restart, strike
 
-# An inline grant, one whose policy is enforced without its time limit, and two managed ones.
-NAMES = ("down", "naked", "fuse", "echo")
+# An inline grant, one whose policy is enforced without its time limit, and two managed ones; each with its principal.
+PRINCIPALS = {"down": "down", "naked": "naked", "backstop": "fuse", "standby": "echo"}
 FUNCTIONS = ("issue", "reap")
 TERM_S = 80
 TIMES_TRIED = 3
@@ -177,6 +177,8 @@ class Course:
                 one.trying.stop()
             self._all_back()
         self.seen.log = tries.calls()
+        for hold in self.seen.holds.values():
+            hold.over = True
         return self.seen
 
     # ------------------------------------------------------------------------------------------------- going down
@@ -200,9 +202,9 @@ class Course:
         gate.disarm()
         # Both are looked for in what was recorded: that of the policy and that of the session.
         strike("no-time-limit", "naked", "issue", "strip_time_limit", "PutRolePolicy", times=2)
-        with ThreadPoolExecutor(len(NAMES)) as pool:
-            asked = pool.map(lambda name: self._tasks.ask(name, term_s=term_s), NAMES)
-            self.seen.holds = dict(zip(NAMES, asked, strict=True))
+        with ThreadPoolExecutor(len(PRINCIPALS)) as pool:
+            asked = pool.map(lambda principal: self._tasks.ask(principal, term_s=term_s), PRINCIPALS.values())
+            self.seen.holds = dict(zip(PRINCIPALS, asked, strict=True))
             list(pool.map(Hold.await_active, self.seen.holds.values()))
         assert gate.fired()["no-time-limit"] >= 1
         self.seen.vended["guarded"] = self._vend(term_s)
@@ -224,8 +226,8 @@ class Course:
     def _wait(self) -> None:
         """Nothing is done by anybody but AWS, until every deadline is over and DynamoDB has deleted the backstop."""
         seen = self.seen
-        lose_from_due(seen.holds["fuse"])
-        expire_backstop(seen.holds["fuse"])
+        lose_from_due(seen.holds["backstop"])
+        expire_backstop(seen.holds["backstop"])
         time_to_live(enabled=True)
         sleep_until(max(seen.deadlines()))
         # Each has been tried after its deadline.
@@ -240,9 +242,9 @@ class Course:
         seen.fetched = self._world.fetch(PIPELINE, seen.vended["guarded"].grant).status
         # DynamoDB Local looks at twenty items, then rests for ten seconds.
         within_s = PATIENCE_S + len(store.items())
-        until(lambda: backstop_is_gone(seen.holds["fuse"]), "DynamoDB deletes the backstop", within_s=within_s, every_s=1)
+        until(lambda: backstop_is_gone(seen.holds["backstop"]), "DynamoDB deletes the backstop", within_s=within_s, every_s=1)
         seen.backstop_gone_at = time.time()
-        seen.removals = removals(seen.holds["fuse"])
+        seen.removals = removals(seen.holds["backstop"])
 
     # ----------------------------------------------------------------------------------------------- coming back
     def _by_standby_ticks(self) -> None:
@@ -252,19 +254,19 @@ class Course:
             seen.back_at = time.time()
             gate.arm(BLIND)
             # The control: with nobody to call it, it does nothing by itself.
-            seen.holds["echo"].use()
+            seen.holds["standby"].use()
             seen.standby_at = time.time()
             runner.stack("echo", "on", "reap")
-            seen.holds["echo"].await_state("Ended")
+            seen.holds["standby"].await_state("Ended")
             # Passes that had begun before do not count.
             before = gate.fired()["blind"] + 2
             until(lambda: gate.fired()["blind"] >= before + 2, "two more passes by standby ticks")
-            seen.holds["fuse"].use()
+            seen.holds["backstop"].use()
             seen.stream_at = time.time()
             runner.stack("pump", "on", "reap")
-            seen.holds["fuse"].await_state("Revoking", "Ended")
-            seen.holds["fuse"].await_use("denied")
-            seen.holds["fuse"].await_state("Ended")
+            seen.holds["backstop"].await_state("Revoking", "Ended")
+            seen.holds["backstop"].await_use("denied")
+            seen.holds["backstop"].await_state("Ended")
             gate.disarm()
             self._goes_on_being_issued()
             seen.on_meanwhile = [driver for driver in runner.DRIVERS if runner.is_on(driver, "reap")]

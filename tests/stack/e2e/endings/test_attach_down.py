@@ -32,7 +32,7 @@ def test_an_inline_attachment_stops_at_its_deadline_by_itself_and_without_its_ti
 
 
 def test_dynamodb_deletes_a_ttl_backstop_which_calls_the_reaper_and_without_the_stream_nothing_ends(stillness: Stillness) -> None:
-    hold, tries = stillness.holds["fuse"], stillness.held("fuse")
+    hold, tries = stillness.holds["backstop"], stillness.held("backstop")
     (removed,) = stillness.removals
     identity = {name.lower(): value for name, value in removed["userIdentity"].items()}
     assert identity == {"type": "Service", "principalid": "dynamodb.amazonaws.com"}, removed

@@ -9,10 +9,10 @@ from stillness import Stillness
 
 
 def test_standby_ticks_end_what_no_schedule_does_and_without_them_it_stays(stillness: Stillness) -> None:
-    hold, tries = stillness.holds["echo"], stillness.held("echo")
+    hold, tries = stillness.holds["standby"], stillness.held("standby")
     # The observer turns red where the protection is gone.
     assert tries.between(hold.deadline(), stillness.standby_at) == {"allowed"}
-    assert stillness.stood["echo"] and stillness.states["echo"] == "Active"
+    assert stillness.stood["standby"] and stillness.states["standby"] == "Active"
     assert "tick" not in stillness.on_meanwhile
     end = hold.ended("deadline")
     assert stillness.standby_at < instant(end["verified_at"]) < stillness.stream_at

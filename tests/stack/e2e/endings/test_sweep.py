@@ -1,6 +1,6 @@
 """The sweep: what stands in AWS under this installation's names without a grant goes; and a table that nobody confirmed.
 
-The administrator plays whoever left it there: an older table, or a hand. Each protection has its control beside it.
+The administrator plays what left it there: an older table, or a hand. Each protection has its control beside it.
 """
 
 from __future__ import annotations

@@ -20,4 +20,8 @@ def scheduled(world: World, catalogue: Path) -> Scheduled:
 
 @pytest.fixture(autouse=True)
 def begun(scheduled: Scheduled, lives: Lives) -> None:
-    """Grants run to their ends while the other tests of this folder do their work. `lives` publishes the schedule."""
+    """Grants run to their ends while the other tests of this folder do their work. `lives` publishes the schedule.
+
+    All of them are there before the first test, so that tests that look for new records do not see these.
+    """
+    scheduled.hold()

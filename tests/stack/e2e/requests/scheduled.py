@@ -55,13 +55,14 @@ class Scheduled:
         since = gate.last()
         until(granted, "the open window is granted", every_s=2)
         (grant,) = granted()
-        return Hold(self._world, CASE, grant, PRINCIPAL, RUN, self._task, since)
+        hold = Hold(self._world, CASE, grant, PRINCIPAL, RUN, self._task, since)
+        hold.await_state("Active", "Revoking", "Ended")
+        return hold
 
     def _to_its_end(self) -> Judged:
         trying = Tries(self._use)
         try:
             hold = self.hold()
-            hold.await_state("Active", "Revoking", "Ended")
             trying.around = hold.deadline()
             sleep_until(trying.around)
             hold.await_state("Ended")
@@ -71,7 +72,7 @@ class Scheduled:
         return tries.judged(tries.calls(), self._task.access_key, *CALL)
 
     def hold(self) -> Hold:
-        """The grant, once there is one."""
+        """The grant, once its access is there."""
         return self._hold.result()
 
     def judged(self) -> Judged:

@@ -25,8 +25,8 @@ FOLDER = CHECKOUT / ".local" / "test"
 """Logs, reports and the stacks' folders of the last run; ignored by git."""
 RECORDINGS = FOLDER / "recordings"
 RUST_TIMES = FOLDER / "rust-times"
-RUST_REPORT = TARGET / "nextest" / "default" / "junit.xml"
-"""Where `.config/nextest.toml` has it written."""
+RUST_REPORTS = TARGET / "nextest"
+"""Where nextest writes its reports, in a folder for each profile (see `.config/nextest.toml`)."""
 BUILD = ["cargo", "build", "--locked", "--workspace", "--bins", "--tests"]
 """The stack's programs and the tests are built with one set of features, so nothing is compiled twice."""
 NEXTEST = ["cargo", "nextest", "run", "--locked", "--workspace", "--no-fail-fast"]
@@ -57,7 +57,7 @@ class Run:
         shutil.rmtree(RECORDINGS, ignore_errors=True)
         for folder in FOLDER.glob("stack-*"):
             shutil.rmtree(folder)
-        for file in (*FOLDER.glob("*.log"), *FOLDER.glob("*.xml"), RUST_TIMES, RUST_REPORT):
+        for file in (*FOLDER.glob("*.log"), *FOLDER.glob("*.xml"), RUST_TIMES, *RUST_REPORTS.glob("*/junit.xml")):
             file.unlink(missing_ok=True)
         RECORDINGS.mkdir(parents=True)
         commands = {"tools": [sys.executable, "infra/local/tools.py", *parts], "build": BUILD}
@@ -116,7 +116,7 @@ class Run:
         done = self.jobs.run(command, log, cwd=CHECKOUT, within_s=suite.within_s, more=environment,
                              nice=suite.nice)  # fmt: skip
         if suite.kind is Kind.RUST:
-            found = junit.cases(RUST_REPORT, junit.rust_cpu_times(RUST_TIMES))
+            found = junit.cases(RUST_REPORTS / suite.runs[-1] / "junit.xml", junit.rust_cpu_times(RUST_TIMES))
         else:
             found = junit.cases(report)
         result = Result(suite.name, log, found, done.wall_s, done.cpu_s)

@@ -15,6 +15,10 @@ from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 COMMAND = CHECKOUT / "infra" / "local" / "stack.py"
+sys.path.append(str(COMMAND.parent))
+
+from brevet_local import switches  # noqa: E402
+
 # Where the stack keeps its records; the same variable moves it for both.
 LOCAL = Path(os.environ.get("BREVET_LOCAL") or CHECKOUT / ".local").expanduser()
 PIDS = LOCAL / "pids"
@@ -127,11 +131,11 @@ def left_alone(function: str, *drivers: str) -> Iterator[None]:
     drivers = drivers or tuple(driver for driver in DRIVERS if is_on(driver, function))
     try:
         for driver in drivers:
-            stack(driver, "off", function)
+            turn(driver, False, function)
         yield
     finally:
         for driver in drivers:
-            stack(driver, "on", function)
+            turn(driver, True, function)
 
 
 @contextmanager
@@ -139,11 +143,19 @@ def off(*drivers: str) -> Iterator[None]:
     """In the block none of `drivers` drives any function."""
     try:
         for driver in drivers:
-            stack(driver, "off")
+            turn(driver, False)
         yield
     finally:
         for driver in drivers:
-            stack(driver, "on")
+            turn(driver, True)
+
+
+def turn(driver: str, on: bool, function: str | None = None) -> None:
+    """Turns a driver on or off for one function, or for all that it drives. Off means that nothing of it is under way.
+
+    In this process: starting `stack.py` takes seconds on a busy machine, and tests turn drivers off and on all the time.
+    """
+    switches.turn(driver, on, switches.driven(facts(), driver, function), switches.longest_event_s(facts()))
 
 
 def is_on(driver: str, function: str) -> bool:

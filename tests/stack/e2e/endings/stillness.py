@@ -187,7 +187,7 @@ class Course:
         for times in range(TIMES_TRIED):
             self._begin(TERM_S * 2**times)
             for driver in runner.DRIVERS:
-                runner.stack(driver, "off")
+                runner.turn(driver, False)
             for function in FUNCTIONS:
                 runner.stack("kill", function)
             self.seen.down_at = time.time()
@@ -256,14 +256,14 @@ class Course:
             # The control: with nobody to call it, it does nothing by itself.
             seen.holds["standby"].use()
             seen.standby_at = time.time()
-            runner.stack("echo", "on", "reap")
+            runner.turn("echo", True, "reap")
             seen.holds["standby"].await_state("Ended")
             # Passes that had begun before do not count.
             before = gate.fired()["blind"] + 2
             until(lambda: gate.fired()["blind"] >= before + 2, "two more passes by standby ticks")
             seen.holds["backstop"].use()
             seen.stream_at = time.time()
-            runner.stack("pump", "on", "reap")
+            runner.turn("pump", True, "reap")
             seen.holds["backstop"].await_state("Revoking", "Ended")
             seen.holds["backstop"].await_use("denied")
             seen.holds["backstop"].await_state("Ended")
@@ -292,6 +292,6 @@ class Course:
             if not runner.pids(function):
                 restart(function)
         for driver in runner.DRIVERS:
-            runner.stack(driver, "on")
+            runner.turn(driver, True)
         self._world.await_ready()
 

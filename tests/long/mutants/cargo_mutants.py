@@ -82,7 +82,7 @@ def examined(copy: Copy, file: str, again: bool) -> dict[str, dict]:
         if done.is_file() or (n > 0 and not any(one["outcome"] == "MISSED" for one in results.known().values())):
             continue
         command = [str(tool()), "mutants", "--in-place", "--iterate", "--no-shuffle", "--colors", "never", "--output", str(out),
-                   "--file", file, "--timeout", str(ONE_MUTANT_S), *(f"--test-package={one}" for one in packages)]  # fmt: skip
+                   "--file", file, *(f"--cargo-arg={word}" for word in checkout.UNOPTIMIZED), "--timeout", str(ONE_MUTANT_S), *(f"--test-package={one}" for one in packages)]  # fmt: skip
         run = copy.run(command, ONE_FILE_S, {})
         harvest(out, results)
         # 0: all caught; 2: some missed; 3: some took too long. Anything else is no result.

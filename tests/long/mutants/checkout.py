@@ -18,8 +18,11 @@ CACHE = Path(os.environ.get("BREVET_CACHE") or Path.home() / ".cache" / "brevet"
 LONG = CACHE / "long"
 # What the tests of the two crates are built from. Any other file changes no outcome.
 BUILT_FROM = re.compile(r"(shared/(domain|engine)/.*\.(rs|toml|golden|json|txt))|Cargo\.(toml|lock)")
+CRATES = ("brevet-domain", "brevet-engine")
+# They are compiled anew for each set of bugs, and each test takes seconds: optimizing them would take longer than it saves.
+UNOPTIMIZED = [word for crate in CRATES for word in ("--config", f"profile.dev.package.{crate}.opt-level=0")]
 # Always both, so that their dependencies are built once and not once for each choice of features.
-PACKAGES = ["--locked", "-p", "brevet-domain", "-p", "brevet-engine"]
+PACKAGES = ["--locked", *UNOPTIMIZED, *(word for crate in CRATES for word in ("-p", crate))]
 FAILED = re.compile(r"^test (\S+)(?: - should panic)? \.\.\. FAILED", re.MULTILINE)
 RAN = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed", re.MULTILINE)
 

@@ -14,6 +14,7 @@ import argparse
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import asdict
 
 import checkout
@@ -31,7 +32,7 @@ ONE_TEST_S = 900
 ALL_TESTS_S = 2_700
 
 
-def misfits(copy: Copy, bugs: dict[int, Bug]) -> dict[int, str]:
+def without_place(copy: Copy, bugs: dict[int, Bug]) -> dict[int, str]:
     """The bugs that have no place in the code, and why."""
     known, found = rust_source.all_functions(copy.folder), {}
     for number, bug in bugs.items():
@@ -78,9 +79,9 @@ def verdict(copy: Copy, number: int, bug: Bug) -> tuple[bool, str]:
     return False, "SURVIVED"
 
 
-def tried(copy: Copy, bugs: dict[int, Bug], say: callable) -> None:
+def tried(copy: Copy, bugs: dict[int, Bug], say: Callable[[int, dict], None]) -> None:
     """Tries `bugs`, and says of each what became of it."""
-    wrong = misfits(copy, bugs)
+    wrong = without_place(copy, bugs)
     while True:
         fitting = {number: bug for number, bug in bugs.items() if number not in wrong}
         made = switched.files(copy.folder, fitting)

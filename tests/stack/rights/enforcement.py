@@ -9,7 +9,6 @@ from __future__ import annotations
 import fnmatch
 import json
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,9 +19,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "infra" / "local"))
+CHECKOUT = Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(CHECKOUT / "infra" / "local"), str(CHECKOUT / "tests")]
 
 from brevet_local import places, stack  # noqa: E402
+from observer.patience import PATIENCE_S, until  # noqa: E402
 
 FACTS = stack.facts()
 DEPLOYMENT, OTHER = FACTS["deployment"], "other"
@@ -41,7 +42,7 @@ def role(name: str, deployment: str = DEPLOYMENT) -> str:
     return f"brevet-{deployment}-{name}"
 
 
-def client(service: str, keys: dict[str, str] | None = None, patience_s: float = 60) -> Any:
+def client(service: str, keys: dict[str, str] | None = None) -> Any:
     """A client through the gate; without `keys` as the administrator, whom the gate does not judge."""
     keys = keys or {"AccessKeyId": places.BOOTSTRAP_KEY, "SecretAccessKey": places.BOOTSTRAP_SECRET}
     made = boto3.client(
@@ -51,7 +52,7 @@ def client(service: str, keys: dict[str, str] | None = None, patience_s: float =
         aws_access_key_id=keys["AccessKeyId"],
         aws_secret_access_key=keys["SecretAccessKey"],
         aws_session_token=keys.get("SessionToken"),
-        config=Config(retries={"total_max_attempts": 1}, read_timeout=patience_s, s3={"addressing_style": "path"}),
+        config=Config(retries={"total_max_attempts": 1}, read_timeout=PATIENCE_S, s3={"addressing_style": "path"}),
     )
     if service == "dynamodb" and "Function" in keys:
         made.meta.events.register("provide-client-params.dynamodb", LEDGER.note_keys)
@@ -189,15 +190,13 @@ def _function_of(principal: str) -> str | None:
     return None
 
 
-def _log(since: int, whole_within_s: float = 15) -> list[dict[str, Any]]:
-    until = time.monotonic() + whole_within_s
-    while True:
-        with urllib.request.urlopen(f"{places.url('gate')}/_gate/log?since={since}", timeout=30) as answer:
+def _log(since: int) -> list[dict[str, Any]]:
+    def whole() -> dict[str, Any] | None:
+        with urllib.request.urlopen(f"{places.url('gate')}/_gate/log?since={since}", timeout=PATIENCE_S) as answer:
             extract = json.load(answer)
-        if extract["n_in_flight"] == 0:
-            return extract["entries"]
-        assert time.monotonic() < until, "a call is still under way"
-        time.sleep(0.1)
+        return extract if extract["n_in_flight"] == 0 else None
+
+    return until(whole, "no call is under way", every_s=0.1)["entries"]
 
 
 LEDGER = Ledger()

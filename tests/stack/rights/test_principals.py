@@ -25,7 +25,7 @@ def test_inline_access_of_a_running_task_comes_with_issues_put_and_goes_with_rea
     client("s3").put_object(Bucket="acme-batch-in", Key="rows", Body=b"x")
     assert not denied(task.get_object, Bucket="acme-batch-in", Key="rows")
     assert denied(task.put_object, **PROBE)
-    issue.put_role_policy(**policy, PolicyDocument=allow("s3:PutObject", "arn:aws:s3:::acme-batch-out/run-1/*", time.time() + 60))
+    issue.put_role_policy(**policy, PolicyDocument=allow("s3:PutObject", "arn:aws:s3:::acme-batch-out/run-1/*", time.time() + 3600))
     # The very session that ran before: it has taken no new credentials.
     assert not denied(task.put_object, **PROBE)
     assert denied(task.put_object, **{**PROBE, "Key": "run-2/part"})
@@ -60,7 +60,7 @@ def beyond(principal):
         "read a role": (iam.get_role, {"RoleName": target}),
         "assume": (sts.assume_role, {"RoleArn": PRINCIPALS["vendor-sync"], "RoleSessionName": "chained"}),
         "read Brevet's table": (dynamodb.get_item, {"TableName": TABLE, "Key": key}),
-        "invoke": (client("lambda", principal, patience_s=8).invoke, {"FunctionName": role("evaluate"), "Payload": b"{}"}),
+        "invoke": (client("lambda", principal).invoke, {"FunctionName": role("evaluate"), "Payload": b"{}"}),
         "read a secret": (client("secretsmanager", principal).get_secret_value, {"SecretId": "prod/payments/db"}),
         "write elsewhere": (client("s3", principal).put_object, {"Bucket": "not-ours", "Key": "x", "Body": b"x"}),
     }

@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 from enforcement import (
-    ALLOW_ALL, BASE, BOUNDARY, CANARY, DEPLOYMENT, FACTS, FUNCTIONS, MANAGED, OTHER, client, denied, places, role,
+    ALLOW_ALL, BASE, BOUNDARY, CANARY, DEPLOYMENT, FACTS, FUNCTIONS, MANAGED, OTHER, PATIENCE_S, client, denied, places, role,
 )
 
 DENY_ALL = ALLOW_ALL.replace('"Allow"', '"Deny"')
@@ -148,17 +148,17 @@ def test_only_the_drill_says_who_it_is_and_not_to_whoever_counts_votes(credentia
 def play_evaluate():
     """Answers one invocation of evaluate, of which no copy runs here."""
     runtime = f"{places.url('lambda')}/.rt/{role('evaluate')}/2018-06-01/runtime/invocation"
-    with urllib.request.urlopen(f"{runtime}/next", timeout=60) as work:
+    with urllib.request.urlopen(f"{runtime}/next", timeout=PATIENCE_S) as work:
         work.read()
         invocation = work.headers["lambda-runtime-aws-request-id"]
-    urllib.request.urlopen(f"{runtime}/{invocation}/response", data=b"{}", timeout=10).close()
+    urllib.request.urlopen(f"{runtime}/{invocation}/response", data=b"{}", timeout=PATIENCE_S).close()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_only_intake_invokes_and_only_evaluate(credentials, name):
     if name == "intake":
         threading.Thread(target=play_evaluate, daemon=True).start()
-    invoke = client("lambda", credentials[name], patience_s=8).invoke
+    invoke = client("lambda", credentials[name]).invoke
     for target in FUNCTIONS:
         refused = denied(invoke, FunctionName=role(target), Payload=b"{}")
         assert refused == ((name, target) != ("intake", "evaluate")), target

@@ -156,7 +156,7 @@ impl Index {
 impl Index {
     /// The parts that list entitlements, in order.
     pub fn buckets(&self) -> impl Iterator<Item = &str> {
-        self.parts.keys().map(String::as_str).filter(|part| *part != RULES_PART)
+        self.parts.keys().map(String::as_str).filter(|part| part.starts_with(build::BUCKET_PREFIX))
     }
 
     /// The limits of `class`.

@@ -75,7 +75,10 @@ fn place(id: &EntitlementId) -> u32 {
     hex.get(..8).and_then(|first| u32::from_str_radix(first, 16).ok()).unwrap_or(0)
 }
 
+/// How the names of the parts that list entitlements begin. No other part is named so.
+pub(super) const BUCKET_PREFIX: &str = "entitlements/";
+
 /// The part that lists `id`, where entitlements are spread over `n` buckets.
 pub(super) fn bucket_name(id: &EntitlementId, n: u32) -> Option<String> {
-    place(id).checked_rem(n).map(|number| format!("entitlements/{number:03x}"))
+    place(id).checked_rem(n).map(|number| format!("{BUCKET_PREFIX}{number:03x}"))
 }

@@ -63,6 +63,15 @@ fn what_is_built_reads_back_whole_and_one_by_one() {
     }
 }
 
+/// A catalogue with schedules once could not be listed: their part counted as one that lists entitlements.
+#[test]
+fn buckets_are_the_parts_that_list_entitlements_and_no_others() {
+    let (text, mut index) = built(&listings(3, 10));
+    index.parts.insert(SCHEDULES_PART.to_owned(), Digest::of_bytes(b"{}"));
+    assert_eq!(index.buckets().collect::<Vec<_>>(), ["entitlements/000"]);
+    assert!(text.parts.contains_key("entitlements/000"));
+}
+
 #[test]
 fn ten_thousand_entitlements_stay_far_under_an_item_of_the_table() {
     let (text, index) = built(&listings(10_000, 1_000));

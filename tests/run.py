@@ -24,7 +24,7 @@ from runner import long, ready, report, run, suites  # noqa: E402
 from runner.job import Jobs  # noqa: E402
 from runner.ready import Unready  # noqa: E402
 
-TOOLS = {"check": ["tests", "decider"], "test": ["all"]}
+TOOLS = {"check": ["tests", "decider", "actionlint"], "test": ["all"]}
 
 
 def asked(arguments: list[str]) -> tuple[str, run.Asked]:

@@ -107,7 +107,8 @@ class Run:
     def _tested(self, suite: Suite, environment: dict[str, str]) -> Result:
         environment = {**environment, **_environment(suite, environment)}
         if suite.kind is Kind.COMMAND:
-            command = [str(VENV / suite.runs[0]) if (VENV / suite.runs[0]).exists() else suite.runs[0], *suite.runs[1:]]
+            program, *rest = (one.replace("{tools}", str(CACHE / "tools")) for one in suite.runs)
+            command = [str(VENV / program) if (VENV / program).exists() else program, *rest]
             return self._checked(suite.name, command, suite.within_s, suite.nice)
         self._line(f"{suite.name}: begins")
         log, report = FOLDER / f"{suite.name}.log", FOLDER / f"{suite.name}.xml"

@@ -93,7 +93,7 @@ const STACK_BYTES: usize = 2 * 1024 * 1024;
 /// A run that is not under way.
 const IDLE: u64 = u64::MAX;
 
-/// Makes the runs of `range`. A run that does not end within [`LONGEST`] ends the process: nothing else could.
+/// Makes the runs of `range`. A run that does not end within `LONGEST` ends the process: nothing else could.
 ///
 /// # Errors
 ///

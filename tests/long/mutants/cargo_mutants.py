@@ -66,6 +66,14 @@ def harvest(out: Path, results: Results) -> None:
             results.add(name, outcome=OUTCOMES.get(outcome["summary"], outcome["summary"]), tests=failed[:3])
 
 
+def configured(copy: Copy, file: str, out: Path) -> Path:
+    """The configuration with `file` as the only one to examine: `--file` would only add to those that it names."""
+    settings = tomllib.loads((copy.folder / ".cargo" / "mutants.toml").read_text()) | {"examine_globs": [file]}
+    made = out / "mutants.toml"
+    made.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
+    return made
+
+
 def examined(copy: Copy, file: str, again: bool) -> dict[str, dict]:
     """What became of each mutant of a file, by its name."""
     out = LONG / "cargo-mutants" / file.replace("/", "+")
@@ -81,8 +89,10 @@ def examined(copy: Copy, file: str, again: bool) -> dict[str, dict]:
         done = out / f"done-{n}"
         if done.is_file() or (n > 0 and not any(one["outcome"] == "MISSED" for one in results.known().values())):
             continue
-        command = [str(tool()), "mutants", "--in-place", "--iterate", "--no-shuffle", "--colors", "never", "--output", str(out),
-                   "--file", file, *(f"--cargo-arg={word}" for word in checkout.UNOPTIMIZED), "--timeout", str(ONE_MUTANT_S), *(f"--test-package={one}" for one in packages)]  # fmt: skip
+        command = [str(tool()), "mutants", "--in-place", "--iterate", "--no-shuffle", "--colors", "never",
+                   "--output", str(out), "--config", str(configured(copy, file, out)), "--timeout", str(ONE_MUTANT_S),
+                   *(f"--cargo-arg={word}" for word in checkout.UNOPTIMIZED),
+                   *(f"--test-package={one}" for one in packages)]  # fmt: skip
         run = copy.run(command, ONE_FILE_S, {})
         harvest(out, results)
         # 0: all caught; 2: some missed; 3: some took too long. Anything else is no result.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections import Counter
 from pathlib import Path
 
 import cargo_mutants
 import planted
 import pytest
+from checkout import Copy
 from results import Results
 
 MISSED = "shared/domain/src/deny.rs: replace < with <= in Denied::fitting"
@@ -60,3 +62,18 @@ def test_survivors_are_accepted_by_name_and_number(
     (tmp_path / "survivors.toml").write_text("\n".join(rows))
     monkeypatch.setattr(planted, "HERE", tmp_path)
     assert cargo_mutants.unaccepted(Counter(missed), ["shared/domain/src/deny.rs"]) == wrong
+
+
+def settings() -> dict:
+    return tomllib.loads((planted.CHECKOUT / ".cargo" / "mutants.toml").read_text())
+
+
+@pytest.mark.parametrize("file", settings()["examine_globs"])
+def test_a_file_that_is_named_is_there(file: str) -> None:
+    assert (planted.CHECKOUT / file).is_file()
+
+
+def test_each_file_is_examined_alone_and_all_else_stays(tmp_path: Path) -> None:
+    copy = Copy(planted.CHECKOUT, "a digest")
+    made = cargo_mutants.configured(copy, "shared/domain/src/deny.rs", tmp_path)
+    assert tomllib.loads(made.read_text()) == settings() | {"examine_globs": ["shared/domain/src/deny.rs"]}

@@ -41,12 +41,12 @@ class Story:
         with _PRINTING:
             print(f"{time.monotonic() - _BEGAN:6.1f} s  {self.name:<12} {who:<18} {what}", flush=True)
 
-    def expect(self, step: str, expected: Any, seen: Any, *, who: str = "", told: str = "") -> None:
-        """Checks a step and tells it."""
+    def expect(self, step: str, expected: Any, seen: Any, *, who: str = "", detail: str = "") -> None:
+        """Checks a step and prints it."""
         self.n_steps += 1
         if expected != seen:
-            raise StepFailed(f"{self.name}, step {self.n_steps} ({step}): expected {expected}, saw {seen} {told}".rstrip())
-        self.tell(who or "caller", f"{step}: {told or seen}")
+            raise StepFailed(f"{self.name}, step {self.n_steps} ({step}): expected {expected}, saw {seen} {detail}".rstrip())
+        self.tell(who or "caller", f"{step}: {detail or seen}")
 
 
 def clock(at: float) -> str:

@@ -3,29 +3,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use brevet_walls::{root, sources};
 
 /// What reads a clock or draws at random. The lint of the same name covers calls; this also covers paths and macros.
 const CLOCKS: [&str; 4] = ["SystemTime::now", "Utc::now", "Local::now", "Instant::now"];
 const CHANCE: [&str; 6] = ["Ulid::generate", "Ulid::new()", "Uuid::", "rand::", "getrandom", "SystemRandom"];
 
-/// Every Rust file under `folder`.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found
-}
-
 /// Shipped files whose code, comments left out, holds one of `words`.
 fn readers(words: &[&str]) -> Vec<String> {
-    let root = brevet_walls::root();
+    let root = root();
     let crates = ["shared", "functions"].iter().flat_map(|folder| fs::read_dir(root.join(folder)).unwrap());
     let files = crates.flat_map(|krate| sources(&krate.unwrap().path().join("src")));
     let reads = |path: &PathBuf| {

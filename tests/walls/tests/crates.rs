@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that unwraps nothing fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::process::Command;
 
-use brevet_walls::root;
+use brevet_walls::{root, sources};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
 /// The workspace as cargo resolves it for this machine.
@@ -197,4 +198,30 @@ fn nothing_shipped_links_the_fakes() {
             .any(|d| d.features.iter().any(|feature| feature == "test-util"));
         assert!(!fakes, "`{name}` links the fakes of `test-util`");
     }
+}
+
+#[test]
+fn no_test_is_written_where_none_is_run() {
+    let metadata = metadata();
+    let in_src = |package: &Package| sources(package.manifest_path.parent().unwrap().join("src").as_std_path());
+    let mut unrun = Vec::new();
+    for package in metadata.workspace_packages() {
+        // A doc example is run by `cargo test` alone.
+        let documented = in_src(package).into_iter().map(|file| (file, &["/// ```", "//! ```"][..]));
+        // A target with `test = false` spares its second build. Where no target is tested, no file under `src` may hold one.
+        let is_code = |target: &&cargo_metadata::Target| target.is_lib() || target.is_bin();
+        let code: Vec<_> = package.targets.iter().filter(is_code).collect();
+        let untested = if code.iter().any(|target| target.test) {
+            code.iter().filter(|target| !target.test).map(|target| target.src_path.clone().into()).collect()
+        } else {
+            in_src(package)
+        };
+        let tested = untested.into_iter().map(|file| (file, &["#[test]", "proptest! {"][..]));
+        for (file, words) in documented.chain(tested) {
+            let text = fs::read_to_string(&file).unwrap();
+            let holds = |line: &str| words.iter().any(|word| line.trim_start().starts_with(word));
+            unrun.extend(text.lines().filter(|line| holds(line)).map(|line| format!("{}: {line}", file.display())));
+        }
+    }
+    assert!(unrun.is_empty(), "these would never run: move them into `tests`, or take out `test = false`: {unrun:#?}");
 }

@@ -6,6 +6,28 @@
     reason = "test equipment: what goes wrong here is seen as a failure"
 )]
 
+/// The environment variable that holds the seed of tests that draw.
+const SEED_VARIABLE: &str = "BREVET_SEED";
+
+/// The seed of a test that draws: the number in environment variable `BREVET_SEED`, or `usual` where it is not set. The
+/// test runner derives it from the commit. It is printed, so that a failure can be repeated.
+///
+/// # Panics
+///
+/// If the variable holds something other than a whole number.
+#[expect(clippy::print_stdout, reason = "a failed test shows what it printed")]
+#[must_use]
+pub fn seed_or(usual: u64) -> u64 {
+    let seed = std::env::var(SEED_VARIABLE).map_or(usual, |text| parsed(&text));
+    println!("seed {seed}; `{SEED_VARIABLE}={seed}` before the same command repeats this run");
+    seed
+}
+
+#[expect(clippy::panic, reason = "a seed that cannot be read fails the test")]
+fn parsed(text: &str) -> u64 {
+    text.parse().unwrap_or_else(|_| panic!("`{SEED_VARIABLE}` must be a whole number; it is `{text}`"))
+}
+
 /// A source of numbers (`SplitMix64`). Source: <https://prng.di.unimi.it/splitmix64.c>
 #[derive(Clone, Debug)]
 pub struct Chance(u64);

@@ -70,6 +70,32 @@ pub fn compile_dir(dir: &Path) -> Result<Compiled, CatalogueError> {
 ///
 /// [`CatalogueError`] with everything that was found wrong. A case that comes out otherwise than expected counts as such.
 pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
+    let Draft { forms, text, warnings } = draft(sources)?;
+    // 4. As its readers will see it.
+    let mut findings = Findings::default();
+    match Bundle::load(&text) {
+        Ok(bundle) => {
+            reach::check(&bundle, &forms, &mut findings);
+            findings.stop()?; // a schedule or a case about it would only say so again
+            schedules::check(&bundle, &forms, &mut findings);
+            cases::check(&bundle, &forms, &mut findings);
+        }
+        Err(error) => findings.whole("policies", finding::chain(&error)),
+    }
+    findings.stop()?;
+    let n_cases = forms.cases.iter().map(|in_file| in_file.form.cases.len()).sum();
+    Ok(Compiled { bundle: text, warnings: warnings.sorted(), n_cases })
+}
+
+/// A bundle before anything was asked of it.
+struct Draft {
+    forms: forms::Forms,
+    text: BundleText,
+    warnings: Findings,
+}
+
+/// Steps 1 to 3 of [`compile`].
+fn draft(sources: &Sources) -> Result<Draft, CatalogueError> {
     let (mut findings, mut warnings) = (Findings::default(), Findings::default());
     // 1. Each file by itself. What refers to a file that cannot be read is not reported as well.
     let forms = forms::Forms::read(sources, &mut findings);
@@ -88,19 +114,16 @@ pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
     let index = Index { version, issuers, identities, lanes, steps, n_buckets: 0, parts };
     let text = bundle(index, entitlements, policies, &schedules, &mut findings);
     findings.stop()?;
-    // 4. As its readers will see it.
-    match Bundle::load(&text) {
-        Ok(bundle) => {
-            reach::check(&bundle, &forms, &mut findings);
-            findings.stop()?; // a schedule or a case about it would only say so again
-            schedules::check(&bundle, &forms, &mut findings);
-            cases::check(&bundle, &forms, &mut findings);
-        }
-        Err(error) => findings.whole("policies", finding::chain(&error)),
+    Ok(Draft { forms, text, warnings })
+}
+
+/// The bundle of a catalogue that compiles, without asking it anything: a small part of the work of [`compile`].
+#[cfg(test)]
+pub(crate) fn unasked(sources: &Sources) -> BundleText {
+    match draft(sources) {
+        Ok(draft) => draft.text,
+        Err(error) => panic!("{error}"),
     }
-    findings.stop()?;
-    let n_cases = forms.cases.iter().map(|in_file| in_file.form.cases.len()).sum();
-    Ok(Compiled { bundle: text, warnings: warnings.sorted(), n_cases })
 }
 
 fn bundle(

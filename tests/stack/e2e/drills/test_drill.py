@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from observer import chain, gate, identities, runner, store
+from observer import chain, gate, identities, runner, store, tries
 from observer.aws import Session
 from observer.client import Answer
 from observer.patience import until
@@ -128,7 +128,7 @@ def test_a_drill_is_denied_then_allowed_then_denied_as_the_gate_saw_it(story: di
     run = story[drilled]
     assert [record["stage"]["name"] for record in run] == WAY, run
     passed = run[-1]["stage"]
-    calls = {call["request_id"]: call for call in gate.log() if call["request_id"]}
+    calls = {call["request_id"]: call for call in tries.calls() if call["request_id"]}
     probes = [calls[passed[when]["request_id"]] for when in ("before", "during", "after")]
     assert [call["decision"] for call in probes] == ["denied", "allowed", "denied"], probes
     assert {call["actions"][0]["resource"].rsplit("/")[-1] for call in probes} == {"canary-dev"}
@@ -154,7 +154,7 @@ def test_without_the_time_limit_the_drill_turns_red_and_everything_stops(story: 
     failed = story["failed"][-1]
     assert (failed["stage"]["name"], failed["stage"]["fault"]) == ("failed", "allowed_after"), failed
     assert failed["failing_since"] == failed["at"]
-    call = next(call for call in gate.log() if call["request_id"] == failed["stage"]["last"]["request_id"])
+    call = next(call for call in tries.calls() if call["request_id"] == failed["stage"]["last"]["request_id"])
     assert call["decision"] == "allowed"
     # It had passed, and failed since.
     assert failed["passed_at"] and failed["passed_at"] < failed["failing_since"]

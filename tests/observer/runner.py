@@ -17,11 +17,10 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 COMMAND = CHECKOUT / "infra" / "local" / "stack.py"
 sys.path.append(str(COMMAND.parent))
 
-from brevet_local import switches  # noqa: E402
+from brevet_local import process, switches  # noqa: E402
 
 # Where the stack keeps its records; the same variable moves it for both.
 LOCAL = Path(os.environ.get("BREVET_LOCAL") or CHECKOUT / ".local").expanduser()
-PIDS = LOCAL / "pids"
 LOGS = LOCAL / "log"
 FACTS = LOCAL / "facts.json"
 CACHE = Path(os.environ.get("BREVET_CACHE") or Path.home() / ".cache" / "brevet").expanduser()
@@ -60,26 +59,12 @@ def audited(answer: dict[str, Any]) -> tuple[bool, str]:
 
 def is_up() -> bool:
     """Whether a stack runs."""
-    return any(_lives(json.loads(record.read_text())["pid"]) for record in PIDS.glob("*.json"))
-
-
-def _lives(pid: int) -> bool:
-    """Whether a process runs. One that has died but was not collected yet does not."""
-    if Path("/proc/self/stat").exists():
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return False
-    else:
-        shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        state = shown.stdout.strip()
-    return state != "" and state[0] not in "ZX"
+    return any(one.alive for one in process.recorded())
 
 
 def pids(function: str) -> list[int]:
-    """The processes of a function's copies."""
-    found = (json.loads(record.read_text())["pid"] for record in sorted(PIDS.glob(f"fn-{function}-*.json")))
-    return [pid for pid in found if _lives(pid)]
+    """The processes of a function's copies. A process that got the number of one that died is none of them."""
+    return [one.pid for one in process.recorded() if one.name.startswith(f"fn-{function}-") and one.alive]
 
 
 def tick() -> None:

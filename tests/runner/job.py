@@ -53,6 +53,8 @@ class Jobs:
                     output.write(f"cannot start {command[0]}: {problem.strerror}\n".encode())
                     return Done(127, 0.0, 0.0)
                 self._groups.add(child.pid)
+        if nice:
+            _give_way(child.pid, nice)
         timed_out = threading.Event()
         limit = threading.Timer(within_s, lambda: (timed_out.set(), end_group(child.pid)))
         limit.start()
@@ -86,6 +88,15 @@ def end_group(group: int) -> None:
         if not _signal(group, 0):
             return
     _signal(group, signal.SIGKILL)
+
+
+def _give_way(session: int, nice: int) -> None:
+    """Lowers the priority of a whole session where Linux shares the CPU out by session: there `nice` counts only within one."""
+    try:
+        Path(f"/proc/{session}/autogroup").write_text(str(nice))
+    except OSError:
+        # Not Linux, or a kernel without it: then `nice` alone does it.
+        pass
 
 
 def _signal(group: int, number: int) -> bool:

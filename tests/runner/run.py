@@ -74,6 +74,8 @@ class Run:
             for earlier in suite.after:
                 if earlier in self._over:
                     self._over[earlier].wait()
+            if suite.needs is Needs.EMULATORS:
+                return self._on_a_stack(suite)
             if suite.needs in WITHOUT:
                 with self._slots:
                     return self._on_a_stack(suite)

@@ -33,7 +33,7 @@ class Usage:
 
     def look(self, pids: Path) -> None:
         """Takes the figures of every process on record, and of their children. Linux only; elsewhere they stay 0."""
-        groups = {_record(one) for one in pids.glob("*.json")}
+        groups = {record[0] for one in pids.glob("*.json") if (record := _record(one)) == _alive(record[0])}
         kib = 0.0
         for stat in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -51,11 +51,21 @@ class Usage:
         self.peak_mib = max(self.peak_mib, kib / 1024)
 
 
-def _record(file: Path) -> int:
+def _record(file: Path) -> tuple[int, str]:
+    """The process that a record of the stack names, and its birth."""
     try:
-        return int(json.loads(file.read_text())["pid"])
+        record = json.loads(file.read_text())
+        return int(record["pid"]), str(record["born"])
     except (OSError, ValueError, KeyError):
-        return -1
+        return -1, ""
+
+
+def _alive(pid: int) -> tuple[int, str]:
+    """The process that has this number now, and its birth: numbers are used again."""
+    try:
+        return pid, "ticks " + Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return pid, "gone"
 
 
 def _proportional_kib(process: Path) -> float:

@@ -1,7 +1,7 @@
 //! The invariants that the use cases keep, each with a test named after it.
 
 use brevet_domain::canonical::canonical;
-use brevet_domain::grant::{Proof, State};
+use brevet_domain::grant::{Proof, State, VendAnswer};
 use brevet_domain::heart::Heart;
 
 use super::world::{TERM_S, World, active, approved, id_of, proof, refused};
@@ -46,6 +46,8 @@ fn invariant_03_a_lost_answer_of_assume_role_stays_unknown_and_bounds_the_end() 
     assert_eq!(world.faults.fired().len(), 1);
     assert_eq!(world.sts.vended().len(), 1, "the credential exists though nobody heard of it");
     assert!(world.can_act(id));
+    let State::Active { vends, .. } = world.grant(id).state else { panic!("not in use") };
+    assert_eq!(vends.last.last().unwrap().answer, VendAnswer::Awaited, "a lost answer is not a failed vend");
     world.release("bot ask run-1", id);
     world.tick();
     assert!(!world.can_act(id), "the early end holds for what was never heard of, too");

@@ -35,8 +35,8 @@ demo: tools build ## Plays five cases over HTTP, from request to proof of ending
 check: ## Formatting, clippy, and every test that needs no stack
 	@python3 tests/run.py check $(SUITES) $(if $(ONLY),-- $(ONLY))
 
-test: ## Every suite, side by side on stacks of their own (SUITES="rust rights", ONLY="-k word" for some)
+test: ## Every suite, side by side on stacks of their own (some: SUITES="rust rights"; of one: ONLY=…)
 	@python3 tests/run.py test $(SUITES) $(if $(ONLY),-- $(ONLY))
 
-test-long: tools ## What takes hours, once a commit, with one table (PART="sim chaos", AGAIN=1)
+test-long: tools build ## What takes hours, once a commit, with one table (PART="sim chaos", AGAIN=1)
 	@BREVET_AGAIN=$(AGAIN) python3 tests/run.py long $(PART)

@@ -32,7 +32,7 @@ def asked(arguments: list[str]) -> tuple[str, run.Asked]:
     at = arguments.index("--") if "--" in arguments else len(arguments)
     (tier, *names), more = arguments[:at] or [""], arguments[at + 1 :]
     if tier not in TOOLS:
-        raise Unready(f"say `check` or `test`, not `{tier}`; `run.py list` lists the suites")
+        raise Unready(f"say `check`, `test`, `long` or `list`, not `{tier}`")
     known = [one.name for one in suites.SUITES if tier in one.tiers]
     if unknown := [name for name in names if name not in known]:
         raise Unready(f"no suite `{'`, `'.join(unknown)}` in `{tier}`; there are {', '.join(known)}")
@@ -51,6 +51,7 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     try:
         tier, wanted = asked(arguments)
+        run.seed()
         ready.tools(prerequisites.missing())
         ready.disk(run.CACHE, (run.TARGET / "debug" / "brevet").exists())
         with ready.alone(run.FOLDER):
@@ -68,17 +69,18 @@ def main(arguments: list[str]) -> int:
         return 2
 
 
-def long_suites(parts: list[str]) -> int:
-    """Runs the long suites; the exit code."""
-    jobs = Jobs()
-    _on_a_signal(jobs.stop)
+def long_suites(names: list[str]) -> int:
+    """Runs the long suites; the exit code. `BREVET_AGAIN=1` runs also what passed on this commit."""
+    jobs, again = Jobs(), os.environ.get("BREVET_AGAIN") == "1"
     try:
+        wanted, every = long.chosen(names, run.seed(), again)
         with ready.alone(run.FOLDER):
-            code = long.main(parts, jobs, run.seed())
+            _on_a_signal(jobs.stop)
+            well = long.run(wanted, every, jobs, long.commit(), again)
     except Unready as problem:
         print(problem, file=sys.stderr)
         return 2
-    return 130 if jobs.stopped else code
+    return 130 if jobs.stopped else int(not well)
 
 
 def _on_a_signal(stop: Callable[[], None]) -> None:
@@ -88,9 +90,11 @@ def _on_a_signal(stop: Callable[[], None]) -> None:
 
 
 def listed() -> int:
-    """Prints the suites."""
+    """Prints the suites of each tier, and the long ones."""
     for one in suites.SUITES:
         print(f"{one.name:<14} {'/'.join(sorted(one.tiers)):<11} {one.shows} (needs {one.needs.value})")
+    for part in long.parts(seed=1, again=False):
+        print(f"{part.name:<14} {'long':<11} {part.shows}")
     return 0
 
 

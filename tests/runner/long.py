@@ -6,8 +6,6 @@ What a part showed is kept in `long/<part>.json` in the cache folder; the table 
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,6 +13,7 @@ from pathlib import Path
 
 from . import stacks
 from .job import Jobs
+from .ready import Unready
 from .run import CACHE, CHECKOUT, TARGET, VENV, said_by
 
 FOLDER = CACHE / "long"
@@ -32,8 +31,9 @@ class Part:
     has_stack: bool = False
 
 
-def parts(seed: int) -> list[Part]:
-    """Every part, in the order in which they are run: what is quick comes first."""
+def parts(seed: int, again: bool) -> list[Part]:
+    """Every part, in the order in which they are run: what is quick comes first. `again` forgets what bugs were tried."""
+    forget = ("--again",) if again else ()
     python, release = str(VENV / "python"), ("--locked", "--release")
     return [
         Part("pace", (("cargo", "run", *release, "-p", "brevet-pace"),), "ten thousand grants due at once, in virtual time"),
@@ -45,8 +45,8 @@ def parts(seed: int) -> list[Part]:
         Part("bench", (("cargo", "bench", "--locked", "-p", "brevet-policy"),), "decisions by the size of the catalogue"),
         Part("coldstart", (("cargo", "build", *release, "-p", "brevet-issue", "-p", "brevet-bare"),
                            (python, "tests/long/coldstart/coldstart.py", str(TARGET / "release"))), "start-up times"),
-        Part("mutants", ((python, "tests/long/mutants/mutants.py"),), "planted bugs, each caught by the test that it names"),
-        Part("cargo-mutants", ((python, "tests/long/mutants/cargo_mutants.py"),), "generated bugs in the files that decide"),
+        Part("mutants", ((python, "tests/long/mutants/mutants.py", *forget),), "planted bugs, each caught by the test that it names"),
+        Part("cargo-mutants", ((python, "tests/long/mutants/cargo_mutants.py", *forget),), "generated bugs in the files that decide"),
     ]  # fmt: skip
 
 
@@ -147,11 +147,9 @@ def figures(log: Path) -> str:
     return lines[-1][:_FIGURES] if lines else ""
 
 
-def main(arguments: list[str], jobs: Jobs, seed: int) -> int:
-    """Runs the named parts, or all; the exit code. `BREVET_AGAIN=1` runs also what passed on this commit."""
-    every = parts(seed)
-    if unknown := sorted(set(arguments) - {part.name for part in every}):
-        print(f"no part `{'`, `'.join(unknown)}`; there are {', '.join(part.name for part in every)}", file=sys.stderr)
-        return 2
-    wanted = [part for part in every if not arguments or part.name in arguments]
-    return 0 if run(wanted, every, jobs, commit(), os.environ.get("BREVET_AGAIN") == "1") else 1
+def chosen(names: list[str], seed: int, again: bool) -> tuple[list[Part], list[Part]]:
+    """The named parts (all, if none is named), and every part. Raises `Unready` if there is no part of a name."""
+    every = parts(seed, again)
+    if unknown := sorted(set(names) - {part.name for part in every}):
+        raise Unready(f"no part `{'`, `'.join(unknown)}`; there are {', '.join(part.name for part in every)}")
+    return [part for part in every if not names or part.name in names], every

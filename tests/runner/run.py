@@ -15,6 +15,7 @@ from pathlib import Path
 from . import junit, stacks
 from .job import Done, Jobs
 from .junit import Case
+from .ready import Unready
 from .report import Result
 from .suites import CHECKOUT, WITHOUT, Kind, Needs, Suite
 
@@ -53,9 +54,11 @@ class Run:
         self._say = threading.Lock()
 
     def prepare(self, parts: list[str]) -> list[Result]:
-        """Installs tools and compiles, at the same time; the results of that, which are all that there is if one failed."""
+        """Clears what the last run left, then installs tools and compiles, at the same time; the results of that, which are all that there is if one failed."""
         shutil.rmtree(RECORDINGS, ignore_errors=True)
         for folder in FOLDER.glob("stack-*"):
+            # Something lives there only if the last run was killed at once: then nobody took its stack down.
+            stacks.down(CHECKOUT, folder, FOLDER / "down.log")
             shutil.rmtree(folder)
         for file in (*FOLDER.glob("*.log"), *FOLDER.glob("*.xml"), RUST_TIMES, *RUST_REPORTS.glob("*/junit.xml")):
             file.unlink(missing_ok=True)
@@ -119,7 +122,10 @@ class Run:
         done = self.jobs.run(command, log, cwd=CHECKOUT, within_s=suite.within_s, more=environment,
                              nice=suite.nice)  # fmt: skip
         if suite.kind is Kind.RUST:
-            found = junit.cases(RUST_REPORTS / suite.runs[-1] / "junit.xml", junit.rust_cpu_times(RUST_TIMES))
+            written = RUST_REPORTS / suite.runs[-1] / "junit.xml"
+            if written.exists():
+                shutil.copy(written, report)
+            found = junit.cases(report, junit.rust_cpu_times(RUST_TIMES))
         else:
             found = junit.cases(report)
         result = Result(suite.name, log, found, done.wall_s, done.cpu_s)
@@ -162,7 +168,8 @@ def _environment(suite: Suite, stack: dict[str, str]) -> dict[str, str]:
     if suite.kind is Kind.PYTEST:
         found["PYTHONPATH"] = str(CHECKOUT / "tests" / "runner")
     if suite.kind is Kind.RUST:
-        found |= {"BREVET_SEED": str(seed()), "BREVET_RUST_TIMES": str(RUST_TIMES),
+        # The simulation draws by the first, property tests by the second.
+        found |= {"BREVET_SEED": str(seed()), "PROPTEST_RNG_SEED": str(seed()), "BREVET_RUST_TIMES": str(RUST_TIMES),
                   "BREVET_DECIDER_MODULES": str(CACHE / "tools" / "decider"),
                   f"CARGO_TARGET_{_host().upper().replace('-', '_')}_RUNNER": str(CHECKOUT / "tests" / "runner" / "measured.sh"),
                   "PATH": f"{VENV}{os.pathsep}{os.environ.get('PATH', '')}"}  # fmt: skip
@@ -175,7 +182,7 @@ def _environment(suite: Suite, stack: dict[str, str]) -> dict[str, str]:
 
 def _pytest(suite: Suite, report: Path, more: list[str]) -> list[str]:
     """pytest on a suite's files, or on those of them that `more` names."""
-    named = [one for one in more if not one.startswith("-") and (CHECKOUT / one.partition("::")[0]).exists()]
+    named = [one for one in more if "/" in one and (CHECKOUT / one.partition("::")[0]).exists()]
     last = ["tests/stack/e2e/test_reconcile.py"] if suite.needs is Needs.STACK else []
     return [str(VENV / "python"), "-m", "pytest", "-p", "no:cacheprovider", "-p", "measure", "-v", "--tb=short", "-rP",
             f"--junitxml={report}", *(() if named else suite.runs), *more, *last]  # fmt: skip
@@ -187,9 +194,15 @@ def said_by(*command: str) -> str:
 
 
 def seed() -> int:
-    """What samples are drawn by: the commit, so that each commit tries others and any of them can be tried again."""
-    asked = os.environ.get("BREVET_SEED", "")
-    return int(asked) if asked.isdigit() else int(said_by("git", "rev-parse", "HEAD")[:8] or "1", 16)
+    """What samples are drawn by: the commit, so that each commit tries others and any of them can be tried again.
+
+    `BREVET_SEED` names another; raises `Unready` if it is no whole number.
+    """
+    if asked := os.environ.get("BREVET_SEED", ""):
+        if not (asked.isascii() and asked.isdigit()):
+            raise Unready(f"BREVET_SEED={asked!r} must be a whole number; leave it unset to draw by the commit")
+        return int(asked)
+    return int(said_by("git", "rev-parse", "HEAD")[:8] or "1", 16)
 
 
 def _host() -> str:

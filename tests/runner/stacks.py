@@ -141,7 +141,14 @@ def running(jobs: Jobs, checkout: Path, folder: Path, log: Path, without: str, i
             usage.look(folder / "pids")
             over.set()
             watching.join()
-            # Also after an interruption, when no other job is started any more.
-            down = Jobs().run([*command, "down"], log, cwd=checkout, within_s=_DOWN_WITHIN_S, more=environment)
-            if down.code != 0:
+            if not down(checkout, folder, log):
                 raise RuntimeError(f"something of the stack is left running: see {log}")
+
+
+def down(checkout: Path, folder: Path, log: Path) -> bool:
+    """Takes the stack of a folder down, if any of it runs; answers whether nothing is left.
+
+    Also after an interruption, when a run starts no other job any more.
+    """
+    command = [sys.executable, str(checkout / "infra" / "local" / "stack.py"), "down"]
+    return Jobs().run(command, log, cwd=checkout, within_s=_DOWN_WITHIN_S, more={"BREVET_LOCAL": str(folder)}).code == 0

@@ -3,9 +3,12 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from runner import long
 from runner.job import Jobs
 from runner.long import Part
+from runner.ready import Unready
 
 
 def part(name: str, code: str) -> Part:
@@ -58,6 +61,8 @@ def test_record_that_cannot_be_read_counts_as_none(tmp_path: Path) -> None:
     assert long.known("good", tmp_path) is None
 
 
-def test_names_of_parts_are_those_of_the_long_suites(capsys) -> None:
-    assert long.main(["nope"], Jobs(), 1) == 2
-    assert "no part `nope`; there are pace, fuzz, sim, chaos" in capsys.readouterr().err
+def test_part_of_an_unknown_name_is_refused_with_the_names_that_there_are() -> None:
+    with pytest.raises(Unready, match="no part `nope`; there are pace, fuzz, sim, chaos"):
+        long.chosen(["sim", "nope"], 1, again=False)
+    wanted, every = long.chosen(["sim"], 1, again=False)
+    assert [part.name for part in wanted] == ["sim"] and len(every) == 8

@@ -11,7 +11,19 @@ from .calllog import SOON_S, Call, Comparison, Entry, Report, later
 from .rotated import Rotations
 from .store import Snapshot
 
+CLOCKS_S = 1
+"""By how much the clocks of the gate and of a function may seem to differ: both are this machine's."""
 READS = ("Get", "List", "Describe", "Simulate")
+
+
+def _is_over(call: Call, at: str) -> bool:
+    """Whether a call was done by `at`."""
+    return call["done_at"] <= later(at, CLOCKS_S)
+
+
+def _has_not_begun(call: Call, at: str) -> bool:
+    """Whether a call came in at `at` or later."""
+    return at <= later(call["at"], CLOCKS_S)
 
 
 class Sessions(Comparison):
@@ -197,24 +209,25 @@ class Sessions(Comparison):
             proof, role = state["proof"], body["delivery"]["role_arn"]
             self.report.counts[f"ended {proof['kind']}"] += 1
             if proof["kind"] == "observed":
-                sightings = [proof["first"], proof["second"]]
+                # However long a call took: the first counts from its answer on, the second only until it was asked for.
+                sightings = [(proof["first"], _is_over), (proof["second"], _has_not_begun)]
                 if proof["first"]["request_id"] == proof["second"]["request_id"]:
                     self.find(f"{grant}: both sightings are the same reading")
                 quiet_s = body["bounds"]["quiet_s"] + body["bounds"]["skew_s"]
                 if proof["second"]["at"] < later(proof["first"]["at"], quiet_s):
                     self.find(f"{grant}: the second reading came before the quiet period was over")
             elif proof["kind"] == "by_construction":
-                sightings = [{"request_id": proof["request_id"], "at": state["verified_at"]}]
+                sightings = [({"request_id": proof["request_id"], "at": state["verified_at"]}, _is_over)]
                 if proof["aws_date"] <= proof["deadline"]:
                     self.find(f"{grant}: AWS's date {proof['aws_date']} is not past the deadline")
             else:
                 self.find(f"{grant}: a session ended with proof {proof['kind']}")
                 continue
-            for sighting in sightings:
+            for sighting, holds in sightings:
                 call = reads.get(sighting["request_id"])
                 if call is None:
                     self.find(f"{grant}: the proof names reading {sighting['request_id']}, which the log does not know")
-                elif call["actions"][0]["resource"] != role or call["done_at"] > later(sighting["at"], 1):
+                elif call["actions"][0]["resource"] != role or not holds(call, sighting["at"]):
                     self.find(f"{grant}: call {call['n']} does not show what the proof says that it showed")
 
     # -------------------------------------------------------------------------------------------------- uses

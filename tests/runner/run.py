@@ -26,7 +26,7 @@ FOLDER = CHECKOUT / ".local" / "test"
 """Logs, reports and the stacks' folders of the last run; ignored by git."""
 RECORDINGS = FOLDER / "recordings"
 RUST_TIMES = FOLDER / "rust-times"
-RUST_REPORTS = TARGET / "nextest"
+RUST_REPORTS = CHECKOUT / ".local" / "nextest"
 """Where nextest writes its reports, in a folder for each profile (see `.config/nextest.toml`)."""
 BUILD = ["cargo", "build", "--locked", "--workspace", "--bins", "--tests"]
 """The stack's programs and the tests are built with one set of features, so nothing is compiled twice."""

@@ -306,6 +306,9 @@ pub async fn the_same_change_again_is_the_same_change(ports: &Ports) {
     assert_eq!(ports.reader.evidence(grant.id, 0, 10).await.unwrap().len(), 3);
 }
 
+/// How often in a row a change may be answered so that its outcome is unknown.
+const MOST_UNKNOWN: usize = 20;
+
 /// INVARIANT: every change is conditional on the version. Of many at once, exactly one is made.
 pub async fn of_two_hundred_concurrent_changes_one_wins(ports: &Ports) {
     let grant = ports.created("olga", at(0)).await;
@@ -314,7 +317,15 @@ pub async fn of_two_hundred_concurrent_changes_one_wins(ports: &Ports) {
         let commit = change(&grant, approved(at(1)), &*ports.ids, at(1));
         let grants = ports.grants.clone();
         tasks.spawn(async move {
-            let outcome = grants.commit(&commit).await;
+            let mut outcome = grants.commit(&commit).await;
+            // An emulator on a busy machine gives up waiting for its lock. What is unknown is asked again: that is the
+            // same change, made or not.
+            for _ in 0..MOST_UNKNOWN {
+                if outcome.as_ref().is_ok() || outcome.as_ref().is_err_and(PortError::is_surely_without_effect) {
+                    break;
+                }
+                outcome = grants.commit(&commit).await;
+            }
             (commit, outcome)
         });
     }

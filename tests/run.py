@@ -20,6 +20,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1] / "infra" / "local")]
 
+from brevet_local import prerequisites  # noqa: E402
+
 from runner import long, ready, report, run, suites  # noqa: E402
 from runner.job import Jobs  # noqa: E402
 from runner.ready import Unready  # noqa: E402
@@ -46,8 +48,6 @@ def asked(arguments: list[str]) -> tuple[str, run.Asked]:
 
 def main(arguments: list[str]) -> int:
     """Runs what is asked for; the exit code."""
-    from brevet_local import prerequisites  # noqa: PLC0415
-
     began = time.monotonic()
     try:
         tier, wanted = asked(arguments)
@@ -61,7 +61,8 @@ def main(arguments: list[str]) -> int:
             if all(not one.n_failed for one in results):
                 results += going.suites()
             if going.jobs.stopped:
-                print("stopped; nothing is left running", file=sys.stderr)
+                left = [one for one in results if "left running" in one.trouble]
+                print(f"stopped; {'; '.join(one.trouble for one in left) or 'nothing is left running'}", file=sys.stderr)
                 return 130
             return 0 if report.show(results, time.monotonic() - began) else 1
     except Unready as problem:
@@ -74,9 +75,11 @@ def long_suites(names: list[str]) -> int:
     jobs, again = Jobs(), os.environ.get("BREVET_AGAIN") == "1"
     try:
         wanted, every = long.chosen(names, run.seed(), again)
+        ready.tools(prerequisites.missing())
+        ready.disk(run.CACHE, is_built=True)
         with ready.alone(run.FOLDER):
             _on_a_signal(jobs.stop)
-            well = long.run(wanted, every, jobs, long.commit(), again)
+            well = long.run(wanted, every, jobs, again)
     except Unready as problem:
         print(problem, file=sys.stderr)
         return 2
@@ -85,7 +88,7 @@ def long_suites(names: list[str]) -> int:
 
 def _on_a_signal(stop: Callable[[], None]) -> None:
     """Ctrl-C, or a request to end, stops what runs; the rest of the run then ends by itself."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: threading.Thread(target=stop).start())
 
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_GRACE_S = 5.0
-"""How long a group may take to end by itself before it is killed."""
+_GRACE_S = 30.0
+"""How long a group may take to end by itself before it is killed. Planting bugs needs 20 s to stop its own children."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,11 @@ class Done:
     wall_s: float
     cpu_s: float
     timed_out: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether it ended well by itself, in time."""
+        return self.code == 0 and not self.timed_out
 
 
 class Jobs:

@@ -31,9 +31,9 @@ def cases(report: Path, cpu_times: dict[str, float] | None = None) -> list[Case]
     """
     try:
         root = ElementTree.parse(report).getroot()
-    except (OSError, ElementTree.ParseError):
+        return [_case(suite, element, cpu_times) for suite in root.iter("testsuite") for element in suite.iter("testcase")]
+    except (OSError, ElementTree.ParseError, ValueError, LookupError):
         return []
-    return [_case(suite, element, cpu_times) for suite in root.iter("testsuite") for element in suite.iter("testcase")]
 
 
 def _case(suite: ElementTree.Element, element: ElementTree.Element, cpu_times: dict[str, float] | None) -> Case:
@@ -54,9 +54,13 @@ def _case(suite: ElementTree.Element, element: ElementTree.Element, cpu_times: d
 
 
 def rust_cpu_times(file: Path) -> dict[str, float]:
-    """CPU seconds by `<binary> <test>`, from the lines of `measured.sh`; a test that was tried again counts in full."""
+    """CPU seconds by `<binary> <test>`, from the lines of `measured.sh`; a test that was tried again counts in full.
+
+    A shell writes lines of its own there where a test crashes: they are none of these.
+    """
     found: dict[str, float] = {}
-    for line in file.read_text().splitlines() if file.exists() else []:
-        *name, user, system = line.split(" ")
-        found[" ".join(name)] = found.get(" ".join(name), 0.0) + float(user) + float(system)
+    for line in file.read_text(errors="replace").splitlines() if file.exists() else []:
+        match line.split(" "):
+            case ["cpu", *name, user, system]:
+                found[" ".join(name)] = found.get(" ".join(name), 0.0) + float(user) + float(system)
     return found

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import stacks
+from . import junit, stacks
 from .job import Jobs
 from .ready import Unready
 from .run import CACHE, CHECKOUT, TARGET, VENV, said_by
@@ -29,6 +29,8 @@ class Part:
     commands: tuple[tuple[str, ...], ...]
     shows: str
     has_stack: bool = False
+    has_report: bool = False
+    """Whether it leaves a JUnit report, `<part>.xml` beside its log."""
 
 
 def parts(seed: int, again: bool) -> list[Part]:
@@ -40,8 +42,9 @@ def parts(seed: int, again: bool) -> list[Part]:
         Part("fuzz", (("cargo", "run", *release, "-p", "brevet-fuzz", "--", "--seed", str(seed)),), "more than ten million inputs"),
         Part("sim", (("cargo", "run", *release, "-p", "brevet-sim", "--", "--seed", str(seed)),),
              "every fault at every port call of every use case, all interleavings"),
-        Part("chaos", ((python, "-m", "pytest", "-p", "no:cacheprovider", "-v", "-rP", "tests/stack/chaos"),),
-             "minutes of trouble around deadlines", has_stack=True),
+        Part("chaos", ((python, "-m", "pytest", "-p", "no:cacheprovider", "-v", "-rP",
+                         f"--junitxml={FOLDER / 'chaos.xml'}", "tests/stack/chaos"),),
+             "minutes of trouble around deadlines", has_stack=True, has_report=True),
         Part("bench", (("cargo", "bench", "--locked", "-p", "brevet-policy"),), "decisions by the size of the catalogue"),
         Part("coldstart", (("cargo", "build", *release, "-p", "brevet-issue", "-p", "brevet-bare"),
                            (python, "tests/long/coldstart/coldstart.py", str(TARGET / "release"))), "start-up times"),
@@ -91,15 +94,16 @@ def table(names: list[str], folder: Path) -> str:
 
 def commit() -> str:
     """The commit that is tested, marked if the checkout differs from it."""
-    return said_by("git", "rev-parse", "--short", "HEAD") + ("+changes" if said_by("git", "status", "--porcelain") else "")
+    changes = said_by("git", "status", "--porcelain", "--untracked-files=all")
+    return said_by("git", "rev-parse", "--short", "HEAD") + ("+changes" if changes else "")
 
 
-def run(wanted: list[Part], every: list[Part], jobs: Jobs, now: str, again: bool,
+def run(wanted: list[Part], every: list[Part], jobs: Jobs, again: bool, tested: Callable[[], str] = commit,
         say: Callable[[str], None] = print, folder: Path = FOLDER) -> bool:  # fmt: skip
-    """Runs parts that did not pass on commit `now` yet (all, if `again`), then writes and prints the table."""
+    """Runs parts that did not pass yet on the commit that `tested` names (all, if `again`); writes and prints the table."""
     well = True
     for part in wanted:
-        before = known(part.name, folder)
+        before, now = known(part.name, folder), tested()
         if before and before.passed and before.commit == now and "+" not in now and not again:
             say(f"{part.name}: passed on this commit on {before.at}; AGAIN=1 runs it again")
             continue
@@ -110,6 +114,9 @@ def run(wanted: list[Part], every: list[Part], jobs: Jobs, now: str, again: bool
         if jobs.stopped:
             say(f"{part.name}: stopped; the next run begins with it")
             break
+        if tested() != now:
+            # Parts run for hours: what was edited or committed meanwhile was tested in part.
+            shown.commit = f"{now.removesuffix('+changes')}+changes"
         keep(shown, folder)
         well = well and shown.passed
         say(shown.row())
@@ -124,27 +131,33 @@ def _shown(part: Part, jobs: Jobs, now: str, folder: Path) -> Shown:
     log, began = folder / f"{part.name}.log", time.time()
     log.unlink(missing_ok=True)
     environment = {"CARGO_TARGET_DIR": str(TARGET), "BREVET_CACHE": str(CACHE), "BREVET_CHAOS": "full"}
-    if part.has_stack:
-        with stacks.running(jobs, CHECKOUT, folder / "stack", log, "", is_up=False) as stack:
-            code = _commands(part, jobs, log, {**environment, **stack.environment})
-    else:
-        code = _commands(part, jobs, log, environment)
+    try:
+        if part.has_stack:
+            with stacks.running(jobs, CHECKOUT, folder / "stack", folder / f"{part.name}-stack.log", "", is_up=False) as stack:
+                passed = _commands(part, jobs, log, {**environment, **stack.environment})
+        else:
+            passed = _commands(part, jobs, log, environment)
+        closing = figures(log)
+    except RuntimeError as problem:
+        passed, closing = False, str(problem)
+    report = folder / f"{part.name}.xml"
+    if part.has_report:
+        # An exit code of 0 says nothing of tests that were skipped.
+        found = junit.cases(report)
+        passed = passed and bool(found) and all(case.outcome == "passed" for case in found)
     at = time.strftime("%Y-%m-%d %H:%M", time.gmtime(began))
-    return Shown(part.name, now, at, round(time.time() - began), code == 0, figures(log))
+    return Shown(part.name, now, at, round(time.time() - began), passed, closing[:_FIGURES])
 
 
-def _commands(part: Part, jobs: Jobs, log: Path, environment: dict[str, str]) -> int:
-    for command in part.commands:
-        done = jobs.run(list(command), log, cwd=CHECKOUT, within_s=_WITHIN_S, more=environment)
-        if done.code != 0:
-            return done.code
-    return 0
+def _commands(part: Part, jobs: Jobs, log: Path, environment: dict[str, str]) -> bool:
+    """Whether each command ended well, in time."""
+    return all(jobs.run(list(one), log, cwd=CHECKOUT, within_s=_WITHIN_S, more=environment).passed for one in part.commands)
 
 
 def figures(log: Path) -> str:
     """The last line that a part printed: each of them closes with its figures."""
     lines = [line.strip(" =") for line in log.read_text(errors="replace").splitlines() if line.strip(" =")]
-    return lines[-1][:_FIGURES] if lines else ""
+    return lines[-1] if lines else ""
 
 
 def chosen(names: list[str], seed: int, again: bool) -> tuple[list[Part], list[Part]]:

@@ -40,7 +40,7 @@ def stacks(free: int | None, asked: str) -> tuple[int, str]:
 
     Raises `Unready` if `asked` is no such number, or if there is not even memory for one.
     """
-    if asked and not (asked.isascii() and asked.isdigit() and 1 <= int(asked) <= 8):
+    if asked and not (asked.isascii() and len(asked) == 1 and asked.isdigit() and 1 <= int(asked) <= 8):
         raise Unready(f"{STACKS}={asked!r} must be a number of stacks, 1 to 8; leave it unset for up to {MAX_STACKS}")
     wanted = int(asked) if asked else MAX_STACKS
     if free is None:

@@ -83,6 +83,11 @@ class Run:
                 with self._slots:
                     return self._on_a_stack(suite)
             return self._tested(suite, {})
+        except Exception as problem:  # noqa: BLE001
+            # A defect of the runner costs one suite, never the results of the others.
+            result = Result(suite.name, FOLDER / f"{suite.name}.log", trouble=f"{type(problem).__name__}: {problem}")
+            self._print(result)
+            return result
         finally:
             self._over[suite.name].set()
 
@@ -103,7 +108,7 @@ class Run:
             with stacks.running(self.jobs, CHECKOUT, folder, log, WITHOUT[suite.needs], is_up) as stack:
                 result = self._tested(suite, stack.environment)
         except RuntimeError as problem:
-            result.trouble = result.trouble or str(problem)
+            result.trouble = "; ".join(filter(None, [result.trouble, str(problem)]))
             self._print(result)
         if stack:
             result.stack_mib, result.cpu_s = stack.usage.peak_mib, result.cpu_s + stack.usage.cpu_s
@@ -138,7 +143,7 @@ class Run:
         self._line(f"{name}: begins")
         log = FOLDER / f"{name}.log"
         done = self.jobs.run(command, log, cwd=CHECKOUT, within_s=within_s, nice=nice, more={"CARGO_TARGET_DIR": str(TARGET)})
-        case = Case(" ".join(command), "passed" if done.code == 0 else "failed", done.wall_s, done.cpu_s, 0.0)
+        case = Case(" ".join(command), "passed" if done.passed else "failed", done.wall_s, done.cpu_s, 0.0)
         result = Result(name, log, [case], done.wall_s, done.cpu_s)
         self._print(result)
         return result
@@ -173,9 +178,10 @@ def _environment(suite: Suite, stack: dict[str, str]) -> dict[str, str]:
                   "BREVET_DECIDER_MODULES": str(CACHE / "tools" / "decider"),
                   f"CARGO_TARGET_{_host().upper().replace('-', '_')}_RUNNER": str(CHECKOUT / "tests" / "runner" / "measured.sh"),
                   "PATH": f"{VENV}{os.pathsep}{os.environ.get('PATH', '')}"}  # fmt: skip
+        # Also where no emulator runs: a test that needs one and is not left out by name fails there.
+        found["BREVET_TEST_REQUIRE_LOCAL"] = "1"
         if stack:
-            found |= {"BREVET_TEST_REQUIRE_LOCAL": "1",
-                      "BREVET_TEST_DYNAMODB_URL": f"http://127.0.0.1:{stack['BREVET_PORT_DYNAMODB']}",
+            found |= {"BREVET_TEST_DYNAMODB_URL": f"http://127.0.0.1:{stack['BREVET_PORT_DYNAMODB']}",
                       "BREVET_TEST_LOCALSTACK_URL": f"http://127.0.0.1:{stack['BREVET_PORT_LOCALSTACK']}"}  # fmt: skip
     return found
 
@@ -185,12 +191,19 @@ def _pytest(suite: Suite, report: Path, more: list[str]) -> list[str]:
     named = [one for one in more if "/" in one and (CHECKOUT / one.partition("::")[0]).exists()]
     last = ["tests/stack/e2e/test_reconcile.py"] if suite.needs is Needs.STACK else []
     return [str(VENV / "python"), "-m", "pytest", "-p", "no:cacheprovider", "-p", "measure", "-v", "--tb=short", "-rP",
+            "-o", "xfail_strict=true",
             f"--junitxml={report}", *(() if named else suite.runs), *more, *last]  # fmt: skip
 
 
 def said_by(*command: str) -> str:
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
+    """What a command prints. Raises `Unready` with its words if it fails or is not there."""
+    try:
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    except OSError as problem:
+        raise Unready(f"{command[0]}: {problem.strerror}: install it, or put it on the path") from problem
+    if done.returncode != 0:
+        raise Unready(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 def seed() -> int:
@@ -202,7 +215,7 @@ def seed() -> int:
         if not (asked.isascii() and asked.isdigit()):
             raise Unready(f"BREVET_SEED={asked!r} must be a whole number; leave it unset to draw by the commit")
         return int(asked)
-    return int(said_by("git", "rev-parse", "HEAD")[:8] or "1", 16)
+    return int(said_by("git", "rev-parse", "HEAD")[:8], 16)
 
 
 def _host() -> str:

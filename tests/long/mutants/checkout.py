@@ -137,9 +137,11 @@ def environment() -> dict[str, str]:
 
 def stop(running: subprocess.Popen) -> None:
     """Ends a process and all that it started: politely, since cargo-mutants stops its own, and by force after a while."""
-    for how, wait_s in ((signal.SIGTERM, 20), (signal.SIGKILL, None)):
-        if running.poll() is not None:
-            return
+    if running.poll() is None:
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-            os.killpg(running.pid, how)
-            running.wait(wait_s)
+            os.killpg(running.pid, signal.SIGTERM)
+            running.wait(20)
+    # Also where the first process has ended: others of its group may live on.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(running.pid, signal.SIGKILL)
+    running.wait()

@@ -30,13 +30,17 @@ def test_report_of_pytest_tells_outcome_and_times(tmp_path: Path) -> None:
 
 def test_report_of_nextest_takes_cpu_times_from_the_wrapper(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(NEXTEST)
-    (tmp_path / "times").write_text("brevet-engine reap::tests::ends_it 1.5 0.25\nbrevet-engine reap::tests::ends_it 0.5 0.25\n")
+    (tmp_path / "times").write_text(
+        "cpu brevet-engine reap::tests::ends_it 1.5 0.25\nmeasured.sh: line 9: 7248 Segmentation fault \"$@\" 1>&3 2>&4\n"
+        "cpu brevet-engine reap::tests::ends_it 0.5 0.25\n"
+    )
     ends, breaks = junit.cases(tmp_path / "a.xml", junit.rust_cpu_times(tmp_path / "times"))
     assert (ends.name, ends.cpu_s, ends.slept_s) == ("brevet-engine reap::tests::ends_it", 2.5, 0.5)
     assert (breaks.outcome, breaks.message, breaks.cpu_s, breaks.slept_s) == ("failed", "panicked at x", 0.0, 0.0)
 
 
-@pytest.mark.parametrize("text", [None, "", "<testsuites><testsuite>", "not XML"])
+@pytest.mark.parametrize("text", [None, "", "<testsuites><testsuite>", "not XML",
+                                  '<?xml version="1.0" encoding="foo"?><a/>', PYTEST.replace("2.5", "1,000.5")])
 def test_report_that_is_missing_or_broken_holds_no_test(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "a.xml").write_text(text)

@@ -17,7 +17,7 @@ def part(name: str, code: str) -> Part:
 
 def run(tmp_path: Path, parts: list[Part], commit: str = "abc", again: bool = False) -> tuple[bool, list[str]]:
     said: list[str] = []
-    well = long.run(parts, parts, Jobs(), commit, again, said.append, tmp_path)
+    well = long.run(parts, parts, Jobs(), again, lambda: commit, said.append, tmp_path)
     return well, said
 
 
@@ -51,9 +51,36 @@ def test_part_runs_again_where_it_is_asked_for_or_the_checkout_is_changed(tmp_pa
 def test_part_that_was_stopped_is_not_on_record(tmp_path: Path) -> None:
     jobs = Jobs()
     jobs.stop()
-    assert not long.run([GOOD], [GOOD], jobs, "abc", False, lambda _: None, tmp_path)
+    assert not long.run([GOOD], [GOOD], jobs, False, lambda: "abc", lambda _: None, tmp_path)
     assert long.known("good", tmp_path) is None
     assert "| good | | | | never run | |" in (tmp_path / "table.md").read_text()
+
+
+def test_part_during_which_the_checkout_changed_is_not_done_on_any_commit(tmp_path: Path) -> None:
+    commits = iter(["abc", "def"])
+    long.run([GOOD], [GOOD], Jobs(), False, lambda: next(commits), lambda _: None, tmp_path)
+    assert long.known("good", tmp_path).commit == "abc+changes"
+
+
+def test_part_past_its_time_limit_fails_though_it_ends_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long, "_WITHIN_S", 1)
+    late = part("late", "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(0)); time.sleep(60)")
+    well, _ = run(tmp_path, [late])
+    assert not well and not long.known("late", tmp_path).passed
+
+
+def test_part_whose_tests_were_skipped_fails(tmp_path: Path) -> None:
+    text = '<testsuites><testsuite><testcase name="a" time="1"><skipped/></testcase></testsuite></testsuites>'
+    skipping = Part("skipping", ((sys.executable, "-c", f"open({str(tmp_path / 'skipping.xml')!r}, 'w').write({text!r})"),), "",
+                    has_report=True)  # fmt: skip
+    well, _ = run(tmp_path, [skipping])
+    assert not well
+
+
+def test_commit_that_git_does_not_tell_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "/nonexistent")
+    with pytest.raises(Unready, match="git status.* failed"):
+        long.commit()
 
 
 def test_record_that_cannot_be_read_counts_as_none(tmp_path: Path) -> None:

@@ -55,23 +55,24 @@ class Suite:
 CHECK, TEST = frozenset({"check"}), frozenset({"test"})
 BOTH = CHECK | TEST
 
-# In the order in which they begin: what takes longest first.
+# In the order in which they begin: what takes longest first. Rust tests call emulators under the SDK's own time limits, so
+# they get the cores nearly to themselves: beside them only stacks run that mostly wait.
+AFTER_RUST = ("rust",)
 SUITES = (
+    Suite("rust", TEST, Kind.RUST, "every Rust test, the contracts against the real emulators among them", ("--profile", "default"),
+          Needs.EMULATORS),
     Suite("e2e-drills", TEST, Kind.PYTEST, "drills, the kill switch, break-glass, rotation", (f"{E2E}/drills",), Needs.STACK),
     Suite("e2e-endings", TEST, Kind.PYTEST, "ends without the reaper or the schedule, the sweep, overdue grants",
           (f"{E2E}/endings",), Needs.STACK),
     Suite("e2e-faults", TEST, Kind.PYTEST, "each fault between the functions and AWS, functions that die", (f"{E2E}/faults",),
-          Needs.STACK),
+          Needs.STACK, after=AFTER_RUST),
     Suite("e2e-requests", TEST, Kind.PYTEST, "requests, tokens, approvals, delegations, a lying intake, lives of grants",
-          (f"{E2E}/requests",), Needs.STACK),
+          (f"{E2E}/requests",), Needs.STACK, after=AFTER_RUST),
     Suite("chaos", TEST, Kind.PYTEST, "something is broken around the deadlines, watched from outside", ("tests/stack/chaos",),
-          Needs.PORTS),
+          Needs.PORTS, after=AFTER_RUST),
     Suite("rights", TEST, Kind.PYTEST, "what each function's role may do, right by right, behind the gate",
-          ("tests/stack/rights",), Needs.GATE),
-    Suite("rust", TEST, Kind.RUST, "every Rust test, the contracts against the real emulators among them", ("--profile", "default"),
-          Needs.EMULATORS,
-          nice=10),
-    Suite("rust-alone", CHECK, Kind.RUST, "every Rust test that needs no emulator", ("--profile", "check"), nice=10),
+          ("tests/stack/rights",), Needs.GATE, after=AFTER_RUST),
+    Suite("rust-alone", CHECK, Kind.RUST, "every Rust test that needs no emulator", ("--profile", "check")),
     Suite("runner", BOTH, Kind.PYTEST, "the local stack's own parts, the runner, the planted bugs still fit",
           ("infra/local/tests", "tests/runner/tests", "tests/long/mutants")),
     Suite("format", BOTH, Kind.COMMAND, "rustfmt", ("cargo", "fmt", "--all", "--check")),

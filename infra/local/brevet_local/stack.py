@@ -194,9 +194,7 @@ def _localstack() -> Process:
 
 
 def _dynamodb() -> Process:
-    # It lives for minutes: the optimizing compiler and parallel collectors would cost more than they save.
-    java = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.library.path=DynamoDBLocal_lib"]
-    command = [*java, "-jar", "DynamoDBLocal.jar", "-inMemory", "-sharedDb"]
+    command = ["java", "-Djava.library.path=DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar", "-inMemory", "-sharedDb"]
     command += ["-port", str(places.port("dynamodb")), "-disableTelemetry"]
     return process.start("dynamodb", command, {**os.environ}, places.DYNAMODB)
 

@@ -1,5 +1,7 @@
 //! One question to Cedar, and its answer. Any error on the way is a fault, and a fault is never a yes.
 
+use std::cell::RefCell;
+
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::IdentityClass;
 use brevet_domain::rule;
@@ -214,10 +216,22 @@ impl World<'_> {
     }
 }
 
+/// `now` for Cedar, which parses the name of its `datetime` function each time: a third of a decision's time. Many questions
+/// are asked about one instant, so each thread keeps the last.
+fn datetime(now: Timestamp) -> RestrictedExpression {
+    std::thread_local! {
+        static LAST: RefCell<Option<(Timestamp, RestrictedExpression)>> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| match last {
+        Some((at, expression)) if *at == now => expression.clone(),
+        _ => last.insert((now, RestrictedExpression::new_datetime(now.to_string()))).1.clone(),
+    })
+}
+
 fn context(action: Action, facts: &Facts) -> Result<Context, Fault> {
     let mut pairs = vec![
         ("termSeconds".to_owned(), RestrictedExpression::new_long(facts.term_s.into())),
-        ("now".to_owned(), RestrictedExpression::new_datetime(facts.now.to_string())),
+        ("now".to_owned(), datetime(facts.now)),
     ];
     if action != Action::Approve {
         pairs.push(("hasTicket".to_owned(), RestrictedExpression::new_bool(facts.has_ticket)));

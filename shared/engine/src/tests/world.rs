@@ -278,7 +278,7 @@ impl World {
     }
 
     pub(super) fn grant(&self, id: GrantId) -> Grant {
-        self.store.snapshot().grants().find(|grant| grant.id == id).cloned().unwrap()
+        self.store.peek(|held| held.grants().find(|grant| grant.id == id).cloned()).unwrap()
     }
 
     /// Where the grant is attached, if it is an attachment.
@@ -358,9 +358,8 @@ impl World {
         for _ in 0..200 {
             self.activate();
             self.tick();
-            let snapshot = self.store.snapshot();
             let is_over = |grant: &Grant| grant.state.is_terminal() && grant.due_at().is_none();
-            if snapshot.grants().all(is_over) && snapshot.denies().count() == 0 {
+            if self.store.peek(|held| held.grants().all(is_over) && held.denies().count() == 0) {
                 break;
             }
             self.clock.advance(TICK_S);

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 PATIENCE_S = 300.0
 """How long a test waits for something that must come."""
@@ -27,18 +27,3 @@ def until(look: Callable[[], T], what: str, *, within_s: float = PATIENCE_S, eve
             raise AssertionError(f"not within {within_s:.0f} s: {what}; last seen: {seen!r}")
         time.sleep(every_s)
     return seen
-
-
-def reaches(look: Callable[[], Any], wanted: Any, what: str, **how: float) -> Any:
-    """Looks until `look()` answers `wanted`; the error of a wait in vain names what was seen last."""
-    seen: list[Any] = [None]
-
-    def fits() -> bool:
-        seen[0] = look()
-        return seen[0] == wanted
-
-    try:
-        until(fits, what, **how)
-    except AssertionError:
-        raise AssertionError(f"{what}: expected {wanted!r}, last seen {seen[0]!r}") from None
-    return seen[0]

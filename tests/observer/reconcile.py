@@ -21,9 +21,9 @@ def _is_over(call: Call, at: str) -> bool:
     return call["done_at"] <= later(at, CLOCKS_S)
 
 
-def _has_not_begun(call: Call, at: str) -> bool:
-    """Whether a call came in at `at` or later."""
-    return at <= later(call["at"], CLOCKS_S)
+def _begins(call: Call, at: str) -> bool:
+    """Whether a call came in at `at`, or soon after it."""
+    return at <= later(call["at"], CLOCKS_S) and call["at"] <= later(at, SOON_S)
 
 
 class Sessions(Comparison):
@@ -210,7 +210,7 @@ class Sessions(Comparison):
             self.report.counts[f"ended {proof['kind']}"] += 1
             if proof["kind"] == "observed":
                 # However long a call took: the first counts from its answer on, the second only until it was asked for.
-                sightings = [(proof["first"], _is_over), (proof["second"], _has_not_begun)]
+                sightings = [(proof["first"], _is_over), (proof["second"], _begins)]
                 if proof["first"]["request_id"] == proof["second"]["request_id"]:
                     self.find(f"{grant}: both sightings are the same reading")
                 quiet_s = body["bounds"]["quiet_s"] + body["bounds"]["skew_s"]

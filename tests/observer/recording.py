@@ -23,6 +23,8 @@ class Recording:
     suite: str
     log: list[Call]
     snapshot: Snapshot
+    naming: frozenset[str] = frozenset()
+    """The logs in which a grant is named, so that searching them for secrets shows something."""
 
 
 def keep(recording: Recording) -> None:

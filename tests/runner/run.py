@@ -54,7 +54,7 @@ class Run:
         self._say = threading.Lock()
 
     def prepare(self, parts: list[str]) -> list[Result]:
-        """Clears what the last run left, then installs tools and compiles, at the same time; the results of that, which are all that there is if one failed."""
+        """Clears what the last run left, then installs tools and compiles, at the same time; the results of both."""
         shutil.rmtree(RECORDINGS, ignore_errors=True)
         for folder in FOLDER.glob("stack-*"):
             # Something lives there only if the last run was killed at once: then nobody took its stack down.

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import shutil
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -264,18 +263,3 @@ def status() -> bool:
     if not parts:
         say("the stack is not up")
     return well
-
-
-def test_environment() -> dict[str, str]:
-    """The environment in which the Rust contract tests find the emulators, and fail where one is missing."""
-    return {
-        "BREVET_TEST_REQUIRE_LOCAL": "1",
-        "BREVET_TEST_DYNAMODB_URL": places.url("dynamodb"),
-        "BREVET_TEST_LOCALSTACK_URL": places.url("localstack"),
-        "BREVET_DECIDER_MODULES": str(places.DECIDER),
-    }
-
-
-def run_in(environment: dict[str, str], command: list[str]) -> int:
-    """Runs a command with more environment; returns its exit code."""
-    return subprocess.run(command, env={**os.environ, **environment}, cwd=places.CHECKOUT, check=False).returncode

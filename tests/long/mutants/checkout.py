@@ -24,7 +24,6 @@ UNOPTIMIZED = [word for crate in CRATES for word in ("--config", f"profile.dev.p
 # Always both, so that their dependencies are built once and not once for each choice of features.
 PACKAGES = ["--locked", *UNOPTIMIZED, *(word for crate in CRATES for word in ("-p", crate))]
 FAILED = re.compile(r"^test (\S+)(?: - should panic)? \.\.\. FAILED", re.MULTILINE)
-RAN = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -37,14 +36,6 @@ class Run:
     @property
     def failed(self) -> list[str]:
         return FAILED.findall(self.output)
-
-    @property
-    def compiles(self) -> bool:
-        return "could not compile" not in self.output
-
-    @property
-    def n_ran(self) -> int:
-        return sum(int(n) for counts in RAN.findall(self.output) for n in counts)
 
 
 @contextlib.contextmanager

@@ -42,6 +42,12 @@ def test_at_least_ten_grants_were_given_back_and_read_back(kept: list[bytes]) ->
     assert sum(end["proof"]["kind"] == "observed" for end in given_back) >= 10
 
 
+def test_logs_that_were_searched_for_secrets_name_grants(kept: list[bytes]) -> None:
+    """Otherwise that no secret is in them would show nothing."""
+    naming = {name for one in map(pickle.loads, kept) for name in one.naming}
+    assert naming >= {f"fn-{name}.log" for name in ("intake", "evaluate", "issue")}, naming
+
+
 @pytest.mark.parametrize("name", TAMPERINGS.keys())
 def test_reconciling_finds(kept: list[bytes], name: str) -> None:
     """The control of the comparison itself: one thing is changed in what was seen, and it is found for that reason."""

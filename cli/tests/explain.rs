@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 fn catalogue() -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/catalogue").to_str().unwrap().to_owned()
+    Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../infra/catalogue").to_str().unwrap().to_owned()
 }
 
 /// Exit code, standard output and standard error of `brevet explain` with these words, on the example.

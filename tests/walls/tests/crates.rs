@@ -225,3 +225,12 @@ fn no_test_is_written_where_none_is_run() {
     }
     assert!(unrun.is_empty(), "these would never run: move them into `tests`, or take out `test = false`: {unrun:#?}");
 }
+
+/// Checkouts may share a target folder, and cargo then runs what another checkout built: a path compiled in is of that one.
+#[test]
+fn no_test_has_the_path_of_its_checkout_compiled_in() {
+    let word = concat!("env!(\"CARGO_", "MANIFEST_DIR\")");
+    let files = ["shared", "functions", "cli", "tests"].iter().flat_map(|folder| sources(&root().join(folder)));
+    let found: Vec<_> = files.filter(|path| fs::read_to_string(path).unwrap().contains(word)).collect();
+    assert!(found.is_empty(), "read the variable CARGO_MANIFEST_DIR as the test runs instead: {found:?}");
+}

@@ -117,7 +117,8 @@ fn values() -> impl Strategy<Value = ParameterValue> {
 #[test]
 fn golden_session_policy() {
     let plan = plan(&entitlement(), &parameters("berlin", "orders"));
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/session-policy.json");
+    let path =
+        std::path::Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("tests/golden/session-policy.json");
     let text = format!("{:#}\n", serde_json::from_str::<Value>(&plan.policy).unwrap());
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&path, &text).unwrap();

@@ -27,7 +27,7 @@ const KINDS: [(&str, &str); 7] = [
 
 fn schema(name: &str) -> Value {
     let file = format!("../../infra/schemas/{name}.schema.json");
-    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let text = std::fs::read_to_string(Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join(file)).unwrap();
     serde_json::from_str(&text).unwrap()
 }
 

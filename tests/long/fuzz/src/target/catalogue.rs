@@ -143,13 +143,16 @@ struct Catalogue {
     alone: bool,
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../infra/catalogue")
+/// Where the example catalogue is: cargo says it as this starts, since checkouts may share a target folder.
+fn folder() -> Result<PathBuf, String> {
+    let package =
+        std::env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set: start this with cargo")?;
+    Ok(Path::new(&package).join("../../../infra/catalogue"))
 }
 
 /// The files of the example catalogue.
 fn example() -> Result<BTreeMap<String, String>, String> {
-    Sources::read(&folder()).map(|sources| sources.0).map_err(told)
+    Sources::read(&folder()?).map(|sources| sources.0).map_err(told)
 }
 
 /// The entitlements of the example catalogue.
@@ -161,7 +164,7 @@ pub(crate) fn example_entitlements() -> Result<Vec<Entitlement>, String> {
 impl Catalogue {
     fn new() -> Result<Self, String> {
         let mut example = example()?;
-        if let Ok(readme) = fs::read_to_string(folder().join("README.md")) {
+        if let Ok(readme) = fs::read_to_string(folder()?.join("README.md")) {
             // Its blocks tell every key there is.
             example.insert("README.md".to_owned(), readme);
         }

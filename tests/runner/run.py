@@ -104,8 +104,7 @@ class Run:
             return result
         stack = None
         try:
-            is_up = suite.needs is not Needs.PORTS
-            with stacks.running(self.jobs, CHECKOUT, folder, log, WITHOUT[suite.needs], is_up) as stack:
+            with stacks.running(self.jobs, CHECKOUT, folder, log, WITHOUT[suite.needs], is_up=True) as stack:
                 result = self._tested(suite, stack.environment)
         except RuntimeError as problem:
             result.trouble = "; ".join(filter(None, [result.trouble, str(problem)]))

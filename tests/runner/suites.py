@@ -26,11 +26,10 @@ class Needs(Enum):
     EMULATORS = "localstack, dynamodb"
     GATE = "the stack without functions and driver"
     STACK = "a stack"
-    PORTS = "a folder and ports: it brings its own stack up"
     RECORDINGS = "the recordings of the other suites"
 
 
-WITHOUT = {Needs.EMULATORS: "gate,lambda,functions,driver", Needs.GATE: "functions,driver", Needs.STACK: "", Needs.PORTS: ""}
+WITHOUT = {Needs.EMULATORS: "gate,lambda,functions,driver", Needs.GATE: "functions,driver", Needs.STACK: ""}
 """The parts that a suite's stack comes up without."""
 
 
@@ -55,23 +54,22 @@ class Suite:
 CHECK, TEST = frozenset({"check"}), frozenset({"test"})
 BOTH = CHECK | TEST
 
-# In the order in which they begin: what takes longest first. Rust tests call emulators under the SDK's own time limits, so
-# they get the cores nearly to themselves: beside them only stacks run that mostly wait.
-AFTER_RUST = ("rust",)
+# In the order in which they begin: what takes longest first. Every e2e suite waits most of its time, and the Rust tests that
+# only compute take the cores meanwhile. Rust tests that call servers do so under the SDK's own time limits, so they come first
+# and are not niced.
 SUITES = (
-    Suite("rust", TEST, Kind.RUST, "every Rust test, the contracts against the real emulators among them", ("--profile", "default"),
-          Needs.EMULATORS),
-    Suite("e2e-drills", TEST, Kind.PYTEST, "drills, the kill switch, break-glass, rotation", (f"{E2E}/drills",), Needs.STACK),
+    Suite("rust-calls", TEST, Kind.RUST, "Rust tests that call servers: the contracts against the real emulators, lost answers, the gate",
+          ("--profile", "calls"), Needs.EMULATORS),
     Suite("e2e-endings", TEST, Kind.PYTEST, "ends without the reaper or the schedule, the sweep, overdue grants",
           (f"{E2E}/endings",), Needs.STACK),
     Suite("e2e-faults", TEST, Kind.PYTEST, "each fault between the functions and AWS, functions that die", (f"{E2E}/faults",),
-          Needs.STACK, after=AFTER_RUST),
+          Needs.STACK),
     Suite("e2e-requests", TEST, Kind.PYTEST, "requests, tokens, approvals, delegations, a lying intake, lives of grants",
-          (f"{E2E}/requests",), Needs.STACK, after=AFTER_RUST),
-    Suite("chaos", TEST, Kind.PYTEST, "something is broken around the deadlines, watched from outside", ("tests/stack/chaos",),
-          Needs.PORTS, after=AFTER_RUST),
+          (f"{E2E}/requests",), Needs.STACK),
+    Suite("e2e-drills", TEST, Kind.PYTEST, "drills, the kill switch, break-glass, rotation", (f"{E2E}/drills",), Needs.STACK),
     Suite("rights", TEST, Kind.PYTEST, "what each function's role may do, right by right, behind the gate",
-          ("tests/stack/rights",), Needs.GATE, after=AFTER_RUST),
+          ("tests/stack/rights",), Needs.GATE),
+    Suite("rust", TEST, Kind.RUST, "every other Rust test: they compute, and call nobody", ("--profile", "computes"), nice=10),
     Suite("rust-alone", CHECK, Kind.RUST, "every Rust test that needs no emulator", ("--profile", "check")),
     Suite("runner", BOTH, Kind.PYTEST, "the local stack's own parts, the runner, the planted bugs still fit",
           ("infra/local/tests", "tests/runner/tests", "tests/long/mutants")),
@@ -83,7 +81,7 @@ SUITES = (
           ("cargo-deny", "--locked", "check", "bans", "licenses", "sources")),
     Suite("clippy", BOTH, Kind.COMMAND, "clippy on every target",
           ("cargo", "clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"), nice=10,
-          after=("rust", "rust-alone")),
+          after=("rust-calls", "rust", "rust-alone")),
     Suite("reconcile", TEST, Kind.PYTEST, "over all e2e suites: everything was compared, and what is wrong is found",
           ("tests/stack/reconcile",), Needs.RECORDINGS,
           after=("e2e-drills", "e2e-endings", "e2e-faults", "e2e-requests")),

@@ -122,7 +122,7 @@ def running(jobs: Jobs, checkout: Path, folder: Path, log: Path, without: str, i
     """
     command = [sys.executable, str(checkout / "infra" / "local" / "stack.py")]
     with ports() as given:
-        environment = {**given, "BREVET_LOCAL": str(folder), "BREVET_LOCAL_TICK_S": "2"}
+        environment = {**given, "BREVET_LOCAL": str(folder), "BREVET_LOCAL_TICK_S": "4"}
         usage, over = Usage(), threading.Event()
 
         def watch() -> None:

@@ -24,7 +24,7 @@ from observer.world import World  # noqa: E402
 import attachments  # noqa: E402
 from lives import Lives  # noqa: E402
 
-TICK_S = "2"
+TICK_S = "4"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,7 +10,6 @@ use brevet_domain::rule;
 use brevet_domain::time::Term;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::TestRunner;
 
 use super::*;
 
@@ -24,9 +23,6 @@ const CALLERS: [(&str, IdentityClass); 4] = [
 
 /// The last is break-glass.
 const THINGS: [&str; 3] = ["read-secret", "deploy-release", "rescue-secret"];
-
-/// How many rounds of cases are drawn at most until every limit decided something.
-const MAX_ROUNDS: u32 = 10;
 
 /// Limits as `index.json` may hold them: also looser ones than those that are built in, which a compiler refuses.
 fn lane() -> impl Strategy<Value = Lane> {
@@ -92,11 +88,9 @@ fn no_decision_is_looser_than_its_class_limit() {
     let seen = [const { Cell::new(0_u32) }; 5];
     let add = |n: usize, if_so: bool| seen[n].set(seen[n].get() + u32::from(if_so));
     let all_seen = || seen.iter().all(|n| n.get() > 0);
-    let config = ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
     let terms = select(vec![60_u32, 61, 300, 301, 900, 901, 3_600, 3_601, 21_601, 43_200]);
     let drawn = (policies(), prop::collection::vec(lane(), 4), terms, any::<bool>());
-    let mut runner = TestRunner::new(config);
-    for _ in 0..MAX_ROUNDS {
+    for mut runner in rounds(48) {
         if all_seen() {
             break;
         }

@@ -26,10 +26,26 @@ use brevet_domain::identity::{AuthContext, Caller, ProofSummary};
 use brevet_domain::request::Request;
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
+use proptest::test_runner::{Config as ProptestConfig, RngSeed, TestRunner};
 use serde_json::json;
 
 use crate::Bundle;
 use crate::catalogue::{Sources, compile, unasked};
+
+/// The most rounds of cases that a property test draws until it has seen every kind of case.
+const MAX_ROUNDS: u64 = 10;
+
+/// A runner for each round. A runner that has run its cases runs no more, and a fixed seed would repeat them.
+fn rounds(cases: u32) -> impl Iterator<Item = TestRunner> {
+    (0..MAX_ROUNDS).map(move |round| {
+        let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+        let rng_seed = match config.rng_seed {
+            RngSeed::Fixed(seed) => RngSeed::Fixed(seed.wrapping_add(round)),
+            RngSeed::Random => RngSeed::Random,
+        };
+        TestRunner::new(ProptestConfig { rng_seed, ..config })
+    })
+}
 
 /// 2026-11-22T14:00:00Z.
 const NOW: i64 = 1_795_356_000;

@@ -8,7 +8,6 @@ use brevet_domain::id::IdentityId;
 use brevet_domain::rule;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::DecideError;
@@ -16,9 +15,6 @@ use crate::DecideError;
 const PEOPLE: [&str; 5] = ["ana", "dana", "lea", "omar", "rui"];
 const MACHINES: [&str; 4] = ["acme-sync", "nightly-batch", "release-pipeline", "remediation-agent"];
 const THINGS: [&str; 4] = ["read-secret", "read-orders-table", "deploy-release", "third-party-sync"];
-
-/// How many rounds of cases are drawn at most until every kind of removal was seen.
-const MAX_ROUNDS: u32 = 10;
 
 fn policy() -> impl Strategy<Value = String> {
     let principals = vec![
@@ -116,11 +112,9 @@ impl Seen {
 fn removing_an_identity_denies_all_it_had_and_takes_its_say_in_what_others_have() {
     let seen = Seen::default();
     let add = |n: &Cell<u32>, if_so: bool| n.set(n.get() + u32::from(if_so));
-    let config = ProptestConfig { cases: 20, failure_persistence: None, ..ProptestConfig::default() };
     let everybody = || PEOPLE.into_iter().chain(MACHINES);
     let drawn = (policies(), select(everybody().collect::<Vec<_>>()), any::<bool>());
-    let mut runner = TestRunner::new(config);
-    for _ in 0..MAX_ROUNDS {
+    for mut runner in rounds(20) {
         if seen.all() {
             break;
         }

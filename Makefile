@@ -20,8 +20,9 @@ tools: ## Installs the pinned tools of the local stack (once)
 build: ## Builds functions, command, gate and tests (debug)
 	cargo build --locked --workspace --bins --tests
 
-up: tools build ## Starts the local stack
+up: tools build ## Starts the local stack with the example catalogue; prints three commands to try
 	@$(STACK) up
+	@$(STACK) dev
 
 down: ## Stops the local stack; leaves nothing running
 	@$(STACK) down
@@ -29,8 +30,8 @@ down: ## Stops the local stack; leaves nothing running
 status: ## Says what runs
 	@$(STACK) status
 
-demo: tools build ## Plays five cases over HTTP, from request to proof of ending
-	@$(PYTHON) tests/stack/demo/demo.py
+demo: tools build ## Plays five cases over HTTP, from request to proof of ending (KEEP=1 leaves the stack up)
+	@$(PYTHON) tests/stack/demo/demo.py $(if $(KEEP),--keep)
 
 check: ## Formatting, clippy, and every test that needs no stack
 	@python3 tests/run.py check $(SUITES) $(if $(ONLY),-- $(ONLY))

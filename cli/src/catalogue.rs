@@ -7,92 +7,90 @@ use brevet_domain::bundle::BundleError;
 use brevet_policy::catalogue::{CatalogueError, Compiled, Finding, compile_dir};
 use clap::ValueEnum;
 
-/// How findings are told.
+/// The output format of findings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// `file:line:column: message`, to standard error.
     Text,
-    /// As annotations of a pull request on GitHub, to standard output.
+    /// Annotations of a GitHub pull request, to standard output.
     Github,
 }
 
-/// What a command has to say: `Err` if something was found wrong.
-pub(crate) type Said = Result<Text, Text>;
+/// The output of a command: `Err` if the command fails.
+pub(crate) type CommandOutput = Result<Text, Text>;
 
-/// Text for the two outputs.
+/// Text for the two output streams.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Text {
-    /// For standard output.
+    /// Standard output.
     pub(crate) out: String,
-    /// For standard error.
+    /// Standard error.
     pub(crate) err: String,
 }
 
 impl Text {
-    /// One text for standard output.
     pub(crate) fn out(text: impl Into<String>) -> Self {
         Self { out: text.into(), err: String::new() }
     }
 
-    /// One text for standard error.
     pub(crate) fn err(text: impl Into<String>) -> Self {
         Self { out: String::new(), err: text.into() }
     }
 }
 
-/// The bundle of the catalogue in `dir`, as one line of JSON; or what is wrong, a line each.
-pub(crate) fn bundle(dir: &Path) -> Said {
+/// Returns the bundle of the catalogue in `dir` as one line of JSON, or one line for each finding.
+pub(crate) fn bundle(dir: &Path) -> CommandOutput {
     let compiled = compile(dir, Format::Text)?;
     let json = serde_json::to_string(&compiled.bundle);
-    json.map(Text::out).map_err(|error| Text::err(format!("the bundle cannot be written: {error}")))
+    json.map(Text::out).map_err(|error| Text::err(format!("the bundle cannot be serialized: {error}")))
 }
 
-/// What is in the catalogue in `dir`, in one line; or what is wrong, a line each.
-pub(crate) fn check(dir: &Path, format: Format) -> Said {
+/// Returns a one-line summary of the catalogue in `dir`, or one line for each finding.
+pub(crate) fn check(dir: &Path, format: Format) -> CommandOutput {
     let compiled = compile(dir, format)?;
-    let text = compiled.bundle;
+    let bundle = compiled.bundle;
     let unusable = |error: BundleError| Text::err(error.to_string());
-    let index = text.index().map_err(unusable)?;
-    let listings = text.listings(&index).map_err(unusable)?;
-    let warned = told(dir, &compiled.warnings, Level::Warning, format);
+    let index = bundle.index().map_err(unusable)?;
+    let listings = bundle.listings(&index).map_err(unusable)?;
+    let warnings = format_findings(dir, &compiled.warnings, Level::Warning, format);
     let summary = format!(
         "{}: good; {} issuers, {} identities, {} entitlements, {} parts, {} cases as expected; bundle {}",
         dir.display(),
         index.issuers.len(),
         index.identities.len(),
         listings.len(),
-        text.parts.len(),
+        bundle.parts.len(),
         compiled.n_cases,
-        text.digest,
+        bundle.digest,
     );
     Ok(match format {
-        Format::Text => Text { out: summary, err: warned },
-        Format::Github if warned.is_empty() => Text::out(summary),
-        Format::Github => Text::out(format!("{warned}\n{summary}")),
+        Format::Text => Text { out: summary, err: warnings },
+        Format::Github if warnings.is_empty() => Text::out(summary),
+        Format::Github => Text::out(format!("{warnings}\n{summary}")),
     })
 }
 
 pub(crate) fn compile(dir: &Path, format: Format) -> Result<Compiled, Text> {
-    compile_dir(dir).map_err(|error| untold(dir, &error, format))
+    compile_dir(dir).map_err(|error| catalogue_error(dir, &error, format))
 }
 
-/// What is wrong with the catalogue in `dir`.
-pub(crate) fn untold(dir: &Path, error: &CatalogueError, format: Format) -> Text {
-    let text = told(dir, &error.findings, Level::Error, format);
+/// Formats the findings of the catalogue in `dir` for the stream that `format` uses.
+pub(crate) fn catalogue_error(dir: &Path, error: &CatalogueError, format: Format) -> Text {
+    let text = format_findings(dir, &error.findings, Level::Error, format);
     match format {
         Format::Text => Text::err(text),
         Format::Github => Text::out(text),
     }
 }
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
     Error,
     Warning,
 }
 
-fn told(dir: &Path, findings: &[Finding], level: Level, format: Format) -> String {
+fn format_findings(dir: &Path, findings: &[Finding], level: Level, format: Format) -> String {
     let line = |finding: &Finding| match (format, level) {
         (Format::Text, Level::Error) => format!("{}/{finding}", dir.display()),
         (Format::Text, Level::Warning) => format!("warning: {}/{finding}", dir.display()),
@@ -120,12 +118,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_annotation_holds_whatever_a_message_says_on_one_line() {
+    fn annotation_escapes_a_multiline_message_into_one_line() {
         let finding =
             |line, message: &str| Finding { file: "a,b.yaml".into(), line, column: 2, message: message.into() };
         assert_eq!(
-            annotation("error", Path::new("cat"), &finding(3, "100 %\nnew: line, and more")),
-            "::error file=cat/a%2Cb.yaml,line=3,col=2,title=brevet check::100 %25%0Anew: line, and more"
+            annotation("error", Path::new("cat"), &finding(3, "100 %\nnext: line, and more")),
+            "::error file=cat/a%2Cb.yaml,line=3,col=2,title=brevet check::100 %25%0Anext: line, and more"
         );
         assert_eq!(
             annotation("error", Path::new("c"), &finding(0, "x")),

@@ -1,4 +1,4 @@
-//! `brevet confirm`: the word that a table is in service, for the deploying role to write.
+//! `brevet confirm`: prints the confirmation that a table is in service, for the deploying role to write.
 
 use std::path::Path;
 
@@ -9,36 +9,38 @@ use serde_json::{Value, json};
 
 use crate::input::read;
 
-/// The item to put, in DynamoDB's own JSON, from what `aws dynamodb describe-table` says of the table.
+/// Returns the item to put, in DynamoDB JSON, from the output of `aws dynamodb describe-table`.
 pub(crate) fn confirm(file: &Path, by: &str, is_first: bool) -> Result<String, String> {
     let text = read(file)?;
     item(&text, by, is_first, now()).map_err(|message| format!("{}: {message}", file.display()))
 }
 
-#[expect(clippy::disallowed_methods, reason = "the deploying role says it now")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the confirmation carries the time at which the deploying role runs this"
+)]
 fn now() -> Timestamp {
     Timestamp::from_millis(chrono::Utc::now().timestamp_millis())
 }
 
 fn item(text: &str, by: &str, is_first: bool, now: Timestamp) -> Result<String, String> {
     let description: Value = serde_json::from_str(text).map_err(|error| format!("this is not JSON: {error}"))?;
-    let wanted = "this must be what `aws dynamodb describe-table` prints";
-    let table = description.get("Table").ok_or_else(|| format!("there is no `Table`; {wanted}"))?;
-    let arn =
-        table.get("TableArn").and_then(Value::as_str).ok_or_else(|| format!("there is no `TableArn`; {wanted}"))?;
+    let hint = "pass the output of `aws dynamodb describe-table`";
+    let table = description.get("Table").ok_or_else(|| format!("there is no `Table`; {hint}"))?;
+    let arn = table.get("TableArn").and_then(Value::as_str).ok_or_else(|| format!("there is no `TableArn`; {hint}"))?;
     let created = table.get("CreationDateTime").and_then(seconds);
-    let created_s = created.ok_or_else(|| format!("there is no `CreationDateTime` that can be read; {wanted}"))?;
+    let created_s = created.ok_or_else(|| format!("there is no `CreationDateTime` that can be read; {hint}"))?;
     if by.is_empty() || by.len() > 200 || by.chars().any(char::is_control) {
         return Err("`--by` must say who confirms it, in 1 to 200 bytes without control characters".to_owned());
     }
-    let word = Confirmation { table: table_identity(arn, created_s), at: now, by: by.to_owned(), is_first };
-    let body = serde_json::to_string(&word).map_err(|error| error.to_string())?;
+    let confirmation = Confirmation { table: table_identity(arn, created_s), at: now, by: by.to_owned(), is_first };
+    let body = serde_json::to_string(&confirmation).map_err(|error| error.to_string())?;
     let text = |value: &str| json!({ "S": value });
     let item = json!({ "pk": text("TABLE#confirmed"), "sk": text("-"), "v": { "N": "1" }, "body": text(&body) });
     Ok(item.to_string())
 }
 
-/// Whole seconds since 1970: the tools of AWS print a date, its API a number with a fraction.
+/// Whole seconds since 1970. The AWS CLI prints a date; the API returns a number with a fraction.
 fn seconds(at: &Value) -> Option<i64> {
     if let Some(text) = at.as_str() {
         return DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp());
@@ -57,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn however_the_date_is_printed_it_is_the_same_table() {
+    fn table_identity_is_the_same_for_every_date_format() {
         for created in [
             json!("2026-11-22T12:00:00.987000+00:00"),
             json!("2026-11-22T13:00:00.987000+01:00"),
@@ -66,14 +68,15 @@ mod tests {
             json!(1_795_348_800),
         ] {
             let item: Value = serde_json::from_str(&of(&created).unwrap()).unwrap();
-            let word: Confirmation = serde_json::from_str(item["body"]["S"].as_str().unwrap()).unwrap();
-            assert!(word.table.ends_with("table/brevet-dev@1795348800"), "{created}: {}", word.table);
-            assert_eq!((word.by.as_str(), item["pk"]["S"].as_str()), ("ana", Some("TABLE#confirmed")));
+            let confirmation: Confirmation = serde_json::from_str(item["body"]["S"].as_str().unwrap()).unwrap();
+            let table = &confirmation.table;
+            assert!(table.ends_with("table/brevet-dev@1795348800"), "{created}: {table}");
+            assert_eq!((confirmation.by.as_str(), item["pk"]["S"].as_str()), ("ana", Some("TABLE#confirmed")));
         }
     }
 
     #[test]
-    fn what_describes_no_table_is_refused_with_what_it_should_be() {
+    fn confirm_refuses_input_that_does_not_describe_a_table() {
         let now = Timestamp::from_seconds(0);
         for (text, missing) in [
             ("[]", "there is no `Table`"),
@@ -86,7 +89,7 @@ mod tests {
         }
         assert!(item("{", "ana", false, now).unwrap_err().starts_with("this is not JSON"));
         assert!(of(&json!(0)).is_ok());
-        let nobody = item(r#"{"Table":{"TableArn":"a","CreationDateTime":0}}"#, "", false, now).unwrap_err();
-        assert!(nobody.contains("`--by`"), "{nobody}");
+        let error = item(r#"{"Table":{"TableArn":"a","CreationDateTime":0}}"#, "", false, now).unwrap_err();
+        assert!(error.contains("`--by`"), "{error}");
     }
 }

@@ -8,19 +8,22 @@ use serde_json::Value;
 
 use crate::input::read;
 
-/// Checks the chain in `file` against the head that it names. One line either way.
+/// Checks the chain in `file` against the head that the file names. Returns one line, good or bad.
 pub(crate) fn verify(file: &Path) -> Result<String, String> {
     let text = read(file)?;
-    judge(&text).map_err(|message| format!("{}: {message}", file.display()))
+    check_chain(&text).map_err(|message| format!("{}: {message}", file.display()))
 }
 
-fn judge(text: &str) -> Result<String, String> {
+fn check_chain(text: &str) -> Result<String, String> {
     let answer: Value = serde_json::from_str(text).map_err(|error| format!("this is not JSON: {error}"))?;
     let grant: GrantId = field(&answer, "grant")?;
     let head: Head = field(&answer, "head")?;
     let entries: Vec<Entry> = field(&answer, "entries")?;
     if answer.get("next").is_some_and(|next| !next.is_null()) {
-        return Err("this is one page of several; the chain can only be checked whole".to_owned());
+        return Err(
+            "this is one page of several; put all entries into one answer, since the chain is only checked whole"
+                .to_owned(),
+        );
     }
     verify_chain(grant, head, &entries).map_err(|error| format!("the chain is broken: {error}"))?;
     let n = entries.len();
@@ -70,13 +73,13 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_chain_is_called_whole() {
-        let line = judge(&answer().to_string()).unwrap();
+    fn verify_accepts_a_complete_chain() {
+        let line = check_chain(&answer().to_string()).unwrap();
         assert!(line.contains("the chain of 3 entries is whole"), "{line}");
     }
 
     #[test]
-    fn a_changed_cut_or_reordered_chain_is_refused() {
+    fn verify_refuses_a_changed_cut_or_reordered_chain() {
         let broken: [(&str, Break); 5] = [
             ("entry 2 was altered", |a| a["entries"][1]["detail"] = json!({ "seq": 9 })),
             ("the chain ends at entry 2", |a| {
@@ -91,7 +94,7 @@ mod tests {
         for (expected, break_it) in broken {
             let mut answer = answer();
             break_it(&mut answer);
-            let message = judge(&answer.to_string()).unwrap_err();
+            let message = check_chain(&answer.to_string()).unwrap_err();
             assert!(message.contains(expected), "{expected}: {message}");
         }
     }

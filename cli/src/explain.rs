@@ -1,4 +1,4 @@
-//! `brevet explain`: what a catalogue says to one request, by which rules, and what would pass.
+//! `brevet explain`: the decision of a catalogue on one request, its rules, and the nearest request that would pass.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,66 +13,66 @@ use brevet_domain::request::{Ask, Justification, Request, Ticket};
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::{Term, Timestamp};
 use brevet_policy::Bundle;
-use brevet_policy::catalogue::{Place, Sources, compile, places};
+use brevet_policy::catalogue::{SourcePosition, Sources, compile, positions};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::catalogue::{Format, Said, Text, untold};
+use crate::catalogue::{CommandOutput, Format, Text, catalogue_error};
 
-/// A Wednesday at noon (UTC), as for cases.
+/// A Wednesday at noon (UTC), the same default as for cases.
 const WHEN: &str = "2026-01-07T12:00:00Z";
 
-/// How far clocks may differ for a plan that is printed, in seconds: as a deployment has it unless it says otherwise.
+/// The clock skew of a printed plan, in seconds: the default of a deployment.
 const SKEW_S: u32 = 60;
 
-/// Say what a catalogue decides on a request, by which rules, and the nearest request that would pass.
+/// Print the decision of a catalogue on a request, its rules, and the nearest request that would pass.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     /// The catalogue's folder.
     dir: PathBuf,
-    /// Who asks.
+    /// The identity that asks.
     #[arg(long)]
     identity: IdentityId,
-    /// What for.
+    /// The entitlement that it asks for.
     #[arg(long)]
     entitlement: EntitlementId,
-    /// For how long, in seconds.
+    /// The term, in seconds.
     #[arg(long, value_name = "SECONDS", value_parser = term)]
     term: Term,
-    /// A parameter, as `name=value`; once for each.
+    /// A parameter, as `name=value`; may be repeated.
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, ParameterValue)>,
-    /// The ticket that it is for.
+    /// The ticket of the request.
     #[arg(long, value_parser = parsed::<Ticket>)]
     ticket: Option<Ticket>,
     /// The task that the proof names.
     #[arg(long, value_parser = parsed::<Task>)]
     task: Option<Task>,
-    /// The human on whose behalf it is asked. Whether they stored a delegation for that is not known here.
+    /// The human on whose behalf the identity asks. The command does not know whether they stored a delegation.
     #[arg(long)]
     on_behalf_of: Option<IdentityId>,
-    /// Why.
+    /// The justification of the request.
     #[arg(long, value_parser = parsed::<Justification>)]
     justification: Option<Justification>,
-    /// When it is judged; a Wednesday at noon unless said.
+    /// The instant of the decision; a Wednesday at noon by default.
     #[arg(long, default_value = WHEN)]
     at: Timestamp,
-    /// Print the plan, too, as it would be rendered for the installation named below.
+    /// Also print the plan, rendered for the installation that the options below name.
     #[arg(long)]
     plan: bool,
     /// Print one line of JSON.
     #[arg(long)]
     json: bool,
-    /// The installation that a plan is rendered for.
+    /// The installation that the plan is rendered for.
     #[arg(long, default_value = "dev")]
     deployment: DeploymentId,
-    /// Its account.
+    /// The account of the installation.
     #[arg(long, default_value = "000000000000")]
     account: AccountId,
-    /// Its partition.
+    /// The partition of the installation.
     #[arg(long, default_value = "aws")]
     partition: String,
-    /// Its Region.
+    /// The Region of the installation.
     #[arg(long, default_value = "us-east-1")]
     region: String,
 }
@@ -91,16 +91,16 @@ fn parsed<T: TryFrom<String, Error: std::fmt::Display>>(text: &str) -> Result<T,
     T::try_from(text.to_owned()).map_err(|error| error.to_string())
 }
 
-/// What is said, for people or programs. `Err` if nothing can be said: the catalogue is broken, or names are unknown.
-pub(crate) fn explain(asked: Explain) -> Said {
-    let wrong = |error: &dyn std::fmt::Display| Text::err(format!("{}: {error}", asked.dir.display()));
-    let untold = |error| untold(&asked.dir, &error, Format::Text);
-    let sources = Sources::read(&asked.dir).map_err(untold)?;
-    let compiled = compile(&sources).map_err(untold)?;
-    let bundle = Bundle::load(&compiled.bundle).map_err(|error| wrong(&error))?;
+/// Explains the decision, for people or as JSON. `Err` if the catalogue does not compile or a name is unknown.
+pub(crate) fn explain(asked: Explain) -> CommandOutput {
+    let failed = |error: &dyn std::fmt::Display| Text::err(format!("{}: {error}", asked.dir.display()));
+    let broken = |error| catalogue_error(&asked.dir, &error, Format::Text);
+    let sources = Sources::read(&asked.dir).map_err(broken)?;
+    let compiled = compile(&sources).map_err(broken)?;
+    let bundle = Bundle::load(&compiled.bundle).map_err(|error| failed(&error))?;
     let known = bundle.index().identities.get(&asked.identity);
-    let identity = known.ok_or_else(|| wrong(&format!("there is no identity `{}`", asked.identity)))?.clone();
-    let (places, now) = (places(&sources), asked.at);
+    let identity = known.ok_or_else(|| failed(&format!("there is no identity `{}`", asked.identity)))?.clone();
+    let (positions, now) = (positions(&sources), asked.at);
     let ask = Ask {
         entitlement: asked.entitlement.clone(),
         parameters: asked.parameters.into_iter().collect(),
@@ -115,7 +115,7 @@ pub(crate) fn explain(asked: Explain) -> Said {
     }
     let request = Request { id: GrantId::NONE, ask, asked_at: now, decide_by: now.plus(60) };
     let Some(caller) = caller(identity, asked.task, now) else {
-        return Err(Text::err(format!("{}: `{}` has no proof", asked.dir.display(), asked.identity)));
+        return Err(Text::err(format!("{}: identity `{}` has no proof", asked.dir.display(), asked.identity)));
     };
     let deployment =
         Deployment { id: asked.deployment, account: asked.account, partition: asked.partition, region: asked.region };
@@ -123,21 +123,21 @@ pub(crate) fn explain(asked: Explain) -> Said {
     let verdict = match bundle.decide(&caller, &request, &deployment, now) {
         Ok(verdict) => verdict,
         Err(error) if asked.json => {
-            return Ok(Text::out(json!({ "outcome": "misfit", "reason": error.to_string() }).to_string()));
+            return Ok(Text::out(json!({ "outcome": "invalid_request", "reason": error.to_string() }).to_string()));
         }
-        Err(error) => return Ok(Text::out(format!("{about}: misfit\n  reason: {error}"))),
+        Err(error) => return Ok(Text::out(format!("{about}: invalid_request\n  reason: {error}"))),
     };
     let preview = verdict.template.as_ref().filter(|_| asked.plan);
     let plan = preview.map(|template| template.preview(now, verdict.term, SKEW_S)).transpose();
     let plan = plan.map_err(|error| Text::err(error.to_string()))?;
     Ok(Text::out(if asked.json {
-        as_json(&verdict, &places, plan.as_ref()).to_string()
+        as_json(&verdict, &positions, plan.as_ref()).to_string()
     } else {
-        format!("{about}: {}", in_words(&verdict, &places, plan.as_ref()))
+        format!("{about}: {}", in_words(&verdict, &positions, plan.as_ref()))
     }))
 }
 
-/// The caller that a proof of `identity` would have yielded.
+/// The caller that a verified proof of `identity` would yield.
 fn caller(identity: Identity, task: Option<Task>, now: Timestamp) -> Option<Caller> {
     let proof = ProofSummary::Token {
         issuer: identity.proofs.first()?.issuer.clone(),
@@ -150,7 +150,7 @@ fn caller(identity: Identity, task: Option<Task>, now: Timestamp) -> Option<Call
     Some(Caller { identity, task, proof })
 }
 
-fn in_words(verdict: &Verdict, places: &BTreeMap<String, Place>, plan: Option<&Preview>) -> String {
+fn in_words(verdict: &Verdict, positions: &BTreeMap<String, SourcePosition>, plan: Option<&Preview>) -> String {
     let mut lines = vec![match &verdict.outcome {
         Outcome::Allow => "allow".to_owned(),
         Outcome::Deny { reason } => format!("deny\n  reason: {reason}"),
@@ -163,8 +163,8 @@ fn in_words(verdict: &Verdict, places: &BTreeMap<String, Place>, plan: Option<&P
             format!("needs approval by {} until {deadline}", steps.join(", then "))
         }
     }];
-    let rule = |id: &String| match places.get(id) {
-        Some(Place { file, line }) => format!("  rule: {id} ({file}:{line})"),
+    let rule = |id: &String| match positions.get(id) {
+        Some(SourcePosition { file, line }) => format!("  rule: {id} ({file}:{line})"),
         None if id.starts_with("brevet:") => format!("  rule: {id} (built in)"),
         None => format!("  rule: {id}"),
     };
@@ -174,27 +174,28 @@ fn in_words(verdict: &Verdict, places: &BTreeMap<String, Place>, plan: Option<&P
         let traits = &verdict.traits;
         lines.extend(traits.risk.map(|risk| format!("  risk: {}", risk.as_str())));
         lines.extend(traits.environment.as_ref().map(|environment| format!("  environment: {environment}")));
-        lines.extend(traits.outlives.iter().map(|one| format!("  outlives the grant: {} ({})", one.action, one.why)));
-        lines.extend(traits.rotate.iter().map(|one| format!("  rotated afterwards: {}", one.secret)));
+        let outlives = traits.outlives.iter();
+        lines.extend(outlives.map(|entry| format!("  outlives the grant: {} ({})", entry.action, entry.why)));
+        lines.extend(traits.rotate.iter().map(|rotation| format!("  rotated afterwards: {}", rotation.secret)));
     }
-    let told = plan.map(|plan| serde_json::to_string_pretty(plan).unwrap_or_default());
-    lines.extend(told.map(|plan| format!("  plan: {}", plan.replace('\n', "\n  "))));
+    let plan = plan.map(|plan| serde_json::to_string_pretty(plan).unwrap_or_default());
+    lines.extend(plan.map(|plan| format!("  plan: {}", plan.replace('\n', "\n  "))));
     lines.join("\n")
 }
 
-fn as_json(verdict: &Verdict, places: &BTreeMap<String, Place>, plan: Option<&Preview>) -> Value {
-    let rule = |id: &String| match places.get(id) {
-        Some(Place { file, line }) => json!({ "id": id, "file": file, "line": line }),
+fn as_json(verdict: &Verdict, positions: &BTreeMap<String, SourcePosition>, plan: Option<&Preview>) -> Value {
+    let rule = |id: &String| match positions.get(id) {
+        Some(SourcePosition { file, line }) => json!({ "id": id, "file": file, "line": line }),
         None => json!({ "id": id }),
     };
     let rules: Vec<_> = verdict.determining.iter().map(rule).collect();
-    let mut told = json!({ "rules": rules, "term_s": verdict.term, "bundle": verdict.bundle_digest });
+    let mut answer = json!({ "rules": rules, "term_s": verdict.term, "bundle": verdict.bundle_digest });
     let more = [json!(verdict.outcome), json!(verdict.traits)];
-    if let Some(fields) = told.as_object_mut() {
+    if let Some(fields) = answer.as_object_mut() {
         let more = more.iter().filter_map(Value::as_object).flatten();
         fields.extend(more.map(|(name, value)| (name.clone(), value.clone())));
         fields.extend(verdict.nearest.as_ref().map(|nearest| ("nearest".to_owned(), json!(nearest))));
         fields.extend(plan.map(|plan| ("plan".to_owned(), json!(plan))));
     }
-    told
+    answer
 }

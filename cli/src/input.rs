@@ -1,9 +1,9 @@
-//! Files that are read, `-` for standard input.
+//! Input files; `-` is standard input.
 
 use std::io::Read;
 use std::path::Path;
 
-/// The text of `file`; what is wrong with it names it.
+/// Returns the text of `file`. An error names the file.
 pub(crate) fn read(file: &Path) -> Result<String, String> {
     text(file).map_err(|error| format!("{}: cannot be read: {error}", file.display()))
 }

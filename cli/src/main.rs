@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod confirm;
+mod dev;
 mod evidence;
 mod explain;
 mod input;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 use catalogue::{Format, Text};
 use clap::{Parser, Subcommand};
 
-/// Temporary AWS permissions that are proved to have ended.
+/// Temporary AWS permissions, with proof that each one ended.
 #[derive(Debug, Parser)]
 #[command(name = "brevet", version, arg_required_else_help = true)]
 struct Arguments {
@@ -29,15 +30,15 @@ enum Command {
         /// The catalogue's folder.
         dir: PathBuf,
     },
-    /// Check a catalogue, its cases too, and print a summary; or what is wrong, and what would be right.
+    /// Check a catalogue and its cases; print a summary, or each mistake with its correction.
     Check {
         /// The catalogue's folder.
         dir: PathBuf,
-        /// How to tell what is wrong.
+        /// The output format of mistakes and warnings.
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
-    /// Print what a change of the catalogue does to decisions: who may have what, before and after.
+    /// Print how a change of the catalogue changes decisions: who may have what, before and after.
     Plan {
         /// The folder of the catalogue as it was.
         old: PathBuf,
@@ -45,49 +46,59 @@ enum Command {
         new: PathBuf,
     },
     Explain(Box<explain::Explain>),
-    /// Say that a table is in service, at first and after a restore, and print the item that the deploying role puts.
+    /// Confirm that a table is in service, at first and after a restore: print the item that the deploying role puts.
     ///
-    /// What was decided over a table before this ends, and nothing is issued over a table without it.
+    /// Decisions made on the table before the confirmation end. Without a confirmation, nothing is issued.
     Confirm {
-        /// The file with what `aws dynamodb describe-table` prints of the table; `-` for standard input.
+        /// The file with the output of `aws dynamodb describe-table`; `-` for standard input.
         file: PathBuf,
-        /// Who says so, for people.
+        /// Who confirms it, in free text.
         #[arg(long)]
         by: String,
-        /// The installation is new: nothing was ever issued. Never after a restore, which must void what it brought back.
+        /// The installation is new: nothing was ever issued. Never use it after a restore: restored decisions must be
+        /// voided.
         #[arg(long)]
         first: bool,
     },
     /// Work on the evidence of a grant.
     #[command(subcommand)]
     Evidence(EvidenceCommand),
+    /// Work with the local stack.
+    #[command(subcommand)]
+    Dev(DevCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum DevCommand {
+    Token(dev::Token),
 }
 
 #[derive(Debug, Subcommand)]
 enum EvidenceCommand {
-    /// Check the chain in an answer of `GET /v1/grants/{id}/evidence`.
+    /// Check the chain in a response of `GET /v1/grants/{id}/evidence`.
     Verify {
-        /// The file with the answer; `-` for standard input.
+        /// The file with the response; `-` for standard input.
         file: PathBuf,
     },
 }
 
 fn main() -> ExitCode {
-    let said = match Arguments::parse().command {
+    let output = match Arguments::parse().command {
         Command::Bundle { dir } => catalogue::bundle(&dir),
         Command::Check { dir, format } => catalogue::check(&dir, format),
         Command::Plan { old, new } => plan::plan(&old, &new),
-        Command::Explain(asked) => explain::explain(*asked),
+        Command::Explain(arguments) => explain::explain(*arguments),
         Command::Confirm { file, by, first } => confirm::confirm(&file, &by, first).map(Text::out).map_err(Text::err),
+        Command::Dev(DevCommand::Token(asked)) => dev::token(&asked).map(Text::out).map_err(Text::err),
         Command::Evidence(EvidenceCommand::Verify { file }) => {
             evidence::verify(&file).map(Text::out).map_err(Text::err)
         }
     };
-    let (text, code) = match said {
+    let (text, code) = match output {
         Ok(text) => (text, ExitCode::SUCCESS),
         Err(text) => (text, ExitCode::FAILURE),
     };
-    // A closed pipe: nobody reads the answer, so it was not given.
+    // If the pipe is closed, nobody reads the output, so the command fails.
     print(&text).map_or(ExitCode::FAILURE, |()| code)
 }
 

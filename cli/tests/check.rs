@@ -1,4 +1,4 @@
-//! `brevet check` and `brevet plan` as they are run: catalogues on disk, what is printed and the exit code.
+//! Runs `brevet check` and `brevet plan` on catalogues on disk, and checks the output and the exit code.
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails")]
 
@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use serde::Deserialize;
 
-/// One slip in the example catalogue. The list is the compiler's own: see `shared/policy/src/tests/broken`.
+/// One mistake in the example catalogue. The compiler's tests own the list: see `shared/policy/src/tests/broken`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Slip {
@@ -18,12 +18,12 @@ struct Slip {
     renamed: Option<String>,
     find: String,
     replace: String,
-    also: Option<Again>,
+    repeat: Option<Replacement>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Again {
+struct Replacement {
     find: String,
     replace: String,
     times: usize,
@@ -41,7 +41,7 @@ fn slips() -> Vec<Slip> {
     files.into_iter().flat_map(read).collect()
 }
 
-/// What the golden file of the compiler says about the slip called `name`.
+/// The lines of the compiler's golden file for the mistake called `name`.
 fn golden(name: &str) -> Vec<String> {
     let text = fs::read_to_string(checkout().join("shared/policy/src/tests/broken.golden")).unwrap();
     let head = format!("# {name}");
@@ -49,7 +49,7 @@ fn golden(name: &str) -> Vec<String> {
     section.map(str::to_owned).collect()
 }
 
-/// A copy of the example catalogue, gone when it is dropped.
+/// A copy of the example catalogue; dropping it deletes the folder.
 struct Copied(PathBuf);
 
 impl Copied {
@@ -62,9 +62,9 @@ impl Copied {
     fn slip(&self, slip: &Slip) {
         let path = self.0.join(&slip.file);
         let mut text = fs::read_to_string(&path).unwrap().replacen(&slip.find, &slip.replace, 1);
-        if let Some(again) = &slip.also {
-            let many: String = (0..again.times).map(|n| again.replace.replace('#', &n.to_string())).collect();
-            text = text.replacen(&again.find, &many, 1);
+        if let Some(repeat) = &slip.repeat {
+            let many: String = (0..repeat.times).map(|n| repeat.replace.replace('#', &n.to_string())).collect();
+            text = text.replacen(&repeat.find, &many, 1);
         }
         fs::remove_file(path).unwrap();
         fs::write(self.0.join(slip.renamed.as_ref().unwrap_or(&slip.file)), text).unwrap();
@@ -101,7 +101,7 @@ fn check(dir: &Path, more: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn the_example_is_good_and_its_cases_come_out_as_expected() {
+fn example_catalogue_passes_check_with_two_warnings() {
     let (code, out, err) = check(&checkout().join("infra/catalogue"), &[]);
     assert_eq!((code, err.lines().count()), (Some(0), 2));
     for (line, file) in err.lines().zip(["read-secret", "rescue-secret"]) {
@@ -114,7 +114,7 @@ fn the_example_is_good_and_its_cases_come_out_as_expected() {
 }
 
 #[test]
-fn every_broken_catalogue_fails_with_a_message_at_its_place() {
+fn check_fails_for_every_broken_catalogue_with_a_message_at_its_place() {
     let slips = slips();
     assert!(slips.len() >= 40, "{}", slips.len());
     for slip in &slips {
@@ -135,7 +135,7 @@ fn every_broken_catalogue_fails_with_a_message_at_its_place() {
 }
 
 #[test]
-fn a_pull_request_gets_its_findings_as_annotations() {
+fn github_format_prints_findings_as_annotations() {
     let copied = Copied::new("github");
     let slips = slips();
     copied.slip(slips.iter().find(|slip| slip.name == "managed for too long").unwrap());
@@ -147,14 +147,14 @@ fn a_pull_request_gets_its_findings_as_annotations() {
 }
 
 #[test]
-fn a_warning_is_an_annotation_too_and_no_failure() {
+fn github_format_prints_warnings_as_annotations_without_failing() {
     let (code, out, err) = check(&checkout().join("infra/catalogue"), &["--format", "github"]);
     assert_eq!((code, err.as_str(), out.lines().count()), (Some(0), "", 3));
     assert!(out.starts_with("::warning file=") && out.contains("read-secret.yaml,line=15,col=9,"), "{out}");
 }
 
 #[test]
-fn a_catalogue_whose_cases_fail_gives_no_bundle() {
+fn bundle_fails_when_a_case_fails() {
     let copied = Copied::new("bundle");
     let dir = copied.0.to_str().unwrap().to_owned();
     assert!(brevet(&["bundle", &dir]).status.success());
@@ -164,20 +164,20 @@ fn a_catalogue_whose_cases_fail_gives_no_bundle() {
 }
 
 #[test]
-fn what_is_no_catalogue_is_refused() {
+fn check_refuses_a_folder_that_is_not_a_catalogue() {
     let copied = Copied::new("stray");
     fs::write(copied.0.join("identities/eve.yml"), "").unwrap();
     fs::write(copied.0.join("polices.cedar"), "").unwrap();
     let (code, _, err) = check(&copied.0, &[]);
     assert_eq!(code, Some(1));
     assert!(err.contains("/identities/eve.yml: files in `identities` must end in `.yaml`"), "{err}");
-    assert!(err.contains("/polices.cedar: this is no part of a catalogue"), "{err}");
+    assert!(err.contains("/polices.cedar: this is not part of a catalogue"), "{err}");
     let (code, _, err) = check(Path::new("/no/such/folder"), &[]);
     assert!(code == Some(1) && err.contains("the folder cannot be read"), "{err}");
 }
 
 #[test]
-fn a_plan_tells_what_a_change_does_and_not_what_it_says() {
+fn plan_reports_changed_decisions_and_ignores_changed_comments() {
     let example = checkout().join("infra/catalogue");
     let copied = Copied::new("plan");
     let plan = |new: &Path| brevet(&["plan", example.to_str().unwrap(), new.to_str().unwrap()]);
@@ -191,19 +191,23 @@ fn a_plan_tells_what_a_change_does_and_not_what_it_says() {
         assert!(text.contains(find), "{find}");
         fs::write(path, text.replacen(find, replace, 1)).unwrap();
     };
-    edit("policies/general.cedar", "// Rules for everybody.", "// Rules for all.");
-    let told = lines(plan(&copied.0));
-    assert!(told.len() == 1 && told[0].contains(": 0 changes in 110 pairs"), "{told:?}");
+    edit(
+        "policies/general.cedar",
+        "// Rules for all identities. A forbid overrides every permit.",
+        "// Another comment.",
+    );
+    let printed = lines(plan(&copied.0));
+    assert!(printed.len() == 1 && printed[0].contains(": 0 changes in 110 pairs"), "{printed:?}");
     edit("policies/third-party-sync.cedar", "<= 300", "<= 900");
     edit(
         "cases/machines.yaml",
         "term_s: 301\n    expect: approval\n    approvers: [lea]",
         "term_s: 301\n    expect: allow",
     );
-    let told = lines(plan(&copied.0));
-    assert!(told[0].contains(": 1 change in 110 pairs"), "{told:?}");
+    let printed = lines(plan(&copied.0));
+    assert!(printed[0].contains(": 1 change in 110 pairs"), "{printed:?}");
     assert_eq!(
-        told[1..],
+        printed[1..],
         [
             "no longer needs approval: acme-sync × third-party-sync: up to 900 s alone, was up to 300 s alone, up to 900 s with approval by 1 of lea within 900 s"
         ]
@@ -214,7 +218,7 @@ fn a_plan_tells_what_a_change_does_and_not_what_it_says() {
 }
 
 #[test]
-fn a_plan_tells_what_becomes_of_renewals_and_of_what_is_asked_on_behalf_of_somebody() {
+fn plan_reports_changes_to_renewals_and_to_requests_on_behalf_of_a_human() {
     let (old, new) = (Copied::new("strict"), Copied::new("loose"));
     let edit = |file: &str, find: &str, replace: &str| {
         let path = old.0.join(file);
@@ -226,15 +230,15 @@ fn a_plan_tells_what_becomes_of_renewals_and_of_what_is_asked_on_behalf_of_someb
     edit("policies/third-party-sync.cedar", short, &format!("{short} && !context.isRenewal"));
     let low = "resource.risk == \"low\"";
     edit("policies/read-shop-orders.cedar", low, &format!("{low} && !(context has onBehalfOf)"));
-    // Its cases expect what the example gives.
+    // The example's cases expect the decisions of the unchanged example.
     fs::remove_dir_all(old.0.join("cases")).unwrap();
     let output = brevet(&["plan", old.0.to_str().unwrap(), new.0.to_str().unwrap()]);
     assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
     let out = String::from_utf8(output.stdout).unwrap();
-    let told: Vec<_> = out.lines().collect();
-    assert!(told[0].contains(": 2 changes in 110 pairs"), "{told:?}");
+    let printed: Vec<_> = out.lines().collect();
+    assert!(printed[0].contains(": 2 changes in 110 pairs"), "{printed:?}");
     assert_eq!(
-        told[1..],
+        printed[1..],
         [
             "newly allowed: remediation-agent × read-shop-orders: up to 300 s with approval by 1 of lea within 900 s (with a task, on behalf of `ana`)",
             "no longer needs approval: acme-sync × third-party-sync: up to 300 s alone, up to 900 s with approval by 1 of lea within 900 s, was up to 900 s with approval by 1 of lea within 900 s (as a renewal)",

@@ -1,4 +1,4 @@
-//! `brevet explain` as it is run: what is printed for the example catalogue, and the exit codes.
+//! Runs `brevet explain` on the example catalogue, and checks the output and the exit codes.
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails")]
 
@@ -12,7 +12,7 @@ fn catalogue() -> String {
     Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../infra/catalogue").to_str().unwrap().to_owned()
 }
 
-/// Exit code, standard output and standard error of `brevet explain` with these words, on the example.
+/// Exit code, standard output and standard error of `brevet explain` on the example, with these arguments.
 fn explain(words: &str) -> (Option<i32>, String, String) {
     let dir = catalogue();
     let mut command = Command::new(env!("CARGO_BIN_EXE_brevet"));
@@ -38,20 +38,20 @@ const ASKED: [&str; 13] = [
 ];
 
 #[test]
-fn each_request_is_explained_as_the_golden_file_has_it() {
-    let mut told = String::new();
+fn explain_output_matches_the_golden_file() {
+    let mut printed = String::new();
     for words in ASKED {
         let (code, out, err) = explain(words);
         assert_eq!((code, err.as_str()), (Some(0), ""), "{words}");
-        write!(told, "$ brevet explain infra/catalogue {words}\n{out}").unwrap();
+        write!(printed, "$ brevet explain infra/catalogue {words}\n{out}").unwrap();
     }
     let golden = include_str!("explain.golden");
-    let differs = told.lines().zip(golden.lines()).find(|(told, golden)| told != golden);
-    assert!(told == golden, "it differs first at {differs:?}; now it would be:\n{told}");
+    let differs = printed.lines().zip(golden.lines()).find(|(printed, golden)| printed != golden);
+    assert!(printed == golden, "`explain.golden` differs first at {differs:?}; now it would be:\n{printed}");
 }
 
 #[test]
-fn programs_are_told_the_same_as_json() {
+fn explain_json_carries_the_same_answer() {
     let json = |words: &str| -> Value { serde_json::from_str(&explain(&format!("{words} --json")).1).unwrap() };
     let denied = json(ASKED[5]);
     assert_eq!(denied["outcome"], "deny");
@@ -60,7 +60,7 @@ fn programs_are_told_the_same_as_json() {
         (rule["id"].as_str(), rule["file"].as_str()),
         (Some("agents-work-on-a-task"), Some("policies/general.cedar"))
     );
-    // The line where the policy begins.
+    // `line` is where the policy begins.
     let text = std::fs::read_to_string(Path::new(&catalogue()).join("policies/general.cedar")).unwrap();
     let line = text.lines().nth(usize::try_from(rule["line"].as_u64().unwrap()).unwrap() - 1).unwrap();
     assert_eq!(line, "@id(\"agents-work-on-a-task\")");
@@ -68,19 +68,19 @@ fn programs_are_told_the_same_as_json() {
         (&denied["nearest"]["changes"][0]["change"], &denied["nearest"]["outcome"]),
         (&"task".into(), &"allow".into())
     );
-    // What is named as passing passes.
+    // The nearest request passes.
     assert_eq!(json(ASKED[7])["outcome"], "allow");
     let plan = json(ASKED[12]);
     assert_eq!(plan["plan"]["kind"], "session");
     assert!(
         plan["plan"]["role_arn"].as_str().unwrap().starts_with("arn:aws:iam::123456789012:role/brevet/dev/session/")
     );
-    assert_eq!(json(ASKED[2])["outcome"], "misfit");
-    assert!(json(ASKED[0]).get("plan").is_none(), "a plan is printed where it is asked for");
+    assert_eq!(json(ASKED[2])["outcome"], "invalid_request");
+    assert!(json(ASKED[0]).get("plan").is_none(), "the plan is only printed with `--plan`");
 }
 
 #[test]
-fn what_cannot_be_explained_fails() {
+fn explain_fails_for_unknown_names_and_invalid_arguments() {
     for (words, expected) in [
         ("--identity nobody --entitlement deploy-release --term 60", "DIR: there is no identity `nobody`\n"),
         ("--identity ana --entitlement no-such-thing --term 60", "DIR: there is no entitlement `no-such-thing`\n"),

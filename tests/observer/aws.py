@@ -1,7 +1,7 @@
-"""AWS through the gate: as the administrator who sets things up, and as the holder of vended credentials.
+"""AWS through the gate: as the administrator who prepares the tests, and as the holder of vended credentials.
 
-A probe is a real call of the service that was granted. `GetCallerIdentity` is never one: it needs no permission, so
-it shows nothing.
+A probe is a real call of the granted service. `GetCallerIdentity` is never a probe: it needs no permission, so it shows
+nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ACCOUNT = "000000000000"
 REGION = "us-east-1"
 ADMIN_KEY, ADMIN_SECRET = "AKIABREVETBOOTSTRAP0", "bootstrap"
 
-# One attempt: a probe says what this very call got.
+# One attempt, so that a probe reports the result of exactly one call.
 _CONFIG = Config(
     region_name=REGION,
     retries={"total_max_attempts": 1},
@@ -32,19 +32,19 @@ _CONFIG = Config(
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
-# What services look like is read once: making a client would take most of a test's time otherwise.
+# The service models are loaded once; otherwise making clients would take most of a test's time.
 _LOADER = create_loader()
 _MAKING = threading.Lock()
 
 
 def gate_url() -> str:
-    """Where the gate listens."""
+    """The URL of the gate."""
     return f"http://127.0.0.1:{os.environ.get('BREVET_PORT_GATE') or 4600}"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a probe got: `allowed`, `denied`, or `other` with the error's code; when, by the wall clock."""
+    """The result of a probe: `allowed`, `denied`, or `other`; the error's code; and the wall-clock time."""
 
     outcome: str
     code: str
@@ -67,35 +67,35 @@ class Session:
 
     @classmethod
     def admin(cls) -> Session:
-        """The administrator, whom the gate does not judge."""
+        """The administrator, whose calls the gate lets through."""
         return cls(ADMIN_KEY, ADMIN_SECRET)
 
     @classmethod
     def vended(cls, answer: dict[str, Any]) -> Session:
-        """The credentials of a `credential_process` answer."""
+        """A session on the credentials of a `credential_process` answer."""
         return cls(answer["AccessKeyId"], answer["SecretAccessKey"], answer["SessionToken"])
 
     @classmethod
     def assumed(cls, role_arn: str, session_name: str) -> Session:
-        """A session of `role_arn` without session policy, assumed by the administrator: the role's own rights."""
+        """A session of `role_arn` with the role's own rights: the administrator assumes it without a session policy."""
         return cls.admin().assume(role_arn, session_name)
 
     def assume(self, role_arn: str, session_name: str, **more: Any) -> Session:
-        """A session of `role_arn`, assumed by the holder of this one, as far as the role trusts it."""
+        """A session of `role_arn`, assumed by the holder of this session if the role trusts it."""
         answer = self.client("sts").assume_role(RoleArn=role_arn, RoleSessionName=session_name, **more)
         found = answer["Credentials"]
         return Session(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
 
     def client(self, service: str) -> Any:
         """The SDK client of `service`, through the gate."""
-        # Clients may be used by many threads at a time, but not made by them.
+        # Threads may share clients but must not create them at the same time.
         with _MAKING:
             if service not in self._clients:
                 self._clients[service] = self._session.client(service, endpoint_url=gate_url(), config=_CONFIG)
             return self._clients[service]
 
     def probe(self, what: str, call: Callable[[], Any]) -> Seen:
-        """Makes `call` and says what became of it."""
+        """Makes `call` and returns its result."""
         try:
             call()
         except ClientError as error:
@@ -147,7 +147,7 @@ class Session:
 
 
 def standing(role_arn: str) -> dict[str, Any]:
-    """What stands on a role, as IAM tells the administrator: inline documents by name, and attached policies' ARNs."""
+    """The policies of a role, read as the administrator: inline documents by name, and attached policies' ARNs."""
     iam, name = Session.admin().client("iam"), role_arn.rsplit("/", 1)[-1]
     inline = {
         policy: iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]

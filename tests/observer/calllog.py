@@ -1,6 +1,6 @@
-"""What is compared: the gate's call log with the table's grants and evidence, and what came of it.
+"""The two sides of reconciliation (the gate's call log; grants and evidence) and its report.
 
-Times are compared as texts: both sides write RFC 3339 in UTC with milliseconds, by the clock of one machine.
+Times are compared as text: both sides write RFC 3339 in UTC with milliseconds, by the clock of one machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .store import Snapshot
 Call = dict[str, Any]
 Entry = dict[str, Any]
 
-# How soon after it was recorded a call must have come, where nothing else bounds it.
+# A call must follow its record within this many seconds, unless something else bounds it.
 SOON_S = 15
 
 
@@ -27,14 +27,14 @@ def later(at: str, seconds: float) -> str:
 
 @dataclass
 class Report:
-    """What was compared, how often, and what does not fit."""
+    """The number of comparisons by kind, and the discrepancies."""
 
     counts: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        told = ", ".join(f"{n} {what}" for what, n in sorted(self.counts.items()))
-        return told + "".join(f"\n  UNEXPLAINED {finding}" for finding in self.findings)
+        counts = ", ".join(f"{n} {kind}" for kind, n in sorted(self.counts.items()))
+        return counts + "".join(f"\n  UNEXPLAINED {finding}" for finding in self.findings)
 
 
 def made_by(function: str, call: Call, deployment: str = "dev") -> bool:
@@ -43,18 +43,18 @@ def made_by(function: str, call: Call, deployment: str = "dev") -> bool:
 
 
 class Comparison:
-    """One side and the other, for whoever compares a part of them."""
+    """Both sides, and the helpers that every comparison uses."""
 
     def __init__(self, calls: list[Call], snapshot: Snapshot, deployment: str, report: Report) -> None:
         self.calls, self.snapshot, self.deployment = calls, snapshot, deployment
         self.report = report
         self.reserved = f"brevet-{deployment}-ended"
-        # Looked through again for nearly every entry: what is asked for most is sorted out once.
+        # Nearly every entry needs these lists, so they are computed once.
         self._of: dict[tuple[str, ...], list[Call]] = {}
         self._faulty = [call for call in calls if call["fault"]]
 
     def find(self, text: str) -> None:
-        """Something does not fit."""
+        """Reports a discrepancy."""
         self.report.findings.append(text)
 
     def by(self, function: str, call: Call) -> bool:
@@ -70,10 +70,10 @@ class Comparison:
         return self._of[function, *operations]
 
     def entries(self, grant: str, *events: str) -> list[Entry]:
-        """The entries of a grant that tell of one of `events`."""
+        """The entries of a grant that record one of `events`."""
         return [e for e in self.snapshot.evidence.get(grant, []) if e["event"] in events]
 
     def faulty_after(self, function: str, at: str, within_s: float = SOON_S) -> bool:
-        """Whether a fault hit a call of `function` soon after `at`: then what should follow may be missing."""
+        """Whether a fault hit a call of `function` soon after `at`. Then the expected call may be missing."""
         until = later(at, within_s)
         return any(self.by(function, c) and at <= c["done_at"] and c["at"] <= until for c in self._faulty)

@@ -10,14 +10,14 @@ ZERO = "0" * 64
 
 
 class BrokenChain(AssertionError):
-    """What is wrong with a chain, and where."""
+    """A chain does not verify; the text says which entry, and why."""
 
 
 def canonical(value: Any) -> str:
-    """Canonical JSON (RFC 8785) of `value`, for what evidence holds.
+    """Canonical JSON (RFC 8785) of `value`, for values that evidence may hold.
 
-    The standard library's form is the canonical one where there are no floating-point numbers and all keys lie in
-    the Basic Multilingual Plane: both are checked. Source: <https://www.rfc-editor.org/rfc/rfc8785>, section 3.2.
+    The standard library's form is canonical if the value has no floating-point numbers and all keys lie in the Basic
+    Multilingual Plane. This function checks both. Source: <https://www.rfc-editor.org/rfc/rfc8785>, section 3.2.
     """
     _check(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -25,11 +25,11 @@ def canonical(value: Any) -> str:
 
 def _check(value: Any) -> None:
     if isinstance(value, float) or (isinstance(value, int) and abs(value) > 2**53):
-        raise BrokenChain(f"a number that is no safe integer stands in evidence: {value}")
+        raise BrokenChain(f"evidence holds a number that is not a safe integer: {value}")
     if isinstance(value, dict):
         for key, inner in value.items():
             if any(ord(c) > 0xFFFF for c in key):
-                raise BrokenChain(f"a key outside the Basic Multilingual Plane stands in evidence: {key!r}")
+                raise BrokenChain(f"evidence holds a key outside the Basic Multilingual Plane: {key!r}")
             _check(inner)
     if isinstance(value, list):
         for inner in value:
@@ -42,15 +42,15 @@ def digest(value: Any) -> str:
 
 
 def verify(grant: str, head: dict[str, Any], entries: list[dict[str, Any]]) -> None:
-    """Checks numbers, links, hashes, owner and head.
+    """Checks sequence numbers, links, hashes, owner and head.
 
-    Raises `BrokenChain` with the first thing that is wrong.
+    Raises `BrokenChain` for the first check that fails.
     """
     before = {"seq": 0, "hash": ZERO}
     for entry in entries:
         seq = entry["seq"]
         if seq != before["seq"] + 1:
-            raise BrokenChain(f"{grant}: entry {before['seq'] + 1} is missing, {seq} stands in its place")
+            raise BrokenChain(f"{grant}: entry {before['seq'] + 1} is missing; entry {seq} comes in its place")
         if entry["grant"] != grant:
             raise BrokenChain(f"{grant}: entry {seq} belongs to {entry['grant']}")
         if entry["prev"] != before["hash"]:
@@ -60,6 +60,6 @@ def verify(grant: str, head: dict[str, Any], entries: list[dict[str, Any]]) -> N
             raise BrokenChain(f"{grant}: entry {seq} was altered")
         before = {"seq": seq, "hash": entry["hash"]}
     if not entries:
-        raise BrokenChain(f"{grant}: no evidence at all")
+        raise BrokenChain(f"{grant}: it has no evidence")
     if before != head:
-        raise BrokenChain(f"{grant}: the chain ends at {before['seq']}, the grant names {head['seq']}")
+        raise BrokenChain(f"{grant}: the chain ends at entry {before['seq']}, but the grant's head names entry {head['seq']}")

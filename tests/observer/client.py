@@ -13,7 +13,7 @@ from .patience import PATIENCE_S, until
 
 @dataclass(frozen=True)
 class Answer:
-    """One HTTP answer: `body` is parsed JSON, or text if it is none."""
+    """One HTTP answer. `body` is parsed JSON, or text if it is not JSON."""
 
     status: int
     body: Any
@@ -21,14 +21,14 @@ class Answer:
 
     @property
     def problem(self) -> str | None:
-        """The slug of the problem's type, if it is a problem document."""
+        """The slug of the problem type, if the body is a problem document."""
         kind = self.body.get("type", "") if isinstance(self.body, dict) else ""
         prefix = "urn:brevet:problem:"
         media = self.headers.get("Content-Type", "").split(";")[0]
         return kind[len(prefix) :] if kind.startswith(prefix) and media == "application/problem+json" else None
 
     def __str__(self) -> str:
-        # Never the whole body: it may hold credentials.
+        # Never prints the whole body: it may hold credentials.
         if not isinstance(self.body, dict):
             return f"{self.status} {str(self.body)[:200]}"
         keep = ("state", "type", "code", "detail", "title", "message", "id")
@@ -36,12 +36,12 @@ class Answer:
 
 
 def new_key() -> str:
-    """An idempotency key that nobody used."""
+    """A fresh idempotency key."""
     return f"k-{uuid.uuid4().hex}"
 
 
 class Api:
-    """The API at `url`. Every call names the token that it carries; `None` sends none."""
+    """The API at `url`. Every call takes the token to send; `None` sends no token."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -54,7 +54,7 @@ class Api:
             sent.setdefault("Authorization", f"Bearer {token}")
         if raw is not None:
             sent.setdefault("Content-Type", "application/json")
-        # A connection of its own each time: calls come from many threads.
+        # Each call has its own connection, since calls come from many threads.
         answer = requests.request(method, self.url + path, json=body, data=raw, headers=sent, timeout=timeout_s)
         try:
             parsed = answer.json()
@@ -63,7 +63,7 @@ class Api:
         return Answer(answer.status_code, parsed, answer.headers)
 
     def ask(self, token: str | None, body: Any = None, *, key: str | None = None, **more: Any) -> Answer:
-        """Asks for a grant, with a fresh idempotency key unless one is given."""
+        """Requests a grant, with a fresh idempotency key unless `key` is given."""
         headers = {"Idempotency-Key": key or new_key(), **more.pop("headers", {})}
         return self.call("POST", "/v1/grants", token, body, headers=headers, **more)
 
@@ -72,20 +72,20 @@ class Api:
         return self.call("GET", f"/v1/grants/{grant}", token)
 
     def vote(self, token: str | None, grant: str, digest: str, approve: bool = True) -> Answer:
-        """Votes on a grant, naming the decision's digest that was seen."""
+        """Votes on a grant and sends the digest of the decision that the voter saw."""
         return self.call("POST", f"/v1/grants/{grant}/approvals", token, {"approve": approve, "digest": digest})
 
     def review(self, token: str | None, grant: str, digest: str, outcome: str = "justified") -> Answer:
-        """Reviews a use of break-glass, naming the decision's digest that was seen."""
+        """Reviews a use of break-glass and sends the digest of the decision that the reviewer saw."""
         body = {"outcome": outcome, "note": "the shop was down", "digest": digest}
         return self.call("POST", f"/v1/grants/{grant}/review", token, body)
 
     def reviews(self, token: str | None) -> Answer:
-        """Lists what awaits one's review."""
+        """Lists the grants that await the caller's review."""
         return self.call("GET", "/v1/reviews", token)
 
     def acknowledge(self, token: str | None, grant: str, reason: str = "IAM is down") -> Answer:
-        """Says that an overdue grant is known and worked on."""
+        """Acknowledges an overdue grant."""
         return self.call("POST", f"/v1/grants/{grant}/acknowledge", token, {"reason": reason})
 
     def credentials(self, token: str | None, grant: str) -> Answer:
@@ -93,7 +93,7 @@ class Api:
         return self.call("POST", f"/v1/grants/{grant}/credentials", token)
 
     def release(self, token: str | None, grant: str) -> Answer:
-        """Gives a grant back."""
+        """Releases a grant."""
         return self.call("POST", f"/v1/grants/{grant}/release", token)
 
     def health(self) -> Answer:
@@ -101,7 +101,7 @@ class Api:
         return self.call("GET", "/v1/health", None)
 
     def evidence(self, token: str | None, grant: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """The head that the grant names and its whole chain, page by page."""
+        """Reads a grant's whole evidence chain page by page; returns the head and the entries."""
         entries: list[dict[str, Any]] = []
         after, head = 0, {}
         while after is not None:
@@ -113,9 +113,9 @@ class Api:
         return head, entries
 
     def wait_for(self, token_of: Any, grant: str, states: set[str], within_s: float = PATIENCE_S) -> dict[str, Any]:
-        """Polls until the grant is in one of `states`; `token_of()` gives a token for each read.
+        """Polls until the grant is in one of `states`. `token_of()` makes a token for each read.
 
-        Raises `AssertionError` that says the last state seen.
+        Raises `AssertionError` that names the last answer.
         """
         seen: list[Answer] = []
 

@@ -1,4 +1,4 @@
-"""The gate's own routes: what it saw, and which faults it is to inject."""
+"""The gate's own routes: its call log, and the faults that it injects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _ask(method: str, path: str, **more: Any) -> Any:
 
 
 def log(since: int = 0, *, whole_within_s: float = 15) -> list[dict[str, Any]]:
-    """Every call with a number above `since`, once none is under way."""
+    """Every call with a number above `since`, once no call is under way or `whole_within_s` has passed."""
     until = time.monotonic() + whole_within_s
     while True:
         extract = _ask("GET", f"log?since={since}")
@@ -29,34 +29,34 @@ def log(since: int = 0, *, whole_within_s: float = 15) -> list[dict[str, Any]]:
 
 
 def last() -> int:
-    """The number of the last call that is done."""
+    """The number of the last finished call."""
     entries = _ask("GET", "log?since=0")["entries"]
     return entries[-1]["n"] if entries else 0
 
 
 def fired() -> dict[str, int]:
-    """How often each rule in force happened."""
+    """The number of times that each armed rule has fired."""
     return {rule["id"]: rule["n_fired"] for rule in _ask("GET", "faults")["rules"]}
 
 
 def arm(*rules: dict[str, Any]) -> None:
-    """Adds `rules` to those in force."""
+    """Adds `rules` to the armed ones."""
     _ask("POST", "faults", json={"rules": list(rules)})
 
 
 def disarm() -> None:
-    """Forgets every rule."""
+    """Removes every rule."""
     _ask("DELETE", "faults")
 
 
 def issuer(at: str | None) -> None:
-    """Where web identity tokens are signed from now on, as `host:port`; nowhere if that is nothing."""
+    """Sets the signer of web identity tokens, as `host:port`; `None` removes it."""
     _ask("POST", "issuer", json={"at": at})
 
 
 @contextmanager
 def faults(*rules: dict[str, Any]) -> Iterator[None]:
-    """Arms `rules` (each with an `id` and a `kind`) in the block; each must have happened by its end."""
+    """Arms `rules` (each with an `id` and a `kind`) in the block; each must have fired by its end."""
     disarm()
     arm(*rules)
     try:
@@ -65,4 +65,4 @@ def faults(*rules: dict[str, Any]) -> Iterator[None]:
     finally:
         disarm()
     missed = [rule["id"] for rule in rules if not seen.get(rule["id"])]
-    assert not missed, f"these faults never fired, so nothing was shown: {missed}"
+    assert not missed, f"these faults never fired, so the test shows nothing: {missed}"

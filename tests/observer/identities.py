@@ -1,4 +1,4 @@
-"""Plays AWS's issuer of web identity tokens: signs for whichever role the gate names, as the run's issuer would."""
+"""Plays AWS's issuer of web identity tokens: signs tokens for the role that the gate names with the run's key."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def _answerer(forge: Forge) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(token)
 
         def log_message(self, *_: object) -> None:
-            """Says nothing: tokens are for nobody's log."""
+            """Logs nothing, since requests and answers hold tokens."""
 
     return Answerer
 
 
 @contextmanager
 def issuing(forge: Forge) -> Iterator[None]:
-    """In the block, roles that the catalogue knows get tokens that its issuer `aws` would sign."""
+    """In the block, roles that the catalogue names get tokens signed by its issuer `aws`."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _answerer(forge))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -1,7 +1,7 @@
 """How tests wait: for a condition, with one bound that a slow machine does not reach.
 
-A bound here is only there so that a broken run ends. Whether something came in time is judged by times on record (in
-evidence, in the gate's call log), never by when a test noticed.
+The bound only makes a broken run end. Tests judge whether something came in time by recorded times (in evidence, in the
+gate's call log), never by when they noticed it.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from collections.abc import Callable
 from typing import TypeVar
 
 PATIENCE_S = 300.0
-"""How long a test waits for something that must come."""
+"""A test waits this many seconds for something that must happen."""
 
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], what: str, *, within_s: float = PATIENCE_S, every_s: float = 0.5) -> T:
-    """Looks again and again until `look()` answers something true, and returns that.
+def until(check: Callable[[], T], what: str, *, within_s: float = PATIENCE_S, every_s: float = 0.5) -> T:
+    """Calls `check()` until it returns a true value, and returns that value.
 
-    Raises `AssertionError` that says `what` was waited for and what was seen last.
+    Raises `AssertionError` that names `what` the test waited for and the last value.
     """
     end = time.monotonic() + within_s
-    while not (seen := look()):
+    while not (seen := check()):
         if time.monotonic() > end:
-            raise AssertionError(f"not within {within_s:.0f} s: {what}; last seen: {seen!r}")
+            raise AssertionError(f"waited {within_s:.0f} s in vain: {what}; last seen: {seen!r}")
         time.sleep(every_s)
     return seen

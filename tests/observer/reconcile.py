@@ -1,6 +1,7 @@
-"""Call log against evidence: every write in AWS is explained by an entry, every entry by a call.
+"""Reconciles the call log with the evidence: an entry explains every write in AWS, and a call every entry.
 
-Here: chains, the table, sessions and their reserved deny. Attachments are compared in `attached`, rotations in `rotated`.
+This module compares chains, the table, sessions and their reserved deny. `attached` compares attachments, `rotated`
+rotations.
 """
 
 from __future__ import annotations
@@ -12,22 +13,22 @@ from .rotated import Rotations
 from .store import Snapshot
 
 CLOCKS_S = 1
-"""By how much the clocks of the gate and of a function may seem to differ: both are this machine's."""
+"""Tolerated difference in seconds between times of the gate and of a function; both use this machine's clock."""
 READS = ("Get", "List", "Describe", "Simulate")
 
 
 def _is_over(call: Call, at: str) -> bool:
-    """Whether a call was done by `at`."""
+    """Whether the gate had answered a call by `at`."""
     return call["done_at"] <= later(at, CLOCKS_S)
 
 
 def _begins(call: Call, at: str) -> bool:
-    """Whether a call came in at `at`, or soon after it."""
+    """Whether a call arrived at `at` or soon after."""
     return at <= later(call["at"], CLOCKS_S) and call["at"] <= later(at, SOON_S)
 
 
 class Sessions(Comparison):
-    """What holds for every grant, and what holds for those whose credentials are vended."""
+    """Checks that apply to every grant, and checks of grants with vended credentials."""
 
     # ------------------------------------------------------------------------------------------------ chains
     def chains(self) -> None:
@@ -42,29 +43,29 @@ class Sessions(Comparison):
                 continue
             start = {**body, "evidence": {"seq": 0, "hash": chain.ZERO}}
             if chain.digest(start) != entries[-1]["grant_digest"]:
-                self.find(f"{grant}: the stored grant is not the one that its last entry binds")
+                self.find(f"{grant}: the stored grant differs from the digest in its last entry")
         for grant in self.snapshot.evidence.keys() - self.snapshot.grants.keys():
-            self.find(f"{grant}: evidence of a grant that does not exist")
+            self.find(f"{grant}: evidence exists, but the grant does not")
 
     def findings(self) -> None:
-        """What the sweep told is a chain too: each names the one before by its digest."""
+        """The sweep's findings form a chain: each holds the digest of the one before."""
         before = chain.ZERO
         for number, finding in enumerate(self.snapshot.findings, 1):
-            self.report.counts["findings of the sweep"] += 1
+            self.report.counts["sweep findings"] += 1
             if finding["seq"] != number or finding["prev"] != before:
-                self.find(f"finding {finding['seq']}: it does not follow on the one before")
+                self.find(f"finding {finding['seq']}: it does not link to the finding before it")
             before = chain.digest(finding)
 
     def drills(self) -> None:
-        """What a drill told is a chain too, and each call that it tells of was answered as it says."""
+        """A drill's records form a chain, and the gate decided each of its probes as recorded."""
         outcomes = {"allowed": "allowed", "denied": "denied"}
         calls = {call["request_id"]: call for call in self.calls if call["request_id"]}
         for drilled, records in self.snapshot.drills.items():
             before = chain.ZERO
             for number, record in enumerate(records, 1):
-                self.report.counts["records of drills"] += 1
+                self.report.counts["drill records"] += 1
                 if record["seq"] != number or record["prev"] != before:
-                    self.find(f"drill {drilled} {record['seq']}: it does not follow on the one before")
+                    self.find(f"drill {drilled} {record['seq']}: it does not link to the record before it")
                 before = chain.digest(record)
                 stage = record["stage"]
                 for probe in filter(None, (stage.get(when) for when in ("before", "during", "after", "last"))):
@@ -76,7 +77,7 @@ class Sessions(Comparison):
 
     # ------------------------------------------------------------------------------------------------- table
     def transactions(self) -> None:
-        """A grant's item is never written without its entry, and every entry came with such a write."""
+        """Each write of a grant's item also writes its evidence entry, and each entry came with such a write."""
         written: set[tuple[str, int]] = set()
         for call in self.calls:
             if call["service"] != "dynamodb" or call["principal"] == "bootstrap":
@@ -99,9 +100,9 @@ class Sessions(Comparison):
                     self.find(f"call {call['n']}: {pk} {sk} was written without its grant")
         stored = {(grant, e["seq"]) for grant, entries in self.snapshot.evidence.items() for e in entries}
         for grant, seq in sorted(stored - written):
-            self.find(f"{grant}: entry {seq} came with no logged write")
+            self.find(f"{grant}: no logged write explains entry {seq}")
         for grant, seq in sorted(written - stored):
-            self.find(f"{grant}: entry {seq} was written but is not there")
+            self.find(f"{grant}: entry {seq} was written, but the table lacks it")
 
     # ------------------------------------------------------------------------------------------------- vends
     def vends(self) -> None:
@@ -122,9 +123,9 @@ class Sessions(Comparison):
             calls_of.setdefault((grant, fits[-1]), []).append(call)
             body = self.snapshot.grants.get(grant, {})
             if wrote["role"] != body.get("delivery", {}).get("role_arn"):
-                self.find(f"call {call['n']}: AssumeRole on {wrote['role']}, which is not the grant's role")
+                self.find(f"call {call['n']}: AssumeRole on {wrote['role']}, but the grant's role is another")
             if wrote["source_identity"] != body.get("identity"):
-                self.find(f"call {call['n']}: AssumeRole for {wrote['source_identity']}, who does not hold the grant")
+                self.find(f"call {call['n']}: AssumeRole for {wrote['source_identity']}, but another identity holds the grant")
         for grant in self.snapshot.grants:
             for seq, entry in enumerate(self.records(grant), 1):
                 self.vend(grant, seq, entry, calls_of.get((grant, seq), []))
@@ -140,51 +141,51 @@ class Sessions(Comparison):
             if e["event"] == "VendAnswered" and e["detail"]["seq"] == seq
         ]
         keys = [c["wrote"]["access_key_id"] for c in calls if "access_key_id" in c["wrote"]]
-        told = [a["access_key_id"] for a in answers if a["kind"] == "issued"]
+        issued = [a["access_key_id"] for a in answers if a["kind"] == "issued"]
         failed = any(a["kind"] == "failed" for a in answers)
-        for key in told:
+        for key in issued:
             self.report.counts["vends answered"] += 1
             if key not in keys:
                 self.find(f"{grant}: vend {seq} says that {key} was issued, but no call issued it")
         for call in calls:
             key = call["wrote"].get("access_key_id")
-            if key and key not in told and not call["fault"] and not self.faulty_after("issue", call["at"]):
-                self.find(f"{grant}: vend {seq} does not tell of {key}, which call {call['n']} issued")
+            if key and key not in issued and not call["fault"] and not self.faulty_after("issue", call["at"]):
+                self.find(f"{grant}: vend {seq} does not name {key}, which call {call['n']} issued")
         if not calls and not failed and not self.faulty_after("issue", record["at"]):
             self.find(f"{grant}: vend {seq} was recorded, but no AssumeRole followed")
 
     # ---------------------------------------------------------------------------------------------- removals
     def removals(self) -> None:
-        """Each write of a reserved deny was recorded first, and each record has its write."""
+        """Each write of a reserved deny was recorded first, and each record is followed by its write."""
         recorded = [
             (entry["detail"]["target"], entry["detail"]["policy"], entry["detail"].get("document_digest"), entry["at"], grant)
             for grant in self.snapshot.evidence
             for entry in self.entries(grant, "RemovalRecorded")
             if entry["detail"]["policy"] == self.reserved
         ]
-        swept = [(one["place"]["principal_arn"], one["at"]) for one in self.snapshot.findings if one["act"] == "deny_recorded"]
+        swept = [(one["target"]["principal_arn"], one["at"]) for one in self.snapshot.findings if one["action"] == "deny_recorded"]
         called = []
         for call in self.of("reap", "PutRolePolicy", "DeleteRolePolicy"):
             wrote = call["wrote"]
             if wrote["policy_name"] != self.reserved:
-                # What it deletes from a principal is compared with the attachments.
+                # `attached` compares what reap deletes from attachment principals.
                 if call["operation"] == "PutRolePolicy":
                     self.find(f"call {call['n']}: reap put {wrote['policy_name']}, not the reserved policy")
                 continue
             self.report.counts["deny writes"] += 1
-            what = (wrote["role"], wrote["policy_name"], wrote["document_sha256"])
-            called.append((what, call["at"]))
-            told = any(role == wrote["role"] and at <= call["at"] <= later(at, SOON_S) for role, at in swept)
-            if not told and not any(entry[:3] == what and entry[3] <= call["at"] for entry in recorded):
+            write = (wrote["role"], wrote["policy_name"], wrote["document_sha256"])
+            called.append((write, call["at"]))
+            is_swept = any(role == wrote["role"] and at <= call["at"] <= later(at, SOON_S) for role, at in swept)
+            if not is_swept and not any(entry[:3] == write and entry[3] <= call["at"] for entry in recorded):
                 self.find(f"call {call['n']}: {call['operation']} on {wrote['role']} was not recorded first")
-        for *what, at, grant in recorded:
+        for *write, at, grant in recorded:
             self.report.counts["deny writes recorded"] += 1
-            follows = any(call == tuple(what) and at <= called_at <= later(at, SOON_S) for call, called_at in called)
+            follows = any(call == tuple(write) and at <= called_at <= later(at, SOON_S) for call, called_at in called)
             if not follows and not self.faulty_after("reap", at):
-                self.find(f"{grant}: a removal of {at} was recorded, but no call followed")
+                self.find(f"{grant}: the removal of {at} was recorded, but no call followed")
 
     def nothing_else(self) -> None:
-        """Beyond the writes above, no function wrote to AWS outside the table."""
+        """No function made a write outside the table other than those above."""
         explained = {
             "intake": {"Invoke"},
             "issue": {"AssumeRole", "PutRolePolicy", "AttachRolePolicy"},
@@ -209,30 +210,30 @@ class Sessions(Comparison):
             proof, role = state["proof"], body["delivery"]["role_arn"]
             self.report.counts[f"ended {proof['kind']}"] += 1
             if proof["kind"] == "observed":
-                # However long a call took: the first counts from its answer on, the second only until it was asked for.
-                sightings = [(proof["first"], _is_over), (proof["second"], _begins)]
+                # Calls take time: the first reading counts from its answer on, the second only up to its request.
+                readings = [(proof["first"], _is_over), (proof["second"], _begins)]
                 if proof["first"]["request_id"] == proof["second"]["request_id"]:
-                    self.find(f"{grant}: both sightings are the same reading")
+                    self.find(f"{grant}: the proof names the same reading twice")
                 quiet_s = body["bounds"]["quiet_s"] + body["bounds"]["skew_s"]
                 if proof["second"]["at"] < later(proof["first"]["at"], quiet_s):
                     self.find(f"{grant}: the second reading came before the quiet period was over")
             elif proof["kind"] == "by_construction":
-                sightings = [({"request_id": proof["request_id"], "at": state["verified_at"]}, _is_over)]
+                readings = [({"request_id": proof["request_id"], "at": state["verified_at"]}, _is_over)]
                 if proof["aws_date"] <= proof["deadline"]:
                     self.find(f"{grant}: AWS's date {proof['aws_date']} is not past the deadline")
             else:
                 self.find(f"{grant}: a session ended with proof {proof['kind']}")
                 continue
-            for sighting, holds in sightings:
-                call = reads.get(sighting["request_id"])
+            for reading, holds in readings:
+                call = reads.get(reading["request_id"])
                 if call is None:
-                    self.find(f"{grant}: the proof names reading {sighting['request_id']}, which the log does not know")
-                elif call["actions"][0]["resource"] != role or not holds(call, sighting["at"]):
-                    self.find(f"{grant}: call {call['n']} does not show what the proof says that it showed")
+                    self.find(f"{grant}: the proof names reading {reading['request_id']}, which the log does not contain")
+                elif call["actions"][0]["resource"] != role or not holds(call, reading["at"]):
+                    self.find(f"{grant}: call {call['n']} does not support the proof that names it")
 
     # -------------------------------------------------------------------------------------------------- uses
     def uses(self) -> None:
-        """No vended credential was let through at or after its grant's deadline, or after its end was verified."""
+        """No call with vended credentials was allowed from the grant's deadline or verified end on."""
         issued: dict[str, tuple[str, str]] = {}
         for call in self.of("issue", "AssumeRole"):
             wrote = call["wrote"] or {}
@@ -255,7 +256,7 @@ class Sessions(Comparison):
 
 
 def reconcile(calls: list[Call], snapshot: Snapshot, deployment: str = "dev") -> Report:
-    """Compares the gate's whole call log with the table's grants and evidence."""
+    """Compares the gate's call log with the table's grants and evidence."""
     report = Report()
     sessions = Sessions(calls, snapshot, deployment, report)
     attached = Attachments(calls, snapshot, deployment, report)
@@ -272,12 +273,12 @@ def reconcile(calls: list[Call], snapshot: Snapshot, deployment: str = "dev") ->
         sessions.uses,
         attached.activations,
         attached.removals,
-        attached.sightings,
+        attached.readings,
         attached.proofs,
         attached.uses,
         attached.checks,
         rotations.calls_and_records,
-        rotations.sightings,
+        rotations.readings,
     ):
         step()
     return report

@@ -1,6 +1,6 @@
-"""What one suite's stack saw, kept in a file, so that what is compared over all suites is compared once they are over.
+"""The call log and table of one suite's stack, kept in a file for the comparison over all suites.
 
-The file is a pickle that this run wrote itself, in a folder named by `BREVET_RECORDINGS`.
+The file is a pickle that this run wrote itself, in the folder `BREVET_RECORDINGS`.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ class Recording:
     log: list[Call]
     snapshot: Snapshot
     naming: frozenset[str] = frozenset()
-    """The logs in which a grant is named, so that searching them for secrets shows something."""
+    """The logs that name a grant. A search for secrets in a log without grants would show nothing."""
 
 
 def keep(recording: Recording) -> None:
-    """Writes a recording, if this run wants any."""
+    """Writes a recording, if `BREVET_RECORDINGS` is set."""
     if folder := os.environ.get(VARIABLE):
         (Path(folder) / f"{recording.suite}.pickle").write_bytes(pickle.dumps(recording))
 
 
 def kept() -> list[bytes]:
-    """Every recording of this run, to be had again and again: copying one piece by piece takes many times as long.
+    """Every recording of this run, pickled: unpickling a copy for each test is many times faster than `deepcopy`.
 
-    Raises `RuntimeError` that says how to get them, if there are none.
+    Raises `RuntimeError` if there are no recordings.
     """
     folder = os.environ.get(VARIABLE)
     found = [file.read_bytes() for file in sorted(Path(folder).glob("*.pickle"))] if folder else []
     if not found:
-        raise RuntimeError(f"no recording of a suite in {VARIABLE}={folder!r}: `make test` runs the suites that keep them first")
+        raise RuntimeError(f"{VARIABLE}={folder!r} holds no recording; run `make test`, whose e2e suites write them first")
     return found

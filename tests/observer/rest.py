@@ -1,4 +1,4 @@
-"""Call log and table of one moment, in which nobody writes: what is compared must not change meanwhile."""
+"""Takes the call log and the table at one moment in which no function writes, so that the comparison is stable."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from . import gate, runner, store
 from .calllog import Call, made_by
 
 UNCHANGED_S = 3
-# Holders may go on trying what they had, and the observer reads.
+# Calls of holders and of the observer do not count.
 FUNCTIONS = ("intake", "evaluate", "issue", "reap", "drill")
 
 
 def at_rest(*, within_s: float = 120) -> tuple[list[Call], store.Snapshot]:
-    """Both, once no function has called or written anything for a while without a clock.
+    """Returns both once no function has made a call for `UNCHANGED_S` with the tick and the standby tick off.
 
-    A pass that was under way goes on to its end; and of what has ended, secrets are still rotated.
+    A pass that is under way finishes, and rotations of ended grants may still go on.
     """
-    with runner.off("tick", "echo"):
+    with runner.off("tick", "standby"):
         until, before = time.monotonic() + within_s, None
         while True:
             log, snapshot = gate.log(), store.snapshot()
@@ -25,6 +25,6 @@ def at_rest(*, within_s: float = 120) -> tuple[list[Call], store.Snapshot]:
             if (made, snapshot) == before:
                 return log, snapshot
             if time.monotonic() > until:
-                raise AssertionError(f"functions go on {within_s:.0f} s after every clock was stopped: {made[-5:]}")
+                raise AssertionError(f"functions still make calls {within_s:.0f} s after every clock was stopped: {made[-5:]}")
             before = made, snapshot
             time.sleep(UNCHANGED_S)

@@ -1,4 +1,4 @@
-"""The local stack, driven by its own command."""
+"""Controls the local stack through its own command."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ sys.path.append(str(COMMAND.parent))
 
 from brevet_local import process, switches  # noqa: E402
 
-# Where the stack keeps its records; the same variable moves it for both.
+# The stack's state folder; `BREVET_LOCAL` moves it for the stack and for the tests.
 LOCAL = Path(os.environ.get("BREVET_LOCAL") or CHECKOUT / ".local").expanduser()
 LOGS = LOCAL / "log"
 FACTS = LOCAL / "facts.json"
 CACHE = Path(os.environ.get("BREVET_CACHE") or Path.home() / ".cache" / "brevet").expanduser()
-DRIVERS = ("tick", "pump", "echo")
-"""What drives functions: the schedules, the table's stream, the stream of the reaper's echoes."""
+DRIVERS = ("tick", "pump", "standby")
+"""The drivers of functions: the schedules, the table's stream, the stream of the reaper's standby ticks."""
 BREVET = Path(os.environ.get("CARGO_TARGET_DIR") or CACHE / "target").expanduser() / "debug" / "brevet"
-"""The command that an auditor has."""
+"""The command that an auditor uses."""
 
 
 class RunnerFailed(RuntimeError):
-    """The stack's command said no; its own words."""
+    """The stack's command failed; the text holds its output."""
 
 
 def stack(*arguments: str, show: bool = False, env: dict[str, str] | None = None) -> str:
-    """Runs `stack.py` with `arguments`; its output goes to the terminal if `show`, else it is returned."""
+    """Runs `stack.py` with `arguments`. Its output goes to the terminal if `show`; otherwise it is returned."""
     done = subprocess.run(
         [sys.executable, str(COMMAND), *arguments],
         env={**os.environ, **(env or {})},
@@ -50,7 +50,7 @@ def stack(*arguments: str, show: bool = False, env: dict[str, str] | None = None
 
 
 def audited(answer: dict[str, Any]) -> tuple[bool, str]:
-    """What `brevet evidence verify` says of an answer of `GET …/evidence`: whether it holds, and its line."""
+    """Runs `brevet evidence verify` on an answer of `GET …/evidence`; returns whether it verifies, and the output."""
     done = subprocess.run(
         [BREVET, "evidence", "verify", "-"], input=json.dumps(answer), capture_output=True, text=True, check=False
     )
@@ -58,23 +58,23 @@ def audited(answer: dict[str, Any]) -> tuple[bool, str]:
 
 
 def is_up() -> bool:
-    """Whether a stack runs."""
+    """Whether a stack is running."""
     return any(one.alive for one in process.recorded())
 
 
 def pids(function: str) -> list[int]:
-    """The processes of a function's copies. A process that got the number of one that died is none of them."""
+    """The process ids of a function's running copies. A process with a reused id does not count."""
     return [one.pid for one in process.recorded() if one.name.startswith(f"fn-{function}-") and one.alive]
 
 
 def tick() -> None:
-    """One pass of the reaper, now, whether ticking is on or off."""
+    """Ticks every scheduled function once now, whether the tick is on or off."""
     stack("tick", "once")
 
 
 @cache
 def facts() -> dict[str, Any]:
-    """What the template says, as the running stack resolved it."""
+    """The template's facts, as the running stack resolved them."""
     return json.loads(stack("facts"))
 
 
@@ -85,7 +85,7 @@ def setting(function: str, variable: str) -> str:
 
 @contextmanager
 def settings(*functions: str, **changes: str) -> Iterator[None]:
-    """In the block the `functions` run with other environment variables than the template gives them; then as before."""
+    """In the block the `functions` run with `changes` to their environment variables; afterwards as before."""
     known = json.loads(FACTS.read_text())
     other = copy.deepcopy(known)
     for one in other["functions"]:
@@ -101,7 +101,7 @@ def settings(*functions: str, **changes: str) -> Iterator[None]:
 def _restart(functions: tuple[str, ...], known: dict[str, Any]) -> None:
     FACTS.write_text(json.dumps(known))
     for function in functions:
-        # A deployment cuts off no call.
+        # A real deployment would not cut off a call either.
         with left_alone(function):
             stack("kill", function)
             stack("start", function)
@@ -109,9 +109,9 @@ def _restart(functions: tuple[str, ...], known: dict[str, Any]) -> None:
 
 @contextmanager
 def left_alone(function: str, *drivers: str) -> Iterator[None]:
-    """In the block none of `drivers` drives `function`, and it is at nothing that they gave it.
+    """In the block none of `drivers` drives `function`, and the function handles no event of theirs.
 
-    Where none is named, each that drives it now.
+    Without `drivers`: all that drive it now.
     """
     drivers = drivers or tuple(driver for driver in DRIVERS if is_on(driver, function))
     try:
@@ -136,9 +136,9 @@ def off(*drivers: str) -> Iterator[None]:
 
 
 def turn(driver: str, on: bool, function: str | None = None) -> None:
-    """Turns a driver on or off for one function, or for all that it drives. Off means that nothing of it is under way.
+    """Turns a driver on or off for one function, or for all that it drives. Off means that no event of it is under way.
 
-    In this process: starting `stack.py` takes seconds on a busy machine, and tests turn drivers off and on all the time.
+    It runs in this process: starting `stack.py` takes seconds on a busy machine, and tests switch drivers often.
     """
     switches.turn(driver, on, switches.driven(facts(), driver, function), switches.longest_event_s(facts()))
 
@@ -155,5 +155,5 @@ def role_arn(name: str) -> str:
 
 
 def api_url() -> str:
-    """Where the HTTP API listens."""
+    """The URL of the HTTP API."""
     return f"http://127.0.0.1:{os.environ.get('BREVET_PORT_HTTP') or 8080}"

@@ -1,4 +1,4 @@
-"""What the table holds, read with the administrator's key."""
+"""Reads the table with the administrator's key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def admin() -> Any:
 
 
 def items(table: str = TABLE) -> list[dict[str, Any]]:
-    """Every item of the table, as plain values."""
+    """Every item of the table, with plain Python values."""
     client = admin()
     found: list[dict[str, Any]] = []
     more: dict[str, Any] = {}
@@ -36,13 +36,13 @@ def items(table: str = TABLE) -> list[dict[str, Any]]:
 
 
 def keys(*prefixes: str, table: str = TABLE) -> set[tuple[str, str]]:
-    """Keys of the items whose partition key starts with one of `prefixes`."""
+    """The keys of items whose partition key starts with one of `prefixes`."""
     return {(item["pk"], item["sk"]) for item in items(table) if item["pk"].startswith(prefixes)}
 
 
 @dataclass
 class Snapshot:
-    """Grants (in the order they were asked for) and their evidence at one time, and what the sweep and the drills told."""
+    """Grants (in the order of their requests), their evidence, sweep findings and drill records at one time."""
 
     grants: dict[str, dict[str, Any]] = field(default_factory=dict)
     evidence: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Snapshot:
 
 
 def snapshot(table: str = TABLE) -> Snapshot:
-    """Every grant (as its item's body says) with its chain in order."""
+    """Reads every grant (the body of its item) with its chain in order."""
     found = Snapshot()
     for item in items(table):
         kind, _, grant = item["pk"].partition("#")
@@ -65,7 +65,7 @@ def snapshot(table: str = TABLE) -> Snapshot:
             found.grants[grant] = json.loads(item["body"])
         elif item["sk"].startswith("EVD#"):
             found.evidence.setdefault(grant, []).append(json.loads(item["body"]))
-    # An id begins with its time; the table tells them in no order.
+    # A ULID begins with its time; a scan returns items in no particular order.
     found.grants = dict(sorted(found.grants.items()))
     for chain in found.evidence.values():
         chain.sort(key=lambda entry: entry["seq"])

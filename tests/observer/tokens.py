@@ -1,7 +1,7 @@
 """Signs tokens as the catalogue's issuers would, with keys that live for one run.
 
 The catalogue of a run is a copy of the example catalogue in which only `issuers.yaml` differs: it holds the public
-halves of these keys instead of URLs. Who may sign what, and which claims prove whom, is read from the catalogue.
+halves of these keys instead of URLs. Issuers, algorithms and identities' claims are read from the catalogue.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ class Key:
         self.jwk = {**public, "kid": kid, "alg": algorithm, "use": "sig"}
 
     def sign(self, claims: dict[str, Any], headers: dict[str, Any] | None = None) -> str:
-        """A compact JWS over `claims`."""
+        """Signs `claims` as a compact JWS."""
         return jwt.encode(claims, self.private, self.algorithm, headers={"kid": self.kid, **(headers or {})})
 
     def public_pem(self) -> bytes:
-        """The public half as PEM: what an attacker would take as an HMAC secret."""
+        """The public half as PEM, which an attacker would use as an HMAC secret."""
         form = serialization.PublicFormat.SubjectPublicKeyInfo
         return self.private.public_key().public_bytes(serialization.Encoding.PEM, form)
 
 
 class Forge:
-    """Every issuer of the catalogue, with a fresh key each."""
+    """All issuers of the catalogue, each with a fresh key."""
 
     def __init__(self, catalogue: Path = CATALOGUE) -> None:
         self.catalogue = catalogue
@@ -76,9 +76,9 @@ class Forge:
         return document["issuers"] if isinstance(document, dict) else document
 
     def write_catalogue(self, folder: Path) -> Path:
-        """Writes the catalogue of this run to `folder`, replacing what was there.
+        """Writes the catalogue of this run to `folder`, replacing its content.
 
-        Without its schedules: a run must not depend on the time of day. A test that wants one declares its own.
+        It leaves out the schedules, so that a run does not depend on the time of day. A test of schedules adds its own.
         """
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.catalogue, folder, ignore=shutil.ignore_patterns("schedules"))
@@ -90,7 +90,7 @@ class Forge:
         return folder
 
     def claims(self, identity: str, audience: Any = ASK, *, task: str | None = None, life_s: int = 900) -> dict[str, Any]:
-        """The claims that prove `identity`, as the catalogue's first rule for it wants them, valid from now on."""
+        """The claims that prove `identity` by its first proof rule in the catalogue, valid from now on."""
         rule = self.identities[identity]["proofs"][0]
         now = int(time.time())
         claims: dict[str, Any] = {
@@ -108,28 +108,31 @@ class Forge:
         return claims
 
     def key_of(self, identity: str) -> Key:
-        """The key that signs for `identity`."""
+        """The issuer's key for `identity`."""
         return self.keys[self.identities[identity]["proofs"][0]["issuer"]]
 
     def token(self, identity: str, audience: Any = ASK, **changes: Any) -> str:
-        """A good token of `identity`; `changes` replaces claims, or drops those that are `None`."""
+        """A valid token of `identity`. `changes` replaces claims, or drops those that are `None`."""
         task, life_s = changes.pop("task", None), changes.pop("life_s", 900)
         claims = {**self.claims(identity, audience, task=task, life_s=life_s), **changes}
         return self.key_of(identity).sign({k: v for k, v in claims.items() if v is not None})
 
     @staticmethod
     def signed_in(*methods: str, ago_s: int = 0) -> dict[str, Any]:
-        """The claims of somebody who signed in `ago_s` ago by `methods`, of which `mfa` tells of two factors."""
+        """The claims of a sign-in `ago_s` seconds ago by `methods` (`mfa` means two factors)."""
         return {"amr": list(methods), "auth_time": int(time.time()) - ago_s}
 
     def unsigned(self, identity: str, audience: Any = ASK) -> str:
-        """`alg: none`, no signature."""
+        """A token with `alg: none` and no signature."""
         header = {"alg": "none", "typ": "JWT", "kid": self.key_of(identity).kid}
         parts = (json.dumps(part).encode() for part in (header, self.claims(identity, audience)))
         return ".".join(map(_b64, parts)) + "."
 
     def hmac_signed(self, identity: str, audience: Any = ASK) -> str:
-        """HS256 with the issuer's public key as the secret (written by hand: the library refuses to)."""
+        """A token signed with HS256 and the issuer's public key as the secret.
+
+        The library refuses to sign like this.
+        """
         key = self.key_of(identity)
         header = {"alg": "HS256", "typ": "JWT", "kid": key.kid}
         parts = (json.dumps(part).encode() for part in (header, self.claims(identity, audience)))
@@ -137,6 +140,6 @@ class Forge:
         return signed + "." + _b64(hmac.digest(key.public_pem(), signed.encode(), hashlib.sha256))
 
     def signed_by_another_key(self, identity: str, audience: Any = ASK) -> str:
-        """The right claims and key id, signed with a key that the issuer never had."""
+        """A token with the right claims and key id, signed with a key that is not the issuer's."""
         key = self.key_of(identity)
         return Key(key.algorithm, key.kid).sign(self.claims(identity, audience))

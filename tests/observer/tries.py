@@ -1,6 +1,6 @@
-"""A caller who tries one call again and again, and what the gate recorded of it.
+"""A caller that repeats one call in the background, and the gate's decisions on those calls.
 
-Nobody has to try at the right instant: the call log tells when each try came and how it was judged.
+No call has to hit the right instant: the call log says when each call arrived and whether it was allowed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from . import gate
 from .aws import Seen
 from .world import Case, instant
 
-OFTEN_S, SELDOM_S = 0.5, 2.0
-# How close to a deadline it is tried often.
+SHORT_PAUSE_S, LONG_PAUSE_S = 0.5, 2.0
+# The pauses are short from this long before the deadline until this long after it.
 CLOSE_S = 10.0
 
 
 class Tries:
-    """Makes one call all the time in the background until it is stopped; more often around `around`, once that is set."""
+    """Repeats one call in the background until it is stopped, more often around the instant `around` if set."""
 
     def __init__(self, use: Callable[[], Seen], around: float | None = None) -> None:
         self._use, self.around = use, around
@@ -35,10 +35,10 @@ class Tries:
         while not self._stopping.is_set():
             self._use()
             is_close = self.around is None or abs(time.time() - self.around) < CLOSE_S
-            self._stopping.wait(OFTEN_S if is_close else SELDOM_S)
+            self._stopping.wait(SHORT_PAUSE_S if is_close else LONG_PAUSE_S)
 
     def stop(self) -> None:
-        """Ends it once the call that is under way was answered."""
+        """Stops once the call that is under way has been answered."""
         self._stopping.set()
         self._thread.join()
 
@@ -51,27 +51,27 @@ class Tries:
 
 @dataclass(frozen=True)
 class Judged:
-    """Calls that the gate judged by policies, each as when it came, when it was answered, and `allowed` or `denied`."""
+    """Calls that the gate decided by policies: arrival, answer, and the decision, `allowed` or `denied`."""
 
     calls: list[tuple[float, float, str]]
 
     def before(self, instant: float) -> set[str]:
-        """How those were judged that were answered before `instant`."""
+        """The decisions on calls that were answered before `instant`."""
         return {decision for _, done_at, decision in self.calls if done_at < instant}
 
     def between(self, start: float, end: float) -> set[str]:
-        """How those were judged that came at `start` or later, and were answered before `end`."""
+        """The decisions on calls that arrived at `start` or later and were answered before `end`."""
         return {decision for at, done_at, decision in self.calls if start <= at and done_at < end}
 
     def since(self, instant: float) -> set[str]:
-        """How those were judged that came at `instant` or later."""
+        """The decisions on calls that arrived at `instant` or later."""
         return {decision for at, _, decision in self.calls if at >= instant}
 
 
 def judged(log: list[dict[str, Any]], access_key: str, action: str, resource: str) -> Judged:
-    """What the gate made of one action on `resource` (`*` stands for anything) with one access key.
+    """The gate's decisions on one action on `resource` (`*` matches anything) with one access key.
 
-    A call that the gate refused because it could not read what is in force was not judged.
+    Calls that the gate refused because it could not read the IAM documents are left out.
     """
     return Judged(
         [
@@ -86,10 +86,10 @@ def judged(log: list[dict[str, Any]], access_key: str, action: str, resource: st
 
 
 def uses(log: list[dict[str, Any]], case: Case, access_key: str) -> Judged:
-    """What the gate made of the granted call of `case` with one access key."""
+    """The gate's decisions on the granted call of `case` with one access key."""
     return judged(log, access_key, *case.asks(case.uses))
 
 
 def calls(since: int = 0) -> list[dict[str, Any]]:
-    """The call log as it is, from number `since` on: other calls may be under way, and those that were answered are in it."""
+    """The call log from number `since` on, without waiting for calls that are under way."""
     return gate.log(since, whole_within_s=0)

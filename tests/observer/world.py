@@ -1,4 +1,4 @@
-"""A caller's view of the whole: who asks for what with which token, and what AWS then lets them do."""
+"""A caller's view of Brevet: requests with signed tokens, and the calls that AWS then allows or denies."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from .tokens import Forge
 
 @dataclass(frozen=True)
 class Case:
-    """One of the example catalogue's uses: what is asked, what it lets do, and what it must not."""
+    """A use case of the example catalogue: the request, the call that it allows, and one that it must not allow."""
 
     identity: str
     body: dict[str, Any]
     role: str
     uses: str
     neighbour: str
-    # Of an attachment: what its principal may do by itself.
+    # Attachments only: a call that the principal may make by itself.
     own: str = ""
 
     def use(self, session: Session) -> Seen:
-        """The granted call."""
+        """Makes the granted call."""
         return getattr(_Uses, self.uses)(session)
 
     def use_neighbour(self, session: Session) -> Seen:
-        """The same call on a neighbour: one that the session role's base rights reach, if it is a session's."""
+        """Makes the same call on a neighbouring resource; for a session, one that the role's base rights allow."""
         return getattr(_Uses, self.neighbour)(session)
 
     def use_own(self, session: Session) -> Seen:
-        """A call that the principal may make without any grant."""
+        """Makes a call that the principal may make without any grant."""
         return getattr(_Uses, self.own)(session)
 
     @staticmethod
     def asks(uses: str) -> tuple[str, str]:
-        """The action and the resource (`*` for what AWS adds) of one of the calls above, as the call log has them."""
+        """The action and resource of a call above, as in the call log (`*` for the parts that AWS adds)."""
         return getattr(_Uses, uses)(_Named())
 
     def principal(self) -> Session:
-        """Of an attachment: its principal as it runs, on credentials that no grant gave it."""
+        """Attachments only: a session of the principal, on credentials that no grant vended."""
         role = runner.role_arn(self.role)
         if self.role == "vendor-sync":
             return targets.vendor().assume(role, "sync", ExternalId=targets.EXTERNAL_ID)
@@ -106,7 +106,7 @@ class _Uses:
 
 
 class _Named:
-    """Stands in for a session: names what a call asks for, instead of making it."""
+    """Stands in for a session: returns a call's action and resource instead of making the call."""
 
     @staticmethod
     def put_object(bucket: str, key: str) -> tuple[str, str]:
@@ -157,7 +157,7 @@ APPROVER, BYSTANDER = "omar", "dana"
 
 
 def instant(text: str) -> float:
-    """An RFC 3339 instant as seconds since the epoch."""
+    """Parses an RFC 3339 instant to seconds since the epoch."""
     return datetime.fromisoformat(text).timestamp()
 
 
@@ -167,7 +167,7 @@ def sleep_until(at: float) -> None:
 
 
 class World:
-    """The running stack, with every identity of the catalogue ready to show a token."""
+    """The running stack, and tokens for every identity of the catalogue."""
 
     def __init__(self, forge: Forge) -> None:
         self.forge, self.api = forge, Api(runner.api_url())
@@ -188,17 +188,17 @@ class World:
         return self.forge.token(identity, self.credentials_audience, **changes)
 
     def ask(self, case: Case, **changes: Any) -> Answer:
-        """Asks for what `case` asks for; `changes` to the body, `None` drops a field."""
+        """Sends the request of `case`. `changes` replaces fields of the body; `None` drops a field."""
         key, task = changes.pop("key", None), changes.pop("task", None)
         body = {name: value for name, value in {**case.body, **changes}.items() if value is not None}
         return self.api.ask(self.token(case.identity, task=task), body, key=key)
 
     def approve(self, grant: dict[str, Any], by: str = APPROVER, approve: bool = True, **claims: Any) -> Answer:
-        """Votes on what the grant's view shows, with a token that says `claims` too."""
+        """Votes on the decision in the grant's view, with a token that also carries `claims`."""
         return self.api.vote(self.vote_token(by, **claims), grant["id"], grant["digest"], approve)
 
     def approved(self, case: Case, **changes: Any) -> str:
-        """A grant of `case` that may be used; its id."""
+        """Gets an approved grant of `case`; returns its id."""
         answer = self.ask(case, **changes)
         assert answer.status in (201, 202), f"ask: expected 201 or 202, saw {answer}"
         if answer.status == 202:
@@ -211,42 +211,42 @@ class World:
         return self.api.credentials(self.credentials_token(case.identity), grant)
 
     def session(self, case: Case, grant: str) -> Session:
-        """Fetched credentials, ready for use."""
+        """Fetches credentials as the holder; returns a session that uses them."""
         answer = self.fetch(case, grant)
         assert answer.status == 200, f"credentials of {grant}: expected 200, saw {answer}"
         return Session.vended(answer.body)
 
     def attached(self, case: Case, **changes: Any) -> str:
-        """A grant of `case` whose access stands on its principal; its id."""
+        """Gets a grant of `case` and waits until its access is attached; returns its id."""
         grant = self.approved(case, **changes)
         self.await_state(case, grant, "Active")
         return grant
 
     def show(self, case: Case, grant: str) -> dict[str, Any]:
-        """The grant as its holder sees it."""
+        """Reads the grant as its holder."""
         answer = self.api.show(self.token(case.identity), grant)
         assert answer.status == 200, f"read {grant}: expected 200, saw {answer}"
         return answer.body
 
     def release(self, case: Case, grant: str) -> Answer:
-        """Gives it back."""
+        """Releases the grant as its holder."""
         return self.api.release(self.token(case.identity), grant)
 
     def await_state(self, case: Case, grant: str, *states: str, within_s: float = PATIENCE_S) -> dict[str, Any]:
-        """Polls until the grant is in one of `states`."""
+        """Polls until the grant is in one of `states`; returns its view."""
         return self.api.wait_for(lambda: self.token(case.identity), grant, set(states), within_s)
 
     def await_use(self, case: Case, session: Session, outcome: str, within_s: float = PATIENCE_S) -> Seen:
-        """Probes the granted call until it gets `outcome`."""
+        """Probes the granted call until its outcome is `outcome`."""
         seen: list[Seen] = []
 
-        def has_it() -> bool:
+        def matches() -> bool:
             seen[:] = [case.use(session)]
             return seen[0].outcome == outcome
 
-        until(has_it, f"{case.uses} is {outcome}", within_s=within_s)
+        until(matches, f"{case.uses} is {outcome}", within_s=within_s)
         return seen[0]
 
     def await_ready(self, within_s: float = PATIENCE_S) -> None:
-        """Waits until the reaper has made a good pass: before the first nothing is issued."""
+        """Waits until the reaper has made a good pass: nothing is issued before its first."""
         until(lambda: self.api.health().status == 200, "the health route answers 200", within_s=within_s)

@@ -1,1 +1,1 @@
-"""The runner of the suites: which there are, what each needs, and what they showed. Standard library only."""
+"""The runner of the suites: their definitions, their requirements, and the report. Standard library only."""

@@ -1,4 +1,4 @@
-"""One child process of a run: its output goes to a file, its group ends with the run, its use of the CPU is kept."""
+"""A run's child processes: output goes to a file, process groups end with the run, and CPU time is measured."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _GRACE_S = 30.0
-"""How long a group may take to end by itself before it is killed. Planting bugs needs 20 s to stop its own children."""
+"""A process group has this many seconds to end before it is killed. Planting bugs needs 20 s to stop its children."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """How a job ended: exit code (negative: by that signal), seconds of wall and CPU time of it and its children."""
+    """The result of a job: exit code (negative: ended by that signal), and wall and CPU seconds, children included."""
 
     code: int
     wall_s: float
@@ -26,12 +26,12 @@ class Done:
 
     @property
     def passed(self) -> bool:
-        """Whether it ended well by itself, in time."""
+        """Whether it succeeded within its time limit."""
         return self.code == 0 and not self.timed_out
 
 
 class Jobs:
-    """The running jobs. Once stopped it starts none, so that nothing outlives an interrupted run."""
+    """The running jobs. Once stopped it starts no job, so that none outlives an interrupted run."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -40,7 +40,10 @@ class Jobs:
 
     def run(self, command: list[str], log: Path, *, cwd: Path, within_s: float, more: Mapping[str, str] | None = None,
             nice: int = 0) -> Done:  # fmt: skip
-        """Runs `command` to its end, or to its time limit; `more` goes to its environment, `log` is appended to."""
+        """Runs `command` to its end or its time limit.
+
+        `more` adds to its environment; its output is appended to `log`.
+        """
         if nice:
             command = ["nice", "-n", str(nice), *command]
         began = time.monotonic()
@@ -74,7 +77,7 @@ class Jobs:
         return Done(child.returncode, time.monotonic() - began, used.ru_utime + used.ru_stime, timed_out.is_set())
 
     def stop(self) -> None:
-        """Ends every running job with its children, and starts no other."""
+        """Ends every running job with its children, and starts no more."""
         with self._lock:
             self.stopped = True
             groups = list(self._groups)
@@ -83,29 +86,29 @@ class Jobs:
 
 
 def end_group(group: int) -> None:
-    """Asks a process group to end, and kills what still lives after a few seconds."""
+    """Terminates a process group, and kills it if it still runs after `_GRACE_S`."""
     if not _signal(group, signal.SIGTERM):
         return
     until = time.monotonic() + _GRACE_S
     while time.monotonic() < until:
         time.sleep(0.05)
-        # Signal number 0 only asks whether the group lives.
+        # Signal 0 only checks whether the group exists.
         if not _signal(group, 0):
             return
     _signal(group, signal.SIGKILL)
 
 
 def _give_way(session: int, nice: int) -> None:
-    """Lowers the priority of a whole session where Linux shares the CPU out by session: there `nice` counts only within one."""
+    """Lowers the priority of a whole session. With Linux's autogroups, `nice` itself works only within a session."""
     try:
         Path(f"/proc/{session}/autogroup").write_text(str(nice))
     except OSError:
-        # Not Linux, or a kernel without it: then `nice` alone does it.
+        # Not Linux, or a kernel without autogroups: `nice` alone is enough.
         pass
 
 
 def _signal(group: int, number: int) -> bool:
-    """Signals a group; answers whether it lives. A group whose members all ended but were not collected is gone."""
+    """Signals a group; returns whether it exists. A group of uncollected zombies counts as gone."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):

@@ -1,7 +1,7 @@
-"""What a suite's JUnit report says, test by test. Standard library only.
+"""Reads a suite's JUnit report. Standard library only.
 
-pytest and nextest both write this format. The measuring plugin adds `cpu_s` and `slept_s` to pytest's cases;
-`measured.sh` leaves a line for each Rust test in a file of its own, since nextest measures wall time alone.
+pytest and nextest both write this format. The plugin `measure` adds `cpu_s` and `slept_s` to pytest's cases. nextest
+measures wall time only, so `measured.sh` writes a line for each Rust test to a separate file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Case:
-    """One test: its name, how it ended, and its times in seconds."""
+    """One test: its name, its outcome, and its times in seconds."""
 
     name: str
     outcome: str
@@ -25,9 +25,10 @@ class Case:
 
 
 def cases(report: Path, cpu_times: dict[str, float] | None = None) -> list[Case]:
-    """Every test of a report; none if the file is missing or broken, as after a crash.
+    """Every test of a report; empty if the file is missing or broken, as after a crash.
 
-    `cpu_times` are the CPU times of Rust tests by name, see [`rust_cpu_times`]; such a test slept whatever it did not work.
+    `cpu_times` are the CPU times of Rust tests by name (see `rust_cpu_times`); the rest of their wall time counts as
+    slept.
     """
     try:
         root = ElementTree.parse(report).getroot()
@@ -54,9 +55,9 @@ def _case(suite: ElementTree.Element, element: ElementTree.Element, cpu_times: d
 
 
 def rust_cpu_times(file: Path) -> dict[str, float]:
-    """CPU seconds by `<binary> <test>`, from the lines of `measured.sh`; a test that was tried again counts in full.
+    """CPU seconds by `<binary> <test>`, from the lines of `measured.sh`; a retried test counts with all its tries.
 
-    A shell writes lines of its own there where a test crashes: they are none of these.
+    The shell adds its own lines to the file when a test crashes; they are ignored.
     """
     found: dict[str, float] = {}
     for line in file.read_text(errors="replace").splitlines() if file.exists() else []:

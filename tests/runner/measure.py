@@ -1,8 +1,9 @@
-"""A pytest plugin: each test's CPU time and time spent waiting go into the JUnit report, beside its wall time.
+"""A pytest plugin that adds each test's CPU time and waiting time to the JUnit report.
 
 Load it with `-p measure`, with this folder on `PYTHONPATH`. Times are properties of the test case, in seconds:
-`cpu_s` is the CPU time of the test process (its background threads included), `slept_s` is what its main thread
-spent in `time.sleep`, `Event.wait` and `Future.result`. Set-up and tear-down count towards the test they ran for.
+`cpu_s` is the CPU time of the test process (its background threads included); `slept_s` is the time that its main
+thread spent in `time.sleep`, `Event.wait` and `Future.result`. Set-up and tear-down count towards the test that needed
+them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _depth = 0
 
 
 def _measured(wait: Callable[..., Any]) -> Callable[..., Any]:
-    """`wait`, which notes how long the main thread was in it; a wait inside a wait counts once."""
+    """Wraps `wait` to record how long the main thread spent in it. A wait inside a wait counts once."""
 
     @functools.wraps(wait)
     def measured(*arguments: Any, **named: Any) -> Any:
@@ -40,7 +41,7 @@ def _measured(wait: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Takes the place of what waits, for this process alone."""
+    """Replaces the functions that wait, in this process only."""
     time.sleep = _measured(time.sleep)
     threading.Event.wait = _measured(threading.Event.wait)  # type: ignore[method-assign]
     concurrent.futures.Future.result = _measured(concurrent.futures.Future.result)  # type: ignore[method-assign]
@@ -48,14 +49,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Notes where the counters stand as a test begins."""
+    """Records the counters when a test begins."""
     item.stash[_BEGAN] = (time.process_time(), len(_waits))
     return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Adds the figures to the last of a test's reports, which is the one that the JUnit report takes them from."""
+    """Adds the figures to a test's last report, from which the JUnit report takes them."""
     if call.when == "teardown":
         cpu, n_waits = item.stash[_BEGAN]
         item.user_properties.append(("cpu_s", round(time.process_time() - cpu, 3)))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs one Rust test for nextest and notes its CPU time: `cpu <binary> <test> <user s> <system s>`, a line a test.
-# nextest calls this for listing tests too; then, and where nobody asks for the figures, the program just runs.
+# Runs one Rust test for nextest and records its CPU time: `cpu <binary> <test> <user s> <system s>`, a line a test.
+# nextest also calls this to list tests. Then, and without BREVET_RUST_TIMES, the program just runs.
 if [[ -z ${BREVET_RUST_TIMES:-} || -z ${NEXTEST_TEST_NAME:-} ]]; then
   exec "$@"
 fi

@@ -1,4 +1,4 @@
-"""What a run showed, as tables: each suite, the slowest tests, what failed."""
+"""The report of a run: failures, the slowest tests, and a line for each suite."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TAIL_LINES = 150
 
 @dataclass
 class Result:
-    """How a suite ended. `trouble` is what went wrong apart from its tests: it counts as one failure."""
+    """The result of a suite. `trouble` is a problem apart from its tests; it counts as one failure."""
 
     suite: str
     log: Path
@@ -31,7 +31,7 @@ class Result:
 
     @property
     def n_failed(self) -> int:
-        """A skipped test counts: what did not run has shown nothing."""
+        """The number of failures; a skipped test counts as one, since it has shown nothing."""
         return len(self.cases) - self.n_passed + bool(self.trouble)
 
     @property
@@ -45,7 +45,7 @@ class Result:
 
 
 def failures(result: Result) -> Iterable[str]:
-    """Each failed test with its message; the end of the log where a suite failed otherwise."""
+    """The lines for each failed test, and the end of a failed suite's log."""
     for case in result.cases:
         if case.outcome != "passed":
             yield f"{result.suite}: {case.outcome.upper()} {case.name}\n    " + case.message[:_MESSAGE].replace("\n", "\n    ")
@@ -56,7 +56,7 @@ def failures(result: Result) -> Iterable[str]:
 
 
 def slowest(results: Iterable[Result]) -> Iterable[str]:
-    """The slowest tests of all suites. Set-up counts towards the test that it ran for."""
+    """The lines for the slowest tests of all suites. Set-up counts towards the test that needed it."""
     every = sorted(((case, one.suite) for one in results for case in one.cases), key=lambda pair: -pair[0].wall_s)
     yield f"{'wall s':>8} {'cpu s':>7} {'slept s':>8}  the {min(N_SLOWEST, len(every))} slowest tests"
     for case, suite in every[:N_SLOWEST]:
@@ -64,7 +64,7 @@ def slowest(results: Iterable[Result]) -> Iterable[str]:
 
 
 def show(results: list[Result], wall_s: float) -> bool:
-    """Prints everything; answers whether all is well. The last line is the plain count."""
+    """Prints the report; returns whether tests ran and all passed. The last line is the plain count."""
     for result in results:
         for line in failures(result):
             print(line)

@@ -1,4 +1,4 @@
-"""Runs suites side by side: those that watch a stack first, those that only compute give way to them."""
+"""Runs suites in parallel. Suites that only compute have a lower priority than suites that watch a stack."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ FOLDER = CHECKOUT / ".local" / "test"
 RECORDINGS = FOLDER / "recordings"
 RUST_TIMES = FOLDER / "rust-times"
 RUST_REPORTS = CHECKOUT / ".local" / "nextest"
-"""Where nextest writes its reports, in a folder for each profile (see `.config/nextest.toml`)."""
+"""The folder of nextest's reports, with a folder for each profile (see `.config/nextest.toml`)."""
 BUILD = ["cargo", "build", "--locked", "--workspace", "--bins", "--tests"]
-"""The stack's programs and the tests are built with one set of features, so nothing is compiled twice."""
+"""Builds the stack's programs and the tests with one set of features, so that nothing is compiled twice."""
 NEXTEST = ["cargo", "nextest", "run", "--locked", "--workspace", "--no-fail-fast"]
 _BUILD_WITHIN_S = 3_600
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a run is asked for: the suites, arguments for their test runners, and how many stacks at once."""
+    """The request for a run: its suites, arguments for their test runners, and the number of parallel stacks."""
 
     suites: list[Suite]
     more: list[str]
@@ -44,7 +44,7 @@ class Asked:
 
 
 class Run:
-    """One run of suites, from building to the last result."""
+    """One run of suites, from the build to the last result."""
 
     def __init__(self, asked: Asked) -> None:
         self.jobs = Jobs()
@@ -54,10 +54,10 @@ class Run:
         self._say = threading.Lock()
 
     def prepare(self, parts: list[str]) -> list[Result]:
-        """Clears what the last run left, then installs tools and compiles, at the same time; the results of both."""
+        """Deletes the last run's files, then installs tools and compiles in parallel; returns both results."""
         shutil.rmtree(RECORDINGS, ignore_errors=True)
         for folder in FOLDER.glob("stack-*"):
-            # Something lives there only if the last run was killed at once: then nobody took its stack down.
+            # A stack still runs there only if the last run was killed before it could stop the stack.
             stacks.down(CHECKOUT, folder, FOLDER / "down.log")
             shutil.rmtree(folder)
         for file in (*FOLDER.glob("*.log"), *FOLDER.glob("*.xml"), RUST_TIMES, *RUST_REPORTS.glob("*/junit.xml")):
@@ -68,7 +68,7 @@ class Run:
             return list(pool.map(lambda name: self._checked(name, commands[name], _BUILD_WITHIN_S), commands))
 
     def suites(self) -> list[Result]:
-        """Runs every suite that was asked for, as far as what they need is free; their results, in order."""
+        """Runs the requested suites as stacks become free; returns their results in order."""
         with ThreadPoolExecutor(max(1, len(self._asked.suites))) as pool:
             return list(pool.map(self._suite, self._asked.suites))
 
@@ -84,7 +84,7 @@ class Run:
                     return self._on_a_stack(suite)
             return self._tested(suite, {})
         except Exception as problem:  # noqa: BLE001
-            # A defect of the runner costs one suite, never the results of the others.
+            # An error of the runner fails one suite and keeps the results of the others.
             result = Result(suite.name, FOLDER / f"{suite.name}.log", trouble=f"{type(problem).__name__}: {problem}")
             self._print(result)
             return result
@@ -92,8 +92,8 @@ class Run:
             self._over[suite.name].set()
 
     def stop(self) -> None:
-        """Ends what is under way; suites that have not begun do not. Their stacks come down as ever."""
-        self._line("stopping: what runs is ended and stacks come down")
+        """Stops the running suites and starts no more. Their stacks are stopped as usual."""
+        self._line("stopping: running jobs are ended and stacks are stopped")
         self.jobs.stop()
 
     def _on_a_stack(self, suite: Suite) -> Result:
@@ -138,7 +138,7 @@ class Run:
         return result
 
     def _checked(self, name: str, command: list[str], within_s: float, nice: int = 0) -> Result:
-        """A suite of one: passed if the command succeeds."""
+        """Runs a suite of one check, which passes if the command succeeds."""
         self._line(f"{name}: begins")
         log = FOLDER / f"{name}.log"
         done = self.jobs.run(command, log, cwd=CHECKOUT, within_s=within_s, nice=nice, more={"CARGO_TARGET_DIR": str(TARGET)})
@@ -156,28 +156,28 @@ class Run:
 
 
 def _trouble(done: Done, result: Result, within_s: float) -> str:
-    """What went wrong that no test says: a time limit, a crash, no test at all."""
+    """A problem that no test reports: a time limit, a crash, or a run without tests."""
     if done.timed_out:
         return f"did not end within {within_s:.0f} s"
     if not result.cases:
         return f"no test ran (exit code {done.code})"
     if done.code != 0 and not result.n_failed:
-        return f"exit code {done.code}, and no test says why"
+        return f"exit code {done.code}, but no test failed"
     return ""
 
 
 def _environment(suite: Suite, stack: dict[str, str]) -> dict[str, str]:
-    """What a suite's tests find the tools, the emulators and each other by."""
+    """The environment variables with which a suite's tests find tools, emulators and recordings."""
     found = {"BREVET_RECORDINGS": str(RECORDINGS), "CARGO_TARGET_DIR": str(TARGET), "BREVET_CACHE": str(CACHE)}
     if suite.kind is Kind.PYTEST:
         found["PYTHONPATH"] = str(CHECKOUT / "tests" / "runner")
     if suite.kind is Kind.RUST:
-        # The simulation draws by the first, property tests by the second.
+        # The first seeds the simulation, the second the property tests.
         found |= {"BREVET_SEED": str(seed()), "PROPTEST_RNG_SEED": str(seed()), "BREVET_RUST_TIMES": str(RUST_TIMES),
                   "BREVET_DECIDER_MODULES": str(CACHE / "tools" / "decider"),
                   f"CARGO_TARGET_{_host().upper().replace('-', '_')}_RUNNER": str(CHECKOUT / "tests" / "runner" / "measured.sh"),
                   "PATH": f"{VENV}{os.pathsep}{os.environ.get('PATH', '')}"}  # fmt: skip
-        # Also where no emulator runs: a test that needs one and is not left out by name fails there.
+        # Set also without emulators: a test that needs one and is not filtered out by name must fail.
         found["BREVET_TEST_REQUIRE_LOCAL"] = "1"
         if stack:
             found |= {"BREVET_TEST_DYNAMODB_URL": f"http://127.0.0.1:{stack['BREVET_PORT_DYNAMODB']}",
@@ -186,7 +186,7 @@ def _environment(suite: Suite, stack: dict[str, str]) -> dict[str, str]:
 
 
 def _pytest(suite: Suite, report: Path, more: list[str]) -> list[str]:
-    """pytest on a suite's files, or on those of them that `more` names."""
+    """The pytest command for a suite's files, or for the files that `more` names."""
     named = [one for one in more if "/" in one and (CHECKOUT / one.partition("::")[0]).exists()]
     last = ["tests/stack/e2e/test_reconcile.py"] if suite.needs is Needs.STACK else []
     return [str(VENV / "python"), "-m", "pytest", "-p", "no:cacheprovider", "-p", "measure", "-v", "--tb=short", "-rP",
@@ -194,8 +194,8 @@ def _pytest(suite: Suite, report: Path, more: list[str]) -> list[str]:
             f"--junitxml={report}", *(() if named else suite.runs), *more, *last]  # fmt: skip
 
 
-def said_by(*command: str) -> str:
-    """What a command prints. Raises `Unready` with its words if it fails or is not there."""
+def output_of(*command: str) -> str:
+    """Returns a command's output. Raises `Unready` with its error output if it fails or does not exist."""
     try:
         done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     except OSError as problem:
@@ -206,17 +206,17 @@ def said_by(*command: str) -> str:
 
 
 def seed() -> int:
-    """What samples are drawn by: the commit, so that each commit tries others and any of them can be tried again.
+    """The seed of random samples: the commit, so that each commit draws others and every run is reproducible.
 
-    `BREVET_SEED` names another; raises `Unready` if it is no whole number.
+    `BREVET_SEED` overrides it. Raises `Unready` if that is not a whole number.
     """
     if asked := os.environ.get("BREVET_SEED", ""):
         if not (asked.isascii() and asked.isdigit()):
-            raise Unready(f"BREVET_SEED={asked!r} must be a whole number; leave it unset to draw by the commit")
+            raise Unready(f"BREVET_SEED={asked!r} must be a whole number; leave it unset to use the commit")
         return int(asked)
-    return int(said_by("git", "rev-parse", "HEAD")[:8], 16)
+    return int(output_of("git", "rev-parse", "HEAD")[:8], 16)
 
 
 def _host() -> str:
-    lines = said_by("rustc", "-vV").splitlines()
+    lines = output_of("rustc", "-vV").splitlines()
     return next((line.removeprefix("host: ") for line in lines if line.startswith("host: ")), "")

@@ -1,4 +1,4 @@
-"""Local stacks for suites, each with a folder and ports of its own, and what they use of the machine."""
+"""Local stacks for suites, each with its own folder and ports, and their use of CPU and memory."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .job import Jobs
 PORTS = ("LOCALSTACK", "DYNAMODB", "GATE", "LAMBDA", "HTTP")
 FIRST_PORT, LAST_PORT = 21_000, 21_999
 NEEDS_MIB = 1_500
-"""What a stack uses of memory at its most, with room: `memory` in the report says what it was."""
-_LOOK_S = 5.0
+"""A stack's peak memory with a margin; the report prints the actual peak as `stack … MiB`."""
+_SAMPLE_S = 5.0
 _UP_WITHIN_S, _DOWN_WITHIN_S = 600, 120
-_MISSING = "no port from {first} to {last} is free: stop what listens there, and run again"
+_MISSING = "no port from {first} to {last} is free: stop the programs that listen there, and run again"
 
 
 @dataclass
 class Usage:
-    """CPU seconds of a stack's processes, and the most memory that they held together, in MiB."""
+    """CPU seconds of a stack's processes, and their peak memory together, in MiB."""
 
     cpu_s: float = 0.0
     peak_mib: float = 0.0
     _cpu_by_process: dict[tuple[int, str], float] = field(default_factory=dict)
 
-    def look(self, pids: Path) -> None:
-        """Takes the figures of every process on record, and of their children. Linux only; elsewhere they stay 0."""
+    def sample(self, pids: Path) -> None:
+        """Samples every recorded process and its children. Linux only; elsewhere the figures stay 0."""
         groups = {record[0] for one in pids.glob("*.json") if (record := _record(one)) == _alive(record[0])}
         kib = 0.0
         for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -40,19 +40,19 @@ class Usage:
                 fields = stat.read_text().rpartition(")")[2].split()
                 if int(fields[2]) not in groups:
                     continue
-                # user, system, and those of children that ended; in ticks. The birth tells a reused id apart.
+                # User and system time, own and of ended children, in ticks. The start time identifies a reused id.
                 ticks = sum(int(fields[n]) for n in (11, 12, 13, 14))
                 self._cpu_by_process[int(stat.parent.name), fields[19]] = ticks / os.sysconf("SC_CLK_TCK")
                 kib += _proportional_kib(stat.parent)
             except (OSError, ValueError, IndexError):
-                # It ended meanwhile.
+                # The process ended meanwhile.
                 continue
         self.cpu_s = sum(self._cpu_by_process.values())
         self.peak_mib = max(self.peak_mib, kib / 1024)
 
 
 def _record(file: Path) -> tuple[int, str]:
-    """The process that a record of the stack names, and its birth."""
+    """The process id and start time in a record of the stack."""
     try:
         record = json.loads(file.read_text())
         return int(record["pid"]), str(record["born"])
@@ -61,7 +61,7 @@ def _record(file: Path) -> tuple[int, str]:
 
 
 def _alive(pid: int) -> tuple[int, str]:
-    """The process that has this number now, and its birth: numbers are used again."""
+    """The process id and the start time of the process that has it now, since ids are reused."""
     try:
         return pid, "ticks " + Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
@@ -69,7 +69,7 @@ def _alive(pid: int) -> tuple[int, str]:
 
 
 def _proportional_kib(process: Path) -> float:
-    """Memory of a process; what it shares with others counts in part."""
+    """The proportional memory of a process (PSS), in KiB."""
     for line in (process / "smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return float(line.split()[1])
@@ -78,7 +78,7 @@ def _proportional_kib(process: Path) -> float:
 
 @dataclass(frozen=True)
 class Stack:
-    """A running stack: the environment in which commands find it, and what it has used so far."""
+    """A running stack: the environment variables with which commands find it, and its usage so far."""
 
     environment: dict[str, str]
     usage: Usage
@@ -90,7 +90,7 @@ _taking = threading.Lock()
 
 @contextmanager
 def ports() -> Iterator[dict[str, str]]:
-    """A free loopback port for each part, as environment variables, kept apart from other stacks of this run."""
+    """Yields a free loopback port for each part, as environment variables. This run's other stacks get other ports."""
     with _taking:
         free = [port for port in range(FIRST_PORT, LAST_PORT + 1) if port not in _taken and _is_free(port)][: len(PORTS)]
         if len(free) < len(PORTS):
@@ -115,10 +115,10 @@ def _is_free(port: int) -> bool:
 
 @contextmanager
 def running(jobs: Jobs, checkout: Path, folder: Path, log: Path, without: str, is_up: bool) -> Iterator[Stack]:
-    """A stack of its own for a suite, down again afterwards, whatever happened.
+    """Runs a stack for one suite and stops it afterwards in any case.
 
-    With `is_up` false only its folder and ports are prepared: the suite brings it up by itself. Raises `RuntimeError` if
-    the stack does not come up, or if something of it is left running.
+    With `is_up` false it only prepares a folder and ports: the suite starts the stack itself. Raises `RuntimeError` if
+    the stack does not start, or if any of its processes is left running.
     """
     command = [sys.executable, str(checkout / "infra" / "local" / "stack.py")]
     with ports() as given:
@@ -126,8 +126,8 @@ def running(jobs: Jobs, checkout: Path, folder: Path, log: Path, without: str, i
         usage, over = Usage(), threading.Event()
 
         def watch() -> None:
-            while not over.wait(_LOOK_S):
-                usage.look(folder / "pids")
+            while not over.wait(_SAMPLE_S):
+                usage.sample(folder / "pids")
 
         watching = threading.Thread(target=watch, daemon=True)
         watching.start()
@@ -135,20 +135,20 @@ def running(jobs: Jobs, checkout: Path, folder: Path, log: Path, without: str, i
             if is_up:
                 up = jobs.run([*command, "up", "--without", without], log, cwd=checkout, within_s=_UP_WITHIN_S, more=environment)
                 if up.code != 0:
-                    raise RuntimeError(f"the stack did not come up (exit code {up.code})")
+                    raise RuntimeError(f"the stack did not start (exit code {up.code})")
             yield Stack(environment, usage)
         finally:
-            usage.look(folder / "pids")
+            usage.sample(folder / "pids")
             over.set()
             watching.join()
             if not down(checkout, folder, log):
-                raise RuntimeError(f"something of the stack is left running: see {log}")
+                raise RuntimeError(f"processes of the stack are left running: see {log}")
 
 
 def down(checkout: Path, folder: Path, log: Path) -> bool:
-    """Takes the stack of a folder down, if any of it runs; answers whether nothing is left.
+    """Stops the stack of a folder; returns whether no process of it is left.
 
-    Also after an interruption, when a run starts no other job any more.
+    It works also after an interruption, when the run's own `Jobs` starts no job any more.
     """
     command = [sys.executable, str(checkout / "infra" / "local" / "stack.py"), "down"]
     return Jobs().run(command, log, cwd=checkout, within_s=_DOWN_WITHIN_S, more={"BREVET_LOCAL": str(folder)}).code == 0

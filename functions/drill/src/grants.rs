@@ -1,4 +1,4 @@
-//! The HTTP API, as any client calls it: with a fresh proof for each call, and nothing but documented answers believed.
+//! Client of the HTTP API. It sends a fresh proof with each call and accepts only documented answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use brevet_api::answer::ProcessCredentials;
 use brevet_domain::id::{EntitlementId, GrantId};
 use brevet_domain::identity::Audience;
 use brevet_domain::time::{Term, Timestamp};
-use brevet_engine::port::{Credentials, Grants, PortError, PortResult, ProofSource, Shown};
+use brevet_engine::port::{Credentials, GrantProgress, Grants, PortError, PortResult, ProofSource};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-/// The most that is read of an answer, in bytes.
+/// The maximum size of an answer, in bytes.
 const MAX_BODY_BYTES: usize = 256 * 1024;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The API itself answers within 30 s or not at all; a tick has no time for that.
+/// The API itself may take 30 s, which is too long for a tick.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The API at one address.
+/// The API at one URL.
 #[derive(Clone)]
 pub(crate) struct HttpGrants {
     client: Client,
@@ -29,7 +29,7 @@ pub(crate) struct HttpGrants {
     proofs: Arc<dyn ProofSource>,
 }
 
-/// As much as matters of a grant.
+/// The fields of a grant view that the drill uses.
 #[derive(Deserialize)]
 struct GrantAnswer {
     id: GrantId,
@@ -37,7 +37,7 @@ struct GrantAnswer {
     deadline: Option<Timestamp>,
 }
 
-/// As much as matters of a problem.
+/// The fields of a problem that the drill uses.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct ProblemAnswer {
@@ -50,7 +50,7 @@ impl HttpGrants {
     ///
     /// # Errors
     ///
-    /// If there is no usable TLS set-up.
+    /// If TLS cannot be set up.
     pub(crate) fn new(url: &str, proofs: Arc<dyn ProofSource>) -> Result<Self, reqwest::Error> {
         let client = Client::builder().redirect(redirect::Policy::none()).referer(false);
         let client = client.connect_timeout(CONNECT_TIMEOUT).timeout(TOTAL_TIMEOUT).build()?;
@@ -70,7 +70,7 @@ impl HttpGrants {
         let (status, mut body) = (answer.status(), Vec::new());
         while let Some(chunk) = answer.chunk().await.map_err(unknown)? {
             if body.len().saturating_add(chunk.len()) > MAX_BODY_BYTES {
-                return Err(PortError::Unreadable { operation, what: "the answer is too long".to_owned() });
+                return Err(PortError::Unreadable { operation, what: "the answer is longer than 256 KiB".to_owned() });
             }
             body.extend_from_slice(&chunk);
         }
@@ -78,7 +78,7 @@ impl HttpGrants {
     }
 }
 
-/// What `status` and `body` say. The problem's own words are kept; of an answer that holds credentials nothing ever is.
+/// Reads an answer. An error keeps the problem's code and detail, but never any text of an answer with credentials.
 fn read<T: DeserializeOwned>(operation: &'static str, status: StatusCode, body: &[u8]) -> PortResult<T> {
     if status.is_success() {
         return serde_json::from_slice(body).map_err(|error| {
@@ -106,15 +106,18 @@ impl Grants for HttpGrants {
         self.call::<GrantAnswer>("POST /v1/grants", call, with).await.map(|answer| answer.id)
     }
 
-    async fn show(&self, id: GrantId) -> PortResult<Shown> {
+    async fn show(&self, id: GrantId) -> PortResult<GrantProgress> {
         let operation = "GET /v1/grants/{id}";
         let path = format!("/v1/grants/{id}");
         let answer: GrantAnswer = self.call(operation, (Method::GET, &path, Audience::Ask), |call| call).await?;
         match (answer.state.as_str(), answer.deadline) {
-            ("Requested" | "ApprovalAwaited" | "Approved" | "Activating", _) => Ok(Shown::Waiting),
-            ("Active", Some(deadline)) => Ok(Shown::Live(deadline)),
-            ("Denied" | "Lapsed" | "Withdrawn" | "Revoking" | "Ended", _) => Ok(Shown::Over),
-            (state, _) => Err(PortError::Unreadable { operation, what: format!("the state `{state}`") }),
+            ("Requested" | "ApprovalAwaited" | "Approved" | "Activating", _) => Ok(GrantProgress::Waiting),
+            ("Active", Some(deadline)) => Ok(GrantProgress::Live(deadline)),
+            ("Denied" | "Lapsed" | "Withdrawn" | "Revoking" | "Ended", _) => Ok(GrantProgress::Over),
+            (state, _) => {
+                let what = format!("unknown state, or no deadline: `{state}`");
+                Err(PortError::Unreadable { operation, what })
+            }
         }
     }
 

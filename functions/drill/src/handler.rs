@@ -1,4 +1,4 @@
-//! Ticks to the use case of the drill.
+//! Maps ticks to the drill's use case.
 
 use std::sync::Arc;
 
@@ -24,22 +24,22 @@ impl Handler {
 
     pub(crate) async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
         match Incoming::read(event.payload).map_err(|error| unexpected(&error))? {
-            // What a tick carries is ignored on purpose: the records say how far each drill has come.
+            // The content of a tick is ignored on purpose: the stored records hold the stage of each drill.
             Incoming::Tick => self.tick().await,
             other @ (Incoming::Http(_)
             | Incoming::Evaluate { .. }
             | Incoming::Schedule(_)
-            | Incoming::Echo
+            | Incoming::StandbyTick
             | Incoming::Woken { .. }) => Err(unexpected(&UnexpectedEvent::instead_of("ticks of the schedule", &other))),
         }
     }
 
-    /// A drill that fails is told by its record, the metric and the heart; the tick that found it out did its work.
+    /// A failed drill shows in its record, the metric and the issuance gate. The tick that found the failure succeeds.
     async fn tick(&self) -> Result<Value, Diagnostic> {
         let report = self.driller.tick().await;
         let DrillReport { n_passed, n_failed, n_unproved, n_problems, .. } = report;
         if !report.stages.is_empty() || n_problems > 0 {
-            tracing::info!(n_passed, n_failed, n_unproved, n_problems, stages = ?report.stages, "drilled");
+            tracing::info!(n_passed, n_failed, n_unproved, n_problems, stages = ?report.stages, "advanced the drills");
             metric::drilled(&self.deployment, &report, self.clock.now());
         }
         serde_json::to_value(report).map_err(|error| diagnostic("UnwritableAnswer", error.to_string()))

@@ -1,5 +1,5 @@
-//! Lambda function `drill`: a canary grant of each delivery is used and ends, tried with its own access. It asks the API as
-//! any client does; it decides, issues and ends nothing.
+//! Lambda function `drill`: requests a canary grant of each delivery. It checks with the grant's own access that the
+//! grant works and ends. It calls the API like any client; it decides, issues and ends nothing.
 
 mod grants;
 mod handler;
@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use brevet_aws::{DynamoCanary, DynamoStore, StsProofs, config};
 use brevet_domain::drill::Rules;
-use brevet_engine::drill::{Course, Driller, Ports};
+use brevet_engine::drill::{DrillPlan, Driller, Ports};
 use brevet_lambda::clock::{RandomIds, SystemClock};
-use brevet_lambda::config::{CanaryPlaces, Drilling, Settings};
+use brevet_lambda::config::{CanaryTargets, Drilling, Settings};
 use brevet_lambda::logs;
 use lambda_runtime::{Error, service_fn};
 
@@ -22,18 +22,18 @@ use crate::handler::Handler;
 async fn main() -> Result<(), Error> {
     logs::init();
     let settings = Settings::from_env(config::CALL_BOUND_S)?;
-    let (drilling, places) = (Drilling::from_env()?, CanaryPlaces::from_env()?);
+    let (drilling, targets) = (Drilling::from_env()?, CanaryTargets::from_env()?);
     let aws = config::from_env().await;
     let proofs = StsProofs::connect(&aws, settings.audiences.ask, settings.audiences.credentials);
     let session_name = format!("brevet-{}-drill", settings.deployment.id);
     let ports = Ports {
         store: Arc::new(DynamoStore::connect(&aws, settings.table)),
-        grants: Arc::new(HttpGrants::new(&places.api_url, Arc::new(proofs))?),
-        canary: Arc::new(DynamoCanary::connect(&aws, places.table, places.principals, session_name)),
+        grants: Arc::new(HttpGrants::new(&targets.api_url, Arc::new(proofs))?),
+        canary: Arc::new(DynamoCanary::connect(&aws, targets.table, targets.principals, session_name)),
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
     };
-    let course = Course {
+    let plan = DrillPlan {
         entitlements: drilling.entitlements(),
         term: drilling.term,
         rules: Rules {
@@ -42,9 +42,9 @@ async fn main() -> Result<(), Error> {
             skew_s: settings.bounds.skew_s,
             lasts_s: 0,
         },
-        overdue_s: settings.tolerance.overdue_s,
+        overdue_s: settings.issuance_policy.overdue_s,
         max_age_s: drilling.max_age_s,
     };
-    let handler = &Handler::new(Driller::new(ports, course), settings.deployment.id, Arc::new(SystemClock));
+    let handler = &Handler::new(Driller::new(ports, plan), settings.deployment.id, Arc::new(SystemClock));
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

@@ -1,4 +1,4 @@
-//! Policy as code behind the engine's port: of the bundle to decide under, the slice that a question is about.
+//! Implements the engine's policy ports. Each question loads only the slice of the bundle that it concerns.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,21 +19,21 @@ use brevet_engine::offers::OfferJudge;
 use brevet_engine::port::{Evaluator, EvaluatorError, PortError, PortResult, RevocationPolicy};
 use brevet_policy::{Bundle, DecideError, PolicyError};
 
-/// How many parsed slices are kept. One has its entitlement, its policies and the general ones, which are shared.
+/// The number of cached slices. A slice has one entitlement, its policies and the general policies, which are shared.
 const MAX_SLICES: usize = 256;
 
-/// Decides under the bundle that the catalogue gives. What cannot be read, verified or parsed decides nothing.
+/// Decides under the catalogue's bundle. A bundle that cannot be read, verified or parsed decides nothing.
 pub(crate) struct BundleEvaluator {
     catalogue: Arc<Catalogue>,
     deployment: Deployment,
     parsed: Mutex<Parsed>,
 }
 
-/// What was parsed when it was first needed.
+/// The cache of bundles, parsed at their first use.
 struct Parsed {
-    /// The last two bundles with their general policies alone: the one in force, and the one that may stand in for it.
+    /// General policies only, of two bundles: the one in force and the previous one, which may replace it.
     open: Kept<Digest, Arc<Bundle>>,
-    /// With one entitlement each.
+    /// Slices with one entitlement each.
     slices: Kept<(Digest, EntitlementId), Arc<Bundle>>,
 }
 
@@ -43,14 +43,14 @@ impl BundleEvaluator {
         Self { catalogue, deployment, parsed }
     }
 
-    /// What to decide with about `entitlement`.
+    /// Loads the slice for `entitlement` from the usable bundle.
     async fn slice(&self, entitlement: &EntitlementId, now: Timestamp) -> Result<Arc<Bundle>, EvaluatorError> {
         let slice =
             self.catalogue.still_using(now, |bundle| async move { self.of(&bundle, entitlement, true).await }).await;
         slice.map_err(|error| EvaluatorError::Unavailable(error.into()))
     }
 
-    /// The same of `bundle`. One that is only looked at in passing is not kept, in the place of one that is asked for.
+    /// Loads the slice from `bundle`. Lists pass `keep = false`, so that they do not evict requested entitlements.
     async fn of(&self, bundle: &InForce, entitlement: &EntitlementId, keep: bool) -> PortResult<Arc<Bundle>> {
         let key = (bundle.digest(), entitlement.clone());
         if let Some(slice) = self.parsed().slices.get(&key) {
@@ -58,7 +58,7 @@ impl BundleEvaluator {
         }
         let open = self.open(bundle).await?;
         match bundle.listing(entitlement).await? {
-            // Then the bundle says that there is no such entitlement.
+            // The bundle itself then reports the entitlement as unknown.
             None => Ok(open),
             Some(listing) => {
                 let slice = Arc::new(open.with(listing).map_err(unusable)?);
@@ -70,7 +70,7 @@ impl BundleEvaluator {
         }
     }
 
-    /// The general policies alone.
+    /// Loads the general policies only.
     async fn open(&self, bundle: &InForce) -> PortResult<Arc<Bundle>> {
         let digest = bundle.digest();
         let known = self.parsed().open.get(&digest);
@@ -88,7 +88,7 @@ impl BundleEvaluator {
     }
 }
 
-/// A part that is what its hash says, but not what policy can use.
+/// Converts the error for a part that matches its hash but that policy cannot use.
 fn unusable(error: PolicyError) -> PortError {
     let mut what = error.to_string();
     if let Some(cause) = std::error::Error::source(&error) {
@@ -103,8 +103,8 @@ impl Evaluator for BundleEvaluator {
         let bundle = self.slice(&request.ask.entitlement, now).await?;
         bundle.decide(caller, request, &self.deployment, now).map_err(|error| match error {
             DecideError::UnknownEntitlement(id) => EvaluatorError::UnknownEntitlement(id),
-            DecideError::Misfit(misfit) => EvaluatorError::Misfit(misfit),
-            // The compiler refuses what could not be rendered, so this bundle did not come from it.
+            DecideError::InvalidRequest(invalid_request) => EvaluatorError::InvalidRequest(invalid_request),
+            // The compiler refuses plans that cannot be rendered, so another tool built this bundle.
             DecideError::Plan(error) => EvaluatorError::Unavailable(error.into()),
         })
     }

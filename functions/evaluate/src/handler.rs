@@ -1,4 +1,4 @@
-//! Intake's Invoke, HTTP votes, questions and the kill switch, and ticks to use cases of evaluate.
+//! Maps intake's Invoke calls, HTTP calls and ticks to evaluate's use cases.
 
 mod revoking;
 
@@ -9,15 +9,15 @@ use brevet_api::evaluation::{EntitlementLine, EntitlementList, EvaluationView};
 use brevet_api::read::{self, PageQuery};
 use brevet_api::view::{GrantView, ReviewList};
 use brevet_domain::delegation::{Delegation, Scope};
-use brevet_domain::heart::Tolerance;
 use brevet_domain::id::{GrantId, ScheduleId};
+use brevet_domain::reaper_health::IssuancePolicy;
 use brevet_domain::time::Timestamp;
 use brevet_engine::acknowledge::Acknowledging;
 use brevet_engine::decide::{Ballot, Decider, ReviewBallot, SchedulePass};
 use brevet_engine::offers::Offers;
 use brevet_engine::port::{Clock, EvaluateAnswer, RawProof};
+use brevet_engine::records::GrantRecords;
 use brevet_engine::refusal::{Refusal, RefusalKind};
-use brevet_engine::report::Report;
 use brevet_engine::revoke::KillSwitch;
 use brevet_lambda::answer::{Answer, Failure, finish, no_route};
 use brevet_lambda::event::{Incoming, UnexpectedEvent};
@@ -25,7 +25,7 @@ use brevet_lambda::http::Call;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
 
-/// How long one tick may begin with windows, in seconds: the rest of the function's time is for the last one.
+/// A tick begins new windows for this many seconds. The rest of the function's timeout is for the last window.
 const PASS_BUDGET_S: u32 = 8;
 
 pub(crate) struct Handler {
@@ -33,8 +33,8 @@ pub(crate) struct Handler {
     kill_switch: KillSwitch,
     offers: Offers,
     acknowledging: Acknowledging,
-    /// What issuing puts up with.
-    tolerance: Tolerance,
+    /// The limits beyond which issuing stops; dry runs report them.
+    issuance_policy: IssuancePolicy,
     clock: Arc<dyn Clock>,
 }
 
@@ -43,10 +43,10 @@ impl Handler {
         decider: Decider,
         (kill_switch, acknowledging): (KillSwitch, Acknowledging),
         offers: Offers,
-        tolerance: Tolerance,
+        issuance_policy: IssuancePolicy,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { decider, kill_switch, offers, acknowledging, tolerance, clock }
+        Self { decider, kill_switch, offers, acknowledging, issuance_policy, clock }
     }
 
     pub(crate) async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
@@ -56,17 +56,17 @@ impl Handler {
                 let answer = self.decide(id, &proof).await;
                 serde_json::to_value(answer).map_err(|error| diagnostic("UnwritableAnswer", &error))
             }
-            // What a tick carries is ignored on purpose: the catalogue says what is due.
+            // The content of a tick is ignored on purpose: the catalogue lists the schedules.
             Incoming::Tick => self.tick().await,
-            Incoming::Schedule(id) => self.named(&id).await,
-            other @ (Incoming::Echo | Incoming::Woken { .. }) => {
-                let wanted = "HTTP calls, intake's requests for a decision, ticks and names of schedules";
-                Err(unexpected(UnexpectedEvent::instead_of(wanted, &other)))
+            Incoming::Schedule(id) => self.run_schedule(&id).await,
+            other @ (Incoming::StandbyTick | Incoming::Woken { .. }) => {
+                let accepted = "HTTP calls, intake's requests for a decision, ticks and names of schedules";
+                Err(unexpected(UnexpectedEvent::instead_of(accepted, &other)))
             }
         }
     }
 
-    /// Decides for intake. Whoever may invoke this can only have a verified caller's own request decided.
+    /// Decides for intake. An invoker can only have the own request of a verified caller decided.
     async fn decide(&self, id: GrantId, proof: &RawProof) -> EvaluateAnswer {
         match self.decider.decide(id, proof, self.clock.now()).await {
             Ok(()) => {
@@ -80,29 +80,29 @@ impl Handler {
         }
     }
 
-    /// A window that was not decided fails the tick, so that its dead letter raises an alarm. The next one tries again.
+    /// An undecided window fails the tick, so that its dead letter raises an alarm. The next tick tries again.
     async fn tick(&self) -> Result<Value, Diagnostic> {
-        let pass = self.decider.look_at_schedules(&*self.clock, PASS_BUDGET_S).await.map_err(|e| undecided(&e))?;
+        let pass = self.decider.decide_open_windows(&*self.clock, PASS_BUDGET_S).await.map_err(|e| undecided(&e))?;
         if pass.n_failed > 0 || pass.n_left > 0 {
-            let counts = format!("not every open window was decided: {pass:?}");
+            let counts = format!("not every open schedule window was decided: {pass:?}");
             tracing::error!(problem = counts, "an event failed");
             return Err(Diagnostic { error_type: "WindowsUndecided".to_owned(), error_message: counts });
         }
         let SchedulePass { n_schedules, n_open, n_granted, n_denied, .. } = pass;
-        tracing::info!(n_schedules, n_open, n_granted, n_denied, "looked at all schedules");
+        tracing::info!(n_schedules, n_open, n_granted, n_denied, "checked all schedules");
         serde_json::to_value(pass).map_err(|error| diagnostic("UnwritableAnswer", &error))
     }
 
-    /// Whoever sends such an event has what is declared decided, once a window, and nothing else.
-    async fn named(&self, id: &ScheduleId) -> Result<Value, Diagnostic> {
-        let turn = self.decider.look_at_schedule(id, self.clock.now()).await.map_err(|e| undecided(&e))?;
-        serde_json::to_value(turn).map_err(|error| diagnostic("UnwritableAnswer", &error))
+    /// Decides the declared request of one schedule. The sender can trigger it once per window and change nothing.
+    async fn run_schedule(&self, id: &ScheduleId) -> Result<Value, Diagnostic> {
+        let outcome = self.decider.decide_schedule(id, self.clock.now()).await.map_err(|e| undecided(&e))?;
+        serde_json::to_value(outcome).map_err(|error| diagnostic("UnwritableAnswer", &error))
     }
 
     async fn route(&self, call: &Call) -> Result<Answer, Failure> {
         match call.route.as_str() {
             "POST /v1/grants/{id}/approvals" => self.vote(call).await,
-            "POST /v1/evaluations" => self.rehearse(call).await,
+            "POST /v1/evaluations" => self.dry_run(call).await,
             "GET /v1/entitlements" => self.list(call).await,
             "GET /v1/delegations" => self.delegations(call).await,
             "PUT /v1/delegations/{id}" => {
@@ -111,7 +111,7 @@ impl Handler {
             }
             "DELETE /v1/delegations/{id}" => {
                 let proof = call.proof()?;
-                read::nothing(call.body())?;
+                read::no_body(call.body())?;
                 self.delegate(call, &proof, Scope::Ended).await
             }
             "POST /v1/grants/{id}/review" => self.review(call).await,
@@ -140,7 +140,7 @@ impl Handler {
         let PageQuery { cursor, limit } = read::page_query(&call.query)?;
         let now = self.clock.now();
         let page = self.decider.reviews(&proof, cursor.as_deref(), limit, now).await?;
-        let view = |Report { request, decision, grant }: &Report| {
+        let view = |GrantRecords { request, decision, grant }: &GrantRecords| {
             GrantView::of(request.as_ref(), decision.as_ref(), grant.as_ref(), now)
         };
         let reviews = page.reports.iter().filter_map(view).collect();
@@ -157,13 +157,14 @@ impl Handler {
         Ok(Answer::grant(200, id, &report, now)?)
     }
 
-    async fn rehearse(&self, call: &Call) -> Result<Answer, Failure> {
+    async fn dry_run(&self, call: &Call) -> Result<Answer, Failure> {
         let proof = call.proof()?;
         read::no_query(&call.query)?;
         let ask = read::ask(call.body())?;
         let entitlement = ask.entitlement.clone();
-        let said = self.decider.rehearse(&proof, ask, self.tolerance, self.clock.now()).await?;
-        let view = EvaluationView::of(said.caller, entitlement, said.verdict, said.plan, said.pulse);
+        let dry_run = self.decider.rehearse(&proof, ask, self.issuance_policy, self.clock.now()).await?;
+        let view =
+            EvaluationView::of(dry_run.caller, entitlement, dry_run.verdict, dry_run.plan, dry_run.issuance_gate);
         Ok(Answer::json(200, &view))
     }
 
@@ -187,7 +188,7 @@ impl Handler {
         let (proof, now) = (call.proof()?, self.clock.now());
         read::no_query(&call.query)?;
         let all = self.decider.delegations(&proof, now).await?;
-        let delegations = all.iter().map(|one| line(one, now)).collect::<Result<_, _>>()?;
+        let delegations = all.iter().map(|delegation| line(delegation, now)).collect::<Result<_, _>>()?;
         Ok(Answer::json(200, &DelegationList { delegations }))
     }
 }
@@ -206,7 +207,7 @@ fn unexpected(error: UnexpectedEvent) -> Diagnostic {
 }
 
 fn diagnostic(kind: &str, error: &dyn std::error::Error) -> Diagnostic {
-    tracing::error!(problem = %error, "an event was refused");
+    tracing::error!(problem = %error, "an event failed");
     Diagnostic { error_type: kind.to_owned(), error_message: error.to_string() }
 }
 

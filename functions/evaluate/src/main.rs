@@ -1,4 +1,5 @@
-//! Lambda function `evaluate`: decides requests, counts votes, and says what would be decided. It verifies every proof itself; no IAM, no STS.
+//! Lambda function `evaluate`: decides requests, counts votes and answers dry runs. It verifies every proof itself.
+//! It has no IAM and no STS rights.
 
 mod bundle;
 mod handler;
@@ -41,7 +42,7 @@ async fn main() -> Result<(), Error> {
         Arc::clone(&policy) as _,
         Arc::clone(&store) as _,
         (Arc::clone(&store) as _, Arc::new(RandomIds)),
-        settings.tolerance.overdue_s,
+        settings.issuance_policy.overdue_s,
     );
     let decider = Decider::new(
         proofs,
@@ -53,6 +54,6 @@ async fn main() -> Result<(), Error> {
         settings.bounds,
     );
     let stopping = (kill_switch, acknowledging);
-    let handler = &Handler::new(decider, stopping, offers, settings.tolerance, Arc::new(SystemClock));
+    let handler = &Handler::new(decider, stopping, offers, settings.issuance_policy, Arc::new(SystemClock));
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

@@ -1,27 +1,27 @@
-//! HTTP calls to use cases of intake.
+//! Maps HTTP calls to intake's use cases.
 
 use std::sync::Arc;
 
 use brevet_api::answer::{EvidencePage, GrantLine, GrantList, HealthAnswer, HealthStatus, StoppedBy};
 use brevet_api::read;
 use brevet_domain::grant::State;
-use brevet_domain::heart::Stop;
 use brevet_domain::id::GrantId;
+use brevet_domain::reaper_health::Stop;
 use brevet_domain::time::Timestamp;
-use brevet_engine::intake::{Anew, Health, Intake};
+use brevet_engine::intake::{Health, Intake, RenewalChanges};
 use brevet_engine::port::Clock;
+use brevet_engine::records::GrantRecords;
 use brevet_engine::refusal::{Refusal, RefusalKind};
-use brevet_engine::report::Report;
 use brevet_lambda::answer::{Answer, Failure, finish, no_route};
 use brevet_lambda::event::{Incoming, UnexpectedEvent};
 use brevet_lambda::http::Call;
 use lambda_runtime::{Diagnostic, LambdaEvent};
 use serde_json::Value;
 
-/// How many entries of evidence a page holds: about 100 KiB.
+/// The number of evidence entries on a page: about 100 KiB.
 const EVIDENCE_PAGE: u32 = 100;
 
-/// When to look again at a grant that is not decided or awaits approval, in seconds.
+/// `Retry-After` for a grant that is undecided or awaits approval, in seconds.
 const POLL_S: u32 = 2;
 
 pub(crate) struct Handler {
@@ -40,7 +40,7 @@ impl Handler {
             other @ (Incoming::Evaluate { .. }
             | Incoming::Tick
             | Incoming::Schedule(_)
-            | Incoming::Echo
+            | Incoming::StandbyTick
             | Incoming::Woken { .. }) => Err(unexpected(UnexpectedEvent::instead_of("HTTP calls", &other))),
         }
     }
@@ -64,8 +64,8 @@ impl Handler {
         read::no_query(&call.query)?;
         let key = read::idempotency_key(call.header("idempotency-key"))?;
         let ask = read::ask(call.body())?;
-        let report = self.intake.submit(&proof, key, ask, now).await?;
-        submitted(&report, now)
+        let records = self.intake.submit(&proof, key, ask, now).await?;
+        submitted(&records, now)
     }
 
     async fn renew(&self, call: &Call, now: Timestamp) -> Result<Answer, Failure> {
@@ -74,17 +74,17 @@ impl Handler {
         let key = read::idempotency_key(call.header("idempotency-key"))?;
         let id = call.grant_id()?;
         let read::RenewBody { term_s, ticket, justification } = read::renew(call.body())?;
-        let anew = Anew { term_s, ticket, justification };
-        let report = self.intake.renew(&proof, key, id, anew, now).await?;
-        submitted(&report, now)
+        let changes = RenewalChanges { term_s, ticket, justification };
+        let records = self.intake.renew(&proof, key, id, changes, now).await?;
+        submitted(&records, now)
     }
 
     async fn list(&self, call: &Call, now: Timestamp) -> Result<Answer, Failure> {
         let proof = call.proof()?;
         let query = read::list_query(&call.query)?;
         let page = self.intake.list(&proof, query.cursor.as_deref(), query.limit, now).await?;
-        let wanted = |state: &str| query.state.is_none_or(|wanted| wanted == state);
-        let lines = page.grants.into_iter().filter(|grant| wanted(&grant.state));
+        let matches = |state: &str| query.state.is_none_or(|expected| expected == state);
+        let lines = page.grants.into_iter().filter(|grant| matches(&grant.state));
         let grants =
             lines.map(|grant| GrantLine { id: grant.id, state: grant.state, created_at: grant.created_at }).collect();
         Ok(Answer::json(200, &GrantList { grants, next: page.next }))
@@ -94,8 +94,8 @@ impl Handler {
         let proof = call.proof()?;
         read::no_query(&call.query)?;
         let id = call.grant_id()?;
-        let report = self.intake.show(&proof, id, now).await?;
-        Ok(Answer::grant(200, id, &report, now)?)
+        let records = self.intake.show(&proof, id, now).await?;
+        Ok(Answer::grant(200, id, &records, now)?)
     }
 
     async fn evidence(&self, call: &Call, now: Timestamp) -> Result<Answer, Failure> {
@@ -103,7 +103,7 @@ impl Handler {
         let query = read::evidence_query(&call.query)?;
         let grant = call.grant_id()?;
         let (head, entries) = self.intake.evidence(&proof, grant, query.after, EVIDENCE_PAGE, now).await?;
-        // Entries that were written after the head was read belong to the next reading.
+        // Entries written after the head was read belong to a later call.
         let entries: Vec<_> = entries.into_iter().filter(|entry| entry.body.seq <= head.seq).collect();
         let next = entries.last().map(|entry| entry.body.seq).filter(|seq| *seq < head.seq);
         Ok(Answer::json(200, &EvidencePage { grant, head, entries, next }).about(grant))
@@ -113,16 +113,16 @@ impl Handler {
         let proof = call.proof()?;
         read::no_query(&call.query)?;
         let id = call.grant_id()?;
-        read::nothing(call.body())?;
-        let report = self.intake.release(&proof, id, now).await?;
-        Ok(Answer::grant(202, id, &report, now)?.with("retry-after", POLL_S.to_string()))
+        read::no_body(call.body())?;
+        let records = self.intake.release(&proof, id, now).await?;
+        Ok(Answer::grant(202, id, &records, now)?.with("retry-after", POLL_S.to_string()))
     }
 
     async fn health(&self, call: &Call, now: Timestamp) -> Result<Answer, Failure> {
         read::no_query(&call.query)?;
         let health = self.intake.health(now).await?;
         let stopped_by = match health.stop {
-            Some(Stop::Silent { .. }) => Some(StoppedBy::NoGoodPass),
+            Some(Stop::NoHeartbeat { .. }) => Some(StoppedBy::NoGoodPass),
             Some(Stop::NotDrilled { .. }) => Some(StoppedBy::NotDrilled),
             Some(Stop::TooManyOverdue { .. } | Stop::PrincipalOverdue { .. }) => Some(StoppedBy::TooManyOverdue),
             None => health.bundle.is_none().then_some(StoppedBy::NoBundle),
@@ -131,23 +131,23 @@ impl Handler {
             None => (200, HealthStatus::Ok),
             Some(_) => (503, HealthStatus::Stopped),
         };
-        // Whose grants they are is nobody's here to know.
-        let Health { heart_age_s, bundle, n_overdue, n_unacknowledged, .. } = health;
-        let answer = HealthAnswer { status, stopped_by, heart_age_s, n_overdue, n_unacknowledged, bundle };
+        // The route needs no proof, so the answer does not name the overdue grants.
+        let Health { heartbeat_age_s, bundle, n_overdue, n_unacknowledged, .. } = health;
+        let answer = HealthAnswer { status, stopped_by, heartbeat_age_s, n_overdue, n_unacknowledged, bundle };
         Ok(Answer::json(code, &answer))
     }
 }
 
-/// 201 once it is decided in its favour, 202 while that is open, and a problem if it was denied.
-fn submitted(report: &Report, now: Timestamp) -> Result<Answer, Failure> {
-    let id = report.grant.as_ref().map(|grant| grant.id).or(report.request.as_ref().map(|request| request.id));
+/// Answers 201 for an allowed grant, 202 while the decision or an approval is pending, and a problem for a denied one.
+fn submitted(records: &GrantRecords, now: Timestamp) -> Result<Answer, Failure> {
+    let id = records.grant.as_ref().map(|grant| grant.id).or(records.request.as_ref().map(|request| request.id));
     let Some(id) = id else {
-        let detail = "what was stored cannot be read back; ask again with the same key";
+        let detail = "the stored request cannot be read back; repeat the request with the same `Idempotency-Key`";
         return Err(Refusal::new(RefusalKind::Unavailable, "unavailable", detail).into());
     };
-    match report.grant.as_ref().map(|grant| &grant.state) {
+    match records.grant.as_ref().map(|grant| &grant.state) {
         None | Some(State::ApprovalAwaited { .. }) => {
-            Ok(located(202, id, report, now)?.with("retry-after", POLL_S.to_string()))
+            Ok(located(202, id, records, now)?.with("retry-after", POLL_S.to_string()))
         }
         Some(State::Denied { reason, .. }) => {
             Err(Refusal::new(RefusalKind::Denied, "denied", reason.clone()).about(id).into())
@@ -160,16 +160,16 @@ fn submitted(report: &Report, now: Timestamp) -> Result<Answer, Failure> {
             | State::Ended { .. }
             | State::Lapsed { .. }
             | State::Withdrawn { .. },
-        ) => Ok(located(201, id, report, now)?),
+        ) => Ok(located(201, id, records, now)?),
     }
 }
 
-fn located(status: u16, id: GrantId, report: &Report, now: Timestamp) -> Result<Answer, Refusal> {
-    Ok(Answer::grant(status, id, report, now)?.with("location", format!("/v1/grants/{id}")))
+fn located(status: u16, id: GrantId, records: &GrantRecords, now: Timestamp) -> Result<Answer, Refusal> {
+    Ok(Answer::grant(status, id, records, now)?.with("location", format!("/v1/grants/{id}")))
 }
 
 fn unexpected(error: UnexpectedEvent) -> Diagnostic {
-    tracing::error!(problem = %error, "an event was refused");
+    tracing::error!(problem = %error, "refused an event");
     Diagnostic { error_type: "UnexpectedEvent".to_owned(), error_message: error.to_string() }
 }
 

@@ -1,4 +1,4 @@
-//! Lambda function `intake`: takes requests and releases in, and shows grants. It can ask, withdraw and release.
+//! Lambda function `intake`: accepts requests and releases, and shows grants. It can request, withdraw and release.
 
 mod handler;
 
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Error> {
         reader: store,
         evaluator: Arc::new(LambdaEvaluateCall::new(&aws, evaluate_function_from_env()?)),
         ids: Arc::new(RandomIds),
-        tolerance: settings.tolerance,
+        issuance_policy: settings.issuance_policy,
     };
     let handler = &Handler::new(intake, Arc::new(SystemClock));
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await

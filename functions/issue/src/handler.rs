@@ -1,9 +1,9 @@
-//! HTTP calls, ticks and stream records to the use cases of issue.
+//! Maps HTTP calls, ticks and stream records to issue's use cases.
 
 use brevet_api::answer::ProcessCredentials;
 use brevet_api::read;
 use brevet_engine::activate::{ActivateReport, Activator};
-use brevet_engine::issue::{Handout, Issuer};
+use brevet_engine::issue::{IssuedCredentials, Issuer};
 use brevet_engine::port::Credentials;
 use brevet_lambda::answer::{Answer, Failure, finish, no_route};
 use brevet_lambda::event::{Incoming, UnexpectedEvent};
@@ -24,12 +24,12 @@ impl Handler {
     pub(crate) async fn handle(&self, event: LambdaEvent<Value>) -> Result<Value, Diagnostic> {
         match Incoming::read(event.payload).map_err(|error| unexpected(&error))? {
             Incoming::Http(call) => Ok(finish(&call, self.route(&call).await)),
-            // What a tick carries is ignored on purpose: the table says what is to be attached.
-            Incoming::Tick => told(self.activator.pass().await),
-            Incoming::Woken { ids, .. } => told(self.activator.wake(&ids).await),
-            other @ (Incoming::Evaluate { .. } | Incoming::Schedule(_) | Incoming::Echo) => {
-                let wanted = "HTTP calls, ticks of the schedule and records of the table's stream";
-                Err(unexpected(&UnexpectedEvent::instead_of(wanted, &other)))
+            // The content of a tick is ignored on purpose: the table lists the due attachments.
+            Incoming::Tick => reported(self.activator.pass().await),
+            Incoming::Woken { ids, .. } => reported(self.activator.wake(&ids).await),
+            other @ (Incoming::Evaluate { .. } | Incoming::Schedule(_) | Incoming::StandbyTick) => {
+                let accepted = "HTTP calls, ticks of the schedule and records of the table's stream";
+                Err(unexpected(&UnexpectedEvent::instead_of(accepted, &other)))
             }
         }
     }
@@ -45,25 +45,25 @@ impl Handler {
         let proof = call.proof()?;
         read::no_query(&call.query)?;
         let id = call.grant_id()?;
-        read::nothing(call.body())?;
-        let handout = self.issuer.vend(&proof, id).await?;
-        // Every answer carries `Cache-Control: no-store`; this one must.
-        Ok(Answer::json(200, &handed_out(handout)).about(id))
+        read::no_body(call.body())?;
+        let issued = self.issuer.vend(&proof, id).await?;
+        // Every answer carries `Cache-Control: no-store`. This one must, because it holds credentials.
+        Ok(Answer::json(200, &process_credentials(issued)).about(id))
     }
 }
 
-/// A pass that did not come to its end fails, so that its dead letter raises an alarm; the next tick goes on.
-fn told(report: ActivateReport) -> Result<Value, Diagnostic> {
+/// Fails for an incomplete pass, so that its dead letter raises an alarm. The next tick continues the work.
+fn reported(report: ActivateReport) -> Result<Value, Diagnostic> {
     let ActivateReport { n_due, n_left, good } = report;
     if !good {
-        return Err(diagnostic("BadPass", format!("a pass over attachments was not good: {report:?}")));
+        return Err(diagnostic("BadPass", format!("a pass over due attachments was incomplete: {report:?}")));
     }
-    tracing::info!(n_due, n_left, "looked at what is to be attached");
+    tracing::info!(n_due, n_left, "processed due attachments");
     serde_json::to_value(report).map_err(|error| diagnostic("UnwritableAnswer", error.to_string()))
 }
 
-fn handed_out(handout: Handout) -> ProcessCredentials {
-    let Handout { credentials, expiration } = handout;
+fn process_credentials(issued: IssuedCredentials) -> ProcessCredentials {
+    let IssuedCredentials { credentials, expiration } = issued;
     let Credentials { access_key_id, secret_access_key, session_token } = credentials;
     ProcessCredentials { version: 1, access_key_id, secret_access_key, session_token, expiration }
 }

@@ -1,4 +1,4 @@
-//! Lambda function `issue`: vends credentials against decisions, and attaches. It cannot decide and cannot remove.
+//! Lambda function `issue`: vends credentials and attaches policies for decided grants. It cannot decide or remove.
 
 mod handler;
 
@@ -18,7 +18,7 @@ use lambda_runtime::{Error, service_fn};
 
 use crate::handler::Handler;
 
-/// How long one pass may begin new attachments, in seconds: each may take a few calls of 8 s more.
+/// A pass begins new attachments for this many seconds. Each may then take a few more calls of 8 s.
 const PASS_BUDGET_S: u32 = 15;
 
 #[tokio::main(flavor = "current_thread")]
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Error> {
         (Arc::clone(&store) as _, Arc::new(RandomIds)),
         Arc::new(StsVendor::connect(&aws)),
         Arc::new(SystemClock),
-        settings.tolerance,
+        settings.issuance_policy,
     );
     let ports = Ports {
         reader: Arc::clone(&store) as _,
@@ -46,11 +46,11 @@ async fn main() -> Result<(), Error> {
         due: Arc::clone(&store) as _,
         principals: Arc::new(IamPrincipals::connect(&aws)),
         provisioner: Arc::new(IamProvisioner::connect(&aws)),
-        counts: store,
+        holders: store,
         clock: Arc::new(SystemClock),
         ids: Arc::new(RandomIds),
     };
-    let activator = Activator::new(ports, settings.deployment, settings.tolerance, PASS_BUDGET_S);
+    let activator = Activator::new(ports, settings.deployment, settings.issuance_policy, PASS_BUDGET_S);
     let handler = &Handler::new(issuer, activator);
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

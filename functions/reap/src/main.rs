@@ -1,5 +1,5 @@
-//! Lambda function `reap`: ends what is due and proves that it ended. It can remove access, not add it; no STS. Secrets that
-//! ended grants name are rotated.
+//! Lambda function `reap`: removes due access and proves that it ended. It can remove access but not add it, and has no
+//! STS rights. It also rotates the secrets that ended grants name.
 
 mod handler;
 mod metric;
@@ -7,13 +7,16 @@ mod metric;
 use std::sync::Arc;
 
 use brevet_aws::{
-    DynamoEchoes, DynamoStore, IamDeprovisioner, IamEstate, IamPrincipals, IamSessionRoles, SecretsRotator, config,
+    DynamoStandbyTicks, DynamoStore, IamAccountListing, IamDeprovisioner, IamPrincipals, IamSessionRoles,
+    SecretsRotator, config,
 };
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::port::Clock;
-use brevet_engine::reap::{Attachments, Drills, EchoingReaper, Kills, PASS_BUDGET_S, Ports, Reaper, Sweep};
+use brevet_engine::reap::{
+    Attachments, Drills, KillSwitchPorts, PASS_BUDGET_S, Ports, Reaper, ReaperWithStandby, Sweep,
+};
 use brevet_lambda::clock::{RandomIds, SystemClock};
-use brevet_lambda::config::{Drilling, Echoing, Settings, other_principals_from_env};
+use brevet_lambda::config::{Drilling, Settings, StandbySettings, other_principals_from_env};
 use brevet_lambda::logs;
 use brevet_lambda::metric::BundleStale;
 use lambda_runtime::{Error, service_fn};
@@ -30,24 +33,28 @@ async fn main() -> Result<(), Error> {
     let attachments = Attachments {
         principals: Arc::new(IamPrincipals::connect(&aws)),
         deprovisioner: Arc::new(IamDeprovisioner::connect(&aws)),
-        counts: Arc::clone(&store) as _,
+        holders: Arc::clone(&store) as _,
     };
     let watch = Arc::new(BundleStale::new(settings.deployment.id.clone()));
-    let wanted = Drilling::from_env()?;
+    let drilling = Drilling::from_env()?;
     let ports = Ports {
         reader: Arc::clone(&store) as _,
         store: Arc::clone(&store) as _,
         due: Arc::clone(&store) as _,
         deny: Arc::clone(&store) as _,
         reviews: Arc::clone(&store) as _,
-        kills: Kills { reader: Arc::clone(&store) as _, progress: Arc::clone(&store) as _ },
+        kill_switch: KillSwitchPorts { reader: Arc::clone(&store) as _, progress: Arc::clone(&store) as _ },
         sweep: Sweep {
-            estate: Arc::new(IamEstate::connect(&aws, settings.deployment.path(), other_principals_from_env()?)),
+            listing: Arc::new(IamAccountListing::connect(
+                &aws,
+                settings.deployment.path(),
+                other_principals_from_env()?,
+            )),
             findings: Arc::clone(&store) as _,
         },
         service: Arc::clone(&store) as _,
-        heart: Arc::clone(&store) as _,
-        drills: Drills { reader: Arc::clone(&store) as _, wanted: wanted.drilled, max_age_s: wanted.max_age_s },
+        reaper_health: Arc::clone(&store) as _,
+        drills: Drills { reader: Arc::clone(&store) as _, required: drilling.drilled, max_age_s: drilling.max_age_s },
         roles: Arc::new(IamSessionRoles::connect(&aws)),
         attachments,
         rotator: Arc::new(SecretsRotator::connect(&aws)),
@@ -58,10 +65,10 @@ async fn main() -> Result<(), Error> {
     let holder = RandomIds.process_name(clock.now());
     let deployment = settings.deployment;
     let name = deployment.id.clone();
-    let reaper = Reaper::new(ports, deployment, holder, (settings.bounds, PASS_BUDGET_S), settings.tolerance);
-    let echoing = Echoing::from_env()?;
-    let echoes = Arc::new(DynamoEchoes::connect(&aws, echoing.table));
-    let reaper = EchoingReaper::new(reaper, echoes, Arc::clone(&clock) as _, echoing.after_s);
+    let reaper = Reaper::new(ports, deployment, holder, (settings.bounds, PASS_BUDGET_S), settings.issuance_policy);
+    let standby = StandbySettings::from_env()?;
+    let standby_ticks = Arc::new(DynamoStandbyTicks::connect(&aws, standby.table));
+    let reaper = ReaperWithStandby::new(reaper, standby_ticks, Arc::clone(&clock) as _, standby.after_s);
     let handler = &Handler::new(reaper, name, clock);
     lambda_runtime::run(service_fn(|event| handler.handle(event))).await
 }

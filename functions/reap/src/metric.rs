@@ -1,22 +1,22 @@
-//! The reaper's pulse as a metric.
+//! The reaper's metrics.
 
 use brevet_domain::id::DeploymentId;
 use brevet_domain::time::Timestamp;
 use brevet_engine::reap::PassReport;
 use brevet_lambda::metric::{Figure, Unit, write};
 
-/// Writes the metric of a good pass. Silence is what the alarm `HeartMissing` waits for.
+/// Writes the metrics of a good pass. The alarm `HeartbeatMissing` fires when they stop.
 pub(crate) fn good_pass(deployment: &DeploymentId, report: &PassReport, now: Timestamp) {
     write(deployment, &figures(report), now);
 }
 
-/// Writes that an echo came back, and whether it had to call for a pass.
-pub(crate) fn echo(deployment: &DeploymentId, called: bool, now: Timestamp) {
-    write(deployment, &echo_figures(called), now);
+/// Writes that a standby tick arrived, and whether it started a pass.
+pub(crate) fn standby_tick(deployment: &DeploymentId, started_pass: bool, now: Timestamp) {
+    write(deployment, &standby_figures(started_pass), now);
 }
 
-fn echo_figures(called: bool) -> Vec<Figure> {
-    vec![("EchoHeard", Unit::Count, 1), ("PassByEcho", Unit::Count, called.into())]
+fn standby_figures(started_pass: bool) -> Vec<Figure> {
+    vec![("StandbyTickReceived", Unit::Count, 1), ("PassByStandbyTick", Unit::Count, started_pass.into())]
 }
 
 fn figures(report: &PassReport) -> Vec<Figure> {
@@ -31,11 +31,12 @@ fn figures(report: &PassReport) -> Vec<Figure> {
         ("IssuingStopped", Count, report.is_stopped.into()),
         ("SweepFound", Count, report.n_swept.into()),
         ("SweepWhole", Count, report.swept.into()),
-        // No alarm: all of them have ended, and who else holds the role fetches again. It shows that a role is crowded.
+        // No alarm reads it: all of these sessions have ended, and other holders of the role fetch credentials again.
+        // A high value shows that the role is crowded.
         ("EarlyEndsByTime", Count, report.n_denied_by_time.into()),
     ];
-    // Said only where a walk came through, zero was proved first, secrets were looked at, or uses could be counted: silence
-    // is no zero.
+    // Written only if known: after a complete walk, at the first proof of zero, after secrets were checked, or when
+    // uses could be counted. A missing value is not zero.
     let known = [
         ("BlockedAlive", Count, report.n_blocked_alive),
         ("BlockedZeroSeconds", Seconds, report.zero_after_s),
@@ -54,18 +55,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_alarms_of_the_second_clock_find_their_metrics() {
+    fn standby_metrics_match_the_alarms_of_the_template() {
         let template = include_str!("../../../infra/template.yaml");
-        for (alarm, (name, _, n)) in ["EchoMissing", "ScheduleMissing"].into_iter().zip(echo_figures(true)) {
+        for (alarm, (name, _, n)) in ["StandbyTickMissing", "ScheduleMissing"].into_iter().zip(standby_figures(true)) {
             let alarm = template.split(&format!("  {alarm}:")).nth(1).unwrap().split("\n\n").next().unwrap();
             assert!(alarm.contains(&format!("MetricName: {name}\n")), "{alarm}");
             assert_eq!(n, 1);
         }
-        assert_eq!(echo_figures(false).last().unwrap().2, 0);
+        assert_eq!(standby_figures(false).last().unwrap().2, 0);
     }
 
     #[test]
-    fn the_alarm_of_the_template_finds_its_metric() {
+    fn good_pass_metrics_match_the_alarms_of_the_template() {
         let report = PassReport {
             oldest_overdue_s: 7,
             n_denied_by_time: 5,
@@ -101,7 +102,7 @@ mod tests {
         assert_eq!((document["GrantsOverdue"].as_u64(), document["IssuingStopped"].as_u64()), (Some(5), Some(1)));
         let stopped = template.split("  IssuingStopped:").nth(1).unwrap().split("\n\n").next().unwrap();
         assert!(stopped.contains("MetricName: IssuingStopped"), "{stopped}");
-        let alarm = template.split("  HeartMissing:").nth(1).unwrap().split("\n\n").next().unwrap();
+        let alarm = template.split("  HeartbeatMissing:").nth(1).unwrap().split("\n\n").next().unwrap();
         for line in ["Namespace: Brevet", "MetricName: ReaperGoodPass", "{Name: Deployment, Value: !Ref DeploymentId}"]
         {
             assert!(alarm.contains(line), "{line}");

@@ -13,7 +13,7 @@ from . import places
 def client(service: str, endpoint: str) -> Any:
     """A client of `service` at `endpoint`, signed with the bootstrap keys.
 
-    No retries: locally a refusal is an answer, and a hidden second try would blur the gate's log.
+    It does not retry: locally a refusal is an answer, and a hidden retry would add calls to the gate's log.
     """
     return boto3.client(
         service,
@@ -26,7 +26,7 @@ def client(service: str, endpoint: str) -> Any:
 
 
 def endpoint(service: str, gate: bool) -> str:
-    """Where a service is reached: at the gate, or without one at the emulator itself."""
+    """The endpoint of a service: the gate, or the emulator itself if there is no gate."""
     if gate:
         return places.url("gate")
     part = {"dynamodb": "dynamodb", "dynamodbstreams": "dynamodb", "lambda": "lambda"}.get(service, "localstack")

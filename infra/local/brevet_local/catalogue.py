@@ -14,15 +14,15 @@ from .process import Trouble
 def publish(facts: dict[str, Any], gate: bool, folder: Path = places.CATALOGUE) -> str:
     """Writes the bundle's parts, then names its digest as current; returns the digest.
 
-    Raises `Trouble` with the compiler's own words if it refuses the catalogue.
+    Raises `Trouble` with the compiler's message if it rejects the catalogue.
     """
     command = places.BINARIES / "brevet"
     try:
         done = subprocess.run([command, "bundle", folder], capture_output=True, text=True, check=False, timeout=120)
     except OSError as problem:
-        raise Trouble(f"publish: cannot run {command}: {problem.strerror}; build it first (make build)") from problem
+        raise Trouble(f"publish: cannot run {command}: {problem.strerror}; run `make build` first") from problem
     if done.returncode != 0:
-        raise Trouble(f"publish: brevet bundle {folder} refused the catalogue:\n{(done.stderr or done.stdout).strip()}")
+        raise Trouble(f"publish: `brevet bundle {folder}` rejected the catalogue:\n{(done.stderr or done.stdout).strip()}")
     bundle = json.loads(done.stdout)
     dynamodb = aws.client("dynamodb", aws.endpoint("dynamodb", gate))
     table, digest = facts["table"]["name"], bundle["digest"]
@@ -30,7 +30,7 @@ def publish(facts: dict[str, Any], gate: bool, folder: Path = places.CATALOGUE) 
         dynamodb.put_item(
             TableName=table, Item={"pk": {"S": f"BUNDLE#{digest}"}, "sk": {"S": part}, "body": {"S": body}}
         )
-    # Last: until here the bundle that was in force stays in force.
+    # Last: the previous bundle stays in force until here.
     dynamodb.put_item(
         TableName=table, Item={"pk": {"S": "BUNDLE#current"}, "sk": {"S": "-"}, "digest": {"S": digest}}
     )

@@ -16,12 +16,12 @@ from . import expiry, front, functions, pump, tick
 from .invoke import BUSY
 from .process import Trouble
 
-_RECYCLE_LOOK_S = 30
+_RECYCLE_PERIOD_S = 30
 
 
 def _recycling(facts: dict[str, Any], gate: bool, stopping: threading.Event) -> None:
-    """Renews the functions' credentials in time, in a quiet moment."""
-    while not stopping.wait(_RECYCLE_LOOK_S):
+    """Replaces copies whose credentials are about to expire while no invocation is under way."""
+    while not stopping.wait(_RECYCLE_PERIOD_S):
         if BUSY.idle:
             try:
                 for name in functions.recycle(facts, gate):
@@ -34,7 +34,7 @@ def main(facts_file: str, gate: str) -> None:
     """Runs until SIGTERM."""
     facts = json.loads(Path(facts_file).read_text())
     stopping = threading.Event()
-    # The pump stands at the end of the stream before the first request can come.
+    # The pumps are positioned at the end of their streams before the first request can arrive.
     pumps = [pump.Pump(facts, mapping) for mapping in facts["streams"]]
     for one in pumps:
         one.open()

@@ -1,8 +1,9 @@
-"""Lets DynamoDB Local delete what has expired.
+"""Lets DynamoDB Local delete expired items.
 
-Its job builds an item's key from every attribute that the table defines, those of the indexes too, and fails on an item
-that lacks one (seen with 1.25.1): in a table with sparse indexes it deletes next to nothing. So an item that has expired
-is given the missing ones here, as a word that nobody looks for; deleting it, and saying so on the stream, stays the job's.
+Its TTL job builds an item's key from every attribute that the table defines, those of the indexes too. It fails on an
+item that lacks one (seen with 1.25.1): in a table with sparse indexes it deletes next to nothing. So this module adds
+the missing attributes to expired items, with a value that no query uses. The job still deletes the item and writes the
+stream record.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from . import aws, places
 
 _PAUSE_S = 2.0
-_WORD = "expired"
+_PLACEHOLDER = "expired"
 
 
 def complete(dynamodb: Any, table: dict[str, Any]) -> int:
-    """Completes every expired item that lacks a key of an index; returns how many."""
+    """Adds the missing index keys to every expired item that lacks one. Returns the number of items changed."""
     own = {one["AttributeName"] for one in table["create"]["KeySchema"]}
-    wanted = [
+    index_keys = [
         one["AttributeName"] for one in table["create"]["AttributeDefinitions"] if one["AttributeName"] not in own
     ]
-    if not wanted:
+    if not index_keys:
         return 0
-    names = {f"#a{at}": name for at, name in enumerate(wanted)}
+    names = {f"#a{at}": name for at, name in enumerate(index_keys)}
     expired = {"#ttl": table["ttl_attribute"]}, {":now": {"N": str(int(time.time()))}}
     pages = dynamodb.get_paginator("scan").paginate(
         TableName=table["name"],
@@ -41,11 +42,11 @@ def complete(dynamodb: Any, table: dict[str, Any]) -> int:
             dynamodb.update_item(
                 TableName=table["name"],
                 Key={name: item[name] for name in own},
-                UpdateExpression="SET " + ", ".join(f"{one} = if_not_exists({one}, :word)" for one in names),
-                # Unless somebody changed or removed it meanwhile.
+                UpdateExpression="SET " + ", ".join(f"{one} = if_not_exists({one}, :placeholder)" for one in names),
+                # Skips an item that was changed or removed meanwhile.
                 ConditionExpression="#ttl <= :now",
                 ExpressionAttributeNames={**names, **expired[0]},
-                ExpressionAttributeValues={**expired[1], ":word": {"S": _WORD}},
+                ExpressionAttributeValues={**expired[1], ":placeholder": {"S": _PLACEHOLDER}},
             )
             n_completed += 1
         except dynamodb.exceptions.ConditionalCheckFailedException:
@@ -54,7 +55,7 @@ def complete(dynamodb: Any, table: dict[str, Any]) -> int:
 
 
 def run(facts: dict[str, Any], stopping: threading.Event) -> None:
-    """Completes what expires until told to stop."""
+    """Completes expired items until `stopping` is set."""
     dynamodb = aws.client("dynamodb", places.url("dynamodb"))
     while not stopping.wait(_PAUSE_S):
         try:

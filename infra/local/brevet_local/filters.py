@@ -1,8 +1,8 @@
 """Lambda's event filtering, as far as stream mappings use it.
 
 Rules: <https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html>. A pattern names the keys that
-an event must have; each leaf is a list of alternatives. An operator that is not known here is refused when the
-pattern is read, not passed over when an event comes.
+an event must have; each leaf is a list of alternatives. An unknown operator is refused when the pattern is compiled,
+not ignored when an event arrives.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Test = Callable[[Any], bool]
 
 
 class UnknownFilter(ValueError):
-    """The pattern uses something that has no local counterpart."""
+    """The pattern uses an operator that has no local counterpart."""
 
 
 def compile_pattern(pattern: dict[str, Any]) -> Test:
-    """Makes a test of a pattern. Raises `UnknownFilter`."""
+    """Compiles a pattern to a predicate on events. Raises `UnknownFilter`."""
     if not isinstance(pattern, dict) or not pattern:
-        raise UnknownFilter(f"a pattern is a non-empty object, not {pattern!r}")
+        raise UnknownFilter(f"a filter pattern must be a non-empty object, not {pattern!r}")
     tests = {key: _node(member) for key, member in pattern.items()}
 
     def matches(event: Any) -> bool:
@@ -32,7 +32,7 @@ def compile_pattern(pattern: dict[str, Any]) -> Test:
 
 
 def any_of(patterns: list[dict[str, Any]]) -> Test:
-    """A test that holds if one of the patterns does; with no pattern, every event passes."""
+    """A predicate that holds if any of the patterns matches. Without patterns every event passes."""
     tests = [compile_pattern(pattern) for pattern in patterns]
     return lambda event: not tests or any(test(event) for test in tests)
 
@@ -41,7 +41,7 @@ def _node(member: Any) -> Test:
     if isinstance(member, dict):
         return compile_pattern(member)
     if not isinstance(member, list) or not member:
-        raise UnknownFilter(f"a leaf is a non-empty list, not {member!r}")
+        raise UnknownFilter(f"a leaf must be a non-empty list, not {member!r}")
     alternatives = [_alternative(one) for one in member]
     return lambda value: any(test(value) for test in alternatives)
 
@@ -49,14 +49,14 @@ def _node(member: Any) -> Test:
 def _alternative(one: Any) -> Test:
     if not isinstance(one, dict):
         if isinstance(one, list):
-            raise UnknownFilter(f"a list inside a leaf: {one!r}")
+            raise UnknownFilter(f"a leaf must not contain a list: {one!r}")
         return _each(lambda value: _same(value, one))
     if len(one) != 1:
-        raise UnknownFilter(f"one operator an object: {one!r}")
+        raise UnknownFilter(f"an alternative must have exactly one operator: {one!r}")
     ((operator, operand),) = one.items()
     match operator:
         case "exists" if isinstance(operand, bool):
-            # Only leaves exist: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns-content-based-filtering.html
+            # `exists` applies to leaves only: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns-content-based-filtering.html
             return lambda value: (value is not _ABSENT and not isinstance(value, dict)) is operand
         case "prefix" if isinstance(operand, str):
             return _each(lambda value: isinstance(value, str) and value.startswith(operand))
@@ -65,14 +65,14 @@ def _alternative(one: Any) -> Test:
         case "equals-ignore-case" if isinstance(operand, str):
             return _each(lambda value: isinstance(value, str) and value.lower() == operand.lower())
         case "anything-but" if isinstance(operand, list):
-            # Of an absent key nothing holds, not even that it is something else.
+            # No operator but `exists` holds for an absent key, not even `anything-but`.
             return _each(lambda value: not any(_same(value, other) for other in operand))
         case _:
-            raise UnknownFilter(f"operator `{operator}` with {operand!r}")
+            raise UnknownFilter(f"operator `{operator}` with {operand!r} has no local counterpart")
 
 
 def _each(test: Test) -> Test:
-    """Applies a test to a value, or to any member of a list; false for what is absent or an object."""
+    """Applies a predicate to a value, or to any member of a list. It is false for an absent key and for an object."""
 
     def applied(value: Any) -> bool:
         if value is _ABSENT or isinstance(value, dict):
@@ -83,5 +83,5 @@ def _each(test: Test) -> Test:
 
 
 def _same(left: Any, right: Any) -> bool:
-    """Equality as JSON has it: `true` is not 1."""
+    """JSON equality: `true` is not 1."""
     return isinstance(left, bool) == isinstance(right, bool) and left == right

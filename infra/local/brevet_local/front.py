@@ -12,14 +12,14 @@ from .http_event import Request, Response, problem
 from .invoke import invoke
 
 MAX_BODY_BYTES = 10 * 1024 * 1024
-"""API Gateway's payload limit, which no setting raises."""
+"""API Gateway's payload limit, which cannot be raised."""
 
 MAX_WAIT_S = 30
 """API Gateway's integration time-out for HTTP APIs."""
 
 
 class Throttle:
-    """A token bucket for each route, as `DefaultRouteSettings` has it."""
+    """A token bucket for each route, as configured by `DefaultRouteSettings`."""
 
     def __init__(self, rate_per_s: float, burst: int):
         self._rate, self._burst = rate_per_s, float(burst)
@@ -44,7 +44,6 @@ class Front:
         self._throttle = Throttle(**facts["throttle"])
 
     def answer(self, request: Request) -> Response:
-        """The answer to one request."""
         found = http_event.match(self._facts["routes"], request.method, request.target.partition("?")[0])
         if found is None:
             return problem(404, "Not Found")
@@ -63,7 +62,7 @@ class Front:
 
 
 def server(facts: dict[str, Any]) -> ThreadingHTTPServer:
-    """A server that listens; the caller runs it."""
+    """Creates a listening server; the caller runs it."""
     front = Front(facts)
 
     class Handler(BaseHTTPRequestHandler):
@@ -85,7 +84,7 @@ def server(facts: dict[str, Any]) -> ThreadingHTTPServer:
                     )
                 )
             else:
-                # The body is not read: the connection cannot be used again.
+                # The body stays unread, so the connection cannot be reused.
                 self.close_connection = True
             self.send_response(reply.status)
             for name, value in reply.headers:
@@ -109,7 +108,7 @@ def server(facts: dict[str, Any]) -> ThreadingHTTPServer:
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve
 
         def log_message(self, format: str, *args: object) -> None:
-            # Method, path and status only: never a header.
+            # Method, path and status only; headers may hold tokens.
             print(f"front: {format % args}", flush=True)
 
     served = ThreadingHTTPServer(("127.0.0.1", places.port("http")), Handler)

@@ -11,11 +11,11 @@ from . import aws, places, process
 from .process import Process, Trouble
 
 RECYCLE_AFTER_S = 45 * 60
-"""A role session lasts an hour, and Lambda too replaces its environments: long before that a fresh copy takes over."""
+"""A role session lasts an hour. A fresh copy takes over well before that, as Lambda too replaces its environments."""
 
 
 def emulator_folder(facts: dict[str, Any]) -> Path:
-    """A folder whose Cargo.toml names the functions: cargo-lambda serves only names that are binaries of a package."""
+    """Makes a folder whose Cargo.toml names the functions: cargo-lambda serves only binaries of a package."""
     folder = places.LOCAL / "emulator"
     folder.mkdir(parents=True, exist_ok=True)
     binaries = "".join(f'\n[[bin]]\nname = "{one["name"]}"\npath = "none.rs"\n' for one in facts["functions"])
@@ -27,14 +27,11 @@ def emulator_folder(facts: dict[str, Any]) -> Path:
 
 
 def of(facts: dict[str, Any], name: str) -> dict[str, Any]:
-    """A function by its short name.
-
-    Raises `Trouble` if the template has none of that name.
-    """
+    """Finds a function by its short name. Raises `Trouble` if the template has no such function."""
     for function in facts["functions"]:
         if function["id"] == name:
             return function
-    raise Trouble(f"no function `{name}`; there are {', '.join(one['id'] for one in facts['functions'])}")
+    raise Trouble(f"unknown function `{name}`; the functions are {', '.join(one['id'] for one in facts['functions'])}")
 
 
 def copies(name: str) -> list[Process]:
@@ -44,11 +41,14 @@ def copies(name: str) -> list[Process]:
 
 
 def start(facts: dict[str, Any], name: str, gate: bool, more: dict[str, str] | None = None) -> Process:
-    """Starts one more copy of a function, with fresh credentials of its execution role; `more` goes to its environment."""
+    """Starts one more copy of a function with fresh credentials of its execution role.
+
+    `more` adds to its environment.
+    """
     function = of(facts, name)
     binary = places.BINARIES / function["binary"]
     if not binary.exists():
-        raise Trouble(f"{name}: {binary} is not there; build it first (make build)")
+        raise Trouble(f"{name}: {binary} does not exist; run `make build` first")
     environment = {**_base(), **_lambda(function), **_credentials(function, gate), **_endpoints(gate)}
     own = dict(function["environment"])
     if "BREVET_API_URL" in own:
@@ -61,7 +61,7 @@ def start(facts: dict[str, Any], name: str, gate: bool, more: dict[str, str] | N
 
 
 def kill(name: str) -> int:
-    """Kills every copy of a function at once, as a crash would; returns how many."""
+    """Kills every copy of a function at once, as a crash would. Returns the number of copies killed."""
     running = copies(name)
     for one in running:
         process.kill(one)
@@ -69,7 +69,7 @@ def kill(name: str) -> int:
 
 
 def recycle(facts: dict[str, Any], gate: bool) -> list[str]:
-    """Replaces copies whose credentials grow old; returns their names. Copies that were killed stay dead."""
+    """Replaces copies whose credentials are about to expire; returns their names. Killed copies are not restarted."""
     replaced = []
     for function in facts["functions"]:
         for old in copies(function["id"]):
@@ -81,7 +81,10 @@ def recycle(facts: dict[str, Any], gate: bool) -> list[str]:
 
 
 def _base() -> dict[str, str]:
-    """What Lambda gives every function, and of this machine only the path: no profile, no proxy, no home."""
+    """The environment that Lambda gives every function.
+
+    Of this machine's own only the path: no profile, proxy or home.
+    """
     return {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
         "LANG": "en_US.UTF-8",

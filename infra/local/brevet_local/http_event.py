@@ -1,4 +1,4 @@
-"""An HTTP request as API Gateway's HTTP API hands it to Lambda (payload format 2.0), and the answer back.
+"""Converts an HTTP request to the event of API Gateway's HTTP API (payload format 2.0), and the function's answer back.
 
 <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 """
@@ -19,7 +19,7 @@ _TEXT_TYPES = ("application/json", "application/javascript", "application/xml")
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came off the wire."""
+    """An HTTP request as received."""
 
     method: str
     target: str
@@ -31,7 +31,6 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """A response to put on the wire."""
 
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list)
@@ -39,23 +38,23 @@ class Response:
 
 
 def problem(status: int, message: str) -> Response:
-    """The gateway's own answer, in the gateway's own words."""
+    """An answer of API Gateway itself, in its own format."""
     return Response(status, [("content-type", "application/json")], json.dumps({"message": message}).encode())
 
 
 def match(routes: list[dict[str, str]], method: str, path: str) -> tuple[dict[str, str], dict[str, str]] | None:
-    """The route for a request and its path parameters (decoded). A literal segment wins over a parameter."""
+    """Finds the route for a request and its path parameters (decoded). A literal segment wins over a parameter."""
     segments = path.split("/")
     best: tuple[int, dict[str, str], dict[str, str]] | None = None
     for route in routes:
-        wanted = route["path"].split("/")
-        if route["method"] != method or len(wanted) != len(segments):
+        pattern = route["path"].split("/")
+        if route["method"] != method or len(pattern) != len(segments):
             continue
         captured: dict[str, str] = {}
-        for want, have in zip(wanted, segments, strict=True):
-            if want.startswith("{") and want.endswith("}") and have:
-                captured[want[1:-1]] = unquote(have)
-            elif want != have:
+        for expected, segment in zip(pattern, segments, strict=True):
+            if expected.startswith("{") and expected.endswith("}") and segment:
+                captured[expected[1:-1]] = unquote(segment)
+            elif expected != segment:
                 break
         else:
             if best is None or len(captured) < best[0]:
@@ -64,7 +63,7 @@ def match(routes: list[dict[str, str]], method: str, path: str) -> tuple[dict[st
 
 
 def event(request: Request, route: dict[str, str], captured: dict[str, str], account: str) -> dict[str, Any]:
-    """The event that the function gets. No authorizer: the functions verify tokens themselves."""
+    """Builds the function's event. It has no authorizer: the functions verify tokens themselves."""
     path, _, query = request.target.partition("?")
     headers: dict[str, str] = {}
     cookies: list[str] = []
@@ -117,7 +116,7 @@ def event(request: Request, route: dict[str, str], captured: dict[str, str], acc
 
 
 def _body(body: bytes, content_type: str) -> tuple[str, bool]:
-    """The body as text where its type says that it is text (and it is), else in base 64."""
+    """The body as text if its media type is textual and it decodes as UTF-8; otherwise in base 64."""
     kind = content_type.split(";")[0].strip().lower()
     if kind.startswith("text/") or kind in _TEXT_TYPES:
         try:
@@ -128,9 +127,9 @@ def _body(body: bytes, content_type: str) -> tuple[str, bool]:
 
 
 def response(payload: Any) -> Response:
-    """The HTTP answer of a function's payload; what the gateway cannot read is its 500."""
+    """Converts a function's payload to an HTTP response. API Gateway answers 500 if it cannot read the payload."""
     if not isinstance(payload, dict) or "statusCode" not in payload:
-        # Format 2.0 infers: any other JSON is the body of a 200.
+        # Format 2.0 takes any other JSON as the body of a 200 response.
         return Response(200, [("content-type", "application/json")], json.dumps(payload).encode())
     headers: list[tuple[str, str]] = []
     status, body = payload["statusCode"], payload.get("body")

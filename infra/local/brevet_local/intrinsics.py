@@ -1,6 +1,6 @@
 """Resolves CloudFormation's intrinsic functions to plain values.
 
-Everything that is not known is refused by name: a value that the local stack made up would test nothing.
+An unknown intrinsic or attribute is an error that names it: an invented value would test nothing.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ _NO_VALUE = object()
 
 
 class Unresolvable(ValueError):
-    """The template says something that has no local meaning."""
+    """The template uses something that has no local counterpart."""
 
 
 class Resolver:
-    """Resolves against one set of parameters and the transformed template's resources."""
+    """Resolves values against one set of parameters and the transformed template's resources."""
 
     def __init__(self, template: dict[str, Any], parameters: dict[str, Any], account: str, region: str, partition: str):
         self.resources: dict[str, Any] = template["Resources"]
@@ -39,7 +39,7 @@ class Resolver:
     def value(self, node: Any) -> Any:
         """`node` with every intrinsic replaced; members that resolve to `AWS::NoValue` are dropped."""
         if isinstance(node, list):
-            return [seen for seen in map(self.value, node) if seen is not _NO_VALUE]
+            return [member for member in map(self.value, node) if member is not _NO_VALUE]
         if not isinstance(node, dict):
             return node
         if len(node) == 1:
@@ -79,18 +79,18 @@ class Resolver:
             case "Fn::Or":
                 return any(self.value(argument))
             case _:
-                raise Unresolvable(f"`{name}` is not known to the local stack")
+                raise Unresolvable(f"`{name}` is not supported by the local stack")
 
     def _condition(self, name: str) -> bool:
         if name not in self.conditions:
-            raise Unresolvable(f"no condition `{name}`")
+            raise Unresolvable(f"unknown condition `{name}`")
         return bool(self.value(self.conditions[name]))
 
     def _sub(self, argument: Any) -> str:
         text, own = (argument, {}) if isinstance(argument, str) else argument
         given = {name: self.value(member) for name, member in own.items()}
 
-        def one(found: re.Match[str]) -> str:
+        def replacement(found: re.Match[str]) -> str:
             name = found.group(1)
             if name.startswith("!"):
                 return "${" + name[1:] + "}"
@@ -98,7 +98,7 @@ class Resolver:
                 return str(given[name])
             return str(self._attribute(*name.split(".", 1)) if "." in name else self._ref(name))
 
-        return re.sub(r"\$\{([^}]+)\}", one, text)
+        return re.sub(r"\$\{([^}]+)\}", replacement, text)
 
     def _ref(self, name: str) -> Any:
         if name in self.values:
@@ -123,7 +123,7 @@ class Resolver:
 
     def _attribute(self, logical: str, attribute: str) -> str:
         if logical not in self.resources:
-            raise Unresolvable(f"`Fn::GetAtt` of `{logical}`, which is no resource")
+            raise Unresolvable(f"`Fn::GetAtt` of `{logical}`, which is not a resource")
         kind = self.resources[logical]["Type"]
         match kind, attribute:
             case "AWS::IAM::Role", "Arn":
@@ -132,7 +132,7 @@ class Resolver:
                 return self._arn("lambda", f"function:{self._named(logical, 'FunctionName')}")
             case "AWS::DynamoDB::Table", "Arn":
                 return self._arn("dynamodb", f"table/{self._named(logical, 'TableName')}")
-            # The label is known only once the table is there.
+            # The stream's label is known only once the table exists.
             case "AWS::DynamoDB::Table", "StreamArn":
                 return self._arn("dynamodb", f"table/{self._named(logical, 'TableName')}/stream/*")
             case "AWS::SQS::Queue", "Arn":
@@ -160,5 +160,5 @@ class Resolver:
     def _named(self, logical: str, key: str) -> str:
         properties = self.resources[logical].get("Properties", {})
         if key not in properties:
-            raise Unresolvable(f"`{logical}` has no `{key}`: the local stack needs names that it can know")
+            raise Unresolvable(f"`{logical}` has no `{key}`: the local stack needs an explicit name")
         return str(self.value(properties[key]))

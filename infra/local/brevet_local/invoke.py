@@ -1,4 +1,4 @@
-"""Lambda's Invoke, for the local counterparts of the services that call functions (API, schedule, stream)."""
+"""Lambda's Invoke, for the local counterparts of the services that call functions (API, schedules, streams)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 from . import places, process
 
-_LOOK_S = 0.25
+_POLL_S = 0.25
 _GRACE_S = 2.0
-"""When a copy of the function died, how long its siblings may still take to answer."""
+"""After a copy of the function has died, its siblings have this many seconds to answer."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an invocation came to: `ok`, `failed` (the function said so), `timeout`, or `unavailable` (nobody there)."""
+    """The result of an invocation: `ok`, `failed` (by the function), `timeout`, or `unavailable` (no emulator)."""
 
     outcome: str
     payload: Any
@@ -27,7 +27,7 @@ class Answer:
 
 
 class _Busy:
-    """How many invocations are under way in this program."""
+    """Counts the invocations that are under way in this program."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -52,9 +52,9 @@ BUSY = _Busy()
 def invoke(function: dict[str, Any], event: Any, timeout_s: float) -> Answer:
     """Invokes a function and waits for its answer, at most `timeout_s`.
 
-    Lambda says at once that a function crashed; the emulator would let its caller wait for ever. So a copy that dies
-    while we wait ends the wait as a failure, unless another copy answers shortly: also a copy that only came while we
-    waited, since the emulator hands what nobody has taken to the next one.
+    Lambda reports at once that a function crashed; the emulator would let its caller wait for ever. So the invocation
+    fails if a copy dies while we wait, unless another copy answers shortly. That includes copies that started while we
+    waited: the emulator hands an event that no copy has taken to the next one.
     """
     connection = http.client.HTTPConnection("127.0.0.1", places.port("lambda"), timeout=timeout_s)
     with BUSY:
@@ -66,8 +66,8 @@ def invoke(function: dict[str, Any], event: Any, timeout_s: float) -> Answer:
                 json.dumps(event).encode(),
                 {"content-type": "application/json"},
             )
-            if missed := _wait(connection, copies, timeout_s):
-                return missed
+            if failure := _wait(connection, copies, timeout_s):
+                return failure
             answer = connection.getresponse()
             body = answer.read()
         except TimeoutError:
@@ -84,21 +84,21 @@ def invoke(function: dict[str, Any], event: Any, timeout_s: float) -> Answer:
     try:
         return Answer("ok", json.loads(text) if text else None)
     except ValueError:
-        return Answer("failed", None, f"no JSON: {text[:200]}")
+        return Answer("failed", None, f"the function's answer is not JSON: {text[:200]}")
 
 
 class _Copies:
-    """The copies of a function that live, or come, from now on."""
+    """The copies of a function that live now or start later."""
 
     def __init__(self, function: dict[str, Any]) -> None:
         self._prefix = f"fn-{function['id']}-"
         recorded = self._recorded()
         self._dead_before = {one for one in recorded if not one.alive}
-        # The record of one that is killed at once is gone before it is looked for again.
+        # The record of a copy that is killed at once is deleted before the next poll.
         self._seen = recorded - self._dead_before
 
     def crashed(self) -> process.Process | None:
-        """One that has died since, if one has."""
+        """A copy that has died since, if any has."""
         self._seen |= self._recorded() - self._dead_before
         return next((one for one in self._seen if not one.alive), None)
 
@@ -107,10 +107,10 @@ class _Copies:
 
 
 def _wait(connection: http.client.HTTPConnection, copies: _Copies, timeout_s: float) -> Answer | None:
-    """Waits until the answer begins; an `Answer` says why it will not."""
+    """Waits until the answer begins. Returns an `Answer` with the reason if it does not."""
     until = time.monotonic() + timeout_s
     crashed: process.Process | None = None
-    while not select.select([connection.sock], [], [], _LOOK_S)[0]:
+    while not select.select([connection.sock], [], [], _POLL_S)[0]:
         if time.monotonic() > until:
             if crashed:
                 return Answer("failed", None, f"{crashed.name} ended before it answered")

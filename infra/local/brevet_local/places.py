@@ -1,4 +1,4 @@
-"""Where things lie and which ports they use. Standard library only: runs before anything is installed."""
+"""Folders and ports of the local stack. Standard library only: it runs before anything is installed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PARTITION = "aws"
 
 BOOTSTRAP_KEY = "AKIABREVETBOOTSTRAP0"
 BOOTSTRAP_SECRET = "bootstrap"
-"""The one key pair that the gate lets through unjudged: it stands for the deploying administrator."""
+"""The only key pair that the gate lets through without a policy check. It stands for the deploying administrator."""
 
 _PORTS = {
     "localstack": ("BREVET_PORT_LOCALSTACK", 4566),
@@ -51,7 +51,7 @@ def port_variable(part: str) -> str:
 def port(part: str) -> int:
     """The port of `part`.
 
-    Raises `SystemExit` with one line if the variable is no port number.
+    Raises `SystemExit` with one line if the variable is not a port number.
     """
     variable, default = _PORTS[part]
     text = os.environ.get(variable) or str(default)
@@ -66,5 +66,5 @@ def url(part: str) -> str:
 
 
 def port_environment() -> dict[str, str]:
-    """Every port variable with the value in force, for children."""
+    """Every port variable with its effective value, for child processes."""
     return {port_variable(part): str(port(part)) for part in _PORTS}

@@ -1,4 +1,4 @@
-"""What must be on the machine already, and how to get it. Standard library only."""
+"""The programs that the machine must have already, and how to install them. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Missing:
-    """One thing that is not there, as one line says it."""
+    """One missing program, printed as one line."""
 
     what: str
     debian: str
@@ -25,7 +25,7 @@ class Missing:
 
 
 def _output(*command: str) -> str | None:
-    """The command's output (standard output, then error), or None if it cannot run or fails."""
+    """Returns the command's output (standard output, then error), or None if it cannot run or fails."""
     if shutil.which(command[0]) is None:
         return None
     try:
@@ -41,7 +41,7 @@ SUITABLE_PYTHONS = ("3.13", "3.12")
 
 @cache
 def suitable_python() -> str | None:
-    """A Python of [`SUITABLE_PYTHONS`] that can make virtual environments: this one, one on the path, or pyenv's."""
+    """Finds a Python of `SUITABLE_PYTHONS` that makes virtual environments: this one, one on the path, or pyenv's."""
     pyenv = pyenv_root() / "versions"
     candidates = [sys.executable, "python3"]
     for version in SUITABLE_PYTHONS:
@@ -55,36 +55,36 @@ def suitable_python() -> str | None:
 
 
 def pyenv_root() -> Path:
-    """Where pyenv keeps its Pythons: as it is told, as its shims on the path say, or in the home folder."""
-    if told := os.environ.get("PYENV_ROOT"):
-        return Path(told)
+    """The folder of pyenv's Pythons: `PYENV_ROOT`, or beside its shims on the path, or in the home folder."""
+    if configured := os.environ.get("PYENV_ROOT"):
+        return Path(configured)
     folders = (Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep))
     shims = (folder.parent for folder in folders if folder.name == "shims" and (folder.parent / "versions").is_dir())
     return next(shims, Path.home() / ".pyenv")
 
 
 def node_major(version_text: str) -> int | None:
-    """The major version in what `node --version` prints: 20 for `v20.20.2`."""
+    """Parses the major version out of `node --version`: 20 for `v20.20.2`."""
     found = re.match(r"v(\d+)\.", version_text.strip())
     return int(found.group(1)) if found else None
 
 
 def java_major(version_text: str) -> int | None:
-    """The major version in what `java -version` prints: 17 for `openjdk version "17.0.15"`."""
+    """Parses the major version out of `java -version`: 17 for `openjdk version "17.0.15"`."""
     found = re.search(r'version "(?:1\.)?(\d+)', version_text)
     return int(found.group(1)) if found else None
 
 
 def missing() -> list[Missing]:
-    """Everything that is absent, in the order in which it is needed."""
+    """Lists the missing programs in the order in which they are needed."""
     absent = []
     if _output("cargo", "--version") is None:
         absent.append(Missing("cargo (Rust 1.94.1 or newer)", "https://rustup.rs", "https://rustup.rs"))
     if suitable_python() is None:
         absent.append(
             Missing(
-                "Python 3.12 or 3.13 with venv (LocalStack 4.14.0 runs on no other)",
-                "apt-get install python3 python3-venv (Debian 13, Ubuntu 24.04; on older ones: pyenv install 3.13)",
+                "Python 3.12 or 3.13 with venv (LocalStack 4.14.0 needs one of the two)",
+                "apt-get install python3 python3-venv (Debian 13, Ubuntu 24.04; older releases: pyenv install 3.13)",
                 "brew install python@3.13",
             )
         )

@@ -1,7 +1,7 @@
 """Starts, finds and ends the stack's processes, by records in `.local/pids/`. Standard library only.
 
-Each process leads its own session, so that ending it ends its children too. A record holds the process's birth
-as well as its id: an id that the system has given to somebody else is not ours to end.
+Each process leads its own session, so that ending it ends its children too. A record holds the process's start
+time as well as its id, so that a reused id is never signalled.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from pathlib import Path
 from . import places
 
 _PATIENCE_S = 10.0
-"""How long a process may take to end by itself before it is killed."""
+"""Seconds that a process has to end by itself before it is killed."""
 
 
 class Trouble(Exception):
-    """Something the person at the keyboard must read; its text is the whole message."""
+    """An error for the person at the terminal; its text is the whole message."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """One started process: its name in the stack, its id (also its session's), and when it was born."""
+    """One started process: its name in the stack, its id (also its session's), and its start time."""
 
     name: str
     pid: int
@@ -37,17 +37,17 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether this very process still runs (not another one with its id)."""
+        """Whether this process still runs, rather than another one with the same id."""
         return bool(self.born) and birth(self.pid) == self.born
 
     @property
     def record(self) -> Path:
-        """Where the record lies."""
+        """The path of the record."""
         return places.PIDS / f"{self.name}.json"
 
 
 def birth(pid: int) -> str:
-    """A text that identifies a running process beside its id; empty if it does not run or is a zombie."""
+    """The start time of a process, which identifies it beside its id; empty if it does not run or is a zombie."""
     stat = Path(f"/proc/{pid}/stat")
     if Path("/proc/self/stat").exists():
         try:
@@ -61,7 +61,7 @@ def birth(pid: int) -> str:
 
 
 def recorded() -> list[Process]:
-    """Every process on record, alive or not, by name."""
+    """Every recorded process, alive or not, sorted by name."""
     found = []
     for record in sorted(places.PIDS.glob("*.json")):
         try:
@@ -96,7 +96,7 @@ def start(
         except OSError as problem:
             raise Trouble(f"{name}: cannot start {command[0]}: {problem.strerror}") from problem
     process = Process(name, child.pid, birth(child.pid), time.time())
-    # Whole or not at all: a record that cannot be read is dropped.
+    # Written to another file and renamed, since `recorded` deletes a record that it cannot read.
     half = process.record.with_suffix(".half")
     half.write_text(json.dumps(asdict(process)))
     half.replace(process.record)
@@ -104,7 +104,7 @@ def start(
 
 
 def log_file(name: str) -> Path:
-    """Where the output of a part goes."""
+    """The log file of a part."""
     return places.LOGS / f"{name}.log"
 
 
@@ -127,7 +127,7 @@ def _group_lives(pid: int) -> bool:
 
 
 def _members(group: int) -> list[int]:
-    """The ids of a process group, without asking for the group's leader to live."""
+    """The ids of a process group, also if its leader has ended."""
     if Path("/proc/self/stat").exists():
         found = []
         for entry in Path("/proc").iterdir():
@@ -160,7 +160,7 @@ def kill(process: Process) -> None:
 
 
 def stop(processes: list[Process]) -> list[Process]:
-    """Asks processes (with their children) to end, kills what does not, and returns what still runs after that."""
+    """Terminates processes with their children and kills those that do not end. Returns those that still run."""
     ours = [process for process in processes if process.alive]
     for process in ours:
         _signal(process, signal.SIGTERM)
@@ -174,7 +174,7 @@ def stop(processes: list[Process]) -> list[Process]:
 
 
 def _await_end(processes: list[Process], patience_s: float) -> list[Process]:
-    """Waits until whole process groups are gone; returns those that are not."""
+    """Waits until whole process groups are gone; returns the processes whose groups are not."""
     until = time.monotonic() + patience_s
     left = list(processes)
     while left and time.monotonic() < until:
@@ -187,7 +187,7 @@ def _await_end(processes: list[Process], patience_s: float) -> list[Process]:
 
 
 def _collect(pid: int) -> None:
-    """Lets a child of this very program go, so that it does not stay as a zombie."""
+    """Reaps a child of this program, so that it does not stay as a zombie."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
@@ -195,7 +195,7 @@ def _collect(pid: int) -> None:
 
 
 def exit_code(process: Process) -> int | None:
-    """How a child of this very program ended, or None while it runs (or if it is nobody's we know)."""
+    """The exit code of a child of this program; None while it runs or if it is not a child of this program."""
     try:
         done, status = os.waitpid(process.pid, os.WNOHANG)
     except ChildProcessError:
@@ -204,7 +204,7 @@ def exit_code(process: Process) -> int | None:
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a loopback port can be listened on."""
+    """Whether this program could listen on a loopback port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -215,7 +215,7 @@ def port_is_free(port: int) -> bool:
 
 
 def holder_of(port: int) -> str:
-    """Who listens on a port, if the machine can say so."""
+    """The process that listens on a port, if `lsof` can tell."""
     if shutil.which("lsof") is None:
         return ""
     seen = subprocess.run(
@@ -226,9 +226,9 @@ def holder_of(port: int) -> str:
 
 
 def require_free(part: str) -> None:
-    """Raises `Trouble` that names the port, who holds it, and the variable that moves it."""
+    """Raises `Trouble` if a part's port is in use; it names the port, its holder, and the variable that moves it."""
     port = places.port(part)
     if not port_is_free(port):
         raise Trouble(
-            f"{part}: port {port} is in use{holder_of(port)}; stop that or set {places.port_variable(part)} to a free port"
+            f"{part}: port {port} is in use{holder_of(port)}; free it, or set {places.port_variable(part)} to a free port"
         )

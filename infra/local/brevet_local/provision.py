@@ -1,4 +1,4 @@
-"""Makes in the emulators what the template says: policies, roles, table. Safe to repeat."""
+"""Creates the template's policies, roles and tables in the emulators. Safe to repeat."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .process import Trouble
 
 
 def provision(facts: dict[str, Any], gate: bool) -> str:
-    """Makes everything as the bootstrap administrator; returns one line that says what."""
+    """Creates everything as the bootstrap administrator; returns a one-line summary."""
     iam = aws.client("iam", aws.endpoint("iam", gate))
     for policy in facts["policies"]:
         _unless_there(

@@ -1,8 +1,8 @@
-"""The stream pump: a table's stream, through the template's filters, to the function it wakes.
+"""The stream pump: delivers a table's stream, through the template's filters, to the function that it invokes.
 
-Reads DynamoDB Local itself (as Lambda's pollers read DynamoDB, with nobody's permissions in between that are ours)
-and keeps order within a shard: a batch that fails is tried again, cut in two, and at last set aside. Where the mapping
-has a batching window, records are gathered for as long; where it retries without end, nothing is set aside.
+It reads DynamoDB Local directly, as Lambda's pollers read DynamoDB without a role of ours. It keeps order within a
+shard: it retries a failed batch, bisects it, and at last writes it to the dead letters. If the mapping has a batching
+window, records are gathered for that long. If the mapping retries without limit, no record goes to the dead letters.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _RETRY_PAUSE_S = 0.5
 
 
 def dead_letters() -> Any:
-    """Where records go that could not be delivered: one JSON line for each batch."""
+    """The file of records that could not be delivered: one JSON line for each batch."""
     return places.LOCAL / "dead-letters.jsonl"
 
 
 def lambda_record(record: dict[str, Any], stream_arn: str) -> dict[str, Any]:
-    """A stream record as Lambda hands it over: plain JSON, times in seconds, binary in base 64."""
+    """A stream record in Lambda's form: plain JSON, times in seconds, binary in base 64."""
     made = json.loads(json.dumps(record, default=_plain))
     # DynamoDB Local calls every region `ddblocal`.
     made["awsRegion"] = places.REGION
@@ -54,38 +54,38 @@ class Pump:
     def __init__(self, facts: dict[str, Any], mapping: dict[str, Any]):
         self._function = next(one for one in facts["functions"] if one["id"] == mapping["function"])
         self._mapping = mapping
-        self._wants = filters.any_of(mapping["filters"])
+        self._passes = filters.any_of(mapping["filters"])
         self._streams = aws.client("dynamodbstreams", places.url("dynamodb"))
         self._arn = ""
         self._iterators: dict[str, str | None] = {}
-        # Lambda knows whole seconds.
+        # Lambda's batching windows are whole seconds.
         self._window_s = max(min(mapping["window_s"], 1.0), mapping["window_s"] * tick.pace(facts))
-        # What was gathered and not delivered, and when it is to be.
+        # Records that wait for delivery, and the time at which they are due.
         self._gathered: list[dict[str, Any]] = []
         self._due_at = 0.0
 
     @property
     def function(self) -> str:
-        """The short name of the function that it wakes."""
+        """The short name of the function that it invokes."""
         return self._mapping["function"]
 
     @property
     def switch(self) -> str:
-        """Which switch turns it off."""
+        """The switch that turns it off."""
         return self._mapping["switch"]
 
     def open(self) -> None:
-        """Finds the stream and stands at its end (`LATEST`), so that what comes from now on is seen."""
+        """Finds the stream and positions itself at the mapping's starting position (`LATEST` is its end)."""
         dynamodb = aws.client("dynamodb", places.url("dynamodb"))
         self._arn = dynamodb.describe_table(TableName=self._mapping["table"])["Table"]["LatestStreamArn"]
         for shard in self._shards():
             self._iterators[shard["ShardId"]] = self._iterator(shard["ShardId"], self._mapping["starting_position"])
 
     def turn(self) -> int:
-        """Reads every shard once and delivers what passes the filters; returns how many records were seen."""
+        """Reads every shard once and delivers the records that pass the filters. Returns the number of records read."""
         for shard in self._shards():
             if shard["ShardId"] not in self._iterators:
-                # Made after we stood at the end: all of it is new.
+                # The shard was created after `open`: all its records are new.
                 self._iterators[shard["ShardId"]] = self._iterator(shard["ShardId"], "TRIM_HORIZON")
         n_seen = 0
         for shard_id, iterator in list(self._iterators.items()):
@@ -94,16 +94,16 @@ class Pump:
             try:
                 answer = self._streams.get_records(ShardIterator=iterator, Limit=1000)
             except self._streams.exceptions.TrimmedDataAccessException:
-                # DynamoDB Local gives no end to stand at in a shard that has nothing yet: what comes is all of it.
+                # DynamoDB Local has no `LATEST` position in an empty shard: start from its beginning.
                 self._iterators[shard_id] = self._iterator(shard_id, "TRIM_HORIZON")
                 continue
             self._iterators[shard_id] = answer.get("NextShardIterator")
             records = [lambda_record(record, self._arn) for record in answer["Records"]]
             n_seen += len(records)
-            wanted = [record for record in records if self._wants(record)]
-            if wanted and not self._gathered:
+            passing = [record for record in records if self._passes(record)]
+            if passing and not self._gathered:
                 self._due_at = time.monotonic() + self._window_s
-            self._gathered += wanted
+            self._gathered += passing
         size = self._mapping["batch_size"]
         while self._gathered and (time.monotonic() >= self._due_at or len(self._gathered) >= size):
             if not self._deliver(self._gathered[:size]):
@@ -113,7 +113,7 @@ class Pump:
         return n_seen
 
     def _deliver(self, batch: list[dict[str, Any]]) -> bool:
-        """Whether the batch is done with; it is not where it is to be tried without end."""
+        """Delivers a batch. Returns false if it failed and its mapping retries without limit."""
         detail = ""
         is_endless = self._mapping["max_retries"] < 0
         for attempt in range(1 if is_endless else self._mapping["max_retries"] + 1):
@@ -145,7 +145,7 @@ class Pump:
 
 
 def run(pump: Pump, stopping: threading.Event) -> None:
-    """Pumps until told to stop. While switched off nothing is read: it is delivered when switched on again."""
+    """Pumps until `stopping` is set. While switched off it reads nothing; records are delivered once it is on again."""
     while not stopping.wait(_PAUSE_S):
         try:
             while _turned(pump) and not stopping.is_set():
@@ -156,6 +156,6 @@ def run(pump: Pump, stopping: threading.Event) -> None:
 
 
 def _turned(pump: Pump) -> int:
-    """One turn, if it is on: how many records were seen."""
-    with switches.event(pump.switch, pump.function) as wanted:
-        return pump.turn() if wanted else 0
+    """Takes one turn if the switch is on; returns the number of records read."""
+    with switches.event(pump.switch, pump.function) as is_on:
+        return pump.turn() if is_on else 0

@@ -20,17 +20,17 @@ from . import catalogue, functions, places, process, provision, service, switche
 from .process import Process, Trouble
 
 PARTS = ("localstack", "dynamodb", "gate", "lambda", "functions", "driver")
-"""In the order in which they come up. `driver` is the HTTP front, the tick and the stream pump."""
+"""In start order. `driver` is the HTTP front, the tick and the stream pumps."""
 
 FACTS = places.LOCAL / "facts.json"
 UP = places.LOCAL / "up.json"
-"""Which parts the running stack was brought up with."""
+"""The parts that the running stack was brought up with."""
 
 GATE_LOG = places.LOGS / "gate-calls.jsonl"
 
 
 def say(line: str) -> None:
-    """One line of progress."""
+    """Prints one line of progress."""
     print(line, flush=True)
 
 
@@ -44,19 +44,19 @@ def alone() -> Iterator[None]:
 
 
 def facts() -> dict[str, Any]:
-    """The facts of the running stack. Raises `Trouble` if there is none."""
+    """The facts of the running stack. Raises `Trouble` if no stack is up."""
     if not FACTS.exists():
-        raise Trouble("the stack is not up")
+        raise Trouble("the stack is not up; run `stack.py up` first")
     return json.loads(FACTS.read_text())
 
 
 def gated() -> bool:
-    """Whether the running stack has the gate in front."""
+    """Whether the running stack includes the gate."""
     return UP.exists() and "gate" in json.loads(UP.read_text())["parts"]
 
 
 def up(without: set[str], given: dict[str, str]) -> None:
-    """Brings everything up but `without`. Harmless on a stack that is up. On a failure nothing stays running."""
+    """Brings up every part except `without`. Does nothing if the stack is up. Stops every part again on a failure."""
     with alone():
         wanted = [part for part in PARTS if part not in without]
         running = [one for one in process.recorded() if one.alive]
@@ -91,15 +91,15 @@ def _already_up(running: list[Process]) -> None:
     parts = set(json.loads(UP.read_text())["parts"]) if UP.exists() else set()
     names = {one.name for one in running}
     gone = [part for part in PARTS if part in parts and part != "functions" and part not in names]
-    # A copy that was killed on purpose is off the record; one that died by itself is still on it.
+    # A copy that `stack.py kill` killed has no record any more; one that died by itself still has one.
     gone += [one.name.rpartition("-")[0] for one in process.recorded() if one.name.startswith("fn-") and not one.alive]
     if gone:
-        raise Trouble(f"partly up: {', '.join(gone)} ended; see `stack.py logs {gone[0]}`, then `stack.py down` first")
+        raise Trouble(f"partly up: {', '.join(gone)} ended; see `stack.py logs {gone[0]}`, then run `stack.py down`")
     say(f"already up: {', '.join(sorted(names))}")
 
 
 def _fresh_state() -> None:
-    """Emulators hold their state in memory: what an earlier run left on disk belongs to nothing."""
+    """Deletes what an earlier run left on disk. The emulators hold their state in memory, so none of it applies."""
     shutil.rmtree(places.LOGS, ignore_errors=True)
     shutil.rmtree(places.LOCAL / "localstack", ignore_errors=True)
     (places.LOCAL / "dead-letters.jsonl").unlink(missing_ok=True)
@@ -125,12 +125,12 @@ def _bring_up(wanted: list[str], known: dict[str, Any]) -> None:
         _await(_gate(), lambda: _answers(f"{places.url('gate')}/_gate/health"), 120)
     if "localstack" in wanted and "dynamodb" in wanted:
         say(f"provision: {provision.provision(known, gate)}")
-        # Without functions nobody reads it; with them a stack without a catalogue would only look well.
+        # Functions need a catalogue; without functions it is published only if the compiler is built.
         if "functions" in wanted or (places.BINARIES / "brevet").exists():
             say(f"publish: bundle {catalogue.publish(known, gate)}")
-            say(f"confirm: table {service.confirm(known, gate, first=True)} is in service")
+            say(f"confirm: table {service.confirm(known, gate, first=True)}")
         else:
-            say("publish: skipped, no function runs and the `brevet` command is not built")
+            say("publish: skipped, since no function runs and the `brevet` command is not built")
     if "functions" in wanted:
         for function in known["functions"]:
             functions.start(known, function["id"], gate)
@@ -146,17 +146,17 @@ def _bring_up(wanted: list[str], known: dict[str, Any]) -> None:
 
 
 def down() -> bool:
-    """Ends everything on record; returns whether nothing is left."""
+    """Stops every recorded process; returns true if none is left."""
     with alone():
         left = _end_all()
         for one in left:
             say(f"still running: {one.name} (process {one.pid})")
         busy = [part for part in ("localstack", "dynamodb", "gate", "lambda", "http") if not left and _held(part)]
         for part in busy:
-            say(f"note: port {places.port(part)} is held{process.holder_of(places.port(part))}, by nothing of this stack")
+            say(f"note: port {places.port(part)} is held{process.holder_of(places.port(part))}, not by this stack")
         UP.unlink(missing_ok=True)
         FACTS.unlink(missing_ok=True)
-        say("down: nothing is left running" if not left else "down: not everything ended")
+        say("down: nothing is left running" if not left else "down: some processes are still running")
         return not left
 
 
@@ -165,7 +165,7 @@ def _held(part: str) -> bool:
 
 
 def _end_all() -> list[Process]:
-    """Ends what drives first, then what is driven."""
+    """Stops the driver first, then the functions, then the parts that they use."""
     left: list[Process] = []
     everyone = process.recorded()
     for names in (("driver",), ("fn-",), ("lambda", "gate"), ("localstack", "dynamodb")):
@@ -180,7 +180,7 @@ def _localstack() -> Process:
         **os.environ,
         "FILESYSTEM_ROOT": str(state),
         "OVERRIDE_IN_DOCKER": "0",
-        # The default server ignores the host part and listens on every interface.
+        # The default server ignores the host of GATEWAY_LISTEN and listens on every interface.
         "GATEWAY_SERVER": "hypercorn",
         "GATEWAY_LISTEN": f"127.0.0.1:{places.port('localstack')}",
         "SERVICES": "iam,sts,s3,secretsmanager,sqs,kms",
@@ -200,7 +200,7 @@ def _dynamodb() -> Process:
 
 def _lambda(known: dict[str, Any]) -> Process:
     command = [places.TESTS_VENV / "bin" / "cargo-lambda", "lambda", "watch", "--only-lambda-apis", "--disable-cors"]
-    # The emulator ends a function's wait for work after this time too, and the function with it.
+    # The emulator applies this time-out also to an idle function that waits for work, which then ends.
     command += ["--timeout", "86400", "--invoke-address", "127.0.0.1", "--invoke-port", str(places.port("lambda"))]
     return process.start("lambda", command, {**os.environ}, functions.emulator_folder(known))
 
@@ -208,7 +208,7 @@ def _lambda(known: dict[str, Any]) -> Process:
 def _gate() -> Process:
     binary = places.BINARIES / "brevet-gate"
     if not binary.exists():
-        raise Trouble(f"gate: {binary} is not there; build it first (make build)")
+        raise Trouble(f"gate: {binary} does not exist; run `make build` first")
     environment = {
         **os.environ,
         **places.port_environment(),
@@ -227,7 +227,7 @@ def _driver(gate: bool) -> Process:
 
 
 def _await(child: Process, ready: Callable[[], bool], patience_s: float) -> None:
-    """Waits until a part is ready. Raises `Trouble` with the end of its log if it ends or takes too long."""
+    """Waits until a part is ready. Raises `Trouble` with the tail of its log if it ends or takes too long."""
     until = time.monotonic() + patience_s
     while not ready():
         if process.exit_code(child) is not None or not child.alive:
@@ -246,15 +246,15 @@ def _answers(url: str) -> bool:
 
 
 def status() -> bool:
-    """Prints what runs; returns whether everything that should does."""
+    """Prints the state of every part; returns whether every part that was brought up runs."""
     parts = json.loads(UP.read_text())["parts"] if UP.exists() else []
     everyone = {one.name: one for one in process.recorded()}
     ports = {"localstack": "localstack", "dynamodb": "dynamodb", "gate": "gate", "lambda": "lambda", "driver": "http"}
-    well = bool(parts)
+    all_run = bool(parts)
     for name in sorted(set(everyone) | (set(parts) - {"functions"})):
         one = everyone.get(name)
         runs = one is not None and one.alive
-        well = well and runs
+        all_run = all_run and runs
         port = f"port {places.port(ports[name])}" if name in ports else ""
         say(f"{name:<16} {'running' if runs else 'NOT RUNNING':<12} {f'process {one.pid}' if one else '':<16} {port}")
     for switch in switches.NAMES if parts else ():
@@ -262,4 +262,4 @@ def status() -> bool:
             say(f"{switch + ' ' + function:<16} {'on' if switches.is_on(switch, function) else 'off'}")
     if not parts:
         say("the stack is not up")
-    return well
+    return all_run

@@ -1,5 +1,7 @@
-"""Switches of the running stack, as files: `tick`, `pump` and `echo` may be off, for each function that they drive. Standard
-library only."""
+"""Switches of the running stack, as files: `tick`, `pump` and `standby` can be turned off for each function they drive.
+
+Standard library only.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,19 @@ from typing import Any
 from . import places
 from .process import Trouble
 
-NAMES = ("tick", "pump", "echo")
-"""The schedules; the stream of the one table; the stream of the reaper's echoes."""
-_SEEN_DEAD_S = 30.0
-"""How long it takes at the most to see that a function has died over an event."""
+NAMES = ("tick", "pump", "standby")
+"""The schedules; the stream of the main table; the stream of the reaper's standby ticks."""
+_CRASH_NOTICED_S = 30.0
+"""The stack notices within this many seconds that a function has died while it handled an event."""
 
 
 def longest_event_s(facts: dict[str, Any]) -> float:
-    """No event is under way for longer."""
-    return max(one["timeout_s"] for one in facts["functions"]) + _SEEN_DEAD_S
+    """The longest time in seconds for which an event can be under way."""
+    return max(one["timeout_s"] for one in facts["functions"]) + _CRASH_NOTICED_S
 
 
 def driven(facts: dict[str, Any], name: str, function: str | None = None) -> list[str]:
-    """The functions that `name` drives, or just `function`. Raises `Trouble` if it does not drive that one."""
+    """The functions that switch `name` drives, or just `function`. Raises `Trouble` if it does not drive `function`."""
     ticked = facts["schedules"] if name == "tick" else []
     known = [one["function"] for one in (*ticked, *(one for one in facts["streams"] if one["switch"] == name))]
     if function is None:
@@ -36,13 +38,13 @@ def driven(facts: dict[str, Any], name: str, function: str | None = None) -> lis
 
 
 def is_on(name: str, function: str) -> bool:
-    """Whether `name` drives `function` now; it does, unless it was turned off."""
+    """Whether `name` drives `function` now. Switches are on unless they were turned off."""
     return not _off(name, function).exists()
 
 
 @contextmanager
 def event(name: str, function: str) -> Iterator[bool]:
-    """Whether `name` drives `function` now. Whoever turns it off meanwhile waits for the block to end."""
+    """Yields whether `name` drives `function` now. `turn` to off waits until the block has ended."""
     with open(_lock(name, function), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield is_on(name, function)
@@ -51,8 +53,8 @@ def event(name: str, function: str) -> Iterator[bool]:
 def turn(name: str, on: bool, functions: Iterable[str], within_s: float) -> None:
     """Turns `name` on or off for `functions`; the running stack sees it within a fraction of a second.
 
-    Once it is off, nothing of its doing is under way. Raises `Trouble` if that is not so `within_s` seconds; it is off
-    then all the same.
+    Turning it off waits until no event of this switch is under way. If that takes more than `within_s` seconds it
+    raises `Trouble`, and the switch stays off.
     """
     places.LOCAL.mkdir(parents=True, exist_ok=True)
     functions = list(functions)
@@ -63,13 +65,13 @@ def turn(name: str, on: bool, functions: Iterable[str], within_s: float) -> None
             _off(name, function).touch()
     until = time.monotonic() + within_s
     for function in () if on else functions:
-        while _is_at_an_event(name, function):
+        while _is_under_way(name, function):
             if time.monotonic() > until:
-                raise Trouble(f"{name} is off for {function}, but {function} is still at what it was given {within_s:g} s ago")
+                raise Trouble(f"{name} is off for {function}, but {function} still handles an event after {within_s:g} s")
             time.sleep(0.05)
 
 
-def _is_at_an_event(name: str, function: str) -> bool:
+def _is_under_way(name: str, function: str) -> bool:
     with open(_lock(name, function), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,7 +81,7 @@ def _is_at_an_event(name: str, function: str) -> bool:
 
 
 def all_on() -> None:
-    """Turns everything on, whatever an earlier run left."""
+    """Turns every switch on, also those that an earlier run left off."""
     for name in NAMES:
         for switch in places.LOCAL.glob(f"{name}.*off"):
             switch.unlink()

@@ -1,7 +1,7 @@
-"""The template as plain facts: what the local stack, the demo and the tests know about the deployment.
+"""The template as plain facts, for the local stack, the demo and the tests.
 
-`infra/template.yaml` is transformed by AWS's own translator (SAM to CloudFormation) and resolved for local
-parameters. Nothing of it is written a second time.
+AWS's own translator transforms `infra/template.yaml` (SAM to CloudFormation); this module resolves the result for local
+parameters. No fact is stated a second time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LOCAL_PARAMETERS = {
     "DeletionProtection": "false",
     "RotatedSecretArns": f"arn:{places.PARTITION}:secretsmanager:{places.REGION}:{places.ACCOUNT}:secret:prod/*",
 }
-"""What differs from the template's defaults on one machine; `BREVET_PARAM_<Name>` and flags override."""
+"""Local overrides of the template's defaults. `BREVET_PARAM_<Name>` and flags override these."""
 
 _UNITS_S = {"minute": 60, "minutes": 60, "hour": 3600, "hours": 3600, "day": 86400, "days": 86400}
 
@@ -38,9 +38,9 @@ class _NoManagedPolicies:
 
 
 def parameters(template: dict[str, Any], given: dict[str, str]) -> dict[str, str]:
-    """The template's parameters in force: defaults, then local ones, then the environment, then `given`.
+    """The effective parameters: the template's defaults, then the local ones, then the environment, then `given`.
 
-    Raises `Unresolvable` for an unknown name or a value that the template's own rules refuse.
+    Raises `Unresolvable` for an unknown name, or a value that the template's own rules reject.
     """
     declared = template["Parameters"]
     from_environment = {
@@ -54,31 +54,31 @@ def parameters(template: dict[str, Any], given: dict[str, str]) -> dict[str, str
     }
     for name, value in chosen.items():
         if name not in declared:
-            raise Unresolvable(f"the template has no parameter `{name}`")
+            raise Unresolvable(f"unknown parameter `{name}`: the template has {', '.join(declared)}")
         rule = declared[name]
         if "AllowedValues" in rule and value not in map(str, rule["AllowedValues"]):
-            raise Unresolvable(f"parameter `{name}`: `{value}` is none of {rule['AllowedValues']}")
+            raise Unresolvable(f"parameter `{name}`: `{value}` must be one of {rule['AllowedValues']}")
         if "AllowedPattern" in rule:
-            # Of a list, each member must match.
+            # Each member of a list must match.
             members = value.split(",") if rule["Type"] == "CommaDelimitedList" else [value]
             for member in members:
                 if not re.fullmatch(rule["AllowedPattern"], member):
-                    raise Unresolvable(f"parameter `{name}`: `{member}` does not match {rule['AllowedPattern']}")
+                    raise Unresolvable(f"parameter `{name}`: `{member}` must match {rule['AllowedPattern']}")
         if rule["Type"] == "Number" and not (value.isascii() and value.isdigit() and int(value) >= rule.get("MinValue", 0)):
-            raise Unresolvable(f"parameter `{name}`: `{value}` is not a number of at least {rule.get('MinValue', 0)}")
+            raise Unresolvable(f"parameter `{name}`: `{value}` must be a whole number of at least {rule.get('MinValue', 0)}")
     return chosen
 
 
 def facts(path: Path = places.TEMPLATE, given: dict[str, str] | None = None) -> dict[str, Any]:
-    """Everything the local stack needs to know, as JSON-able data (see the keys at the end)."""
+    """The facts that the local stack needs, as JSON-able data (see the keys at the end)."""
     source = yaml_parse(path.read_text(encoding="utf-8"))
     folders: dict[str, str] = {}
     for logical, resource in source["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
             folders[logical] = resource["Properties"]["CodeUri"]
-            # The translator wants uploaded code; locally there is none to upload.
+            # The translator requires uploaded code; nothing is uploaded locally.
             resource["Properties"]["CodeUri"] = "s3://local/code"
-    # The translator asks for a region, and never calls it.
+    # The translator requires a region, though it makes no call.
     os.environ.setdefault("AWS_DEFAULT_REGION", places.REGION)
     plain = transform(source, {}, _NoManagedPolicies())
     chosen = parameters(plain, given or {})
@@ -128,7 +128,10 @@ def facts(path: Path = places.TEMPLATE, given: dict[str, str] | None = None) -> 
 
 
 def _table(resolver: Resolver, logical: str) -> dict[str, Any]:
-    """The table as `CreateTable` takes it, and its TTL attribute. Backups and encryption have no local counterpart."""
+    """The main table as input of `CreateTable`, and its TTL attribute.
+
+    Backups and encryption have no local counterpart.
+    """
     properties = resolver.properties(logical)
     create = {
         key: properties[key]
@@ -143,7 +146,7 @@ def _table(resolver: Resolver, logical: str) -> dict[str, Any]:
 
 
 def _other_table(resolver: Resolver, logical: str) -> dict[str, Any]:
-    """A table beside the one, as `CreateTable` takes it."""
+    """A table other than the main one, as input of `CreateTable`."""
     properties = resolver.properties(logical)
     create = {key: properties[key] for key in ("TableName", "BillingMode", "AttributeDefinitions", "KeySchema")}
     if "StreamSpecification" in properties:
@@ -178,7 +181,7 @@ def _role(resolver: Resolver, logical: str) -> dict[str, Any]:
 
 
 def _attachment(deployment: str, roles: list[dict[str, Any]], policies: list[dict[str, Any]]) -> dict[str, Any]:
-    """The boundary, and by short name the principals of the installation's own path and what may be attached to them."""
+    """The permissions boundary, and by short name the attachment principals and the policies that may be attached."""
     root, prefix = f"/brevet/{deployment}/", f"brevet-{deployment}-"
 
     def under(folder: str, known: list[dict[str, Any]]) -> dict[str, str]:
@@ -210,7 +213,7 @@ def _function(resolver: Resolver, logical: str, folder: str, metadata: dict[str,
 
 
 def _routes(body: dict[str, Any], by_arn: dict[str, str]) -> list[dict[str, str]]:
-    """Routes out of the OpenAPI document that the translator made of the functions' events."""
+    """The routes of the OpenAPI document that the translator generated from the functions' events."""
     routes = []
     for path, methods in body["paths"].items():
         for method, operation in methods.items():
@@ -238,11 +241,11 @@ def _schedule(resolver: Resolver, logical: str, by_arn: dict[str, str]) -> dict[
     }
 
 
-def _stream(properties: dict[str, Any], by_name: dict[str, str], the_table: str) -> dict[str, Any]:
+def _stream(properties: dict[str, Any], by_name: dict[str, str], main_table: str) -> dict[str, Any]:
     table = properties["EventSourceArn"].split(":table/", 1)[1].split("/", 1)[0]
     return {
-        # Which switch turns it off: `pump` for what the one table tells, `echo` for what reap tells itself.
-        "switch": "pump" if table == the_table else "echo",
+        # The switch that turns it off: `pump` for the main table's stream, `standby` for the reaper's standby ticks.
+        "switch": "pump" if table == main_table else "standby",
         "function": by_name[properties["FunctionName"]],
         "table": table,
         "window_s": int(properties["MaximumBatchingWindowInSeconds"]),

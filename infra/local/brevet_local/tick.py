@@ -19,12 +19,15 @@ def period_s(schedule: dict[str, Any]) -> float:
 
 
 def pace(facts: dict[str, Any]) -> float:
-    """By how much the schedules are faster than the template has them: what else goes with them is, too."""
+    """The ratio of the schedules' period to the template's: 0.5 if they run twice as fast.
+
+    Batching windows scale too.
+    """
     return min(period_s(one) / one["period_s"] for one in facts["schedules"])
 
 
 def event(schedule: dict[str, Any], account: str, region: str, now: float) -> dict[str, Any]:
-    """What the scheduler sends a Lambda target that has no input of its own."""
+    """The event that EventBridge Scheduler sends to a Lambda target without an `Input`."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -39,20 +42,20 @@ def event(schedule: dict[str, Any], account: str, region: str, now: float) -> di
 
 
 def once(facts: dict[str, Any], schedule: dict[str, Any]) -> Answer:
-    """One tick, now, whether ticking is on or off."""
+    """Ticks once now, whether the switch is on or off."""
     function = next(one for one in facts["functions"] if one["id"] == schedule["function"])
     made = event(schedule, facts["account"], facts["region"], time.time())
     return invoke(function, made, function["timeout_s"])
 
 
 def run(facts: dict[str, Any], schedule: dict[str, Any], stopping: threading.Event) -> None:
-    """Ticks until told to stop; the first tick comes at once. A late answer delays the next tick, never doubles it."""
+    """Ticks until `stopping` is set, first at once. A late answer delays the next tick; ticks never pile up."""
     due = time.monotonic()
     while not stopping.wait(max(0.0, min(0.2, due - time.monotonic()))):
         if time.monotonic() < due:
             continue
         due = max(due + period_s(schedule), time.monotonic())
-        with switches.event("tick", schedule["function"]) as wanted:
-            answer = once(facts, schedule) if wanted else None
+        with switches.event("tick", schedule["function"]) as is_on:
+            answer = once(facts, schedule) if is_on else None
             if answer and answer.outcome != "ok":
                 print(f"tick: {schedule['function']}: {answer.outcome}: {answer.detail}", flush=True)

@@ -1,4 +1,4 @@
-"""Makes the runner's package importable, and resolves the template once."""
+"""Makes `brevet_local` importable, and resolves the template once."""
 
 import sys
 from pathlib import Path

@@ -19,13 +19,13 @@ from brevet_local.filters import UnknownFilter, any_of, compile_pattern
         (["a", {"prefix": "z"}], ["a", "zz"], ["b"]),
     ],
 )
-def test_a_leaf_passes_what_it_names_and_refuses_the_rest(leaf, passing, refused):
+def test_leaf_passes_the_values_that_it_names_and_no_others(leaf, passing, refused):
     matches = compile_pattern({"k": leaf})
     assert [value for value in passing if not matches({"k": value})] == []
     assert [value for value in refused if matches({"k": value})] == []
 
 
-def test_an_absent_key_passes_only_exists_false():
+def test_absent_key_passes_only_exists_false():
     assert compile_pattern({"k": [{"exists": False}]})({})
     for leaf in (["a"], [None], [{"prefix": ""}], [{"anything-but": ["a"]}], [{"exists": True}]):
         assert not compile_pattern({"k": leaf})({}), leaf
@@ -39,7 +39,7 @@ def test_every_key_of_a_pattern_must_match():
 
 
 @pytest.mark.parametrize("leaf", [[{"numeric": [">", 1]}], [{"wildcard": "*"}], [[1]], [], "x", [{"exists": 1}], [{}]])
-def test_an_unknown_operator_is_refused_when_the_pattern_is_read(leaf):
+def test_pattern_with_an_unknown_operator_is_rejected_when_compiled(leaf):
     with pytest.raises(UnknownFilter):
         compile_pattern({"k": leaf})
 
@@ -61,48 +61,48 @@ def filters_of(facts, function):
 
 
 @pytest.mark.parametrize(
-    ("wakes", "why", "seen"),
+    ("invokes", "why", "event"),
     [
-        (True, "a mark", record("INSERT", "BLOCK#grant/g", {"due_pk": "reap#0"})),
-        (True, "a mark put again", record("MODIFY", "BLOCK#grant/g", {"due_pk": "reap#0"}, {})),
-        (False, "a mark taken off the list", record("MODIFY", "BLOCK#grant/g", {}, {"due_pk": "reap#0"})),
-        (False, "a mark that expired", record("REMOVE", "BLOCK#grant/g", None, {"due_pk": "reap#0"})),
-        (False, "a wide block, whose act wakes it", record("INSERT", "BLOCK#identity/i", {"due_pk": "reap#0"})),
-        (True, "a first act on the kill switch", record("INSERT", "REVOCATION#latest", {"body": "{}"}, sk="identity:i")),
-        (True, "a later one", record("MODIFY", "REVOCATION#latest", {"body": "{}"}, {"body": "{}"}, sk="all")),
-        (False, "its history", record("INSERT", "REVOCATION#identity/i", {"body": "{}"}, sk="000000001")),
-        (False, "what the reaper tells of it", record("MODIFY", "PROGRESS#all", {"body": "{}"}, {"body": "{}"}, sk="-")),
+        (True, "a release mark", record("INSERT", "BLOCK#grant/g", {"due_pk": "reap#0"})),
+        (True, "a release mark put again", record("MODIFY", "BLOCK#grant/g", {"due_pk": "reap#0"}, {})),
+        (False, "a release mark taken off the to-do list", record("MODIFY", "BLOCK#grant/g", {}, {"due_pk": "reap#0"})),
+        (False, "a release mark that expired", record("REMOVE", "BLOCK#grant/g", None, {"due_pk": "reap#0"})),
+        (False, "a block of an identity, whose revocation invokes reap", record("INSERT", "BLOCK#identity/i", {"due_pk": "reap#0"})),
+        (True, "a first use of the kill switch", record("INSERT", "REVOCATION#latest", {"body": "{}"}, sk="identity:i")),
+        (True, "a later use of the kill switch", record("MODIFY", "REVOCATION#latest", {"body": "{}"}, {"body": "{}"}, sk="all")),
+        (False, "the history of the kill switch", record("INSERT", "REVOCATION#identity/i", {"body": "{}"}, sk="000000001")),
+        (False, "the reaper's progress on the kill switch", record("MODIFY", "PROGRESS#all", {"body": "{}"}, {"body": "{}"}, sk="-")),
         (True, "entry into Revoking", record("MODIFY", "GRANT#g", {"state": "Revoking"}, {"state": "Active"})),
         (False, "progress in Revoking", record("MODIFY", "GRANT#g", {"state": "Revoking"}, {"state": "Revoking"})),
-        (False, "the end", record("MODIFY", "GRANT#g", {"state": "Ended"}, {"state": "Revoking"})),
+        (False, "an ended grant", record("MODIFY", "GRANT#g", {"state": "Ended"}, {"state": "Revoking"})),
         (False, "an evidence entry", record("INSERT", "GRANT#g", {"body": "{}"})),
-        (False, "the heart", record("MODIFY", "HEART#reap", {"at": "now"}, {"at": "then"})),
-        (True, "a fuse that DynamoDB removed", record("REMOVE", "FUSE#g", None, {}, by=SERVICE, sk="-")),
-        (False, "a fuse that it removed itself", record("REMOVE", "FUSE#g", None, {}, sk="-")),
-        (False, "a fuse removed by somebody", record("REMOVE", "FUSE#g", None, {}, by={"type": "Root", "principalId": "1"})),
-        (False, "a fuse that was put", record("INSERT", "FUSE#g", {}, sk="-")),
+        (False, "the heartbeat", record("MODIFY", "HEARTBEAT#reap", {"at": "now"}, {"at": "then"})),
+        (True, "a TTL backstop that DynamoDB removed", record("REMOVE", "BACKSTOP#g", None, {}, by=SERVICE, sk="-")),
+        (False, "a TTL backstop that reap removed", record("REMOVE", "BACKSTOP#g", None, {}, sk="-")),
+        (False, "a TTL backstop that a user removed", record("REMOVE", "BACKSTOP#g", None, {}, by={"type": "Root", "principalId": "1"})),
+        (False, "a TTL backstop that was put", record("INSERT", "BACKSTOP#g", {}, sk="-")),
         (False, "another item that DynamoDB removed", record("REMOVE", "IDEM#a#b", None, {}, by=SERVICE)),
         (False, "an approval", record("MODIFY", "GRANT#g", {"state": "Approved", "due_pk": "issue#0"}, {})),
     ],
 )
-def test_only_what_asks_for_a_removal_wakes_the_reaper(facts, wakes, why, seen):
-    assert filters_of(facts, "reap")(seen) is wakes, why
+def test_stream_filter_invokes_reap_only_for_removals(facts, invokes, why, event):
+    assert filters_of(facts, "reap")(event) is invokes, why
 
 
 @pytest.mark.parametrize(
-    ("wakes", "why", "seen"),
+    ("invokes", "why", "event"),
     [
         (True, "approved at once", record("INSERT", "GRANT#g", {"state": "Approved", "due_pk": "issue#3"})),
         (True, "approved by people", record("MODIFY", "GRANT#g", {"state": "Approved", "due_pk": "issue#0"}, {})),
-        (False, "a session, whose holder asks", record("INSERT", "GRANT#g", {"state": "Approved", "due_pk": "reap#0"})),
-        (False, "on no list", record("INSERT", "GRANT#g", {"state": "Approved"})),
-        (False, "its own writes", record("MODIFY", "GRANT#g", {"state": "Activating", "due_pk": "issue#0"}, {})),
+        (False, "a session, which its holder fetches", record("INSERT", "GRANT#g", {"state": "Approved", "due_pk": "reap#0"})),
+        (False, "a grant on no to-do list", record("INSERT", "GRANT#g", {"state": "Approved"})),
+        (False, "a write of issue itself", record("MODIFY", "GRANT#g", {"state": "Activating", "due_pk": "issue#0"}, {})),
         (False, "not approved yet", record("INSERT", "GRANT#g", {"state": "ApprovalAwaited", "due_pk": "issue#0"})),
         (False, "an evidence entry", record("INSERT", "GRANT#g", {"state": "Approved", "due_pk": "issue#0"}, sk="EVD#000001")),
         (False, "another item", record("INSERT", "REQUEST#g", {"state": "Approved", "due_pk": "issue#0"})),
-        (False, "its removal", record("REMOVE", "GRANT#g", None, {"state": "Approved", "due_pk": "issue#0"}, by=SERVICE)),
-        (False, "a fuse", record("REMOVE", "FUSE#g", None, {}, by=SERVICE, sk="-")),
+        (False, "a removal of the grant", record("REMOVE", "GRANT#g", None, {"state": "Approved", "due_pk": "issue#0"}, by=SERVICE)),
+        (False, "a TTL backstop", record("REMOVE", "BACKSTOP#g", None, {}, by=SERVICE, sk="-")),
     ],
 )
-def test_only_an_approved_attachment_wakes_the_issuer(facts, wakes, why, seen):
-    assert filters_of(facts, "issue")(seen) is wakes, why
+def test_stream_filter_invokes_issue_only_for_approved_attachments(facts, invokes, why, event):
+    assert filters_of(facts, "issue")(event) is invokes, why

@@ -1,4 +1,4 @@
-"""HTTP to payload format 2.0 and back, and the front's own refusals."""
+"""HTTP to payload format 2.0 and back, and the throttle of the HTTP front."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ ROUTES = [
         ("GET", "/", None),
     ],
 )
-def test_a_request_finds_its_route_or_none(method, path, expected):
+def test_match_returns_the_route_or_none(method, path, expected):
     found = match(ROUTES, method, path)
     assert (found and (found[0]["path"], found[1])) == expected
 
@@ -39,20 +39,20 @@ def made(body=b"", headers=(), target="/v1/grants"):
     return event(Request("GET", target, list(headers), body), ROUTES[0], {}, "000000000000")
 
 
-def test_headers_are_lower_case_and_joined_and_cookies_are_apart():
+def test_event_has_lower_case_joined_headers_and_separate_cookies():
     seen = made(headers=[("X-A", "1"), ("x-a", "2"), ("Cookie", "a=1; b=2")])
     assert seen["headers"] == {"x-a": "1,2"}
     assert seen["cookies"] == ["a=1", "b=2"]
 
 
-def test_query_parameters_are_decoded_and_joined_and_kept_raw():
+def test_event_has_decoded_joined_query_parameters_and_the_raw_query():
     seen = made(target="/v1/grants?a=1&a=2&b=%20&c")
     assert seen["queryStringParameters"] == {"a": "1,2", "b": " ", "c": ""}
     assert seen["rawQueryString"] == "a=1&a=2&b=%20&c"
     assert seen["rawPath"] == "/v1/grants"
 
 
-def test_no_authorizer_ever_and_no_body_key_without_a_body():
+def test_event_has_no_authorizer_and_no_body_key_without_a_body():
     seen = made(headers=[("authorization", "Bearer x")])
     assert "authorizer" not in seen["requestContext"]
     assert "body" not in seen
@@ -71,13 +71,13 @@ def test_no_authorizer_ever_and_no_body_key_without_a_body():
         ("", b"abc", True),
     ],
 )
-def test_a_body_is_text_only_where_its_type_says_so(content_type, body, encoded):
+def test_body_is_text_only_for_a_textual_media_type(content_type, body, encoded):
     seen = made(body, [("Content-Type", content_type)])
     assert seen["isBase64Encoded"] is encoded
     assert (base64.b64decode(seen["body"]) if encoded else seen["body"].encode()) == body
 
 
-def test_a_functions_answer_becomes_the_response():
+def test_response_takes_status_headers_cookies_and_body_from_the_payload():
     seen = response({"statusCode": 409, "headers": {"content-type": "a/b"}, "cookies": ["x=1"], "body": "no"})
     assert (seen.status, seen.body) == (409, b"no")
     assert ("content-type", "a/b") in seen.headers and ("set-cookie", "x=1") in seen.headers
@@ -89,11 +89,11 @@ def test_a_functions_answer_becomes_the_response():
     "payload",
     [{"statusCode": "200"}, {"statusCode": 99}, {"statusCode": 200, "body": {}}, {"statusCode": 200, "body": "!", "isBase64Encoded": True}],
 )
-def test_an_answer_that_the_gateway_cannot_read_is_its_500(payload):
+def test_response_is_500_for_an_unreadable_payload(payload):
     assert response(payload).status == 500
 
 
-def test_the_throttle_lets_a_burst_through_and_then_the_rate():
+def test_throttle_admits_a_burst_and_then_the_rate():
     throttle = Throttle(rate_per_s=2, burst=3)
     assert [throttle.admits("r", 10.0) for _ in range(4)] == [True, True, True, False]
     assert throttle.admits("other", 10.0)

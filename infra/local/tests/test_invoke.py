@@ -1,4 +1,4 @@
-"""Invocations against a stand-in for the emulator: answers, failures, and functions that die at work."""
+"""Invocations against a stand-in for the emulator: answers, failures, and functions that die while they work."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ FUNCTION = {"id": "reap", "name": "brevet-dev-reap"}
 
 @pytest.fixture
 def emulator(tmp_path, monkeypatch):
-    """A server that answers what `answers` says: (status, body), or waits where it says None."""
+    """A server that gives the answers in `answers`, each (status, body); for None it does not answer."""
     for name in ("LOCAL", "PIDS", "LOGS"):
         monkeypatch.setattr(places, name, tmp_path / name.lower())
     places.LOCAL.mkdir()
@@ -59,19 +59,19 @@ def emulator(tmp_path, monkeypatch):
         ((408, b""), "timeout", None),
     ],
 )
-def test_the_emulators_answer_is_told_apart(emulator, answer, outcome, payload):
+def test_invoke_distinguishes_each_answer_of_the_emulator(emulator, answer, outcome, payload):
     emulator.append(answer)
     seen = invoke.invoke(FUNCTION, {}, 5)
     assert (seen.outcome, seen.payload) == (outcome, payload)
 
 
-def test_no_answer_in_time_is_a_timeout(emulator):
+def test_invoke_times_out_when_no_answer_comes(emulator):
     emulator.append(None)
     assert invoke.invoke(FUNCTION, {}, 0.5).outcome == "timeout"
     assert invoke.BUSY.idle
 
 
-def test_nobody_listening_is_unavailable(monkeypatch):
+def test_invoke_is_unavailable_when_no_emulator_listens(monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -79,7 +79,7 @@ def test_nobody_listening_is_unavailable(monkeypatch):
     assert invoke.invoke(FUNCTION, {}, 5).outcome == "unavailable"
 
 
-def test_a_function_that_dies_at_work_fails_its_caller_soon(emulator, monkeypatch):
+def test_invoke_fails_soon_when_the_only_copy_dies(emulator, monkeypatch):
     monkeypatch.setattr(invoke, "_GRACE_S", 0.3)
     emulator.append(None)
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -91,15 +91,15 @@ def test_a_function_that_dies_at_work_fails_its_caller_soon(emulator, monkeypatc
     assert time.monotonic() - started < 5
 
 
-def test_so_does_one_that_only_came_while_its_caller_waited(emulator, monkeypatch):
-    """The emulator hands what nobody has taken to the next copy, and that one may die at it as well."""
+def test_invoke_fails_soon_when_a_copy_that_started_later_dies(emulator, monkeypatch):
+    """The emulator hands an event that no copy has taken to the next copy, which may die of it as well."""
     monkeypatch.setattr(invoke, "_GRACE_S", 0.3)
     emulator.append(None)
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     process.kill(process.start("fn-reap-1", command, dict(os.environ)))
 
     def come_and_go():
-        # As a crash: nobody clears its record away.
+        # A crash: the record stays.
         os.kill(process.start("fn-reap-2", command, dict(os.environ)).pid, signal.SIGKILL)
 
     threading.Timer(0.5, come_and_go).start()
@@ -109,10 +109,10 @@ def test_so_does_one_that_only_came_while_its_caller_waited(emulator, monkeypatc
     assert 0.5 < time.monotonic() - started < 5
 
 
-def test_so_does_one_whose_record_is_cleared_away_with_it(emulator, monkeypatch):
+def test_invoke_fails_soon_when_a_dead_copys_record_is_deleted(emulator, monkeypatch):
     monkeypatch.setattr(invoke, "_GRACE_S", 0.3)
-    # The first look comes when it is long gone.
-    monkeypatch.setattr(invoke, "_LOOK_S", 1.5)
+    # The copy and its record are gone by the first poll.
+    monkeypatch.setattr(invoke, "_POLL_S", 1.5)
     emulator.append(None)
     copy = process.start("fn-reap-1", [sys.executable, "-c", "import time; time.sleep(60)"], dict(os.environ))
     threading.Timer(0.5, process.kill, [copy]).start()

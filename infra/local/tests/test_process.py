@@ -1,4 +1,4 @@
-"""Processes are ended with their children, and never by an id that is no longer theirs."""
+"""Processes end with their children, and a reused process id is never signalled."""
 
 import os
 import socket
@@ -27,14 +27,14 @@ def sleeper(name="sleeper", code="import time; print('up', flush=True); time.sle
     return started
 
 
-def test_a_started_process_is_on_record_and_stop_ends_it():
+def test_started_process_is_recorded_until_stop_ends_it():
     started = sleeper()
     assert process.alive("sleeper") == started
     assert process.stop([started]) == []
     assert not started.alive and process.recorded() == []
 
 
-def test_stop_ends_children_and_those_who_ignore_the_request(monkeypatch):
+def test_stop_ends_children_and_processes_that_ignore_sigterm(monkeypatch):
     monkeypatch.setattr(process, "_PATIENCE_S", 1.0)
     code = (
         "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
@@ -48,14 +48,14 @@ def test_stop_ends_children_and_those_who_ignore_the_request(monkeypatch):
     assert not started.alive and not process.birth(child)
 
 
-def test_a_process_with_the_same_id_but_another_birth_is_not_ours():
+def test_process_with_a_reused_id_is_not_signalled():
     stranger = Process("old", os.getpid(), "ticks 1", 0.0)
     assert not stranger.alive
     assert process.stop([stranger]) == []
     process.kill(stranger)
 
 
-def test_a_port_in_use_is_named_with_the_variable_that_moves_it(monkeypatch):
+def test_require_free_names_the_port_and_its_variable_when_in_use(monkeypatch):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -66,7 +66,7 @@ def test_a_port_in_use_is_named_with_the_variable_that_moves_it(monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "x", "-1", "80 "])
-def test_a_port_variable_that_is_no_port_is_refused(monkeypatch, text):
+def test_port_rejects_a_variable_that_is_not_a_port_number(monkeypatch, text):
     monkeypatch.setenv("BREVET_PORT_HTTP", text)
     with pytest.raises(SystemExit, match="BREVET_PORT_HTTP"):
         places.port("http")
@@ -75,16 +75,16 @@ def test_a_port_variable_that_is_no_port_is_refused(monkeypatch, text):
 @pytest.mark.parametrize(
     ("text", "major"), [('openjdk version "17.0.15" 2025', 17), ('java version "1.8.0_292"', 8), ("no java", None)]
 )
-def test_javas_version_is_read(text, major):
+def test_java_major_reads_the_version(text, major):
     assert prerequisites.java_major(text) == major
 
 
 @pytest.mark.parametrize(("text", "major"), [("v20.20.2\n", 20), ("v8.17.0", 8), ("", None), ("node", None)])
-def test_nodes_version_is_read(text, major):
+def test_node_major_reads_the_version(text, major):
     assert prerequisites.node_major(text) == major
 
 
-def test_what_builds_sources_is_taken_from_the_lock_with_its_hashes(tmp_path):
+def test_locked_returns_a_package_with_its_hashes(tmp_path):
     lock = tmp_path / "lock.txt"
     lock.write_text("a==1 \\\n    --hash=sha256:aa\nsetuptools==9 \\\n    --hash=sha256:bb \\\n    # via x\nz==2 \\\n    --hash=sha256:cc\n")
     assert tools.locked(lock, "setuptools") == "setuptools==9 \\\n    --hash=sha256:bb \\\n    # via x\n"
@@ -92,7 +92,7 @@ def test_what_builds_sources_is_taken_from_the_lock_with_its_hashes(tmp_path):
     assert "--hash=sha256:" in tools.locked(tools.HERE / "requirements-localstack.txt", "setuptools")
 
 
-def test_pyenv_is_found_by_its_shims_on_the_path(monkeypatch, tmp_path):
+def test_pyenv_root_is_found_by_its_shims_on_the_path(monkeypatch, tmp_path):
     (tmp_path / "versions").mkdir()
     monkeypatch.delenv("PYENV_ROOT", raising=False)
     monkeypatch.setenv("PATH", f"/usr/bin{os.pathsep}{tmp_path / 'shims'}")
@@ -101,7 +101,7 @@ def test_pyenv_is_found_by_its_shims_on_the_path(monkeypatch, tmp_path):
     assert prerequisites.pyenv_root().name == ".pyenv"
 
 
-def test_a_missing_prerequisite_is_one_line_for_both_systems(monkeypatch):
+def test_missing_prerequisite_prints_one_line_for_both_systems(monkeypatch):
     monkeypatch.setattr(prerequisites.shutil, "which", lambda _: None)
     monkeypatch.setattr(prerequisites, "suitable_python", lambda: None)
     lines = [str(one) for one in prerequisites.missing()]

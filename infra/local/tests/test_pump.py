@@ -1,4 +1,4 @@
-"""The pump holds records back for as long as their mapping says, and gives up none that is to be tried without end."""
+"""The pump gathers records for the mapping's batching window, and retries without limit where the mapping says so."""
 
 import pytest
 
@@ -9,7 +9,7 @@ SHARD = {"ShardId": "shard-1"}
 
 
 class Streams:
-    """One shard, and what was written to it since it was last read."""
+    """One shard, and the records written to it since the last read."""
 
     class exceptions:  # noqa: N801
         TrimmedDataAccessException = type("TrimmedDataAccessException", (Exception,), {})
@@ -33,31 +33,31 @@ class Streams:
 
 
 class Lambda:
-    """Notes what it is given, and fails as often as it is told to."""
+    """Records the events that it gets, and fails `fails` times."""
 
     def __init__(self):
-        self.given, self.fails = [], 0
+        self.events, self.fails = [], 0
 
     def __call__(self, function, event, _timeout_s):
-        self.given.append((function["id"], len(event["Records"])))
+        self.events.append((function["id"], len(event["Records"])))
         self.fails -= 1
-        return Answer("failed", None, "told to") if self.fails >= 0 else Answer("ok", None)
+        return Answer("failed", None, "on purpose") if self.fails >= 0 else Answer("ok", None)
 
 
-def echo(at):
-    return {"eventName": "MODIFY", "dynamodb": {"Keys": {"pk": {"S": "ECHO#reap"}}, "SequenceNumber": str(at)}}
+def standby_tick(at):
+    return {"eventName": "MODIFY", "dynamodb": {"Keys": {"pk": {"S": "STANDBY#reap"}}, "SequenceNumber": str(at)}}
 
 
 @pytest.fixture
 def held(facts, monkeypatch):
-    """The mapping of echoes, whose clock stands at `held.now`."""
+    """The pump of standby ticks, with its clock at `held.now`."""
     streams, function = Streams(), Lambda()
     monkeypatch.setattr(aws, "client", lambda *_: streams)
     monkeypatch.setattr(pump, "invoke", function)
     monkeypatch.setenv("BREVET_LOCAL_TICK_S", "")
-    (mapping,) = [one for one in facts["streams"] if one["switch"] == "echo"]
+    (mapping,) = [one for one in facts["streams"] if one["switch"] == "standby"]
     one = pump.Pump(facts, mapping)
-    one.now, one.streams, one.function_given = 100.0, streams, function
+    one.now, one.streams, one.invoked = 100.0, streams, function
     monkeypatch.setattr(pump.time, "monotonic", lambda: one.now)
     return one
 
@@ -66,40 +66,40 @@ def turn(held, now, *records):
     held.now = now
     held.streams.written += records
     held.turn()
-    return held.function_given.given
+    return held.invoked.events
 
 
-def test_records_are_gathered_for_the_window_and_come_in_one_event(held):
-    assert turn(held, 100.0, echo(1)) == []
-    assert turn(held, 110.0, echo(2)) == []
+def test_pump_delivers_the_records_of_a_window_in_one_event(held):
+    assert turn(held, 100.0, standby_tick(1)) == []
+    assert turn(held, 110.0, standby_tick(2)) == []
     assert turn(held, 114.9) == []
     assert turn(held, 115.0) == [("reap", 2)]
-    assert turn(held, 170.0, echo(3)) == [("reap", 2)]
+    assert turn(held, 170.0, standby_tick(3)) == [("reap", 2)]
     assert turn(held, 200.0) == [("reap", 2), ("reap", 1)]
 
 
-def test_what_fails_comes_again_until_it_goes_well(held):
-    held.function_given.fails = 7
-    turn(held, 100.0, echo(1))
+def test_pump_retries_a_failed_batch_until_it_succeeds(held):
+    held.invoked.fails = 7
+    turn(held, 100.0, standby_tick(1))
     for second in range(40, 60):
         turn(held, 100.0 + second)
-    assert held.function_given.given == [("reap", 1)] * 8
+    assert held.invoked.events == [("reap", 1)] * 8
     assert not pump.dead_letters().exists()
 
 
-def test_a_shard_that_gives_no_end_to_stand_at_is_read_from_its_begin(held):
+def test_pump_reads_an_empty_shard_from_its_beginning(held):
     turn(held, 100.0)
     held.streams.trims = True
     turn(held, 101.0)
     assert held.streams.at[-1] == "TRIM_HORIZON"
-    assert turn(held, 102.0, echo(1)) == []
+    assert turn(held, 102.0, standby_tick(1)) == []
     assert turn(held, 117.0) == [("reap", 1)]
 
 
-def test_windows_go_with_the_tick(facts, monkeypatch):
+def test_batching_window_scales_with_the_tick(facts, monkeypatch):
     monkeypatch.setattr(aws, "client", lambda *_: Streams())
     monkeypatch.setenv("BREVET_LOCAL_TICK_S", "2")
-    (mapping,) = [one for one in facts["streams"] if one["switch"] == "echo"]
+    (mapping,) = [one for one in facts["streams"] if one["switch"] == "standby"]
     assert pump.Pump(facts, mapping)._window_s == 1.0
     monkeypatch.setenv("BREVET_LOCAL_TICK_S", "30")
     assert pump.Pump(facts, mapping)._window_s == mapping["window_s"] / 2

@@ -1,4 +1,4 @@
-"""What drives the functions can be turned off for one of them and on again, and a fresh stack has everything on."""
+"""The switches turn the drivers of one function off and on again, and a fresh stack has every switch on."""
 
 import threading
 
@@ -14,7 +14,7 @@ def own_state(tmp_path, monkeypatch):
     monkeypatch.setattr(places, "LOCAL", tmp_path)
 
 
-def test_one_function_is_turned_off_and_the_other_stays_on(facts):
+def test_switch_turns_off_one_function_and_leaves_the_others_on(facts):
     switches.turn("tick", False, switches.driven(facts, "tick", "reap"), 1)
     assert not switches.is_on("tick", "reap")
     assert switches.is_on("tick", "issue") and switches.is_on("pump", "reap")
@@ -25,22 +25,22 @@ def test_one_function_is_turned_off_and_the_other_stays_on(facts):
     assert switches.is_on("tick", "issue")
 
 
-def test_echoes_have_a_switch_of_their_own(facts):
-    assert switches.driven(facts, "echo") == ["reap"]
-    switches.turn("echo", False, ["reap"], 1)
-    assert not switches.is_on("echo", "reap") and switches.is_on("pump", "reap")
+def test_standby_ticks_have_their_own_switch(facts):
+    assert switches.driven(facts, "standby") == ["reap"]
+    switches.turn("standby", False, ["reap"], 1)
+    assert not switches.is_on("standby", "reap") and switches.is_on("pump", "reap")
 
 
-def test_no_function_may_take_longer_than_whoever_turns_off_waits(facts):
+def test_switch_waits_longer_than_any_function_may_take(facts):
     assert switches.longest_event_s(facts) > max(one["timeout_s"] for one in facts["functions"])
 
 
-def test_a_function_that_is_not_driven_is_refused_by_name(facts):
+def test_switch_refuses_a_function_that_it_does_not_drive(facts):
     with pytest.raises(Trouble, match="pump does not drive `intake`; it drives issue, reap"):
         switches.driven(facts, "pump", "intake")
 
 
-def test_what_is_off_is_not_invoked(facts, monkeypatch):
+def test_tick_invokes_no_function_that_is_switched_off(facts, monkeypatch):
     ticked, stopping = [], threading.Event()
 
     def once(_, schedule):
@@ -59,7 +59,7 @@ def test_what_is_off_is_not_invoked(facts, monkeypatch):
     assert ticked == ["issue"]
 
 
-def test_once_it_is_off_nothing_is_under_way(facts, monkeypatch):
+def test_switch_turns_off_only_once_no_event_is_under_way(facts, monkeypatch):
     begun, may_end, stopping = threading.Event(), threading.Event(), threading.Event()
 
     def once(_, __):
@@ -73,7 +73,7 @@ def test_once_it_is_off_nothing_is_under_way(facts, monkeypatch):
     ticking.start()
     try:
         assert begun.wait(30)
-        with pytest.raises(Trouble, match="tick is off for reap, but reap is still at what it was given 0.2 s ago"):
+        with pytest.raises(Trouble, match="tick is off for reap, but reap still handles an event after 0.2 s"):
             switches.turn("tick", False, ["reap"], within_s=0.2)
         assert not switches.is_on("tick", "reap")
         threading.Timer(0.3, may_end.set).start()
@@ -85,7 +85,7 @@ def test_once_it_is_off_nothing_is_under_way(facts, monkeypatch):
         ticking.join(30)
 
 
-def test_a_removal_by_dynamodb_itself_is_handed_over_as_lambda_writes_it():
+def test_pump_delivers_a_ttl_removal_in_lambdas_form():
     removed = {
         "eventName": "REMOVE",
         "awsRegion": "ddblocal",

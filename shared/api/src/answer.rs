@@ -1,4 +1,4 @@
-//! Answers other than a grant and a problem.
+//! HTTP answers other than grant views and problems.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,21 +11,19 @@ use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::time::{Term, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// One line of a list of grants.
+/// One grant in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantLine {
-    /// The grant.
     pub id: GrantId,
-    /// Its state; lists may lag a little.
+    /// The state of the grant; lists are eventually consistent.
     pub state: String,
-    /// When it was decided.
+    /// When the grant was decided.
     pub created_at: Timestamp,
 }
 
 /// A page of the caller's own grants, newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantList {
-    /// The page.
     pub grants: Vec<GrantLine>,
     /// The `cursor` of the next page; null at the end.
     pub next: Option<String>,
@@ -34,45 +32,45 @@ pub struct GrantList {
 /// A page of a grant's evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvidencePage {
-    /// Whose it is.
+    /// The grant that the evidence belongs to.
     pub grant: GrantId,
-    /// What the whole chain must end in.
+    /// The head of the chain: the last entry of the whole chain must match it.
     pub head: Head,
-    /// The page, in order.
+    /// The entries of this page, in chain order.
     pub entries: Vec<Entry>,
     /// The `after` of the next page; null at the end.
     pub next: Option<u64>,
 }
 
-/// What a human lets another identity ask for on their behalf: its latest version.
+/// The latest version of a delegation: the requests that another identity may make on a human's behalf.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DelegationLine {
-    /// Who may ask.
+    /// The identity that may ask.
     pub identity: IdentityId,
-    /// How often it was written.
+    /// The version number: how many times the delegation was written.
     pub version: u64,
-    /// The digest of this version: what decisions that rest on it name.
+    /// The digest of this version. Decisions that rest on the delegation name it.
     pub digest: Digest,
-    /// When it was written.
+    /// When this version was written.
     pub at: Timestamp,
-    /// Whether anything can be asked for now.
+    /// Whether the delegation allows requests now.
     pub in_force: bool,
-    /// For what; none once it was ended.
+    /// The delegated entitlements; empty once the delegation has ended.
     pub entitlements: BTreeSet<EntitlementId>,
-    /// For how long at most.
+    /// The maximum term.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_term_s: Option<Term>,
-    /// Until when; absent once it was ended.
+    /// When the delegation expires; absent once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
 
 impl DelegationLine {
-    /// The line of a version at `now`.
+    /// Shows a delegation as of `now`.
     ///
     /// # Errors
     ///
-    /// [`CanonicalError`] if it has no digest.
+    /// [`CanonicalError`] if the digest cannot be computed.
     pub fn of(delegation: &Delegation, now: Timestamp) -> Result<Self, CanonicalError> {
         let (entitlements, max_term_s, until) = match &delegation.scope {
             Scope::Given { entitlements, max_term_s, until } => (entitlements.clone(), *max_term_s, Some(*until)),
@@ -91,28 +89,25 @@ impl DelegationLine {
     }
 }
 
-/// The caller's delegations, past ones too, by identity.
+/// The caller's delegations by identity, including ended ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DelegationList {
-    /// All of them: there are few.
+    /// All delegations in one answer, without pages: there are few.
     pub delegations: Vec<DelegationLine>,
 }
 
-/// Credentials, in the form that `credential_process` wants. `Debug` hides them.
+/// Credentials in the shape that `credential_process` requires. `Debug` hides them.
 ///
 /// Source: <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ProcessCredentials {
-    /// The form of this answer; 1.
+    /// The version of this shape; always 1.
     pub version: u32,
-    /// The access key id.
     pub access_key_id: String,
-    /// The secret access key.
     pub secret_access_key: String,
-    /// The session token.
     pub session_token: String,
-    /// When they stop working: AWS's expiry or the grant's deadline, whichever is sooner.
+    /// When the credentials stop working: AWS's expiry or the grant's deadline, whichever is sooner.
     pub expiration: Timestamp,
 }
 
@@ -122,63 +117,61 @@ impl fmt::Debug for ProcessCredentials {
     }
 }
 
-/// Whether Brevet can do its work.
+/// The health of this installation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthAnswer {
-    /// Whether anything would be issued. Where it is, a principal that has an overdue grant is stopped all the same.
+    /// Whether Brevet issues access. Even if it does, nothing new is issued on a principal that has an overdue grant.
     pub status: HealthStatus,
-    /// Why not; left out while something would be.
+    /// Why issuing has stopped; omitted while Brevet issues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped_by: Option<StoppedBy>,
-    /// The age of the reaper's last good pass, in seconds; null if there was none.
-    pub heart_age_s: Option<u64>,
-    /// Grants whose end should have been proved long ago, as of that pass.
+    /// The age of the reaper's last good pass in seconds; null if the reaper never completed one.
+    pub heartbeat_age_s: Option<u64>,
+    /// The number of overdue grants that the pass found: their end should have been proved long ago.
     pub n_overdue: usize,
-    /// Those of them that nobody in charge acknowledged.
+    /// The number of overdue grants that no authorized person has acknowledged.
     pub n_unacknowledged: usize,
-    /// The bundle in force; null if none can be read.
+    /// The bundle in force; null if no bundle can be read.
     pub bundle: Option<Digest>,
 }
 
-/// Whether anything would be issued.
+/// Whether Brevet issues access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
-    /// Yes.
     Ok,
-    /// No.
     Stopped,
 }
 
-/// Why nothing is issued.
+/// Why issuing has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoppedBy {
-    /// The reaper's last good pass is too old, or there was none.
+    /// The reaper's last good pass is too old, or the reaper never completed one.
     NoGoodPass,
-    /// More grants than the installation's limit are overdue and not acknowledged.
+    /// The number of unacknowledged overdue grants exceeds the installation's limit.
     TooManyOverdue,
-    /// An expiry drill does not show that access ends; canaries are issued all the same.
+    /// An expiry drill has not shown that access ends. Canary grants are still issued.
     NotDrilled,
-    /// No bundle can be used.
+    /// No usable policy bundle is available.
     NoBundle,
 }
 
-/// A grant that is overdue, and who knows of it.
+/// An overdue grant and its acknowledgement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverdueAnswer {
-    /// The grant.
     pub id: GrantId,
-    /// Its state: `Revoking`, until its end is proved.
+    /// The state of the grant: `Revoking` until its end is proved.
     pub state: String,
-    /// Since when it should have been over.
+    /// When the grant should have ended.
     pub due_since: Option<Timestamp>,
-    /// Who said that they know, and when: it counts no longer towards stopping everything. Its principal stays stopped.
+    /// Who acknowledged the grant, and when. An acknowledged grant no longer counts towards the limit that stops all
+    /// issuing. Nothing new is issued on its principal until it ends.
     pub acknowledged: Option<Acknowledged>,
 }
 
 impl OverdueAnswer {
-    /// What is told of `grant`.
+    /// Shows the overdue state of `grant`.
     #[must_use]
     pub fn of(grant: &Grant) -> Self {
         let acknowledged = match &grant.state {
@@ -201,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_have_the_form_of_credential_process_and_hide_in_debug() {
+    fn credentials_have_the_shape_of_credential_process_and_are_hidden_in_debug() {
         let credentials = ProcessCredentials {
             version: 1,
             access_key_id: "ASIAX".to_owned(),

@@ -1,4 +1,4 @@
-//! `POST /v1/evaluations` and `GET /v1/entitlements`: what would be said, and what may be asked for.
+//! `POST /v1/evaluations`, the dry run of a decision, and `GET /v1/entitlements`, what the caller may request.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -6,64 +6,64 @@ use std::num::NonZeroU32;
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Outcome, Step, Traits, Verdict};
 use brevet_domain::entitlement::{Delivery, Entitlement, JustificationRule, Outliving, Parameter, Risk, TicketRule};
-use brevet_domain::heart::Pulse;
 use brevet_domain::id::{EntitlementId, EnvironmentName, IdentityId};
 use brevet_domain::identity::{Caller, IdentityClass, Task};
 use brevet_domain::nearest::Nearest;
-use brevet_domain::offer::{Offer, Way};
+use brevet_domain::offer::{DeliveryOption, Offer};
 use brevet_domain::plan::Preview;
+use brevet_domain::reaper_health::IssuanceGate;
 use brevet_domain::time::{Term, Timestamp};
 use serde::Serialize;
 
 use crate::answer::HealthStatus;
 
-/// What would be said to a request. Nothing of it is stored or held.
+/// The decision that a request would get. Evaluating stores nothing and reserves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EvaluationView {
-    /// Who would ask.
+    /// The identity that would ask.
     pub identity: IdentityId,
-    /// Its class.
+    /// The class of the identity.
     pub class: IdentityClass,
-    /// The human who answers for it.
+    /// The human who is accountable for the identity.
     pub sponsor: IdentityId,
-    /// Its task, from its proof.
+    /// The task from the identity's proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
-    /// On what.
+    /// The requested entitlement.
     pub entitlement: EntitlementId,
-    /// For how long, from activation.
+    /// The term, from activation.
     pub term_s: Term,
-    /// How long after approval it could be started, in seconds.
+    /// How long after approval the grant could be started, in seconds.
     pub start_within_s: u32,
     /// `allow`, `deny` with its `reason`, or `needs_approval` with `steps` and `deadline`.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// The policies and built-in rules that determine it.
+    /// The policies and built-in rules that determine the outcome.
     pub determining: Vec<String>,
-    /// For a denial, the nearest request that would pass, if one was found.
+    /// For a denial, the nearest request that would be allowed, if one was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nearest: Option<Nearest>,
-    /// The bundle that it was judged under.
+    /// The bundle that the request was evaluated under.
     pub bundle: Digest,
-    /// What its entitlement says of it beside.
+    /// Further properties of the entitlement: risk, environment, secrets to rotate, effects that outlive the grant.
     #[serde(flatten)]
     pub traits: Traits,
-    /// What AWS would be asked if it were activated now; the grant's name in it is a placeholder.
+    /// The AWS calls of an activation now. The grant id in them is a placeholder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Preview>,
-    /// Whether it would be issued just now.
+    /// Whether Brevet issues access now.
     pub issuing: HealthStatus,
 }
 
 impl EvaluationView {
-    /// The view of what would be said to `caller` about `entitlement`.
+    /// The decision that `caller` would get for `entitlement`.
     #[must_use]
     pub fn of(
         caller: Caller,
         entitlement: EntitlementId,
         verdict: Verdict,
         plan: Option<Preview>,
-        pulse: Pulse,
+        issuance_gate: IssuanceGate,
     ) -> Self {
         Self {
             identity: caller.identity.id,
@@ -79,96 +79,95 @@ impl EvaluationView {
             bundle: verdict.bundle_digest,
             traits: verdict.traits,
             plan,
-            issuing: match pulse {
-                Pulse::Beating => HealthStatus::Ok,
-                Pulse::Stopped(_) => HealthStatus::Stopped,
+            issuing: match issuance_gate {
+                IssuanceGate::Open => HealthStatus::Ok,
+                IssuanceGate::Closed(_) => HealthStatus::Stopped,
             },
         }
     }
 }
 
-/// A page of what the caller may ask for.
+/// A page of the entitlements that the caller may request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EntitlementList {
-    /// The page; it may be short, or empty, and not the last.
+    /// A short or empty page is not necessarily the last.
     pub entitlements: Vec<EntitlementLine>,
     /// The `cursor` of the next page; null at the end.
     pub next: Option<String>,
 }
 
-/// An entitlement that the caller may ask for.
+/// An entitlement that the caller may request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EntitlementLine {
-    /// Its name.
     pub id: EntitlementId,
-    /// What it is for.
+    /// The purpose of the entitlement.
     pub description: String,
-    /// The human who answers for it.
+    /// The human who is accountable for the entitlement.
     pub owner: IdentityId,
     /// `session`, `inline` or `managed`.
     pub delivery: &'static str,
-    /// How much harm its misuse can do.
+    /// The harm that misuse can do.
     pub risk: Risk,
-    /// Where it reaches.
+    /// The environment that the entitlement gives access to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<EnvironmentName>,
-    /// Whether it is for emergencies.
+    /// Whether the entitlement is for emergencies.
     pub break_glass: bool,
-    /// What a request must give, each exactly once.
+    /// The parameters of a request; each is required exactly once.
     pub parameters: BTreeMap<String, ParameterView>,
-    /// Whether it names a ticket, and what one looks like.
+    /// Whether a request must name a ticket, and the pattern of its key.
     pub ticket: TicketRule,
-    /// Whether it says why, and at what length.
+    /// Whether a request must carry a justification, and how long.
     pub justification: JustificationRule,
     /// How long after approval a grant can be started, in seconds.
     pub start_within_s: u32,
-    /// How it can be had, at least one way.
-    pub ways: Vec<WayView>,
-    /// How many grants the caller may hold at once, on whatever entitlements.
+    /// The options for obtaining the entitlement, at least one.
+    pub ways: Vec<DeliveryOptionView>,
+    /// The number of grants that the caller may hold at once, over all entitlements.
     pub max_live: NonZeroU32,
-    /// How often in a row a grant may be renewed.
+    /// The number of times in a row that a grant may be renewed.
     pub max_renewals: u32,
-    /// What it allows whose effect does not end with a grant.
+    /// Allowed actions whose effect does not end with the grant.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outlives: Vec<Outliving>,
 }
 
-/// A parameter: its bounds, and what a value must do in words.
+/// A parameter: its bounds, and the requirement in words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ParameterView {
-    /// Its type and bounds, as the catalogue has them.
+    /// The type and bounds from the catalogue.
     #[serde(flatten)]
     pub form: Parameter,
-    /// What a value must do.
+    /// The requirement on a value, in words.
     pub must: String,
 }
 
-/// One way to have it.
+/// One option for obtaining an entitlement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct WayView {
-    /// Whether a ticket has to be named for it.
+pub struct DeliveryOptionView {
+    /// Whether this option requires a ticket.
     pub needs_ticket: bool,
-    /// For how long at most.
+    /// The maximum term.
     pub max_term_s: Term,
-    /// Who has to say yes; left out where nobody has to.
+    /// The required approval; omitted if none is required.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<NeededApproval>,
 }
 
-/// Whose yes is needed.
+/// A required approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NeededApproval {
-    /// The steps, one after the other: how many of whom, and what they must show.
+    /// The consecutive steps: the number of approvers, the eligible people, and the authentication required of them.
     pub steps: Vec<Step>,
-    /// How long they have for all of them, in seconds.
+    /// The time for all steps together, in seconds.
     pub within_s: u64,
 }
 
 impl EntitlementLine {
-    /// The line of `offer`, as it was judged at `now`.
+    /// Shows `offer`, evaluated at `now`.
     #[must_use]
     pub fn of(offer: Offer, now: Timestamp) -> Self {
-        let Offer { entitlement, ways, lane } = offer;
+        let Offer { entitlement, ways, class_limits } = offer;
         let Entitlement { id, owner, description, parameters, ticket, justification, start_within_s, .. } = entitlement;
         let view = |(name, form): (String, Parameter)| {
             let must = form.to_string();
@@ -190,16 +189,16 @@ impl EntitlementLine {
             ticket,
             justification,
             start_within_s,
-            ways: ways.into_iter().map(|way| WayView::of(way, now)).collect(),
-            max_live: lane.max_live,
-            max_renewals: lane.max_renewals,
+            ways: ways.into_iter().map(|way| DeliveryOptionView::of(way, now)).collect(),
+            max_live: class_limits.max_live,
+            max_renewals: class_limits.max_renewals,
             outlives: entitlement.outlives,
         }
     }
 }
 
-impl WayView {
-    fn of(way: Way, now: Timestamp) -> Self {
+impl DeliveryOptionView {
+    fn of(way: DeliveryOption, now: Timestamp) -> Self {
         let approval = match way.outcome {
             Outcome::Allow | Outcome::Deny { .. } => None,
             Outcome::NeedsApproval { steps, deadline } => {

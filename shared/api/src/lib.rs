@@ -1,7 +1,7 @@
-//! What goes over HTTP: bodies and queries that are read, answers and problems that are written.
+//! HTTP wire types: request bodies and queries, answers and problems.
 //!
-//! `read` turns what a caller sent into domain types or says what was wrong; `view` shows a grant; `evaluation` what
-//! would be said; `answer` holds the other answers; `problem` is every refusal.
+//! `read` parses requests into domain types or names the error. `view` shows a grant, `evaluation` a dry run and
+//! `revocation` a block of the kill switch. `answer` holds the other answers, `problem` every refusal.
 
 pub mod answer;
 pub mod evaluation;

@@ -1,4 +1,4 @@
-//! Problems (RFC 9457): what was wrong, and what would be right. The same for every refusal, whoever makes it.
+//! Problems (RFC 9457): what was wrong and what to send instead. All functions use this form for every refusal.
 
 use brevet_domain::id::GrantId;
 use serde::{Deserialize, Serialize};
@@ -8,39 +8,38 @@ use serde::{Deserialize, Serialize};
 /// Source: <https://www.rfc-editor.org/rfc/rfc9457#section-3>
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// What kind of problem it is. The kind fixes type, title and status.
+/// The kind of a problem. It determines type, title and status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// The request cannot be read.
+    /// The request cannot be parsed.
     Malformed,
     /// The body is longer than [`crate::read::MAX_BODY_BYTES`].
     TooLarge,
-    /// The body says that it is no JSON.
+    /// The content type of the body is not JSON.
     UnsupportedMedia,
-    /// The proof is missing, wrong or for something else.
+    /// The proof is missing, invalid or has the wrong audience.
     Unauthenticated,
-    /// The proof is good, but proves nobody who is registered.
+    /// The proof is valid, but the identity is not registered.
     Unregistered,
-    /// This caller may not do this.
+    /// The caller lacks the right for this operation.
     Forbidden,
-    /// Policy or an approver said no to the grant.
+    /// Policy or an approver denied the grant.
     Denied,
-    /// There is no such grant that this caller may see, or no such route.
+    /// The grant or route does not exist, or the caller may not see the grant.
     NotFound,
-    /// It can be read, but does not fit: entitlement, parameters, term, ticket.
-    Unfit,
-    /// It does not fit the state of things.
+    /// The request was parsed, but entitlement, parameters, term or ticket are not valid.
+    Invalid,
+    /// The request conflicts with the current state.
     Conflict,
-    /// The grant is over.
+    /// The grant has ended.
     Over,
     /// Issuing has stopped.
     IssuingStopped,
-    /// Something needed did not answer.
+    /// A required service did not answer.
     Unavailable,
 }
 
 impl ProblemKind {
-    /// Every kind.
     pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::TooLarge,
@@ -50,7 +49,7 @@ impl ProblemKind {
         Self::Forbidden,
         Self::Denied,
         Self::NotFound,
-        Self::Unfit,
+        Self::Invalid,
         Self::Conflict,
         Self::Over,
         Self::IssuingStopped,
@@ -69,7 +68,7 @@ impl ProblemKind {
         self.form().1
     }
 
-    /// The same few words for every problem of this kind.
+    /// The title that all problems of this kind share.
     #[must_use]
     pub fn title(self) -> &'static str {
         self.form().2
@@ -77,44 +76,43 @@ impl ProblemKind {
 
     fn form(self) -> (&'static str, u16, &'static str) {
         match self {
-            Self::Malformed => ("malformed", 400, "The request cannot be read"),
-            Self::TooLarge => ("too-large", 413, "The body is too long"),
-            Self::UnsupportedMedia => ("unsupported-media", 415, "The body must be JSON"),
-            Self::Unauthenticated => ("unauthenticated", 401, "The proof does not hold"),
-            Self::Unregistered => ("unregistered", 403, "The proof proves nobody registered"),
+            Self::Malformed => ("malformed", 400, "The request cannot be parsed"),
+            Self::TooLarge => ("too-large", 413, "The request body is too long"),
+            Self::UnsupportedMedia => ("unsupported-media", 415, "The request body must be JSON"),
+            Self::Unauthenticated => ("unauthenticated", 401, "The proof of identity is missing or not valid"),
+            Self::Unregistered => ("unregistered", 403, "The identity is not registered"),
             Self::Forbidden => ("forbidden", 403, "The caller may not do this"),
             Self::Denied => ("denied", 403, "The grant was denied"),
-            Self::NotFound => ("not-found", 404, "There is nothing here to see"),
-            Self::Unfit => ("unfit", 422, "What is asked does not fit"),
-            Self::Conflict => ("conflict", 409, "It does not fit the state of things"),
-            Self::Over => ("over", 410, "The grant is over"),
+            Self::NotFound => ("not-found", 404, "The resource does not exist, or the caller may not see it"),
+            Self::Invalid => ("invalid", 422, "The request is not valid"),
+            Self::Conflict => ("conflict", 409, "The request conflicts with the current state"),
+            Self::Over => ("over", 410, "The grant has ended"),
             Self::IssuingStopped => ("issuing-stopped", 503, "Issuing has stopped"),
-            Self::Unavailable => ("unavailable", 503, "Something needed did not answer"),
+            Self::Unavailable => ("unavailable", 503, "A required service did not answer"),
         }
     }
 }
 
-/// A refusal as it goes over the wire.
+/// The wire form of a refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// `urn:brevet:problem:<slug>`: stable, for programs.
+    /// `urn:brevet:problem:<slug>`: stable, so that programs can match on it.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The kind in words.
     pub title: String,
-    /// The HTTP status again.
+    /// The HTTP status, repeated from the response.
     pub status: u16,
-    /// What was wrong here, and what would be right. Never a token or a justification.
+    /// What was wrong in this request and what to send instead. Never contains a token or a justification.
     pub detail: String,
-    /// A short stable name of exactly what is wrong, e.g. `token_expired`.
+    /// A short stable name of the exact error, e.g. `token_expired`.
     pub code: String,
-    /// The grant that it is about, where the caller may know it.
+    /// The affected grant, if the caller may know it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<GrantId>,
 }
 
 impl Problem {
-    /// A problem of `kind`, about no grant in particular.
+    /// A problem of `kind` that names no grant.
     #[must_use]
     pub fn new(kind: ProblemKind, code: &str, detail: impl Into<String>) -> Self {
         Self {
@@ -127,7 +125,7 @@ impl Problem {
         }
     }
 
-    /// Names the grant that it is about.
+    /// Adds the affected grant.
     #[must_use]
     pub fn about(self, grant: Option<GrantId>) -> Self {
         Self { grant, ..self }
@@ -141,19 +139,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_its_own_type_and_a_failing_status() {
+    fn every_problem_kind_has_its_own_type_and_an_error_status() {
         let slugs: BTreeSet<_> = ProblemKind::ALL.iter().map(|kind| kind.slug()).collect();
         assert_eq!(slugs.len(), ProblemKind::ALL.len());
         assert!(ProblemKind::ALL.iter().all(|k| (400..600).contains(&k.status())));
     }
 
     #[test]
-    fn the_wire_form_is_that_of_rfc_9457() {
-        let problem = Problem::new(ProblemKind::Unfit, "term_out_of_range", "too long");
+    fn problem_has_the_wire_form_of_rfc_9457() {
+        let problem = Problem::new(ProblemKind::Invalid, "term_out_of_range", "too long");
         let wire = serde_json::to_value(&problem).unwrap();
         let expected = serde_json::json!({
-            "type": "urn:brevet:problem:unfit",
-            "title": "What is asked does not fit",
+            "type": "urn:brevet:problem:invalid",
+            "title": "The request is not valid",
             "status": 422,
             "detail": "too long",
             "code": "term_out_of_range",

@@ -1,75 +1,73 @@
-//! Blocks of the kill switch as those see them who may.
+//! Views of the kill switch's blocks, for callers with the right to read them.
 
 use brevet_domain::canonical::Digest;
 use brevet_domain::id::IdentityId;
-use brevet_domain::revocation::{Act, Progress, Reason, Revocation, WideScope};
+use brevet_domain::revocation::{Progress, Reason, Revocation, RevocationAction, WideScope};
 use brevet_domain::time::Timestamp;
 use serde::Serialize;
 
-/// One act on a block: who placed or lifted it, when and why.
+/// One version of a block: who placed or lifted it, when and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ActView {
-    /// Its number, from 1 on.
+    /// The version number, starting at 1.
     pub version: u64,
-    /// The digest of the act before; zeroes for the first.
+    /// The digest of the previous version; zeros for the first.
     pub prev: Digest,
     /// `placed` or `lifted`.
-    pub act: Act,
-    /// The human who did it.
+    pub act: RevocationAction,
+    /// The human who placed or lifted the block.
     pub by: IdentityId,
-    /// When.
     pub at: Timestamp,
-    /// Why.
     pub reason: Reason,
-    /// The policies that allowed it.
+    /// The policies that allowed the act.
     pub determining: Vec<String>,
 }
 
 impl From<&Revocation> for ActView {
-    fn from(one: &Revocation) -> Self {
+    fn from(revocation: &Revocation) -> Self {
         Self {
-            version: one.version,
-            prev: one.prev,
-            act: one.act,
-            by: one.by.clone(),
-            at: one.at,
-            reason: one.reason.clone(),
-            determining: one.determining.clone(),
+            version: revocation.version,
+            prev: revocation.prev,
+            act: revocation.act,
+            by: revocation.by.clone(),
+            at: revocation.at,
+            reason: revocation.reason.clone(),
+            determining: revocation.determining.clone(),
         }
     }
 }
 
-/// How far the end of what a block covers has come.
+/// The progress of ending the grants that a block covers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProgressView {
-    /// How many grants that it covers were alive at the last whole walk over every live grant.
+    /// The number of covered grants that were live in the last complete walk over all live grants.
     pub n_alive: u64,
     /// When that walk ended.
     pub walked_at: Timestamp,
-    /// When it was proved that none lives any more; null until then.
+    /// When all covered grants were proved ended; null until then.
     pub zero_at: Option<Timestamp>,
-    /// How long that took from the placing on, in seconds.
+    /// The seconds from placing the block to that proof.
     pub zero_after_s: Option<u64>,
 }
 
-/// One block.
+/// A block of the kill switch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RevocationView {
-    /// What it covers, and its name in paths.
+    /// The scope that the block covers; also its key in paths.
     pub key: WideScope,
-    /// Whether it stands.
+    /// Whether the block is in force.
     pub standing: bool,
-    /// The last act on it.
+    /// The latest version of the block.
     pub latest: ActView,
-    /// How far the end of what it covers has come; null before the first whole walk.
+    /// The progress of ending the covered grants; null before the first complete walk.
     pub progress: Option<ProgressView>,
-    /// The last acts, newest first; where one block alone is asked for.
+    /// The last versions, newest first; only in the answer for a single block.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<ActView>,
 }
 
 impl RevocationView {
-    /// The block whose last act was `latest`.
+    /// Shows the block whose latest version is `latest`.
     #[must_use]
     pub fn of(latest: &Revocation, progress: Option<&Progress>, history: &[Revocation]) -> Self {
         let progress = progress.map(|progress| ProgressView {
@@ -88,10 +86,9 @@ impl RevocationView {
     }
 }
 
-/// A page of blocks, standing or lifted, by key.
+/// A page of blocks by key, in force or lifted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RevocationList {
-    /// The page.
     pub revocations: Vec<RevocationView>,
     /// The `cursor` of the next page; null at the end.
     pub next: Option<String>,

@@ -1,4 +1,4 @@
-//! One grant as its holder, sponsor or approver sees it.
+//! The view of one grant for its holder, sponsor or approver.
 
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Traits};
@@ -18,104 +18,103 @@ pub use self::parts::{
 
 mod parts;
 
-/// A grant, or a request that is not decided yet. What does not apply is left out.
+/// A grant, or a request that is not decided yet. Fields that do not apply are omitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GrantView {
-    /// Its name.
     pub id: GrantId,
-    /// Its state; `Requested` until it is decided.
+    /// The state of the grant; `Requested` until it is decided.
     pub state: &'static str,
-    /// Who holds it.
+    /// The holder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<IdentityId>,
     /// The holder's class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<IdentityClass>,
-    /// The human who answers for the holder.
+    /// The human who is accountable for the holder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sponsor: Option<IdentityId>,
-    /// The delegation that it rests on: by whom, and which version.
+    /// The delegation that the grant rests on: the delegating human and the version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delegation: Option<Delegated>,
-    /// The grant that it carries on, and the how-manyeth in a row it is.
+    /// The renewed grant, and the position of this grant in the row of renewals.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewal: Option<Renewal>,
-    /// What it is a hold on.
+    /// The entitlement that the grant gives.
     pub entitlement: EntitlementId,
-    /// How access reaches the holder; left out where none ever will.
+    /// How access reaches the holder; omitted for a denied grant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delivery: Option<DeliveryView>,
-    /// The holder's task, from its proof.
+    /// The task from the holder's proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
-    /// The schedule of the catalogue that asked for it, where nobody did.
+    /// The catalogue schedule that created the grant, if no caller requested it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<ScheduleId>,
-    /// How long it lasts from activation.
+    /// The term, from activation.
     pub term_s: Term,
-    /// When it was decided; when it came in, until then.
+    /// The time of the decision; until then, the time of the request.
     pub created_at: Timestamp,
-    /// The digest of its decision: what an approver names.
+    /// The digest of the decision, which an approver must name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
-    /// The bundle that it was decided under.
+    /// The bundle that the grant was decided under.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bundle: Option<Digest>,
     /// The policies that determined the decision.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub determining: Vec<String>,
-    /// What its entitlement says of it beside: risk, environment, secrets to rotate at its end, what outlives it.
+    /// Further properties of the entitlement: risk, environment, secrets to rotate, effects that outlive the grant.
     #[serde(flatten)]
     pub traits: Traits,
-    /// What was asked, if it is still what was decided.
+    /// The request, if its digest still matches the decision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestView>,
-    /// Whose approval it awaits.
+    /// The awaited approval.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalView>,
-    /// From when it may be started.
+    /// The earliest start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Timestamp>,
-    /// Until when it may be started.
+    /// The latest start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_by: Option<Timestamp>,
-    /// When it was activated.
+    /// When the grant was activated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activated_at: Option<Timestamp>,
     /// When access must be gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
-    /// What was vended; left out for an attachment.
+    /// The vended credentials, without secrets; omitted for an attachment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vends: Option<VendsView>,
-    /// Its removal, while that is under way.
+    /// The removal, while in progress.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoking: Option<RevokingView>,
-    /// Its end, once that is proved.
+    /// The end, once it is proved.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end: Option<EndView>,
-    /// The secrets that are rotated since its end, and how far that has come.
+    /// The secrets to rotate after the end, with progress.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rotations: Vec<RotationView>,
-    /// Whether its use was reviewed, for break-glass that may have been used.
+    /// The review state of a break-glass grant that may have been used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub review: Option<Review>,
-    /// Why it never came to be.
+    /// Why the grant never became active.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// A page of what awaits a reviewer, those that wait longest first.
+/// A page of grants that await review, longest wait first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReviewList {
-    /// The grants. A page may hold none and yet not be the last.
+    /// The grants. An empty page is not necessarily the last.
     pub reviews: Vec<GrantView>,
     /// The `cursor` of the next page; null at the end.
     pub next: Option<String>,
 }
 
 impl GrantView {
-    /// The view of what is stored at `now`; nothing if there is neither a grant nor a request.
+    /// Shows the stored records as of `now`; `None` if there is neither a grant nor a request.
     #[must_use]
     pub fn of(
         request: Option<&Request>,
@@ -161,13 +160,13 @@ impl GrantView {
             end: None,
             rotations: Vec::new(),
             review: None,
-            reason: lapsed.then(|| format!("it was not decided by {}", request.decide_by)),
+            reason: lapsed.then(|| format!("the request was not decided by {}", request.decide_by)),
         }
     }
 
     fn decided(grant: &Grant, decision: Option<&Decision>, request: Option<&Request>) -> Self {
-        // A request is intake's word: shown only if it is what the decision was made about.
-        let asked = request.filter(|request| {
+        // Intake writes the request, so it is shown only if the decision names its digest.
+        let decided_request = request.filter(|request| {
             decision.is_some_and(|d| Digest::of(*request).is_ok_and(|digest| digest == d.terms.request_digest))
         });
         let view = Self {
@@ -188,7 +187,7 @@ impl GrantView {
             bundle: decision.map(|d| d.terms.bundle_digest),
             determining: decision.map(|d| d.terms.determining.clone()).unwrap_or_default(),
             traits: decision.map(|d| d.terms.traits.clone()).unwrap_or_default(),
-            request: asked.map(RequestView::of),
+            request: decided_request.map(RequestView::of),
             approval: None,
             starts_at: None,
             start_by: None,
@@ -251,27 +250,29 @@ impl GrantView {
 fn denial(by: &DeniedBy, reason: &str) -> String {
     match by {
         DeniedBy::Policy => reason.to_owned(),
-        DeniedBy::Approver(who) => format!("`{who}` refused: {reason}"),
+        DeniedBy::Approver(approver) => format!("`{approver}` refused: {reason}"),
     }
 }
 
 fn lapse(cause: LapseCause, at: Timestamp) -> String {
     match cause {
-        LapseCause::Approval => format!("its approvals did not come in time; lapsed at {at}"),
-        LapseCause::Unfit => format!("its principal was not fit to have it attached; lapsed at {at}"),
-        LapseCause::Start => format!("it was not started in time; lapsed at {at}"),
+        LapseCause::Approval => format!("the approvals were not complete in time; lapsed at {at}"),
+        LapseCause::PreflightFailed => {
+            format!("the principal failed the preflight checks for an attachment; lapsed at {at}")
+        }
+        LapseCause::Start => format!("the grant was not started in time; lapsed at {at}"),
     }
 }
 
 fn withdrawal(cause: EndCause, by: Option<&IdentityId>, at: Timestamp) -> String {
     let cause = match cause {
-        EndCause::Deadline => "its time was over",
+        EndCause::Deadline => "deadline passed",
         EndCause::Released => "released",
         EndCause::Revoked => "revoked",
         EndCause::Killed => "killed",
-        EndCause::Leaver => "its identity, owner or entitlement left the catalogue",
-        EndCause::Drift => "what stands in AWS had changed",
-        EndCause::ActivationFailed => "it could not be activated for sure",
+        EndCause::Leaver => "identity, owner or entitlement removed from the catalogue",
+        EndCause::Drift => "configuration in AWS changed",
+        EndCause::ActivationFailed => "activation could not be confirmed",
     };
     match by {
         Some(by) => format!("withdrawn before activation: {cause} by `{by}` at {at}"),

@@ -1,4 +1,4 @@
-//! The canary: one item of a table of its own is read, by whosever access is tried.
+//! The canary: reads one item of the canary table with the access that the drill probes.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use aws_sdk_dynamodb::config::{Builder, Credentials as Keys};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use brevet_domain::drill::{Drilled, Outcome};
-use brevet_engine::port::{As, Canary, Credentials, PortError, PortResult};
+use brevet_engine::port::{Canary, Credentials, PortError, PortResult, ProbeIdentity};
 
 use crate::error::{Watch, unreadable};
 
 const ASSUME_ROLE: &str = "sts:AssumeRole";
 
-/// The key of the item that is read. Whether there is one does not matter.
+/// The key attribute of the canary item. The item need not exist.
 const KEY: &str = "pk";
 
 /// Reads the canary table.
@@ -29,7 +29,7 @@ pub struct DynamoCanary {
 }
 
 impl DynamoCanary {
-    /// Reads `table`; `principals` are the ARNs of the canary principals, which are assumed as `session_name`.
+    /// Reads `table`. `principals` are the ARNs of the canary principals, which it assumes as `session_name`.
     #[must_use]
     pub fn connect(
         config: &SdkConfig,
@@ -51,13 +51,13 @@ impl DynamoCanary {
 
     async fn assume(&self, drilled: Drilled) -> PortResult<Credentials> {
         let Some(role_arn) = self.principals.get(&drilled) else {
-            return Err(unreadable(ASSUME_ROLE, "there is no such canary principal"));
+            return Err(unreadable(ASSUME_ROLE, "no canary principal is configured for this delivery"));
         };
         let watch = Watch::new();
         let call = self.sts.assume_role().role_arn(role_arn).role_session_name(&self.session_name);
         let call = call.duration_seconds(900).customize().interceptor(watch.clone());
         let answer = call.send().await.map_err(|error| watch.classify(ASSUME_ROLE, error))?;
-        let issued = answer.credentials.ok_or_else(|| unreadable(ASSUME_ROLE, "there are no credentials in it"))?;
+        let issued = answer.credentials.ok_or_else(|| unreadable(ASSUME_ROLE, "the answer has no credentials"))?;
         Ok(Credentials {
             access_key_id: issued.access_key_id,
             secret_access_key: issued.secret_access_key,
@@ -71,10 +71,10 @@ impl DynamoCanary {
         let call = client.get_item().table_name(&self.table).key(KEY, key).customize().interceptor(watch.clone());
         let outcome = match call.send().await {
             Ok(_) => Outcome::Allowed,
-            // INVARIANT: nothing else is a denial: neither throttling, nor credentials that ran out, nor silence.
+            // INVARIANT: only AccessDenied is a denial. Throttling, expired credentials and lost answers are unclear.
             Err(error) if error.code() == Some("AccessDeniedException") => Outcome::Denied,
             Err(error) => {
-                tracing::warn!(code = error.code(), "a call of the canary shows nothing");
+                tracing::warn!(code = error.code(), "the canary call showed neither access nor denial");
                 Outcome::Unclear
             }
         };
@@ -84,11 +84,11 @@ impl DynamoCanary {
 
 #[async_trait]
 impl Canary for DynamoCanary {
-    async fn probe(&self, by: As<'_>) -> (Outcome, Option<String>) {
+    async fn probe(&self, by: ProbeIdentity<'_>) -> (Outcome, Option<String>) {
         let assumed = match by {
-            As::Itself => return self.read(&Client::new(&self.config)).await,
-            As::Session(credentials) => return self.read(&self.client(credentials)).await,
-            As::Principal(drilled) => self.assume(drilled).await,
+            ProbeIdentity::Itself => return self.read(&Client::new(&self.config)).await,
+            ProbeIdentity::Session(credentials) => return self.read(&self.client(credentials)).await,
+            ProbeIdentity::Principal(drilled) => self.assume(drilled).await,
         };
         match assumed {
             Ok(credentials) => self.read(&self.client(&credentials)).await,

@@ -6,10 +6,10 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 
-/// The longest that one call may take with all its attempts, in seconds: what fences are computed from.
+/// The longest time of one call with all its attempts, in seconds. Fences are computed from it.
 pub const CALL_BOUND_S: u32 = 8;
 
-/// The SDK has no attempt or operation time-out unless it is set.
+/// The time-outs of each call. The SDK sets no attempt or operation time-out by default.
 fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
@@ -20,8 +20,8 @@ fn timeouts() -> TimeoutConfig {
 
 /// Reads region, endpoints and credentials from the environment, as the SDK does.
 ///
-/// Every call may be repeated, up to three times in all: each write is conditional, or puts the same thing again. What a
-/// repetition leaves unknown, [`crate::error::Watch`] tells.
+/// The SDK makes up to three attempts per call. A second attempt is safe: each write is conditional or idempotent.
+/// [`crate::error::Watch`] shows which effects remain unknown.
 pub async fn from_env() -> SdkConfig {
     aws_config::defaults(BehaviorVersion::v2026_01_12())
         .timeout_config(timeouts())

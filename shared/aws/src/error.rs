@@ -1,7 +1,7 @@
-//! What a failed call is known to have done: from the SDK's error to the port's.
+//! Maps the SDK's errors to the port's, by what is known of the effect of a failed call.
 //!
-//! The SDK repeats calls by itself and reports the last attempt only. An attempt whose answer got lost may have been
-//! done, whatever the attempts after it say: hence each call is watched, attempt by attempt.
+//! The SDK retries calls by itself and reports only the last attempt. An attempt without an answer may have taken
+//! effect, whatever later attempts say. Therefore [`Watch`] observes each attempt of a call.
 
 use std::error::Error;
 use std::fmt;
@@ -19,14 +19,14 @@ use aws_smithy_types::config_bag::ConfigBag;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use brevet_engine::port::PortError;
 
-/// Codes that say: nothing was done, and the same call may go through later.
+/// Error codes of calls that had no effect and may succeed later.
 ///
 /// Source: <https://smithy.io/2.0/aws/aws-core.html> and the error lists of DynamoDB, IAM, STS and Lambda.
 const NOT_DONE: &[&str] = &[
     "ConcurrentModification",
     "ConcurrentModificationException",
     "EntityTemporarilyUnmodifiable",
-    // What the call was signed with ran out on its way; a later one is signed afresh.
+    // The signing credentials expired in transit. A later call is signed with fresh ones.
     "ExpiredToken",
     "ExpiredTokenException",
     "PriorRequestNotComplete",
@@ -44,14 +44,14 @@ const NOT_DONE: &[&str] = &[
     "TransactionInProgressException",
 ];
 
-/// What was seen of the attempts of one call.
+/// What is known of the attempts of one call.
 #[derive(Clone, Debug, Default)]
-struct Seen {
-    /// An attempt was handed to the connection, and has not come to an end.
+struct Attempts {
+    /// An attempt was handed to the connection and has not ended.
     is_underway: bool,
-    /// The last attempt that ended surely never reached AWS.
+    /// The last attempt that ended never reached AWS.
     is_unsent: bool,
-    /// An attempt before the last ended without an answer that says what it did.
+    /// An attempt before the last ended without an answer that shows its effect.
     is_doubtful: bool,
     /// The last attempt ended without such an answer.
     is_last_doubtful: bool,
@@ -59,63 +59,63 @@ struct Seen {
     date: Option<String>,
 }
 
-/// Watches the attempts of one call: `call.customize().interceptor(watch.clone())`.
+/// Observes the attempts of one call: `call.customize().interceptor(watch.clone())`.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
-    seen: Arc<Mutex<Seen>>,
+    attempts: Arc<Mutex<Attempts>>,
 }
 
 impl Watch {
-    /// Watches a call that is yet to be made.
+    /// Observes a call that is not made yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    fn seen(&self) -> Seen {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn attempts(&self) -> Attempts {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, change: impl FnOnce(&mut Seen)) {
-        change(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+    fn update(&self, change: impl FnOnce(&mut Attempts)) {
+        change(&mut self.attempts.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// AWS's id of the last attempt that was answered.
+    /// AWS's request id of the last attempt, if AWS answered it.
     #[must_use]
     pub fn request_id(&self) -> Option<String> {
-        self.seen().request_id
+        self.attempts().request_id
     }
 
-    /// The `Date` header of the last attempt that was answered.
+    /// The `Date` header of the last attempt, if AWS answered it.
     #[must_use]
     pub fn date(&self) -> Option<String> {
-        self.seen().date
+        self.attempts().date
     }
 
-    /// Whether some attempt may have been done although nobody knows.
+    /// Whether an attempt may have taken effect without an answer that shows it.
     pub(crate) fn is_doubtful(&self) -> bool {
-        let seen = self.seen();
-        seen.is_doubtful || seen.is_last_doubtful || seen.is_underway
+        let attempts = self.attempts();
+        attempts.is_doubtful || attempts.is_last_doubtful || attempts.is_underway
     }
 
-    /// What is known of the failed call `operation` (as the AWS API names it, e.g. `iam:PutRolePolicy`).
+    /// Classifies the failed call `operation`, named as in the AWS API, e.g. `iam:PutRolePolicy`.
     #[must_use]
     pub fn classify<E>(&self, operation: &'static str, error: SdkError<E, HttpResponse>) -> PortError
     where
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
         let known = match &error {
-            SdkError::ConstructionFailure(_) => Known::Refused,
-            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => Known::Nothing,
-            SdkError::DispatchFailure(_) => Known::NotDone,
-            SdkError::ServiceError(service) => Known::of(service.err().code(), service.raw().status().as_u16()),
-            _ => Known::Nothing,
+            SdkError::ConstructionFailure(_) => KnownEffect::Refused,
+            SdkError::TimeoutError(_) | SdkError::ResponseError(_) => KnownEffect::Unknown,
+            SdkError::DispatchFailure(_) => KnownEffect::NotDone,
+            SdkError::ServiceError(service) => KnownEffect::of(service.err().code(), service.raw().status().as_u16()),
+            _ => KnownEffect::Unknown,
         };
-        // INVARIANT: a lost answer is unknown, not failed: of this attempt or of one before it. Only a condition that
-        // did not hold stays as it is: whoever cares reads back whether it was an own earlier attempt that broke it.
+        // INVARIANT: a lost answer is unknown, not failed, whether of this attempt or of an earlier one. A failed
+        // condition stays a conflict: the caller reads back whether an earlier attempt of its own broke it.
         let known = match known {
-            Known::NotDone | Known::Refused if self.is_doubtful() => Known::Nothing,
-            Known::NotDone | Known::Refused | Known::Conflict | Known::Nothing => known,
+            KnownEffect::NotDone | KnownEffect::Refused if self.is_doubtful() => KnownEffect::Unknown,
+            KnownEffect::NotDone | KnownEffect::Refused | KnownEffect::Conflict | KnownEffect::Unknown => known,
         };
         known.into_error(operation, error)
     }
@@ -123,21 +123,21 @@ impl Watch {
 
 /// What is known of the effect of a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
+enum KnownEffect {
     Refused,
     NotDone,
     Conflict,
-    Nothing,
+    Unknown,
 }
 
-impl Known {
+impl KnownEffect {
     fn of(code: Option<&str>, status: u16) -> Self {
         match code {
             Some("ConditionalCheckFailedException") => Self::Conflict,
             Some(code) if NOT_DONE.contains(&code) => Self::NotDone,
             _ if status == 429 => Self::NotDone,
-            // An error that is none of the client's is AWS's own, or a success that cannot be read.
-            _ if !(400..500).contains(&status) => Self::Nothing,
+            // Any status but 4xx is a failure inside AWS, or a success with an unreadable body.
+            _ if !(400..500).contains(&status) => Self::Unknown,
             _ => Self::Refused,
         }
     }
@@ -148,7 +148,7 @@ impl Known {
             Self::Refused => PortError::Refused { operation, source },
             Self::NotDone => PortError::NotDone { operation, source },
             Self::Conflict => PortError::Conflict { operation },
-            Self::Nothing => PortError::Unknown { operation, source },
+            Self::Unknown => PortError::Unknown { operation, source },
         }
     }
 }
@@ -164,13 +164,13 @@ impl Intercept for Watch {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        self.note(|seen| {
-            seen.is_doubtful |= seen.is_last_doubtful || seen.is_underway;
-            seen.is_last_doubtful = false;
-            seen.is_underway = true;
-            seen.is_unsent = false;
-            seen.request_id = None;
-            seen.date = None;
+        self.update(|attempts| {
+            attempts.is_doubtful |= attempts.is_last_doubtful || attempts.is_underway;
+            attempts.is_last_doubtful = false;
+            attempts.is_underway = true;
+            attempts.is_unsent = false;
+            attempts.request_id = None;
+            attempts.date = None;
         });
         Ok(())
     }
@@ -183,22 +183,22 @@ impl Intercept for Watch {
     ) -> Result<(), BoxError> {
         let header = |response: &HttpResponse, name: &str| response.headers().get(name).map(ToOwned::to_owned);
         let failure = context.output_or_error().and_then(Result::err);
-        self.note(|seen| {
-            if !seen.is_underway {
+        self.update(|attempts| {
+            if !attempts.is_underway {
                 return;
             }
-            seen.is_underway = false;
+            attempts.is_underway = false;
             match context.response() {
                 Some(response) => {
-                    seen.request_id =
+                    attempts.request_id =
                         header(response, "x-amzn-requestid").or_else(|| header(response, "x-amz-request-id"));
-                    seen.date = header(response, "date");
-                    seen.is_last_doubtful = !response.status().is_client_error() && failure.is_some();
+                    attempts.date = header(response, "date");
+                    attempts.is_last_doubtful = !response.status().is_client_error() && failure.is_some();
                 }
                 None => {
                     let connector = failure.and_then(|error| error.as_connector_error());
-                    seen.is_unsent = connector.is_some_and(|error| is_unsent(error));
-                    seen.is_last_doubtful = !seen.is_unsent;
+                    attempts.is_unsent = connector.is_some_and(|error| is_unsent(error));
+                    attempts.is_last_doubtful = !attempts.is_unsent;
                 }
             }
         });
@@ -206,10 +206,10 @@ impl Intercept for Watch {
     }
 }
 
-/// Whether the connection was never made (no address, refused, no TLS, not in time), so that nothing can have been sent.
+/// Whether the connection was never made (no address, refused, no TLS, time-out), so that nothing was sent.
 ///
-/// The connector tells that apart by an error of its own library alone, hence by its text. Should the text ever change,
-/// this falls back to unknown, and tests turn red.
+/// Only the text of the connector's library error shows that. If the text changes, the effect counts as unknown and
+/// tests turn red.
 fn is_unsent(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -221,7 +221,7 @@ fn is_unsent(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// An answer of AWS that lacks what it must have.
-pub(crate) fn unreadable(operation: &'static str, what: impl fmt::Display) -> PortError {
-    PortError::Unreadable { operation, what: what.to_string() }
+/// The error for an answer of AWS that lacks a required part. `problem` names it.
+pub(crate) fn unreadable(operation: &'static str, problem: impl fmt::Display) -> PortError {
+    PortError::Unreadable { operation, what: problem.to_string() }
 }

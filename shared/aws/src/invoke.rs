@@ -1,4 +1,4 @@
-//! Lambda: how intake reaches the evaluator.
+//! Lambda: intake invokes the evaluator.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::error::{Watch, unreadable};
 
 const INVOKE: &str = "lambda:Invoke";
 
-/// How long the evaluator may take, in seconds: its own time-out, and the time around it.
+/// The bound for an answer of the evaluator, in seconds: its own time-out plus overhead.
 const ANSWER_BOUND_S: u64 = 17;
 
-/// Asks the evaluator by a synchronous Invoke.
+/// Invokes the evaluator synchronously.
 #[derive(Clone, Debug)]
 pub struct LambdaEvaluateCall {
     client: Client,
@@ -27,8 +27,9 @@ pub struct LambdaEvaluateCall {
 }
 
 impl LambdaEvaluateCall {
-    /// Invokes `function`. Only the connection is bounded as for other calls: a cold evaluator may need seconds. It is
-    /// never invoked twice for one call; asking again with the same key does that.
+    /// Invokes `function`. Only the connect time-out equals that of other calls: a cold evaluator may need seconds.
+    ///
+    /// The client never retries. The caller retries with the same idempotency key.
     #[must_use]
     pub fn new(config: &SdkConfig, function: impl Into<String>) -> Self {
         let timeouts = TimeoutConfig::builder()
@@ -45,10 +46,10 @@ impl LambdaEvaluateCall {
 }
 
 fn read_answer(payload: &[u8]) -> PortResult<EvaluateAnswer> {
-    // Only where, never what: a refusal may name the caller.
+    // The position only, never the content: a refusal may name the caller.
     serde_json::from_slice(payload).map_err(|error| {
-        let place = format!("line {}, column {}", error.line(), error.column());
-        unreadable(INVOKE, format!("it is no answer of the evaluator: {place}"))
+        let position = format!("line {}, column {}", error.line(), error.column());
+        unreadable(INVOKE, format!("the payload is not an answer of the evaluator: wrong at {position}"))
     })
 }
 
@@ -68,7 +69,7 @@ impl EvaluateCall for LambdaEvaluateCall {
             .await
             .map_err(|error| watch.classify(INVOKE, error))?;
         if let Some(failure) = answer.function_error {
-            // Its payload is the evaluator's own error text: not for intake's log.
+            // The payload is the evaluator's own error text, which does not belong in intake's log.
             return Err(PortError::Unknown {
                 operation: INVOKE,
                 source: format!("the evaluator failed: {failure}").into(),
@@ -83,10 +84,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_plain_yes_is_a_decision() {
+    fn only_the_exact_answer_decided_counts_as_a_decision() {
         let answer = read_answer(br#"{"answer": "decided"}"#).unwrap();
         assert_eq!(answer, EvaluateAnswer::Decided);
-        for doubtful in [
+        for malformed in [
             &b""[..],
             b"{}",
             b"null",
@@ -95,7 +96,7 @@ mod tests {
             br#"{"answer": "refused"}"#,
             br#"{"answer": "maybe"}"#,
         ] {
-            let error = read_answer(doubtful).unwrap_err();
+            let error = read_answer(malformed).unwrap_err();
             assert!(matches!(error, PortError::Unreadable { .. }), "{error}");
         }
     }

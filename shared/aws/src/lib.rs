@@ -1,14 +1,12 @@
-//! Adapters to AWS: each keeps the contract of a port of the engine. The only crate with the SDKs.
+//! Adapters to AWS. Each implements a port of the engine. This is the only crate with AWS SDKs.
 //!
-//! `error` is the part to read first: it decides what a failed call is known to have done.
+//! Read `error` first: it decides what is known of the effect of a failed call.
 
 #[cfg(all(feature = "dynamodb", feature = "sts"))]
 mod canary;
 pub mod config;
 #[cfg(feature = "dynamodb")]
 mod dynamodb;
-#[cfg(feature = "dynamodb")]
-mod echoes;
 pub mod error;
 #[cfg(feature = "iam")]
 mod iam;
@@ -16,6 +14,8 @@ mod iam;
 mod invoke;
 #[cfg(feature = "secretsmanager")]
 mod secrets;
+#[cfg(feature = "dynamodb")]
+mod standby_ticks;
 #[cfg(feature = "sts")]
 mod sts;
 
@@ -23,13 +23,13 @@ mod sts;
 pub use canary::DynamoCanary;
 #[cfg(feature = "dynamodb")]
 pub use dynamodb::DynamoStore;
-#[cfg(feature = "dynamodb")]
-pub use echoes::DynamoEchoes;
 #[cfg(feature = "iam")]
-pub use iam::{IamDeprovisioner, IamEstate, IamPrincipals, IamProvisioner, IamSessionRoles};
+pub use iam::{IamAccountListing, IamDeprovisioner, IamPrincipals, IamProvisioner, IamSessionRoles};
 #[cfg(feature = "invoke")]
 pub use invoke::LambdaEvaluateCall;
 #[cfg(feature = "secretsmanager")]
 pub use secrets::SecretsRotator;
+#[cfg(feature = "dynamodb")]
+pub use standby_ticks::DynamoStandbyTicks;
 #[cfg(feature = "sts")]
 pub use sts::{StsProofs, StsVendor};

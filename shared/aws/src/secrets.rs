@@ -1,4 +1,4 @@
-//! Secrets Manager: rotates secrets, and reads how far that has come. It never reads what a secret says.
+//! Secrets Manager: rotates secrets and reads the progress of a rotation. It never reads a secret's value.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -11,12 +11,12 @@ use crate::error::{Watch, unreadable};
 const ROTATE: &str = "secretsmanager:RotateSecret";
 const DESCRIBE: &str = "secretsmanager:DescribeSecret";
 
-/// What stands in a policy for the hyphen and six characters that Secrets Manager adds to a name.
+/// The placeholder in policies for the hyphen and six characters that Secrets Manager adds to a name.
 ///
 /// Source: <https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen>
 const SUFFIX: &str = "-??????";
 
-/// Rotates secrets as they are set up: neither their function nor their schedule is ever changed.
+/// Rotates secrets as they are configured. It never changes their function or schedule.
 #[derive(Clone, Debug)]
 pub struct SecretsRotator {
     client: Client,
@@ -29,23 +29,23 @@ impl SecretsRotator {
         Self { client }
     }
 
-    /// A client of its own, as `config` says.
+    /// Builds its own client from `config`.
     #[must_use]
     pub fn connect(config: &SdkConfig) -> Self {
         Self::new(Client::new(config))
     }
 }
 
-/// How a call names `secret`: an ARN without its last characters names the secret too.
+/// The `SecretId` of `secret`. An ARN without the hyphen and six characters is valid too.
 fn secret_id(secret: &str) -> &str {
     secret.strip_suffix(SUFFIX).unwrap_or(secret)
 }
 
-/// Where a version with `labels` stands. A rotation may leave `AWSPENDING` beside `AWSCURRENT`: then it is done.
+/// The stage of a version with `labels`. A finished rotation may leave `AWSPENDING` beside `AWSCURRENT`.
 ///
 /// Source: <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_RotateSecret.html>
 fn stage(labels: &[String]) -> VersionStage {
-    let has = |label: &str| labels.iter().any(|one| one == label);
+    let has = |label: &str| labels.iter().any(|other| other == label);
     if has("AWSCURRENT") || has("AWSPREVIOUS") {
         VersionStage::Current
     } else if has("AWSPENDING") {
@@ -68,15 +68,15 @@ impl Rotator for SecretsRotator {
             .send()
             .await
             .map_err(|error| watch.classify(DESCRIBE, error))?;
-        let request_id = watch.request_id().ok_or_else(|| unreadable(DESCRIBE, "it has no request id"))?;
-        // A secret that is to be deleted is in nobody's use, and is not rotated any more: it may be restored.
+        let request_id = watch.request_id().ok_or_else(|| unreadable(DESCRIBE, "the answer has no request id"))?;
+        // A secret scheduled for deletion is not in use and is not rotated, but it may be restored.
         let labels = answer.version_ids_to_stages().and_then(|versions| versions.get(&token.to_string()));
         Ok(VersionReading { stage: labels.map_or(VersionStage::Absent, |labels| stage(labels)), request_id })
     }
 
     async fn rotate(&self, secret: &str, token: Digest) -> PortResult<()> {
         let watch = Watch::new();
-        // A repetition by the SDK carries the same token: it names the version that is made.
+        // A retry by the SDK carries the same token, which names the new version.
         self.client
             .rotate_secret()
             .secret_id(secret_id(secret))
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_where_its_labels_say() {
+    fn version_stage_follows_from_its_labels() {
         let at = |labels: &[&str]| stage(&labels.iter().map(|label| (*label).to_owned()).collect::<Vec<_>>());
         assert_eq!(at(&[]), VersionStage::Absent);
         assert_eq!(at(&["something-own"]), VersionStage::Absent);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_placeholder_of_a_policy_is_no_part_of_a_secrets_name() {
+    fn secret_id_omits_the_placeholder_of_a_policy() {
         assert_eq!(
             secret_id("arn:aws:secretsmanager:r:1:secret:prod/db-??????"),
             "arn:aws:secretsmanager:r:1:secret:prod/db"

@@ -1,4 +1,4 @@
-//! STS: vends sessions, and proves who the drill is.
+//! STS: vends sessions, and proves the drill's identity.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -14,7 +14,7 @@ use crate::error::{Watch, unreadable};
 const ASSUME_ROLE: &str = "sts:AssumeRole";
 const IDENTIFY: &str = "sts:GetWebIdentityToken";
 
-/// How long a token lives, in seconds: a call is made with it at once.
+/// The life of a token, in seconds. The drill uses it at once.
 const TOKEN_S: i32 = 300;
 
 /// Vends sessions by `AssumeRole`.
@@ -30,7 +30,7 @@ impl StsVendor {
         Self { client }
     }
 
-    /// A client of its own, as `config` says.
+    /// Builds its own client from `config`.
     #[must_use]
     pub fn connect(config: &SdkConfig) -> Self {
         Self::new(Client::new(config))
@@ -60,9 +60,9 @@ impl Vendor for StsVendor {
             .send()
             .await
             .map_err(|error| watch.classify(ASSUME_ROLE, error))?;
-        let issued = answer.credentials.ok_or_else(|| unreadable(ASSUME_ROLE, "there are no credentials in it"))?;
+        let issued = answer.credentials.ok_or_else(|| unreadable(ASSUME_ROLE, "the answer has no credentials"))?;
         let expires_at = Timestamp::from_seconds(issued.expiration.secs());
-        #[expect(deprecated, reason = "its successor measures the whole token, not the policies and tags")]
+        #[expect(deprecated, reason = "its successor measures the whole token instead of policies and tags")]
         let packed = answer.packed_policy_size;
         Ok(Vended {
             credentials: Credentials {
@@ -76,9 +76,9 @@ impl Vendor for StsVendor {
     }
 }
 
-/// Proves who the caller is by `GetWebIdentityToken`: a token that AWS signs, for one audience.
+/// Proves the caller's identity with `GetWebIdentityToken`: AWS signs a token for one audience.
 ///
-/// The account must have outbound identity federation turned on.
+/// The account must have outbound identity federation enabled.
 /// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_GetWebIdentityToken.html>
 #[derive(Clone, Debug)]
 pub struct StsProofs {
@@ -88,13 +88,13 @@ pub struct StsProofs {
 }
 
 impl StsProofs {
-    /// Asks through `client`; `ask` and `credentials` are the audiences of tokens that ask, and that fetch credentials.
+    /// Calls through `client`. `ask` and `credentials` are the audiences of requests and of credential fetches.
     #[must_use]
     pub fn new(client: Client, ask: impl Into<String>, credentials: impl Into<String>) -> Self {
         Self { client, ask: ask.into(), credentials: credentials.into() }
     }
 
-    /// A client of its own, as `config` says.
+    /// Builds its own client from `config`.
     #[must_use]
     pub fn connect(config: &SdkConfig, ask: impl Into<String>, credentials: impl Into<String>) -> Self {
         Self::new(Client::new(config), ask, credentials)
@@ -109,7 +109,8 @@ impl ProofSource for StsProofs {
             Audience::Credentials => &self.credentials,
             // A machine never votes.
             Audience::Approvals => {
-                return Err(PortError::Refused { operation: IDENTIFY, source: "no proof that could vote".into() });
+                let source = "a machine gets no token for the audience of approvals".into();
+                return Err(PortError::Refused { operation: IDENTIFY, source });
             }
         };
         let watch = Watch::new();
@@ -117,7 +118,7 @@ impl ProofSource for StsProofs {
         let call = call.signing_algorithm("RS256").duration_seconds(TOKEN_S);
         let call = call.customize().interceptor(watch.clone());
         let answer = call.send().await.map_err(|error| watch.classify(IDENTIFY, error))?;
-        let token = answer.web_identity_token.ok_or_else(|| unreadable(IDENTIFY, "there is no token in it"))?;
+        let token = answer.web_identity_token.ok_or_else(|| unreadable(IDENTIFY, "the answer has no token"))?;
         Ok(RawProof::new(token))
     }
 }

@@ -1,4 +1,4 @@
-//! The table keeps the contracts of the store ports, on DynamoDB Local.
+//! The contract suite of the store ports, run on DynamoDB Local.
 #![expect(clippy::unwrap_used, reason = "this is test code")]
 
 mod local;
@@ -14,7 +14,7 @@ use brevet_aws::DynamoStore;
 use brevet_engine::contract::store;
 use brevet_engine::fake::SeqIds;
 
-/// The keys and indexes of the template's table.
+/// Creates a table with the keys and indexes of the template's table.
 async fn create_table(client: &Client, name: &str) {
     let text = |name: &str| {
         let attribute = AttributeDefinition::builder().attribute_name(name);
@@ -51,7 +51,7 @@ async fn put(client: Client, table: String, attributes: Vec<(&'static str, Strin
     client.put_item().table_name(table).set_item(Some(attributes.collect())).send().await.unwrap();
 }
 
-/// Publishes as the deploying role does.
+/// Publishes a bundle as the deploying role does.
 fn publisher(client: Client, table: String) -> store::Publish {
     Arc::new(move |bundle| {
         let (client, table) = (client.clone(), table.clone());
@@ -67,13 +67,13 @@ fn publisher(client: Client, table: String) -> store::Publish {
     })
 }
 
-/// Says that a table is in service as the deploying role does.
+/// Confirms a table as the deploying role does.
 fn confirmer(client: Client, table: String) -> store::Confirm {
-    Arc::new(move |word| {
+    Arc::new(move |confirmation| {
         let (client, table) = (client.clone(), table.clone());
         Box::pin(async move {
             let text = |value: &str| AttributeValue::S(value.to_owned());
-            let body = serde_json::to_string(&word).unwrap();
+            let body = serde_json::to_string(&confirmation).unwrap();
             let put = client.put_item().table_name(table).item("pk", text("TABLE#confirmed")).item("sk", text("-"));
             put.item("v", AttributeValue::N("1".to_owned())).item("body", text(&body)).send().await.unwrap();
         })

@@ -1,4 +1,4 @@
-//! STS, IAM and Secrets Manager keep the contracts of their ports, on LocalStack.
+//! The contract suites of the STS, IAM and Secrets Manager ports, run on LocalStack.
 #![expect(clippy::unwrap_used, reason = "this is test code")]
 
 mod local;
@@ -13,7 +13,7 @@ use brevet_engine::port::{IdSource, SessionRoles};
 
 const TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]}]}"#;
 
-/// A session role of its own for each test; its ARN.
+/// Creates a session role for one test. Returns its ARN.
 async fn create_role(config: &SdkConfig) -> String {
     let client = aws_sdk_iam::Client::new(config);
     let call = client.create_role().path("/brevet/dev/session/").assume_role_policy_document(TRUST);
@@ -24,31 +24,31 @@ async fn create_role(config: &SdkConfig) -> String {
 mod on_sts {
     use super::*;
 
-    async fn tried() -> Option<vendor::Tried> {
+    async fn fixture() -> Option<vendor::Fixture> {
         let url = local::url("BREVET_TEST_LOCALSTACK_URL")?;
         let config = local::config(&url).await;
         let role_arn = create_role(&config).await;
         let roles = IamSessionRoles::new(aws_sdk_iam::Client::new(&config));
         let now = roles.read_deny(&role_arn, "none").await.unwrap().aws_date;
         let vendor = Arc::new(StsVendor::new(aws_sdk_sts::Client::new(&config)));
-        Some(vendor::Tried { vendor, role_arn, grant: SeqIds::new().grant_id(now), now })
+        Some(vendor::Fixture { vendor, role_arn, grant: SeqIds::new().grant_id(now), now })
     }
 
-    brevet_engine::vendor_contract!(tried());
+    brevet_engine::vendor_contract!(fixture());
 }
 
 mod on_iam {
     use super::*;
 
-    async fn tried() -> Option<roles::Tried> {
+    async fn fixture() -> Option<roles::Fixture> {
         let url = local::url("BREVET_TEST_LOCALSTACK_URL")?;
         let config = local::config(&url).await;
         let role_arn = create_role(&config).await;
         let roles = Arc::new(IamSessionRoles::new(aws_sdk_iam::Client::new(&config)));
-        Some(roles::Tried { roles, role_arn })
+        Some(roles::Fixture { roles, role_arn })
     }
 
-    brevet_engine::roles_contract!(tried());
+    brevet_engine::roles_contract!(fixture());
 }
 
 mod on_attachment_principals {
@@ -57,7 +57,7 @@ mod on_attachment_principals {
     const READ: &str =
         r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:ListBucket","Resource":"*"}]}"#;
 
-    /// An attachment principal of its own for each test; its ARN.
+    /// Creates an attachment principal for one test. Returns its ARN.
     async fn create_principal(client: &aws_sdk_iam::Client, boundary_arn: Option<&str>) -> String {
         let call = client.create_role().path("/brevet/dev/attachment/").assume_role_policy_document(TRUST);
         let call = call.set_permissions_boundary(boundary_arn.map(str::to_owned));
@@ -65,21 +65,21 @@ mod on_attachment_principals {
         answer.role.unwrap().arn
     }
 
-    /// A managed policy, likewise.
+    /// Creates a managed policy for one test. Returns its ARN.
     async fn create_policy(client: &aws_sdk_iam::Client, path: &str) -> String {
         let call = client.create_policy().path(path).policy_document(READ);
         let answer = call.policy_name(local::fresh_name("brevet-dev-policy")).send().await.unwrap();
         answer.policy.unwrap().arn.unwrap()
     }
 
-    async fn tried() -> Option<principals::Tried> {
+    async fn fixture() -> Option<principals::Fixture> {
         let url = local::url("BREVET_TEST_LOCALSTACK_URL")?;
         let config = local::config(&url).await;
         let client = aws_sdk_iam::Client::new(&config);
         let boundary_arn = create_policy(&client, "/brevet/dev/").await;
         let role_arn = create_principal(&client, Some(&boundary_arn)).await;
         let now = IamSessionRoles::new(client.clone()).read_deny(&role_arn, "none").await.unwrap().aws_date;
-        Some(principals::Tried {
+        Some(principals::Fixture {
             principals: Arc::new(IamPrincipals::new(client.clone())),
             provisioner: Arc::new(IamProvisioner::new(client.clone())),
             deprovisioner: Arc::new(IamDeprovisioner::new(client.clone())),
@@ -96,7 +96,7 @@ mod on_attachment_principals {
         })
     }
 
-    brevet_engine::principals_contract!(tried());
+    brevet_engine::principals_contract!(fixture());
 }
 
 mod on_secrets_manager {
@@ -105,7 +105,7 @@ mod on_secrets_manager {
 
     use super::*;
 
-    /// A secret of its own for each test; its ARN as a catalogue names it.
+    /// Creates a secret for one test. Returns its ARN in the form of a catalogue.
     async fn create_secret(client: &aws_sdk_secretsmanager::Client) -> String {
         let name = format!("prod/{}", local::fresh_name("contract"));
         let answer = client.create_secret().name(name).secret_string("s3cret").send().await.unwrap();
@@ -118,18 +118,18 @@ mod on_secrets_manager {
         Some(aws_sdk_secretsmanager::Client::new(&local::config(&url).await))
     }
 
-    /// Without one that is set up: LocalStack runs no rotation function here.
-    async fn tried() -> Option<rotator::Tried> {
+    /// No secret has a rotation function: LocalStack runs none here.
+    async fn fixture() -> Option<rotator::Fixture> {
         let client = client().await?;
         let bare = create_secret(&client).await;
         let gone = bare.replace("contract", "gone");
-        Some(rotator::Tried { rotator: Arc::new(SecretsRotator::new(client)), bare, gone, set_up: None })
+        Some(rotator::Fixture { rotator: Arc::new(SecretsRotator::new(client)), bare, gone, set_up: None })
     }
 
-    brevet_engine::rotator_contract!(tried());
+    brevet_engine::rotator_contract!(fixture());
 
     #[tokio::test]
-    async fn a_version_that_became_the_current_one_is_seen_by_its_name_also_once_it_is_the_previous_one() {
+    async fn a_rotated_version_reads_as_current_even_after_the_next_rotation() {
         let Some(client) = client().await else { return };
         let secret = create_secret(&client).await;
         let rotator = SecretsRotator::new(client.clone());

@@ -1,4 +1,4 @@
-//! What each way of failing is known to have done: a small server plays the fault, and tells that it did.
+//! Faults of each call and what is known of its effect. A small server plays each fault; the tests assert that it did.
 
 #![expect(clippy::unwrap_used, reason = "this is test code")]
 
@@ -18,25 +18,25 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use brevet_aws::{DynamoEchoes, DynamoStore, IamSessionRoles, LambdaEvaluateCall, StsVendor};
+use brevet_aws::{DynamoStandbyTicks, DynamoStore, IamSessionRoles, LambdaEvaluateCall, StsVendor};
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::canonical::Digest;
 use brevet_domain::evidence::{Body, Entry};
 use brevet_domain::grant::EndCause;
-use brevet_domain::heart::Heart;
 use brevet_domain::id::GrantId;
 use brevet_domain::plan::SessionPlan;
+use brevet_domain::reaper_health::ReaperHealth;
 use brevet_domain::time::Timestamp;
 use brevet_engine::fake::SeqIds;
 use brevet_engine::port::{
-    DenyStore, DueList, Echoes, EvaluateAnswer, EvaluateCall, Findings, GrantReader, HeartStore, IdSource, InService,
-    Mark, PortError, PortResult, RawProof, RequestStore, SessionRoles, Vendor,
+    DenyStore, DueList, EvaluateAnswer, EvaluateCall, Findings, GrantReader, IdSource, InService, Mark, PortError,
+    PortResult, RawProof, ReaperHealthStore, RequestStore, SessionRoles, StandbyTicks, Vendor,
 };
 use server::{Reply, Server};
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-shop";
 
-/// Three attempts, as in the functions, but quick ones.
+/// A configuration with three attempts, as in the functions, but with short time-outs.
 async fn config(url: &str) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
@@ -59,9 +59,9 @@ fn grant_id() -> GrantId {
     SeqIds::new().grant_id(now())
 }
 
-async fn beat(replies: Vec<Reply>) -> (PortResult<()>, Arc<Server>) {
+async fn record_heartbeat(replies: Vec<Reply>) -> (PortResult<()>, Arc<Server>) {
     let server = Server::start(replies).await;
-    let answer = store(&server.url()).await.beat(&Heart::first(now()), None).await;
+    let answer = store(&server.url()).await.record_heartbeat(&ReaperHealth::first(now()), None).await;
     (answer, server)
 }
 
@@ -69,7 +69,7 @@ fn dynamodb_error(code: &str) -> Reply {
     Reply::Answer {
         status: 400,
         headers: Vec::new(),
-        body: format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"told"}}"#),
+        body: format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"the reason"}}"#),
     }
 }
 
@@ -88,7 +88,7 @@ fn ok(body: &str) -> Reply {
 
 fn query_error(status: u16, code: &str) -> Reply {
     let body = format!(
-        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>told</Message></Error><RequestId>r</RequestId></ErrorResponse>"
+        "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>the reason</Message></Error><RequestId>r</RequestId></ErrorResponse>"
     );
     let headers = vec![("date", "Sun, 22 Nov 2026 12:00:07 GMT"), ("x-amzn-requestid", "id-of-the-answer")];
     Reply::Answer { status, headers, body }
@@ -103,21 +103,21 @@ fn is_not_done<T: std::fmt::Debug>(answer: &PortResult<T>) {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_refused_is_surely_not_done() {
+async fn a_refused_connection_is_not_done() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    is_not_done(&store(&url).await.beat(&Heart::first(now()), None).await);
+    is_not_done(&store(&url).await.record_heartbeat(&ReaperHealth::first(now()), None).await);
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_resolve_is_surely_not_done() {
-    is_not_done(&store("http://nowhere.invalid").await.beat(&Heart::first(now()), None).await);
+async fn a_name_that_does_not_resolve_is_not_done() {
+    is_not_done(&store("http://nowhere.invalid").await.record_heartbeat(&ReaperHealth::first(now()), None).await);
 }
 
 #[tokio::test]
-async fn a_connection_that_is_not_made_in_time_is_surely_not_done() {
-    // It connects, but never gets to speak TLS: no request can have been sent.
+async fn a_connection_that_times_out_is_not_done() {
+    // TCP connects but the TLS handshake never ends, so no request was sent.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     let timeouts = TimeoutConfig::builder()
@@ -126,27 +126,27 @@ async fn a_connection_that_is_not_made_in_time_is_surely_not_done() {
         .operation_timeout(Duration::from_secs(20));
     let config = config(&url).await.into_builder().timeout_config(timeouts.build()).build();
     let store = DynamoStore::new(aws_sdk_dynamodb::Client::new(&config), "table");
-    is_not_done(&store.beat(&Heart::first(now()), None).await);
+    is_not_done(&store.record_heartbeat(&ReaperHealth::first(now()), None).await);
     drop(listener);
 }
 
 #[tokio::test]
 async fn a_lost_answer_is_unknown() {
-    let (answer, server) = beat(vec![Reply::Hangup, Reply::Hangup, Reply::Hangup]).await;
+    let (answer, server) = record_heartbeat(vec![Reply::Hangup, Reply::Hangup, Reply::Hangup]).await;
     is_unknown(&answer);
     assert_eq!(server.n_played(), 3);
 }
 
 #[tokio::test]
 async fn an_answer_that_does_not_come_in_time_is_unknown() {
-    let (answer, server) = beat(vec![Reply::Silence, Reply::Silence, Reply::Silence]).await;
+    let (answer, server) = record_heartbeat(vec![Reply::Silence, Reply::Silence, Reply::Silence]).await;
     is_unknown(&answer);
     assert_eq!(server.n_played(), 3);
 }
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_unknown() {
-    let (answer, server) = beat(vec![Reply::Half, Reply::Half, Reply::Half]).await;
+    let (answer, server) = record_heartbeat(vec![Reply::Half, Reply::Half, Reply::Half]).await;
     is_unknown(&answer);
     assert!(server.n_played() >= 1);
 }
@@ -155,78 +155,78 @@ async fn an_answer_that_breaks_off_is_unknown() {
 async fn a_failure_inside_aws_is_unknown() {
     let failed =
         || Reply::Answer { status: 500, headers: Vec::new(), body: r#"{"__type":"InternalServerError"}"#.to_owned() };
-    let (answer, server) = beat(vec![failed(), failed(), failed()]).await;
+    let (answer, server) = record_heartbeat(vec![failed(), failed(), failed()]).await;
     is_unknown(&answer);
     assert_eq!(server.n_played(), 3);
 }
 
 #[tokio::test]
-async fn a_throttled_call_is_surely_not_done() {
+async fn a_throttled_call_is_not_done() {
     let throttled = || dynamodb_error("ThrottlingException");
-    let (answer, server) = beat(vec![throttled(), throttled(), throttled()]).await;
+    let (answer, server) = record_heartbeat(vec![throttled(), throttled(), throttled()]).await;
     is_not_done(&answer);
     assert_eq!(server.n_played(), 3);
 }
 
 #[tokio::test]
-async fn a_throttled_call_goes_through_on_a_later_attempt() {
-    let (answer, server) = beat(vec![dynamodb_error("ThrottlingException"), ok("{}")]).await;
+async fn a_throttled_call_succeeds_on_a_later_attempt() {
+    let (answer, server) = record_heartbeat(vec![dynamodb_error("ThrottlingException"), ok("{}")]).await;
     answer.unwrap();
     assert_eq!(server.n_played(), 2);
 }
 
 #[tokio::test]
-async fn a_single_write_waits_for_a_transaction_in_its_way() {
+async fn a_single_write_is_retried_after_a_transaction_conflict() {
     let conflict = || dynamodb_error("TransactionConflictException");
-    let (answer, server) = beat(vec![conflict(), conflict(), ok("{}")]).await;
+    let (answer, server) = record_heartbeat(vec![conflict(), conflict(), ok("{}")]).await;
     answer.unwrap();
     assert_eq!(server.n_played(), 3);
-    let (answer, server) = beat(vec![conflict(), conflict(), conflict(), conflict()]).await;
+    let (answer, server) = record_heartbeat(vec![conflict(), conflict(), conflict(), conflict()]).await;
     is_not_done(&answer);
     assert_eq!(server.n_played(), 4);
 }
 
 #[tokio::test]
-async fn a_lost_answer_stays_unknown_whatever_later_attempts_say() {
+async fn a_lost_answer_stays_unknown_after_later_attempts() {
     let throttled = || dynamodb_error("ThrottlingException");
     for last in [dynamodb_error("AccessDeniedException"), throttled()] {
-        let (answer, server) = beat(vec![Reply::Hangup, throttled(), last]).await;
+        let (answer, server) = record_heartbeat(vec![Reply::Hangup, throttled(), last]).await;
         is_unknown(&answer);
         assert_eq!(server.n_played(), 3);
     }
-    let (answer, server) = beat(vec![Reply::HangupForGood]).await;
+    let (answer, server) = record_heartbeat(vec![Reply::HangupForGood]).await;
     is_unknown(&answer);
-    assert_eq!(server.n_played(), 1, "the later attempts found nobody");
+    assert_eq!(server.n_played(), 1, "the later attempts could not connect");
 }
 
 #[tokio::test]
-async fn an_echo_is_left_by_a_later_attempt_or_it_is_said_that_it_was_not() {
-    let left = async |replies| {
+async fn a_standby_tick_is_written_by_a_later_attempt_or_its_failure_is_reported() {
+    let put = async |replies| {
         let server = Server::start(replies).await;
-        let answer = DynamoEchoes::connect(&config(&server.url()).await, "echoes").leave_echo(now()).await;
+        let answer = DynamoStandbyTicks::connect(&config(&server.url()).await, "standby").put_standby_tick(now()).await;
         (answer, server)
     };
-    let (answer, server) = left(vec![Reply::Hangup, ok("{}")]).await;
+    let (answer, server) = put(vec![Reply::Hangup, ok("{}")]).await;
     assert!(answer.is_ok(), "{answer:?}");
     assert_eq!(server.n_played(), 2);
-    let key = r#""pk":{"S":"ECHO#reap"}"#;
+    let key = r#""pk":{"S":"STANDBY#reap"}"#;
     let at = format!(r#""at":{{"S":"{}"}}"#, now());
     let requests = server.requests();
     assert!(requests.iter().all(|request| request.contains(key) && request.contains(&at)), "{requests:?}");
     let throttled = || dynamodb_error("ThrottlingException");
-    let (answer, server) = left(vec![throttled(), throttled(), throttled()]).await;
+    let (answer, server) = put(vec![throttled(), throttled(), throttled()]).await;
     is_not_done(&answer);
     assert_eq!(server.n_played(), 3);
-    let (answer, _) = left(vec![Reply::Hangup, Reply::Silence, Reply::Hangup]).await;
+    let (answer, _) = put(vec![Reply::Hangup, Reply::Silence, Reply::Hangup]).await;
     is_unknown(&answer);
-    let (answer, _) = left(vec![dynamodb_error("AccessDeniedException")]).await;
+    let (answer, _) = put(vec![dynamodb_error("AccessDeniedException")]).await;
     assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
 }
 
 #[tokio::test]
-async fn a_refusal_is_final_and_not_repeated() {
+async fn a_refused_call_is_not_retried() {
     for code in ["AccessDeniedException", "ValidationException", "ResourceNotFoundException"] {
-        let (answer, server) = beat(vec![dynamodb_error(code)]).await;
+        let (answer, server) = record_heartbeat(vec![dynamodb_error(code)]).await;
         assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
         assert_eq!(server.n_played(), 1);
     }
@@ -313,7 +313,7 @@ mod transactions {
     }
 
     #[tokio::test]
-    async fn another_transaction_in_the_way_is_waited_for() {
+    async fn a_transaction_is_retried_after_a_conflict() {
         let conflict = || cancelled(&["None", "TransactionConflict", "None"]);
         let (answer, server) = create(vec![conflict(), conflict(), ok("{}")]).await;
         answer.unwrap();
@@ -321,7 +321,7 @@ mod transactions {
     }
 
     #[tokio::test]
-    async fn another_transaction_that_stays_in_the_way_is_surely_not_done_and_no_lost_race() {
+    async fn a_transaction_with_lasting_conflicts_is_not_done_and_not_a_lost_race() {
         let conflict = || cancelled(&["TransactionConflict", "None", "None"]);
         let (answer, server) = create(vec![conflict(), conflict(), conflict(), conflict()]).await;
         is_not_done(&answer);
@@ -329,26 +329,26 @@ mod transactions {
     }
 
     #[tokio::test]
-    async fn a_lost_answer_before_another_transaction_in_the_way_stays_unknown() {
+    async fn a_lost_answer_before_a_transaction_conflict_stays_unknown() {
         let (answer, server) = create(vec![Reply::Hangup, cancelled(&["TransactionConflict", "None", "None"])]).await;
         is_unknown(&answer);
         assert_eq!(server.n_played(), 2);
     }
 
     #[tokio::test]
-    async fn a_failed_condition_is_a_conflict_if_somebody_elses_entry_stands() {
+    async fn a_failed_condition_is_a_conflict_if_another_entry_is_stored() {
         let failed = || cancelled(&["ConditionalCheckFailed", "None", "None"]);
         let mut other = entry();
         other.body.by = "somebody else".to_owned();
-        for standing in [stored(&other), ok("{}")] {
-            let (answer, server) = create(vec![failed(), standing]).await;
+        for read_back in [stored(&other), ok("{}")] {
+            let (answer, server) = create(vec![failed(), read_back]).await;
             assert!(matches!(answer, Err(PortError::Conflict { .. })), "{answer:?}");
             assert_eq!(server.n_played(), 2);
         }
     }
 
     #[tokio::test]
-    async fn a_failed_condition_is_success_if_the_own_entry_stands() {
+    async fn a_failed_condition_is_success_if_the_same_entry_is_stored() {
         let failed = cancelled(&["ConditionalCheckFailed", "ConditionalCheckFailed", "ConditionalCheckFailed"]);
         let (answer, server) = create(vec![Reply::Hangup, failed, stored(&entry())]).await;
         answer.unwrap();
@@ -364,7 +364,7 @@ mod transactions {
     }
 
     #[tokio::test]
-    async fn a_transaction_that_cannot_be_right_is_refused_and_a_throttled_one_not_done() {
+    async fn an_invalid_transaction_is_refused_and_a_throttled_one_is_not_done() {
         let (answer, _) = create(vec![cancelled(&["ValidationError", "None", "None"])]).await;
         assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
         let (answer, _) = create(vec![cancelled(&["ThrottlingError", "None", "None"])]).await;
@@ -372,7 +372,7 @@ mod transactions {
     }
 
     #[tokio::test]
-    async fn blocks_are_read_again_when_a_transaction_was_in_the_way() {
+    async fn blocks_are_read_again_after_a_transaction_conflict() {
         let server = Server::start(vec![cancelled(&["TransactionConflict"]), ok(r#"{"Responses":[{}]}"#)]).await;
         let blocks = store(&server.url()).await.blocks(&[BlockScope::All]).await.unwrap();
         assert_eq!(blocks, []);
@@ -381,7 +381,7 @@ mod transactions {
 }
 
 #[tokio::test]
-async fn a_mark_that_stands_is_as_good_as_one_that_was_put() {
+async fn put_mark_succeeds_if_the_mark_exists() {
     let server = Server::start(vec![Reply::Hangup, dynamodb_error("ConditionalCheckFailedException")]).await;
     let id = grant_id();
     let by = "olga".parse().unwrap();
@@ -391,7 +391,7 @@ async fn a_mark_that_stands_is_as_good_as_one_that_was_put() {
 }
 
 #[tokio::test]
-async fn an_item_that_cannot_be_read_says_so_and_shows_nothing_of_it() {
+async fn an_unreadable_item_is_reported_without_its_content() {
     let item = r#"{"Item":{"pk":{"S":"GRANT#x"},"v":{"N":"1"},"body":{"S":"{\"secret\":1}"}}}"#;
     let server = Server::start(vec![ok(item)]).await;
     let error = store(&server.url()).await.grant(grant_id()).await.unwrap_err();
@@ -412,7 +412,7 @@ fn plan() -> SessionPlan {
 }
 
 #[tokio::test]
-async fn a_vend_is_refused_throttled_or_unknown_as_sts_says() {
+async fn a_failed_vend_is_refused_not_done_or_unknown_by_its_error() {
     let vend = async |replies: Vec<Reply>| {
         let server = Server::start(replies).await;
         let answer = StsVendor::new(aws_sdk_sts::Client::new(&config(&server.url()).await)).vend(&plan()).await;
@@ -428,14 +428,14 @@ async fn a_vend_is_refused_throttled_or_unknown_as_sts_says() {
     let (answer, server) = vend(vec![Reply::Hangup, query_error(403, "AccessDenied")]).await;
     is_unknown(&answer);
     assert_eq!(server.n_played(), 2);
-    // Somebody vended, or nobody did: the answer cannot be read.
+    // The vend may have happened: the answer cannot be read.
     let (answer, server) = vend(vec![ok("<html>welcome</html>")]).await;
     is_unknown(&answer);
     assert_eq!(server.n_played(), 1);
 }
 
 #[tokio::test]
-async fn a_role_without_the_policy_is_told_with_the_id_and_date_of_that_very_answer() {
+async fn an_absent_deny_is_read_with_the_request_id_and_date_of_its_answer() {
     let server = Server::start(vec![query_error(500, "ServiceFailure"), query_error(404, "NoSuchEntity")]).await;
     let roles = IamSessionRoles::new(aws_sdk_iam::Client::new(&config(&server.url()).await));
     let reading = roles.read_deny(ROLE, "brevet-dev-ended").await.unwrap();
@@ -446,7 +446,7 @@ async fn a_role_without_the_policy_is_told_with_the_id_and_date_of_that_very_ans
 }
 
 #[tokio::test]
-async fn an_answer_without_a_date_or_id_proves_nothing() {
+async fn a_deny_reading_without_date_or_request_id_is_unreadable() {
     let body = "<ErrorResponse><Error><Code>NoSuchEntity</Code></Error></ErrorResponse>".to_owned();
     let date = ("date", "Sun, 22 Nov 2026 12:00:07 GMT");
     for headers in
@@ -460,7 +460,7 @@ async fn an_answer_without_a_date_or_id_proves_nothing() {
 }
 
 #[tokio::test]
-async fn a_policy_write_is_repeated_while_iam_is_busy_and_a_deletion_of_nothing_is_done() {
+async fn a_deny_write_is_not_done_while_iam_is_busy_and_deleting_an_absent_deny_succeeds() {
     let server = Server::start(vec![query_error(404, "NoSuchEntity")]).await;
     let roles = IamSessionRoles::new(aws_sdk_iam::Client::new(&config(&server.url()).await));
     roles.delete_deny(ROLE, "brevet-dev-ended").await.unwrap();
@@ -474,7 +474,7 @@ async fn a_policy_write_is_repeated_while_iam_is_busy_and_a_deletion_of_nothing_
 }
 
 #[tokio::test]
-async fn the_evaluator_is_asked_once_and_what_it_does_not_say_is_unknown() {
+async fn the_evaluator_is_invoked_once_and_a_missing_answer_is_unknown() {
     let evaluate = async |reply: Reply| {
         let server = Server::start(vec![reply]).await;
         let call = LambdaEvaluateCall::new(&config(&server.url()).await, "brevet-dev-evaluate");
@@ -497,7 +497,7 @@ async fn the_evaluator_is_asked_once_and_what_it_does_not_say_is_unknown() {
     is_not_done(&evaluate(Reply::Answer { status: 429, headers, body: throttled }).await);
 }
 
-/// A page of a query whose items have these keys, on the list `due_pk` since the start of the epoch.
+/// A page of a query. Its items have these keys and are due since the start of the epoch.
 fn listed(keys: &[(&str, &str)]) -> Reply {
     let items: Vec<String> = keys
         .iter()
@@ -509,25 +509,25 @@ fn listed(keys: &[(&str, &str)]) -> Reply {
 }
 
 #[tokio::test]
-async fn what_somebody_else_put_on_the_list_of_early_ends_blocks_no_role() {
+async fn a_foreign_item_on_the_list_of_deny_entries_blocks_no_role() {
     let deny = format!("DENY#{ROLE}");
     let server = Server::start(vec![listed(&[("REQUEST#grt_x", "-"), (&deny, "grt_y")])]).await;
     assert_eq!(store(&server.url()).await.denied_roles().await.unwrap(), [ROLE]);
 }
 
 #[tokio::test]
-async fn only_a_mark_or_a_grant_itself_is_a_line_of_the_to_do_list() {
+async fn the_to_do_list_returns_only_grants_and_marks_under_their_own_keys() {
     let id = grant_id();
     let (grant, mark) = (format!("GRANT#{id}"), format!("BLOCK#grant/{id}"));
     let keys = [(grant.as_str(), "META"), (&grant, "EVD#000001"), (&mark, "-"), (&mark, "again"), ("REQUEST#x", "-")];
     let server = Server::start(vec![listed(&keys)]).await;
     let page = store(&server.url()).await.due(brevet_domain::grant::DueRole::Reap, 0, now(), None, 100).await.unwrap();
-    // A line under another key could never be taken off the list: the reaper would look at it for ever.
+    // An item under another key could never be taken off the list: the reaper would reconcile it for ever.
     assert_eq!(page.lines.iter().map(|line| line.is_mark).collect::<Vec<_>>(), [false, true]);
 }
 
 #[tokio::test]
-async fn an_early_end_that_cannot_be_read_blocks_no_other() {
+async fn an_unreadable_deny_entry_blocks_no_other() {
     let entry = format!(
         r#"{{\"role_arn\":\"{ROLE}\",\"grant\":\"{}\",\"session_name\":\"dev.X\",\"stored_at\":\"1970-01-01T00:00:00.000Z\",\"issued_by\":\"1970-01-01T00:00:00.000Z\",\"leave_at\":\"1970-01-01T00:00:00.000Z\"}}"#,
         grant_id()
@@ -540,13 +540,13 @@ async fn an_early_end_that_cannot_be_read_blocks_no_other() {
     assert_eq!(entries.iter().map(|entry| entry.session_name.as_str()).collect::<Vec<_>>(), ["dev.X"]);
 }
 
-/// The table is asked which it is; what does not say so tells nothing.
-mod which_table {
+/// The identity of the table comes from `DescribeTable`.
+mod table_identity {
     use super::*;
 
     const ARN: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/table";
 
-    async fn asked(replies: Vec<Reply>) -> (PortResult<String>, Arc<Server>) {
+    async fn table(replies: Vec<Reply>) -> (PortResult<String>, Arc<Server>) {
         let server = Server::start(replies).await;
         (store(&server.url()).await.table().await, server)
     }
@@ -556,50 +556,53 @@ mod which_table {
     }
 
     #[tokio::test]
-    async fn a_table_is_told_by_its_arn_and_the_second_of_its_creation() {
+    async fn a_table_is_identified_by_its_arn_and_the_second_of_its_creation() {
         for created in ["1795348800", "1795348800.987", "1.7953488009E9"] {
-            let table = format!(r#"{{"TableArn":"{ARN}","CreationDateTime":{created}}}"#);
-            let (answer, _) = asked(vec![described(&table)]).await;
+            let description = format!(r#"{{"TableArn":"{ARN}","CreationDateTime":{created}}}"#);
+            let (answer, _) = table(vec![described(&description)]).await;
             assert_eq!(answer.unwrap(), format!("{ARN}@1795348800"), "{created}");
         }
     }
 
     #[tokio::test]
-    async fn an_answer_that_does_not_tell_which_table_is_unreadable() {
-        for table in ["{}".to_owned(), format!(r#"{{"TableArn":"{ARN}"}}"#), r#"{"CreationDateTime":1}"#.to_owned()] {
-            let (answer, _) = asked(vec![described(&table)]).await;
+    async fn a_description_without_arn_or_creation_time_is_unreadable() {
+        for description in
+            ["{}".to_owned(), format!(r#"{{"TableArn":"{ARN}"}}"#), r#"{"CreationDateTime":1}"#.to_owned()]
+        {
+            let (answer, _) = table(vec![described(&description)]).await;
             assert!(matches!(answer, Err(PortError::Unreadable { .. })), "{answer:?}");
         }
     }
 
     #[tokio::test]
-    async fn lost_throttled_and_refused_answers_are_told_apart() {
-        let (answer, server) = asked(vec![Reply::Hangup, Reply::Hangup, Reply::Hangup]).await;
+    async fn a_failed_description_is_unknown_not_done_or_refused() {
+        let (answer, server) = table(vec![Reply::Hangup, Reply::Hangup, Reply::Hangup]).await;
         is_unknown(&answer);
         assert_eq!(server.n_played(), 3);
         let throttled = || dynamodb_error("ThrottlingException");
-        let (answer, server) = asked(vec![throttled(), throttled(), throttled()]).await;
+        let (answer, server) = table(vec![throttled(), throttled(), throttled()]).await;
         is_not_done(&answer);
         assert_eq!(server.n_played(), 3);
-        let (answer, server) = asked(vec![dynamodb_error("ResourceNotFoundException")]).await;
+        let (answer, server) = table(vec![dynamodb_error("ResourceNotFoundException")]).await;
         assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
         assert_eq!(server.n_played(), 1);
     }
 }
 
-/// A finding is put once, and an own attempt whose answer got lost is told from somebody else's finding.
+/// A finding is put once. The store distinguishes its own lost answer from another finding.
 mod findings {
-    use brevet_domain::finding::{Act, Finding, Told, Why};
-    use brevet_domain::grant::Sighting;
-    use brevet_domain::place::Place;
+    use brevet_domain::attachment_target::AttachmentTarget;
+    use brevet_domain::finding::{Finding, FindingAction, FindingReason, NewFinding};
+    use brevet_domain::grant::Reading;
 
     use super::*;
 
     fn finding(by: &str) -> Finding {
-        let place = Place::Managed { principal_arn: by.to_owned(), policy_arn: "policy".to_owned() };
-        let seen = Sighting { at: now(), request_id: "r".to_owned() };
-        let told = Told { place, why: Why::NoHolder, seen, act: Act::RemovalRecorded };
-        Finding::next(None, SeqIds::new().evidence_id(now()), told, now()).unwrap()
+        let target = AttachmentTarget::Managed { principal_arn: by.to_owned(), policy_arn: "policy".to_owned() };
+        let reading = Reading { at: now(), request_id: "r".to_owned() };
+        let (reason, action) = (FindingReason::NoHolder, FindingAction::RemovalRecorded);
+        let new = NewFinding { target, reason, reading, action };
+        Finding::next(None, SeqIds::new().evidence_id(now()), new, now()).unwrap()
     }
 
     fn stored(finding: &Finding) -> Reply {
@@ -613,7 +616,7 @@ mod findings {
     }
 
     #[tokio::test]
-    async fn a_failed_condition_is_success_only_if_the_own_finding_stands() {
+    async fn a_failed_condition_is_success_only_if_the_same_finding_is_stored() {
         let failed = || cancelled(&["ConditionalCheckFailed"]);
         let (answer, server) = add(vec![failed(), stored(&finding("mine"))]).await;
         assert!(answer.is_ok() && server.n_played() == 2, "{answer:?}");

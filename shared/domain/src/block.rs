@@ -1,4 +1,4 @@
-//! Blocks: what stops vends and ends grants. A block on one grant is the mark of a release or withdrawal.
+//! Blocks, which stop vends and end grants. A block on one grant is the mark of a release or withdrawal.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::id::{AccountId, EntitlementId, GrantId, IdentityId};
 use crate::identity::IdentityClass;
 use crate::time::Timestamp;
 
-/// What a block covers.
+/// The grants that a block covers.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "scope", content = "of", rename_all = "snake_case")]
 pub enum BlockScope {
@@ -15,7 +15,7 @@ pub enum BlockScope {
     Grant(GrantId),
     /// Every grant of one identity.
     Identity(IdentityId),
-    /// Every grant of the identities that one human answers for.
+    /// Every grant of the identities that one human sponsors.
     Sponsor(IdentityId),
     /// Every grant of one class of identities.
     Class(IdentityClass),
@@ -41,8 +41,8 @@ impl BlockScope {
         scopes
     }
 
-    /// The scopes that cover whatever this identity would hold on this entitlement, for itself or for a human: what
-    /// that human may not have at the moment is not had for them, either.
+    /// The scopes that cover a grant of this identity on this entitlement, for itself or on behalf of a human. A block
+    /// on that human also stops grants on their behalf.
     #[must_use]
     pub fn covering_request(
         (identity, sponsor, class): (&IdentityId, &IdentityId, IdentityClass),
@@ -74,16 +74,14 @@ impl BlockScope {
     }
 }
 
-/// A standing block. While it stands, nothing that it covers is vended, and what lives is ended.
+/// A block in force. It stops vends under the grants that it covers, and ends those grants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
-    /// What it covers.
     pub scope: BlockScope,
-    /// Why what it covers ends.
+    /// The cause with which covered grants end.
     pub cause: EndCause,
-    /// Who placed it.
+    /// The identity that placed the block.
     pub by: IdentityId,
-    /// When.
     pub at: Timestamp,
 }
 
@@ -92,11 +90,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_covers_a_human_covers_what_is_had_on_their_behalf() {
+    fn scopes_of_a_human_cover_grants_on_their_behalf() {
         let (agent, rui, ana) = ("fix-agent".parse().unwrap(), "rui".parse().unwrap(), "ana".parse().unwrap());
         let keys = |human| -> Vec<String> {
-            let (what, account) = ("read-logs".parse().unwrap(), "000000000000".parse().unwrap());
-            let scopes = BlockScope::covering_request((&agent, &rui, IdentityClass::Agent), human, &what, &account);
+            let (entitlement, account) = ("read-logs".parse().unwrap(), "000000000000".parse().unwrap());
+            let scopes =
+                BlockScope::covering_request((&agent, &rui, IdentityClass::Agent), human, &entitlement, &account);
             scopes.iter().map(BlockScope::key).collect()
         };
         let own = keys(None);

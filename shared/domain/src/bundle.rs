@@ -1,19 +1,19 @@
-//! A bundle: the compiled catalogue, immutable, an index and parts, each named by its hash.
+//! A bundle: the compiled, immutable catalogue. It has an index and parts, each named by its hash.
 //!
 //! | part | holds | read by |
 //! |---|---|---|
-//! | [`INDEX_PART`] | issuers, identities, the digests of the other parts | everybody, once a bundle |
-//! | [`RULES_PART`] | policies that concern more than one entitlement | evaluate, once a bundle |
-//! | [`SCHEDULES_PART`] | schedules, if there are any | evaluate, when its own tick comes |
-//! | `entitlements/<bucket>` | a line for each entitlement whose id hashes there, with the policies about it alone | whoever decides on one of these |
+//! | [`INDEX_PART`] | issuers, identities, the digests of the other parts | every function, once per bundle |
+//! | [`RULES_PART`] | policies on more than one entitlement | evaluate, once per bundle |
+//! | [`SCHEDULES_PART`] | schedules, if there are any | evaluate, on its schedule |
+//! | `entitlements/<bucket>` | a line per entitlement whose id hashes there, with the policies on it alone | a decision on one of these entitlements |
 //!
-//! So what a decision reads and parses does not grow with the catalogue: the bucket is found from the entitlement's id,
-//! verified by its hash as a whole, and of its lines only the one that is asked for is parsed.
+//! So the text that a decision reads and parses does not grow with the catalogue. The evaluator finds the bucket from
+//! the entitlement's id, verifies the whole bucket by its hash, and parses only the line of the requested entitlement.
 //!
-//! **Where the parts lie**: in the one table, not in S3 or the function's own package. No further store to secure, back up
-//! and emulate, and no further client in the binaries and their cold start; one consistent read each, of some 20 KB; a
-//! new catalogue needs no build and no deployment; and the write that puts a bundle in force is a write to the table that
-//! holds its parts. The price is DynamoDB's 400 KB an item, which buckets never come near.
+//! **Storage**: the parts lie in the one table, not in S3 or the function's package. So there is no further store to
+//! secure, back up and emulate, and no further client in the binaries and their cold start. Each part is one consistent
+//! read of some 20 KB. A new catalogue needs no build and no deployment. The write that puts a bundle in force goes to
+//! the table that holds its parts. The price is DynamoDB's limit of 400 KB per item; buckets stay far below it.
 
 mod build;
 
@@ -22,130 +22,105 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::Digest;
+use crate::class_limits::ClassLimits;
 use crate::entitlement::{Entitlement, StepRule};
 use crate::id::{EntitlementId, IdentityId, ScheduleId};
 use crate::identity::{Identity, IdentityClass, Issuer};
-use crate::lane::Lane;
 use crate::schedule::Schedule;
 
-/// The form of index that is understood.
+/// The supported version of the index.
 pub const INDEX_VERSION: u32 = 4;
 
-/// The name of the part that names all others.
+/// The name of the index part, which names all others.
 pub const INDEX_PART: &str = "index";
 
-/// The name of the part with the policies that concern more than one entitlement.
+/// The name of the part with the policies on more than one entitlement.
 pub const RULES_PART: &str = "rules";
 
-/// The name of the part with the schedules.
 pub const SCHEDULES_PART: &str = "schedules";
 
-/// Schedules by their names.
+/// Schedules by id.
 pub type Schedules = BTreeMap<ScheduleId, Schedule>;
 
-/// The index of a bundle: who is registered, whose tokens count, and the digests of the other parts.
+/// The index of a bundle: registered identities, accepted issuers, and the digests of the other parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Index {
-    /// The form of this index; [`INDEX_VERSION`].
+    /// The version of this index; [`INDEX_VERSION`].
     pub version: u32,
     /// Issuers whose tokens are accepted.
     pub issuers: Vec<Issuer>,
-    /// Registered identities.
     pub identities: BTreeMap<IdentityId, Identity>,
-    /// The limits of each class; one that is not here has those that are built in.
+    /// The limits per class. A class without an entry has the built-in limits.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub lanes: BTreeMap<IdentityClass, Lane>,
-    /// Steps that approvals of all entitlements have, in their order.
+    pub class_limits: BTreeMap<IdentityClass, ClassLimits>,
+    /// The approval steps of all entitlements, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepRule>,
-    /// Over how many buckets the entitlements are spread. A bucket that would be empty is no part.
+    /// The number of buckets of entitlements. An empty bucket has no part.
     pub n_buckets: u32,
-    /// The other parts: name to the digest of the text.
+    /// The names of the other parts, with the digests of their texts.
     pub parts: BTreeMap<String, Digest>,
 }
 
-/// Policies, and what they cannot be judged without.
+/// Policies, with the entities that their evaluation needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rules {
-    /// Cedar.
+    /// The policies in Cedar.
     pub policies: String,
-    /// Entitlements that these policies name, other than the one they are about, in the form that policies see: their
-    /// own parts are not read.
+    /// Other entitlements that these policies name, in the form that policies see. The evaluator does not read their
+    /// own parts.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub mentions: BTreeMap<EntitlementId, serde_json::Value>,
 }
 
-/// An entitlement with the policies about it alone: a line of its bucket.
+/// An entitlement with the policies on it alone: one line of its bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listing {
-    /// What may be asked for.
     pub entitlement: Entitlement,
-    /// The policies that can only concern it.
+    /// The policies that apply only to this entitlement.
     pub rules: Rules,
 }
 
-/// A bundle as text: what the compiler prints and the stores hold.
+/// A bundle as text, as the compiler prints it and the stores hold it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BundleText {
-    /// SHA-256 of the index part: the bundle's name.
+    /// The SHA-256 of the index part, which names the bundle.
     pub digest: Digest,
-    /// Part name to text; [`INDEX_PART`] among them.
+    /// The parts by name, including [`INDEX_PART`].
     pub parts: BTreeMap<String, String>,
 }
 
-/// A bundle that cannot be used. Nothing is decided under it.
+/// The reason why a bundle cannot be used. Nothing is decided under it.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// A part is missing.
     #[error("bundle `{digest}` has no part `{part}`")]
-    Missing {
-        /// The bundle.
-        digest: Digest,
-        /// The part.
-        part: String,
-    },
+    Missing { digest: Digest, part: String },
     /// A part's text does not have the digest that names it.
     #[error("part `{part}` of bundle `{digest}` does not match its digest")]
-    Altered {
-        /// The bundle.
-        digest: Digest,
-        /// The part.
-        part: String,
-    },
-    /// A part cannot be read.
+    Altered { digest: Digest, part: String },
     #[error("part `{part}` of bundle `{digest}` cannot be read")]
     Unreadable {
-        /// The bundle.
         digest: Digest,
-        /// The part.
         part: String,
-        /// Why.
         #[source]
         source: serde_json::Error,
     },
-    /// It was compiled by another generation of the compiler.
-    #[error("the index of bundle `{digest}` has version {version}, but version {INDEX_VERSION} is understood")]
-    Version {
-        /// The bundle.
-        digest: Digest,
-        /// The version found.
-        version: u32,
-    },
-    /// A name in the bundle and the thing it names differ, or it stands there twice, or in the wrong part.
-    #[error("bundle `{digest}` names `{name}`, but what it holds there has another name or place")]
-    Misnamed {
-        /// The bundle.
-        digest: Digest,
-        /// The name.
-        name: String,
-    },
+    /// Another version of the compiler built the bundle.
+    #[error(
+        "the index of bundle `{digest}` has version {version}, but only version {INDEX_VERSION} is supported: compile the \
+         catalogue again"
+    )]
+    Version { digest: Digest, version: u32 },
+    /// A name in the bundle differs from its content, or it stands there twice, or in the wrong part.
+    #[error("bundle `{digest}` names `{name}`, but the content there has another name or belongs elsewhere")]
+    Misnamed { digest: Digest, name: String },
 }
 
 impl Index {
-    /// The part that lists `entitlement`, and its digest. None if nobody can be asked for it.
+    /// The part that lists `entitlement`, with its digest. `None` if the bundle has no such bucket.
     #[must_use]
     pub fn bucket(&self, entitlement: &EntitlementId) -> Option<(&str, Digest)> {
         let name = build::bucket_name(entitlement, self.n_buckets)?;
@@ -161,9 +136,9 @@ impl Index {
 
     /// The limits of `class`.
     #[must_use]
-    pub fn lane(&self, class: IdentityClass) -> Lane {
-        let built_in = Lane::built_in(class);
-        self.lanes.get(&class).map_or(built_in, |lane| built_in.tightened(*lane))
+    pub fn class_limits(&self, class: IdentityClass) -> ClassLimits {
+        let built_in = ClassLimits::built_in(class);
+        self.class_limits.get(&class).map_or(built_in, |class_limits| built_in.tightened(*class_limits))
     }
 }
 
@@ -172,9 +147,9 @@ impl BundleText {
     ///
     /// # Errors
     ///
-    /// [`BundleError`] if it is missing, altered or unreadable.
+    /// [`BundleError`] if the index is missing, altered or unreadable.
     pub fn index(&self) -> Result<Index, BundleError> {
-        /// What every generation has.
+        /// The part of the index that every version has.
         #[derive(Deserialize)]
         struct Versioned {
             version: u32,
@@ -185,7 +160,7 @@ impl BundleText {
         let unreadable = |source| BundleError::Unreadable { digest, part: INDEX_PART.to_owned(), source };
         let index: Index = serde_json::from_str(text).map_err(|error| {
             match serde_json::from_str(text) {
-                // Better said so than as a key that is missing.
+                // A version error is clearer than an error about a missing key.
                 Ok(Versioned { version }) if version != INDEX_VERSION => BundleError::Version { digest, version },
                 Ok(_) | Err(_) => unreadable(error),
             }
@@ -203,7 +178,7 @@ impl BundleText {
     ///
     /// # Errors
     ///
-    /// [`BundleError`] if it is missing or altered.
+    /// [`BundleError`] if the part is missing or altered.
     pub fn part(&self, part: &str, expected: Digest) -> Result<&str, BundleError> {
         let digest = self.digest;
         let text = self.parts.get(part).ok_or_else(|| BundleError::Missing { digest, part: part.to_owned() })?;
@@ -214,11 +189,11 @@ impl BundleText {
         }
     }
 
-    /// Every listing, from parts that are verified.
+    /// Every listing, from verified parts.
     ///
     /// # Errors
     ///
-    /// [`BundleError`] if a part is missing, altered or unreadable, or lists what does not belong there.
+    /// [`BundleError`] if a part is missing, altered or unreadable, or lists an entitlement that belongs elsewhere.
     pub fn listings(&self, index: &Index) -> Result<BTreeMap<EntitlementId, Listing>, BundleError> {
         let mut all = BTreeMap::new();
         let bucket = |part: &str| part != RULES_PART && part != SCHEDULES_PART;
@@ -237,7 +212,7 @@ impl BundleText {
         Ok(all)
     }
 
-    /// The policies that concern more than one entitlement, from a part that is verified.
+    /// The policies on more than one entitlement, from a verified part.
     ///
     /// # Errors
     ///
@@ -248,11 +223,11 @@ impl BundleText {
         read_rules(digest, self.part(part, *expected)?)
     }
 
-    /// The schedules, from a part that is verified; none if there is no such part.
+    /// The schedules, from a verified part; empty if there is no such part.
     ///
     /// # Errors
     ///
-    /// [`BundleError`] if the part is missing, altered or unreadable, or one has another name than its own.
+    /// [`BundleError`] if the part is missing, altered or unreadable, or lists a schedule under another id.
     pub fn schedules(&self, index: &Index) -> Result<Schedules, BundleError> {
         let Some(expected) = index.parts.get(SCHEDULES_PART) else { return Ok(BTreeMap::new()) };
         read_schedules(self.digest, self.part(SCHEDULES_PART, *expected)?)
@@ -272,7 +247,7 @@ pub fn read_rules(digest: Digest, text: &str) -> Result<Rules, BundleError> {
 ///
 /// # Errors
 ///
-/// [`BundleError`] if it cannot be read, or a schedule has another name than its own.
+/// [`BundleError`] if the text cannot be read, or lists a schedule under another id.
 pub fn read_schedules(digest: Digest, text: &str) -> Result<Schedules, BundleError> {
     let unreadable = |source| BundleError::Unreadable { digest, part: SCHEDULES_PART.to_owned(), source };
     let schedules: Schedules = serde_json::from_str(text).map_err(unreadable)?;
@@ -286,7 +261,7 @@ pub fn read_schedules(digest: Digest, text: &str) -> Result<Schedules, BundleErr
 ///
 /// # Errors
 ///
-/// [`BundleError`] if its line cannot be read, or holds another entitlement, or there are two.
+/// [`BundleError`] if the line cannot be read or holds another entitlement, or if there are two lines.
 pub fn read_listing(
     digest: Digest,
     part: &str,
@@ -306,7 +281,7 @@ pub fn read_listing(
 ///
 /// # Errors
 ///
-/// [`BundleError::Misnamed`] if a line names none.
+/// [`BundleError::Misnamed`] if a line names no entitlement.
 pub fn listed(digest: Digest, text: &str) -> Result<Vec<EntitlementId>, BundleError> {
     let id = |line: &str| {
         let name = line.split('\t').next().unwrap_or_default();

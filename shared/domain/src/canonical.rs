@@ -1,4 +1,4 @@
-//! Canonical JSON (RFC 8785) and the digests taken over it.
+//! Canonical JSON (RFC 8785) and digests over it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 #[serde(try_from = "String", into = "String")]
 pub struct Digest([u8; 32]);
 
-/// The text is no SHA-256 digest.
+/// The text is not a SHA-256 digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a SHA-256 digest of 64 lower-case hex digits")]
 pub struct DigestError(String);
@@ -38,7 +38,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Digests are written for every entry of evidence: a formatter for each byte takes ten times as long.
+        // Every evidence entry formats digests, and a formatter per byte takes ten times as long.
         let hex = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
         let text: String = self.0.iter().flat_map(|byte| [hex(byte >> 4), hex(byte & 0xf)]).collect();
         f.write_str(&text)
@@ -83,9 +83,9 @@ impl From<Digest> for String {
     }
 }
 
-/// A value that cannot be written as canonical JSON (a map key that is no string, a number that is not finite).
+/// A value has no canonical JSON form: a map key is not a string, or a number is not finite.
 #[derive(Debug, thiserror::Error)]
-#[error("a value has no canonical JSON form")]
+#[error("the value has no canonical JSON form: map keys must be strings and numbers finite")]
 pub struct CanonicalError(#[source] serde_json::Error);
 
 /// `value` as canonical JSON, per RFC 8785: keys sorted, no white space, one form for each number and string.
@@ -102,14 +102,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn key_order_does_not_change_a_digest() {
+    fn digest_ignores_key_order_and_number_form() {
         let one = serde_json::json!({"a": 1, "b": [true, null]});
         let other: serde_json::Value = serde_json::from_str(r#"{ "b":[true,null], "a":1.0 }"#).unwrap();
         assert_eq!(Digest::of(&one).unwrap(), Digest::of(&other).unwrap());
     }
 
     #[test]
-    fn digests_parse_back_and_near_misses_do_not() {
+    fn digest_parses_its_own_text_and_rejects_near_misses() {
         let digest = Digest::of_bytes(b"x");
         assert_eq!(digest.to_string().parse(), Ok(digest));
         for text in ["", "00", &digest.to_string().to_uppercase(), &"é".repeat(32)] {

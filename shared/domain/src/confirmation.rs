@@ -1,8 +1,8 @@
-//! Whether the table at hand is the one that this installation went on with, or one that was put in its place.
+//! Checks that the current table is the one in service, and not a restored one.
 //!
-//! A restored table is another table: it has forgotten what was blocked, used and ended since its backup was made. The
-//! deploying role says which table is in service, once at first and again after a restore; nothing is issued over any
-//! other one. What was decided before it said so is void: by an older table it might be used a second time.
+//! A restored table is another table: it lacks the blocks, uses and ends since its backup. The deploying role confirms
+//! which table is in service, first at the installation and again after each restore. Nothing is issued from any other
+//! table. Decisions from before the confirmation are void, because an older table could allow a second use.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,24 +10,26 @@ use crate::deny::CUT_S;
 use crate::grant::Grant;
 use crate::time::Timestamp;
 
-/// The deploying role's word that a table is in service. No function may write it.
+/// The deploying role's confirmation that a table is in service. No function may write it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confirmation {
-    /// What tells the table from every other one: see [`table_identity`].
+    /// The identity of the table: see [`table_identity`].
     pub table: String,
-    /// From when on it counts.
+    /// The instant from which the confirmation counts.
     pub at: Timestamp,
-    /// Who says so, for people.
+    /// The person who confirms, for the record.
     pub by: String,
-    /// Whether the installation is new: nothing was issued before.
+    /// Whether the installation is new, so that nothing was issued before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_first: bool,
 }
 
-/// What tells a table from every other one, also from one that had its name before: its ARN, and when it was created in whole
-/// seconds since 1970. (AWS gives each table a `TableId` too; emulators do not. Whole, since its tools round fractions
-/// differently; no table is deleted and created anew within a second.)
+/// The identity of a table, which differs even from an earlier table of the same name. It consists of the ARN and the
+/// instant of creation in whole seconds since 1970.
+///
+/// AWS also gives each table a `TableId`, but emulators do not. The seconds are whole because AWS's tools round
+/// fractions differently; no table is deleted and created again within a second.
 ///
 /// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html>
 #[must_use]
@@ -35,49 +37,45 @@ pub fn table_identity(table_arn: &str, created_s: i64) -> String {
     format!("{table_arn}@{created_s}")
 }
 
-/// Why nothing is issued over a table.
+/// The reason why nothing is issued from a table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unconfirmed {
-    /// Nobody said that any table is in service: it is new, or was emptied.
+    /// The table holds no confirmation: it is new, or was emptied.
     #[error("nobody has confirmed that the table `{table}` is in service")]
-    Nothing {
-        /// The table.
-        table: String,
-    },
-    /// Another table was in service: this one was restored, or stands in for it by mistake.
-    #[error("the table is `{table}`, but the one that was confirmed to be in service is `{confirmed}`")]
+    Nothing { table: String },
+    /// Another table was confirmed: this one was restored, or is used by mistake.
+    #[error("the table is `{table}`, but the confirmed table in service is `{confirmed}`")]
     Other {
-        /// The table.
         table: String,
-        /// The one that was confirmed.
+        /// The confirmed table.
         confirmed: String,
     },
 }
 
 impl Confirmation {
-    /// Holds `standing` against the table at hand.
+    /// Checks the stored confirmation `standing` against the current table.
     ///
     /// # Errors
     ///
-    /// [`Unconfirmed`] if it is not the one in service.
+    /// [`Unconfirmed`] if the current table is not the one in service.
     pub fn check(standing: Option<Self>, table: &str) -> Result<Self, Unconfirmed> {
         match standing {
             None => Err(Unconfirmed::Nothing { table: table.to_owned() }),
-            Some(one) if one.table != table => {
-                Err(Unconfirmed::Other { table: table.to_owned(), confirmed: one.table })
+            Some(confirmation) if confirmation.table != table => {
+                Err(Unconfirmed::Other { table: table.to_owned(), confirmed: confirmation.table })
             }
-            Some(one) => Ok(one),
+            Some(confirmation) => Ok(confirmation),
         }
     }
 
-    /// Whether `grant` was decided before it, by whatever clocks: then nothing of it is believed.
+    /// Whether `grant` may have been decided before the confirmation, allowing for clock skew. Such a grant is void.
     #[must_use]
     pub fn voids(&self, grant: &Grant) -> bool {
         !self.is_first && grant.created_at < self.at.plus(grant.bounds.skew_s)
     }
 
-    /// Every session that was issued before this is void, by whatever clocks: a restored table may not know of it. Nothing
-    /// once none of them can live any more.
+    /// The instant before which every issued session is void, allowing for clock skew: a restored table may not know
+    /// the session. `None` once no such session can be live any more.
     #[must_use]
     pub fn cut(&self, skew_s: u32, now: Timestamp) -> Option<Timestamp> {
         let cut = self.at.plus(skew_s).plus(1).floor();
@@ -90,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_table_that_was_confirmed_is_in_service() {
+    fn confirmation_accepts_only_the_confirmed_table() {
         let now = Timestamp::from_seconds(1_795_348_800);
         let table = table_identity("arn:aws:dynamodb:us-east-1:000000000000:table/brevet-dev", 1_795_000_000);
         assert!(table.ends_with("table/brevet-dev@1795000000"));
@@ -104,13 +102,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_issued_before_a_table_was_confirmed_is_void_for_as_long_as_it_can_live() {
+    fn sessions_issued_before_a_confirmation_are_void_while_they_can_be_live() {
         let at = Timestamp::from_millis(1_795_348_800_500);
-        let word = Confirmation { table: "t".to_owned(), at, by: "ana".to_owned(), is_first: false };
+        let confirmation = Confirmation { table: "t".to_owned(), at, by: "ana".to_owned(), is_first: false };
         let cut = Timestamp::from_seconds(1_795_348_811);
-        assert_eq!(word.cut(10, at), Some(cut));
-        assert_eq!(word.cut(10, cut.plus(CUT_S - 1)), Some(cut));
-        assert_eq!(word.cut(10, cut.plus(CUT_S)), None);
-        assert_eq!(Confirmation { is_first: true, ..word }.cut(10, at), None);
+        assert_eq!(confirmation.cut(10, at), Some(cut));
+        assert_eq!(confirmation.cut(10, cut.plus(CUT_S - 1)), Some(cut));
+        assert_eq!(confirmation.cut(10, cut.plus(CUT_S)), None);
+        assert_eq!(Confirmation { is_first: true, ..confirmation }.cut(10, at), None);
     }
 }

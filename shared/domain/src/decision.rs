@@ -1,4 +1,4 @@
-//! Decisions: what policy said, under which bundle, about exactly which plan; and the votes of people.
+//! Decisions: the outcome of the policy check, its bundle, the exact plan, and the votes of people.
 
 mod distinct;
 mod step;
@@ -19,80 +19,81 @@ use crate::renewal::Renewal;
 use crate::review::BreakGlassUse;
 use crate::time::{Term, Timestamp};
 
-pub use distinct::Shortage;
-pub use step::{NotAdmitted, Step, Tally, VoteError, are_met, shortage};
+pub use distinct::MissingApprovers;
+pub use step::{NotAdmitted, Step, Tally, VoteError, are_met, missing_approvers};
 
-/// What policy said about a request.
+/// The outcome of the policy check of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    /// It may have it.
+    /// The request is allowed.
     Allow,
-    /// It may not.
+    /// The request is denied.
     Deny {
-        /// Why, for the person who asked.
+        /// The reason, as the requester reads it.
         reason: String,
     },
-    /// It may have it once people have said yes.
+    /// The request is allowed after people have approved it.
     NeedsApproval {
-        /// Who, one step after the other; never none.
+        /// The steps in their order; never empty.
         steps: Vec<Step>,
-        /// Until when all of them.
+        /// The instant by which all steps must be approved.
         deadline: Timestamp,
     },
 }
 
-/// What policy says about one request, before it is decided.
+/// The result of the policy check of one request, before the decision is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// The bundle that it was said under.
+    /// The bundle of the policies.
     pub bundle_digest: Digest,
-    /// Allow, deny, or who must approve.
+    /// Allow, deny, or the approval steps.
     pub outcome: Outcome,
-    /// The policies and built-in rules ([`crate::rule`]) that determined it, by `@id`; none where nothing allows it.
+    /// The `@id`s of the policies and built-in rules ([`crate::rule`]) that determined the outcome; empty if nothing
+    /// allows it.
     pub determining: Vec<String>,
     /// For a denial: the nearest request that would pass, if one was found.
     pub nearest: Option<Nearest>,
-    /// What AWS would be asked; absent for a denial.
+    /// The AWS changes of the grant; absent for a denial.
     pub template: Option<PlanTemplate>,
-    /// For how long, from activation.
+    /// The duration, counted from activation.
     pub term: Term,
-    /// How long after approval it may be started, in seconds.
+    /// The time for the start after approval, in seconds.
     pub start_within_s: u32,
-    /// How often in a row such a grant may be renewed.
+    /// The maximum number of consecutive renewals.
     pub max_renewals: u32,
-    /// What else its entitlement says of it.
+    /// Further properties from the entitlement.
     pub traits: Traits,
-    /// What must not be held beside it.
+    /// The separation-of-duties rules that apply.
     pub duties: Duties,
 }
 
-/// What an entitlement says of a grant beside its plan. Nothing in decisions that are older than this.
+/// The properties of a grant that its entitlement sets beside the plan. Older decisions lack them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Traits {
-    /// How much harm its misuse can do.
+    /// The harm that misuse can do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk: Option<Risk>,
-    /// Where it reaches.
+    /// The environment that the entitlement reaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<EnvironmentName>,
-    /// That it is for emergencies, and who reviews its use.
+    /// Set for break-glass, with the reviewer of the use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BreakGlassUse>,
-    /// That it is a canary: the drill's own.
+    /// Whether the grant is a canary of the expiry drill.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub canary: bool,
-    /// Secrets to rotate at its end, with every parameter filled in; none where the outcome is a denial.
+    /// Secrets to rotate after the end, with every parameter filled in; empty for a denial.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotate: Vec<Rotation>,
-    /// What it allows whose effect does not end with it.
+    /// Allowed actions whose effect outlives the grant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outlives: Vec<Outliving>,
 }
 
 impl Traits {
-    /// Whether nothing is said.
+    /// Whether no property is set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -102,85 +103,77 @@ impl Traits {
 /// A vote on a decision that needs approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {
-    /// Who voted.
     pub by: IdentityId,
-    /// Yes or no.
+    /// Whether the vote approves or refuses.
     pub approve: bool,
-    /// When.
     pub at: Timestamp,
     /// The decision digest that the voter saw.
     pub digest: Digest,
-    /// What the voter showed.
+    /// The voter's proof of identity.
     pub proof: ProofSummary,
 }
 
-/// A decision, written by the evaluator alone. Everything but the votes is fixed at once.
+/// A decision. Only the evaluator writes it, and only its votes change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
-    /// The grant that it decides.
+    /// The grant that the decision is about.
     pub id: GrantId,
-    /// What it says.
     pub terms: Terms,
     /// The votes so far.
     pub votes: Vec<Vote>,
 }
 
-/// The fixed part of a decision: what an approver sees and its digest names.
+/// The fixed part of a decision. The approver sees it and the digest covers it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
-    /// The grant that it decides.
+    /// The grant that the decision is about.
     pub id: GrantId,
-    /// Digest of the request as it was read.
+    /// The digest of the request as the evaluator read it.
     pub request_digest: Digest,
-    /// The bundle in force.
     pub bundle_digest: Digest,
-    /// When it was decided.
     pub decided_at: Timestamp,
-    /// Who asked.
+    /// The requester.
     pub identity: IdentityId,
-    /// Its class.
     pub class: IdentityClass,
-    /// The human who answers for it.
+    /// The human who is accountable for the requester.
     pub sponsor: IdentityId,
-    /// Its task, from its proof.
+    /// The requester's task, from its proof.
     pub task: Option<Task>,
-    /// What it showed, or what the catalogue declares for it.
+    /// The requester's proof of identity, or the schedule that the catalogue declares for it.
     pub proof: ProofSummary,
-    /// The delegation that it rests on; absent where it was asked for on nobody's behalf.
+    /// The delegation of the human on whose behalf the requester acts; absent if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegation: Option<Delegated>,
-    /// The grant that it carries on.
+    /// The grant that this one renews.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<Renewal>,
-    /// What it asked for.
     pub entitlement: EntitlementId,
-    /// For how long, from activation.
+    /// The duration, counted from activation.
     pub term: Term,
-    /// How long after approval it may be started, in seconds.
+    /// The time for the start after approval, in seconds.
     pub start_within_s: u32,
-    /// What policy said.
     pub outcome: Outcome,
-    /// The policies that determined it, by `@id`.
+    /// The `@id`s of the policies that determined the outcome.
     pub determining: Vec<String>,
     /// What AWS would be asked; absent where the outcome is a denial.
     pub template: Option<PlanTemplate>,
-    /// What else its entitlement says of it.
+    /// Further properties from the entitlement.
     #[serde(default, skip_serializing_if = "Traits::is_empty")]
     pub traits: Traits,
 }
 
 impl Terms {
-    /// The human on whose behalf it was asked for.
+    /// The human on whose behalf the requester acts.
     #[must_use]
     pub fn on_behalf_of(&self) -> Option<&IdentityId> {
         self.delegation.as_ref().map(|delegation| &delegation.by)
     }
 
-    /// Whether `approver` may stand apart from whoever asked, and from whoever it was asked for.
+    /// Checks that `approver` is independent of the requester and of the human on whose behalf the requester acts.
     ///
     /// # Errors
     ///
-    /// [`ApproverError`] if not.
+    /// [`ApproverError`] if the approver is not independent.
     pub fn check_approver(&self, approver: &Identity) -> Result<(), ApproverError> {
         check_approver(approver, &self.identity, &self.sponsor)?;
         match self.on_behalf_of() {
@@ -191,18 +184,19 @@ impl Terms {
 }
 
 impl Decision {
-    /// The digest of everything but the votes: what an approver names and issue checks.
+    /// The digest of everything but the votes. Each vote names it and the issuer checks it.
     ///
     /// # Errors
     ///
-    /// [`CanonicalError`] if it has no JSON form.
+    /// [`CanonicalError`] if the terms have no JSON form.
     pub fn digest(&self) -> Result<Digest, CanonicalError> {
         Digest::of(&self.terms)
     }
 
-    /// Whether it permits issuing: allowed by policy alone, or by enough eligible people in each step and refused by none.
+    /// Whether the decision permits issuing: policy alone allows it, or enough eligible people approved each step and
+    /// nobody refused.
     ///
-    /// Counts afresh from the votes, so that no other record needs to be believed.
+    /// The check counts the votes themselves, so it trusts no other record.
     #[must_use]
     pub fn permits(&self) -> bool {
         match &self.terms.outcome {
@@ -222,11 +216,11 @@ impl Decision {
         }
     }
 
-    /// The step in which `vote`, a yes, would count after those that are there.
+    /// The step in which `vote`, an approval, would count after the votes so far.
     ///
     /// # Errors
     ///
-    /// [`VoteError`] if it would count in none, or would leave a later step without enough people.
+    /// [`VoteError`] if it would count in no step, or would leave a later step without enough people.
     pub fn place(&self, vote: &Vote) -> Result<StepName, VoteError> {
         match &self.terms.outcome {
             Outcome::NeedsApproval { steps, .. } => step::place(steps, &self.votes, vote),
@@ -234,7 +228,7 @@ impl Decision {
         }
     }
 
-    /// Everybody who may approve it, in one step or another.
+    /// Everybody who may approve in any step.
     #[must_use]
     pub fn approvers(&self) -> BTreeSet<IdentityId> {
         match &self.terms.outcome {
@@ -244,27 +238,27 @@ impl Decision {
     }
 }
 
-/// Why somebody may never approve a request, whatever policy says (invariant 11).
+/// The reason why a person may never approve a request, whatever policy says (invariant 11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApproverError {
-    /// Only people approve.
+    /// The voter is not a human identity.
     #[error("only a human identity can approve")]
     NotHuman,
-    /// One's own request.
-    #[error("nobody approves their own request")]
+    /// The voter is the requester.
+    #[error("you cannot approve your own request: another person must approve it")]
     Requester,
-    /// A request of an identity that one answers for.
-    #[error("nobody approves what an identity that they sponsor asks for")]
+    /// The voter sponsors the requester, or is a person whose owner does.
+    #[error("you cannot approve a request of an identity that you sponsor: another person must approve it")]
     Sponsor,
 }
 
-/// Whether `approver` may stand apart from a request of `requester`, which `sponsor` answers for.
+/// Checks that `approver` is independent of `requester` and of its `sponsor`.
 ///
 /// # Errors
 ///
-/// [`ApproverError`] if not.
+/// [`ApproverError`] if the approver is not independent.
 pub fn check_approver(approver: &Identity, requester: &IdentityId, sponsor: &IdentityId) -> Result<(), ApproverError> {
-    // INVARIANT: nobody approves their own, nor what a non-human identity that they sponsor asks for.
+    // INVARIANT: nobody approves their own request, nor a request of a non-human identity that they sponsor.
     if approver.class != IdentityClass::Human {
         return Err(ApproverError::NotHuman);
     }

@@ -1,8 +1,9 @@
-//! Delegations: what a human lets another identity ask for on their behalf.
+//! Delegations: the requests that a human lets another identity make on their behalf.
 //!
-//! A human stores one beforehand, with a proof of their own that the other identity never sees. Each change is a new
-//! version, put where none is and never written again, so the versions are their own history; each names the one before
-//! by its digest. A decision that rests on a version names it, and is stored only while no later one is there.
+//! The human stores a delegation beforehand, with a proof of their own that the other identity never sees. Each change
+//! is a new version, put only if absent and never changed. So the versions are their own history; each names the
+//! previous one by its digest. A decision that uses a version names it, and is stored only while that version is the
+//! latest.
 
 use std::collections::BTreeSet;
 
@@ -14,161 +15,130 @@ use crate::id::{EntitlementId, IdentityId};
 use crate::identity::ProofSummary;
 use crate::time::{Term, Timestamp};
 
-/// The longest that a delegation lasts before it has to be given anew, in seconds: 30 days.
+/// The maximum duration of a delegation before it must be given again, in seconds: 30 days.
 pub const MAX_DELEGATION_S: u32 = 30 * 86_400;
 
-/// The most entitlements of one delegation.
+/// The maximum number of entitlements in one delegation.
 pub const MAX_ENTITLEMENTS: usize = 50;
 
-/// The most identities that one human can have delegations for, past ones included.
+/// The maximum number of identities that one human has delegations for, including past ones.
 pub const MAX_DELEGATES: usize = 50;
 
-/// One version of what `by` lets `to` ask for on their behalf.
+/// One version of the delegation from `by` to `to`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delegation {
-    /// The human.
     pub by: IdentityId,
-    /// The other identity; never a human.
+    /// The delegate; never a human.
     pub to: IdentityId,
-    /// Its number, from 1 on.
+    /// The number of the version, from 1.
     pub version: u64,
-    /// The digest of the version before; zero for the first.
+    /// The digest of the previous version; zero for the first.
     pub prev: Digest,
-    /// What it is about.
     pub scope: Scope,
-    /// When it was written.
     pub at: Timestamp,
-    /// What the human showed.
+    /// The human's proof of identity.
     pub proof: ProofSummary,
 }
 
-/// What a delegation is about.
+/// The extent of a delegation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "scope", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Scope {
-    /// These may be asked for.
+    /// The delegate may request these entitlements.
     Given {
-        /// On which entitlements, 1 to [`MAX_ENTITLEMENTS`].
+        /// The entitlements, 1 to [`MAX_ENTITLEMENTS`].
         entitlements: BTreeSet<EntitlementId>,
-        /// The longest term of a grant; absent where the human's own limits are enough.
+        /// The maximum term of a grant; absent if the human's own limits are enough.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_term_s: Option<Term>,
-        /// Until when. No grant that rests on it lasts longer.
+        /// The end of the delegation. No grant under it lasts longer.
         until: Timestamp,
     },
-    /// Nothing any more.
+    /// The delegation was ended.
     Ended,
 }
 
-/// The version of a delegation that a decision rests on.
+/// The version of a delegation that a decision uses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delegated {
-    /// The human who gave it.
+    /// The human who gave the delegation.
     pub by: IdentityId,
-    /// Its number.
     pub version: u64,
-    /// Its digest.
     pub digest: Digest,
 }
 
-/// Why a delegation cannot be given like this.
+/// The reason why a delegation is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
-    /// It is about nothing, or too much.
+    /// It names no entitlement, or too many.
     #[error("a delegation names 1 to {MAX_ENTITLEMENTS} entitlements; this one names {0}")]
     Entitlements(usize),
-    /// It ends before it begins, or too late.
+    /// It ends in the past or too late.
     #[error("a delegation ends at most {} days ahead, and after now ({now}); this one ends at {until}", MAX_DELEGATION_S / 86_400)]
     Until {
-        /// Now.
         now: Timestamp,
-        /// Its end.
+        /// The end of the delegation.
         until: Timestamp,
     },
 }
 
-/// Why a request cannot rest on a delegation.
+/// The reason why a delegation does not cover a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DelegationError {
-    /// There is none, or it was ended.
-    #[error("`{by}` lets `{to}` ask for nothing on their behalf: they have to store a delegation beforehand")]
-    None {
-        /// The human.
-        by: IdentityId,
-        /// Who asked.
-        to: IdentityId,
-    },
-    /// It is about other entitlements.
-    #[error("the delegation of `{by}` to `{to}` is not about `{entitlement}`")]
-    OtherEntitlement {
-        /// The human.
-        by: IdentityId,
-        /// Who asked.
-        to: IdentityId,
-        /// For what.
-        entitlement: EntitlementId,
-    },
-    /// It is over.
+    /// There is no delegation, or it was ended.
+    #[error("`{by}` has delegated nothing to `{to}`: `{by}` must store a delegation first")]
+    None { by: IdentityId, to: IdentityId },
+    /// The delegation covers other entitlements.
+    #[error("the delegation of `{by}` to `{to}` does not cover `{entitlement}`")]
+    OtherEntitlement { by: IdentityId, to: IdentityId, entitlement: EntitlementId },
+    /// The delegation is over.
     #[error("the delegation of `{by}` to `{to}` ended at {until}")]
-    Over {
-        /// The human.
-        by: IdentityId,
-        /// Who asked.
-        to: IdentityId,
-        /// When.
-        until: Timestamp,
-    },
-    /// It allows less time.
-    #[error("the delegation of `{by}` to `{to}` is for terms of at most {max} s; {asked} s were asked for")]
+    Over { by: IdentityId, to: IdentityId, until: Timestamp },
+    /// The delegation allows only shorter terms.
+    #[error("the delegation of `{by}` to `{to}` allows terms of at most {max} s; you asked for {asked} s")]
     Term {
-        /// The human.
         by: IdentityId,
-        /// Who asked.
         to: IdentityId,
-        /// What it allows, in seconds.
+        /// The maximum term, in seconds.
         max: u32,
-        /// What was asked, in seconds.
+        /// The requested term, in seconds.
         asked: u32,
     },
-    /// The grant could outlast it.
+    /// The grant could outlast the delegation.
     #[error(
-        "the delegation of `{by}` to `{to}` ends at {until}, and the grant could last longer: ask for a shorter term, or \
-         have the delegation given anew"
+        "the delegation of `{by}` to `{to}` ends at {until}, and the grant could last longer: ask for a shorter term, \
+         or have the delegation renewed"
     )]
     Outlasts {
-        /// The human.
         by: IdentityId,
-        /// Who asked.
         to: IdentityId,
-        /// When it ends.
+        /// The end of the delegation.
         until: Timestamp,
     },
 }
 
-/// What is asked for under a delegation.
+/// A request under a delegation.
 #[derive(Clone, Copy, Debug)]
 pub struct Use<'a> {
-    /// On what.
     pub entitlement: &'a EntitlementId,
-    /// For how long.
     pub term: Term,
-    /// For how long people may take to say yes, in seconds.
+    /// The time for the approvals, in seconds.
     pub waits_s: u32,
-    /// For how long after that it could be started, in seconds.
+    /// The time for the start after that, in seconds.
     pub start_within_s: u32,
 }
 
-/// The shortest time to start that a delegation may leave, in seconds.
+/// The minimum time for the start that a delegation must leave, in seconds.
 const SHORTEST_START_S: u32 = 60;
 
 impl Scope {
-    /// Whether it can be given at `now`.
+    /// Checks that the scope is valid at `now`.
     ///
     /// # Errors
     ///
-    /// [`ScopeError`] if not.
+    /// [`ScopeError`] if the scope is not valid.
     pub fn check(&self, now: Timestamp) -> Result<(), ScopeError> {
         let Self::Given { entitlements, until, .. } = self else { return Ok(()) };
         if !(1..=MAX_ENTITLEMENTS).contains(&entitlements.len()) {
@@ -182,30 +152,29 @@ impl Scope {
 }
 
 impl Delegation {
-    /// The digest that decisions and the next version name.
+    /// The digest, which decisions and the next version name.
     ///
     /// # Errors
     ///
-    /// [`CanonicalError`] if it has no JSON form.
+    /// [`CanonicalError`] if the delegation has no JSON form.
     pub fn digest(&self) -> Result<Digest, CanonicalError> {
         Digest::of(self)
     }
 
-    /// How the decision on a request names it.
+    /// The reference with which a decision names this version.
     ///
     /// # Errors
     ///
-    /// [`CanonicalError`] if it has no JSON form.
+    /// [`CanonicalError`] if the delegation has no JSON form.
     pub fn named(&self) -> Result<Delegated, CanonicalError> {
         Ok(Delegated { by: self.by.clone(), version: self.version, digest: self.digest()? })
     }
 
-    /// Within how many seconds after its approval a grant has to be started at the latest, so that it cannot outlast
-    /// this delegation.
+    /// The time for the start after approval, in seconds, with which a grant cannot outlast this delegation.
     ///
     /// # Errors
     ///
-    /// [`DelegationError`] if what is asked for is not delegated at `now`.
+    /// [`DelegationError`] if the delegation does not cover the request at `now`.
     pub fn covers(&self, asked: Use<'_>, now: Timestamp) -> Result<u32, DelegationError> {
         let (by, to) = (self.by.clone(), self.to.clone());
         let Scope::Given { entitlements, max_term_s, until } = &self.scope else {
@@ -222,7 +191,7 @@ impl Delegation {
             let (max, asked) = (max.as_seconds(), asked.term.as_seconds());
             return Err(DelegationError::Term { by, to, max, asked });
         }
-        // INVARIANT: what rests on it ends before it does, whenever people say yes and whenever it is started.
+        // INVARIANT: a grant ends before its delegation, however late the approvals and the start are.
         let used = u64::from(asked.waits_s).saturating_add(u64::from(asked.term.as_seconds()));
         let Some(left) = until.seconds_since(now).checked_sub(used) else {
             return Err(DelegationError::Outlasts { by, to, until });
@@ -234,7 +203,7 @@ impl Delegation {
         Ok(start_within_s)
     }
 
-    /// Whether a live grant that rests on an earlier version may go on under this one.
+    /// Whether a live grant under an earlier version may continue under this one.
     #[must_use]
     pub fn keeps(&self, grant: &Grant) -> bool {
         match &self.scope {
@@ -247,7 +216,7 @@ impl Delegation {
         }
     }
 
-    /// When its record may be dropped: never before one of an earlier version, or that would count again.
+    /// When the record may be dropped: never before an earlier version, which would otherwise count again.
     #[must_use]
     pub fn drop_at(&self) -> Timestamp {
         self.at.plus(MAX_DELEGATION_S).plus(RETENTION_S)

@@ -1,7 +1,7 @@
-//! The reserved deny: how single sessions of a session role are ended before their time.
+//! The reserved deny, which ends single sessions of a session role early.
 //!
-//! Each early end is an entry; all live entries of a role render to one inline policy of that role. Where they do not
-//! fit, the oldest are denied by time of issue instead: live holders of that role then fetch new credentials.
+//! Each early end is an entry. All live entries of a role render to one inline policy of that role. If they do not fit,
+//! the oldest are denied by time of issue instead. Live holders of that role then fetch new credentials.
 
 use std::collections::BTreeSet;
 
@@ -12,43 +12,40 @@ use crate::canonical::{CanonicalError, canonical};
 use crate::id::GrantId;
 use crate::time::Timestamp;
 
-/// One early-ended session. It may leave once nothing that it denies can still be alive.
+/// The entry of one session that ended early. It leaves once no credential that it denies can still be valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DenyEntry {
-    /// The session role.
     pub role_arn: String,
     /// The grant whose session is denied.
     pub grant: GrantId,
-    /// The STS session name.
     pub session_name: String,
-    /// When the entry was stored.
     pub stored_at: Timestamp,
-    /// When every credential of the session had surely been issued.
+    /// The instant by which every credential of the session was certainly issued.
     pub issued_by: Timestamp,
-    /// From when it may leave: the last expiry of what was vended, or the deadline if that is sooner, plus skew.
+    /// The instant from which the entry may leave: the last expiry of a vend, or the deadline if sooner, plus skew.
     pub leave_at: Timestamp,
 }
 
-/// The most characters that the inline policies of a role may have together, white space not counted.
+/// The maximum number of characters in all inline policies of a role, not counting white space.
 ///
 /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 pub const MAX_ROLE_INLINE: usize = 10_240;
 
-/// How long a cut stays, in seconds: the longest credential, and the longest skew that can be configured.
+/// How long a cut stays, in seconds: the longest credential lifetime plus the maximum configurable skew.
 pub(crate) const CUT_S: u32 = 3_600 + 300;
 
-/// What a role's reserved policy denies.
+/// The sessions that a role's reserved policy denies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Denied {
-    /// These sessions.
+    /// The names of denied sessions.
     pub names: BTreeSet<String>,
-    /// Every session that was issued before this whole second.
+    /// Denies every session that was issued before this whole second.
     pub cut: Option<Timestamp>,
 }
 
 impl Denied {
-    /// What `document` denies. Only statements that deny everything under no other condition count; a document that
-    /// cannot be read denies nobody.
+    /// The sessions that `document` denies. Only statements that deny everything under no other condition count. An
+    /// unreadable document denies nobody.
     #[must_use]
     pub fn read(document: &str) -> Self {
         let parsed: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
@@ -60,20 +57,20 @@ impl Denied {
         }
     }
 
-    /// Denies the sessions of `wanted`, and what the cut of `standing` still must deny, in a document that fits the quota
-    /// of a role.
+    /// Denies the sessions of `entries`, and those that the cut of `standing` must still deny, within the quota of a
+    /// role.
     ///
     /// # Errors
     ///
     /// [`CanonicalError`] never in practice: texts always have a JSON form.
-    pub fn fitting(wanted: &[&DenyEntry], standing: &Self, now: Timestamp) -> Result<Self, CanonicalError> {
+    pub fn fitting(entries: &[&DenyEntry], standing: &Self, now: Timestamp) -> Result<Self, CanonicalError> {
         let mut cut = standing.cut.filter(|cut| now < cut.plus(CUT_S));
         loop {
             let covered = |entry: &&&DenyEntry| cut.is_some_and(|cut| cut > entry.issued_by);
-            let mut named: Vec<_> = wanted.iter().filter(|entry| !covered(entry)).collect();
+            let mut named: Vec<_> = entries.iter().filter(|entry| !covered(entry)).collect();
             let names: BTreeSet<String> = named.iter().map(|entry| entry.session_name.clone()).collect();
             let fitting = Self { names, cut };
-            // The older half of those with a name goes under the cut.
+            // The older half of the named sessions moves under the cut.
             named.sort_by_key(|entry| entry.issued_by);
             let latest = named.get(named.len().saturating_sub(1) / 2).map(|entry| entry.issued_by);
             let fits = fitting.document()?.is_none_or(|text| text.len() <= MAX_ROLE_INLINE);
@@ -82,7 +79,7 @@ impl Denied {
         }
     }
 
-    /// The policy; nothing if it denies nobody.
+    /// The policy document; `None` if it denies nobody.
     ///
     /// `aws:userid` of an assumed role is `<role id>:<session name>`, and session names hold no `*` or `?`.
     ///
@@ -107,14 +104,14 @@ impl Denied {
         canonical(&json!({ "Version": "2012-10-17", "Statement": statements })).map(Some)
     }
 
-    /// Whether it denies the session called `session_name`, whose credentials had all been issued by `issued_by`.
+    /// Whether the policy denies session `session_name`, whose credentials were all issued by `issued_by`.
     #[must_use]
     pub fn denies(&self, session_name: &str, issued_by: Timestamp) -> bool {
         self.names.contains(session_name) || self.cut.is_some_and(|cut| cut > issued_by)
     }
 }
 
-/// The reserved policy for `session_names` alone; nothing if there are none.
+/// The reserved policy for `session_names` only; `None` if there are none.
 ///
 /// # Errors
 ///
@@ -123,7 +120,7 @@ pub fn document<'a>(session_names: impl IntoIterator<Item = &'a str>) -> Result<
     Denied { names: session_names.into_iter().map(str::to_owned).collect(), cut: None }.document()
 }
 
-/// Whether `document` denies the session called `session_name` by its name.
+/// Whether `document` denies session `session_name` by name.
 #[must_use]
 pub fn denies(document: &str, session_name: &str) -> bool {
     Denied::read(document).names.contains(session_name)
@@ -152,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_denies_whom_it_names_and_nobody_else() {
+    fn deny_document_denies_exactly_the_named_sessions() {
         let text = document(["dev.01A", "dev.01B"]).unwrap().unwrap();
         assert!(denies(&text, "dev.01A") && denies(&text, "dev.01B"));
         assert!(!denies(&text, "dev.01") && !denies(&text, "dev.01C"));
@@ -160,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weakened_document_does_not_count_as_a_deny() {
+    fn weakened_deny_document_counts_as_no_deny() {
         let text = document(["dev.01A"]).unwrap().unwrap();
         for (from, to) in
             [("Deny", "Allow"), (r#""Resource":"*""#, r#""Resource":"arn:x""#), ("StringLike", "StringEquals")]
@@ -174,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn two_hundred_and_eighty_entries_fit_the_quota() {
+    fn deny_document_with_280_entries_fits_the_quota() {
         let names: Vec<String> = (0..280).map(|n| format!("p1.01J{n:023}")).collect();
         assert!(document(names.iter().map(String::as_str)).unwrap().unwrap().len() <= MAX_ROLE_INLINE);
     }
@@ -192,21 +189,21 @@ mod tests {
     }
 
     #[test]
-    fn more_entries_than_fit_are_all_denied_the_oldest_by_time_of_issue() {
+    fn surplus_entries_are_denied_by_time_of_issue_oldest_first() {
         let entries: Vec<_> = (0..1_000).map(entry).collect();
-        let wanted: Vec<_> = entries.iter().collect();
+        let all: Vec<_> = entries.iter().collect();
         let now = Timestamp::from_seconds(1_001_000);
-        let denied = Denied::fitting(&wanted, &Denied::default(), now).unwrap();
+        let denied = Denied::fitting(&all, &Denied::default(), now).unwrap();
         let text = denied.document().unwrap().unwrap();
         assert!(text.len() <= MAX_ROLE_INLINE && Denied::read(&text) == denied);
         assert!(entries.iter().all(|entry| denied.denies(&entry.session_name, entry.issued_by)));
         assert!(denied.names.contains(&entries[999].session_name) && !denied.names.contains(&entries[0].session_name));
-        assert!(denied.cut < Some(now), "whoever fetches now is not denied");
-        // The same again is the same document; one more entry does not move the cut again.
-        assert_eq!(Denied::fitting(&wanted, &denied, now).unwrap(), denied);
+        assert!(denied.cut < Some(now), "a credential fetched now is not denied");
+        // The same entries give the same document; one more entry does not move the cut.
+        assert_eq!(Denied::fitting(&all, &denied, now).unwrap(), denied);
         let one_more: Vec<_> = entries.iter().chain([&entries[0]]).collect();
         assert_eq!(Denied::fitting(&one_more, &denied, now).unwrap().cut, denied.cut);
-        // Nobody whom it denied is let free by the entries' leaving, until every credential has expired.
+        // Sessions under the cut stay denied after their entries left, until every credential has expired.
         let left = Denied::fitting(&[], &denied, now.plus(3_600)).unwrap();
         assert_eq!((left.names.len(), left.cut), (0, denied.cut));
         let gone = Denied::fitting(&[], &denied, now.plus(CUT_S)).unwrap();
@@ -214,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_counts_only_whole_and_alone() {
+    fn cut_counts_only_as_an_unweakened_deny_statement() {
         let denied = Denied { names: BTreeSet::new(), cut: Some(Timestamp::from_seconds(10)) };
         assert!(denied.denies("x", Timestamp::from_millis(9_999)) && !denied.denies("x", Timestamp::from_seconds(10)));
         let text = denied.document().unwrap().unwrap();

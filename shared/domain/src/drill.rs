@@ -1,8 +1,8 @@
-//! The expiry drill: a canary grant of each delivery is really used, and really ends.
+//! The expiry drill: it uses a canary grant of each delivery and shows that the access ends.
 //!
-//! A harmless call is tried with the grant's own access before, during and after it: it must be denied, allowed, denied.
-//! Whatever the records say, this is what AWS does. Each step is a record of its own, put where none is, that names the one
-//! before by its digest: the last one is the state of the drill, and all of them are its evidence.
+//! The drill makes a harmless call before, during and after the grant, with the grant's own access. AWS must deny,
+//! allow and deny it. So the drill tests AWS and not the records. Each step is a new record, put only if absent, that
+//! names the previous one by its digest. The last record is the state of the drill; all records are its evidence.
 
 mod run;
 
@@ -10,28 +10,27 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::run::{Fault, Outcome, Probe, Rules, Seen, Stage, Want};
+pub use self::run::{Fault, NextStep, Observation, Outcome, Probe, Rules, RunStage};
 use crate::canonical::{CanonicalError, Digest};
 use crate::id::EvidenceId;
 use crate::time::Timestamp;
 
-/// What is drilled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Drilled {
-    /// A session that is vended.
+    /// A vended session.
     Session,
-    /// An inline policy that is put.
+    /// An inline policy.
     Inline,
-    /// A managed policy that is attached.
+    /// An attached managed policy.
     Managed,
 }
 
 impl Drilled {
-    /// All there are.
+    /// All drilled deliveries.
     pub const ALL: [Self; 3] = [Self::Session, Self::Inline, Self::Managed];
 
-    /// As it is written.
+    /// The name, as records write it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -48,34 +47,31 @@ impl fmt::Display for Drilled {
     }
 }
 
-/// One record of the chain of one delivery's drill.
+/// One record in the chain of one delivery's drill.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drill {
-    /// Its name.
     pub id: EvidenceId,
-    /// What is drilled.
     pub drilled: Drilled,
-    /// Its number, from 1 on.
+    /// The number of the record, from 1.
     pub seq: u64,
-    /// The digest of the one before; zero for the first.
+    /// The digest of the previous record; zero for the first.
     pub prev: Digest,
-    /// When it was written.
     pub at: Timestamp,
-    /// The first record of the run that it belongs to: what a retry asks for again goes by its name.
+    /// The first record of the run. A retried request uses its id as the idempotency key.
     pub run: EvidenceId,
-    /// When the run began.
+    /// The start of the run.
     pub begun_at: Timestamp,
-    /// How far the run has come, and what was seen.
-    pub stage: Stage,
-    /// When a run last passed.
+    /// The progress of the run, with its probes.
+    pub stage: RunStage,
+    /// The end of the last run that passed.
     pub passed_at: Option<Timestamp>,
-    /// Since when runs fail: from the first failed one until one passes.
+    /// The end of the first failed run since the last run that passed.
     pub failing_since: Option<Timestamp>,
 }
 
 impl Drill {
-    /// The record after `last` in which the run of `drilled` has come to `stage`; where that is [`Stage::Begun`], a new run.
+    /// The record after `last`, with the run of `drilled` in `stage`. [`RunStage::Begun`] starts a new run.
     ///
     /// # Errors
     ///
@@ -83,13 +79,14 @@ impl Drill {
     pub fn next(
         last: Option<&Self>,
         (id, drilled): (EvidenceId, Drilled),
-        stage: Stage,
+        stage: RunStage,
         now: Timestamp,
     ) -> Result<Self, CanonicalError> {
-        let of_run = last.filter(|_| stage != Stage::Begun);
+        let of_run = last.filter(|_| stage != RunStage::Begun);
         let (passed_before, failing_before) =
             (last.and_then(|last| last.passed_at), last.and_then(|last| last.failing_since));
-        let (has_passed, has_failed) = (matches!(stage, Stage::Passed { .. }), matches!(stage, Stage::Failed { .. }));
+        let (has_passed, has_failed) =
+            (matches!(stage, RunStage::Passed { .. }), matches!(stage, RunStage::Failed { .. }));
         Ok(Self {
             id,
             drilled,
@@ -104,15 +101,15 @@ impl Drill {
         })
     }
 
-    /// What is to be done at `now`.
+    /// The next step at `now`.
     #[must_use]
-    pub fn want(last: Option<&Self>, now: Timestamp, rules: &Rules) -> Want {
-        last.map_or(Want::Begin, |last| last.stage.want(last.begun_at, last.at, now, rules))
+    pub fn next_step(last: Option<&Self>, now: Timestamp, rules: &Rules) -> NextStep {
+        last.map_or(NextStep::Begin, |last| last.stage.next_step(last.begun_at, last.at, now, rules))
     }
 
-    /// The stage after something was `seen`; nothing if it stays where it is.
+    /// The stage after the observation `seen`; `None` if it does not change.
     #[must_use]
-    pub fn after(&self, seen: Seen, now: Timestamp, rules: &Rules) -> Option<Stage> {
+    pub fn after(&self, seen: Observation, now: Timestamp, rules: &Rules) -> Option<RunStage> {
         self.stage.after(seen, self.begun_at, now, rules)
     }
 }
@@ -121,29 +118,27 @@ impl Drill {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unproved {
-    /// Which.
     pub drilled: Drilled,
-    /// Why.
-    pub why: Lack,
-    /// Since when.
+    pub why: DrillFailure,
+    /// The instant from which the drill shows nothing.
     pub since: Timestamp,
 }
 
-/// Why a drill shows nothing.
+/// The reason why a drill does not show that access ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Lack {
-    /// A run failed, and none has passed since.
+pub enum DrillFailure {
+    /// A run failed and none has passed since.
     Failed,
-    /// None has ever passed, or not for too long.
+    /// No run ever passed, or the last one passed too long ago.
     Late,
 }
 
 impl Unproved {
-    /// Whether the drill of which `last` is the last record lacks something at `now`: a run that passed at most `max_age_s`
-    /// seconds ago, and none that failed since. What was said `before` keeps its instant.
+    /// Judges at `now` the drill whose last record is `last`. A good drill passed at most `max_age_s` seconds ago and
+    /// did not fail since. An entry in `before` keeps its instant.
     ///
-    /// INVARIANT: fail closed. A drill that never passed shows nothing.
+    /// INVARIANT: fail closed. A drill that never passed does not show that access ends.
     #[must_use]
     pub fn of(
         (drilled, last): (Drilled, Option<&Drill>),
@@ -152,14 +147,14 @@ impl Unproved {
         now: Timestamp,
     ) -> Option<Self> {
         if let Some(since) = last.and_then(|last| last.failing_since) {
-            return Some(Self { drilled, why: Lack::Failed, since });
+            return Some(Self { drilled, why: DrillFailure::Failed, since });
         }
-        let known = before.iter().find(|before| before.drilled == drilled && before.why == Lack::Late);
+        let known = before.iter().find(|before| before.drilled == drilled && before.why == DrillFailure::Late);
         let since = match last.and_then(|last| last.passed_at) {
             Some(passed_at) => passed_at.plus(max_age_s),
             None => known.map_or(now, |known| known.since),
         };
-        (since <= now).then_some(Self { drilled, why: Lack::Late, since })
+        (since <= now).then_some(Self { drilled, why: DrillFailure::Late, since })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Evidence: append-only entries of what was decided, done and seen, each chained to the one before by its hash.
+//! Evidence: append-only entries of decisions, acts and readings. Each entry names the previous one by its hash.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use crate::canonical::{CanonicalError, Digest};
 use crate::id::{EvidenceId, GrantId};
 use crate::time::Timestamp;
 
-/// The end of a grant's chain, kept in the grant: an entry that was cut off is missed.
+/// The head of a grant's chain. The grant stores it, so a removed last entry is detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// The number of the last entry; 0 before the first.
@@ -21,43 +21,40 @@ impl Head {
     pub const START: Self = Self { seq: 0, hash: Digest::ZERO };
 }
 
-/// What an entry tells.
+/// The content of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Body {
-    /// The entry's own name.
     pub id: EvidenceId,
-    /// Whose chain it is in.
+    /// The grant of the chain.
     pub grant: GrantId,
-    /// Its place in the chain, from 1.
+    /// The number of the entry in the chain, from 1.
     pub seq: u64,
-    /// When it was written, by the writer's clock.
+    /// The instant of the write, by the writer's clock.
     pub at: Timestamp,
     /// The function that wrote it.
     pub by: String,
-    /// What happened, as the event is named.
+    /// The name of the event.
     pub event: String,
     /// The grant's state afterwards.
     pub state: String,
-    /// The digest of the grant afterwards, its chain head left out.
+    /// The digest of the grant afterwards, without its chain head.
     pub grant_digest: Digest,
-    /// What else there is to tell. Never a credential, token, session policy or justification.
+    /// Further data. Never a credential, token, session policy or justification.
     pub detail: Value,
-    /// The hash of the entry before; all zeros for the first.
+    /// The hash of the previous entry; all zeros for the first.
     pub prev: Digest,
 }
 
 /// One entry: its body and the SHA-256 of the body's canonical JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// What it tells.
     #[serde(flatten)]
     pub body: Body,
-    /// The hash of the body.
     pub hash: Digest,
 }
 
 impl Entry {
-    /// Seals `body`.
+    /// Seals `body` with its hash.
     ///
     /// # Errors
     ///
@@ -73,32 +70,31 @@ impl Entry {
     }
 }
 
-/// What is wrong with a chain.
+/// The fault of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// An entry is missing, doubled or out of order.
-    #[error("entry {expected} is missing: entry {found} stands in its place")]
+    #[error("entry {expected} is missing: entry {found} is in its place")]
     Gap {
-        /// The number that should come.
+        /// The expected number.
         expected: u64,
-        /// The number that came.
+        /// The number found.
         found: u64,
     },
-    /// An entry names another entry before it than the one that is there.
+    /// An entry does not name the previous entry.
     #[error("entry {0} does not follow from the entry before it")]
     Unlinked(u64),
-    /// An entry's hash is not that of its body.
+    /// An entry's hash does not match its body.
     #[error("entry {0} was altered: its hash does not match")]
     Altered(u64),
-    /// An entry belongs to another grant.
     #[error("entry {0} belongs to another grant")]
     Foreign(u64),
-    /// The chain ends elsewhere than the grant says.
+    /// The chain does not end at the head that the grant names.
     #[error("the chain ends at entry {found}, but the grant names entry {expected}")]
     Cut {
         /// The entry that the grant names.
         expected: u64,
-        /// The last entry there is.
+        /// The last entry found.
         found: u64,
     },
 }

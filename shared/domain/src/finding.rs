@@ -1,91 +1,81 @@
-//! What a sweep of AWS found that no grant explains.
+//! Findings: access that a sweep of AWS found and that no grant explains.
 //!
-//! There may be no grant whose evidence could tell of it, so findings are a chain of their own: each is put where none is,
-//! and names the one before by its digest.
+//! There may be no grant whose evidence could hold a finding, so findings form their own chain. Each entry is put only
+//! if absent and names the previous one by its digest.
 
 use serde::{Deserialize, Serialize};
 
+use crate::attachment_target::AttachmentTarget;
 use crate::canonical::{CanonicalError, Digest};
-use crate::grant::{Grant, Sighting};
+use crate::grant::{Grant, Reading};
 use crate::id::{EvidenceId, GrantId};
-use crate::place::Place;
 use crate::time::Timestamp;
 
 /// One entry of the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finding {
-    /// Its name.
     pub id: EvidenceId,
-    /// Its number, from 1 on.
+    /// The number of the entry, from 1.
     pub seq: u64,
-    /// The digest of the one before; zero for the first.
+    /// The digest of the previous entry; zero for the first.
     pub prev: Digest,
-    /// When.
     pub at: Timestamp,
-    /// What stood in AWS.
-    pub place: Place,
-    /// Why it should not.
-    pub why: Why,
-    /// The reading that showed it standing, or gone.
-    pub seen: Sighting,
-    /// What was done about it.
-    pub act: Act,
+    /// The access that was found in AWS.
+    pub target: AttachmentTarget,
+    /// The reason why it should not exist.
+    pub reason: FindingReason,
+    /// The reading that showed it present or gone.
+    pub reading: Reading,
+    pub action: FindingAction,
 }
 
-/// Why nothing explains it.
+/// The reason why no grant explains the access.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
-pub enum Why {
-    /// The grant that it is named after is not on record.
-    NoRecord {
-        /// The grant.
-        grant: GrantId,
-    },
-    /// That grant is on record, but nothing of it may stand here now.
+pub enum FindingReason {
+    /// The table has no record of the grant in its name.
+    NoRecord { grant: GrantId },
+    /// The grant in its name is on record, but may hold no access here now.
     NotHeld {
-        /// The grant.
         grant: GrantId,
-        /// The state that it is in.
+        /// The state of the grant.
         state: String,
     },
-    /// No live grant is counted as a holder of the managed policy.
+    /// No live grant is recorded as a holder of the managed policy.
     NoHolder,
-    /// A session role's reserved deny, which has no entry any more; or names sessions that have none, and which are denied
-    /// by their time of issue from now on.
+    /// The reserved deny of a session role has no entries any more. Or it names sessions without an entry; from now on
+    /// they are denied by their time of issue.
     NoEntry {
-        /// How many sessions.
+        /// The number of sessions without an entry.
         n_sessions: u64,
     },
 }
 
-/// What was done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Act {
-    /// It is about to be removed: stored before the call.
+pub enum FindingAction {
+    /// The access is about to be removed; stored before the call.
     RemovalRecorded,
-    /// It is about to be written anew, or taken off if nobody is denied any more: stored before the call.
+    /// The deny is about to be written again, or removed if it denies nobody any more; stored before the call.
     DenyRecorded,
-    /// It was read back after a removal, and is gone.
+    /// A reading after a removal showed the access gone.
     GoneObserved,
 }
 
-/// What is told by the next entry.
+/// The content of the next entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// What stood in AWS.
-    pub place: Place,
-    /// Why it should not.
-    pub why: Why,
-    /// The reading.
-    pub seen: Sighting,
-    /// What was done about it.
-    pub act: Act,
+pub struct NewFinding {
+    /// The access that was found in AWS.
+    pub target: AttachmentTarget,
+    /// The reason why it should not exist.
+    pub reason: FindingReason,
+    pub reading: Reading,
+    pub action: FindingAction,
 }
 
-impl Why {
-    /// Why what is named after `id` should not stand, where `grant` is what is on record of it.
+impl FindingReason {
+    /// The reason for access named after grant `id`, whose record is `grant`.
     #[must_use]
     pub fn not_held(id: GrantId, grant: Option<&Grant>) -> Self {
         match grant {
@@ -101,17 +91,17 @@ impl Finding {
     /// # Errors
     ///
     /// [`CanonicalError`] if `last` has no JSON form.
-    pub fn next(last: Option<&Self>, id: EvidenceId, told: Told, now: Timestamp) -> Result<Self, CanonicalError> {
-        let Told { place, why, seen, act } = told;
+    pub fn next(last: Option<&Self>, id: EvidenceId, new: NewFinding, now: Timestamp) -> Result<Self, CanonicalError> {
+        let NewFinding { target, reason, reading, action } = new;
         Ok(Self {
             id,
             seq: last.map_or(0, |last| last.seq).saturating_add(1),
             prev: last.map_or(Ok(Digest::ZERO), Digest::of)?,
             at: now,
-            place,
-            why,
-            seen,
-            act,
+            target,
+            reason,
+            reading,
+            action,
         })
     }
 }
@@ -121,18 +111,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_finding_names_the_one_before_by_its_digest() {
+    fn finding_names_the_previous_one_by_its_digest() {
         let id: EvidenceId = "evd_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
         let at = Timestamp::from_seconds(1_795_348_800);
-        let told = Told {
-            place: Place::Managed { principal_arn: "role".to_owned(), policy_arn: "policy".to_owned() },
-            why: Why::NoHolder,
-            seen: Sighting { at, request_id: "r-1".to_owned() },
-            act: Act::RemovalRecorded,
+        let new = NewFinding {
+            target: AttachmentTarget::Managed { principal_arn: "role".to_owned(), policy_arn: "policy".to_owned() },
+            reason: FindingReason::NoHolder,
+            reading: Reading { at, request_id: "r-1".to_owned() },
+            action: FindingAction::RemovalRecorded,
         };
-        let first = Finding::next(None, id, told.clone(), at).unwrap();
+        let first = Finding::next(None, id, new.clone(), at).unwrap();
         assert_eq!((first.seq, first.prev), (1, Digest::ZERO));
-        let second = Finding::next(Some(&first), id, Told { act: Act::GoneObserved, ..told }, at).unwrap();
+        let second =
+            Finding::next(Some(&first), id, NewFinding { action: FindingAction::GoneObserved, ..new }, at).unwrap();
         assert_eq!((second.seq, second.prev), (2, Digest::of(&first).unwrap()));
         let text = serde_json::to_string(&second).unwrap();
         assert_eq!(serde_json::from_str::<Finding>(&text).unwrap(), second);

@@ -1,4 +1,4 @@
-//! Names: of grants, evidence, identities, entitlements and deployments. A name parses once; after that it is right.
+//! Ids of grants, evidence, identities, entitlements and deployments. Parsing validates an id once.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,17 +6,17 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-/// A text is not the name that was wanted.
+/// The text is not an id of the expected kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not {wanted}")]
+#[error("`{text}` is not {expected}")]
 pub struct IdError {
     text: String,
-    wanted: &'static str,
+    expected: &'static str,
 }
 
 impl IdError {
-    fn new(text: &str, wanted: &'static str) -> Self {
-        Self { text: text.chars().take(80).collect(), wanted }
+    fn new(text: &str, expected: &'static str) -> Self {
+        Self { text: text.chars().take(80).collect(), expected }
     }
 }
 
@@ -39,14 +39,14 @@ macro_rules! text_form {
 }
 
 macro_rules! prefixed_ulid {
-    ($(#[$doc:meta])* $name:ident, $prefix:literal, $wanted:literal) => {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $expected:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(Ulid);
 
         impl $name {
-            /// Names what `ulid` numbers.
+            /// The id with the number `ulid`.
             #[must_use]
             pub fn from_ulid(ulid: Ulid) -> Self {
                 Self(ulid)
@@ -69,12 +69,12 @@ macro_rules! prefixed_ulid {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                // Only the form that is written: `Ulid` itself also reads lower case and look-alike letters.
+                // Only the written form is valid: `Ulid` itself also reads lower case and look-alike letters.
                 text.strip_prefix($prefix)
                     .and_then(|ulid| Ulid::from_string(ulid).ok())
                     .map(Self)
                     .filter(|id| id.to_string() == text)
-                    .ok_or_else(|| IdError::new(text, $wanted))
+                    .ok_or_else(|| IdError::new(text, $expected))
             }
         }
 
@@ -87,7 +87,7 @@ prefixed_ulid!(
     GrantId, "grt_", "a grant id (`grt_` and 26 characters, as the answer to a request gives it)"
 );
 impl GrantId {
-    /// No grant's name: what would be named is told with it where nothing is asked in earnest.
+    /// The id of no grant. Dry runs use it in the names that they show.
     pub const NONE: Self = Self(Ulid::nil());
 }
 
@@ -97,14 +97,13 @@ prefixed_ulid!(
 );
 
 macro_rules! slug {
-    ($(#[$doc:meta])* $name:ident, $max:literal, $wanted:literal) => {
+    ($(#[$doc:meta])* $name:ident, $max:literal, $expected:literal) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
         impl $name {
-            /// The name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -127,7 +126,7 @@ macro_rules! slug {
                 if starts && rest && (2..=$max).contains(&text.len()) && !text.ends_with('-') {
                     Ok(Self(text.to_owned()))
                 } else {
-                    Err(IdError::new(text, $wanted))
+                    Err(IdError::new(text, $expected))
                 }
             }
         }
@@ -171,16 +170,16 @@ slug!(
     PolicyName, 64, "a policy name (2 to 64 of `a-z`, `0-9`, `-`, starting with a letter)"
 );
 slug!(
-    /// Names an environment that entitlements reach into, as policies and people call it.
+    /// Names an environment that entitlements reach.
     EnvironmentName, 32, "an environment (2 to 32 of `a-z`, `0-9`, `-`, starting with a letter)"
 );
 slug!(
-    /// Names an installation of Brevet. Every name it makes in AWS carries it, so it is short.
+    /// Names an installation of Brevet. Every AWS name of the installation contains it, so it is short.
     DeploymentId, 10, "a deployment id (2 to 10 of `a-z`, `0-9`, `-`, starting with a letter)"
 );
 
 impl StepName {
-    /// The single step of an approval that has no steps: `approval`.
+    /// The single step of an approval without steps: `approval`.
     #[must_use]
     pub fn single() -> Self {
         Self("approval".to_owned())
@@ -217,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grant_ids_have_one_form() {
+    fn grant_id_parses_only_its_written_form() {
         let id = GrantId::from_ulid(Ulid::from_parts(1 << 40, 0xABCDEF));
         assert_eq!(id.to_string().parse(), Ok(id));
         let lower = id.to_string().to_lowercase();
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn slugs_refuse_what_iam_or_a_key_could_misread() {
+    fn slug_rejects_text_that_iam_or_a_key_could_misread() {
         for text in ["", "a", "A-b", "a_b", "a#b", "a*", "-ab", "ab-", "1ab", "aws:x", &"a".repeat(65)] {
             assert!(text.parse::<IdentityId>().is_err(), "{text}");
         }

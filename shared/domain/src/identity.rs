@@ -1,4 +1,4 @@
-//! Who asks: registered identities, and the caller that a verified proof yields.
+//! Registered identities, and the caller that a verified proof yields.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::canonical::Digest;
 use crate::id::{IdentityId, IssuerId, ScheduleId, TeamId};
 use crate::time::Timestamp;
 
-/// The lane that an identity runs in.
+/// The class of an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdentityClass {
@@ -39,28 +39,26 @@ impl IdentityClass {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
-    /// Its name.
     pub id: IdentityId,
-    /// Its lane.
     pub class: IdentityClass,
-    /// The human who answers for it; a human is their own.
+    /// The human who is accountable for it; a human is their own owner.
     pub owner: IdentityId,
     /// Teams that policies can name.
     #[serde(default)]
     pub teams: BTreeSet<TeamId>,
-    /// What a proof must show to be this identity: any one of these.
+    /// The proofs of this identity. Any one of them is enough.
     pub proofs: Vec<ProofRule>,
 }
 
-/// What a token must hold to prove an identity: this issuer, and each claim with exactly this value.
+/// The issuer and the exact claims that a token must have to prove an identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProofRule {
-    /// Which configured issuer signed it.
+    /// The configured issuer that signed the token.
     pub issuer: IssuerId,
     /// Claims and the exact text of their values; a number or boolean is compared by its JSON text. Never empty.
     pub claims: BTreeMap<String, String>,
-    /// The claim that names the task (a run id, say); absent where the identity has no tasks.
+    /// The claim that names the task, such as a run id; absent if the identity has no tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
 }
@@ -69,20 +67,19 @@ pub struct ProofRule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Issuer {
-    /// Its name in the catalogue.
     pub id: IssuerId,
     /// The exact `iss` claim.
     pub issuer: String,
-    /// Algorithms that its tokens may use.
+    /// The algorithms that its tokens may use.
     pub algorithms: BTreeSet<TokenAlgorithm>,
-    /// Where its keys come from.
+    /// The source of its keys.
     pub keys: IssuerKeys,
-    /// What its tokens say of somebody who has shown more than one factor.
+    /// The claims with which its tokens show more than one factor.
     #[serde(default, skip_serializing_if = "MfaRule::is_default")]
     pub mfa: MfaRule,
 }
 
-/// Which claims of an issuer's tokens tell that more than one factor was shown: any one of these.
+/// The claims with which an issuer's tokens show more than one factor. Any one of them is enough.
 ///
 /// Source: <https://www.rfc-editor.org/rfc/rfc8176#section-2> (`amr`),
 /// <https://openid.net/specs/openid-connect-core-1_0.html#IDToken> (`acr`)
@@ -105,13 +102,13 @@ impl Default for MfaRule {
 }
 
 impl MfaRule {
-    /// Whether it says what counts where nothing is said.
+    /// Whether the rule is the default.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether these claims tell of more than one factor.
+    /// Whether these claims show more than one factor.
     #[must_use]
     pub fn is_met(&self, amr: &[String], acr: Option<&str>) -> bool {
         amr.iter().any(|method| self.amr.contains(method)) || acr.is_some_and(|acr| self.acr.contains(acr))
@@ -129,7 +126,7 @@ pub enum TokenAlgorithm {
     ES384,
 }
 
-/// Where an issuer's public keys come from.
+/// The source of an issuer's public keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IssuerKeys {
@@ -174,41 +171,35 @@ impl From<Task> for String {
     }
 }
 
-/// What is kept of what a request rests on. Never the token itself.
+/// The stored summary of the proof behind a request. It never contains the token itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ProofSummary {
-    /// A token that was verified.
+    /// A verified token.
     Token {
         /// The issuer's name in the catalogue.
         issuer: IssuerId,
         /// The `sub` claim.
         subject: String,
-        /// SHA-256 of the token, so that two uses of one token can be told from two tokens.
+        /// The SHA-256 of the token, which distinguishes two uses of one token from two tokens.
         token_digest: Digest,
-        /// When the token was issued.
         issued_at: Timestamp,
-        /// When the token expires.
         expires_at: Timestamp,
-        /// How its bearer signed in.
+        /// The bearer's sign-in.
         #[serde(default, skip_serializing_if = "AuthContext::is_unsaid")]
         auth: AuthContext,
     },
-    /// A window that the catalogue itself declares: nobody showed anything.
+    /// A window that the catalogue declares, without any token.
     Schedule {
-        /// The schedule.
         schedule: ScheduleId,
-        /// SHA-256 of its declaration, as the bundle has it.
+        /// The SHA-256 of its declaration in the bundle.
         declared: Digest,
-        /// When the window opened.
         opens_at: Timestamp,
-        /// When it closes.
         closes_at: Timestamp,
     },
 }
 
-/// How somebody signed in, as their token tells it. What it does not tell, or not in the form of the standard, is not
-/// there: then it shows nothing.
+/// The sign-in of a person, as the token shows it. A claim that is missing or not in the standard's form is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthContext {
@@ -221,19 +212,19 @@ pub struct AuthContext {
     /// The `acr` claim: at most [`Self::MAX_TEXT`] bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acr: Option<String>,
-    /// The `auth_time` claim: when they signed in, not later than the token was issued.
+    /// The `auth_time` claim: the instant of the sign-in, not later than the issue of the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<Timestamp>,
 }
 
 impl AuthContext {
-    /// The most methods that are kept.
+    /// The maximum number of methods that are stored.
     pub const MAX_AMR: usize = 16;
 
-    /// The longest method or class that is kept, in bytes.
+    /// The maximum length of a stored method or class, in bytes.
     pub const MAX_TEXT: usize = 128;
 
-    /// Whether nothing is told.
+    /// Whether the token shows nothing about the sign-in.
     #[must_use]
     pub fn is_unsaid(&self) -> bool {
         *self == Self::default()
@@ -241,7 +232,7 @@ impl AuthContext {
 }
 
 impl ProofSummary {
-    /// The schedule that the request rests on, if it is one.
+    /// The schedule behind the request, if there is one.
     #[must_use]
     pub fn schedule(&self) -> Option<&ScheduleId> {
         match self {
@@ -250,7 +241,7 @@ impl ProofSummary {
         }
     }
 
-    /// How whoever showed it signed in; nothing for a schedule, which nobody signed in for.
+    /// The sign-in of the bearer; `None` for a schedule.
     #[must_use]
     pub fn auth(&self) -> Option<&AuthContext> {
         match self {
@@ -260,27 +251,26 @@ impl ProofSummary {
     }
 }
 
-/// Someone whose proof was verified and matched to exactly one registered identity, or for whom the catalogue declares a
+/// A caller whose proof was verified and matched exactly one registered identity, or for whom the catalogue declares a
 /// window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
-    /// Who it is.
     pub identity: Identity,
-    /// What it works on, where its proof says so.
+    /// The caller's task, if the proof names one.
     pub task: Option<Task>,
-    /// What was shown, or declared.
+    /// The proof, or the declared window.
     pub proof: ProofSummary,
 }
 
-/// Which audience a token was made for. A token names exactly one.
+/// The audience of a token. A token names exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Audience {
-    /// Asking, reading, releasing: what intake sees.
+    /// Requests, reads and releases. Intake sees these tokens.
     Ask,
-    /// Voting on requests of others. Intake never sees such a token, so an intake that lies cannot vote with it,
-    /// though it may invoke the evaluator.
+    /// Votes on requests of others. Intake never sees such a token, so a compromised intake cannot vote with it,
+    /// although it may invoke the evaluator.
     Approvals,
-    /// Fetching credentials. A token that intake sees cannot.
+    /// Fetching credentials. A token that intake sees cannot fetch them.
     Credentials,
 }

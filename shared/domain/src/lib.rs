@@ -1,13 +1,14 @@
 //! Types and rules of a grant: pure, no clock, no randomness, no I/O.
 //!
-//! Read `grant` first: its states, its events and the one function that moves between them. `plan` renders
-//! what AWS will be asked, `evidence` chains what was decided, done and seen.
+//! Read `grant` first: its states, its events and the one function that moves between them. `plan` renders the
+//! requests to AWS. `evidence` chains the records of decisions, calls and readings.
 
+pub mod attachment_target;
 pub mod block;
 pub mod bundle;
 pub mod canonical;
+pub mod class_limits;
 pub mod confirmation;
-pub mod count;
 pub mod decision;
 pub mod delegation;
 pub mod deny;
@@ -17,14 +18,13 @@ pub mod entitlement;
 pub mod evidence;
 pub mod finding;
 pub mod grant;
-pub mod heart;
+pub mod holders;
 pub mod id;
 pub mod identity;
-pub mod lane;
 pub mod nearest;
 pub mod offer;
-pub mod place;
 pub mod plan;
+pub mod reaper_health;
 pub mod renewal;
 pub mod request;
 pub mod review;

@@ -1,5 +1,4 @@
-//! The nearest request that would pass, for whoever was refused: what would have to be otherwise, and what would then be
-//! said.
+//! The nearest request that would pass, as help after a refusal: the necessary changes and the resulting outcome.
 
 use std::fmt;
 
@@ -9,46 +8,40 @@ use crate::decision::Outcome;
 use crate::identity::IdentityClass;
 use crate::time::{Term, Timestamp};
 
-/// How many approvers are told in words; all of them are in the outcome.
+/// The number of approvers that the text names; the outcome contains all of them.
 const MAX_NAMES: usize = 8;
 
-/// A request that would pass where another did not, all else being equal.
+/// A request that would pass where the refused one did not, all else being equal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nearest {
-    /// What would have to be otherwise, all of it: one thing or two.
+    /// All necessary changes: one or two.
     pub changes: Vec<Change>,
-    /// What would be said to it: never a denial.
+    /// The outcome of the changed request; never a denial.
     #[serde(flatten)]
     pub outcome: Outcome,
 }
 
-/// One thing that would have to be otherwise.
+/// One necessary change.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "snake_case")]
 pub enum Change {
     /// Name a ticket.
     Ticket {
-        /// What the whole of it must match, if any will not do.
+        /// The pattern that the whole ticket must match, if there is one.
         #[serde(skip_serializing_if = "Option::is_none")]
         pattern: Option<String>,
     },
     /// Name no ticket.
     NoTicket,
-    /// Ask for this term: the longest that passes or, where a longer one is needed, the shortest.
-    Term {
-        /// The term, in seconds.
-        term_s: Term,
-    },
+    /// Ask for this term: the longest that passes or, if a longer one is needed, the shortest.
+    Term { term_s: Term },
     /// Show a proof that names a task.
     Task,
     /// Ask at this instant or soon after, not now.
-    At {
-        /// When.
-        at: Timestamp,
-    },
-    /// Be of another class: nothing that one who asks can change.
+    At { at: Timestamp },
+    /// Be of another class. The requester cannot change this.
     Class {
-        /// A class that may.
+        /// A class with which the request would pass.
         class: IdentityClass,
     },
 }
@@ -75,9 +68,9 @@ impl fmt::Display for Nearest {
         match &self.outcome {
             Outcome::NeedsApproval { steps, .. } => {
                 for (n, step) in steps.iter().enumerate() {
-                    let how = if n == 0 { " with approval by" } else { ", then" };
+                    let link = if n == 0 { " with approval by" } else { ", then" };
                     let names: Vec<_> = step.approvers.iter().take(MAX_NAMES).map(|who| format!("`{who}`")).collect();
-                    write!(f, "{how} {} of {}", step.count, names.join(", "))?;
+                    write!(f, "{link} {} of {}", step.count, names.join(", "))?;
                     match step.approvers.len().saturating_sub(MAX_NAMES) {
                         0 => {}
                         more => write!(f, " and {more} more")?,
@@ -96,7 +89,7 @@ mod tests {
     use crate::decision::Step;
 
     #[test]
-    fn it_is_told_in_one_sentence() {
+    fn nearest_request_is_described_in_one_sentence() {
         let nearest = |changes: Vec<Change>, outcome| Nearest { changes, outcome }.to_string();
         let term = || Change::Term { term_s: Term::SHORTEST };
         assert_eq!(nearest(vec![term()], Outcome::Allow), "for 60 s it would pass");

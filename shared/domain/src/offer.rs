@@ -1,28 +1,27 @@
-//! What somebody may ask for: an entitlement, and the ways to it.
+//! Offers: entitlements that an identity may request, with the conditions of each.
 
+use crate::class_limits::ClassLimits;
 use crate::decision::Outcome;
 use crate::entitlement::Entitlement;
-use crate::lane::Lane;
 use crate::time::Term;
 
-/// An entitlement that an identity may ask for at some instant, for the task that its proof names.
+/// An entitlement that an identity may request at some instant, for the task in its proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
-    /// What may be asked for.
     pub entitlement: Entitlement,
-    /// How, at least one: without a ticket first, without people first.
-    pub ways: Vec<Way>,
-    /// The limits of whoever asks.
-    pub lane: Lane,
+    /// The ways to request it, at least one. Those without a ticket and without approval come first.
+    pub ways: Vec<DeliveryOption>,
+    /// The class limits of the identity.
+    pub class_limits: ClassLimits,
 }
 
-/// One way to have it.
+/// One way to request an entitlement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Way {
-    /// Whether a ticket has to be named for it.
+pub struct DeliveryOption {
+    /// Whether the request must name a ticket.
     pub needs_ticket: bool,
-    /// For how long at most: the longest term that was seen to pass so.
+    /// The longest term that was found to pass this way.
     pub max_term: Term,
-    /// What would be said: never a denial.
+    /// The outcome of such a request; never a denial.
     pub outcome: Outcome,
 }

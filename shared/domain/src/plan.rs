@@ -1,7 +1,7 @@
 //! Plans: the exact AWS calls that realise a grant, as data.
 //!
 //! A decision carries a [`PlanTemplate`]; the recorded deadline turns it into a [`SessionPlan`] or an
-//! [`AttachmentPlan`]. All are functions of what is stored, so that issue can check that the plan is the decision's own.
+//! [`AttachmentPlan`]. All derive from stored data, so the issuer can check that the plan belongs to the decision.
 
 use std::collections::BTreeMap;
 
@@ -22,62 +22,55 @@ mod preview;
 pub use attachment::{AttachmentPlan, InlineTemplate, ManagedTemplate, Probe, Probes};
 pub use preview::Preview;
 
-/// The longest inline session policy, in characters.
+/// The maximum size of an inline session policy, in characters.
 ///
 /// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
 pub const MAX_SESSION_POLICY: usize = 2_048;
 
-/// The shortest credential that STS vends, in seconds. Source: as above.
+/// The shortest lifetime of an STS credential, in seconds. Source: as above.
 pub const MIN_CREDENTIAL_S: u32 = 900;
 
-/// A plan but for its deadline. Each form is told by its fields; a session's is what it was before there were others.
+/// A plan without its deadline. The fields identify the form; the session's form predates the others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum PlanTemplate {
-    /// Credentials are vended.
+    /// Vends credentials.
     Session(SessionTemplate),
-    /// An inline policy is put.
+    /// Puts an inline policy.
     Inline(InlineTemplate),
-    /// A managed policy is attached.
+    /// Attaches a managed policy.
     Managed(ManagedTemplate),
 }
 
-/// A session's plan but for its deadline.
+/// The plan of a session without its deadline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SessionTemplate {
-    /// The session role.
     pub role_arn: String,
-    /// The STS session name; derives from the grant id, so that a retry is the same call.
+    /// The STS session name. It derives from the grant id, so that a retry is the same call.
     pub session_name: String,
-    /// The STS source identity.
     pub source_identity: IdentityId,
-    /// Session tags.
     pub tags: BTreeMap<String, String>,
-    /// How long one credential lives, in seconds.
+    /// The lifetime of one credential, in seconds.
     pub credential_s: u32,
-    /// What is allowed, with every parameter filled in.
+    /// The allowed actions, with every parameter filled in.
     pub statements: Vec<Statement>,
-    /// Whether the session may touch IAM.
+    /// Whether the session may call IAM.
     pub iam_allowed: bool,
 }
 
 /// One `AssumeRole` call.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionPlan {
-    /// The session role.
     pub role_arn: String,
-    /// The STS session name.
     pub session_name: String,
-    /// The STS source identity.
     pub source_identity: String,
-    /// Session tags.
     pub tags: BTreeMap<String, String>,
     /// `DurationSeconds`.
     pub duration_s: u32,
     /// The inline session policy.
     pub policy: String,
-    /// SHA-256 of the policy's text.
+    /// The SHA-256 of the policy's text.
     pub policy_digest: Digest,
 }
 
@@ -91,45 +84,50 @@ impl std::fmt::Debug for SessionPlan {
     }
 }
 
-/// Why no plan can be rendered.
+/// The reason why a plan cannot be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A statement names a parameter that nobody gave.
-    #[error("a statement uses `${{{0}}}`, which is no parameter of the entitlement")]
+    /// A statement uses an unknown parameter.
+    #[error("a statement uses `${{{0}}}`, which is not a parameter of the entitlement")]
     UnknownVariable(String),
-    /// A `${` without its `}`.
-    #[error("a statement holds `${{` without its `}}`: `{0}`")]
+    /// A statement has a `${` without `}`.
+    #[error("a statement has `${{` without `}}`: `{0}`")]
     Unclosed(String),
-    /// The session policy does not fit.
+    /// The session policy is too long.
     #[error("the session policy has {size} characters; STS takes at most {MAX_SESSION_POLICY}")]
     TooLong {
-        /// Its size in characters.
+        /// The size in characters.
         size: usize,
     },
-    /// The inline policy does not fit.
+    /// The inline policy is too long.
     #[error("the inline policy has {size} characters; IAM takes at most {MAX_ROLE_INLINE} on a role")]
     InlineTooLong {
-        /// Its size in characters.
+        /// The size in characters.
         size: usize,
     },
-    /// The principal is none that anything may be attached to.
+    /// The principal cannot have attachments.
     #[error(
-        "`{0}` is no attachment principal: it must be the ARN of a role of this account, and under `/brevet/` only one of this installation's `attachment/`"
+        "`{0}` is not an attachment principal: name the ARN of a role of this account; under `/brevet/` only roles of \
+         this installation's `attachment/` are allowed"
     )]
     Principal(String),
-    /// The principal has a single holder, and it is not the one who asks.
-    #[error("the principal is held by somebody else than `{0}`, and the catalogue does not say that it is shared")]
+    /// The principal has a single holder, who is not the requester.
+    #[error("the principal has a single holder other than `{0}`, and the catalogue does not mark it as shared")]
     NotHolder(IdentityId),
-    /// A statement has a time limit of its own, which the plan's would have to replace.
-    #[error("a statement of an attachment has a condition on `{0}`: the plan's own time limit stands there")]
+    /// A statement has its own time limit, which the plan's limit would replace.
+    #[error(
+        "a statement of an attachment has a condition on `{0}`: remove it, because the plan sets its own time limit"
+    )]
     OwnTimeLimit(String),
-    /// An attached statement could outlive the grant by what it makes.
-    #[error("a statement of an attachment allows `{0}`: what `iam` and `sts` make could outlive the grant")]
+    /// An attached statement could create something that outlives the grant.
+    #[error(
+        "a statement of an attachment allows `{0}`: remove it, because what `iam` and `sts` create could outlive the grant"
+    )]
     Outlives(String),
-    /// The template is of another delivery.
-    #[error("the plan is none of this delivery")]
+    /// The template has another delivery.
+    #[error("the plan has another delivery")]
     OtherDelivery,
-    /// It has no JSON form.
+    /// The plan has no JSON form.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
 }
@@ -193,7 +191,7 @@ impl PlanTemplate {
         }))
     }
 
-    /// The same for what is asked on behalf of `human`: a session says so in a tag of its own. It stays the agent's.
+    /// The template on behalf of `human`: a session names the human in its own tag. The session stays the requester's.
     #[must_use]
     pub fn on_behalf_of(mut self, human: Option<&IdentityId>) -> Self {
         if let (Self::Session(session), Some(human)) = (&mut self, human) {
@@ -202,11 +200,11 @@ impl PlanTemplate {
         self
     }
 
-    /// The session's, if it is one.
+    /// The template of a session.
     ///
     /// # Errors
     ///
-    /// [`PlanError::OtherDelivery`] if it is not.
+    /// [`PlanError::OtherDelivery`] for another delivery.
     pub fn session(&self) -> Result<&SessionTemplate, PlanError> {
         match self {
             Self::Session(template) => Ok(template),
@@ -218,12 +216,12 @@ impl PlanTemplate {
     ///
     /// # Errors
     ///
-    /// [`PlanError::OtherDelivery`] if it is no session's; else as there.
+    /// [`PlanError::OtherDelivery`] for another delivery; otherwise the errors of that function.
     pub fn render(&self, deadline: Timestamp, now: Timestamp) -> Result<SessionPlan, PlanError> {
         self.session()?.render(deadline, now)
     }
 
-    /// Renders whatever it is, to see that it can be: at `now`, for `term`.
+    /// Checks that the template can be rendered at `now` for `term`.
     ///
     /// # Errors
     ///
@@ -240,9 +238,9 @@ impl PlanTemplate {
 impl SessionTemplate {
     /// Renders the `AssumeRole` call of a vend at `now` for a grant that ends at `deadline`.
     ///
-    /// The policy denies everything from the deadline on. It is a Deny, since only an explicit deny also beats a
-    /// resource policy that names the session. `sts:*` is denied because a chained session or a web identity
-    /// token would outlive the grant.
+    /// The policy denies everything from the deadline on, because only an explicit deny also overrides a resource
+    /// policy that names the session. It denies `sts:*`, because a chained session or a web identity token would
+    /// outlive the grant.
     ///
     /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html>
     ///
@@ -279,7 +277,7 @@ impl SessionTemplate {
     }
 }
 
-/// The secrets that a grant of `entitlement` has to rotate at its end, with every parameter filled in.
+/// The secrets to rotate after the end of a grant of `entitlement`, with every parameter filled in.
 ///
 /// # Errors
 ///
@@ -290,7 +288,8 @@ pub fn rotations(
     parameters: &BTreeMap<String, ParameterValue>,
 ) -> Result<Vec<Rotation>, PlanError> {
     let variables = variables(deployment, parameters);
-    let filled = |one: &Rotation| Ok(Rotation { secret: fill(&one.secret, &variables)?, times: one.times });
+    let filled =
+        |rotation: &Rotation| Ok(Rotation { secret: fill(&rotation.secret, &variables)?, times: rotation.times });
     entitlement.rotate.iter().map(filled).collect()
 }
 
@@ -305,7 +304,7 @@ fn allow(statement: &Statement) -> Value {
 fn variables(deployment: &Deployment, parameters: &BTreeMap<String, ParameterValue>) -> BTreeMap<String, String> {
     let mut variables: BTreeMap<_, _> =
         parameters.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned())).collect();
-    // Last, so that no parameter can stand in for them.
+    // Inserted last, so that no parameter can replace them.
     variables.insert("account".to_owned(), deployment.account.to_string());
     variables.insert("partition".to_owned(), deployment.partition.clone());
     variables.insert("region".to_owned(), deployment.region.clone());

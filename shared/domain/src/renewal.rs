@@ -1,6 +1,6 @@
-//! Renewals: never an extension. A longer need is a new grant that names the one it carries on and is decided afresh.
+//! Renewals. A renewal never extends a grant: it is a new grant that names the old one and is decided afresh.
 //!
-//! The grant before keeps its deadline and ends with a proof of its own.
+//! The old grant keeps its deadline and ends with its own proof.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,84 +12,79 @@ use crate::identity::Task;
 use crate::request::{Ask, Request};
 use crate::time::Timestamp;
 
-/// For how long after its end a grant can still be carried on, in seconds: a caller that polls once a minute and waits
-/// for an answer comes in time.
+/// The time after its end in which a grant can still be renewed, in seconds. A caller that polls once a minute and
+/// waits for an answer is in time.
 pub const RENEW_WITHIN_S: u32 = 600;
 
-/// That a grant carries on another one.
+/// The reference of a renewal to the old grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Renewal {
     /// The grant that it renews.
     pub of: GrantId,
-    /// The how-manyeth renewal in a row it is; the first is 1.
+    /// The number of this consecutive renewal, from 1.
     pub n: u32,
 }
 
-/// What is stored of the grant to be renewed.
+/// The stored records of the grant to renew.
 #[derive(Clone, Copy, Debug)]
 pub struct Predecessor<'a> {
-    /// The grant.
     pub grant: &'a Grant,
-    /// Its decision.
     pub decision: &'a Decision,
-    /// Its request; believed only as far as the decision's digest of it goes.
+    /// The request; trusted only if it matches the decision's digest of it.
     pub request: &'a Request,
 }
 
-/// Why a grant cannot be renewed like this.
+/// The reason why a grant cannot be renewed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RenewalError {
-    /// There is none such, or it is somebody else's: the two must look alike.
+    /// The grant does not exist or belongs to somebody else. Both cases get the same answer.
     #[error("there is no grant `{0}` of yours to renew")]
     NoneOfYours(GrantId),
-    /// Something else is asked for.
-    #[error("a renewal is for the same {what} as the grant `{grant}` that it renews: ask without `renews` for another")]
+    /// The request differs from the old grant.
+    #[error("a renewal must have the same {field} as grant `{grant}`: leave out `renews` to request another")]
     Different {
-        /// The grant.
         grant: GrantId,
-        /// What differs.
-        what: &'static str,
+        /// The field that differs.
+        field: &'static str,
     },
-    /// It is not in use.
+    /// The old grant is not in use.
     #[error(
-        "grant `{grant}` is `{state}`: only a grant that is active, or ended on time a short while ago, is renewed"
+        "grant `{grant}` is `{state}`: only a grant that is active, or ended on time a short while ago, can be renewed"
     )]
-    NotInUse {
-        /// The grant.
-        grant: GrantId,
-        /// Its state.
-        state: &'static str,
-    },
-    /// It was ended before its time.
-    #[error("grant `{0}` was ended before its time, and is not renewed")]
+    NotInUse { grant: GrantId, state: &'static str },
+    /// The old grant was ended early.
+    #[error("grant `{0}` was ended early and cannot be renewed: request it again without `renews`")]
     EndedEarly(GrantId),
-    /// It ended too long ago.
-    #[error("grant `{grant}` ended at {ended_at}; it could be renewed for {RENEW_WITHIN_S} s")]
+    /// The old grant ended too long ago.
+    #[error(
+        "grant `{grant}` ended at {ended_at}; it could be renewed within {RENEW_WITHIN_S} s: request it again without \
+         `renews`"
+    )]
     TooLate {
-        /// The grant.
         grant: GrantId,
-        /// When that was verified.
+        /// The instant of its proof of ending.
         ended_at: Timestamp,
     },
-    /// It was renewed as often as its class may.
-    #[error("grant `{grant}` is renewal {n} in a row, and at most {max} are possible: ask without `renews`")]
+    /// The old grant is the last renewal that its class allows.
+    #[error(
+        "grant `{grant}` is renewal {n} in a row, and at most {max} are allowed: request it again without `renews`"
+    )]
     TooMany {
-        /// The grant.
         grant: GrantId,
-        /// Its number in the row; 0 if it renews none itself.
+        /// Its number among the renewals; 0 if it renews no other grant.
         n: u32,
-        /// How many are possible.
+        /// The maximum number.
         max: u32,
     },
 }
 
 impl Renewal {
-    /// The renewal of `before` by what `identity` asks for at `now`, where at most `max` in a row are possible.
+    /// The renewal of `before` by the request `ask` of `identity` at `now`, with at most `max` renewals in a row.
     ///
     /// # Errors
     ///
-    /// [`RenewalError`] if that is none.
+    /// [`RenewalError`] if the request is not a valid renewal.
     pub fn check(
         (identity, task): (&IdentityId, Option<&Task>),
         ask: &Ask,
@@ -108,10 +103,10 @@ impl Renewal {
             ("entitlement", ask.entitlement == grant.entitlement),
             ("parameters", ask.parameters == request.ask.parameters),
             ("task", task == grant.task.as_ref()),
-            ("human on whose behalf it is", ask.on_behalf_of == grant.on_behalf_of),
+            ("human on whose behalf you ask", ask.on_behalf_of == grant.on_behalf_of),
         ];
-        if let Some((what, _)) = same.into_iter().find(|(_, same)| !same) {
-            return Err(RenewalError::Different { grant: id, what });
+        if let Some((field, _)) = same.into_iter().find(|(_, same)| !same) {
+            return Err(RenewalError::Different { grant: id, field });
         }
         let cause = match &grant.state {
             State::Active { .. } => EndCause::Deadline,
@@ -134,7 +129,7 @@ impl Renewal {
         if cause != EndCause::Deadline {
             return Err(RenewalError::EndedEarly(id));
         }
-        // INVARIANT: a row of renewals is bounded, however each of them was decided.
+        // INVARIANT: the number of consecutive renewals is bounded, however each of them was decided.
         let n = terms.renewal.map_or(0, |renewal| renewal.n);
         if n >= max {
             return Err(RenewalError::TooMany { grant: id, n, max });

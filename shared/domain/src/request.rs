@@ -1,4 +1,4 @@
-//! What was asked. A stored request says nothing about who asked: only a verified proof does.
+//! Requests. A stored request does not identify its caller; only a verified proof does.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,30 +9,26 @@ use crate::entitlement::ParameterValue;
 use crate::id::{EntitlementId, GrantId, IdentityId};
 use crate::time::{Term, Timestamp};
 
-/// How long a request may wait for its decision, in seconds; read later, it has lapsed.
+/// The time for the decision on a request, in seconds. After that the request reads as lapsed.
 pub const DECIDE_WITHIN_S: u32 = 60;
 
-/// What a caller asks for.
+/// The content of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ask {
-    /// On which entitlement.
     pub entitlement: EntitlementId,
-    /// The entitlement's parameters.
     #[serde(default)]
     pub parameters: BTreeMap<String, ParameterValue>,
-    /// For how long.
     pub term_s: Term,
-    /// The ticket that it is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Ticket>,
-    /// Why, for the people who approve and review. Never logged.
+    /// The justification for the people who approve and review. Never logged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub justification: Option<Justification>,
-    /// The human on whose behalf it is asked, who must have stored a delegation for that beforehand.
+    /// The human on whose behalf the caller asks. That human must have stored a delegation beforehand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<IdentityId>,
-    /// The grant that it carries on.
+    /// The grant to renew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renews: Option<GrantId>,
 }
@@ -40,13 +36,12 @@ pub struct Ask {
 /// A stored request: the hand-over from intake to the evaluator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// The id of the grant that it becomes.
+    /// The id of the grant that the request becomes.
     pub id: GrantId,
-    /// What is asked.
     pub ask: Ask,
-    /// When it came in.
+    /// The instant of arrival.
     pub asked_at: Timestamp,
-    /// Until when it may be decided.
+    /// The instant until which it may be decided.
     pub decide_by: Timestamp,
 }
 
@@ -55,13 +50,12 @@ pub struct Request {
 #[serde(try_from = "String", into = "String")]
 pub struct Ticket(String);
 
-/// The text is no ticket.
+/// The text is not a valid ticket.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a ticket must be 1 to 64 characters of letters, digits and `-_#/.`")]
 pub struct TicketError;
 
 impl Ticket {
-    /// The ticket as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -83,18 +77,18 @@ impl From<Ticket> for String {
     }
 }
 
-/// Why access is asked for: 1 to 1 000 characters without control characters. Its `Debug` form hides the text.
+/// The reason for a request: 1 to 1 000 characters without control characters. Its `Debug` form hides the text.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Justification(String);
 
-/// The text is no justification.
+/// The text is not a valid justification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a justification must be 1 to 1000 characters without control characters other than line ends")]
 pub struct JustificationError;
 
 impl Justification {
-    /// The longest, in characters.
+    /// The maximum length, in characters.
     pub const MAX: usize = 1_000;
 
     /// The justification as text, for people; not for logs.

@@ -1,4 +1,4 @@
-//! Reviews of break-glass: each use is looked at afterwards, by somebody who is apart from it.
+//! Reviews of break-glass: an independent person reviews each use afterwards.
 
 use std::fmt;
 
@@ -7,77 +7,67 @@ use serde::{Deserialize, Serialize};
 use crate::id::{EntitlementId, GrantId, IdentityId};
 use crate::time::Timestamp;
 
-/// What an entitlement for emergencies says of a use of it.
+/// The break-glass settings of an entitlement that each use records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BreakGlassUse {
-    /// The human who reviewed uses when it was decided.
+    /// The reviewer at the decision.
     pub reviewer: IdentityId,
-    /// Who answered for the entitlement then: they review where the reviewer cannot.
+    /// The owner of the entitlement at the decision, who reviews if the reviewer cannot.
     pub owner: IdentityId,
-    /// How old the reaper's last good pass may be when it is used, in seconds, if that is said.
+    /// The maximum age of the reaper's last good pass at the use, in seconds, if it is set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub heart_max_age_s: Option<u32>,
+    pub heartbeat_max_age_s: Option<u32>,
     /// Whether it may be used while grants are overdue.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub while_overdue: bool,
 }
 
-/// Whether the use of a break-glass grant was reviewed.
+/// The review of a break-glass use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "review", rename_all = "snake_case")]
 pub enum Review {
-    /// Not yet.
+    /// The review is still to come.
     Awaited,
-    /// It was.
-    Done {
-        /// By whom.
-        by: IdentityId,
-        /// When.
-        at: Timestamp,
-        /// What came of it.
-        outcome: ReviewOutcome,
-    },
+    /// The use was reviewed.
+    Done { by: IdentityId, at: Timestamp, outcome: ReviewOutcome },
 }
 
-/// What a review came to. Either frees the requester: what else follows is for people.
+/// The outcome of a review. Both outcomes free the requester; people decide on further consequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReviewOutcome {
-    /// There was need of it, and it was used for that.
+    /// The use was needed, and served that need.
     Justified,
-    /// There was not, or it was not.
+    /// The use was not needed, or served something else.
     Unjustified,
 }
 
-/// A use that awaits its review: stored with the decision, gone with the review. While one stands its requester gets
-/// nothing ordinary.
+/// A use that awaits its review. The record is stored with the decision and removed with the review. While it exists,
+/// the requester gets no ordinary grants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AwaitedReview {
-    /// Whose use it is.
+    /// The requester of the use.
     pub identity: IdentityId,
-    /// The grant.
     pub grant: GrantId,
-    /// On what.
     pub entitlement: EntitlementId,
-    /// When it was decided.
     pub since: Timestamp,
 }
 
-/// What a reviewer notes: 1 to 1 000 characters without control characters other than line ends. Kept as evidence and
+/// A reviewer's note: 1 to 1 000 characters without control characters other than line ends. Stored as evidence and
 /// never logged; its `Debug` form hides the text.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Note(String);
 
-/// The text is no note.
+/// The text is not a valid note.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a note must be 1 to 1000 characters without control characters other than line ends")]
 pub struct NoteError;
 
 impl Note {
-    /// The longest, in characters.
+    /// The maximum length, in characters.
     pub const MAX: usize = 1_000;
 }
 

@@ -1,8 +1,8 @@
-//! The kill switch: what people stop at once, and how far its end has come.
+//! The kill switch: blocks that people place and lift, and the progress of the revocations that follow.
 //!
-//! Placing and lifting are acts of people. Each is a new version for its scope, put where none is and never written
-//! again, so the versions are their own history; each names the one before by its digest. A block stands exactly while the
-//! latest version placed it. Lifting brings nothing back: what was ended stays ended, and is asked for anew.
+//! Only people place and lift blocks. Each act is a new version for its scope, put only if absent and never changed. So
+//! the versions are their own history; each names the previous one by its digest. A block is in force exactly while the
+//! latest version placed it. Lifting a block restores nothing: ended grants stay ended and must be requested again.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,35 +16,35 @@ use crate::id::IdentityId;
 use crate::identity::{Caller, IdentityClass, ProofSummary};
 use crate::time::Timestamp;
 
-/// For how long after the reaper first saw a block a decision that was under way may still come in, in seconds: the
-/// time-out of the evaluator, which reads blocks before it decides, and as long again for the index to show it.
+/// The time after the reaper first saw a block in which a decision in progress may still arrive, in seconds. It is the
+/// time-out of the evaluator, which reads blocks before it decides, and the same again for the index to show the grant.
 pub const IN_FLIGHT_S: u32 = 30;
 
-/// What the kill switch can cover: any block but that on one grant. Its text is the kind and the name, `identity:dana`,
-/// `class:agent`, or `all`.
+/// A scope of the kill switch: any scope of a block but a single grant. Its text is the kind and the name, such as
+/// `identity:dana` or `class:agent`, or `all`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct WideScope(BlockScope);
 
-/// The text names nothing that the kill switch can cover.
+/// The text is not a scope of the kill switch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no scope: one is `identity:`, `sponsor:`, `class:`, `entitlement:` or `account:` and a name, or `all`"
+    "`{text}` is not a scope: send `identity:`, `sponsor:`, `class:`, `entitlement:` or `account:` with a name, or `all`"
 )]
 pub struct ScopeError {
     text: String,
 }
 
 impl WideScope {
-    /// Covers everything.
+    /// The scope that covers everything.
     pub const ALL: Self = Self(BlockScope::All);
 
-    /// The scopes that cover `grant`, but for the grant itself.
+    /// The scopes that cover `grant`, without the scope of the grant itself.
     pub fn covering(grant: &Grant) -> impl Iterator<Item = Self> {
         BlockScope::covering(grant).into_iter().filter_map(|scope| Self::try_from(scope).ok())
     }
 
-    /// As a block has it.
+    /// The scope, as a block holds it.
     #[must_use]
     pub fn as_block(&self) -> &BlockScope {
         &self.0
@@ -54,7 +54,7 @@ impl WideScope {
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self.0 {
-            // Never made; it would cover nothing else.
+            // A `WideScope` never holds a single grant.
             BlockScope::Grant(_) => "grant",
             BlockScope::Identity(_) => "identity",
             BlockScope::Sponsor(_) => "sponsor",
@@ -65,7 +65,7 @@ impl WideScope {
         }
     }
 
-    /// Which one of its kind; empty for all.
+    /// The name within the kind; empty for `all`.
     #[must_use]
     pub fn name(&self) -> String {
         match &self.0 {
@@ -144,18 +144,18 @@ impl From<WideScope> for String {
     }
 }
 
-/// Why it is stopped, or goes on: 1 to 500 characters without control characters. Its `Debug` form hides the text.
+/// The reason for placing or lifting: 1 to 500 characters without control characters. Its `Debug` form hides the text.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(String);
 
-/// The text is no reason.
+/// The text is not a valid reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a reason must be 1 to {} characters without control characters other than line ends", Reason::MAX)]
 pub struct ReasonError;
 
 impl Reason {
-    /// The longest, in characters.
+    /// The maximum length, in characters.
     pub const MAX: usize = 500;
 
     /// The reason as text, for people; not for logs.
@@ -187,92 +187,85 @@ impl From<Reason> for String {
     }
 }
 
-/// What somebody may do with the kill switch; policy is asked about each.
+/// An act on the kill switch. Policy decides who may do each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// Placing a block.
+    /// Place a block.
     Place,
-    /// Lifting one.
+    /// Lift a block.
     Lift,
-    /// Reading what stands and how far it has come.
+    /// Read the blocks and their progress.
     Read,
 }
 
-/// What a version did.
+/// The act of one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Act {
-    /// The block stands from now on.
+pub enum RevocationAction {
+    /// The block is in force from now on.
     Placed,
-    /// It stands no more.
+    /// The block is no longer in force.
     Lifted,
 }
 
-/// One version of the block on a scope: who placed or lifted it, and by which right.
+/// One version of the block on a scope: who placed or lifted it, with which proof and which policies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revocation {
-    /// What it covers.
     pub scope: WideScope,
-    /// Its number, from 1 on.
+    /// The number of the version, from 1.
     pub version: u64,
-    /// The digest of the version before; zero for the first.
+    /// The digest of the previous version; zero for the first.
     pub prev: Digest,
-    /// Whether it was placed or lifted.
-    pub act: Act,
-    /// Why.
+    /// Whether the version places or lifts the block.
+    pub act: RevocationAction,
     pub reason: Reason,
-    /// The human who did it.
+    /// The human who acted.
     pub by: IdentityId,
-    /// What that human showed.
+    /// That human's proof of identity.
     pub proof: ProofSummary,
-    /// The policies that allowed it.
+    /// The policies that allowed the act.
     pub determining: Vec<String>,
-    /// When.
     pub at: Timestamp,
 }
 
-/// The act that a person wants to do.
+/// The act that a person requests.
 #[derive(Clone, Debug)]
-pub struct Wanted<'a> {
-    /// On what.
+pub struct RevocationRequest<'a> {
     pub scope: &'a WideScope,
-    /// Placing or lifting.
-    pub act: Act,
-    /// Why.
+    pub act: RevocationAction,
     pub reason: &'a Reason,
-    /// Who.
     pub caller: &'a Caller,
-    /// The policies that allow it.
+    /// The policies that allow the act.
     pub determining: Vec<String>,
 }
 
-/// There is no block to lift.
+/// The scope has no block to lift.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no block on `{0}` was ever placed")]
 pub struct NothingToLift(pub WideScope);
 
 impl Revocation {
-    /// Whether the block stands.
+    /// Whether the block is in force.
     #[must_use]
     pub fn stands(&self) -> bool {
-        self.act == Act::Placed
+        self.act == RevocationAction::Placed
     }
 
-    /// The version after `before` that `wanted` makes; nothing if it stands so already.
+    /// The version after `before` for `request`; `None` if the block already is in the requested state.
     ///
     /// # Errors
     ///
     /// [`NothingToLift`] if there is nothing to lift; [`CanonicalError`] inside if `before` has no JSON form.
     pub fn next(
         before: Option<&Self>,
-        wanted: Wanted<'_>,
+        request: RevocationRequest<'_>,
         now: Timestamp,
     ) -> Result<Result<Option<Self>, NothingToLift>, CanonicalError> {
-        let Wanted { scope, act, reason, caller, determining } = wanted;
+        let RevocationRequest { scope, act, reason, caller, determining } = request;
         match before {
             Some(before) if before.act == act => return Ok(Ok(None)),
-            None if act == Act::Lifted => return Ok(Err(NothingToLift(scope.clone()))),
+            None if act == RevocationAction::Lifted => return Ok(Err(NothingToLift(scope.clone()))),
             Some(_) | None => {}
         }
         Ok(Ok(Some(Self {
@@ -284,12 +277,12 @@ impl Revocation {
             by: caller.identity.id.clone(),
             proof: caller.proof.clone(),
             determining,
-            // A clock that went back must not have the history run backwards.
+            // A clock that was set back must not reverse the history.
             at: before.map_or(now, |before| now.max(before.at)),
         })))
     }
 
-    /// The block that stands while this version is the latest.
+    /// The block that is in force while this version is the latest.
     #[must_use]
     pub fn block(&self) -> Option<Block> {
         let block = || Block { scope: self.scope.0.clone(), cause: EndCause::Killed, by: self.by.clone(), at: self.at };
@@ -297,51 +290,51 @@ impl Revocation {
     }
 }
 
-/// One whole walk of the reaper over every live grant, as far as it is about one block.
+/// One complete pass of the reaper over every live grant, with its result for one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Walked {
-    /// When the reaper first saw the block, by its own clock.
+pub struct BlockPass {
+    /// The instant at which the reaper first saw the block, by its own clock.
     pub seen_at: Timestamp,
-    /// When the walk began.
+    /// The start of the pass.
     pub began_at: Timestamp,
-    /// When it ended.
+    /// The end of the pass.
     pub ended_at: Timestamp,
-    /// How many grants that the block covers it found alive, or left so.
+    /// The number of covered grants that were live or that the pass left live.
     pub n_alive: u64,
 }
 
-/// How far the end of what a block covers has come; written by the reaper alone.
+/// The progress of the revocations under a block. Only the reaper writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
-    /// Of which block.
+    /// The scope of the block.
     pub scope: WideScope,
-    /// Which version placed it.
+    /// The version that placed the block.
     pub version: u64,
-    /// When the reaper first saw it.
+    /// The instant at which the reaper first saw the block.
     pub seen_at: Timestamp,
-    /// When the last whole walk over every live grant began.
+    /// The start of the last complete pass over every live grant.
     pub began_at: Timestamp,
-    /// When that walk ended.
+    /// The end of that pass.
     pub walked_at: Timestamp,
-    /// How many grants that the block covers were alive then: not over, or over without a proof.
+    /// The number of covered grants that were live then: not ended, or ended without a proof.
     pub n_alive: u64,
-    /// When it was proved that nothing that the block covers lives any more.
+    /// The instant at which it was proved that no covered grant is live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zero_at: Option<Timestamp>,
-    /// How long that took from the placing on, in seconds.
+    /// The time from the placing to that proof, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zero_after_s: Option<u64>,
 }
 
 impl Progress {
-    /// What `walked` shows of the block that `placed` says, after `before`.
+    /// The progress of the block `placed` after `pass`; `before` is the previous progress.
     ///
-    /// Zero is proved by a walk that found every covered grant over, with its proof, and began when no decision could be
-    /// under way any more that had not seen the block. A later walk that finds one takes it back.
+    /// A pass proves zero if it found every covered grant ended with its proof. It must also begin after every decision
+    /// that had not seen the block must have arrived. A later pass that finds a live grant revokes the proof.
     #[must_use]
-    pub fn after(placed: &Revocation, walked: Walked, before: Option<&Self>) -> Self {
-        let Walked { seen_at, began_at, ended_at, n_alive } = walked;
+    pub fn after(placed: &Revocation, pass: BlockPass, before: Option<&Self>) -> Self {
+        let BlockPass { seen_at, began_at, ended_at, n_alive } = pass;
         let is_zero = n_alive == 0 && began_at >= seen_at.plus(IN_FLIGHT_S);
         let known = before.filter(|before| before.version == placed.version).and_then(|before| before.zero_at);
         let zero_at = is_zero.then(|| known.unwrap_or(ended_at));

@@ -1,44 +1,44 @@
-//! Rules that are built in, by the names under which decisions give them as reasons. A policy's `@id` holds no colon, so
-//! none can pass for one of these.
+//! The names of the built-in rules, as decisions cite them. A policy's `@id` cannot contain a colon, so no policy can
+//! carry one of these names.
 
-/// Who asks is not registered in the catalogue in force as its proof was matched.
+/// The requester must be registered in the catalogue in force, as its proof was matched.
 pub const REGISTERED: &str = "brevet:registered";
 
-/// The lane of the class allows no such term.
+/// The class limits must allow the term.
 pub const CLASS_TERM: &str = "brevet:class-term";
 
-/// The lane of the class wants a person's yes to everything but break-glass.
+/// The class limits require a person's approval of everything but break-glass.
 pub const PEOPLE_ALWAYS: &str = "brevet:people-always";
 
-/// What is critical wants a person's yes, unless it is for emergencies.
+/// A critical entitlement requires a person's approval, except for break-glass.
 pub const CRITICAL: &str = "brevet:critical-needs-people";
 
-/// Somebody else alone holds the principal that it would be attached to.
+/// The requester must be the single holder of the attachment principal, if it has one.
 pub const HOLDER: &str = "brevet:single-holder";
 
-/// Too few people may approve it.
+/// Enough people must be able to approve.
 pub const APPROVERS: &str = "brevet:enough-approvers";
 
-/// What cannot be put to policy is denied.
+/// A request that policy cannot evaluate is denied.
 pub const UNEVALUATED: &str = "brevet:unevaluated";
 
-/// A block stands on what it needs.
+/// No block may cover the request.
 pub const BLOCK: &str = "brevet:block";
 
-/// A break-glass use of the requester awaits its review.
+/// The requester may have no break-glass use that awaits its review.
 pub const REVIEW: &str = "brevet:review-awaited";
 
-/// What must not be held together, or as many grants as may be held at once, is held.
+/// The grant must not conflict with other holdings or exceed the maximum number of live grants.
 pub const DUTIES: &str = "brevet:separation-of-duties";
 
-/// A schedule gets no more than policy gives alone: nobody is asked for it.
+/// A schedule gets only what policy allows without approval, because no person is asked.
 pub const NOBODY_WAITS: &str = "brevet:nobody-waits";
 
-/// Nothing is asked on the behalf of whom nothing can be asked for: a human's by another human, or anybody else's.
+/// Only a non-human identity may ask on behalf of somebody else, and only on behalf of a human.
 pub const ON_BEHALF_OF: &str = "brevet:on-behalf-of";
 
-/// What is asked on a human's behalf rests on what that human stored beforehand.
+/// A request on a human's behalf needs a delegation that this human stored beforehand.
 pub const DELEGATION: &str = "brevet:delegation";
 
-/// A renewal carries on a grant that is in use, for the same, and no row of them is endless.
+/// A renewal must be for the same access as a grant in use, and the number of renewals is limited.
 pub const RENEWAL: &str = "brevet:renewal";

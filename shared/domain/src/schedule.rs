@@ -1,8 +1,8 @@
-//! Schedules: recurring windows in which the catalogue itself asks for a grant, once a window.
+//! Schedules: recurring windows in which the catalogue itself requests a grant, once per window.
 //!
-//! Nobody shows a proof here: what may be had is what is declared, for whom it is declared, when it is declared. An event
-//! only says that somebody should look. Which window is open follows from the declaration and `now`, and the grant's id
-//! from the window: so whoever names a schedule, how often and when, the same window is the same grant.
+//! A schedule needs no proof: the declaration fixes the access, its holder and its time. An event only triggers the
+//! check. The open window follows from the declaration and `now`, and the grant's id follows from the window. So any
+//! number of events, from any source, give one grant per window.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,33 +20,32 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schedule {
-    /// Its name.
     pub id: ScheduleId,
-    /// The human who answers for it.
+    /// The human who is accountable for it.
     pub owner: IdentityId,
-    /// What it is for, in one line.
+    /// The purpose, in one line.
     pub description: String,
-    /// Who gets the grant.
+    /// The identity that gets the grant.
     pub identity: IdentityId,
-    /// What is asked for in each window. Nothing else is ever granted by it.
+    /// The request of each window. The schedule grants nothing else.
     pub ask: Ask,
-    /// When windows open.
+    /// The instants at which windows open.
     pub cron: Cron,
-    /// How long after a window opened the grant may be started, in seconds.
+    /// The time for the start after a window opened, in seconds.
     pub window_s: u32,
 }
 
 /// One window of a schedule: open from `opens_at` until just before `closes_at`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// When the schedule says.
+    /// The instant from the cron expression.
     pub opens_at: Timestamp,
-    /// From when on nothing is granted, or started, for it.
+    /// The instant from which nothing is granted or started for the window.
     pub closes_at: Timestamp,
 }
 
 impl Window {
-    /// For how many more whole seconds it is open at `now`; 0 outside.
+    /// The whole seconds that the window is still open at `now`; 0 outside.
     #[must_use]
     pub fn left_s(&self, now: Timestamp) -> u32 {
         if now < self.opens_at { 0 } else { u32::try_from(self.closes_at.seconds_since(now)).unwrap_or(u32::MAX) }
@@ -54,7 +53,7 @@ impl Window {
 }
 
 impl Schedule {
-    /// The window that is open at `now`. The compiler sees to it that no two ever are.
+    /// The window that is open at `now`. The catalogue compiler ensures that windows never overlap.
     #[must_use]
     pub fn window_at(&self, now: Timestamp) -> Option<Window> {
         let opens_at = self.cron.next_after(now.minus(self.window_s))?;
@@ -62,7 +61,7 @@ impl Schedule {
         (window.left_s(now) > 0).then_some(window)
     }
 
-    /// The id of the one grant of `window`: the same whoever asks for it, and however often.
+    /// The id of the one grant of `window`. It is the same for every caller and every call.
     #[must_use]
     pub fn grant_id(&self, window: Window, deployment: &Deployment) -> GrantId {
         let (Deployment { id: at, account, .. }, Self { id, .. }) = (deployment, self);
@@ -74,14 +73,14 @@ impl Schedule {
         GrantId::from_ulid(ulid::Ulid::from_parts(millis, random))
     }
 
-    /// The request of `window`. It is stored nowhere: whoever has the declaration can write it down again, and so check
-    /// the digest of it that a decision names.
+    /// The request of `window`. It is not stored: a reader with the declaration can rebuild it and check the digest
+    /// that a decision names.
     #[must_use]
     pub fn request(&self, window: Window, id: GrantId) -> Request {
         Request { id, ask: self.ask.clone(), asked_at: window.opens_at, decide_by: window.closes_at }
     }
 
-    /// What a grant of `window` rests on.
+    /// The proof of a grant of `window`.
     ///
     /// # Errors
     ///
@@ -93,10 +92,10 @@ impl Schedule {
     }
 }
 
-/// When something recurs: the five fields of cron, in UTC: minute, hour, day of the month, month, day of the week.
+/// A cron expression in UTC with five fields: minute, hour, day of the month, month, day of the week.
 ///
-/// As in Vixie cron a day counts if it is named in either of its two fields, where both are given. Months and days may be
-/// written as names, `L`, `W` and `#` mean what they do elsewhere; seconds, years and nicknames are refused.
+/// As in Vixie cron, a day matches if either of its two fields names it, when both are given. Months and days may be
+/// names. `L`, `W` and `#` have their usual meaning. Seconds, years and nicknames are refused.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Cron {
@@ -104,27 +103,27 @@ pub struct Cron {
     parsed: croner::Cron,
 }
 
-/// The text is no cron expression.
+/// The text is not a cron expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not when something recurs: it must be the five fields of cron, minute, hour, day of the month, month \
-     and day of the week, like `30 2 * * MON-FRI`"
+    "`{text}` is not a cron expression: it must be five fields, minute, hour, day of the month, month and day of the \
+     week, like `30 2 * * MON-FRI`"
 )]
 pub struct CronError {
     text: String,
 }
 
 impl Cron {
-    /// The longest expression, in characters.
+    /// The maximum length, in characters.
     pub const MAX: usize = 128;
 
-    /// The expression as it is written.
+    /// The expression as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The first instant after `at`. None if there is none in this calendar.
+    /// The first matching instant after `at`; `None` if the calendar has none.
     #[must_use]
     pub fn next_after(&self, at: Timestamp) -> Option<Timestamp> {
         let next = self.parsed.find_next_occurrence(&at.to_chrono(), false).ok()?;

@@ -1,4 +1,4 @@
-//! What an installation fixes: its names in AWS and its bounds on time.
+//! The settings of an installation: its names in AWS and its time bounds.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 /// One installation of Brevet in one account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deployment {
-    /// Its short name.
+    /// The short name.
     pub id: DeploymentId,
     /// The account that holds its roles.
     pub account: AccountId,
@@ -28,14 +28,15 @@ impl Deployment {
 
     /// The ARN of managed policy `name`: `arn:aws:iam::<account>:policy/brevet/<dep>/managed/brevet-<dep>-<name>`.
     ///
-    /// The name carries the deployment too: IAM wants policy names to differ in an account, whatever their path.
+    /// The name contains the deployment too, because IAM policy names must be unique in an account, whatever their
+    /// path.
     #[must_use]
     pub fn managed_policy_arn(&self, name: &PolicyName) -> String {
         let Self { id, account, partition, .. } = self;
         format!("arn:{partition}:iam::{account}:policy/brevet/{id}/managed/brevet-{id}-{name}")
     }
 
-    /// Whether `policy_arn` is one that this installation alone attaches.
+    /// Whether `policy_arn` is a managed policy that only this installation attaches.
     #[must_use]
     pub fn is_managed(&self, policy_arn: &str) -> bool {
         let Self { id, account, partition, .. } = self;
@@ -55,13 +56,13 @@ impl Deployment {
         format!("brevet-{}-{}", self.id, grant.ulid())
     }
 
-    /// The grant whose inline policy is called exactly `policy_name`: no other installation's, and nobody else's.
+    /// The grant of this installation whose inline policy has exactly the name `policy_name`.
     #[must_use]
     pub fn grant_of_own_policy(&self, policy_name: &str) -> Option<GrantId> {
         self.grant_of_policy(policy_name).filter(|id| self.inline_policy_name(*id) == policy_name)
     }
 
-    /// The grant whose STS session is called exactly `session_name`.
+    /// The grant whose STS session has exactly the name `session_name`.
     #[must_use]
     pub fn grant_of_session(&self, session_name: &str) -> Option<GrantId> {
         let ulid = session_name.strip_prefix(self.id.as_str())?.strip_prefix('.')?;
@@ -75,14 +76,14 @@ impl Deployment {
         format!("/brevet/{}/", self.id)
     }
 
-    /// The grant whose inline policy is named at the end of `source`, as a check of effective permissions tells it.
+    /// The grant whose inline policy is named at the end of `source`, as an effective-permission check returns it.
     #[must_use]
     pub fn grant_of_policy(&self, source: &str) -> Option<GrantId> {
         let (_, ulid) = source.rsplit_once(&format!("brevet-{}-", self.id))?;
         format!("grt_{ulid}").parse().ok()
     }
 
-    /// The STS session name of a grant: `<dep>.<ULID>`. Short, since the reserved deny spends its characters per entry.
+    /// The STS session name of a grant: `<dep>.<ULID>`. Short, because each entry of the reserved deny contains it.
     #[must_use]
     pub fn session_name(&self, grant: GrantId) -> String {
         format!("{}.{}", self.id, grant.ulid())
@@ -95,33 +96,34 @@ impl Deployment {
     }
 }
 
-/// Bounds on time that hold for a grant; stored with it, so that an auditor can check them alone.
+/// The time bounds of a grant, stored with it so that an auditor needs no other data to check them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
-    /// How far two clocks may be apart, in seconds. Default 60.
+    /// The maximum difference between two clocks, in seconds. Default 60.
     pub skew_s: u32,
-    /// How long an absence must last before a second read counts, in seconds, and the skew on top: another clock may
-    /// have made the first. Default 10: AWS enforces about 4 s late.
+    /// The time that an absence must last before a second reading counts, in seconds. The skew is added, because
+    /// another clock may have made the first reading. Default 10: AWS enforces about 4 s late.
     pub quiet_s: u32,
-    /// The longest that one AWS call may take with all its attempts, in seconds.
+    /// The maximum time of one AWS call with all its attempts, in seconds.
     pub call_s: u32,
 }
 
 impl Bounds {
-    /// The fence of a call that is recorded at `now`: one call's time to get to it, then all that it may take to land.
+    /// The fence of a call that is recorded at `now`: the time of one call before it starts, then the time to take
+    /// effect.
     #[must_use]
     pub fn fence(&self, now: Timestamp) -> Timestamp {
         now.plus(self.call_s).plus(self.landing_s())
     }
 
-    /// How long an absence must last between two readings, in seconds: by whatever clocks they were made, AWS had as long
-    /// as the quiet period to enforce what the first one showed.
+    /// The time that an absence must last between two readings, in seconds. Whatever clocks made the readings, AWS had
+    /// the quiet period to enforce the state that the first one showed.
     #[must_use]
     pub fn quiet_for_s(&self) -> u32 {
         self.quiet_s.saturating_add(self.skew_s)
     }
 
-    /// How long after its start a call may still land, by any clock, in seconds.
+    /// The time after its start in which a call may still take effect, by any clock, in seconds.
     #[must_use]
     pub fn landing_s(&self) -> u32 {
         self.call_s.saturating_add(self.skew_s)

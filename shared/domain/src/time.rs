@@ -1,4 +1,4 @@
-//! Instants and lengths of time. Nothing here reads a clock: time enters as `now`.
+//! Instants and durations. This module reads no clock: time enters as `now`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "String", into = "String")]
 pub struct Timestamp(i64);
 
-/// The text is no instant in RFC 3339.
+/// The text is not an RFC 3339 instant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an instant like `2026-11-22T14:03:00Z`")]
 pub struct TimestampError(String);
@@ -61,7 +61,7 @@ impl Timestamp {
         Self::from_millis(self.0.saturating_sub(i64::from(seconds).saturating_mul(1000)))
     }
 
-    /// The start of this instant's second: what an IAM condition can express.
+    /// The start of this instant's second. An IAM condition can express nothing finer.
     #[must_use]
     pub fn floor(self) -> Self {
         Self::from_seconds(self.as_seconds())
@@ -116,17 +116,17 @@ impl From<Timestamp> for String {
     }
 }
 
-/// How long a grant may last, in whole seconds: 60 to 43 200 inclusive.
+/// The duration of a grant, in whole seconds: 60 to 43 200 inclusive.
 ///
-/// The upper bound is the longest session STS gives. STS gives none under 900 s: a shorter grant
-/// ends by the time limit inside its session policy, which the plan renders, not this type.
+/// The upper bound is the longest STS session. STS vends no session under 900 s: a shorter grant
+/// ends by the time limit in its session policy, which the plan renders.
 ///
 /// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct Term(u32);
 
-/// The number of seconds is no term.
+/// The number of seconds is not a valid term.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a term of {0} s is out of range: it must be {min} to {max} s", min = Term::MIN, max = Term::MAX)]
 pub struct TermError(i64);
@@ -174,7 +174,7 @@ impl From<Term> for u32 {
 #[serde(try_from = "String", into = "String")]
 pub struct Day(NaiveDate);
 
-/// The text is no day.
+/// The text is not a day.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a day like `2026-11-22`")]
 pub struct DayError(String);
@@ -190,7 +190,7 @@ impl FromStr for Day {
 
     fn from_str(text: &str) -> Result<Self, DayError> {
         let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(Self);
-        // Only the form that is written: chrono also reads signs, blanks and fewer digits.
+        // Only the written form is valid: chrono also reads signs, blanks and fewer digits.
         let written = |day: &Self| text.len() == 10 && !text.starts_with("0000") && day.to_string() == text;
         day.filter(written).ok_or_else(|| DayError(text.chars().take(80).collect()))
     }
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_has_one_form() {
+    fn day_parses_only_its_written_form() {
         assert_eq!("2028-02-29".parse::<Day>().unwrap().to_string(), "2028-02-29");
         for text in
             ["", "2026-2-1", "2027-02-29", "0000-01-01", "-001-01-01", "+2026-01-01", "2026-01-01 ", "２０２６-01-01"]
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_sort_as_instants_do() {
+    fn timestamp_texts_sort_like_their_instants() {
         let early = Timestamp::from_millis(999);
         let late = Timestamp::from_millis(1_000_000_000_000);
         assert!(early.to_string() < late.to_string());
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_out_of_range_are_refused_with_the_range() {
+    fn term_out_of_range_is_refused_with_the_range() {
         for seconds in [-1, 0, 59, 43_201, i64::MAX] {
             let error = Term::from_seconds(seconds).unwrap_err();
             assert!(error.to_string().ends_with("it must be 60 to 43200 s"), "{error}");

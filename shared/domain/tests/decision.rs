@@ -1,4 +1,4 @@
-//! When a decision permits issuing, and who may never approve (invariants 7, 11 and 14).
+//! Tests: when a decision permits issuing, and who may never approve (invariants 7, 11 and 14).
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -75,7 +75,7 @@ fn in_steps(steps: Vec<Step>) -> Decision {
     decision(Outcome::NeedsApproval { steps, deadline: at(600) })
 }
 
-/// `count` of [`APPROVERS`] must say yes until 600 s.
+/// `count` of [`APPROVERS`] must approve until 600 s.
 fn awaiting(count: u8) -> Decision {
     in_steps(vec![step("approval", count, &APPROVERS)])
 }
@@ -90,7 +90,7 @@ fn with(mut decision: Decision, votes: impl IntoIterator<Item = Vote>) -> Decisi
 }
 
 #[test]
-fn allow_permits_and_deny_does_not_whatever_the_votes_say() {
+fn decision_permits_allow_and_never_deny_whatever_the_votes() {
     assert!(decision(Outcome::Allow).permits());
     let denied = decision(Outcome::Deny { reason: "no policy".to_owned() });
     let votes: Vec<_> = APPROVERS.iter().map(|by| yes(&denied, by)).collect();
@@ -98,7 +98,7 @@ fn allow_permits_and_deny_does_not_whatever_the_votes_say() {
 }
 
 #[test]
-fn one_yes_is_needed_even_where_the_count_says_none() {
+fn step_needs_one_approval_when_its_count_is_zero() {
     let none = awaiting(0);
     assert!(!none.permits());
     let vote = yes(&none, "anna");
@@ -106,7 +106,7 @@ fn one_yes_is_needed_even_where_the_count_says_none() {
 }
 
 #[test]
-fn only_an_eligible_vote_in_time_on_this_very_decision_counts() {
+fn vote_counts_only_when_eligible_in_time_and_on_this_decision() {
     let decision = awaiting(1);
     let good = yes(&decision, "anna");
     let permits = |vote: Vote| with(decision.clone(), [vote]).permits();
@@ -121,7 +121,7 @@ fn only_an_eligible_vote_in_time_on_this_very_decision_counts() {
 }
 
 #[test]
-fn the_same_person_twice_is_one_vote() {
+fn person_counts_once_when_voting_twice() {
     let two = awaiting(2);
     let (anna, bela) = (yes(&two, "anna"), yes(&two, "bela"));
     assert!(!with(two.clone(), [anna.clone(), Vote { at: at(200), ..anna.clone() }]).permits());
@@ -129,7 +129,7 @@ fn the_same_person_twice_is_one_vote() {
 }
 
 #[test]
-fn a_refusal_stops_whoever_said_yes_before_or_after() {
+fn refusal_denies_whatever_approvals_come_before_or_after() {
     let one = awaiting(1);
     let anna = yes(&one, "anna");
     let no = Vote { approve: false, ..yes(&one, "bela") };
@@ -155,7 +155,7 @@ fn ballots() -> impl Strategy<Value = Vec<Ballot>> {
 
 proptest! {
     #[test]
-    fn permits_exactly_with_enough_different_good_votes_and_no_refusal(count in 0_u8..4, ballots in ballots()) {
+    fn decision_permits_exactly_with_enough_valid_approvals_and_no_refusal(count in 0_u8..4, ballots in ballots()) {
         let people = ["anna", "bela", "carl", "mallory", "olga"];
         let decision = awaiting(count);
         let votes = ballots.iter().map(|ballot| Vote {
@@ -169,13 +169,13 @@ proptest! {
             .filter(|b| b.approve && b.by < 3 && b.at_s < 600 && b.same_digest)
             .map(|b| b.by)
             .collect();
-        let wanted = ballots.iter().all(|b| b.approve) && good.len() >= usize::from(count.max(1));
-        prop_assert_eq!(with(decision, votes).permits(), wanted);
+        let expected = ballots.iter().all(|b| b.approve) && good.len() >= usize::from(count.max(1));
+        prop_assert_eq!(with(decision, votes).permits(), expected);
     }
 }
 
 #[test]
-fn the_digest_names_every_term_and_no_vote() {
+fn decision_digest_covers_every_term_and_no_vote() {
     let decision = awaiting(1);
     let digest = decision.digest().unwrap();
     let vote = yes(&decision, "anna");
@@ -210,11 +210,11 @@ fn identity(name: &str, class: IdentityClass, owner: &str) -> Identity {
 }
 
 #[test]
-fn invariant_11_nobody_approves_their_own_nor_what_they_sponsor() {
+fn invariant_11_approver_is_refused_on_own_and_sponsored_requests() {
     use ApproverError::{NotHuman, Requester, Sponsor};
     use IdentityClass::{Agent, Human, Pipeline, Workload};
-    // Who votes, of which class, owned by whom; on a request of whom, sponsored by whom.
-    for (voter, class, owner, requester, sponsor, wanted) in [
+    // The voter, its class and its owner; the requester and its sponsor; the expected result.
+    for (voter, class, owner, requester, sponsor, expected) in [
         ("anna", Human, "anna", "fix-agent", "olga", Ok(())),
         ("anna", Human, "anna", "carl", "carl", Ok(())),
         ("olga", Human, "olga", "fix-agent", "olga", Err(Sponsor)),
@@ -227,12 +227,12 @@ fn invariant_11_nobody_approves_their_own_nor_what_they_sponsor() {
         ("billing", Workload, "anna", "carl", "carl", Err(NotHuman)),
     ] {
         let verdict = check_approver(&identity(voter, class, owner), &id(requester), &id(sponsor));
-        assert_eq!(verdict, wanted, "{voter} on {requester} of {sponsor}");
+        assert_eq!(verdict, expected, "{voter} on {requester} of {sponsor}");
     }
 }
 
 #[test]
-fn a_decision_that_says_nothing_of_risk_or_secrets_has_the_digest_that_it_had() {
+fn decision_without_traits_keeps_its_earlier_digest() {
     let mut decision = decision(Outcome::Allow);
     let text = serde_json::to_string(&decision).unwrap();
     assert!(!text.contains("traits"), "{text}");
@@ -245,7 +245,7 @@ fn a_decision_that_says_nothing_of_risk_or_secrets_has_the_digest_that_it_had() 
 }
 
 #[test]
-fn invariant_11_the_human_on_whose_behalf_it_is_approves_nothing_of_it_and_is_named_by_the_digest() {
+fn invariant_11_delegating_human_cannot_approve_and_is_covered_by_the_digest() {
     let own = decision(Outcome::Allow);
     let mut delegated = own.clone();
     delegated.terms.delegation = Some(Delegated { by: id("anna"), version: 1, digest: Digest::of_bytes(b"given") });
@@ -259,8 +259,8 @@ fn invariant_11_the_human_on_whose_behalf_it_is_approves_nothing_of_it_and_is_na
     let mut renewal = own.clone();
     renewal.terms.renewal = Some(Renewal { of: own.id, n: 1 });
     assert_ne!(renewal.digest().unwrap(), own.digest().unwrap());
-    for one in [delegated, renewal] {
-        let text = serde_json::to_string(&one).unwrap();
-        assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), one);
+    for decision in [delegated, renewal] {
+        let text = serde_json::to_string(&decision).unwrap();
+        assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), decision);
     }
 }

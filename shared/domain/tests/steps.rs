@@ -1,4 +1,5 @@
-//! Which votes count in which step, and that a decision permits exactly where they can be told apart so.
+//! Tests: which votes count in which step, and that a decision permits exactly if the votes can be assigned to its
+//! steps.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -10,7 +11,9 @@
 use std::collections::BTreeSet;
 
 use brevet_domain::canonical::Digest;
-use brevet_domain::decision::{Decision, NotAdmitted, Outcome, Shortage, Step, Vote, VoteError, are_met, shortage};
+use brevet_domain::decision::{
+    Decision, MissingApprovers, NotAdmitted, Outcome, Step, Vote, VoteError, are_met, missing_approvers,
+};
 use brevet_domain::identity::{AuthContext, ProofSummary};
 use brevet_domain::time::Timestamp;
 use proptest::prelude::*;
@@ -53,18 +56,18 @@ fn two_steps() -> Vec<Step> {
 }
 
 #[test]
-fn steps_come_one_after_the_other_and_nobody_counts_twice() {
+fn steps_are_met_in_order_and_count_each_person_once() {
     let steps = two_steps();
     assert!(met(&steps, &["anna", "carl"]));
     assert!(met(&steps, &["anna", "bela"]));
     assert!(met(&steps, &["bela", "carl"]));
-    assert!(!met(&steps, &["carl", "anna"]), "security came first: its vote counts for nothing");
+    assert!(!met(&steps, &["carl", "anna"]), "security voted before its step was open");
     assert!(!met(&steps, &["bela"]) && !met(&steps, &["bela", "bela"]), "one person counts in one step only");
     assert!(!met(&steps, &["anna"]) && !met(&steps, &["carl"]) && !met(&steps, &[]));
-    assert!(!met(&[], &["anna"]), "what asks for nobody permits nothing");
+    assert!(!met(&[], &["anna"]), "an approval without steps permits nothing");
 }
 
-/// Where a yes of `by` would count in a decision with these steps and votes.
+/// The step in which the vote `by` would count in a decision with these steps and votes.
 fn placed(steps: &[Step], votes: &[&str], by: Vote) -> Result<String, VoteError> {
     let id = "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV";
     let votes: Vec<_> = votes.iter().map(|by| vote(by)).collect();
@@ -83,14 +86,14 @@ fn placed(steps: &[Step], votes: &[&str], by: Vote) -> Result<String, VoteError>
 }
 
 #[test]
-fn a_vote_is_placed_in_the_open_step_or_refused_with_what_would_be_right() {
+fn vote_is_placed_in_the_open_step_or_refused_with_a_correction() {
     let steps = two_steps();
     assert_eq!(placed(&steps, &[], vote("anna")).unwrap(), "team");
     assert_eq!(placed(&steps, &["anna"], vote("carl")).unwrap(), "security");
     let message = |votes: &[&str], by: &str| placed(&steps, votes, vote(by)).unwrap_err().to_string();
     assert_eq!(
         message(&[], "carl"),
-        "step `team` comes first and still lacks 1: vote in step `security` once it has them"
+        "step `team` comes first and still needs 1 more: vote in step `security` after that"
     );
     assert_eq!(message(&[], "fred"), "`fred` is not among those who may approve it in step `team`");
     assert_eq!(message(&["bela"], "anna"), "`anna` is not among those who may approve it in step `security`");
@@ -98,28 +101,28 @@ fn a_vote_is_placed_in_the_open_step_or_refused_with_what_would_be_right() {
 }
 
 #[test]
-fn nobody_votes_too_early_who_is_needed_later() {
+fn vote_is_refused_when_a_later_step_needs_the_voter() {
     let steps = [step("team", 1, &["anna", "bela"]), step("security", 1, &["bela"])];
     assert_eq!(
         placed(&steps, &[], vote("bela")).unwrap_err().to_string(),
-        "a vote in step `team` would leave too few people for step `security`, since one person counts in one step only: \
-         let somebody else vote in step `team`"
+        "a vote in step `team` would leave too few people for step `security`, because each person counts in only one \
+         step: ask another approver to vote in step `team`"
     );
     assert_eq!(placed(&steps, &[], vote("anna")).unwrap(), "team");
     assert_eq!(placed(&steps, &["anna"], vote("bela")).unwrap(), "security");
-    // What can never have its people keeps nobody from voting.
+    // A step that can never get enough people blocks no vote.
     let never = [step("team", 1, &["anna", "bela"]), step("security", 3, &["bela"])];
     assert_eq!(placed(&never, &[], vote("bela")).unwrap(), "team");
 }
 
 #[test]
-fn a_step_that_wants_two_factors_counts_only_votes_that_show_them() {
+fn step_with_mfa_counts_only_votes_with_two_factors() {
     let mut strict = step("security", 1, &["anna"]);
     strict.mfa = true;
     let shown = vote_with("anna", AuthContext { mfa: true, ..AuthContext::default() });
     assert!(are_met(&[strict.clone()], [&shown].into_iter()));
-    assert!(!met(&[strict.clone()], &["anna"]), "what a proof does not tell, it does not show");
-    // The claims alone are not what counts: the issuer's rule on them is.
+    assert!(!met(&[strict.clone()], &["anna"]), "a missing claim counts as not fulfilled");
+    // The claims alone do not count: the issuer's rule on them does.
     let claimed = vote_with("anna", AuthContext { amr: vec!["mfa".to_owned()], ..AuthContext::default() });
     assert!(!are_met(&[strict.clone()], [&claimed].into_iter()));
     let error = strict.admits(&claimed).unwrap_err();
@@ -127,31 +130,31 @@ fn a_step_that_wants_two_factors_counts_only_votes_that_show_them() {
 }
 
 #[test]
-fn a_step_that_wants_a_recent_sign_in_counts_no_older_one() {
+fn step_with_auth_within_refuses_an_older_sign_in() {
     let mut strict = step("security", 1, &["anna"]);
     strict.auth_within_s = Some(60);
     let signed_in = |seconds| vote_with("anna", AuthContext { auth_time: Some(at(seconds)), ..AuthContext::default() });
     assert_eq!(strict.admits(&signed_in(40)), Ok(()));
-    assert!(strict.admits(&signed_in(39)).unwrap_err().to_string().contains("the token tells of 61 s"));
+    assert!(strict.admits(&signed_in(39)).unwrap_err().to_string().contains("the token shows one 61 s ago"));
     assert!(matches!(strict.admits(&vote("anna")), Err(NotAdmitted::SignedInBefore { .. })));
 }
 
 #[test]
-fn a_shortage_names_the_steps_that_want_more_people_than_there_are() {
-    assert_eq!(shortage(&two_steps()), None);
-    let short = |steps: &[&str], needed, n_people| {
-        Some(Shortage { steps: steps.iter().map(|name| name.parse().unwrap()).collect(), needed, n_people })
+fn missing_approvers_names_the_steps_with_too_few_people() {
+    assert_eq!(missing_approvers(&two_steps()), None);
+    let missing = |steps: &[&str], needed, n_people| {
+        Some(MissingApprovers { steps: steps.iter().map(|name| name.parse().unwrap()).collect(), needed, n_people })
     };
     let alone = [step("team", 2, &["anna"]), step("security", 1, &["bela"])];
-    assert_eq!(shortage(&alone), short(&["team"], 2, 1));
+    assert_eq!(missing_approvers(&alone), missing(&["team"], 2, 1));
     let shared = [step("team", 1, &["anna"]), step("security", 1, &["anna"]), step("board", 1, &["carl"])];
-    assert_eq!(shortage(&shared), short(&["team", "security"], 2, 1));
-    // Anna has to make room for it to work, and it does.
-    assert_eq!(shortage(&[step("team", 1, &["anna", "bela"]), step("security", 1, &["anna"])]), None);
-    assert_eq!(shortage(&[step("team", 0, &[])]), short(&["team"], 1, 0));
+    assert_eq!(missing_approvers(&shared), missing(&["team", "security"], 2, 1));
+    // The matching reassigns anna.
+    assert_eq!(missing_approvers(&[step("team", 1, &["anna", "bela"]), step("security", 1, &["anna"])]), None);
+    assert_eq!(missing_approvers(&[step("team", 0, &[])]), missing(&["team"], 1, 0));
 }
 
-/// Up to three steps over six people, and the votes of some.
+/// Up to three steps over six people, and the votes of some of them.
 fn stories() -> impl Strategy<Value = (Vec<Step>, Vec<usize>)> {
     let step_of = (1_u8..3, prop::collection::btree_set(0..6_usize, 0..5));
     let steps = prop::collection::vec(step_of, 1..4).prop_map(|steps| {
@@ -169,8 +172,8 @@ fn stories() -> impl Strategy<Value = (Vec<Step>, Vec<usize>)> {
     (steps, votes)
 }
 
-/// Whether some of the votes can be given to the steps so that each has its people, all those of a step come before all
-/// those of the next, and nobody counts twice: by trying everything.
+/// Whether the votes can be assigned to the steps: each step has enough, all votes of a step come before those of the
+/// next, and nobody counts twice. Tries every assignment.
 fn assignable(steps: &[Step], votes: &[usize], used: &BTreeSet<usize>, lacks: u8) -> bool {
     let Some((first, later)) = steps.split_first() else { return true };
     if lacks == 0 {
@@ -186,17 +189,17 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn steps_are_met_exactly_where_the_votes_can_be_told_apart_into_them((steps, votes) in stories()) {
+    fn steps_are_met_exactly_when_the_votes_can_be_assigned_to_them((steps, votes) in stories()) {
         let names: Vec<_> = votes.iter().map(|n| PEOPLE[*n]).collect();
-        let wanted = assignable(&steps, &votes, &BTreeSet::new(), steps[0].count);
-        prop_assert_eq!(met(&steps, &names), wanted);
+        let expected = assignable(&steps, &votes, &BTreeSet::new(), steps[0].count);
+        prop_assert_eq!(met(&steps, &names), expected);
     }
 
     #[test]
-    fn whoever_is_let_vote_leaves_enough_people_for_the_rest((steps, order) in stories()) {
-        prop_assume!(shortage(&steps).is_none());
+    fn accepted_votes_leave_enough_people_for_the_remaining_steps((steps, order) in stories()) {
+        prop_assume!(missing_approvers(&steps).is_none());
         let mut votes: Vec<&str> = Vec::new();
-        // Everybody in any order, and again those who were told to wait: in the end it is approved.
+        // Everybody votes in any order, and refused voters vote again: in the end the request is approved.
         let all: Vec<usize> = order.into_iter().chain((0..6).cycle().take(36)).collect();
         for n in all {
             if !votes.contains(&PEOPLE[n]) && placed(&steps, &votes, vote(PEOPLE[n])).is_ok() {

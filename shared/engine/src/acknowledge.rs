@@ -1,15 +1,15 @@
-//! Acknowledging: somebody in charge says that they know of an overdue grant, and that its end is worked on.
+//! Acknowledging: a person in charge records that they know of an overdue grant and that its end is being worked on.
 //!
-//! It then counts no longer towards stopping everything, from the reaper's next good pass on. Its own principal stays
-//! stopped, and the grant as overdue as it was: nothing but a proof ends it.
+//! From the reaper's next good pass on, the grant no longer counts towards stopping all issuing. Its own principal
+//! stays stopped and the grant stays overdue: only a proof ends it.
 
 use std::sync::Arc;
 
 use brevet_domain::block::BlockScope;
 use brevet_domain::grant::{Event, Grant, State};
-use brevet_domain::heart::is_overdue;
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller, IdentityClass};
+use brevet_domain::reaper_health::is_overdue;
 use brevet_domain::revocation::{Reason, Right, WideScope};
 use brevet_domain::time::Timestamp;
 use serde_json::json;
@@ -20,7 +20,7 @@ use crate::port::{
 };
 use crate::refusal::{Refusal, RefusalKind};
 
-/// How often it is recorded anew after the reaper changed the grant in between.
+/// How often a conflict with a change by the reaper is retried.
 const ATTEMPTS: u32 = 4;
 
 /// The use case of acknowledging.
@@ -33,7 +33,7 @@ pub struct Acknowledging {
 }
 
 impl Acknowledging {
-    /// Wires the use case to its ports. An end that takes longer than `overdue_s` seconds is overdue.
+    /// Wires the use case to its ports. A grant is overdue if its end takes longer than `overdue_s` seconds.
     #[must_use]
     pub fn new(
         proofs: Arc<dyn ProofVerifier>,
@@ -45,13 +45,15 @@ impl Acknowledging {
         Self { proofs, policy, reader, journal: Journal::new(store, ids, "evaluate"), overdue_s }
     }
 
-    /// Records that whom `proof` shows knows of grant `id`. One that somebody acknowledged already stays as it is.
+    /// Records that the human who gave `proof` knows of grant `id`. An acknowledged grant stays as it is.
     ///
-    /// Whoever may place a block on its entitlement may; not its holder, nor whoever answers for them.
+    /// A person who may place a block on the grant's entitlement may acknowledge it, except its holder and the people
+    /// who answer for the holder.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the proof shows no human, they may not, the grant is not overdue, or something does not answer.
+    /// [`Refusal`] if the proof is not a human's, they may not acknowledge the grant, the grant is not overdue, or a
+    /// port does not answer.
     pub async fn acknowledge(
         &self,
         proof: &RawProof,
@@ -59,10 +61,10 @@ impl Acknowledging {
         reason: &Reason,
         now: Timestamp,
     ) -> Result<Grant, Refusal> {
-        // INVARIANT: a token for approvals, which intake never sees: whoever takes requests in lets nothing go on.
+        // INVARIANT: the token's audience is approvals, which intake never sees: intake cannot resume issuing.
         let caller = self.proofs.verify(proof, Audience::Approvals, now).await?;
         if caller.identity.class != IdentityClass::Human {
-            let detail = "only people acknowledge what is overdue: a machine tells a person";
+            let detail = "only human identities may acknowledge an overdue grant";
             return Err(Refusal::new(RefusalKind::Forbidden, "acknowledger_not_human", detail));
         }
         let mut raced = PortError::Conflict { operation: "acknowledge" };
@@ -84,7 +86,7 @@ impl Acknowledging {
         Err(Refusal::from(raced).about(id))
     }
 
-    /// The policies by which `caller` may. To whoever may not, a grant that they have no part in does not exist.
+    /// The policies that allow `caller` to acknowledge. To others, a grant of which they have no part does not exist.
     async fn in_charge(&self, caller: &Caller, grant: &Grant, now: Timestamp) -> Result<Vec<String>, Refusal> {
         let no_such = || Refusal::no_such_grant(grant.id);
         let scope = WideScope::try_from(BlockScope::Entitlement(grant.entitlement.clone())).map_err(|_| no_such())?;
@@ -92,8 +94,8 @@ impl Acknowledging {
         match self.policy.may(caller, Right::Place, &scope, None, now).await {
             Ok(policies) if !is_own => Ok(policies),
             Ok(_) | Err(EvaluatorError::Refused(_)) if is_own => {
-                let detail =
-                    "somebody in charge acknowledges an overdue grant, and neither its holder nor who answers for it";
+                let detail = "neither the holder of an overdue grant nor anyone who answers for it may acknowledge it: ask \
+                     another person in charge";
                 Err(Refusal::new(RefusalKind::Forbidden, "own_grant", detail).about(grant.id))
             }
             Ok(_) | Err(EvaluatorError::Refused(_)) => Err(no_such()),
@@ -107,7 +109,8 @@ impl Acknowledging {
             return Ok(());
         }
         let detail = format!(
-            "the grant is `{}` and not overdue: that is one whose end was due more than {} s ago and is not proved",
+            "the grant is `{}` and not overdue: a grant is overdue if its end was due more than {} s ago and is not \
+             proved",
             grant.state.name(),
             self.overdue_s
         );

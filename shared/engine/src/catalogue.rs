@@ -1,17 +1,21 @@
 //! The bundle in force, and for how long the last good one may stand in for one that cannot be used.
 //!
-//! One cache for whoever verifies proofs, checks requests and decides.
+//! The use cases that verify proofs, check requests and decide share this one cache.
 //!
-//! **Staleness.** Invariant 9: an unreadable or stale bundle denies. A bundle is *fresh* at `now` if `BUNDLE#current` named
-//! it when read at `now`. Where that cannot be read, or names a bundle of which a needed part is missing, altered or does
-//! not load, the bundle before it goes on, and each decision records the digest it really used; but only for as long as
-//! its bound since `BUNDLE#current` was last *seen* to name it. Later nothing is decided. So whatever fails, no decision
-//! rests on a bundle that was not known to be in force within the bound, and an instance that has just started has no
-//! bundle to go on with. Counting from there, not from when the trouble was first seen, is the stricter reading: the
-//! time that an idle instance slept counts as well.
+//! **Staleness.** Invariant 9: an unreadable or stale bundle denies.
 //!
-//! A bad part holds back what needs it and no more: everything else is decided under the bundle in force, all of whose
-//! parts that were used are what its digest says.
+//! - A bundle is *fresh* at `now` if `BUNDLE#current` named it when read at `now`.
+//! - If `BUNDLE#current` cannot be read, or names a bundle of which a needed part is missing, altered or does not load,
+//!   the previous bundle stands in. Each decision records the digest that it used.
+//! - A bundle stands in only within a bound after `BUNDLE#current` was last *seen* to name it. Later nothing is
+//!   decided.
+//!
+//! So no decision rests on a bundle that was not known to be in force within the bound, and an instance that has just
+//! started has no bundle to fall back on. The bound counts from the last reading that named it, not from the first
+//! failure, which is stricter: the time that an idle instance slept counts as well.
+//!
+//! A bad part holds back only requests that need it. Everything else is decided under the bundle in force, and every
+//! part that was used matches its digest.
 
 mod in_force;
 mod kept;
@@ -31,21 +35,21 @@ pub struct Catalogue {
     source: Arc<dyn BundleSource>,
     max_age_s: u32,
     watch: Arc<dyn BundleWatch>,
-    held: Mutex<Held>,
+    held: Mutex<HeldBundles>,
 }
 
 /// A bundle, and when `BUNDLE#current` was last seen to name it.
 #[derive(Clone)]
-struct Seen {
+struct CurrentBundle {
     bundle: Arc<InForce>,
     at: Timestamp,
 }
 
-/// The last bundle that was in force and could be opened, and the one before.
+/// The last bundle that was in force and could be opened, and the one before it.
 #[derive(Default)]
-struct Held {
-    last: Option<Seen>,
-    before: Option<Seen>,
+struct HeldBundles {
+    last: Option<CurrentBundle>,
+    before: Option<CurrentBundle>,
 }
 
 impl std::fmt::Debug for Catalogue {
@@ -55,14 +59,14 @@ impl std::fmt::Debug for Catalogue {
 }
 
 impl Catalogue {
-    /// A catalogue that reads from `source`, where a bundle that was in force goes on for at most `max_age_s` seconds if
-    /// the one in force cannot be used. `watch` is told whenever that is so.
+    /// A catalogue that reads from `source`. A bundle that was in force stands in for at most `max_age_s` seconds if
+    /// the one in force cannot be used. Each such call is reported to `watch`.
     #[must_use]
     pub fn new(source: Arc<dyn BundleSource>, max_age_s: u32, watch: Arc<dyn BundleWatch>) -> Self {
         Self { source, max_age_s, watch, held: Mutex::default() }
     }
 
-    /// The bundle to use at `now`: `BUNDLE#current` is read, so that a new bundle holds at once.
+    /// The bundle to use at `now`. `BUNDLE#current` is read each time, so that a new bundle takes effect at once.
     ///
     /// # Errors
     ///
@@ -71,8 +75,8 @@ impl Catalogue {
         self.using(now, |bundle| async { Ok(bundle) }).await
     }
 
-    /// What `load` makes of the bundle to use at `now`: the one in force or, if that or what `load` needs of it cannot be
-    /// used, the one before, for as long as it may go on.
+    /// Loads from the bundle in force at `now` or, if that or a part that `load` needs cannot be used, from the
+    /// previous bundle while it may stand in.
     ///
     /// # Errors
     ///
@@ -84,8 +88,8 @@ impl Catalogue {
         self.of(self.in_force(now).await, now, load).await
     }
 
-    /// The same for a later step of a call whose `now` this is: if `BUNDLE#current` was read at that very instant, it is
-    /// not read again, so that the whole call rests on one reading.
+    /// Like [`Self::using`], for a later step of the call whose `now` this is. If `BUNDLE#current` was read at that
+    /// instant, it is not read again, so that the whole call rests on one reading.
     ///
     /// # Errors
     ///
@@ -120,7 +124,7 @@ impl Catalogue {
         };
         for other in self.standing_in(now).into_iter().filter(|other| Some(other.digest()) != named) {
             let digest = other.digest();
-            // INVARIANT: it is verified and loaded as any other.
+            // INVARIANT: the stand-in is verified and loaded like any other bundle.
             if let Ok(loaded) = load(other).await {
                 self.watch.lapsed(&BundleLapse { problem: &problem, using: Some(digest), at: now });
                 return Ok(loaded);
@@ -130,53 +134,54 @@ impl Catalogue {
         Err(problem)
     }
 
-    /// The bundle in force at `now` and no other: for what must not be done by one that was superseded.
+    /// The bundle in force at `now`, without a stand-in: for acts that an older bundle must not decide.
     ///
     /// # Errors
     ///
     /// [`PortError`] if it cannot be used.
     pub async fn exactly(&self, now: Timestamp) -> PortResult<Arc<InForce>> {
-        let told = |problem: &PortError| self.watch.lapsed(&BundleLapse { problem, using: None, at: now });
-        self.in_force(now).await.inspect_err(told)
+        let report = |problem: &PortError| self.watch.lapsed(&BundleLapse { problem, using: None, at: now });
+        self.in_force(now).await.inspect_err(report)
     }
 
-    /// The bundle that is named as the one in force.
+    /// The bundle that `BUNDLE#current` names.
     async fn in_force(&self, now: Timestamp) -> PortResult<Arc<InForce>> {
-        let nothing = || PortError::Unreadable { operation: "bundle:Read", what: "no bundle was published".to_owned() };
+        let nothing =
+            || PortError::Unreadable { operation: "bundle:Read", what: "no bundle has been published".to_owned() };
         let digest = self.source.current().await?.ok_or_else(nothing)?;
         if let Some(known) = self.held().confirm(digest, now) {
             return Ok(known);
         }
         let opened = Arc::new(InForce::open(Arc::clone(&self.source), digest).await?);
-        // Somebody else may have opened it meanwhile.
+        // Another call may have opened it meanwhile.
         let mut held = self.held();
         Ok(held.confirm(digest, now).unwrap_or_else(|| {
             held.before = held.last.take();
-            held.last = Some(Seen { bundle: Arc::clone(&opened), at: now });
+            held.last = Some(CurrentBundle { bundle: Arc::clone(&opened), at: now });
             opened
         }))
     }
 
-    /// Bundles that were in force within the bound, the last first.
+    /// Bundles that were in force within the bound, the latest first.
     fn standing_in(&self, now: Timestamp) -> Vec<Arc<InForce>> {
         let held = self.held();
-        // A clock that went back proves nothing.
-        let young = |seen: &&Seen| seen.at <= now && now <= seen.at.plus(self.max_age_s);
+        // After the clock went back, the age of a bundle is unknown.
+        let young = |seen: &&CurrentBundle| seen.at <= now && now <= seen.at.plus(self.max_age_s);
         let both = held.last.iter().chain(&held.before);
         both.filter(young).map(|seen| Arc::clone(&seen.bundle)).collect()
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn held(&self) -> MutexGuard<'_, HeldBundles> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Held {
-    /// The bundle `digest`, if it is held: it was named as the one in force at `now`.
+impl HeldBundles {
+    /// The bundle `digest` if it is held; records that it was in force at `now`.
     fn confirm(&mut self, digest: Digest, now: Timestamp) -> Option<Arc<InForce>> {
-        let is = |seen: &Option<Seen>| seen.as_ref().is_some_and(|seen| seen.bundle.digest() == digest);
+        let is = |seen: &Option<CurrentBundle>| seen.as_ref().is_some_and(|seen| seen.bundle.digest() == digest);
         if !is(&self.last) && is(&self.before) {
-            // It was put in force again.
+            // The previous bundle is in force again.
             std::mem::swap(&mut self.last, &mut self.before);
         }
         let last = self.last.as_mut().filter(|last| last.bundle.digest() == digest)?;

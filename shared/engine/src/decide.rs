@@ -1,8 +1,8 @@
-//! What `evaluate` does: decide requests, in `vote` count votes, in `delegate` take delegations, in `scheduled` decide what
-//! the catalogue asks for, and in `rehearse` say what would be decided.
+//! The use cases of `evaluate`: decide requests; in `vote` count votes; in `delegate` store delegations; in `scheduled`
+//! decide what the catalogue schedules; and in `rehearse` show what would be decided.
 //!
-//! It trusts nobody's word: it verifies each proof itself. `basis` finds what a request rests on beside policy, `holdings`
-//! what it must not be held beside.
+//! Each use case verifies the proof itself. `basis` finds the delegation or predecessor of a request, `holdings` the
+//! grants that exclude it.
 
 mod basis;
 mod delegate;
@@ -26,26 +26,26 @@ use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use serde_json::json;
 
-use self::basis::{AsOf, Basis};
+use self::basis::{AsOf, DecisionBasis};
 use self::holdings::waits_s;
 use self::review::use_awaits_review;
 use crate::journal::Journal;
 use crate::port::{
-    Also, Delegations, Evaluator, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier,
-    RawProof, ReviewReader, UseWatch,
+    Delegations, Evaluator, GrantReader, GrantStore, HoldingsReader, IdSource, PortError, ProofVerifier, RawProof,
+    ReviewReader, TransactionItem, UseWatch,
 };
 use crate::refusal::{Refusal, RefusalKind};
 
 pub use rehearse::Rehearsal;
 pub use review::{ReviewBallot, Reviews};
-pub use scheduled::{SchedulePass, Turn};
+pub use scheduled::{ScheduleOutcome, SchedulePass};
 pub use vote::Ballot;
 
-/// How often a request is decided anew after another one of the same sponsor came in between. Each time means that
-/// somebody else's went through; after that the caller asks again.
+/// How often a request is decided again after a conflict with another request of the same sponsor. Each conflict means
+/// that the other one went through; after the last, the caller must retry.
 const ATTEMPTS: u32 = 8;
 
-/// What decisions rest on: grants and their records, what is held, what is delegated, and what awaits a review.
+/// Reads of grants and their records, of holdings, delegations and awaited reviews.
 pub type Readers = (Arc<dyn GrantReader>, Arc<dyn HoldingsReader>, Arc<dyn Delegations>, Arc<dyn ReviewReader>);
 
 /// The use cases of the evaluate function.
@@ -78,12 +78,12 @@ impl Decider {
         Self { proofs, policy, reader, holdings, delegations, reviews, watch, journal, deployment, bounds }
     }
 
-    /// Decides the stored request `id` for whoever `proof` shows, once.
+    /// Decides the stored request `id` for the caller whom `proof` identifies, once.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the proof shows nobody, there is no such request in time, it does not fit, or policy or the
-    /// store cannot be used. Then nothing is decided.
+    /// [`Refusal`] if the proof is invalid, the request does not exist, has lapsed or is invalid, or policy or the
+    /// store cannot be used. Nothing is decided then.
     pub async fn decide(&self, id: GrantId, proof: &RawProof, now: Timestamp) -> Result<(), Refusal> {
         let caller = self.proofs.verify(proof, Audience::Ask, now).await?;
         if let Some(decision) = self.reader.decision(id).await? {
@@ -91,15 +91,15 @@ impl Decider {
         }
         let request = self.reader.request(id).await?.ok_or_else(|| Refusal::no_such_grant(id))?;
         if now >= request.decide_by {
-            let detail = "the request waited too long for its decision and has lapsed: ask again with another key";
+            let detail = "the request waited too long for its decision and has lapsed: send it again with another key";
             return Err(Refusal::new(RefusalKind::Over, "request_lapsed", detail).about(id));
         }
         let mut raced = None;
         for _ in 0..ATTEMPTS {
             match self.decide_once(&caller, &request, now).await? {
                 Ok(()) => return Ok(()),
-                // Somebody decided it first, another request of the same sponsor came in between, or the answer was
-                // lost: the store tells.
+                // A conflict (a concurrent decision, or another request of the same sponsor) or a lost answer: the
+                // store shows whether a decision is stored.
                 Err(error) => match self.reader.decision(id).await? {
                     Some(decision) => return own(&decision, &caller, id),
                     None if matches!(error, PortError::Conflict { .. }) => raced = Some(error),
@@ -120,7 +120,7 @@ impl Decider {
         Ok(self.settle(caller, request, verdict, now).await?.map(drop))
     }
 
-    /// Writes down what comes of `verdict`: that outcome.
+    /// Stores the decision that follows from `verdict`, and returns its outcome.
     async fn settle(
         &self,
         caller: &Caller,
@@ -128,7 +128,7 @@ impl Decider {
         verdict: Verdict,
         now: Timestamp,
     ) -> Result<Result<Outcome, PortError>, Refusal> {
-        let (verdict, basis, also) = self.weigh(caller, request, verdict, now).await?;
+        let (verdict, basis, items) = self.weigh(caller, request, verdict, now).await?;
         let decision = self.decision(caller, request, verdict, basis, now).map_err(unwritable)?;
         let grant = Grant::decided(&decision, &self.deployment, self.bounds);
         let terms = &decision.terms;
@@ -138,7 +138,7 @@ impl Decider {
             "identity": terms.identity, "entitlement": terms.entitlement, "task": terms.task, "term_s": terms.term,
             "delegation": terms.delegation, "renewal": terms.renewal,
         });
-        let opened = self.journal.open(&decision, grant, detail, &also, now).await;
+        let opened = self.journal.open(&decision, grant, detail, &items, now).await;
         if let Ok(Grant { id, identity, entitlement, review: Some(_), state, .. }) = &opened
             && !state.is_terminal()
         {
@@ -147,21 +147,21 @@ impl Decider {
         Ok(opened.map(|_| decision.terms.outcome))
     }
 
-    /// What comes of `verdict` at `now`, what it rests on, and what is stored with the decision. Writes nothing.
+    /// Applies blocks, basis and holdings to `verdict`, and returns what is stored with the decision. Writes nothing.
     async fn weigh(
         &self,
         caller: &Caller,
         request: &Request,
         mut verdict: Verdict,
         now: Timestamp,
-    ) -> Result<(Verdict, Basis, Vec<Also>), Refusal> {
+    ) -> Result<(Verdict, DecisionBasis, Vec<TransactionItem>), Refusal> {
         self.apply_blocks(caller, request, &mut verdict).await?;
         let as_of = AsOf { waits_s: waits_s(&verdict, now), decided_at: now };
         let basis = self.basis(caller, request, &mut verdict, as_of, now).await?;
-        let mut also = self.take(caller, request, &mut verdict, as_of, now).await?;
-        also.extend(use_awaits_review(caller, request, &verdict, now));
-        also.extend(basis.still());
-        Ok((verdict, basis, also))
+        let mut items = self.take(caller, request, &mut verdict, as_of, now).await?;
+        items.extend(use_awaits_review(caller, request, &verdict, now));
+        items.extend(basis.still_delegated());
+        Ok((verdict, basis, items))
     }
 
     async fn apply_blocks(&self, caller: &Caller, request: &Request, verdict: &mut Verdict) -> Result<(), Refusal> {
@@ -173,7 +173,7 @@ impl Decider {
             &self.deployment.account,
         );
         if let Some(block) = self.reader.blocks(&scopes).await?.first() {
-            deny(verdict, format!("a block on `{}` stands", block.scope.key()), rule::BLOCK);
+            deny(verdict, format!("a block on `{}` covers this request", block.scope.key()), rule::BLOCK);
         }
         Ok(())
     }
@@ -183,7 +183,7 @@ impl Decider {
         caller: &Caller,
         request: &Request,
         verdict: Verdict,
-        basis: Basis,
+        basis: DecisionBasis,
         now: Timestamp,
     ) -> Result<Decision, CanonicalError> {
         let terms = Terms {
@@ -216,12 +216,12 @@ impl std::fmt::Debug for Decider {
     }
 }
 
-/// A decision that is there answers whoever asked for it, and nobody else.
+/// Checks that the caller made the request behind a stored decision; to others it does not exist.
 fn own(decision: &Decision, caller: &Caller, id: GrantId) -> Result<(), Refusal> {
     if decision.terms.identity == caller.identity.id { Ok(()) } else { Err(Refusal::no_such_grant(id)) }
 }
 
-/// Makes a verdict a denial by a rule that is not the catalogue's.
+/// Turns a verdict into a denial by a built-in rule.
 fn deny(verdict: &mut Verdict, reason: String, rule: &str) {
     verdict.outcome = Outcome::Deny { reason };
     verdict.determining = vec![rule.to_owned()];
@@ -229,5 +229,5 @@ fn deny(verdict: &mut Verdict, reason: String, rule: &str) {
 }
 
 fn unwritable(error: CanonicalError) -> Refusal {
-    Refusal::new(RefusalKind::Unfit, "request_unfit", error.to_string())
+    Refusal::new(RefusalKind::Invalid, "invalid_request", error.to_string())
 }

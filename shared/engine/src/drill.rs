@@ -1,33 +1,32 @@
-//! What `drill` does: it plays the holder of a canary grant of each delivery, and tries what that allows.
+//! The use case of `drill`: it holds a canary grant of each delivery, and probes what the grant allows.
 //!
-//! It is a client like any other: it asks the API, with a proof of its own. Whatever stands between asking and the end of
-//! access is drilled with it. A run takes many ticks; each goes on from what is recorded, and nothing waits.
+//! The drill is an ordinary client of the API with its own proof, so it exercises everything from the request to the
+//! end of access. A run takes many ticks; each tick continues from the stored records, and none waits.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use brevet_domain::drill::{Drill, Drilled, Probe, Rules, Seen, Stage, Unproved, Want};
+use brevet_domain::drill::{Drill, Drilled, NextStep, Observation, Probe, Rules, RunStage, Unproved};
 use brevet_domain::id::{EntitlementId, GrantId};
 use brevet_domain::time::{Term, Timestamp};
 use serde::Serialize;
 
-use crate::port::{As, Canary, Clock, Credentials, DrillStore, Grants, IdSource, PortError, PortResult, Shown};
+use crate::port::{
+    Canary, Clock, Credentials, DrillStore, GrantProgress, Grants, IdSource, PortError, PortResult, ProbeIdentity,
+};
 
-/// How many steps one run takes in one tick, at most.
+/// The most steps of one run in one tick.
 const STEPS: u32 = 8;
 
 /// The ports of the drill.
 #[derive(Clone)]
 pub struct Ports {
-    /// Its records.
     pub store: Arc<dyn DrillStore>,
     /// The API.
     pub grants: Arc<dyn Grants>,
-    /// The canary.
     pub canary: Arc<dyn Canary>,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Names for its records.
+    /// Makes record ids.
     pub ids: Arc<dyn IdSource>,
 }
 
@@ -37,69 +36,67 @@ impl std::fmt::Debug for Ports {
     }
 }
 
-/// What is drilled, and how.
+/// The canaries and the limits of a drill.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Course {
-    /// The deliveries, and the canary entitlement of each. None: nothing is drilled.
+pub struct DrillPlan {
+    /// The canary entitlement of each delivery that is drilled. If empty, nothing is drilled.
     pub entitlements: BTreeMap<Drilled, EntitlementId>,
-    /// The term that is asked for.
+    /// The term to request.
     pub term: Term,
-    /// How runs are made.
     pub rules: Rules,
-    /// How long an end may take that depends on the reaper, in seconds.
+    /// How long an end that depends on the reaper may take, in seconds.
     pub overdue_s: u32,
-    /// How long ago a run must have passed at most, in seconds.
+    /// How old the last passed run may be, in seconds.
     pub max_age_s: u32,
 }
 
 /// The use case of the drill function.
 pub struct Driller {
     ports: Ports,
-    course: Course,
-    /// INVARIANT: credentials are never stored. A process that has lost them fetches others, or gives the run up.
+    plan: DrillPlan,
+    /// INVARIANT: credentials are never stored. A process that lost them fetches new ones, or abandons the run.
     held: Mutex<Option<(GrantId, Credentials)>>,
 }
 
 /// What a tick did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DrillReport {
-    /// The stage of each run afterwards.
+    /// The stage of each run after the tick.
     pub stages: BTreeMap<Drilled, &'static str>,
-    /// Runs that passed in this tick.
     pub n_passed: u32,
-    /// Runs that failed in this tick.
     pub n_failed: u32,
-    /// Drills that show nothing now: a run failed and none passed since, or none passed for too long.
+    /// Drills without current proof: a run failed and none passed since, or none passed for too long.
     pub n_unproved: u32,
-    /// Drills of which something failed on the way; each is looked at again.
+    /// Drills in which a call failed; the next tick retries each.
     pub n_problems: u32,
 }
 
 impl Driller {
     /// A driller over `ports`.
     #[must_use]
-    pub fn new(ports: Ports, course: Course) -> Self {
-        Self { ports, course, held: Mutex::default() }
+    pub fn new(ports: Ports, plan: DrillPlan) -> Self {
+        Self { ports, plan, held: Mutex::default() }
     }
 
-    /// Takes each drill as far as it goes now. One drill's failure is counted and logged, and stops no other.
+    /// Advances each drill as far as it goes now. A drill's failure is counted and logged, and does not stop the
+    /// others.
     pub async fn tick(&self) -> DrillReport {
         let mut report = DrillReport::default();
-        for (drilled, entitlement) in &self.course.entitlements {
+        for (drilled, entitlement) in &self.plan.entitlements {
             if let Err(error) = self.advance(*drilled, entitlement, &mut report).await {
                 report.n_problems = report.n_problems.saturating_add(1);
-                tracing::warn!(%drilled, problem = error.chain(), "a drill could not go on this time");
+                tracing::warn!(%drilled, problem = error.chain(), "a drill could not advance in this tick");
             }
             match self.ports.store.last_drill(*drilled).await {
                 Ok(last) => {
                     let now = self.ports.clock.now();
-                    let lack = Unproved::of((*drilled, last.as_ref()), &[], self.course.max_age_s, now);
-                    report.n_unproved = report.n_unproved.saturating_add(u32::from(lack.is_some()));
+                    let unproved = Unproved::of((*drilled, last.as_ref()), &[], self.plan.max_age_s, now);
+                    report.n_unproved = report.n_unproved.saturating_add(u32::from(unproved.is_some()));
                     report.stages.extend(last.map(|last| (*drilled, last.stage.name())));
                 }
                 Err(error) => {
                     report.n_problems = report.n_problems.saturating_add(1);
-                    tracing::warn!(%drilled, problem = error.chain(), "how far a drill has come cannot be read");
+                    tracing::warn!(%drilled, problem = error.chain(), "the last record of a drill cannot be read");
                 }
             }
         }
@@ -107,25 +104,27 @@ impl Driller {
     }
 
     async fn advance(&self, drilled: Drilled, entitlement: &EntitlementId, report: &mut DrillReport) -> PortResult<()> {
-        let rules = self.course.rules.of(drilled, self.course.overdue_s);
+        let rules = self.plan.rules.of(drilled, self.plan.overdue_s);
         let mut last = self.ports.store.last_drill(drilled).await?;
         for _ in 0..STEPS {
-            let want = Drill::want(last.as_ref(), self.ports.clock.now(), &rules);
-            let seen = match want {
-                Want::Begin | Want::Wait => Ok(Seen::Nothing),
-                Want::ProbeWithout | Want::Ask | Want::Look(_) | Want::Keep(_) | Want::ProbeWith(_) => {
-                    self.see(want, (drilled, entitlement), last.as_ref()).await
-                }
+            let step = Drill::next_step(last.as_ref(), self.ports.clock.now(), &rules);
+            let observation = match step {
+                NextStep::Begin | NextStep::Wait => Ok(Observation::Nothing),
+                NextStep::ProbeWithout
+                | NextStep::Ask
+                | NextStep::Look(_)
+                | NextStep::Keep(_)
+                | NextStep::ProbeWith(_) => self.perform(step, (drilled, entitlement), last.as_ref()).await,
             };
-            // A step that failed may be the one that makes the run too late.
-            let (seen, problem) = match seen {
-                Ok(seen) => (seen, None),
-                Err(error) => (Seen::Nothing, Some(error)),
+            // Even if this step failed, the run may be too late by now.
+            let (observation, problem) = match observation {
+                Ok(observation) => (observation, None),
+                Err(error) => (Observation::Nothing, Some(error)),
             };
             let now = self.ports.clock.now();
-            let stage = match (&want, &last) {
-                (Want::Begin, _) => Some(Stage::Begun),
-                (_, Some(last)) => last.after(seen, now, &rules),
+            let stage = match (&step, &last) {
+                (NextStep::Begin, _) => Some(RunStage::Begun),
+                (_, Some(last)) => last.after(observation, now, &rules),
                 (_, None) => None,
             };
             match stage {
@@ -136,61 +135,63 @@ impl Driller {
         Ok(())
     }
 
-    /// Does what is wanted, and says what that showed.
-    async fn see(
+    /// Performs `step` and returns the observation.
+    async fn perform(
         &self,
-        want: Want,
+        step: NextStep,
         (drilled, entitlement): (Drilled, &EntitlementId),
         last: Option<&Drill>,
-    ) -> PortResult<Seen> {
-        match (want, drilled) {
-            (Want::Begin | Want::Wait, _) => Ok(Seen::Nothing),
-            (Want::ProbeWithout, Drilled::Session) => Ok(Seen::Probed(self.probe(As::Itself).await)),
-            (Want::ProbeWithout, Drilled::Inline | Drilled::Managed) => {
-                Ok(Seen::Probed(self.probe(As::Principal(drilled)).await))
+    ) -> PortResult<Observation> {
+        match (step, drilled) {
+            (NextStep::Begin | NextStep::Wait, _) => Ok(Observation::Nothing),
+            (NextStep::ProbeWithout, Drilled::Session) => {
+                Ok(Observation::Probed(self.probe(ProbeIdentity::Itself).await))
             }
-            (Want::Ask, _) => {
-                // The same key for each try of one run: a lost answer gets the same grant.
+            (NextStep::ProbeWithout, Drilled::Inline | Drilled::Managed) => {
+                Ok(Observation::Probed(self.probe(ProbeIdentity::Principal(drilled)).await))
+            }
+            (NextStep::Ask, _) => {
+                // Each try of one run uses the same key, so that a lost answer leads to the same grant.
                 let key = last.map_or_else(|| drilled.to_string(), |last| format!("drill-{}", last.run));
-                self.ports.grants.ask(&key, entitlement, self.course.term).await.map(Seen::Asked)
+                self.ports.grants.ask(&key, entitlement, self.plan.term).await.map(Observation::Asked)
             }
-            (Want::Look(id), Drilled::Session) => {
+            (NextStep::Look(id), Drilled::Session) => {
                 let fetched = self.hold(id).await;
-                // What it is told counts, also where nothing could be fetched.
-                match (self.look(id).await?, fetched) {
-                    (Seen::Live(_), Err(error)) => Err(error),
-                    (seen, _) => Ok(seen),
+                // The grant's state counts even if no credentials could be fetched.
+                match (self.show(id).await?, fetched) {
+                    (Observation::Live(_), Err(error)) => Err(error),
+                    (observation, _) => Ok(observation),
                 }
             }
-            (Want::Look(id), Drilled::Inline | Drilled::Managed) => self.look(id).await,
-            (Want::Keep(id), Drilled::Session) => match self.held(id) {
-                Some(_) => Ok(Seen::Nothing),
-                None => self.hold(id).await.map(|()| Seen::Forgotten),
+            (NextStep::Look(id), Drilled::Inline | Drilled::Managed) => self.show(id).await,
+            (NextStep::Keep(id), Drilled::Session) => match self.held(id) {
+                Some(_) => Ok(Observation::Nothing),
+                None => self.hold(id).await.map(|()| Observation::Forgotten),
             },
-            (Want::Keep(_), Drilled::Inline | Drilled::Managed) => Ok(Seen::Nothing),
-            (Want::ProbeWith(id), Drilled::Session) => match self.held(id) {
-                Some(credentials) => Ok(Seen::Probed(self.probe(As::Session(&credentials)).await)),
-                // Beyond the deadline there is nothing to fetch any more, and that is no error.
+            (NextStep::Keep(_), Drilled::Inline | Drilled::Managed) => Ok(Observation::Nothing),
+            (NextStep::ProbeWith(id), Drilled::Session) => match self.held(id) {
+                Some(credentials) => Ok(Observation::Probed(self.probe(ProbeIdentity::Session(&credentials)).await)),
+                // After the deadline there are no credentials to fetch, which is not an error.
                 None => match self.hold(id).await {
-                    Ok(()) | Err(PortError::Refused { .. }) => Ok(Seen::Forgotten),
+                    Ok(()) | Err(PortError::Refused { .. }) => Ok(Observation::Forgotten),
                     Err(error) => Err(error),
                 },
             },
-            (Want::ProbeWith(_), Drilled::Inline | Drilled::Managed) => {
-                Ok(Seen::Probed(self.probe(As::Principal(drilled)).await))
+            (NextStep::ProbeWith(_), Drilled::Inline | Drilled::Managed) => {
+                Ok(Observation::Probed(self.probe(ProbeIdentity::Principal(drilled)).await))
             }
         }
     }
 
-    async fn look(&self, id: GrantId) -> PortResult<Seen> {
+    async fn show(&self, id: GrantId) -> PortResult<Observation> {
         Ok(match self.ports.grants.show(id).await? {
-            Shown::Waiting => Seen::Nothing,
-            Shown::Live(deadline) => Seen::Live(deadline),
-            Shown::Over => Seen::Over,
+            GrantProgress::Waiting => Observation::Nothing,
+            GrantProgress::Live(deadline) => Observation::Live(deadline),
+            GrantProgress::Over => Observation::Over,
         })
     }
 
-    async fn probe(&self, by: As<'_>) -> Probe {
+    async fn probe(&self, by: ProbeIdentity<'_>) -> Probe {
         let at = self.ports.clock.now();
         let (outcome, request_id) = self.ports.canary.probe(by).await;
         Probe { outcome, at, request_id }
@@ -201,7 +202,7 @@ impl Driller {
         held.as_ref().filter(|(of, _)| *of == id).map(|(_, credentials)| credentials.clone())
     }
 
-    /// Fetches the credentials of grant `id`, unless they are held.
+    /// Fetches the credentials of grant `id`, unless this process has them.
     async fn hold(&self, id: GrantId) -> PortResult<()> {
         if self.held(id).is_none() {
             let credentials = self.ports.grants.fetch(id).await?;
@@ -214,7 +215,7 @@ impl Driller {
         &self,
         last: Option<&Drill>,
         drilled: Drilled,
-        stage: Stage,
+        stage: RunStage,
         now: Timestamp,
         report: &mut DrillReport,
     ) -> PortResult<Drill> {
@@ -223,22 +224,22 @@ impl Driller {
         self.ports.store.add_drill(&next).await?;
         let grant = next.stage.grant().map(|id| id.to_string());
         match &next.stage {
-            Stage::Failed { fault, last, .. } => {
+            RunStage::Failed { fault, last, .. } => {
                 report.n_failed = report.n_failed.saturating_add(1);
                 let outcome = last.as_ref().map(|probe| probe.outcome);
-                tracing::error!(%drilled, grant.id = grant, ?fault, ?outcome, "a drill failed: nothing is issued until one passes");
+                tracing::error!(%drilled, grant.id = grant, ?fault, ?outcome, "a drill failed: issuing stops until one passes");
             }
-            Stage::Passed { .. } => {
+            RunStage::Passed { .. } => {
                 report.n_passed = report.n_passed.saturating_add(1);
                 tracing::info!(%drilled, grant.id = grant, "a drill passed");
             }
-            stage @ (Stage::Begun
-            | Stage::Barred { .. }
-            | Stage::Asked { .. }
-            | Stage::Live { .. }
-            | Stage::Used { .. }
-            | Stage::Lost { .. }) => {
-                tracing::info!(%drilled, grant.id = grant, stage = stage.name(), "a drill went on");
+            stage @ (RunStage::Begun
+            | RunStage::Barred { .. }
+            | RunStage::Asked { .. }
+            | RunStage::Live { .. }
+            | RunStage::Used { .. }
+            | RunStage::Lost { .. }) => {
+                tracing::info!(%drilled, grant.id = grant, stage = stage.name(), "a drill advanced");
             }
         }
         Ok(next)
@@ -247,6 +248,6 @@ impl Driller {
 
 impl std::fmt::Debug for Driller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Driller").field("course", &self.course).finish_non_exhaustive()
+        f.debug_struct("Driller").field("plan", &self.plan).finish_non_exhaustive()
     }
 }

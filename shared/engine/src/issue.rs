@@ -1,28 +1,28 @@
-//! What `issue` does: vend credentials against a grant. It acts on a stored decision and on nothing else.
+//! The use case of `issue` for sessions: vend credentials for a grant. Issue acts only on a stored decision.
 
 use std::sync::Arc;
 
 use brevet_domain::grant::{Delivery, Event, Grant, NewVend, Problem, State, TransitionError, VendAnswer};
-use brevet_domain::heart::Tolerance;
 use brevet_domain::id::GrantId;
 use brevet_domain::identity::{Audience, Caller};
 use brevet_domain::plan::SessionPlan;
+use brevet_domain::reaper_health::IssuancePolicy;
 use brevet_domain::time::Timestamp;
 
 use crate::catalogue::Catalogue;
 use crate::checks::{Checks, Permitted, tampered};
 use crate::journal::{Journal, StepError};
 use crate::port::{
-    Activation, Also, Clock, Credentials, Fuse, GrantReader, GrantStore, IdSource, InService, PortError, ProofVerifier,
-    RawProof, Vended, Vendor,
+    Activation, Clock, Credentials, GrantReader, GrantStore, IdSource, InService, PortError, ProofVerifier, RawProof,
+    TransactionItem, TtlBackstop, Vended, Vendor,
 };
 use crate::refusal::{Refusal, RefusalKind};
 
-/// How often a vend is recorded anew after losing a race. Each loss means that somebody else's change went through.
+/// How often a lost race is retried when recording a vend. Each loss means that another writer's change went through.
 const ATTEMPTS: u32 = 3;
 
-/// The most vends of one grant: a credential lives 900 s at least, so 48 are enough for the longest term. Each vend
-/// adds to the grant's evidence, which must not grow without bound.
+/// The most vends of one grant. A credential lives at least 900 s, so 48 vends cover the longest term. Each vend adds
+/// to the grant's evidence, which must stay bounded.
 const MAX_VENDS: u32 = 1_000;
 
 /// The use case of the issue function.
@@ -35,22 +35,21 @@ pub struct Issuer {
     checks: Checks,
 }
 
-/// What the caller is handed.
+/// What [`Issuer::vend`] returns to the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Handout {
-    /// The credentials.
+pub struct IssuedCredentials {
     pub credentials: Credentials,
-    /// When they stop working: their own expiry, or the grant's deadline if that is sooner.
+    /// The credentials' own expiry, or the grant's deadline if that is earlier.
     pub expiration: Timestamp,
 }
 
-/// A recorded vend, ready for its call.
+/// A recorded vend whose `AssumeRole` call has not been made yet.
 struct Recorded {
     grant: Grant,
     plan: SessionPlan,
     seq: u32,
     deadline: Timestamp,
-    tolerance: Tolerance,
+    issuance_policy: IssuancePolicy,
 }
 
 impl Issuer {
@@ -62,9 +61,9 @@ impl Issuer {
         (store, ids): (Arc<dyn GrantStore>, Arc<dyn IdSource>),
         vendor: Arc<dyn Vendor>,
         clock: Arc<dyn Clock>,
-        tolerance: Tolerance,
+        issuance_policy: IssuancePolicy,
     ) -> Self {
-        let checks = Checks::new(Arc::clone(&reader), catalogue, service, tolerance);
+        let checks = Checks::new(Arc::clone(&reader), catalogue, service, issuance_policy);
         Self { proofs, reader, journal: Journal::new(store, ids, "issue"), vendor, clock, checks }
     }
 
@@ -72,29 +71,29 @@ impl Issuer {
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the proof is not the holder's, the grant is not approved or is over, issuing has stopped, or
-    /// something needed does not answer. Then no credential is handed out, whatever AWS may have made.
-    pub async fn vend(&self, proof: &RawProof, id: GrantId) -> Result<Handout, Refusal> {
+    /// [`Refusal`] if the proof is not the holder's, the grant is not approved or has ended, issuing has stopped, or a
+    /// port does not answer. The caller then gets no credentials, even if AWS created some.
+    pub async fn vend(&self, proof: &RawProof, id: GrantId) -> Result<IssuedCredentials, Refusal> {
         let caller = self.proofs.verify(proof, Audience::Credentials, self.clock.now()).await?;
-        // INVARIANT: recorded first. 1. The vend is stored, with its fence, before anything is asked of AWS.
+        // INVARIANT: recorded first. 1. The vend and its fence are stored before AWS is called.
         let recorded = self.record(&caller, id).await?;
-        // 2. Read blocks and heart again: a stop that the first reading missed is seen by this one.
+        // 2. Re-read blocks and reaper health: this reading sees a stop that the first one missed.
         if let Err(refusal) = self.still_clear(&recorded).await {
             self.answer(&recorded, failed("stopped before the call was made")).await?;
             return Err(refusal);
         }
-        // 3. Only now the call.
+        // 3. Call AWS.
         let vended = match self.vendor.vend(&recorded.plan).await {
             Ok(vended) => vended,
             Err(error) => return Err(self.not_vended(&recorded, error).await),
         };
-        // 4. No evidence, no credential: what cannot be recorded is dropped here, and ends by its own policy.
+        // 4. Credentials whose vend cannot be recorded are dropped here, and end by their own session policy.
         let grant = self.answer(&recorded, issued(&vended)).await?;
         if !matches!(grant.state, State::Active { .. }) {
             return Err(over(&grant));
         }
         let expiration = vended.expires_at.min(recorded.deadline);
-        Ok(Handout { credentials: vended.credentials, expiration })
+        Ok(IssuedCredentials { credentials: vended.credentials, expiration })
     }
 
     async fn record(&self, caller: &Caller, id: GrantId) -> Result<Recorded, Refusal> {
@@ -103,7 +102,7 @@ impl Issuer {
             let grant = self.reader.grant(id).await?.ok_or_else(|| Refusal::no_such_grant(id))?;
             match self.record_once(caller, &grant).await? {
                 Ok(recorded) => return Ok(recorded),
-                // Lost a race, or the answer: the next reading tells. The loser takes the deadline that was stored.
+                // A lost race or a lost answer: read again. The loser of a race takes the stored deadline.
                 Err(error) => lost = Some(error),
             }
         }
@@ -115,12 +114,16 @@ impl Issuer {
         let now = self.clock.now();
         holds(caller, grant)?;
         if !matches!(grant.delivery, Delivery::Session { .. }) {
-            let detail = "the access of this grant is attached to its principal: there are no credentials to fetch";
+            let detail = "this grant is delivered as an attachment: it has no credentials to fetch; use the \
+                          principal itself";
             return Err(Refusal::new(RefusalKind::Conflict, "attachment", detail).about(grant.id));
         }
         let (deadline, first) = if let State::Active { deadline, vends, .. } = &grant.state {
             if vends.count >= MAX_VENDS {
-                let detail = format!("credentials were fetched {MAX_VENDS} times for this grant: use those you have");
+                let detail = format!(
+                    "credentials were fetched {MAX_VENDS} times for this grant, the maximum: use \
+                                      those you have"
+                );
                 return Err(Refusal::new(RefusalKind::Conflict, "too_many_vends", detail).about(grant.id));
             }
             (*deadline, false)
@@ -130,29 +133,30 @@ impl Issuer {
             return Err(not_vendable(grant));
         };
         if now >= deadline {
-            let detail = format!("the grant ended at {deadline}: a longer need is a new grant");
+            let detail = format!("the grant ended at {deadline}: request a new one");
             return Err(Refusal::new(RefusalKind::Over, "grant_over", detail).about(grant.id));
         }
-        let Permitted { template, tolerance } = self.checks.permitted(grant).await?;
+        let Permitted { template, issuance_policy } = self.checks.permitted(grant).await?;
         self.checks.activation(grant, (!first).then_some(deadline)).await?;
-        self.checks.clear(grant, tolerance, now).await?;
+        self.checks.clear(grant, issuance_policy, now).await?;
         let plan = template.render(deadline, now).map_err(|error| tampered(grant, &error.to_string()))?;
         let fence = now.plus(grant.bounds.call_s).plus(grant.bounds.landing_s());
         let vend = NewVend { deadline, fence, policy_digest: plan.policy_digest, duration_s: plan.duration_s };
         // INVARIANT: one decision, one activation. Only issue puts this record, and only if it is absent.
-        let also = match first {
-            true => {
-                vec![Also::Activation(Activation { id: grant.id, deadline }), Also::Fuse(Fuse::of(grant.id, deadline))]
-            }
+        let items = match first {
+            true => vec![
+                TransactionItem::Activation(Activation { id: grant.id, deadline }),
+                TransactionItem::Backstop(TtlBackstop::of(grant.id, deadline)),
+            ],
             false => Vec::new(),
         };
-        match self.journal.record(grant, &Event::VendRecorded(vend), None, also, now).await {
+        match self.journal.record(grant, &Event::VendRecorded(vend), None, items, now).await {
             Ok(Some(after)) => {
                 let State::Active { vends, .. } = &after.state else { return Err(not_vendable(&after)) };
-                Ok(Ok(Recorded { seq: vends.count, grant: after, plan, deadline, tolerance }))
+                Ok(Ok(Recorded { seq: vends.count, grant: after, plan, deadline, issuance_policy }))
             }
             Ok(None) => Err(not_vendable(grant)),
-            // Another clock, within the skew, decided it: it starts in a moment.
+            // The deciding clock was ahead of this one, within the skew: the grant starts in a moment.
             Err(StepError::Transition(error @ TransitionError::TooEarly { .. })) => {
                 let refusal = Refusal::new(RefusalKind::Conflict, "not_started", error.to_string());
                 Err(refusal.about(grant.id).retry_after(1))
@@ -166,21 +170,22 @@ impl Issuer {
 
     async fn still_clear(&self, recorded: &Recorded) -> Result<(), Refusal> {
         let grant = &recorded.grant;
-        self.checks.clear(grant, recorded.tolerance, self.clock.now()).await?;
-        // Only now: these readings themselves may have taken long.
+        self.checks.clear(grant, recorded.issuance_policy, self.clock.now()).await?;
+        // Take the time only now: the readings above may have been slow.
         let now = self.clock.now();
         let State::Active { vends, .. } = &grant.state else { return Err(not_vendable(grant)) };
         let recorded_at = vends.last.last().map_or(Timestamp::EPOCH, |vend| vend.recorded_at);
-        // The fence allows one call's time for getting here; a call started later might land after it.
+        // The fence allows one call's time up to here; a call started later might take effect after it.
         if now > recorded_at.plus(grant.bounds.call_s) || now >= recorded.deadline {
-            let detail = "recording took too long for the call still to be made in time: ask again";
+            let detail = "recording took longer than the fence allows, so no call to AWS was made: send the request \
+                          again";
             return Err(Refusal::new(RefusalKind::Unavailable, "too_slow", detail).about(grant.id).retry_after(1));
         }
         Ok(())
     }
 
     async fn not_vended(&self, recorded: &Recorded, error: PortError) -> Refusal {
-        // An unknown outcome stays awaited: a credential may exist, and ends by its own policy.
+        // After an unknown outcome the vend stays unanswered: a credential may exist, and ends by its own policy.
         if error.is_surely_without_effect()
             && let Err(refusal) = self.answer(recorded, failed(&error.chain())).await
         {
@@ -189,7 +194,7 @@ impl Issuer {
         Refusal::from(error).about(recorded.grant.id)
     }
 
-    /// Records what became of a vend on the grant as it is by now.
+    /// Records the outcome of a vend on the latest version of the grant.
     async fn answer(&self, recorded: &Recorded, answer: VendAnswer) -> Result<Grant, Refusal> {
         let id = recorded.grant.id;
         let event = Event::VendAnswered { seq: recorded.seq, answer };
@@ -213,13 +218,13 @@ impl std::fmt::Debug for Issuer {
     }
 }
 
-/// Only the holder, and on the task that the grant was decided for: another run is another task.
+/// Checks that the caller is the holder, on the task that the grant was decided for. Another run is another task.
 fn holds(caller: &Caller, grant: &Grant) -> Result<(), Refusal> {
     if grant.identity != caller.identity.id {
         return Err(Refusal::no_such_grant(grant.id));
     }
     if grant.task != caller.task {
-        let detail = "this grant was decided for another task: ask for one of your own";
+        let detail = "this grant was decided for another task: request one for this task";
         return Err(Refusal::new(RefusalKind::Forbidden, "other_task", detail).about(grant.id));
     }
     Ok(())
@@ -228,14 +233,14 @@ fn holds(caller: &Caller, grant: &Grant) -> Result<(), Refusal> {
 fn not_vendable(grant: &Grant) -> Refusal {
     let state = grant.state.name();
     if matches!(grant.state, State::ApprovalAwaited { .. } | State::Activating { .. }) {
-        let detail = format!("the grant is `{state}`: credentials can be fetched once it is `Approved`");
+        let detail = format!("the grant is `{state}`: fetch credentials once it is `Approved`");
         return Refusal::new(RefusalKind::Conflict, "not_approved", detail).about(grant.id).retry_after(5);
     }
     over(grant)
 }
 
 fn over(grant: &Grant) -> Refusal {
-    let detail = format!("the grant is `{}`: a longer need is a new grant", grant.state.name());
+    let detail = format!("the grant is `{}`: request a new one", grant.state.name());
     let (kind, code) = if matches!(grant.state, State::Denied { .. }) {
         (RefusalKind::Denied, "denied")
     } else {

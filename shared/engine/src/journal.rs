@@ -1,4 +1,4 @@
-//! State and evidence move together: the one place where a grant's change becomes a write (invariant 4).
+//! The one place where a grant's change becomes a write: state and evidence change together (invariant 4).
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use brevet_domain::grant::{Applied, Event, Grant, TransitionError};
 use brevet_domain::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::port::{Also, Commit, GrantStore, IdSource, PortError, PortResult};
+use crate::port::{Commit, GrantStore, IdSource, PortError, PortResult, TransactionItem};
 
-/// Writes changes of grants with their evidence, in the name of one function.
+/// Writes changes of grants with their evidence, on behalf of one function.
 pub(crate) struct Journal {
     store: Arc<dyn GrantStore>,
     ids: Arc<dyn IdSource>,
@@ -23,7 +23,6 @@ pub(crate) enum StepError {
     /// The event does not apply to the grant as it was read.
     #[error(transparent)]
     Transition(#[from] TransitionError),
-    /// The write failed.
     #[error(transparent)]
     Port(#[from] PortError),
 }
@@ -33,29 +32,29 @@ impl Journal {
         Self { store, ids, by }
     }
 
-    /// Stores a decision and the grant that it creates, and `also` in the same transaction.
+    /// Stores a decision and the grant that it creates, and `items` in the same transaction.
     pub(crate) async fn open(
         &self,
         decision: &Decision,
         grant: Grant,
         detail: Value,
-        also: &[Also],
+        items: &[TransactionItem],
         now: Timestamp,
     ) -> PortResult<Grant> {
         let (grant, entry) = self.sealed(grant, "Decided", detail, now)?;
-        self.store.create(decision, &grant, &entry, also).await?;
+        self.store.create(decision, &grant, &entry, items).await?;
         Ok(grant)
     }
 
-    /// Applies `event` to `grant` and writes the change. Nothing, if the event changes nothing.
+    /// Applies `event` to `grant` and writes the change. Returns nothing if the event changes nothing.
     ///
-    /// `with` is told beside the event in the evidence; `also` is written in the same transaction.
+    /// The evidence entry includes `with`; `items` are written in the same transaction.
     pub(crate) async fn record(
         &self,
         grant: &Grant,
         event: &Event,
         with: Option<Value>,
-        also: Vec<Also>,
+        items: Vec<TransactionItem>,
         now: Timestamp,
     ) -> Result<Option<Grant>, StepError> {
         let Applied::Changed(after) = grant.apply(event, now)? else { return Ok(None) };
@@ -64,7 +63,7 @@ impl Journal {
             object.insert("with".to_owned(), with);
         }
         let (after, entry) = self.sealed(*after, event.name(), detail, now)?;
-        let commit = Commit { expected_version: grant.version, after: after.clone(), entry, also };
+        let commit = Commit { expected_version: grant.version, after: after.clone(), entry, items };
         self.store.commit(&commit).await?;
         Ok(Some(after))
     }

@@ -1,7 +1,7 @@
 //! Use cases over small ports: submit, decide, vote, vend, stop, read and reap.
 //!
-//! Nothing here knows AWS, Cedar or HTTP. `port` says what the outside must offer; each other module is one
-//! use case, called by one function. The fakes behind feature `test-util` keep the same contracts as the adapters.
+//! This crate knows no AWS, Cedar or HTTP. `port` declares what adapters must provide; each other module is one
+//! use case, called by one function. The fakes behind feature `test-util` pass the same contract tests as the adapters.
 
 pub mod acknowledge;
 pub mod activate;
@@ -19,8 +19,8 @@ mod journal;
 pub mod offers;
 pub mod port;
 pub mod reap;
+pub mod records;
 pub mod refusal;
-pub mod report;
 pub mod revoke;
 mod stopped;
 

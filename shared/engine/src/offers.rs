@@ -1,8 +1,8 @@
-//! What a caller may ask for: a walk over the bundle in force, page by page.
+//! What a caller may request: the bundle in force, page by page.
 //!
-//! A bundle may list 10,000 entitlements, spread over buckets by the hash of their ids, of which a caller may ask for a
-//! few. So one call looks at a bounded number of them, whatever it finds: a page can be short, or empty, and still name
-//! where the next one starts.
+//! A bundle may list 10,000 entitlements, spread over buckets by the hash of their ids, and a caller may be allowed
+//! only a few. Each call therefore judges a bounded number of them. A page may be short or empty and still name the
+//! next one.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::catalogue::{Catalogue, InForce};
 use crate::port::{EvaluatorError, PortError, PortResult, ProofVerifier, RawProof};
 use crate::refusal::{Refusal, RefusalKind};
 
-/// How many entitlements one call looks at.
-pub const MAX_LOOKS: usize = 200;
+/// How many entitlements one call judges.
+pub const MAX_JUDGED: usize = 200;
 
 /// How many buckets one call reads.
 pub const MAX_BUCKETS: usize = 16;
@@ -26,10 +26,11 @@ pub const MAX_BUCKETS: usize = 16;
 /// How much of a bundle's digest a cursor names, in hex digits.
 const NAMED: usize = 16;
 
-/// Judges what one entitlement of a bundle offers.
+/// Judges whether a caller may request an entitlement.
 #[async_trait]
 pub trait OfferJudge: Send + Sync {
-    /// What `caller` may ask for on `entitlement` of `bundle`; nothing if it may not, or if that cannot be evaluated.
+    /// The offer of `entitlement` to `caller` under `bundle`; nothing if it may not request it, or if that cannot be
+    /// evaluated.
     async fn offer(
         &self,
         caller: &Caller,
@@ -42,19 +43,16 @@ pub trait OfferJudge: Send + Sync {
 /// A page of offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfferPage {
-    /// In no particular order, but always the same for the same bundle.
+    /// In no particular order, but in the same order for the same bundle.
     pub offers: Vec<Offer>,
     /// Opaque; where the next page starts.
     pub next: Option<String>,
 }
 
-/// The use case.
+/// The use case that lists offers.
 pub struct Offers {
-    /// Who is asking.
     pub proofs: Arc<dyn ProofVerifier>,
-    /// What there is.
     pub catalogue: Arc<Catalogue>,
-    /// What of it may be asked for.
     pub judge: Arc<dyn OfferJudge>,
 }
 
@@ -66,17 +64,17 @@ impl std::fmt::Debug for Offers {
 
 /// Where a page starts: at bucket `bucket`, after `after`, of one bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct PageStart {
     bucket: usize,
     after: Option<EntitlementId>,
 }
 
 impl Offers {
-    /// Lists up to `limit` entitlements that the caller may ask for at `now`, from `cursor` on.
+    /// Lists up to `limit` entitlements that the caller may request at `now`, from `cursor` on.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the proof is not right, the cursor is none of this bundle, or a part of it cannot be read.
+    /// [`Refusal`] if the proof is invalid, the cursor is not from this bundle, or a part of the bundle cannot be read.
     pub async fn list(
         &self,
         proof: &RawProof,
@@ -86,33 +84,33 @@ impl Offers {
     ) -> Result<OfferPage, Refusal> {
         let caller = self.proofs.verify(proof, Audience::Ask, now).await?;
         let bundle = self.catalogue.still_using(now, |bundle| async { Ok(bundle) }).await.map_err(unusable)?;
-        let mut place = match cursor {
-            None => Place { bucket: 0, after: None },
-            Some(text) => Place::read(text, bundle.digest())?,
+        let mut start = match cursor {
+            None => PageStart { bucket: 0, after: None },
+            Some(text) => PageStart::read(text, bundle.digest())?,
         };
         let buckets = bundle.buckets();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let (mut offers, mut n_looks) = (Vec::new(), 0_usize);
-        for bucket in buckets.iter().skip(place.bucket).take(MAX_BUCKETS) {
+        let (mut offers, mut n_judged) = (Vec::new(), 0_usize);
+        for bucket in buckets.iter().skip(start.bucket).take(MAX_BUCKETS) {
             for id in bundle.listed(bucket).await.map_err(unusable)? {
-                if place.after.as_ref().is_some_and(|after| id <= *after) {
+                if start.after.as_ref().is_some_and(|after| id <= *after) {
                     continue;
                 }
-                if offers.len() >= limit || n_looks >= MAX_LOOKS {
-                    return Ok(OfferPage { offers, next: Some(place.written(bundle.digest())) });
+                if offers.len() >= limit || n_judged >= MAX_JUDGED {
+                    return Ok(OfferPage { offers, next: Some(start.written(bundle.digest())) });
                 }
-                n_looks = n_looks.saturating_add(1);
-                offers.extend(self.look(&caller, &bundle, &id, now).await?);
-                place.after = Some(id);
+                n_judged = n_judged.saturating_add(1);
+                offers.extend(self.judge(&caller, &bundle, &id, now).await?);
+                start.after = Some(id);
             }
-            place = Place { bucket: place.bucket.saturating_add(1), after: None };
+            start = PageStart { bucket: start.bucket.saturating_add(1), after: None };
         }
-        let next = (place.bucket < buckets.len()).then(|| place.written(bundle.digest()));
+        let next = (start.bucket < buckets.len()).then(|| start.written(bundle.digest()));
         Ok(OfferPage { offers, next })
     }
 
-    /// INVARIANT: what cannot be judged is not offered.
-    async fn look(
+    /// INVARIANT: an entitlement that cannot be judged is not offered.
+    async fn judge(
         &self,
         caller: &Caller,
         bundle: &InForce,
@@ -135,7 +133,7 @@ impl Offers {
     }
 }
 
-impl Place {
+impl PageStart {
     fn read(text: &str, digest: Digest) -> Result<Self, Refusal> {
         let parts: Vec<&str> = text.split('.').collect();
         let [named, bucket, after] = parts.as_slice() else { return Err(Refusal::no_such_page()) };
@@ -147,7 +145,7 @@ impl Place {
         if digest.to_string().starts_with(named) {
             return Ok(Self { bucket, after });
         }
-        let detail = "another catalogue is in force since that page: start again without a cursor";
+        let detail = "the catalogue has changed since that page: start again without a cursor";
         Err(Refusal::new(RefusalKind::Conflict, "catalogue_changed", detail))
     }
 

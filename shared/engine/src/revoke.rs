@@ -1,13 +1,13 @@
-//! The kill switch, as `evaluate` serves it: people stop what they must at once, see it end, and lift it again.
+//! The kill switch in `evaluate`: people block a scope at once, watch its grants end, and lift the block again.
 //!
-//! Placing a block is all there is to it here: issue reads blocks before whatever it asks of AWS, evaluate before it
-//! decides, and the reaper ends what lives.
+//! This module only stores blocks: issue reads them before each call to AWS, evaluate before it decides, and the reaper
+//! ends live grants.
 
 use std::sync::Arc;
 
 use brevet_domain::canonical::CanonicalError;
 use brevet_domain::identity::{Audience, Caller, IdentityClass};
-use brevet_domain::revocation::{Act, Progress, Reason, Revocation, Right, Wanted, WideScope};
+use brevet_domain::revocation::{Progress, Reason, Revocation, RevocationAction, RevocationRequest, Right, WideScope};
 use brevet_domain::time::Timestamp;
 
 use crate::port::{
@@ -15,7 +15,7 @@ use crate::port::{
 };
 use crate::refusal::{Refusal, RefusalKind};
 
-/// How often an act is tried anew after another one on the same scope came in between.
+/// How often a conflict with another act on the same scope is retried.
 const ATTEMPTS: u32 = 4;
 
 /// How many versions of a block are shown.
@@ -29,20 +29,19 @@ pub struct KillSwitch {
     store: Arc<dyn RevocationStore>,
 }
 
-/// What is known of the block on one scope.
+/// The block on one scope and its progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// Its latest version.
+pub struct KnownBlock {
     pub latest: Revocation,
-    /// How far the end of what it covers has come; of this version, and nothing before the first whole walk.
+    /// How far the grants that this version covers have ended; absent before the first whole pass.
     pub progress: Option<Progress>,
 }
 
-/// A page of them.
+/// A page of blocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownPage {
     /// Those that the caller may see.
-    pub known: Vec<Known>,
+    pub known: Vec<KnownBlock>,
     /// Opaque; where the next page starts.
     pub next: Option<String>,
 }
@@ -58,44 +57,44 @@ impl KillSwitch {
         Self { proofs, policy, reader, store }
     }
 
-    /// Places or lifts the block on `scope` in the name of the human whom `proof` shows. What is so already answers as it
-    /// stands, and nothing is written.
+    /// Places or lifts the block on `scope` for the human who gave `proof`. If the scope is in that state already, the
+    /// current version is returned and nothing is written.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the proof shows no human, policy does not allow it or cannot be used, there is nothing to lift, or
-    /// the store does not answer.
+    /// [`Refusal`] if the proof is not a human's, policy does not allow the act or cannot be used, there is no block to
+    /// lift, or the store does not answer.
     pub async fn act(
         &self,
         proof: &RawProof,
-        act: Act,
+        act: RevocationAction,
         scope: &WideScope,
         reason: &Reason,
         now: Timestamp,
-    ) -> Result<Known, Refusal> {
+    ) -> Result<KnownBlock, Refusal> {
         let caller = self.human(proof, now).await?;
         let right = match act {
-            Act::Placed => Right::Place,
-            Act::Lifted => Right::Lift,
+            RevocationAction::Placed => Right::Place,
+            RevocationAction::Lifted => Right::Lift,
         };
         let mut raced = PortError::Conflict { operation: "revoke" };
         for _ in 0..ATTEMPTS {
             let before = self.reader.latest(scope).await?;
             let placed_by = before.as_ref().filter(|before| before.stands()).map(|before| &before.by);
             let determining = self.policy.may(&caller, right, scope, placed_by, now).await?;
-            let wanted = Wanted { scope, act, reason, caller: &caller, determining };
-            let next = Revocation::next(before.as_ref(), wanted, now).map_err(unwritable)?;
+            let request = RevocationRequest { scope, act, reason, caller: &caller, determining };
+            let next = Revocation::next(before.as_ref(), request, now).map_err(unwritable)?;
             let next = next.map_err(|error| not_found(error.to_string()))?;
             let Some(new) = next else {
-                // It stands so already: `next` says nothing only where something was before.
+                // The scope is in that state already: `next` returns nothing only if there was a version before.
                 let latest = before.ok_or_else(|| not_found(format!("no block on `{scope}` was ever placed")))?;
                 return self.known(latest).await;
             };
             match self.store.revoke(&new).await {
                 Ok(()) => {
-                    // A person should know of each: it stops, or lets go on, what others rely on.
-                    tracing::warn!(block = %scope, act = ?act, by = %new.by, version = new.version, "moved the kill switch");
-                    return Ok(Known { latest: new, progress: None });
+                    // A warning, because a person should know of each act: it stops or resumes what others rely on.
+                    tracing::warn!(block = %scope, act = ?act, by = %new.by, version = new.version, "changed a block of the kill switch");
+                    return Ok(KnownBlock { latest: new, progress: None });
                 }
                 Err(error @ PortError::Conflict { .. }) => raced = error,
                 Err(error) => return Err(error.into()),
@@ -104,17 +103,17 @@ impl KillSwitch {
         Err(raced.into())
     }
 
-    /// What is known of the block on `scope`, and its last versions.
+    /// The block on `scope` and its latest versions.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] as for acts; "no such block" for one that was never placed.
+    /// [`Refusal`] as for acts; "no such block" if none was ever placed on `scope`.
     pub async fn read(
         &self,
         proof: &RawProof,
         scope: &WideScope,
         now: Timestamp,
-    ) -> Result<(Known, Vec<Revocation>), Refusal> {
+    ) -> Result<(KnownBlock, Vec<Revocation>), Refusal> {
         let caller = self.human(proof, now).await?;
         self.policy.may(&caller, Right::Read, scope, None, now).await?;
         let latest = self.reader.latest(scope).await?;
@@ -123,11 +122,11 @@ impl KillSwitch {
         Ok((self.known(latest).await?, history))
     }
 
-    /// A page of what stands and what was lifted, as far as the caller may see it.
+    /// A page of the standing and the lifted blocks that the caller may see.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] as for acts, and if `cursor` is none that was handed out.
+    /// [`Refusal`] as for acts, and if `cursor` is invalid.
     pub async fn list(
         &self,
         proof: &RawProof,
@@ -149,20 +148,21 @@ impl KillSwitch {
         Ok(KnownPage { known, next: page.next })
     }
 
-    async fn known(&self, latest: Revocation) -> Result<Known, Refusal> {
+    async fn known(&self, latest: Revocation) -> Result<KnownBlock, Refusal> {
         let progress = self.reader.progress(&latest.scope).await?;
-        // Of what was lifted, the last block's.
+        // For a lifted block, the progress is that of the version that placed it.
         let of = if latest.stands() { latest.version } else { latest.version.saturating_sub(1) };
-        Ok(Known { progress: progress.filter(|progress| progress.version == of), latest })
+        Ok(KnownBlock { progress: progress.filter(|progress| progress.version == of), latest })
     }
 
-    /// INVARIANT: a token for approvals, which intake never sees: whoever takes requests in can stop and lift nothing.
+    /// INVARIANT: the token's audience is approvals, which intake never sees: intake can neither place nor lift a
+    /// block.
     async fn human(&self, proof: &RawProof, now: Timestamp) -> Result<Caller, Refusal> {
         let caller = self.proofs.verify(proof, Audience::Approvals, now).await?;
         if caller.identity.class == IdentityClass::Human {
             return Ok(caller);
         }
-        let detail = "only people have their hands on the kill switch: a machine asks a person";
+        let detail = "only human identities may use the kill switch";
         Err(Refusal::new(RefusalKind::Forbidden, "revoker_not_human", detail))
     }
 }

@@ -26,8 +26,8 @@ mod on_memory_store {
             Box::pin(async {})
         });
         let confirmed = memory.clone();
-        let confirm: store::Confirm = Arc::new(move |word| {
-            confirmed.put_confirmation(word);
+        let confirm: store::Confirm = Arc::new(move |confirmation| {
+            confirmed.put_confirmation(confirmation);
             Box::pin(async {})
         });
         Some(store::Ports::of(memory, (publish, confirm), Arc::new(SeqIds::new())))
@@ -39,32 +39,32 @@ mod on_memory_store {
 mod on_memory_sts {
     use super::*;
 
-    async fn tried() -> Option<vendor::Tried> {
+    async fn fixture() -> Option<vendor::Fixture> {
         let clock = clock();
         let now = clock.now();
         let vendor = Arc::new(MemorySts::new(clock, Arc::new(Faults::none())));
         let grant = SeqIds::new().grant_id(now);
-        Some(vendor::Tried { vendor, role_arn: ROLE.to_owned(), grant, now })
+        Some(vendor::Fixture { vendor, role_arn: ROLE.to_owned(), grant, now })
     }
 
-    brevet_engine::vendor_contract!(tried());
+    brevet_engine::vendor_contract!(fixture());
 }
 
 mod on_memory_roles {
     use super::*;
 
-    async fn tried() -> Option<roles::Tried> {
+    async fn fixture() -> Option<roles::Fixture> {
         let roles = Arc::new(MemoryRoles::new(clock(), Arc::new(Faults::none())));
-        Some(roles::Tried { roles, role_arn: ROLE.to_owned() })
+        Some(roles::Fixture { roles, role_arn: ROLE.to_owned() })
     }
 
-    brevet_engine::roles_contract!(tried());
+    brevet_engine::roles_contract!(fixture());
 }
 
 mod on_memory_principals {
     use super::*;
 
-    async fn tried() -> Option<principals::Tried> {
+    async fn fixture() -> Option<principals::Fixture> {
         let clock = clock();
         let now = clock.now();
         let memory = Arc::new(MemoryPrincipals::new(clock, Arc::new(Faults::none())));
@@ -72,7 +72,7 @@ mod on_memory_principals {
         let policy = |path: &str| format!("arn:aws:iam::000000000000:policy/brevet/dev/{path}");
         memory.add(&role("batch"), Some(&policy("brevet-dev-boundary")));
         memory.add(&role("bare"), None);
-        Some(principals::Tried {
+        Some(principals::Fixture {
             principals: memory.clone(),
             provisioner: memory.clone(),
             deprovisioner: memory,
@@ -86,18 +86,18 @@ mod on_memory_principals {
         })
     }
 
-    brevet_engine::principals_contract!(tried());
+    brevet_engine::principals_contract!(fixture());
 }
 
 mod on_memory_secrets {
     use super::*;
 
-    async fn tried() -> Option<rotator::Tried> {
+    async fn fixture() -> Option<rotator::Fixture> {
         let memory = Arc::new(MemorySecrets::new(clock(), Arc::new(Faults::none())));
         memory.add("bare");
         memory.set_up("bare", false);
         memory.add("set-up");
-        Some(rotator::Tried {
+        Some(rotator::Fixture {
             rotator: memory,
             bare: "bare".to_owned(),
             gone: "gone".to_owned(),
@@ -105,5 +105,5 @@ mod on_memory_secrets {
         })
     }
 
-    brevet_engine::rotator_contract!(tried());
+    brevet_engine::rotator_contract!(fixture());
 }

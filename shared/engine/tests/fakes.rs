@@ -1,4 +1,4 @@
-//! The fault plan does what it says: a fake that only pretended to fail would make every simulation pass.
+//! The fault plan injects what it promises. A fake that only pretended to fail would let every simulation pass.
 
 #![expect(clippy::unwrap_used, reason = "this is test code")]
 
@@ -6,60 +6,61 @@ use std::sync::Arc;
 
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::grant::{DueRole, EndCause};
-use brevet_domain::heart::Heart;
+use brevet_domain::reaper_health::ReaperHealth;
 use brevet_domain::time::Timestamp;
 use brevet_engine::fake::{Fault, Faults, Fired, ManualClock, MemoryRoles, MemoryStore, SeqIds, run};
 use brevet_engine::port::{
-    DueList, GrantReader, HeartStore, IdSource, Mark, PortError, PortResult, RequestStore, SessionRoles, shard_of,
+    DueList, GrantReader, IdSource, Mark, PortError, PortResult, ReaperHealthStore, RequestStore, SessionRoles,
+    shard_of,
 };
 
 fn at(seconds: u32) -> Timestamp {
     Timestamp::from_seconds(1_795_348_800).plus(seconds)
 }
 
-/// Beats with `fault`; what it answered, and whether it beat.
-fn beat(fault: Fault) -> (Option<PortResult<()>>, bool, Vec<Fired>) {
+/// Records a heartbeat with `fault`. Returns the answer, whether the heartbeat was stored, and the faults that fired.
+fn record_heartbeat(fault: Fault) -> (Option<PortResult<()>>, bool, Vec<Fired>) {
     let faults = Arc::new(Faults::at(2, fault));
     let store = MemoryStore::new(faults.clone());
-    assert_eq!(run(store.heart()).unwrap().unwrap(), None);
-    let answer = run(store.beat(&Heart::first(at(0)), None));
-    let has_beaten = run(store.heart()).unwrap().unwrap().is_some();
-    assert_eq!(faults.calls(), ["heart", "beat", "heart"]);
-    (answer, has_beaten, faults.fired())
+    assert_eq!(run(store.reaper_health()).unwrap().unwrap(), None);
+    let answer = run(store.record_heartbeat(&ReaperHealth::first(at(0)), None));
+    let is_stored = run(store.reaper_health()).unwrap().unwrap().is_some();
+    assert_eq!(faults.calls(), ["reaper_health", "record_heartbeat", "reaper_health"]);
+    (answer, is_stored, faults.fired())
 }
 
 #[test]
-fn each_fault_does_what_it_says_and_tells_that_it_fired() {
+fn fault_has_its_effect_and_is_recorded_as_fired() {
     for fault in [Fault::NotSent, Fault::Throttled, Fault::Contended] {
-        let (answer, has_beaten, fired) = beat(fault);
+        let (answer, is_stored, fired) = record_heartbeat(fault);
         assert!(matches!(answer, Some(Err(PortError::NotDone { .. }))), "{fault:?}: {answer:?}");
-        assert!(!has_beaten);
-        assert_eq!(fired, [Fired { number: 2, call: "beat", fault }]);
+        assert!(!is_stored);
+        assert_eq!(fired, [Fired { number: 2, call: "record_heartbeat", fault }]);
     }
-    let (answer, has_beaten, fired) = beat(Fault::Refused);
+    let (answer, is_stored, fired) = record_heartbeat(Fault::Refused);
     assert!(matches!(answer, Some(Err(PortError::Refused { .. }))), "{answer:?}");
-    assert_eq!((has_beaten, fired.len()), (false, 1));
+    assert_eq!((is_stored, fired.len()), (false, 1));
     for (fault, is_done) in [(Fault::AnswerLost, true), (Fault::RequestLost, false)] {
-        let (answer, has_beaten, fired) = beat(fault);
+        let (answer, is_stored, fired) = record_heartbeat(fault);
         assert!(matches!(answer, Some(Err(PortError::Unknown { .. }))), "{fault:?}: {answer:?}");
-        assert_eq!((has_beaten, fired.len()), (is_done, 1), "{fault:?}");
+        assert_eq!((is_stored, fired.len()), (is_done, 1), "{fault:?}");
     }
-    let (answer, has_beaten, fired) = beat(Fault::CrashAfter);
-    assert!(answer.is_none(), "nobody lives to hear the answer");
-    assert_eq!((has_beaten, fired.len()), (true, 1));
+    let (answer, is_stored, fired) = record_heartbeat(Fault::CrashAfter);
+    assert!(answer.is_none(), "a crashed caller gets no answer");
+    assert_eq!((is_stored, fired.len()), (true, 1));
 }
 
 #[test]
-fn a_fault_that_a_call_cannot_have_does_not_fire() {
+fn fault_that_a_call_cannot_have_does_not_fire() {
     for fault in [Fault::LandsLate(5), Fault::StaleRead] {
-        let (answer, has_beaten, fired) = beat(fault);
+        let (answer, is_stored, fired) = record_heartbeat(fault);
         assert!(matches!(answer, Some(Ok(()))), "{fault:?}: {answer:?}");
-        assert_eq!((has_beaten, fired.len()), (true, 0), "{fault:?}");
+        assert_eq!((is_stored, fired.len()), (true, 0), "{fault:?}");
     }
 }
 
 #[test]
-fn a_write_that_lands_late_stands_from_then_on_even_over_a_later_one() {
+fn late_landing_write_overwrites_a_later_call() {
     let faults = Arc::new(Faults::none());
     let clock = Arc::new(ManualClock::at(at(0)));
     let roles = MemoryRoles::new(clock.clone(), faults.clone());
@@ -76,25 +77,25 @@ fn a_write_that_lands_late_stands_from_then_on_even_over_a_later_one() {
 }
 
 #[test]
-fn what_others_do_meanwhile_is_done_before_the_call() {
+fn meanwhile_action_runs_before_its_call() {
     let faults = Arc::new(Faults::none());
     let store = Arc::new(MemoryStore::new(faults.clone()));
     let other = store.clone();
     faults.meanwhile(1, move || {
-        run(other.beat(&Heart::first(at(7)), None)).unwrap().unwrap();
+        run(other.record_heartbeat(&ReaperHealth::first(at(7)), None)).unwrap().unwrap();
     });
-    let heart = run(store.heart()).unwrap().unwrap();
-    assert_eq!(heart, Some(Heart::first(at(7))));
-    assert_eq!(faults.calls(), ["heart", "beat"]);
+    let reaper_health = run(store.reaper_health()).unwrap().unwrap();
+    assert_eq!(reaper_health, Some(ReaperHealth::first(at(7))));
+    assert_eq!(faults.calls(), ["reaper_health", "record_heartbeat"]);
 }
 
 #[test]
-fn an_index_read_can_lag_by_one_write_and_a_consistent_read_cannot() {
+fn index_read_can_lag_by_one_write_and_a_consistent_read_cannot() {
     let faults = Arc::new(Faults::none());
     let store = MemoryStore::new(faults.clone());
-    faults.plan_next("heart", Fault::StaleRead);
-    run(store.beat(&Heart::first(at(0)), None)).unwrap().unwrap();
-    assert!(run(store.heart()).unwrap().unwrap().is_some());
+    faults.plan_next("reaper_health", Fault::StaleRead);
+    run(store.record_heartbeat(&ReaperHealth::first(at(0)), None)).unwrap().unwrap();
+    assert!(run(store.reaper_health()).unwrap().unwrap().is_some());
     assert_eq!(faults.fired(), []);
     let id = SeqIds::new().grant_id(at(0));
     let block =

@@ -2,22 +2,22 @@
 
 use crate::error::ProofError;
 
-/// The token of an `Authorization` header of the form `Bearer <token>`; the scheme in any case.
+/// The token of an `Authorization` header of the form `Bearer <token>`. The scheme's letter case does not matter.
 ///
-/// A header that was sent twice reaches a function joined by a comma, and is refused like any second word.
+/// API Gateway joins a repeated header with a comma. Such a header is refused like any second word.
 ///
 /// Source: <https://www.rfc-editor.org/rfc/rfc6750#section-2.1>
 ///
 /// # Errors
 ///
-/// [`ProofError::Missing`] if there is no header or it is empty; [`ProofError::Header`] if it holds anything but
-/// the scheme, one space and one token.
+/// [`ProofError::Missing`] if the header is missing or empty. [`ProofError::Header`] if it is not exactly the scheme,
+/// one space and one token.
 pub fn bearer(header: Option<&str>) -> Result<&str, ProofError> {
     let header = header.filter(|text| !text.is_empty()).ok_or(ProofError::Missing)?;
     let (scheme, token) = header.split_once(' ').ok_or(ProofError::Header)?;
-    // The alphabet of `b64token`, without the padding that no JWT has.
-    let fits = |c: u8| c.is_ascii_alphanumeric() || b"-._~+/".contains(&c);
-    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.bytes().all(fits) {
+    // The alphabet of `b64token` without padding, since no JWT has padding.
+    let is_allowed = |c: u8| c.is_ascii_alphanumeric() || b"-._~+/".contains(&c);
+    if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.bytes().all(is_allowed) {
         Ok(token)
     } else {
         Err(ProofError::Header)
@@ -29,14 +29,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scheme_is_read_in_any_case() {
+    fn bearer_accepts_the_scheme_in_any_letter_case() {
         for header in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c"] {
             assert_eq!(bearer(Some(header)).unwrap(), "a.b.c");
         }
     }
 
     #[test]
-    fn no_header_asks_for_one() {
+    fn bearer_asks_for_a_missing_header() {
         for header in [None, Some("")] {
             let error = bearer(header).unwrap_err();
             assert_eq!(error.code(), "token_missing");
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_one_token_is_refused() {
+    fn bearer_refuses_anything_but_one_token() {
         for header in [
             "Bearer",
             "Bearer ",

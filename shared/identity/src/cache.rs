@@ -1,4 +1,4 @@
-//! Keeps each issuer's keys, reads them again with measure, and lives through a short outage of a key endpoint.
+//! Caches each issuer's keys. It limits refetches, and survives a short outage of a key endpoint.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,27 +11,27 @@ use crate::error::ProofError;
 use crate::keys::{Choice, KeySet, PublicKey};
 use crate::source::{KeyError, KeySource};
 
-/// A key endpoint is asked at most once in this many seconds, whatever tokens arrive.
+/// The shortest time between two fetches from a key endpoint, in seconds, whatever tokens arrive.
 pub const REFETCH_PAUSE_S: u64 = 60;
-/// Keys older than this many seconds are read again before they are used; so long may a withdrawn key still be accepted.
+/// The age in seconds at which keys are fetched again before use. A withdrawn key may be accepted that long.
 pub const REFRESH_AFTER_S: u64 = 600;
-/// Keys serve at most this many seconds after they were read, while the endpoint is down. Then nothing is accepted.
+/// The age in seconds up to which keys serve while the endpoint is down. After that no token is accepted.
 pub const LAST_GOOD_S: u64 = 3_600;
 
-/// The keys of every issuer, by the URI that they were read from.
+/// The keys of every issuer, by the URI of its key endpoint.
 pub(crate) struct KeyCache {
     source: Arc<dyn KeySource>,
     slots: Mutex<BTreeMap<String, Arc<Mutex<Slot>>>>,
 }
 
-/// What is known of one key endpoint.
+/// The state of one key endpoint.
 #[derive(Default)]
 struct Slot {
-    /// The last good keys and when they were read.
+    /// The last good keys and the instant of their fetch.
     good: Option<(KeySet, Timestamp)>,
-    /// When the endpoint was last asked.
+    /// The instant of the last fetch attempt.
     tried_at: Option<Timestamp>,
-    /// Whether it failed then, or has not answered yet.
+    /// Whether the last attempt failed, or has no answer yet.
     failed: bool,
 }
 
@@ -40,7 +40,7 @@ impl KeyCache {
         Self { source, slots: Mutex::default() }
     }
 
-    /// The key of `issuer` that a header with `kid` and `algorithm` names.
+    /// The key of `issuer` that a token's `kid` and `algorithm` name.
     pub(crate) async fn key(
         &self,
         issuer: &Issuer,
@@ -57,7 +57,7 @@ impl KeyCache {
             IssuerKeys::JwksUri(uri) => uri,
         };
 
-        // Held while the endpoint is asked, so that a burst of tokens asks it once.
+        // The lock is held during the fetch, so that a burst of tokens causes one fetch.
         let slot = self.slot(uri).await;
         let mut slot = slot.lock().await;
         let mut failure = None;
@@ -75,7 +75,7 @@ impl KeyCache {
             return Err(unavailable(failure));
         };
         match chosen(keys, issuer, kid, algorithm) {
-            // The endpoint might name the key, if it could be asked.
+            // The endpoint may publish the key, but it did not answer.
             Err(ProofError::KeyUnknown { .. }) if slot.failed => Err(unavailable(failure)),
             choice => choice,
         }
@@ -90,16 +90,16 @@ impl KeyCache {
 impl Slot {
     fn needs_fetch(&self, kid: Option<&str>, algorithm: TokenAlgorithm, now: Timestamp) -> bool {
         self.good.as_ref().is_none_or(|(keys, read_at)| {
-            apart_s(now, *read_at) >= REFRESH_AFTER_S || matches!(keys.choose(kid, algorithm), Choice::Nothing)
+            distance_s(now, *read_at) >= REFRESH_AFTER_S || matches!(keys.choose(kid, algorithm), Choice::NoMatch)
         })
     }
 
     fn may_fetch(&self, now: Timestamp) -> bool {
-        self.tried_at.is_none_or(|tried_at| apart_s(now, tried_at) >= REFETCH_PAUSE_S)
+        self.tried_at.is_none_or(|tried_at| distance_s(now, tried_at) >= REFETCH_PAUSE_S)
     }
 
     async fn fetch(&mut self, source: &dyn KeySource, uri: &str, now: Timestamp) -> Result<(), KeyError> {
-        // Counted before it is made: a call that is dropped half way was made too.
+        // Recorded before the fetch: a fetch that is dropped half way counts too.
         self.tried_at = Some(now);
         self.failed = true;
         let keys = KeySet::from_jwks(&source.jwks(uri).await?)?;
@@ -109,7 +109,7 @@ impl Slot {
     }
 
     fn keys_at(&self, now: Timestamp) -> Option<&KeySet> {
-        self.good.as_ref().filter(|(_, read_at)| apart_s(now, *read_at) < LAST_GOOD_S).map(|(keys, _)| keys)
+        self.good.as_ref().filter(|(_, read_at)| distance_s(now, *read_at) < LAST_GOOD_S).map(|(keys, _)| keys)
     }
 }
 
@@ -122,14 +122,14 @@ fn chosen(
     let issuer = issuer.id.clone();
     match keys.choose(kid, algorithm) {
         Choice::One(key) => Ok(key.clone()),
-        Choice::Nothing => Err(ProofError::KeyUnknown { issuer }),
+        Choice::NoMatch => Err(ProofError::KeyUnknown { issuer }),
         Choice::Several => Err(ProofError::KeyUnclear { issuer }),
     }
 }
 
-/// Seconds between two instants in either order: a clock that was set back must not keep old keys alive.
-fn apart_s(one: Timestamp, other: Timestamp) -> u64 {
-    one.seconds_since(other).max(other.seconds_since(one))
+/// Seconds between two instants in either order. A clock that was set back must not keep old keys alive.
+fn distance_s(a: Timestamp, b: Timestamp) -> u64 {
+    a.seconds_since(b).max(b.seconds_since(a))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Keys over HTTPS.
+//! Reads keys over HTTPS.
 
 use std::time::Duration;
 
@@ -7,29 +7,29 @@ use reqwest::redirect;
 
 use crate::source::{KeyError, KeySource};
 
-/// The most that is read of an answer: 256 KiB. Large issuers publish about 20.
+/// The most bytes of an answer that are read: 256 KiB. Large issuers publish about 20 KiB.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Reads JWK sets over HTTPS: no other scheme, no redirects, 2 s to connect, 3 s in all, 256 KiB.
+/// Reads JWK sets over HTTPS only, without redirects. Bounds: 2 s to connect, 3 s in total, 256 KiB.
 #[derive(Clone, Debug)]
 pub struct HttpKeySource {
     client: reqwest::Client,
 }
 
 impl HttpKeySource {
-    /// Builds the client once; keep it for the life of the process.
+    /// Builds the client. Build it once and keep it for the life of the process.
     ///
     /// # Errors
     ///
-    /// [`KeyError::Client`] if there is no usable TLS set-up.
+    /// [`KeyError::Client`] if the TLS configuration is unusable.
     pub fn new() -> Result<Self, KeyError> {
         Self::build(Self::client(TOTAL_TIMEOUT).https_only(true))
     }
 
-    /// A source that also reads from a server without TLS on this machine.
+    /// A source that also reads from a local server without TLS.
     #[cfg(test)]
     fn without_tls(total: Duration) -> Result<Self, KeyError> {
         Self::build(Self::client(total).no_proxy())

@@ -1,4 +1,4 @@
-//! JSON objects in which no name stands twice.
+//! JSON objects without duplicate names.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,29 +7,29 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Reads `bytes` as one JSON object; `None` if it is anything else, or a name stands twice at any depth.
+/// Reads `bytes` as one JSON object. `None` for anything else, or if a name occurs twice in an object at any depth.
 ///
-/// Readers differ in which of two values they take, so a token with both is not read at all.
+/// Readers differ in which of two values they take, so a token with a duplicate name is refused.
 ///
 /// Source: <https://www.rfc-editor.org/rfc/rfc7519#section-4>
 pub(crate) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
-    serde_json::from_slice::<NoNameTwice>(bytes).ok()?;
+    serde_json::from_slice::<UniqueNames>(bytes).ok()?;
     serde_json::from_slice(bytes).ok()
 }
 
-struct NoNameTwice;
+struct UniqueNames;
 
-impl<'de> Deserialize<'de> for NoNameTwice {
+impl<'de> Deserialize<'de> for UniqueNames {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Self)
     }
 }
 
-impl<'de> Visitor<'de> for NoNameTwice {
+impl<'de> Visitor<'de> for UniqueNames {
     type Value = Self;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON in which no name stands twice")
+        f.write_str("JSON without duplicate names")
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
@@ -62,10 +62,10 @@ impl<'de> Visitor<'de> for NoNameTwice {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self, A::Error> {
-        let mut seen = BTreeSet::new();
+        let mut names = BTreeSet::new();
         while let Some(name) = map.next_key::<String>()? {
-            if !seen.insert(name) {
-                return Err(A::Error::custom("a name stands twice"));
+            if !names.insert(name) {
+                return Err(A::Error::custom("duplicate name"));
             }
             map.next_value::<Self>()?;
         }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_stands_twice_is_refused_at_any_depth() {
+    fn a_duplicate_name_is_refused_at_any_depth() {
         for text in
             [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"o":{"a":1,"b":2,"a":3}}"#, r#"{"l":[0,{"a":1,"a":2}]}"#]
         {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_objects_are_read_whole() {
+    fn an_object_with_unique_names_is_read_completely() {
         let text = r#"{"a":[1,-1,1.5,"x",null,true,{"a":{}}],"b":{"a":1}}"#;
         assert_eq!(Value::Object(object(text.as_bytes()).unwrap()).to_string(), text);
     }

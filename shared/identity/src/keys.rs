@@ -1,4 +1,4 @@
-//! An issuer's public keys, as its JWK set names them.
+//! An issuer's public keys, read from its JWK set.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -23,7 +23,7 @@ pub(crate) struct PublicKey {
 impl PublicKey {
     /// Reads a JWK; `None` if it is not a public key for signatures of an accepted algorithm.
     ///
-    /// Its type and curve fix the algorithm, so no header can make an RSA key an HMAC secret.
+    /// The key's type and curve fix the algorithm, so no header can turn an RSA key into an HMAC secret.
     ///
     /// Source: <https://www.rfc-editor.org/rfc/rfc7517#section-4>
     fn from_jwk(jwk: &Value) -> Option<Self> {
@@ -34,17 +34,17 @@ impl PublicKey {
             ("EC", Some("P-384")) => (TokenAlgorithm::ES384, elliptic(text("x")?, text("y")?, 48)?),
             _ => return None,
         };
-        let says = |name: &str, fits: &dyn Fn(&Value) -> bool| jwk.get(name).is_none_or(fits);
-        let verifies = says("use", &|it| it == "sig")
-            && says("alg", &|it| it == name_of(algorithm))
-            && says("key_ops", &|it| {
+        let member_allows = |name: &str, check: &dyn Fn(&Value) -> bool| jwk.get(name).is_none_or(check);
+        let is_usable = member_allows("use", &|it| it == "sig")
+            && member_allows("alg", &|it| it == name_of(algorithm))
+            && member_allows("key_ops", &|it| {
                 it.as_array()
                     .is_some_and(|ops| ops.iter().any(|op| op == "verify"))
             })
-            && says("kid", &Value::is_string)
-            // A key whose private half was published with it proves nothing.
-            && says("d", &|_| false);
-        verifies.then(|| Self { kid: text("kid").map(str::to_owned), algorithm, key })
+            && member_allows("kid", &Value::is_string)
+            // A key published with its private half proves nothing.
+            && member_allows("d", &|_| false);
+        is_usable.then(|| Self { kid: text("kid").map(str::to_owned), algorithm, key })
     }
 
     /// Whether `signature` (base64url) over `message` was made with this key.
@@ -72,21 +72,18 @@ fn elliptic(x: &str, y: &str, size_bytes: usize) -> Option<DecodingKey> {
     (fits(x) && fits(y)).then(|| DecodingKey::from_ec_components(x, y).ok()).flatten()
 }
 
-/// The keys of one JWK set that are usable here.
+/// The keys of one JWK set that have an accepted algorithm.
 pub(crate) struct KeySet(Vec<PublicKey>);
 
-/// Which key of a set a header names.
+/// The key of a set that a token's header names.
 pub(crate) enum Choice<'a> {
-    /// Exactly this one.
     One(&'a PublicKey),
-    /// None of them.
-    Nothing,
-    /// More than one.
+    NoMatch,
     Several,
 }
 
 impl KeySet {
-    /// Reads a JWK set. Keys of other kinds are passed over, as the standard asks.
+    /// Reads a JWK set. It ignores keys of other kinds, as the standard requires.
     ///
     /// Source: <https://www.rfc-editor.org/rfc/rfc7517#section-5>
     pub(crate) fn from_jwks(jwks: &Value) -> Result<Self, KeyError> {
@@ -95,13 +92,13 @@ impl KeySet {
         Ok(Self(keys.iter().filter_map(PublicKey::from_jwk).collect()))
     }
 
-    /// The key for `algorithm` with this `kid`; without `kid`, the only one for `algorithm`.
+    /// The key for `algorithm` with this `kid`. Without a `kid`, the only key for `algorithm`.
     pub(crate) fn choose(&self, kid: Option<&str>, algorithm: TokenAlgorithm) -> Choice<'_> {
-        let mut fitting =
+        let mut matching =
             self.0.iter().filter(|key| key.algorithm == algorithm && (kid.is_none() || key.kid.as_deref() == kid));
-        match (fitting.next(), fitting.next()) {
+        match (matching.next(), matching.next()) {
             (Some(key), None) => Choice::One(key),
-            (None, _) => Choice::Nothing,
+            (None, _) => Choice::NoMatch,
             (Some(_), Some(_)) => Choice::Several,
         }
     }

@@ -1,8 +1,8 @@
-//! Proof to caller: who is calling is taken from a signed token, never from what the caller says.
+//! From proof to caller. The caller's identity comes from a signed token, never from a parameter.
 //!
 //! [`bearer`] takes the token out of an `Authorization` header and [`Verifier`] turns it into a
 //! [`Caller`](brevet_domain::identity::Caller): one registered identity, its task, and a summary of the proof.
-//! Every function that acts on a caller verifies the token itself. Nothing here reads a clock; time enters as `now`.
+//! Every function that acts for a caller verifies the token itself. This crate reads no clock; time enters as `now`.
 
 mod bearer;
 mod cache;

@@ -1,4 +1,4 @@
-//! From what a token says to the one registered identity that it proves.
+//! Finds the one registered identity that a token's claims prove.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use brevet_domain::identity::{Identity, ProofRule, Task};
 use crate::claims::Claims;
 use crate::error::ProofError;
 
-/// The one identity that `claims`, vouched for by `issuer`, prove, and its task.
+/// The identity that the claims of `issuer` prove, and its task.
 ///
 /// # Errors
 ///
@@ -19,8 +19,8 @@ pub(crate) fn identify(
     issuer: &IssuerId,
     index: &Index,
 ) -> Result<(Identity, Option<Task>), ProofError> {
-    let proves = |rule: &&ProofRule| fits(rule, claims, issuer);
-    let mut proved = index.identities.values().filter(|identity| identity.proofs.iter().any(|rule| proves(&rule)));
+    let is_met = |rule: &&ProofRule| rule_is_met(rule, claims, issuer);
+    let mut proved = index.identities.values().filter(|identity| identity.proofs.iter().any(|rule| is_met(&rule)));
     let identity = match (proved.next(), proved.next()) {
         (Some(identity), None) => identity,
         (None, _) => {
@@ -30,7 +30,7 @@ pub(crate) fn identify(
             return Err(ProofError::Ambiguous { first: first.id.clone(), second: second.id.clone() });
         }
     };
-    let rules = identity.proofs.iter().filter(proves);
+    let rules = identity.proofs.iter().filter(is_met);
     let task_claims: BTreeSet<_> = rules.map(|rule| rule.task.as_deref()).collect();
     let mut task_claims = task_claims.into_iter();
     let task = match (task_claims.next().flatten(), task_claims.next()) {
@@ -43,8 +43,8 @@ pub(crate) fn identify(
     Ok((identity.clone(), task))
 }
 
-/// Whether `rule` is met. A rule without claims is met by nothing: it would be met by every caller of its issuer.
-fn fits(rule: &ProofRule, claims: &Claims, issuer: &IssuerId) -> bool {
+/// Whether `claims` meet `rule`. No token meets a rule without claims: else every caller of its issuer would.
+fn rule_is_met(rule: &ProofRule, claims: &Claims, issuer: &IssuerId) -> bool {
     rule.issuer == *issuer
         && !rule.claims.is_empty()
         && rule.claims.iter().all(|(name, value)| claims.text(name).as_ref() == Some(value))
@@ -54,7 +54,7 @@ fn task(claims: &Claims, claim: &str, identity: &Identity) -> Result<Task, Proof
     let text = claims
         .text(claim)
         .ok_or_else(|| ProofError::TaskMissing { identity: identity.id.clone(), claim: claim.to_owned() })?;
-    Task::try_from(text).map_err(|source| ProofError::TaskUnfit {
+    Task::try_from(text).map_err(|source| ProofError::InvalidTask {
         identity: identity.id.clone(),
         claim: claim.to_owned(),
         source,

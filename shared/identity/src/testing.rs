@@ -1,6 +1,6 @@
 //! Real keys, hand-made tokens and a scripted key endpoint for the tests of this crate.
 //!
-//! Tokens are signed with `aws-lc-rs` directly, so that what verifies them is not what made them.
+//! `aws-lc-rs` signs the tokens directly, so that the code under test does not verify its own signatures.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 
@@ -39,7 +39,7 @@ pub(crate) fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// Signs tokens as an issuer would.
+/// Signs tokens like an issuer.
 pub(crate) struct Signer {
     kid: &'static str,
     pair: Pair,
@@ -51,7 +51,7 @@ enum Pair {
     Rsa(RsaKeyPair),
 }
 
-/// The issuer's key of the good tokens.
+/// The issuer's key for valid tokens.
 pub(crate) static ES256: LazyLock<Signer> = LazyLock::new(|| Signer::p256("es256"));
 pub(crate) static ES384: LazyLock<Signer> = LazyLock::new(|| Signer {
     kid: "es384",
@@ -91,7 +91,7 @@ impl Signer {
         jwk
     }
 
-    /// The public key's bytes, as an attacker would use them for a secret.
+    /// The public key's bytes, which an attacker may use as an HMAC secret.
     pub(crate) fn public_bytes(&self) -> Vec<u8> {
         match &self.pair {
             Pair::P256(pair) | Pair::P384(pair) => pair.public_key().as_ref().to_vec(),
@@ -108,7 +108,7 @@ impl Signer {
         self.sign(&self.header().to_string(), &claims.to_string())
     }
 
-    /// A token of any header and claims texts, with a true signature over them.
+    /// A token of any header and claims texts, with a valid signature over them.
     pub(crate) fn sign(&self, header: &str, claims: &str) -> String {
         let message = format!("{}.{}", b64(header), b64(claims));
         let rng = SystemRandom::new();
@@ -137,7 +137,7 @@ pub(crate) fn jwks<'a>(signers: impl IntoIterator<Item = &'a Signer>) -> Value {
     json!({ "keys": keys })
 }
 
-/// The claims of a good token of the pipeline, for asking, five minutes long.
+/// The claims of a valid token of the pipeline, for requests, with five minutes left.
 pub(crate) fn claims() -> Value {
     json!({
         "iss": ISS,
@@ -152,7 +152,7 @@ pub(crate) fn claims() -> Value {
     })
 }
 
-/// [`claims`] with the members of `changes` put in; a member that is null is taken out.
+/// [`claims`] with the members of `changes`. A null member removes the claim.
 pub(crate) fn claims_with(changes: &Value) -> Value {
     let mut all = claims();
     for (name, value) in changes.as_object().unwrap() {
@@ -170,7 +170,7 @@ pub(crate) fn inline_issuer(jwks: &Value) -> Issuer {
     issuer(json!({ "jwks": jwks }))
 }
 
-/// An issuer whose keys are fetched from [`URI`].
+/// An issuer with keys at [`URI`].
 pub(crate) fn fetched_issuer() -> Issuer {
     issuer(json!({ "jwks_uri": URI }))
 }
@@ -185,7 +185,7 @@ fn issuer(keys: Value) -> Issuer {
     .unwrap()
 }
 
-/// The rule of the pipeline that [`claims`] prove.
+/// The pipeline's proof rule, which [`claims`] meet.
 pub(crate) fn rule() -> Value {
     json!({
         "issuer": "example",
@@ -194,7 +194,7 @@ pub(crate) fn rule() -> Value {
     })
 }
 
-/// An index of one issuer and of identities with these proof rules.
+/// An index with one issuer, and identities with these proof rules.
 pub(crate) fn index(issuer: Issuer, identities: &[(&str, Value)]) -> Index {
     let identity = |(id, proofs): &(&str, Value)| {
         let identity = json!({
@@ -213,32 +213,32 @@ pub(crate) fn index(issuer: Issuer, identities: &[(&str, Value)]) -> Index {
     .unwrap()
 }
 
-/// An index that knows the pipeline alone, from `issuer`.
+/// An index with only the pipeline, whose issuer is `issuer`.
 pub(crate) fn pipeline(issuer: Issuer) -> Index {
     index(issuer, &[("shop-release", json!([rule()]))])
 }
 
-/// What a scripted key endpoint does when it is asked.
+/// One reply of a scripted key endpoint.
 pub(crate) enum Answer {
     Keys(Value),
     Down,
 }
 
-/// A key endpoint that plays a script, in order, and counts. Asked once more than the script is long, it panics.
+/// A key endpoint that plays a script in order, and records its replies. It panics when the script is used up.
 #[derive(Default)]
 pub(crate) struct ScriptedKeys {
     script: Mutex<VecDeque<Answer>>,
-    fired: Mutex<Vec<&'static str>>,
+    played: Mutex<Vec<&'static str>>,
 }
 
 impl ScriptedKeys {
     pub(crate) fn new(script: impl IntoIterator<Item = Answer>) -> Arc<Self> {
-        Arc::new(Self { script: Mutex::new(script.into_iter().collect()), fired: Mutex::default() })
+        Arc::new(Self { script: Mutex::new(script.into_iter().collect()), played: Mutex::default() })
     }
 
-    /// What it did so far: `keys` or `down`, in order.
-    pub(crate) fn fired(&self) -> Vec<&'static str> {
-        self.fired.lock().unwrap().clone()
+    /// The replies so far, in order: `keys` or `down`.
+    pub(crate) fn played(&self) -> Vec<&'static str> {
+        self.played.lock().unwrap().clone()
     }
 }
 
@@ -247,11 +247,11 @@ impl KeySource for ScriptedKeys {
     async fn jwks(&self, uri: &str) -> Result<Value, KeyError> {
         assert_eq!(uri, URI);
         let answer = self.script.lock().unwrap().pop_front();
-        let (fired, answer) = match answer.expect("asked more often than the script allows") {
+        let (played, answer) = match answer.expect("more fetches than the script allows") {
             Answer::Keys(jwks) => ("keys", Ok(jwks)),
             Answer::Down => ("down", Err(KeyError::Status { status: 503 })),
         };
-        self.fired.lock().unwrap().push(fired);
+        self.played.lock().unwrap().push(played);
         answer
     }
 }

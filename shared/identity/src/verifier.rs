@@ -1,4 +1,4 @@
-//! The one way from a token to a caller.
+//! Verifies a token and identifies its caller. There is no other way from a token to a caller.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::registered::identify;
 use crate::source::KeySource;
 use crate::token::UnverifiedToken;
 
-/// The `aud` values of this installation. They must differ: a token of one that stands twice is refused.
+/// The `aud` values of this installation. They must differ: a token for a duplicate value is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audiences {
-    /// For asking, reading and releasing.
+    /// For requesting, reading and releasing.
     pub ask: String,
     /// For voting on requests of others.
     pub approvals: String,
@@ -25,7 +25,7 @@ pub struct Audiences {
     pub credentials: String,
 }
 
-/// Verifies tokens and keeps the issuers' keys between calls. Build it once.
+/// Verifies tokens and caches the issuers' keys. Build it once.
 pub struct Verifier {
     audiences: Audiences,
     leeway_s: u32,
@@ -33,18 +33,18 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier for these audiences, whose clock and the issuers' may differ by `leeway_s` seconds.
+    /// Builds a verifier for these audiences. Its clock and the issuers' clocks may differ by `leeway_s` seconds.
     #[must_use]
     pub fn new(audiences: Audiences, leeway_s: u32, keys: Arc<dyn KeySource>) -> Self {
         Self { audiences, leeway_s, keys: KeyCache::new(keys) }
     }
 
-    /// The caller that `token`, made for `audience`, proves under the issuers and identities of `index` at `now`.
+    /// Verifies `token` for `audience` at `now`. Returns the caller, by the issuers and identities of `index`.
     ///
     /// # Errors
     ///
-    /// [`ProofError`], which is [unavailable](ProofError::is_unavailable) if the issuer's keys could not be read,
-    /// and otherwise says what is wrong with the token.
+    /// [`ProofError`] names the defect of the token. It is [unavailable](ProofError::is_unavailable) if the issuer's
+    /// keys could not be read.
     pub async fn verify(
         &self,
         token: &str,
@@ -52,25 +52,25 @@ impl Verifier {
         index: &Index,
         now: Timestamp,
     ) -> Result<Caller, ProofError> {
-        // 1. Take it apart, believing nothing.
+        // 1. Parse the token without trusting it.
         let unverified = UnverifiedToken::parse(token)?;
-        // 2. Find the key: the configured issuer's own, for an algorithm that it uses.
+        // 2. Find the configured issuer's key for an algorithm that the issuer uses.
         let issuer = unverified.issuer(&index.issuers)?;
         let algorithm = unverified.algorithm(issuer)?;
         let key = self.keys.key(issuer, unverified.kid(), algorithm, now).await?;
-        // 3. From here the issuer vouches for the claims.
+        // 3. Verify the signature. From here on the issuer vouches for the claims.
         let claims = unverified.verified_by(&key, issuer)?;
-        // 4. Are they meant for this use, now?
+        // 4. Check that the token is for this use and valid now.
         let Audiences { ask, approvals, credentials } = &self.audiences;
-        let wanted = match audience {
+        let expected = match audience {
             Audience::Ask => ask,
             Audience::Approvals => approvals,
             Audience::Credentials => credentials,
         };
-        claims.check_audience(wanted, &[ask, approvals, credentials])?;
-        let life = claims.check_times(now, self.leeway_s)?;
+        claims.check_audience(expected, &[ask, approvals, credentials])?;
+        let validity = claims.check_times(now, self.leeway_s)?;
         let subject = claims.subject()?;
-        // 5. Whose are they?
+        // 5. Find the registered identity.
         let (identity, task) = identify(&claims, &issuer.id, index)?;
         Ok(Caller {
             identity,
@@ -79,9 +79,9 @@ impl Verifier {
                 issuer: issuer.id.clone(),
                 subject,
                 token_digest: Digest::of_bytes(token.as_bytes()),
-                issued_at: life.issued_at,
-                expires_at: life.expires_at,
-                auth: claims.auth(&issuer.mfa, life.issued_at),
+                issued_at: validity.issued_at,
+                expires_at: validity.expires_at,
+                auth: claims.auth(&issuer.mfa, validity.issued_at),
             },
         })
     }

@@ -1,4 +1,4 @@
-//! What goes back over HTTP: answers and problems, with one log line for each call.
+//! HTTP answers and problems, with one log line for each call.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,25 +8,24 @@ use brevet_api::read::BadInput;
 use brevet_api::view::GrantView;
 use brevet_domain::id::GrantId;
 use brevet_domain::time::Timestamp;
+use brevet_engine::records::GrantRecords;
 use brevet_engine::refusal::{Refusal, RefusalKind};
-use brevet_engine::report::Report;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::http::Call;
 
-/// When to ask again, in seconds, where nobody said better.
+/// The default `Retry-After`, in seconds.
 const RETRY_AFTER_S: u32 = 5;
 
 /// One HTTP answer. `Debug` does not show its body.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The status.
     pub status: u16,
     /// Headers by lower-case name.
     pub headers: BTreeMap<&'static str, String>,
     body: String,
-    /// For the log: the grant that it is about.
+    /// For the log: the affected grant.
     grant: Option<GrantId>,
     /// For the log: `ok`, or the problem's code.
     code: Cow<'static, str>,
@@ -38,10 +37,10 @@ impl std::fmt::Debug for Answer {
     }
 }
 
-/// Why a call was not answered as it wished.
+/// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// What it sent cannot be used.
+    /// The request cannot be parsed or is not valid.
     Bad(BadInput),
     /// The use case refused.
     Refused(Refusal),
@@ -60,32 +59,31 @@ impl From<Refusal> for Failure {
 }
 
 impl Answer {
-    /// A JSON answer. Nothing that goes back is for a cache.
+    /// Builds a JSON answer. No answer may be cached.
     #[must_use]
     pub fn json<T: Serialize>(status: u16, body: &T) -> Self {
         match serde_json::to_string(body) {
             Ok(body) => Self::new(status, "application/json", body, Cow::Borrowed("ok")),
             Err(error) => {
-                tracing::error!(problem = %error, "an answer has no JSON form");
-                let detail = "the answer could not be written; ask again later";
+                tracing::error!(problem = %error, "cannot serialize an answer to JSON");
+                let detail = "the answer could not be serialized; try again later";
                 Self::problem(&Problem::new(ProblemKind::Unavailable, "answer_unwritable", detail))
             }
         }
     }
 
-    /// The view of a grant.
+    /// Builds the answer that shows a grant.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] "no such grant" if the report holds neither request nor grant.
-    pub fn grant(status: u16, id: GrantId, report: &Report, now: Timestamp) -> Result<Self, Refusal> {
-        let Report { request, decision, grant } = report;
+    /// [`Refusal`] "no such grant" if the records hold neither request nor grant.
+    pub fn grant(status: u16, id: GrantId, records: &GrantRecords, now: Timestamp) -> Result<Self, Refusal> {
+        let GrantRecords { request, decision, grant } = records;
         GrantView::of(request.as_ref(), decision.as_ref(), grant.as_ref(), now)
             .map(|view| Self::json(status, &view).about(id))
             .ok_or_else(|| Refusal::no_such_grant(id))
     }
 
-    /// A problem.
     #[must_use]
     pub fn problem(problem: &Problem) -> Self {
         let body = serde_json::to_string(problem).unwrap_or_default();
@@ -110,13 +108,13 @@ impl Answer {
         self
     }
 
-    /// Names the grant that it is about, for the log.
+    /// Adds the affected grant, for the log.
     #[must_use]
     pub fn about(self, id: GrantId) -> Self {
         Self { grant: Some(id), ..self }
     }
 
-    /// The body as JSON; null if it is none.
+    /// The body as JSON; null if it is not JSON.
     #[must_use]
     pub fn value(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
@@ -159,7 +157,7 @@ pub fn problem(refusal: &Refusal) -> Problem {
         RefusalKind::Forbidden => ProblemKind::Forbidden,
         RefusalKind::Denied => ProblemKind::Denied,
         RefusalKind::NotFound => ProblemKind::NotFound,
-        RefusalKind::Unfit => ProblemKind::Unfit,
+        RefusalKind::Invalid => ProblemKind::Invalid,
         RefusalKind::Conflict => ProblemKind::Conflict,
         RefusalKind::Over => ProblemKind::Over,
         RefusalKind::Stopped => ProblemKind::IssuingStopped,
@@ -168,14 +166,14 @@ pub fn problem(refusal: &Refusal) -> Problem {
     Problem::new(kind, &refusal.code, refusal.detail.clone()).about(refusal.grant)
 }
 
-/// The refusal of a route that the function does not serve: the template and the code differ.
+/// Refuses a route that the function does not serve, which happens only if template and code differ.
 #[must_use]
 pub fn no_route(call: &Call) -> Failure {
     let detail = format!("there is no route `{}`", call.route.chars().take(80).collect::<String>());
     Refusal::new(RefusalKind::NotFound, "route_unknown", detail).into()
 }
 
-/// Logs the outcome of a call, once, and gives it the form that API Gateway wants.
+/// Logs the outcome of a call once, and converts it to the form that API Gateway requires.
 #[must_use]
 pub fn finish(call: &Call, outcome: Result<Answer, Failure>) -> Value {
     let answer = outcome.unwrap_or_else(Answer::from);
@@ -201,14 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_refusal_has_its_status_and_type() {
+    fn answer_has_the_status_and_type_of_each_kind_of_refusal() {
         for (kind, status, slug) in [
             (RefusalKind::Unauthenticated, 401, "unauthenticated"),
             (RefusalKind::Unregistered, 403, "unregistered"),
             (RefusalKind::Forbidden, 403, "forbidden"),
             (RefusalKind::Denied, 403, "denied"),
             (RefusalKind::NotFound, 404, "not-found"),
-            (RefusalKind::Unfit, 422, "unfit"),
+            (RefusalKind::Invalid, 422, "invalid"),
             (RefusalKind::Conflict, 409, "conflict"),
             (RefusalKind::Over, 410, "over"),
             (RefusalKind::Stopped, 503, "issuing-stopped"),
@@ -224,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_says_whether_a_token_was_wrong_or_missing() {
+    fn challenge_tells_an_invalid_token_from_a_missing_one() {
         assert_eq!(
             refused(RefusalKind::Unauthenticated).headers["www-authenticate"],
             r#"Bearer error="invalid_token""#
@@ -234,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_when_to_ask_again_and_about_what() {
+    fn answer_to_a_refusal_carries_retry_after_and_the_grant() {
         let id = "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
         let refusal = Refusal::new(RefusalKind::Conflict, "changed", "again").about(id).retry_after(1);
         let answer = Answer::from(Failure::Refused(refusal));
@@ -243,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_event_form_is_payload_format_2() {
+    fn answer_event_has_payload_format_2() {
         let event = Answer::json(200, &json!({"a": 1})).event();
         assert_eq!(event["statusCode"], 200);
         assert_eq!(event["headers"]["cache-control"], "no-store");

@@ -1,4 +1,4 @@
-//! The real clock and real chance: the only places that read either.
+//! The system clock and the random generator; no other code reads either.
 
 use brevet_domain::id::{EvidenceId, GrantId};
 use brevet_domain::time::Timestamp;
@@ -21,13 +21,13 @@ impl Clock for SystemClock {
 pub struct RandomIds;
 
 impl RandomIds {
-    /// A name for this process that no other has.
+    /// Returns a unique name for this process.
     #[must_use]
     pub fn process_name(&self, now: Timestamp) -> String {
         Self::ulid(now).to_string()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place that draws names")]
+    #[expect(clippy::disallowed_methods, reason = "the one place that draws random ids")]
     fn ulid(now: Timestamp) -> Ulid {
         let millis = u64::try_from(now.as_millis()).unwrap_or(0);
         Ulid::from_parts(millis, Ulid::generate().random())
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_carry_the_time_and_never_repeat() {
+    fn random_ids_carry_the_time_and_never_repeat() {
         let now = Timestamp::from_seconds(1_795_348_800);
         let ids: BTreeSet<_> = (0..1000).map(|_| RandomIds.grant_id(now)).collect();
         assert_eq!(ids.len(), 1000);
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_shows_this_century() {
+    fn system_clock_shows_this_century() {
         assert!(SystemClock.now() > Timestamp::from_seconds(1_700_000_000));
     }
 }

@@ -1,62 +1,58 @@
-//! Configuration: parsed once, at the start, from the environment that the template sets.
+//! Configuration from the environment variables that the template sets, parsed once at the start.
 
 mod drilling;
 
-use brevet_domain::heart::Tolerance;
+use brevet_domain::reaper_health::IssuancePolicy;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_identity::Audiences;
 
-pub use drilling::{CanaryPlaces, Drilling};
+pub use drilling::{CanaryTargets, Drilling};
 
-/// A variable is missing or wrong. The function does not start.
+/// A variable is missing or wrong, so the function does not start.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// It is not set.
-    #[error("environment variable `{name}` is not set; it must be {wanted}")]
+    /// The variable is not set.
+    #[error("environment variable `{name}` is not set; it must be {expected}")]
     Missing {
-        /// The variable.
         name: &'static str,
-        /// What it must be.
-        wanted: &'static str,
+        /// The required value, in words.
+        expected: &'static str,
     },
-    /// It is something else.
-    #[error("environment variable `{name}` is `{found}`; it must be {wanted}")]
+    /// The variable has a value that is not allowed.
+    #[error("environment variable `{name}` is `{found}`; it must be {expected}")]
     Wrong {
-        /// The variable.
         name: &'static str,
-        /// What it is.
+        /// The actual value.
         found: String,
-        /// What it must be.
-        wanted: &'static str,
+        /// The required value, in words.
+        expected: &'static str,
     },
 }
 
 impl std::fmt::Debug for ConfigError {
-    /// The message: this is what `main` prints when a function cannot start.
+    /// Shows the message, because `main` prints the `Debug` form when a function cannot start.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)
     }
 }
 
-/// What every function is told.
+/// The settings of every function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// This installation.
     pub deployment: Deployment,
-    /// Bounds on time.
     pub bounds: Bounds,
-    /// What issuing puts up with.
-    pub tolerance: Tolerance,
-    /// How long a bundle that was in force goes on if the one in force cannot be used, in seconds.
+    /// The limits beyond which issuing stops.
+    pub issuance_policy: IssuancePolicy,
+    /// How long the previous bundle is used if the bundle in force cannot be, in seconds.
     pub bundle_max_age_s: u32,
     /// The three audiences of tokens.
     pub audiences: Audiences,
-    /// The name of the one table.
+    /// The name of the DynamoDB table.
     pub table: String,
 }
 
 impl Settings {
-    /// Reads the environment. `call_s` is the longest that one AWS call may take, which the adapter fixes.
+    /// Reads the environment. `call_s` is the maximum duration of one AWS call, which the adapter fixes.
     ///
     /// # Errors
     ///
@@ -88,8 +84,8 @@ impl Settings {
         Ok(Self {
             deployment,
             bounds,
-            tolerance: Tolerance {
-                max_age_s: env.seconds("BREVET_HEART_MAX_AGE_S", "5 to 3600 seconds", 5..=3600)?,
+            issuance_policy: IssuancePolicy {
+                max_age_s: env.seconds("BREVET_HEARTBEAT_MAX_AGE_S", "5 to 3600 seconds", 5..=3600)?,
                 overdue_s: env.seconds("BREVET_OVERDUE_S", "15 to 3600 seconds", 15..=3600)?,
                 max_overdue: env.number("BREVET_MAX_OVERDUE", "0 to 40 grants", 0..=40)?,
                 while_overdue: false,
@@ -102,7 +98,7 @@ impl Settings {
     }
 }
 
-/// The name of the function that decides.
+/// Returns the name of the evaluate function.
 ///
 /// # Errors
 ///
@@ -112,12 +108,12 @@ pub fn evaluate_function_from_env() -> Result<String, ConfigError> {
     env.checked("BREVET_EVALUATE_FUNCTION", "the name of the evaluate function", |text| !text.is_empty())
 }
 
-/// The ARNs of attachment principals outside the installation's own path: `BREVET_ATTACHMENT_PRINCIPALS`, with commas
-/// between; empty for none.
+/// Returns the ARNs of attachment principals outside the installation's own path, from `BREVET_ATTACHMENT_PRINCIPALS`.
+/// Commas separate them; an empty value means that there are none.
 ///
 /// # Errors
 ///
-/// [`ConfigError`] if it is not set, or names something else than roles.
+/// [`ConfigError`] if the variable is not set or contains anything but role ARNs.
 pub fn other_principals_from_env() -> Result<Vec<String>, ConfigError> {
     other_principals(&Environment { lookup: |name| std::env::var(name).ok() })
 }
@@ -130,20 +126,20 @@ where
         text.split(',').map(str::trim).filter(|arn| !arn.is_empty()).map(str::to_owned).collect()
     };
     let is_role = |arn: &String| arn.starts_with("arn:") && arn.contains(":role/");
-    let wanted = "ARNs of roles with commas between, or empty";
-    env.checked("BREVET_ATTACHMENT_PRINCIPALS", wanted, |text| arns(text).iter().all(is_role)).map(|text| arns(&text))
+    let expected = "role ARNs separated by commas, or empty";
+    env.checked("BREVET_ATTACHMENT_PRINCIPALS", expected, |text| arns(text).iter().all(is_role)).map(|text| arns(&text))
 }
 
-/// The reaper's second clock.
+/// Settings of the standby tick, the reaper's second clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Echoing {
-    /// The table in which echoes are left.
+pub struct StandbySettings {
+    /// The table that holds the standby tick.
     pub table: String,
-    /// How long ago the last pass must have begun for an echo to call for one, in seconds.
+    /// The standby tick starts a pass if the last pass began at least this many seconds ago.
     pub after_s: u32,
 }
 
-impl Echoing {
+impl StandbySettings {
     /// Reads the environment.
     ///
     /// # Errors
@@ -152,8 +148,8 @@ impl Echoing {
     pub fn from_env() -> Result<Self, ConfigError> {
         let env = Environment { lookup: |name| std::env::var(name).ok() };
         Ok(Self {
-            table: env.checked("BREVET_ECHO_TABLE", "the name of the table of echoes", |text| !text.is_empty())?,
-            after_s: env.seconds("BREVET_ECHO_AFTER_S", "1 to 90 seconds", 1..=90)?,
+            table: env.checked("BREVET_STANDBY_TABLE", "the name of the standby table", |text| !text.is_empty())?,
+            after_s: env.seconds("BREVET_STANDBY_AFTER_S", "1 to 90 seconds", 1..=90)?,
         })
     }
 }
@@ -166,47 +162,47 @@ impl<L: Fn(&'static str) -> Option<String>> Environment<L> {
     fn checked(
         &self,
         name: &'static str,
-        wanted: &'static str,
-        fits: impl Fn(&str) -> bool,
+        expected: &'static str,
+        is_valid: impl Fn(&str) -> bool,
     ) -> Result<String, ConfigError> {
-        let found = (self.lookup)(name).ok_or(ConfigError::Missing { name, wanted })?;
-        if fits(&found) { Ok(found) } else { Err(ConfigError::Wrong { name, found, wanted }) }
+        let found = (self.lookup)(name).ok_or(ConfigError::Missing { name, expected })?;
+        if is_valid(&found) { Ok(found) } else { Err(ConfigError::Wrong { name, found, expected }) }
     }
 
-    fn parsed<T: std::str::FromStr>(&self, name: &'static str, wanted: &'static str) -> Result<T, ConfigError> {
-        let found = self.checked(name, wanted, |_| true)?;
-        found.parse().map_err(|_| ConfigError::Wrong { name, found, wanted })
+    fn parsed<T: std::str::FromStr>(&self, name: &'static str, expected: &'static str) -> Result<T, ConfigError> {
+        let found = self.checked(name, expected, |_| true)?;
+        found.parse().map_err(|_| ConfigError::Wrong { name, found, expected })
     }
 
     fn seconds(
         &self,
         name: &'static str,
-        wanted: &'static str,
+        expected: &'static str,
         range: std::ops::RangeInclusive<u32>,
     ) -> Result<u32, ConfigError> {
-        self.number(name, wanted, range)
+        self.number(name, expected, range)
     }
 
     fn number(
         &self,
         name: &'static str,
-        wanted: &'static str,
+        expected: &'static str,
         range: std::ops::RangeInclusive<u32>,
     ) -> Result<u32, ConfigError> {
-        let number: u32 = self.parsed(name, wanted)?;
+        let number: u32 = self.parsed(name, expected)?;
         if range.contains(&number) {
             Ok(number)
         } else {
-            Err(ConfigError::Wrong { name, found: number.to_string(), wanted })
+            Err(ConfigError::Wrong { name, found: number.to_string(), expected })
         }
     }
 
-    /// A token that one function sees must be of no use to another, so the three must differ.
+    /// Reads the three audiences. They must differ, so that a token sent to one function is useless at another.
     fn audiences(&self) -> Result<Audiences, ConfigError> {
-        let wanted = "an audience, not empty and different from the two others";
-        let ask = self.checked("BREVET_ASK_AUDIENCE", wanted, |text| !text.is_empty())?;
-        let approvals = self.checked("BREVET_APPROVALS_AUDIENCE", wanted, |text| !text.is_empty() && text != ask)?;
-        let credentials = self.checked("BREVET_CREDENTIALS_AUDIENCE", wanted, |text| {
+        let expected = "an audience, not empty and different from the two others";
+        let ask = self.checked("BREVET_ASK_AUDIENCE", expected, |text| !text.is_empty())?;
+        let approvals = self.checked("BREVET_APPROVALS_AUDIENCE", expected, |text| !text.is_empty() && text != ask)?;
+        let credentials = self.checked("BREVET_CREDENTIALS_AUDIENCE", expected, |text| {
             !text.is_empty() && text != ask && text != approvals
         })?;
         Ok(Audiences { ask, approvals, credentials })
@@ -226,7 +222,7 @@ mod tests {
         ("AWS_REGION", "us-east-1"),
         ("BREVET_SKEW_S", "2"),
         ("BREVET_QUIET_S", "10"),
-        ("BREVET_HEART_MAX_AGE_S", "180"),
+        ("BREVET_HEARTBEAT_MAX_AGE_S", "180"),
         ("BREVET_OVERDUE_S", "150"),
         ("BREVET_MAX_OVERDUE", "7"),
         ("BREVET_BUNDLE_MAX_AGE_S", "900"),
@@ -247,18 +243,18 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_environment_is_read() {
+    fn settings_read_a_complete_environment() {
         let settings = read(None).unwrap();
         assert_eq!(settings.deployment.deny_policy_name(), "brevet-dev-ended");
         assert_eq!(settings.bounds, Bounds { skew_s: 2, quiet_s: 10, call_s: 8 });
-        let tolerance =
-            Tolerance { max_age_s: 180, overdue_s: 150, max_overdue: 7, while_overdue: false, is_canary: false };
-        assert_eq!((settings.tolerance, settings.bundle_max_age_s), (tolerance, 900));
+        let issuance_policy =
+            IssuancePolicy { max_age_s: 180, overdue_s: 150, max_overdue: 7, while_overdue: false, is_canary: false };
+        assert_eq!((settings.issuance_policy, settings.bundle_max_age_s), (issuance_policy, 900));
         assert_eq!(settings.table, "brevet-dev");
     }
 
     #[test]
-    fn a_missing_variable_is_named_with_what_it_must_be() {
+    fn missing_variable_is_named_with_its_required_value() {
         for (name, _) in GOOD {
             let error = read(Some((name, None))).unwrap_err().to_string();
             assert!(error.starts_with(&format!("environment variable `{name}` is not set; it must be ")), "{error}");
@@ -266,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn other_principals_are_none_or_roles() {
+    fn other_principals_accept_only_role_arns_or_nothing() {
         let read = |text: &'static str| other_principals(&Environment { lookup: move |_| Some(text.to_owned()) });
         assert_eq!(read("").unwrap(), Vec::<String>::new());
         let two = read("arn:aws:iam::000000000000:role/a, arn:aws:iam::000000000000:role/x/b").unwrap();
@@ -276,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_variable_is_named_with_what_it_is() {
+    fn wrong_variable_is_named_with_its_actual_value() {
         for (name, value) in [
             ("BREVET_DEPLOYMENT", "Dev"),
             ("BREVET_ACCOUNT", "12"),
@@ -284,7 +280,7 @@ mod tests {
             ("AWS_REGION", "moon"),
             ("BREVET_SKEW_S", "0"),
             ("BREVET_QUIET_S", "ten"),
-            ("BREVET_HEART_MAX_AGE_S", "-5"),
+            ("BREVET_HEARTBEAT_MAX_AGE_S", "-5"),
             ("BREVET_OVERDUE_S", "14"),
             ("BREVET_MAX_OVERDUE", "41"),
             ("BREVET_BUNDLE_MAX_AGE_S", "3601"),

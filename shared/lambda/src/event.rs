@@ -1,4 +1,4 @@
-//! What woke a function. Each function takes the kinds it was made for and refuses all others.
+//! Lambda events by kind. Each function accepts the kinds that it serves and refuses all others.
 
 use std::collections::BTreeSet;
 
@@ -9,56 +9,56 @@ use serde_json::Value;
 
 use crate::http::Call;
 
-/// An event that a function can be woken by.
+/// An event that invokes a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incoming {
     /// A call of the HTTP API.
     Http(Call),
-    /// Intake asks for a decision.
+    /// A request for a decision, from intake.
     Evaluate {
         /// The stored request.
         id: GrantId,
-        /// Whose it claims to be; verified by the evaluator itself.
+        /// The requester's proof, which the evaluator verifies itself.
         proof: RawProof,
     },
-    /// The schedule. What else it carries does not matter.
+    /// A tick of the EventBridge schedule. Other content of the event is ignored.
     Tick,
-    /// An event that names a schedule of the catalogue, and says no more.
+    /// An event that names a catalogue schedule and carries nothing else.
     Schedule(ScheduleId),
-    /// An echo of the reaper's has come back.
-    Echo,
-    /// Changes in the table.
+    /// A record of the standby table's stream.
+    StandbyTick,
+    /// Records of the main table's stream.
     Woken {
-        /// The grants that they name.
+        /// The grants that the records name.
         ids: Vec<GrantId>,
-        /// The grants whose fuse burnt down.
-        burnt: Vec<GrantId>,
-        /// Whether the kill switch was moved.
+        /// The grants whose TTL backstop expired.
+        expired: Vec<GrantId>,
+        /// Whether a block of the kill switch was placed or lifted.
         is_killed: bool,
     },
 }
 
-/// An event of no kind that the function takes.
+/// An event that the function does not accept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{found} came; this function takes {wanted}")]
+#[error("received {found}; this function accepts {accepted}")]
 pub struct UnexpectedEvent {
     found: String,
-    wanted: &'static str,
+    accepted: &'static str,
 }
 
 impl UnexpectedEvent {
-    /// `incoming` is not among the kinds that are `wanted`.
+    /// `incoming` is not one of the `accepted` kinds.
     #[must_use]
-    pub fn instead_of(wanted: &'static str, incoming: &Incoming) -> Self {
+    pub fn instead_of(accepted: &'static str, incoming: &Incoming) -> Self {
         let found = match incoming {
             Incoming::Http(call) => format!("HTTP call `{}`", call.route),
             Incoming::Evaluate { .. } => "a request for a decision".to_owned(),
             Incoming::Tick => "a tick of the schedule".to_owned(),
-            Incoming::Schedule(id) => format!("the name of schedule `{id}`"),
-            Incoming::Echo => "an echo of the reaper".to_owned(),
+            Incoming::Schedule(id) => format!("an event that names schedule `{id}`"),
+            Incoming::StandbyTick => "a standby tick of the reaper".to_owned(),
             Incoming::Woken { .. } => "records of the table's stream".to_owned(),
         };
-        Self { found, wanted }
+        Self { found, accepted }
     }
 }
 
@@ -88,13 +88,13 @@ struct ScheduleBody {
 }
 
 impl Incoming {
-    /// Tells what came.
+    /// Determines the kind of an event.
     ///
     /// # Errors
     ///
-    /// [`UnexpectedEvent`] if it is of no known kind; it names the event's fields, never their values.
+    /// [`UnexpectedEvent`] if the kind is unknown; the error names the event's fields, never their values.
     pub fn read(event: Value) -> Result<Self, UnexpectedEvent> {
-        let unknown = UnexpectedEvent { found: described(&event), wanted: "other events" };
+        let unknown = UnexpectedEvent { found: describe(&event), accepted: "other events" };
         let has = |path: &str| event.pointer(path).is_some();
         let read = if has("/requestContext/http") {
             Call::from_event(event).map(Self::Http)
@@ -105,7 +105,7 @@ impl Incoming {
         } else if has("/schedule") {
             serde_json::from_value(event).ok().map(|ScheduleEvent { schedule: ScheduleBody { id } }| Self::Schedule(id))
         } else if has("/Records") {
-            woken(&event)
+            stream_records(&event)
         } else if event.get("detail-type").and_then(Value::as_str) == Some("Scheduled Event") {
             Some(Self::Tick)
         } else {
@@ -115,42 +115,43 @@ impl Incoming {
     }
 }
 
-/// The key under which the latest acts on the kill switch are.
+/// The partition key of the latest version of each block of the kill switch.
 const KILL_SWITCH: &str = "REVOCATION#latest";
 
-/// The key under which the reaper leaves its echoes, in a table of their own.
-const ECHO: &str = "ECHO#reap";
+/// The partition key of the standby tick, in the standby table.
+const STANDBY_TICK: &str = "STANDBY#reap";
 
-/// The grants that stream records name by their keys: `GRANT#<id>`, `BLOCK#grant/<id>` and `FUSE#<id>`; and the kill switch.
-fn woken(event: &Value) -> Option<Incoming> {
+/// Reads stream records by their keys. `GRANT#<id>`, `BLOCK#grant/<id>` and `BACKSTOP#<id>` name a grant. Two fixed
+/// keys stand for the kill switch and the standby tick.
+fn stream_records(event: &Value) -> Option<Incoming> {
     let records = event.get("Records")?.as_array()?;
-    let (mut ids, mut burnt, mut is_killed) = (BTreeSet::new(), BTreeSet::new(), false);
+    let (mut ids, mut expired, mut is_killed) = (BTreeSet::new(), BTreeSet::new(), false);
     for record in records {
         let source = record.get("eventSource").and_then(Value::as_str);
         let key = record.pointer("/dynamodb/Keys/pk/S").and_then(Value::as_str);
         let (Some("aws:dynamodb"), Some(key)) = (source, key) else {
             return None;
         };
-        if key == ECHO {
-            return Some(Incoming::Echo);
+        if key == STANDBY_TICK {
+            return Some(Incoming::StandbyTick);
         }
         if key == KILL_SWITCH {
             is_killed = true;
             continue;
         }
-        let (named, id) = match key.strip_prefix("FUSE#") {
-            Some(id) => (&mut burnt, Some(id)),
+        let (named, id) = match key.strip_prefix("BACKSTOP#") {
+            Some(id) => (&mut expired, Some(id)),
             None => (&mut ids, ["GRANT#", "BLOCK#grant/"].iter().find_map(|prefix| key.strip_prefix(prefix))),
         };
         match id.and_then(|id| id.parse().ok()) {
             Some(id) => drop(named.insert(id)),
-            None => tracing::warn!(key, "a record of the table's stream names no grant; it was left out"),
+            None => tracing::warn!(key, "ignored a record of the table's stream whose key names no grant"),
         }
     }
-    Some(Incoming::Woken { ids: ids.into_iter().collect(), burnt: burnt.into_iter().collect(), is_killed })
+    Some(Incoming::Woken { ids: ids.into_iter().collect(), expired: expired.into_iter().collect(), is_killed })
 }
 
-fn described(event: &Value) -> String {
+fn describe(event: &Value) -> String {
     match event {
         Value::Object(fields) => {
             let names: Vec<String> = fields.keys().take(12).map(|name| name.chars().take(40).collect()).collect();
@@ -159,7 +160,7 @@ fn described(event: &Value) -> String {
         Value::Null => "null".to_owned(),
         Value::Bool(_) => "a boolean".to_owned(),
         Value::Number(_) => "a number".to_owned(),
-        Value::String(_) => "a text".to_owned(),
+        Value::String(_) => "a string".to_owned(),
         Value::Array(_) => "an array".to_owned(),
     }
 }
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_is_told_from_the_others() {
+    fn event_kinds_are_recognized_by_their_fields() {
         let http = json!({"routeKey": "GET /v1/health", "requestContext": {"http": {"method": "GET"}}});
         assert!(matches!(Incoming::read(http), Ok(Incoming::Http(call)) if call.route == "GET /v1/health"));
         let evaluate = json!({"evaluate": {"id": ID, "proof": "a.b.c"}});
@@ -191,24 +192,24 @@ mod tests {
     }
 
     #[test]
-    fn stream_records_name_grants_once_each() {
+    fn stream_records_name_each_grant_once() {
         let id: GrantId = ID.parse().unwrap();
         let woken = |keys: &[&str]| {
             Incoming::read(json!({ "Records": keys.iter().map(|key| record(key)).collect::<Vec<_>>() }))
         };
-        let (grant, mark, fuse) = (format!("GRANT#{ID}"), format!("BLOCK#grant/{ID}"), format!("FUSE#{ID}"));
-        let named = Incoming::Woken { ids: vec![id], burnt: Vec::new(), is_killed: false };
+        let (grant, mark, backstop) = (format!("GRANT#{ID}"), format!("BLOCK#grant/{ID}"), format!("BACKSTOP#{ID}"));
+        let named = Incoming::Woken { ids: vec![id], expired: Vec::new(), is_killed: false };
         assert_eq!(woken(&[&grant, &mark, "BLOCK#all"]), Ok(named.clone()));
         assert_eq!(woken(&[&mark]), Ok(named));
-        let burnt = Incoming::Woken { ids: Vec::new(), burnt: vec![id], is_killed: false };
-        assert_eq!(woken(&[&fuse, &fuse]), Ok(burnt));
-        assert_eq!(woken(&["ECHO#reap", "ECHO#reap"]), Ok(Incoming::Echo));
-        let killed = Incoming::Woken { ids: vec![id], burnt: Vec::new(), is_killed: true };
+        let expired = Incoming::Woken { ids: Vec::new(), expired: vec![id], is_killed: false };
+        assert_eq!(woken(&[&backstop, &backstop]), Ok(expired));
+        assert_eq!(woken(&["STANDBY#reap", "STANDBY#reap"]), Ok(Incoming::StandbyTick));
+        let killed = Incoming::Woken { ids: vec![id], expired: Vec::new(), is_killed: true };
         assert_eq!(woken(&[&grant, "REVOCATION#latest"]), Ok(killed));
     }
 
     #[test]
-    fn anything_else_is_refused_by_the_names_of_its_fields() {
+    fn unknown_event_is_refused_with_the_names_of_its_fields() {
         for event in [
             json!(null),
             json!({}),

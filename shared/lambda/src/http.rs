@@ -1,4 +1,4 @@
-//! HTTP calls as API Gateway hands them over (payload format 2.0), cut down to what is used.
+//! HTTP calls in API Gateway's payload format 2.0, reduced to the fields that Brevet uses.
 //!
 //! Source: <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
@@ -21,13 +21,12 @@ use crate::proof::refused;
 pub struct Call {
     /// The matched route, e.g. `GET /v1/grants/{id}`.
     pub route: String,
-    /// The grant or identity that the path names, not parsed.
+    /// The `{id}` of the path, not parsed: a grant, an identity or a revocation key.
     pub id: Option<String>,
-    /// The query.
     pub query: BTreeMap<String, String>,
     /// Headers by lower-case name.
     headers: BTreeMap<String, String>,
-    /// The body, decoded.
+    /// The body after base64 decoding.
     body: Vec<u8>,
 }
 
@@ -48,7 +47,7 @@ struct HttpEvent {
 }
 
 impl Call {
-    /// Reads the event of an HTTP API; nothing if it is not one.
+    /// Reads the event of an HTTP API; `None` if it is another event.
     #[must_use]
     pub fn from_event(event: Value) -> Option<Self> {
         let event: HttpEvent = serde_json::from_value(event).ok()?;
@@ -80,7 +79,7 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if there is none, or the header holds something else.
+    /// [`Refusal`] if the header is missing or holds anything but a bearer token.
     pub fn proof(&self) -> Result<RawProof, Refusal> {
         let token = brevet_identity::bearer(self.header("authorization"));
         token.map(RawProof::new).map_err(|error| refused(&error).into())
@@ -90,7 +89,7 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// [`BadInput`] if it is no grant id.
+    /// [`BadInput`] if the id is not a grant id.
     pub fn grant_id(&self) -> Result<GrantId, BadInput> {
         read::grant_id(self.id.as_deref())
     }
@@ -99,7 +98,7 @@ impl Call {
     ///
     /// # Errors
     ///
-    /// [`BadInput`] if it is no identity id.
+    /// [`BadInput`] if the id is not an identity id.
     pub fn identity_id(&self) -> Result<IdentityId, BadInput> {
         read::identity_id(self.id.as_deref())
     }
@@ -118,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_cut_down_to_what_is_used() {
+    fn call_keeps_only_the_used_fields_of_an_event() {
         let event = json!({
             "version": "2.0", "routeKey": "POST /v1/grants/{id}/release", "rawPath": "/v1/grants/x/release",
             "rawQueryString": "", "headers": {"Authorization": "Bearer a.b.c", "content-type": "application/json"},
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_odd_token_is_refused_before_anything_else() {
+    fn call_refuses_a_missing_or_malformed_token() {
         for (header, code) in
             [(None, "token_missing"), (Some("Basic x"), "token_header"), (Some("Bearer"), "token_header")]
         {
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_http_event_is_not_read_as_one() {
+    fn call_rejects_an_event_that_is_not_http() {
         assert_eq!(Call::from_event(json!({"headers": {}})), None);
         assert_eq!(Call::from_event(json!({"routeKey": "x", "body": "%", "isBase64Encoded": true})), None);
     }

@@ -1,7 +1,7 @@
-//! What the functions share at their edge: configuration, logs, the clock, events and answers.
+//! Code shared by the functions' entry points: configuration, logs, the clock, events and answers.
 //!
-//! `event` tells what woke a function, `http` reads a call, `answer` writes what goes back, `proof` turns tokens
-//! into callers, `metric` says what alarms wait for.
+//! `event` determines the kind of an event, `http` reads a call and `answer` writes the answer. `proof` verifies
+//! tokens, `metric` writes the metrics behind the alarms.
 
 pub mod answer;
 pub mod clock;

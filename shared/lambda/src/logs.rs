@@ -1,39 +1,39 @@
-//! Logs: one JSON object a line on standard output, which Lambda hands to `CloudWatch`.
+//! Logs: one JSON object per line on standard output, which Lambda forwards to `CloudWatch`.
 
 use std::str::FromStr;
 
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
-/// Ours; everything else stays at `info` or above, since what lies below (bodies, headers) may hold credentials.
-const OURS: [&str; 5] = ["brevet", "intake", "evaluate", "issue", "reap"];
+/// Brevet's own crates. Other crates log at `info` or above only: their details (bodies, headers) may hold credentials.
+const OWN_CRATES: [&str; 5] = ["brevet", "intake", "evaluate", "issue", "reap"];
 
 /// Starts logging at the level in `RUST_LOG`: `error`, `warn`, `info` (the default) or `debug`.
 pub fn init() {
-    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
+    let level = std::env::var("RUST_LOG").unwrap_or_default();
     let started = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
-        .with_env_filter(filter(&wanted))
+        .with_env_filter(filter(&level))
         .try_init();
     if started.is_err() {
-        tracing::warn!("logging was started before");
+        tracing::warn!("logging is already initialized");
     }
-    if !wanted.is_empty() && Level::from_str(&wanted).is_err() {
-        tracing::warn!("`RUST_LOG` is none of `error`, `warn`, `info`, `debug`: `info` is used");
+    if !level.is_empty() && Level::from_str(&level).is_err() {
+        tracing::warn!("`RUST_LOG` is not a known level, so `info` is used; set `error`, `warn`, `info` or `debug`");
     }
 }
 
-fn filter(wanted: &str) -> EnvFilter {
-    EnvFilter::new(directives(Level::from_str(wanted).unwrap_or(Level::INFO)))
+fn filter(level: &str) -> EnvFilter {
+    EnvFilter::new(directives(Level::from_str(level).unwrap_or(Level::INFO)))
 }
 
 fn directives(level: Level) -> String {
     let mut text = level.min(Level::INFO).to_string();
-    for ours in OURS {
-        text.push_str(&format!(",{ours}={level}"));
+    for own_crate in OWN_CRATES {
+        text.push_str(&format!(",{own_crate}={level}"));
     }
     text
 }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_elses_details_are_ever_logged() {
+    fn filter_never_logs_details_of_other_crates() {
         assert_eq!(directives(Level::WARN), "WARN,brevet=WARN,intake=WARN,evaluate=WARN,issue=WARN,reap=WARN");
         assert!(directives(Level::TRACE).starts_with("INFO,brevet=TRACE,"));
         let tricked = filter("hyper=trace").to_string();

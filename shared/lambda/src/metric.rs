@@ -1,4 +1,4 @@
-//! Metrics that any function may write: one line in the embedded metric format, which `CloudWatch` reads out of the log.
+//! Metrics that any function may write, in the embedded metric format that `CloudWatch` extracts from log lines.
 
 use std::io::Write as _;
 
@@ -7,14 +7,14 @@ use brevet_domain::time::Timestamp;
 use brevet_engine::port::{BundleLapse, BundleWatch, UseWatch};
 use serde_json::{Map, Value, json};
 
-/// Says, for each call, that the bundle in force cannot be used: the alarm `BundleStale` hangs on it.
+/// Writes the metric `BundleStale` for each call that finds the bundle in force unusable. An alarm reads it.
 #[derive(Clone, Debug)]
 pub struct BundleStale {
     deployment: DeploymentId,
 }
 
 impl BundleStale {
-    /// For the installation `deployment`.
+    /// Writes metrics for the installation `deployment`.
     #[must_use]
     pub fn new(deployment: DeploymentId) -> Self {
         Self { deployment }
@@ -26,22 +26,22 @@ impl BundleWatch for BundleStale {
         let problem = lapse.problem.chain();
         match lapse.using {
             Some(digest) => {
-                tracing::error!(problem, "the bundle in force cannot be used; for a bounded time `{digest}` is");
+                tracing::error!(problem, "cannot use the bundle in force; using `{digest}` for a bounded time");
             }
-            None => tracing::error!(problem, "the bundle in force cannot be used: nothing is decided"),
+            None => tracing::error!(problem, "cannot use the bundle in force: no request is decided"),
         }
         write(&self.deployment, &[("BundleStale", Unit::Count, 1)], lapse.at);
     }
 }
 
-/// Says of each use of break-glass that it was decided: the alarm `BreakGlassUsed` hangs on it.
+/// Writes the metric `BreakGlassUsed` for each decided break-glass grant. An alarm reads it.
 #[derive(Clone, Debug)]
 pub struct BreakGlassUsed {
     deployment: DeploymentId,
 }
 
 impl BreakGlassUsed {
-    /// For the installation `deployment`.
+    /// Writes metrics for the installation `deployment`.
     #[must_use]
     pub fn new(deployment: DeploymentId) -> Self {
         Self { deployment }
@@ -52,23 +52,21 @@ impl UseWatch for BreakGlassUsed {
     fn used(&self, grant: GrantId, identity: &IdentityId, entitlement: &EntitlementId, at: Timestamp) {
         tracing::error!(
             grant.id = %grant, identity.id = %identity, entitlement.id = %entitlement,
-            "break-glass: grant `{grant}` may be used, and its use is to be reviewed"
+            "break-glass grant `{grant}` may be used; review its use afterwards"
         );
         write(&self.deployment, &[("BreakGlassUsed", Unit::Count, 1)], at);
     }
 }
 
-/// What a figure of a metric counts.
+/// The unit of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Things.
     Count,
-    /// Time.
     Seconds,
 }
 
 impl Unit {
-    /// As `CloudWatch` writes it.
+    /// The unit's name in `CloudWatch`.
     fn name(self) -> &'static str {
         match self {
             Self::Count => "Count",
@@ -77,20 +75,20 @@ impl Unit {
     }
 }
 
-/// A metric of the namespace `Brevet`: its name, what it counts, and how much.
+/// A metric of the namespace `Brevet`: name, unit and value.
 pub type Figure = (&'static str, Unit, u64);
 
-/// Writes `figures` of `deployment` as one line of the log.
+/// Writes `figures` of `deployment` as one log line.
 ///
-/// Not through the logger: the format wants its fields at the top.
+/// The line bypasses the logger, because the format requires its fields at the top level.
 pub fn write(deployment: &DeploymentId, figures: &[Figure], at: Timestamp) {
     let line = document(deployment, figures, at);
     if let Err(error) = writeln!(std::io::stdout(), "{line}") {
-        tracing::error!(problem = %error, "a metric could not be written");
+        tracing::error!(problem = %error, "cannot write a metric to standard output");
     }
 }
 
-/// The line that [`write`] writes.
+/// The log line of [`write`].
 ///
 /// Source: <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 #[must_use]
@@ -108,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_alarms_of_the_template_find_their_metrics() {
+    fn metrics_match_the_alarms_of_the_template() {
         let template = include_str!("../../../infra/template.yaml");
         for metric in ["BundleStale", "BreakGlassUsed"] {
             let figures = [(metric, Unit::Count, 1)];

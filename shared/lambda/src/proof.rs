@@ -1,4 +1,4 @@
-//! Tokens to callers, under the issuers and identities of the bundle in force.
+//! Verifies tokens against the issuers and identities of the bundle in force.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use brevet_engine::catalogue::Catalogue;
 use brevet_engine::port::{ProofRefused, ProofVerifier, RawProof};
 use brevet_identity::{ProofError, Verifier};
 
-/// Verifies OIDC tokens. Every function that acts on a caller has its own.
+/// Verifies OIDC tokens. Every function that acts for a caller verifies the token itself.
 pub struct OidcProofs {
     verifier: Verifier,
     catalogue: Arc<Catalogue>,
 }
 
 impl OidcProofs {
-    /// Verifies with `verifier` who is registered in `catalogue`.
+    /// Verifies with `verifier` against the identities in `catalogue`.
     #[must_use]
     pub fn new(verifier: Verifier, catalogue: Arc<Catalogue>) -> Self {
         Self { verifier, catalogue }
@@ -33,10 +33,10 @@ impl std::fmt::Debug for OidcProofs {
 impl ProofVerifier for OidcProofs {
     async fn verify(&self, proof: &RawProof, audience: Audience, now: Timestamp) -> Result<Caller, ProofRefused> {
         let bundle = self.catalogue.current(now).await.map_err(|error| {
-            tracing::error!(problem = error.chain(), "the bundle in force cannot be read: nobody is let in");
+            tracing::error!(problem = error.chain(), "the bundle in force cannot be read: every caller is refused");
             ProofRefused {
                 code: "bundle_unavailable",
-                message: "the bundle that says who is registered cannot be read; ask again later".to_owned(),
+                message: "the policy bundle, which registers identities, cannot be read; try again later".to_owned(),
                 unavailable: true,
                 unregistered: false,
             }
@@ -45,11 +45,11 @@ impl ProofVerifier for OidcProofs {
     }
 }
 
-/// The engine's form of an error of `brevet-identity`.
+/// Converts an error of `brevet-identity` to the engine's form.
 pub(crate) fn refused(error: &ProofError) -> ProofRefused {
     if error.is_unavailable() {
         let cause = std::error::Error::source(error).map(ToString::to_string);
-        tracing::warn!(problem = %error, cause, "a token could not be checked");
+        tracing::warn!(problem = %error, cause, "cannot verify a token");
     }
     ProofRefused {
         code: error.code(),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_token_is_unauthenticated_and_no_message_shows_it() {
+    fn bad_token_is_unauthenticated_and_never_shown_in_the_message() {
         let store = Arc::new(MemoryStore::new(Arc::new(Faults::none())));
         store.publish(bundle_of([], &[]));
         let proofs = proofs(store);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_readable_bundle_nobody_is_let_in() {
+    fn every_caller_is_refused_when_no_bundle_is_readable() {
         let none = Arc::new(MemoryStore::new(Arc::new(Faults::none())));
         let found = refusal(&proofs(none), "a.b.c");
         assert_eq!((found.kind, found.code.as_ref()), (RefusalKind::Unavailable, "bundle_unavailable"));

@@ -1,20 +1,17 @@
-//! What a decision costs, by the size of the catalogue: `cargo bench -p brevet-policy`.
+//! Measures the cost of a decision by the size of the catalogue: `cargo bench -p brevet-policy`.
 //!
-//! No harness and no statistics library: each figure is a median, and what is compared is measured in turns, so that
-//! whatever else the machine does falls on both sides. The process fails if a promised ratio is not met:
+//! There is no harness and no statistics library. Each figure is a median. Compared figures are measured in turns, so
+//! that other load on the machine affects both. The process fails if it misses a promised ratio:
 //!
-//! - a decision with 10,000 entitlements, three rules each, within 2 times of one with 10, whether or not its slice is
-//!   in memory;
-//! - a decision on a slice within 1.3 times of the same one made with plain Cedar on the same policies and entities;
-//! - the first decision of a process (index, general policies and one bucket read from memory, verified and parsed, and
-//!   Cedar's own first steps) with 10,000 within 2 times of that with 10. Each is measured in a process of its own.
+//! - a decision with 10,000 entitlements, three rules each, takes at most 2 times as long as one with 10, whether or
+//!   not its slice is in memory;
+//! - a decision on a slice takes at most 1.3 times as long as with plain Cedar on the same policies and entities;
+//! - the first decision of a process with 10,000 takes at most 2 times as long as with 10. It includes the index, the
+//!   general policies and one bucket, read from memory, verified and parsed, and Cedar's own initialization. Each is
+//!   measured in its own process.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench stops at what it did not expect, and prints")]
-#![expect(
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a bench stops at what it did not expect"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench panics on a surprise, and prints its figures")]
+#![expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a bench panics on a surprise")]
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -40,7 +37,7 @@ use serde_json::json;
 const SIZES: [usize; 3] = [10, 1_000, 10_000];
 const N_ROUNDS: usize = 4_000;
 const N_PROCESSES: usize = 15;
-/// How many slices are in memory: as many as `evaluate` keeps at most.
+/// The number of slices in memory: the most that `evaluate` keeps.
 const N_KEPT: usize = 256;
 
 fn main() -> ExitCode {
@@ -81,7 +78,7 @@ fn main() -> ExitCode {
     promise("10,000 to 10, slice not in memory", ratio(by_size[2].fresh, by_size[0].fresh), 2.0);
     for (n, warm) in SIZES.iter().zip(&by_size) {
         promise(&format!("slice to plain Cedar, {n}"), ratio(warm.decide, warm.plain), 1.3);
-        // Without what is the same on both sides: parameters checked, plan rendered.
+        // The work common to both sides (parameter checks, plan rendering) is subtracted.
         let beside = warm.plain.saturating_sub(warm.questions);
         let evaluated = warm.decide.saturating_sub(beside);
         promise(&format!("slice to plain Cedar, evaluation alone, {n}"), ratio(evaluated, warm.questions), 1.3);
@@ -101,15 +98,15 @@ fn timed<T>(what: impl FnOnce() -> T) -> Duration {
     start.elapsed()
 }
 
-/// Medians of one catalogue.
+/// The medians of one catalogue.
 struct Warm {
-    /// A decision where its slice is in memory.
+    /// A decision with its slice in memory.
     decide: Duration,
-    /// A decision where its slice has to be verified and parsed first, but not the index and the general policies.
+    /// A decision that first verifies and parses its slice, but not the index and the general policies.
     fresh: Duration,
-    /// The same decision with plain Cedar in the place of the library.
+    /// The same decision with plain Cedar instead of the library.
     plain: Duration,
-    /// Of that, Cedar's part.
+    /// Cedar's part of `plain`.
     questions: Duration,
 }
 
@@ -120,7 +117,7 @@ impl Warm {
         for round in 0..N_ROUNDS {
             for (stage, times) in stages.iter().zip(&mut times) {
                 let one = &stage.kept[round % stage.kept.len()];
-                // What is compared takes turns in being first.
+                // The compared measurements take turns in being first.
                 for turn in 0..3 {
                     match (round + turn) % 3 {
                         0 => times[0].push(timed(|| one.decide(&stage.caller))),
@@ -145,7 +142,7 @@ impl Warm {
     }
 }
 
-/// A catalogue in use.
+/// An opened catalogue with some slices in memory.
 struct Stage<'a> {
     text: &'a BundleText,
     index: Arc<Index>,
@@ -167,7 +164,7 @@ impl<'a> Stage<'a> {
             let plain = Plain::new(&format!("{}{general}", listing.rules.policies), &listing.entitlement);
             let (request, entitlement) = (request(&id), listing.entitlement);
             let one = Kept { id, request, slice, entitlement, plain };
-            // All three take the same way.
+            // All three must give the same answers.
             let verdict = one.slice.decide(&stage.caller, &one.request, &deployment(), now()).unwrap();
             assert_eq!(verdict.outcome, Outcome::Allow);
             assert_eq!(one.questions(), [true, true]);
@@ -176,7 +173,7 @@ impl<'a> Stage<'a> {
         stage
     }
 
-    /// What `evaluate` does where it has not the slice: its bucket is verified, one line of it parsed.
+    /// Loads a slice as `evaluate` does on a cache miss: it verifies the bucket and parses one line of it.
     fn cut(&self, id: &EntitlementId) -> Bundle {
         self.open.with(listing(self.text, &self.index, id)).unwrap()
     }
@@ -208,7 +205,7 @@ impl Kept {
         self.slice.decide(caller, &self.request, &deployment(), now()).unwrap().outcome
     }
 
-    /// The same with plain Cedar: what is checked and rendered beside the two questions stays.
+    /// The same decision with plain Cedar. The checks and the rendering besides the two questions are unchanged.
     fn plain(&self, caller: &Caller) -> Option<PlanTemplate> {
         let ask = &self.request.ask;
         self.entitlement.check(IdentityClass::Pipeline, ask).unwrap();
@@ -227,7 +224,7 @@ impl Kept {
     }
 }
 
-/// Plain Cedar, with all made beforehand that does not belong to one request: names, policies, entities.
+/// Plain Cedar, with everything prepared that does not depend on one request: names, policies, entities.
 struct Plain {
     schema: &'static Schema,
     policies: PolicySet,
@@ -283,10 +280,10 @@ impl Plain {
     }
 }
 
-/// What the first decision is about.
+/// The entitlement of the first decision.
 const FIRST: &str = "entitlement-7";
 
-/// From texts in memory to a verdict, in a process that has not decided before.
+/// The time from texts in memory to a verdict, in a process that has not decided before.
 fn first_decision(text: &BundleText) -> Duration {
     let id: EntitlementId = FIRST.parse().unwrap();
     let request = request(&id);
@@ -298,7 +295,7 @@ fn first_decision(text: &BundleText) -> Duration {
     })
 }
 
-/// The same, measured in processes of their own, which are given the parts that a store would be asked for.
+/// The median of [`first_decision`] over new processes, each of which gets the parts that it would read from the store.
 fn first_decisions(text: &BundleText) -> Duration {
     let index = text.index().unwrap();
     let bucket = index.bucket(&FIRST.parse().unwrap()).unwrap().0;
@@ -317,7 +314,7 @@ fn first_decisions(text: &BundleText) -> Duration {
     median(times.collect())
 }
 
-/// `n` entitlements with three rules each, five general rules, 40 identities.
+/// A catalogue of `n` entitlements with three rules each, five general rules and 40 identities.
 fn catalogue(n: usize) -> BundleText {
     let identity = |id: String, class: &str, owner: &str, team: &str| {
         let proof = json!({ "issuer": "example", "claims": { "repository_id": id, "environment": "production" } });
@@ -338,7 +335,7 @@ fn catalogue(n: usize) -> BundleText {
         version,
         issuers,
         identities,
-        lanes: [].into(),
+        class_limits: [].into(),
         steps: Vec::new(),
         n_buckets: 0,
         parts: BTreeMap::new(),

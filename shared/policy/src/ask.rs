@@ -1,4 +1,4 @@
-//! One question to Cedar, and its answer. Any error on the way is a fault, and a fault is never a yes.
+//! One question to Cedar, and its answer. Any error on the way is a [`Fault`], and a fault denies.
 
 use std::cell::RefCell;
 
@@ -13,20 +13,20 @@ use cedar_policy::{
 
 use crate::entities::uid;
 
-/// What a policy may be asked about.
+/// An action of the policy schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// May this identity have it at all?
+    /// May this identity have the entitlement at all?
     Request,
-    /// May it have it without a person?
+    /// May the identity have the entitlement without approval by a person?
     AutoApprove,
-    /// May this person say yes to this grant?
+    /// May this person approve this grant?
     Approve,
-    /// May this person stop all that a scope covers?
+    /// May this person place a kill-switch block on this scope?
     Revoke,
-    /// May this person let it go on?
+    /// May this person lift the block?
     LiftRevocation,
-    /// May this person see how it stands?
+    /// May this person read the state of the block?
     ReadRevocation,
 }
 
@@ -43,47 +43,47 @@ impl Action {
     }
 }
 
-/// The circumstances of a request.
+/// The context of a request, as policies see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// The asked term, in seconds.
+    /// The requested term, in seconds.
     pub(crate) term_s: u32,
-    /// Whether a ticket is named.
+    /// Whether the request names a ticket.
     pub(crate) has_ticket: bool,
     /// The task that the proof names.
     pub(crate) task: Option<String>,
-    /// The schedule that asks, if nobody does.
+    /// The schedule that asks, if the request is scheduled.
     pub(crate) schedule: Option<String>,
-    /// The human on whose behalf it is asked.
+    /// The human on whose behalf the requester asks.
     pub(crate) on_behalf_of: Option<IdentityId>,
-    /// Whether it carries on another grant.
+    /// Whether the request renews another grant.
     pub(crate) is_renewal: bool,
-    /// When it is judged.
+    /// The instant of the decision.
     pub(crate) now: Timestamp,
 }
 
-/// What Cedar said, with the ids of the policies that determined it.
+/// Cedar's answer, with the ids of the determining policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    /// Allowed by these.
+    /// Allowed by these policies.
     Yes(Vec<String>),
-    /// Forbidden by these; by none, if nothing allows it.
+    /// Forbidden by these policies. The list is empty if no policy permits it.
     No(Vec<String>),
 }
 
-/// Why there is no answer. It counts as a denial.
+/// The reason why Cedar gave no answer. A fault counts as a denial.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// A policy could not be evaluated. Cedar would skip it: a skipped forbid would be a silent yes.
+    /// A policy could not be evaluated. Cedar skips such a policy, and a skipped forbid would silently allow.
     #[error("policy `{policy}` cannot be evaluated: {message}")]
     Policy {
-        /// Its `@id`.
+        /// The `@id` of the policy.
         policy: String,
-        /// What Cedar says.
+        /// Cedar's error text.
         message: String,
     },
     /// The question does not fit the schema.
-    #[error("the request cannot be put to policy: {0}")]
+    #[error("the request cannot be evaluated: {0}")]
     Question(String),
 }
 
@@ -92,7 +92,7 @@ impl Fault {
         Self::Question(error.to_string())
     }
 
-    /// The policies and rules to name in a decision.
+    /// The policies and rules that a decision names as determining.
     pub(crate) fn policies(&self) -> Vec<String> {
         match self {
             Self::Policy { policy, .. } => vec![policy.clone()],
@@ -104,13 +104,10 @@ impl Fault {
 /// A grant as policies on `approve` see it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GrantFacts<'a> {
-    /// Its id; any text, since no policy can name a grant.
+    /// The id of the grant. Any text will do for the entity, since no policy can name a grant.
     pub(crate) id: Option<GrantId>,
-    /// On what.
     pub(crate) entitlement: &'a EntitlementId,
-    /// Who asks.
     pub(crate) requester: &'a IdentityId,
-    /// Who answers for them.
     pub(crate) sponsor: &'a IdentityId,
     /// The requester's class.
     pub(crate) class: IdentityClass,
@@ -122,26 +119,26 @@ impl GrantFacts<'_> {
         uid("Grant", &id)
     }
 
-    /// The entity.
+    /// The Cedar entity of the grant.
     ///
     /// # Errors
     ///
-    /// [`Fault::Question`] if it cannot be written.
+    /// [`Fault::Question`] if the entity cannot be built.
     pub(crate) fn entity(&self) -> Result<Entity, Fault> {
-        let is = |name: &str, kind, id| {
+        let reference = |name: &str, kind, id| {
             Ok::<_, Fault>((name.to_owned(), RestrictedExpression::new_entity_uid(uid(kind, id)?)))
         };
         let attrs = [
-            is("entitlement", "Entitlement", self.entitlement.as_str())?,
-            is("requester", "Identity", self.requester.as_str())?,
-            is("sponsor", "Identity", self.sponsor.as_str())?,
+            reference("entitlement", "Entitlement", self.entitlement.as_str())?,
+            reference("requester", "Identity", self.requester.as_str())?,
+            reference("sponsor", "Identity", self.sponsor.as_str())?,
             ("requesterClass".to_owned(), RestrictedExpression::new_string(self.class.as_str().to_owned())),
         ];
         Entity::new_with_tags(self.uid()?, attrs, [], []).map_err(Fault::question)
     }
 }
 
-/// Everything that Cedar needs beside the question: no more entities than the question can lead to.
+/// Everything that Cedar needs besides the question. It holds only the entities that the question can reach.
 #[derive(Clone, Debug)]
 pub(crate) struct World<'a> {
     pub(crate) schema: &'a Schema,
@@ -149,7 +146,7 @@ pub(crate) struct World<'a> {
     pub(crate) policies: &'a PolicySet,
 }
 
-/// Who asks about what, in which circumstances: of one such, several things may be asked.
+/// A principal, a resource and a context. Several actions may be asked about one question.
 #[derive(Clone, Debug)]
 pub(crate) struct Question {
     principal: EntityUid,
@@ -158,11 +155,11 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    /// Whether `who` may have `entitlement`, one way or another.
+    /// A question whether `who` may have `entitlement`.
     ///
     /// # Errors
     ///
-    /// [`Fault::Question`] if it cannot be put to policy.
+    /// [`Fault::Question`] if the question does not fit the schema.
     pub(crate) fn new(who: &IdentityId, entitlement: &EntitlementId, facts: &Facts) -> Result<Self, Fault> {
         let (principal, resource) = (uid("Identity", who.as_str())?, uid("Entitlement", entitlement.as_str())?);
         Ok(Self { principal, resource, context: context(Action::Request, facts)? })
@@ -170,11 +167,11 @@ impl Question {
 }
 
 impl Question {
-    /// `who` about `resource`, in these circumstances.
+    /// A question of `who` about `resource`, in this context.
     ///
     /// # Errors
     ///
-    /// [`Fault::Question`] if it cannot be put to policy.
+    /// [`Fault::Question`] if the question does not fit the schema.
     pub(crate) fn about(who: &IdentityId, resource: EntityUid, context: Context) -> Result<Self, Fault> {
         Ok(Self { principal: uid("Identity", who.as_str())?, resource, context })
     }
@@ -182,32 +179,32 @@ impl Question {
 
 #[cfg(test)]
 std::thread_local! {
-    /// How often this thread asked Cedar.
+    /// The number of Cedar evaluations on this thread.
     pub(crate) static N_ASKED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
 }
 
 impl World<'_> {
-    /// Whether `who` may approve `grant`. The world's entities must hold the grant.
+    /// Asks whether `who` may approve `grant`. The entities must include the grant.
     pub(crate) fn on_grant(&self, who: &IdentityId, grant: &GrantFacts<'_>, facts: &Facts) -> Result<Answer, Fault> {
         let (principal, resource) = (uid("Identity", who.as_str())?, grant.uid()?);
         let context = context(Action::Approve, facts)?;
         self.ask(&Question { principal, resource, context }, Action::Approve)
     }
 
-    /// Whether `action` is allowed.
+    /// Asks whether `action` is allowed.
     ///
     /// # Errors
     ///
-    /// [`Fault`] if it could not be evaluated: a denial.
+    /// [`Fault`] if the question could not be evaluated: a denial.
     pub(crate) fn ask(&self, question: &Question, action: Action) -> Result<Answer, Fault> {
         let Question { principal, resource, context } = question.clone();
-        // Cedar reads a missing entity as one without attributes or parents; here it denies.
+        // Cedar treats a missing entity as one without attributes or parents. Here a missing entity denies.
         for needed in [&principal, &resource] {
             if self.entities.get(needed).is_none() {
                 return Err(Fault::Question(format!("there is no {needed}")));
             }
         }
-        // The schema is asked about the context here.
+        // `Request::new` validates the context against the schema.
         let action = uid("Action", action.as_str())?;
         let request = Request::new(principal, action, resource, context, Some(self.schema)).map_err(Fault::question)?;
         #[cfg(test)]
@@ -216,8 +213,8 @@ impl World<'_> {
     }
 }
 
-/// `now` for Cedar, which parses the name of its `datetime` function each time: a third of a decision's time. Many questions
-/// are asked about one instant, so each thread keeps the last.
+/// `now` as a Cedar expression. Cedar parses the name of its `datetime` function each time, a third of a decision's
+/// time. Many questions concern one instant, so each thread keeps the last expression.
 fn datetime(now: Timestamp) -> RestrictedExpression {
     std::thread_local! {
         static LAST: RefCell<Option<(Timestamp, RestrictedExpression)>> = const { RefCell::new(None) };

@@ -1,10 +1,11 @@
-//! What is asked on a human's behalf: both must be allowed it. Rights are the intersection, limits the tighter of each.
+//! Requests on a human's behalf. Policy must allow both the requester and the human: rights are the intersection, and
+//! each limit is the tighter of the two.
 
-use brevet_domain::decision::{Outcome, Step, check_approver, shortage};
+use brevet_domain::class_limits::ClassLimits;
+use brevet_domain::decision::{Outcome, Step, check_approver, missing_approvers};
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::IdentityId;
 use brevet_domain::identity::{Identity, IdentityClass};
-use brevet_domain::lane::Lane;
 use brevet_domain::rule;
 
 use crate::ask::{Facts, GrantFacts};
@@ -13,29 +14,32 @@ use crate::decide::sorted;
 use crate::steps::where_short;
 
 impl Bundle {
-    /// The registered human whom `on_behalf_of` names, if `identity` can ask on anybody's behalf.
+    /// The registered human whom `on_behalf_of` names, if `identity` can ask on a human's behalf.
     ///
     /// # Errors
     ///
-    /// Why not, for the person who asked.
+    /// The reason for the requester, if it cannot or if the name is not a registered human.
     pub(crate) fn principal(&self, identity: &Identity, on_behalf_of: &IdentityId) -> Result<&Identity, String> {
         if identity.class == IdentityClass::Human {
-            return Err(format!("`{}` is human, and asks for themselves alone: leave `on_behalf_of` out", identity.id));
+            return Err(format!(
+                "`{}` is human and may only ask for themselves; leave `on_behalf_of` out",
+                identity.id
+            ));
         }
         let human = self.index().identities.get(on_behalf_of).filter(|human| human.class == IdentityClass::Human);
-        human.ok_or_else(|| format!("`{on_behalf_of}`, on whose behalf it is asked, is no registered human"))
+        human.ok_or_else(|| format!("`on_behalf_of` names `{on_behalf_of}`, which is not a registered human"))
     }
 
-    /// The limits of `identity`; on behalf of a human, the tighter ones of both.
-    pub(crate) fn lane_for(&self, identity: &Identity, on_behalf_of: Option<&IdentityId>) -> Lane {
-        let own = self.index().lane(identity.class);
-        on_behalf_of.map_or(own, |_| own.tightened(self.index().lane(IdentityClass::Human)))
+    /// The limits of the class of `identity`. On behalf of a human, each limit is the tighter of both classes.
+    pub(crate) fn class_limits_for(&self, identity: &Identity, on_behalf_of: Option<&IdentityId>) -> ClassLimits {
+        let own = self.index().class_limits(identity.class);
+        on_behalf_of.map_or(own, |_| own.tightened(self.index().class_limits(IdentityClass::Human)))
     }
 
-    /// What is said to a registered identity, on behalf of whomever `facts` name, with the policies and rules that
-    /// determine it.
+    /// Decides a request of a registered identity, on behalf of the human whom `facts` name, if any. Returns the
+    /// outcome with its determining policies and rules.
     ///
-    /// INVARIANT: it is never more than what is said to each of the two by themselves, with the same facts.
+    /// INVARIANT: the outcome never gives more than each of the two would get alone, with the same facts.
     pub(crate) fn judge_for(
         &self,
         identity: &Identity,
@@ -54,17 +58,16 @@ impl Bundle {
         }
         let longest_s = entitlement.longest_term(human.class).as_seconds();
         if facts.term_s > longest_s {
-            let reason =
-                format!("`{on_behalf_of}`, on whose behalf it is asked, may have it for at most {longest_s} s");
+            let reason = format!("`{on_behalf_of}`, named in `on_behalf_of`, may have it for at most {longest_s} s");
             return deny(reason, rule::CLASS_TERM);
         }
-        // The human is asked about as if they asked themselves.
+        // The human is judged as if they asked for themselves.
         let (theirs, by) = self.judge(human, entitlement, &Facts { on_behalf_of: None, ..facts.clone() });
         let determining = sorted([own.1, by].concat());
         let (steps, deadline) = match (own.0, theirs) {
             (own @ Outcome::Deny { .. }, _) => return (own, determining),
             (_, Outcome::Deny { reason }) => {
-                let reason = format!("`{on_behalf_of}`, on whose behalf it is asked, may not have it: {reason}");
+                let reason = format!("`{on_behalf_of}`, named in `on_behalf_of`, may not have it: {reason}");
                 return (Outcome::Deny { reason }, determining);
             }
             (Outcome::Allow, Outcome::Allow) => return (Outcome::Allow, determining),
@@ -74,18 +77,18 @@ impl Bundle {
                 (Step::of_both(steps, others), deadline.min(at))
             }
         };
-        // Whoever says yes may say it to both.
+        // An approver must be allowed to approve for both.
         let (approvers, by) = match self.approvers_of_both(identity, human, entitlement, facts) {
             Ok(both) => both,
             Err(fault) => return (Outcome::Deny { reason: fault.to_string() }, fault.policies()),
         };
         let both = |step: Step| Step { approvers: &step.approvers & &approvers, ..step };
         let steps: Vec<_> = steps.into_iter().map(both).collect();
-        match shortage(&steps) {
+        match missing_approvers(&steps) {
             None => (Outcome::NeedsApproval { steps, deadline }, sorted([determining, by].concat())),
             Some(short) => {
                 let reason = format!(
-                    "`{}` needs {} to approve it{}, but only {} of the registered people may approve it for both `{}` and \
+                    "`{}` needs approval by {}{}, but only {} registered people may approve it for both `{}` and \
                      `{on_behalf_of}`",
                     entitlement.id,
                     short.needed,

@@ -1,4 +1,4 @@
-//! A bundle in use: verified, parsed, and ready to decide, as a whole or for one entitlement at a time.
+//! A loaded bundle: verified, parsed, and ready to decide, as a whole or for one entitlement at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,46 +12,45 @@ use brevet_domain::identity::{Identity, IdentityClass};
 use cedar_policy::{Entity, ParseErrors, PolicyId, PolicySet, Schema};
 
 use crate::ask::{Fault, GrantFacts, World};
-use crate::entities::{Ground, entitlement_entity, mentioned, named};
+use crate::entities::{QuestionEntities, entitlement_entity, mentioned, named};
 
 const SCHEMA: &str = include_str!("schema.cedarschema");
 
-/// A bundle that cannot be used. Nothing is decided under it.
+/// The reason why a bundle cannot be used. Nothing is decided under such a bundle.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
     /// A part is missing, altered or unreadable.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// A part is not Cedar.
-    #[error("part `{part}` of the bundle is not Cedar")]
+    /// A part is not valid Cedar.
+    #[error("part `{part}` of the bundle is not valid Cedar")]
     Syntax {
-        /// The part; for the policies of one entitlement, its id.
+        /// The name of the part. For the policies of one entitlement, the entitlement's id.
         part: String,
-        /// Why.
         #[source]
         source: Box<ParseErrors>,
     },
-    /// A policy has no `@id` to give as a reason, or it is a template.
+    /// A policy has no `@id` that a decision could name, or it is a template.
     #[error("part `{part}` of the bundle holds a policy without `@id`, or a template")]
     Unnamed {
-        /// The part; for the policies of one entitlement, its id.
+        /// The name of the part. For the policies of one entitlement, the entitlement's id.
         part: String,
     },
-    /// Two policies have one `@id`.
+    /// Two policies have the same `@id`.
     #[error("two policies of the bundle have the `@id` `{0}`")]
     Duplicate(String),
     /// The built-in schema cannot be read.
     #[error("the policy schema cannot be read: {0}")]
     Schema(String),
     /// Identities and entitlements do not fit the schema.
-    #[error("the bundle's identities and entitlements cannot be put to policy")]
+    #[error("the bundle's identities and entitlements do not fit the policy schema")]
     Entities(#[source] Fault),
 }
 
-/// A verified bundle, or as much of it as was loaded. Cheap to decide with and to clone: load it once and keep it.
+/// A verified bundle, or the loaded part of it. It is cheap to decide with and to clone: load it once and keep it.
 ///
-/// Policies are known by their `@id` from here on. They are not validated: the compiler did that, and a policy that
-/// errors denies.
+/// Each policy is named by its `@id`. Loading does not validate policies: the compiler did, and a policy that errors
+/// denies.
 #[derive(Clone)]
 pub struct Bundle {
     digest: Digest,
@@ -62,18 +61,18 @@ pub struct Bundle {
     schedules: Arc<Schedules>,
 }
 
-/// Policies that concern more than one entitlement, and what they name.
+/// Policies that concern more than one entitlement, and the entities that they name.
 struct General {
     policies: PolicySet,
     identities: BTreeSet<IdentityId>,
     mentions: Vec<Entity>,
 }
 
-/// What is asked about one entitlement: its own policies and the general ones.
+/// One entitlement with its own policies, the general ones, and their entities.
 struct Slice {
     entitlement: Entitlement,
     policies: PolicySet,
-    ground: Ground,
+    entities: QuestionEntities,
 }
 
 impl fmt::Debug for Bundle {
@@ -83,7 +82,7 @@ impl fmt::Debug for Bundle {
 }
 
 impl Bundle {
-    /// Verifies every part that the index names and loads all of it. Parts that it does not name are not read.
+    /// Verifies and loads every part that the index names. Other parts are not read.
     ///
     /// # Errors
     ///
@@ -93,11 +92,11 @@ impl Bundle {
         let mut bundle = Self::open(text.digest, Arc::clone(&index), &text.rules(&index)?)?;
         bundle.schedules = Arc::new(text.schedules(&index)?);
         let mut names: BTreeSet<String> = bundle.general.policies.policies().map(|p| p.id().to_string()).collect();
-        // A person whom nobody could ask about is seen to fit, too.
-        Ground::lay(&index, bundle.schema, Vec::new(), index.identities.keys().cloned().collect())
+        // This also checks the identities that no question can reach.
+        QuestionEntities::build(&index, bundle.schema, Vec::new(), index.identities.keys().cloned().collect())
             .map_err(PolicyError::Entities)?;
         for (id, listing) in text.listings(&index)? {
-            let slice = bundle.cut(listing)?;
+            let slice = bundle.slice(listing)?;
             let own = slice.policies.policies().filter(|policy| bundle.general.policies.policy(policy.id()).is_none());
             for policy in own {
                 if !names.insert(policy.id().to_string()) {
@@ -109,11 +108,11 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// The verified bundle `digest` with its general policies alone: no entitlement is there yet.
+    /// Opens the verified bundle `digest` with its general policies, without any entitlement.
     ///
     /// # Errors
     ///
-    /// [`PolicyError`] if these cannot be used.
+    /// [`PolicyError`] if the general policies cannot be used.
     pub fn open(digest: Digest, index: Arc<Index>, rules: &Rules) -> Result<Self, PolicyError> {
         let schema = schema()?;
         let policies = named_policies(RULES_PART, &rules.policies)?;
@@ -123,22 +122,22 @@ impl Bundle {
         Ok(Self { digest, index, schema, general, slices: BTreeMap::new(), schedules: Arc::default() })
     }
 
-    /// The same bundle, where one more entitlement is there: what is needed to decide about it, and no more.
+    /// Returns this bundle with one more entitlement, and only the parts that decisions about it need.
     ///
-    /// That no two policies of the whole bundle have one `@id` is for the compiler to see; here it is seen of those that
-    /// are asked together.
+    /// The compiler checks that each `@id` is unique in the whole bundle. This function checks the policies that are
+    /// evaluated together.
     ///
     /// # Errors
     ///
-    /// [`PolicyError`] if its policies cannot be used.
+    /// [`PolicyError`] if the policies of the entitlement cannot be used.
     pub fn with(&self, listing: Listing) -> Result<Self, PolicyError> {
-        let slice = self.cut(listing)?;
+        let slice = self.slice(listing)?;
         let mut bundle = self.clone();
         bundle.slices.insert(slice.entitlement.id.clone(), Arc::new(slice));
         Ok(bundle)
     }
 
-    fn cut(&self, listing: Listing) -> Result<Slice, PolicyError> {
+    fn slice(&self, listing: Listing) -> Result<Slice, PolicyError> {
         let Listing { entitlement, rules } = listing;
         let mut policies = named_policies(entitlement.id.as_str(), &rules.policies)?;
         let (_, mut identities) = named(policies.policies());
@@ -146,35 +145,35 @@ impl Bundle {
         for policy in self.general.policies.policies() {
             policies.add(policy.clone()).map_err(|_| PolicyError::Duplicate(policy.id().to_string()))?;
         }
-        let ground = || {
+        let entities = || {
             let own = Entity::from_json_value(entitlement_entity(&entitlement), Some(self.schema))
                 .map_err(Fault::question)?;
             let mut entities = vec![own];
             for entity in self.general.mentions.iter().cloned().chain(mentioned(&rules.mentions, self.schema)?) {
-                // The same may be named on both sides, and the general policies may name this one.
+                // Both sides may name the same entity, and the general policies may name this entitlement.
                 if !entities.iter().any(|known| known.uid() == entity.uid()) {
                     entities.push(entity);
                 }
             }
-            Ground::lay(&self.index, self.schema, entities, identities)
+            QuestionEntities::build(&self.index, self.schema, entities, identities)
         };
-        let ground = ground().map_err(PolicyError::Entities)?;
-        Ok(Slice { entitlement, policies, ground })
+        let entities = entities().map_err(PolicyError::Entities)?;
+        Ok(Slice { entitlement, policies, entities })
     }
 
-    /// The bundle's name.
+    /// The bundle's digest, by which decisions name it.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// Who is registered, and whose tokens count.
+    /// The index: registered identities, accepted issuers and class limits.
     #[must_use]
     pub fn index(&self) -> &Index {
         &self.index
     }
 
-    /// What may be asked for, as far as it is loaded.
+    /// The loaded entitlements.
     pub fn entitlements(&self) -> impl Iterator<Item = &Entitlement> {
         self.slices.values().map(|slice| &slice.entitlement)
     }
@@ -185,22 +184,22 @@ impl Bundle {
         self.slices.get(id).map(|slice| &slice.entitlement)
     }
 
-    /// What the catalogue itself asks for, and when; none where the bundle was not loaded as a whole.
+    /// The catalogue's schedules. Empty if the bundle was not loaded as a whole.
     #[must_use]
     pub fn schedules(&self) -> &Schedules {
         &self.schedules
     }
 
-    /// The policies that are asked about `entitlement`.
+    /// The policies that are evaluated for `entitlement`.
     pub(crate) fn policies(&self, entitlement: &EntitlementId) -> &PolicySet {
         self.slices.get(entitlement).map_or(&self.general.policies, |slice| &slice.policies)
     }
 
-    /// What to ask `people` about `entitlement`, or about a grant on it.
+    /// The policies and entities for questions of `people` about `entitlement`, or about a grant on it.
     ///
     /// # Errors
     ///
-    /// [`Fault`] if the entitlement is not there, or the question cannot be put.
+    /// [`Fault`] if the entitlement is not loaded, or the entities do not fit the schema.
     pub(crate) fn world<'a>(
         &self,
         entitlement: &EntitlementId,
@@ -209,38 +208,39 @@ impl Bundle {
     ) -> Result<World<'_>, Fault> {
         let slice = self.slices.get(entitlement);
         let slice = slice.ok_or_else(|| Fault::Question(format!("there is no entitlement `{entitlement}`")))?;
-        let beside = grant.into_iter().flat_map(|grant| [grant.requester, grant.sponsor]);
+        let in_grant = grant.into_iter().flat_map(|grant| [grant.requester, grant.sponsor]);
         let entity = grant.map(GrantFacts::entity).transpose()?;
-        let entities = slice.ground.with(&self.index, people.chain(beside), entity)?;
+        let entities = slice.entities.with(&self.index, people.chain(in_grant), entity)?;
         Ok(World { schema: self.schema, entities, policies: &slice.policies })
     }
 
-    /// What to ask `people` about what is no entitlement and no grant: the general policies alone.
+    /// The general policies and the entities for questions of `people` about `about`, which is neither an entitlement
+    /// nor a grant.
     ///
     /// # Errors
     ///
-    /// [`Fault`] if the question cannot be put.
+    /// [`Fault`] if the entities do not fit the schema.
     pub(crate) fn wide_world<'a>(
         &self,
         people: impl Iterator<Item = &'a IdentityId>,
         about: Entity,
     ) -> Result<World<'_>, Fault> {
         let General { policies, identities, mentions } = &*self.general;
-        let ground = Ground::lay(&self.index, self.schema, mentions.clone(), identities.clone())?;
-        let entities = ground.with(&self.index, people, Some(about))?;
+        let shared = QuestionEntities::build(&self.index, self.schema, mentions.clone(), identities.clone())?;
+        let entities = shared.with(&self.index, people, Some(about))?;
         Ok(World { schema: self.schema, entities, policies })
     }
 
-    /// The same bundle as if `identity` were registered so, for questions about `entitlement` alone.
+    /// Returns this bundle as if `identity` were registered with these attributes, for `entitlement` alone.
     ///
     /// # Errors
     ///
-    /// [`Fault`] if the entitlement is not there, or the identity does not fit.
+    /// [`Fault`] if the entitlement is not loaded, or the identity does not fit the schema.
     pub(crate) fn as_if(&self, entitlement: &EntitlementId, identity: &Identity) -> Result<Self, Fault> {
         let slice = self.slices.get(entitlement);
         let slice = slice.ok_or_else(|| Fault::Question(format!("there is no entitlement `{entitlement}`")))?;
-        let ground = slice.ground.as_if(&self.index, identity)?;
-        let slice = Slice { entitlement: slice.entitlement.clone(), policies: slice.policies.clone(), ground };
+        let entities = slice.entities.as_if(&self.index, identity)?;
+        let slice = Slice { entitlement: slice.entitlement.clone(), policies: slice.policies.clone(), entities };
         let slices = BTreeMap::from([(entitlement.clone(), Arc::new(slice))]);
         let (index, general) = (Arc::clone(&self.index), Arc::clone(&self.general));
         Ok(Self {
@@ -253,7 +253,7 @@ impl Bundle {
         })
     }
 
-    /// Whether `identity` is registered here just as it is, with a registered human to answer for it.
+    /// Whether the index holds exactly this identity, with a registered human as its owner.
     pub(crate) fn knows(&self, identity: &Identity) -> bool {
         let owner = self.index.identities.get(&identity.owner);
         self.index.identities.get(&identity.id) == Some(identity)
@@ -261,7 +261,7 @@ impl Bundle {
     }
 }
 
-/// The schema that policies are written against.
+/// The schema of all policies.
 ///
 /// # Errors
 ///

@@ -1,11 +1,11 @@
-//! May this caller have it: yes, no, or once people have said yes.
+//! The decision on a request: allow, deny, or allow after approval.
 
-use brevet_domain::decision::{Outcome, Shortage, Step, Traits, Verdict, check_approver, shortage};
+use brevet_domain::class_limits::ClassLimits;
+use brevet_domain::decision::{MissingApprovers, Outcome, Step, Traits, Verdict, check_approver, missing_approvers};
 use brevet_domain::duties::Duties;
-use brevet_domain::entitlement::{Delivery, Entitlement, Holder, MisfitError};
+use brevet_domain::entitlement::{Delivery, Entitlement, Holder, InvalidRequest};
 use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::identity::{Caller, Identity, IdentityClass};
-use brevet_domain::lane::Lane;
 use brevet_domain::plan::{PlanError, PlanTemplate, rotations};
 use brevet_domain::request::Request;
 use brevet_domain::rule;
@@ -16,43 +16,44 @@ use crate::ask::{Action, Answer, Facts, Fault, GrantFacts, Question};
 use crate::bundle::Bundle;
 use crate::steps::{where_short, with_people};
 
-/// Why policy says nothing: the request itself is wrong, whoever asks.
+/// The reason why there is no decision: the request is invalid for every caller.
 #[derive(Debug, thiserror::Error)]
 pub enum DecideError {
-    /// Nobody can be asked for it.
+    /// The catalogue has no such entitlement.
     #[error("there is no entitlement `{0}`")]
     UnknownEntitlement(EntitlementId),
     /// The request does not fit its entitlement.
     #[error(transparent)]
-    Misfit(#[from] MisfitError),
-    /// No plan can be rendered for it.
+    InvalidRequest(#[from] InvalidRequest),
+    /// No plan can be rendered for the request.
     #[error(transparent)]
     Plan(#[from] PlanError),
 }
 
-/// What policy says, before it is put into terms.
+/// The result of the policies, before it becomes an outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Weighed {
-    /// Without a person.
+    /// Allowed without approval, by these policies.
     Yes(Vec<String>),
-    /// Once enough of these have said yes.
+    /// Allowed once enough people approve each step.
     People { steps: Vec<Step>, determining: Vec<String> },
-    /// People would have to say yes, but too few may.
-    TooFew(Shortage),
-    /// Somebody else holds the principal that it would be attached to.
+    /// Approval is needed, but too few people may approve.
+    TooFew(MissingApprovers),
+    /// Another identity is the single holder of the attachment principal.
     NotHolder(IdentityId),
-    /// Forbidden by these policies; by none, if nothing allows it.
+    /// Forbidden by these policies. The list is empty if no policy permits it.
     No(Vec<String>),
 }
 
 impl Bundle {
     /// Decides a request of a verified caller at `now`.
     ///
-    /// Pure: same bundle, caller, request and `now` give the same verdict. What cannot be evaluated is denied.
+    /// Pure: the same bundle, caller, request and `now` give the same verdict. A request that cannot be evaluated is
+    /// denied.
     ///
     /// # Errors
     ///
-    /// [`DecideError`] if the request is wrong whoever asks: the caller's mistake, not a denial.
+    /// [`DecideError`] if the request is invalid for every caller. That is the caller's mistake, not a denial.
     pub fn decide(
         &self,
         caller: &Caller,
@@ -86,7 +87,7 @@ impl Bundle {
                 let template =
                     PlanTemplate::for_grant(deployment, entitlement, &ask.parameters, who, task, request.id)?;
                 let template = template.on_behalf_of(ask.on_behalf_of.as_ref());
-                // A plan that cannot be rendered is better known now than when credentials are fetched.
+                // An error in rendering should show now, not when credentials are fetched.
                 template.check(now, ask.term_s)?;
                 Some(template)
             }
@@ -96,7 +97,7 @@ impl Bundle {
             Outcome::Allow | Outcome::NeedsApproval { .. } => rotations(deployment, entitlement, &ask.parameters)?,
         };
         let environment = entitlement.environment.clone();
-        let lane = self.lane_for(&caller.identity, ask.on_behalf_of.as_ref());
+        let class_limits = self.class_limits_for(&caller.identity, ask.on_behalf_of.as_ref());
         Ok(Verdict {
             bundle_digest: self.digest(),
             traits: Traits {
@@ -113,8 +114,8 @@ impl Bundle {
             template,
             term: ask.term_s,
             start_within_s: entitlement.start_within_s,
-            max_renewals: lane.max_renewals,
-            duties: duties(entitlement, lane),
+            max_renewals: class_limits.max_renewals,
+            duties: duties(entitlement, class_limits),
         })
     }
 
@@ -126,7 +127,8 @@ impl Bundle {
         (Outcome::Deny { reason }, vec![rule::REGISTERED.to_owned()])
     }
 
-    /// What is said to an identity that is registered and asks for itself, with the policies and rules that determine it.
+    /// Decides a request of a registered identity for itself. Returns the outcome with its determining policies and
+    /// rules.
     pub(crate) fn judge(
         &self,
         identity: &Identity,
@@ -134,7 +136,8 @@ impl Bundle {
         facts: &Facts,
     ) -> (Outcome, Vec<String>) {
         let deny = |reason: String, rule: &str| (Outcome::Deny { reason }, vec![rule.to_owned()]);
-        let (class, longest_s) = (identity.class.as_str(), self.index().lane(identity.class).max_term.as_seconds());
+        let (class, longest_s) =
+            (identity.class.as_str(), self.index().class_limits(identity.class).max_term.as_seconds());
         if facts.term_s > longest_s {
             let reason = format!("a term of {} s is too long for class `{class}`: at most {longest_s} s", facts.term_s);
             return deny(reason, rule::CLASS_TERM);
@@ -148,7 +151,7 @@ impl Bundle {
             }
             Ok(Weighed::TooFew(short)) => {
                 let reason = format!(
-                    "`{what}` needs {} to approve it{}, but only {} of the registered people may approve this request",
+                    "`{what}` needs approval by {}{}, but only {} registered people may approve this request",
                     short.needed,
                     where_short(&short),
                     short.n_people
@@ -157,7 +160,7 @@ impl Bundle {
             }
             Ok(Weighed::NotHolder(holder)) => {
                 let reason = format!(
-                    "`{what}` is attached to a principal that `{holder}` alone holds; only it may ask for that"
+                    "`{what}` is attached to a principal that only `{holder}` holds; only `{holder}` may request it"
                 );
                 deny(reason, rule::HOLDER)
             }
@@ -173,18 +176,18 @@ impl Bundle {
         }
     }
 
-    /// Asks the policies, without the checks that do not concern them.
+    /// Evaluates the policies, without the class limits and the checks on the request.
     ///
     /// # Errors
     ///
-    /// [`Fault`] if anything could not be evaluated: a denial.
+    /// [`Fault`] if a policy could not be evaluated: a denial.
     pub(crate) fn weigh(
         &self,
         identity: &Identity,
         entitlement: &Entitlement,
         facts: &Facts,
     ) -> Result<Weighed, Fault> {
-        // No policy can loosen it.
+        // No policy can loosen this rule.
         if let Some(holder) = other_holder(&entitlement.delivery, &identity.id) {
             return Ok(Weighed::NotHolder(holder.clone()));
         }
@@ -195,7 +198,7 @@ impl Bundle {
             Answer::Yes(policies) => policies,
             Answer::No(policies) => return Ok(Weighed::No(policies)),
         };
-        // No policy can loosen this, either.
+        // No policy can loosen these rules, either.
         let mut unwaivable = self.unwaivable(identity, entitlement).peekable();
         if let (true, Answer::Yes(policies)) = (unwaivable.peek().is_none(), ask(Action::AutoApprove)?) {
             determining.extend(policies);
@@ -212,30 +215,30 @@ impl Bundle {
         let (approvers, policies) = self.approvers(&grant, facts)?;
         let asked = entitlement.steps(&self.index().steps, identity.class, facts.term_s);
         let steps: Vec<_> = asked.into_iter().map(|asked| with_people(asked, &approvers)).collect();
-        if let Some(short) = shortage(&steps) {
+        if let Some(short) = missing_approvers(&steps) {
             return Ok(Weighed::TooFew(short));
         }
         determining.extend(policies);
         Ok(Weighed::People { steps, determining: sorted(determining) })
     }
 
-    /// The rules by which a person must say yes whatever a policy waives; none if one can waive it.
+    /// The rules that require approval even if a policy waives it. Empty if a policy may waive approval.
     pub(crate) fn unwaivable(
         &self,
         identity: &Identity,
         entitlement: &Entitlement,
     ) -> impl Iterator<Item = &'static str> {
-        let always = self.index().lane(identity.class).people_always && entitlement.break_glass.is_none();
+        let always = self.index().class_limits(identity.class).people_always && entitlement.break_glass.is_none();
         let rules = [(always, rule::PEOPLE_ALWAYS), (entitlement.needs_people(), rule::CRITICAL)];
         rules.into_iter().filter(|(holds, _)| *holds).map(|(_, rule)| rule)
     }
 
-    /// The policies that would let `identity` have it without a person, whether or not that can be waived; none if it
-    /// may not have it so, or at all.
+    /// The policies that would waive approval for `identity`, whether or not approval can be waived. `None` if no
+    /// policy waives it, or if the identity may not have the entitlement at all.
     ///
     /// # Errors
     ///
-    /// [`Fault`] if anything could not be evaluated.
+    /// [`Fault`] if a policy could not be evaluated.
     pub(crate) fn waived_by(
         &self,
         identity: &Identity,
@@ -251,7 +254,7 @@ impl Bundle {
         })
     }
 
-    /// Everyone who may approve `grant`, and the policies that say so.
+    /// The people who may approve `grant`, and the policies that permit it.
     pub(crate) fn approvers(
         &self,
         grant: &GrantFacts<'_>,
@@ -271,21 +274,21 @@ impl Bundle {
     }
 }
 
-/// What must not be held beside it, by catalogue and class.
-fn duties(entitlement: &Entitlement, lane: Lane) -> Duties {
+/// The separation of duties and the class limits of a grant on `entitlement`.
+fn duties(entitlement: &Entitlement, class_limits: ClassLimits) -> Duties {
     Duties {
         conflicts: entitlement.conflicts.clone(),
         remember_s: entitlement.conflicts.values().copied().max().unwrap_or(0),
-        max_live: Some(lane.max_live.get()),
+        max_live: Some(class_limits.max_live.get()),
     }
 }
 
-/// Who alone may have it attached, if that is not `identity`.
+/// The single holder of the attachment principal, if that is not `identity`.
 fn other_holder<'a>(delivery: &'a Delivery, identity: &IdentityId) -> Option<&'a IdentityId> {
     match delivery {
         Delivery::Session { .. } => None,
         Delivery::Inline { holder, .. } | Delivery::Managed { holder, .. } => match holder {
-            Holder::Single(one) if !holder.admits(identity) => Some(one),
+            Holder::Single(single) if !holder.admits(identity) => Some(single),
             Holder::Single(_) | Holder::Shared => None,
         },
     }

@@ -1,4 +1,4 @@
-//! What policies declare: the limits and facts by which they tell one request from another.
+//! The limits and attributes in policies by which they distinguish requests.
 
 use std::collections::BTreeSet;
 
@@ -9,20 +9,20 @@ use serde_json::Value;
 /// A day, in milliseconds.
 const DAY_MS: i64 = 86_400_000;
 
-/// Limits that policies name, wherever they stand in them, and the attributes that they look at.
+/// The limits that policies name, at any depth of a condition, and the attributes that they read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Declared {
-    /// Whole numbers.
+    /// Whole numbers in conditions.
     pub(crate) numbers: BTreeSet<u32>,
-    /// Instants, as `datetime("…")` has them.
+    /// Arguments of `datetime("…")`.
     instants: BTreeSet<Timestamp>,
-    /// Lengths of time below a day, as `duration("…")` has them, in milliseconds: times of day, by their use.
+    /// Arguments of `duration("…")` below a day, in milliseconds. Policies compare them with times of day.
     times_of_day: BTreeSet<i64>,
     attributes: BTreeSet<String>,
 }
 
 impl Declared {
-    /// What `policies` declare. One that has no JSON form declares nothing.
+    /// Reads `policies`. A policy without a JSON form declares nothing.
     pub(crate) fn of<'a>(policies: impl Iterator<Item = &'a Policy>) -> Self {
         let mut declared = Self::default();
         for json in policies.filter_map(|policy| policy.to_json().ok()) {
@@ -31,13 +31,13 @@ impl Declared {
         declared
     }
 
-    /// Whether some policy looks at an attribute of this name.
+    /// Whether some policy reads an attribute of this name.
     pub(crate) fn names(&self, attribute: &str) -> bool {
         self.attributes.contains(attribute)
     }
 
-    /// Up to `limit` instants after `now`, the first ones first, at which a policy may come to say something else: each
-    /// declared instant and time of day (UTC), and a second later.
+    /// Up to `limit` instants after `now`, in order, at which a policy may change its answer: each declared instant and
+    /// time of day (UTC), and a second later.
     pub(crate) fn instants_after(&self, now: Timestamp, limit: usize) -> Vec<Timestamp> {
         let midnight = now.as_millis().saturating_sub(now.as_millis().rem_euclid(DAY_MS));
         let daily = self.times_of_day.iter().flat_map(|at| {
@@ -75,7 +75,7 @@ impl Declared {
     }
 }
 
-/// The one text that an extension function is given.
+/// The single string argument of an extension function.
 fn argument(value: &Value) -> Option<&str> {
     value.get(0)?.get("Value")?.as_str()
 }
@@ -85,7 +85,7 @@ fn instant(text: &str) -> Option<Timestamp> {
     if !text.contains('T') {
         return format!("{text}T00:00:00Z").parse().ok();
     }
-    // Cedar's offsets have no colon, those of RFC 3339 have one.
+    // Offsets have no colon in Cedar, and one in RFC 3339.
     let place = text.len().checked_sub(5).filter(|at| text.get(*at..).is_some_and(|end| end.starts_with(['+', '-'])));
     let Some((local, offset)) = place.and_then(|at| text.split_at_checked(at)) else { return text.parse().ok() };
     let (hours, minutes) = offset.split_at_checked(3)?;
@@ -127,41 +127,41 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_attributes_are_found_wherever_they_stand() {
+    fn declared_numbers_and_attributes_are_found_at_any_depth() {
         let found = declared("!(context has task) && (context.termSeconds <= 300 || [60, 90].contains(context.other))");
         assert_eq!(found.numbers, [60, 90, 300].into());
         assert!(["task", "termSeconds", "other"].iter().all(|name| found.names(name)) && !found.names("hasTicket"));
-        // Neither what stands in texts nor what is no term.
+        // Numbers in strings and numbers out of range are not terms.
         assert!(declared("principal.name == \"600\" && 5000000000 > -7").numbers.is_subset(&[7].into()));
     }
 
     #[test]
-    fn instants_and_times_of_day_come_in_their_order() {
+    fn declared_instants_and_times_of_day_come_in_order() {
         let found = declared(
             "context.now >= datetime(\"2026-12-24\") && context.now < datetime(\"2026-12-24T12:00:00+0100\") || \
              context.now.toTime() >= duration(\"13h30m\") || context.now.toTime() < duration(\"-1h\")",
         );
-        let told = |text: &str| {
+        let instants_after = |text: &str| {
             let after = found.instants_after(text.parse().unwrap(), 3);
             after.iter().map(|at| at.policy_form()).collect::<Vec<_>>()
         };
         assert_eq!(
-            told("2026-12-23T13:30:00Z"),
+            instants_after("2026-12-23T13:30:00Z"),
             ["2026-12-23T13:30:01Z", "2026-12-24T00:00:00Z", "2026-12-24T00:00:01Z"]
         );
         assert_eq!(
-            told("2026-12-24T09:00:00Z"),
+            instants_after("2026-12-24T09:00:00Z"),
             ["2026-12-24T11:00:00Z", "2026-12-24T11:00:01Z", "2026-12-24T13:30:00Z"]
         );
         assert_eq!(
-            told("2027-01-01T14:00:00Z"),
+            instants_after("2027-01-01T14:00:00Z"),
             ["2027-01-02T13:30:00Z", "2027-01-02T13:30:01Z"],
-            "the next day, and no more than there are"
+            "the list continues on the next day, and ends with the declared instants"
         );
     }
 
     #[test]
-    fn lengths_of_time_are_read_as_cedar_reads_them() {
+    fn durations_and_datetimes_are_read_as_in_cedar() {
         for (text, expected) in [
             ("1d2h3m4s5ms", Some(93_784_005)),
             ("0s", Some(0)),

@@ -1,8 +1,8 @@
-//! Identities and entitlements as policies see them, and which of them a question can lead to.
+//! Identities and entitlements as Cedar entities, and the subset that a question can reach.
 //!
-//! Cedar goes from one entity to another by attributes and parents alone, and begins at the question's own or at those
-//! that a policy names. So the entities that are reached from there give the answers that all entities together would.
-//! Teams have neither attributes nor parents: to be in one is written on whoever is in it.
+//! Cedar follows attributes and parents only. It starts at the entities of the question and at those that policies
+//! name. So the entities reachable from there give the same answers as all entities together. Teams have neither
+//! attributes nor parents: membership is a parent of the member.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -18,21 +18,21 @@ use serde_json::{Value, json};
 
 use crate::ask::Fault;
 
-/// The entity of `kind`, by its name in the schema, that is called `id`.
+/// The UID of entity `id` of type `kind` in the schema.
 ///
 /// # Errors
 ///
-/// [`Fault::Question`] if there is no such kind.
+/// [`Fault::Question`] if the schema has no such type.
 pub(crate) fn uid(kind: &'static str, id: &str) -> Result<EntityUid, Fault> {
     static KINDS: OnceLock<BTreeMap<&'static str, EntityTypeName>> = OnceLock::new();
     let parsed = |kind: &'static str| Some((kind, format!("Brevet::{kind}").parse().ok()?));
     let all = ["Action", "Entitlement", "Grant", "Identity", "Scope", "Team"];
     let name = KINDS.get_or_init(|| all.into_iter().filter_map(parsed).collect()).get(kind);
-    let name = name.ok_or_else(|| Fault::Question(format!("there are no entities `{kind}`")))?;
+    let name = name.ok_or_else(|| Fault::Question(format!("the schema has no entity type `{kind}`")))?;
     Ok(EntityUid::from_type_name_and_id(name.clone(), EntityId::new(id)))
 }
 
-/// An identity, with its teams and, for a non-human, who answers for it.
+/// The entity of an identity, with its teams and, for a non-human, its sponsor.
 fn identity_entity(identity: &Identity) -> Result<Entity, Fault> {
     let mut attrs = vec![("class".to_owned(), RestrictedExpression::new_string(identity.class.as_str().to_owned()))];
     if identity.class != IdentityClass::Human {
@@ -43,12 +43,12 @@ fn identity_entity(identity: &Identity) -> Result<Entity, Fault> {
     Entity::new_with_tags(uid("Identity", identity.id.as_str())?, attrs, teams, []).map_err(Fault::question)
 }
 
-/// An entitlement, in the JSON form of entities.
+/// The entity of an entitlement, in Cedar's JSON form.
 ///
 /// Source: <https://docs.cedarpolicy.com/auth/entities-syntax.html>
 pub(crate) fn entitlement_entity(entitlement: &Entitlement) -> Value {
     let reference = |kind: &str, id: &str| json!({ "type": format!("Brevet::{kind}"), "id": id });
-    // What a policy may call the target: a session role by its name, an attachment principal by its ARN.
+    // `target` is the name of a session role, or the ARN of an attachment principal.
     let (delivery, target) = match &entitlement.delivery {
         Delivery::Session { target, .. } => ("session", target.as_str()),
         Delivery::Inline { principal_arn, .. } => ("inline", principal_arn.as_str()),
@@ -67,18 +67,18 @@ pub(crate) fn entitlement_entity(entitlement: &Entitlement) -> Value {
     json!({ "uid": reference("Entitlement", entitlement.id.as_str()), "attrs": attrs, "parents": [] })
 }
 
-/// Reads entitlements that policies name, as the compiler wrote them.
+/// Reads the entitlements that policies name, as the compiler wrote them.
 ///
 /// # Errors
 ///
-/// [`Fault::Question`] if one does not fit the schema, or stands under another's name.
+/// [`Fault::Question`] if one does not fit the schema, or if its key is not its id.
 pub(crate) fn mentioned(mentions: &BTreeMap<EntitlementId, Value>, schema: &Schema) -> Result<Vec<Entity>, Fault> {
     let read = |(id, value): (&EntitlementId, &Value)| {
         let entity = Entity::from_json_value(value.clone(), Some(schema)).map_err(Fault::question)?;
         if entity.uid() == uid("Entitlement", id.as_str())? {
             Ok(entity)
         } else {
-            Err(Fault::Question(format!("`{id}` is mentioned with what is another's")))
+            Err(Fault::Question(format!("the mention of `{id}` holds another entity")))
         }
     };
     mentions.iter().map(read).collect()
@@ -97,7 +97,7 @@ pub(crate) fn named<'a>(policies: impl Iterator<Item = &'a Policy>) -> (BTreeSet
     (entitlements, identities)
 }
 
-/// The entitlements that `policies` name, other than the one they are about, as [`Rules`] carries them.
+/// The entitlements that `policies` name besides `about`, in the form that [`Rules`] stores.
 ///
 /// [`Rules`]: brevet_domain::bundle::Rules
 pub(crate) fn mentions<'a>(
@@ -106,37 +106,37 @@ pub(crate) fn mentions<'a>(
     entitlements: &BTreeMap<EntitlementId, Entitlement>,
 ) -> BTreeMap<EntitlementId, Value> {
     let others = named(policies).0.into_iter().filter(|id| about != Some(id));
-    // One that is not in the catalogue is for the compiler to refuse.
+    // The compiler refuses names that are not in the catalogue elsewhere.
     let found = others.filter_map(|id| Some((entitlement_entity(entitlements.get(&id)?), id)));
     found.map(|(entity, id)| (id, entity)).collect()
 }
 
-/// The entities that every question about one entitlement can lead to, whoever asks.
+/// The entities that every question about one entitlement can reach, for any requester.
 #[derive(Debug)]
-pub(crate) struct Ground {
+pub(crate) struct QuestionEntities {
     entities: Entities,
     identities: BTreeSet<IdentityId>,
 }
 
-impl Ground {
-    /// The ground of `entitlements`, where policies name `identities`, checked against `schema`.
+impl QuestionEntities {
+    /// Builds the entities of `entitlements` and of the `identities` that policies name, checked against `schema`.
     ///
     /// # Errors
     ///
-    /// [`Fault::Question`] if something does not fit the schema.
-    pub(crate) fn lay(
+    /// [`Fault::Question`] if an entity does not fit the schema.
+    pub(crate) fn build(
         index: &Index,
         schema: &Schema,
         entitlements: Vec<Entity>,
         identities: BTreeSet<IdentityId>,
     ) -> Result<Self, Fault> {
-        let mut wanted = identities;
+        let mut named = identities;
         for value in entitlements.iter().flat_map(Entity::attrs).filter_map(|(_, value)| value.ok()) {
             if let EvalResult::EntityUid(uid) = value {
-                wanted.extend(uid.id().unescaped().parse::<IdentityId>());
+                named.extend(uid.id().unescaped().parse::<IdentityId>());
             }
         }
-        let identities = reached(index, wanted.iter());
+        let identities = reachable(index, named.iter());
         let mut all = entitlements;
         for id in &identities {
             all.extend(index.identities.get(id).map(identity_entity).transpose()?);
@@ -145,11 +145,11 @@ impl Ground {
         Ok(Self { entities, identities })
     }
 
-    /// The ground, and what a question of or about `people`, and about `grant`, can lead to.
+    /// These entities, and those that a question of `people` about `grant` can reach.
     ///
     /// # Errors
     ///
-    /// [`Fault::Question`] if the entities do not go together.
+    /// [`Fault::Question`] if the entities do not fit together.
     pub(crate) fn with<'a>(
         &self,
         index: &Index,
@@ -157,7 +157,7 @@ impl Ground {
         grant: Option<Entity>,
     ) -> Result<Entities, Fault> {
         let mut more: Vec<Entity> = grant.into_iter().collect();
-        for id in reached(index, people).difference(&self.identities) {
+        for id in reachable(index, people).difference(&self.identities) {
             more.extend(index.identities.get(id).map(identity_entity).transpose()?);
         }
         if more.is_empty() {
@@ -167,16 +167,16 @@ impl Ground {
     }
 }
 
-impl Ground {
-    /// The ground as if `identity` were registered so.
+impl QuestionEntities {
+    /// These entities, as if `identity` were registered with these attributes.
     ///
     /// # Errors
     ///
-    /// [`Fault::Question`] if it does not go with the others.
+    /// [`Fault::Question`] if the identity does not fit the other entities.
     pub(crate) fn as_if(&self, index: &Index, identity: &Identity) -> Result<Self, Fault> {
         let mut identities = self.identities.clone();
         let mut more = vec![identity_entity(identity)?];
-        for id in reached(index, std::iter::once(&identity.owner)) {
+        for id in reachable(index, std::iter::once(&identity.owner)) {
             if id != identity.id && identities.insert(id.clone()) {
                 more.extend(index.identities.get(&id).map(identity_entity).transpose()?);
             }
@@ -187,8 +187,8 @@ impl Ground {
     }
 }
 
-/// The registered among `ids`, and whoever answers for them.
-fn reached<'a>(index: &Index, ids: impl Iterator<Item = &'a IdentityId>) -> BTreeSet<IdentityId> {
+/// The registered identities among `ids`, and their owners.
+fn reachable<'a>(index: &Index, ids: impl Iterator<Item = &'a IdentityId>) -> BTreeSet<IdentityId> {
     let mut reached = BTreeSet::new();
     for id in ids {
         let mut next = Some(id.clone());

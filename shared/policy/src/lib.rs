@@ -1,7 +1,7 @@
-//! Catalogue to bundle to decision; the only crate with Cedar.
+//! Compiles a catalogue into a bundle and decides requests under it. This is the only crate that uses Cedar.
 //!
-//! [`catalogue`] compiles a folder into a bundle and refuses what is wrong in it. [`Bundle`] loads such a
-//! bundle and decides under it. Whatever cannot be evaluated is denied (invariant 9).
+//! [`catalogue`] compiles a folder into a bundle and reports each mistake. [`Bundle`] loads a bundle and decides under
+//! it. A request that cannot be evaluated is denied (invariant 9).
 
 mod ask;
 mod behalf;

@@ -1,10 +1,11 @@
-//! What an identity may ask for, for itself and not as a renewal, with its limits: found by asking, as a refusal's nearest request is.
+//! The entitlements that an identity may ask for, for itself and not as a renewal, with their limits. Offers are found
+//! by deciding requests, like the nearest request of a refusal.
 
 use brevet_domain::decision::Outcome;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::EntitlementId;
 use brevet_domain::identity::Caller;
-use brevet_domain::offer::{Offer, Way};
+use brevet_domain::offer::{DeliveryOption, Offer};
 use brevet_domain::rule;
 use brevet_domain::time::{Term, Timestamp};
 
@@ -12,19 +13,19 @@ use crate::ask::Facts;
 use crate::bundle::Bundle;
 use crate::declared::Declared;
 
-/// How many terms are tried, the longest first.
+/// The most terms that are tried, the longest first.
 pub(crate) const MAX_TERMS: usize = 24;
 
-/// How often people are looked for.
-pub(crate) const MAX_LOOKS: usize = 4;
+/// The most terms for which approvers are searched.
+pub(crate) const MAX_APPROVER_SEARCHES: usize = 4;
 
 impl Bundle {
-    /// What `caller` may ask for on `entitlement` at `now`; none if it may not ask for it, if there is no such
-    /// entitlement, or if it cannot be evaluated.
+    /// The offer of `entitlement` to `caller` at `now`. `None` if the caller may not ask for it, if there is no such
+    /// entitlement, or if a policy cannot be evaluated.
     ///
-    /// With and without a ticket, each of at most [`MAX_TERMS`] terms is tried by the decision's own code, at two
-    /// evaluations by Cedar, and people are looked for in at most [`MAX_LOOKS`] of them; then as many shorter ones are
-    /// tried at two more, for one that needs nobody. One that no permit can be about costs none.
+    /// With and without a ticket, at most [`MAX_TERMS`] terms are tried by the decision's own code, at two evaluations
+    /// by Cedar each. Approvers are searched for at most [`MAX_APPROVER_SEARCHES`] of them. Then as many shorter terms
+    /// are tried at two more evaluations, for one that needs no approval. A caller whom no permit covers costs none.
     #[must_use]
     pub fn offer(&self, caller: &Caller, entitlement: &EntitlementId, now: Timestamp) -> Option<Offer> {
         let entitlement = self.entitlement(entitlement)?;
@@ -34,11 +35,11 @@ impl Bundle {
         }
         let declared = Declared::of(self.policies(&entitlement.id).policies());
         let terms: Vec<Term> = self.terms(identity, entitlement, &declared).into_iter().rev().take(MAX_TERMS).collect();
-        let mut ways: Vec<Way> = Vec::new();
+        let mut ways: Vec<DeliveryOption> = Vec::new();
         for has_ticket in [false, true] {
-            let tells_apart = declared.names("hasTicket");
+            let reads_ticket = declared.names("hasTicket");
             if (entitlement.ticket.required && !has_ticket)
-                || (has_ticket && !entitlement.ticket.required && !tells_apart)
+                || (has_ticket && !entitlement.ticket.required && !reads_ticket)
             {
                 continue;
             }
@@ -52,22 +53,22 @@ impl Bundle {
                 now,
             };
             for way in self.ways(caller, entitlement, &terms, &facts) {
-                // What goes without a ticket is no better with one.
-                let known = |one: &Way| one.outcome == way.outcome && one.max_term >= way.max_term;
+                // An option with a ticket is left out if the same one works without.
+                let known = |one: &DeliveryOption| one.outcome == way.outcome && one.max_term >= way.max_term;
                 if !ways.iter().any(known) {
                     ways.push(way);
                 }
             }
         }
-        let lane = self.lane_for(identity, None);
-        (!ways.is_empty()).then(|| Offer { entitlement: entitlement.clone(), ways, lane })
+        let class_limits = self.class_limits_for(identity, None);
+        (!ways.is_empty()).then(|| Offer { entitlement: entitlement.clone(), ways, class_limits })
     }
 
-    /// The longest of `terms` that passes and, if people are needed for it, the longest that needs nobody.
-    fn ways(&self, caller: &Caller, entitlement: &Entitlement, terms: &[Term], facts: &Facts) -> Vec<Way> {
-        let way = |max_term: Term, outcome| Way { needs_ticket: facts.has_ticket, max_term, outcome };
+    /// The longest of `terms` that passes and, if it needs approval, the longest that needs none.
+    fn ways(&self, caller: &Caller, entitlement: &Entitlement, terms: &[Term], facts: &Facts) -> Vec<DeliveryOption> {
+        let way = |max_term: Term, outcome| DeliveryOption { needs_ticket: facts.has_ticket, max_term, outcome };
         let at = |term: Term| Facts { term_s: term.as_seconds(), ..facts.clone() };
-        let mut n_looks = 0_usize;
+        let mut n_approver_searches = 0_usize;
         for (n, term) in terms.iter().enumerate() {
             let (outcome, determining) = self.judge(&caller.identity, entitlement, &at(*term));
             match outcome {
@@ -79,21 +80,21 @@ impl Bundle {
                     return alone.into_iter().chain([way(*term, outcome)]).collect();
                 }
                 Outcome::Deny { .. } if determining.iter().any(|by| by == rule::APPROVERS) => {
-                    n_looks = n_looks.saturating_add(1);
+                    n_approver_searches = n_approver_searches.saturating_add(1);
                 }
                 Outcome::Deny { .. } => {}
             }
-            if n_looks >= MAX_LOOKS {
+            if n_approver_searches >= MAX_APPROVER_SEARCHES {
                 break;
             }
         }
         Vec::new()
     }
 
-    /// Whether it needs nobody, without looking for people if it does.
+    /// Whether the request needs no approval. This does not search approvers.
     fn goes_alone(&self, caller: &Caller, entitlement: &Entitlement, facts: &Facts) -> bool {
         let always = self.unwaivable(&caller.identity, entitlement).next().is_some();
-        // What cannot be evaluated is denied.
+        // A request that cannot be evaluated is denied.
         !always && matches!(self.waived_by(&caller.identity, entitlement, facts), Ok(Some(_)))
     }
 }

@@ -1,4 +1,4 @@
-//! May this person stop everything that a scope covers, let it go on, or see how it stands?
+//! Rights on the kill switch: whether a person may place, lift or read a block on a scope.
 
 use brevet_domain::id::IdentityId;
 use brevet_domain::identity::{Caller, IdentityClass};
@@ -10,40 +10,39 @@ use crate::ask::{Action, Answer, Fault, Question};
 use crate::bundle::Bundle;
 use crate::entities::uid;
 
-/// Why somebody has no hand on the kill switch.
+/// The reason why a caller may not use the kill switch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RevokeRefusal {
-    /// They are not in the catalogue in force, or are registered there as something else.
+    /// The caller is not in the catalogue in force, or it is registered there with other attributes.
     #[error("`{0}` is not registered in the catalogue in force")]
     Unregistered(IdentityId),
-    /// Never, whatever policy says.
-    #[error("only people have their hands on the kill switch, and `{0}` is none")]
+    /// The caller is not human. No policy can allow it.
+    #[error("only human identities may use the kill switch, and `{0}` is not human")]
     NotHuman(IdentityId),
-    /// No policy allows it.
+    /// No policy permits the action.
     #[error("no policy allows `{who}` to `{action}` on `{scope}`")]
     NotAllowed {
-        /// Who.
         who: IdentityId,
         /// The action, as policies name it.
         action: &'static str,
-        /// On what.
         scope: WideScope,
     },
-    /// A policy forbids it.
+    /// These policies forbid the action.
     #[error("forbidden by policy `{}`", .0.join("`, `"))]
     Forbidden(Vec<String>),
-    /// It could not be evaluated.
+    /// The question could not be evaluated.
     #[error(transparent)]
     Fault(#[from] Fault),
 }
 
 impl Bundle {
-    /// Judges whether `caller` may do this with `scope` at `now`, whose block `placed_by` placed; the policies that allow
-    /// it if so. Only policies that are about no one entitlement alone are asked: a block reaches further than one.
+    /// Decides whether `caller` may use this right on `scope` at `now`; `placed_by` placed the current block, if any.
+    /// Returns the policies that allow it. Only the general policies are evaluated, since a block covers more than one
+    /// entitlement.
     ///
     /// # Errors
     ///
-    /// [`RevokeRefusal`] if not, or if anything could not be evaluated.
+    /// [`RevokeRefusal`] if the caller may not, or if a policy could not be evaluated.
     pub fn may_revoke(
         &self,
         caller: &Caller,

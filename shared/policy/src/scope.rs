@@ -1,4 +1,4 @@
-//! Whom and what a policy is about, by its scope alone.
+//! The principals and resources that a policy covers, by its scope alone.
 
 use brevet_domain::id::EntitlementId;
 use brevet_domain::identity::Identity;
@@ -9,14 +9,14 @@ use cedar_policy::{
 use crate::bundle::Bundle;
 
 impl Bundle {
-    /// Whether some permit is about `identity` requesting `entitlement`. Conditions are not looked at: a yes says only
-    /// that it might.
+    /// Whether the scope of some permit covers `identity` requesting `entitlement`. This ignores conditions, so a
+    /// permit found here may still not apply.
     pub(crate) fn might_request(&self, identity: &Identity, entitlement: &EntitlementId) -> bool {
         self.policies(entitlement).policies().any(|policy| {
             policy.effect() == Effect::Permit
-                && about_request(policy)
-                && about_identity(policy, identity)
-                && about_entitlement(policy, entitlement)
+                && covers_request(policy)
+                && covers_identity(policy, identity)
+                && covers_entitlement(policy, entitlement)
         })
     }
 }
@@ -29,7 +29,7 @@ fn is_type(name: &EntityTypeName, kind: &str) -> bool {
     name.to_string() == format!("Brevet::{kind}")
 }
 
-fn about_request(policy: &Policy) -> bool {
+fn covers_request(policy: &Policy) -> bool {
     match policy.action_constraint() {
         ActionConstraint::Any => true,
         ActionConstraint::In(actions) => actions.iter().any(|action| is(action, "Action", "request")),
@@ -37,7 +37,7 @@ fn about_request(policy: &Policy) -> bool {
     }
 }
 
-fn about_identity(policy: &Policy, identity: &Identity) -> bool {
+fn covers_identity(policy: &Policy, identity: &Identity) -> bool {
     let within = |uid: &EntityUid| {
         is(uid, "Identity", identity.id.as_str()) || identity.teams.iter().any(|team| is(uid, "Team", team.as_str()))
     };
@@ -50,7 +50,7 @@ fn about_identity(policy: &Policy, identity: &Identity) -> bool {
     }
 }
 
-fn about_entitlement(policy: &Policy, entitlement: &EntitlementId) -> bool {
+fn covers_entitlement(policy: &Policy, entitlement: &EntitlementId) -> bool {
     let this = |uid: &EntityUid| is(uid, "Entitlement", entitlement.as_str());
     match policy.resource_constraint() {
         ResourceConstraint::Any => true,

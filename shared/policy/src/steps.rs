@@ -1,12 +1,12 @@
-//! Steps of an approval, with the people who may take them; and in words.
+//! Approval steps with the people who may take them, and their text form.
 
-use brevet_domain::decision::{Shortage, Step};
-use brevet_domain::entitlement::Asked;
+use brevet_domain::decision::{MissingApprovers, Step};
+use brevet_domain::entitlement::RequiredStep;
 use brevet_domain::id::{IdentityId, StepName};
 use brevet_domain::identity::Identity;
 
-/// The step that is `asked` for, with those of `approvers` who are in its teams.
-pub(crate) fn with_people(asked: Asked, approvers: &[&Identity]) -> Step {
+/// The `asked` step, with the `approvers` who are in its teams.
+pub(crate) fn with_people(asked: RequiredStep, approvers: &[&Identity]) -> Step {
     let may = approvers.iter().filter(|person| asked.admits(&person.teams));
     Step {
         approvers: may.map(|person| person.id.clone()).collect(),
@@ -17,19 +17,19 @@ pub(crate) fn with_people(asked: Asked, approvers: &[&Identity]) -> Step {
     }
 }
 
-/// Where people are short, in words: nothing for the single step of an approval without steps.
-pub(crate) fn where_short(short: &Shortage) -> String {
+/// The steps that lack people, in words. Empty for the single step of an approval without named steps.
+pub(crate) fn where_short(short: &MissingApprovers) -> String {
     match short.steps.as_slice() {
         [one] if *one == StepName::single() => String::new(),
         [one] => format!(" in step `{one}`"),
         several => {
             let names: Vec<_> = several.iter().map(|name| format!("`{name}`")).collect();
-            format!(" in steps {}, each by somebody else", names.join(" and "))
+            format!(" in steps {}, each by a different person", names.join(" and "))
         }
     }
 }
 
-/// A step in words: how many of whom, and what they must have shown.
+/// A step in words: the count, the approvers, and the authentication that they need.
 pub(crate) fn in_words(step: &Step) -> String {
     let names: Vec<_> = step.approvers.iter().map(IdentityId::as_str).collect();
     let mut words = format!("{} of {}", step.count, names.join(", "));

@@ -1,4 +1,4 @@
-//! May this person vote on this decision?
+//! Whether a person may vote on a decision.
 
 use brevet_domain::decision::{ApproverError, Decision, Outcome, check_approver};
 use brevet_domain::id::{EntitlementId, IdentityId};
@@ -9,40 +9,40 @@ use crate::ask::{Answer, Facts, Fault, GrantFacts};
 use crate::bundle::Bundle;
 use crate::decide::sorted;
 
-/// Why somebody may not vote.
+/// The reason why a caller may not vote.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The decision does not wait for people.
+    /// The decision does not wait for approval.
     #[error("this request does not wait for an approval")]
     NotAwaited,
-    /// Someone or something is not in the catalogue in force, or is registered there as something else.
-    #[error("`{0}` is not registered in the catalogue in force as this decision needs it")]
+    /// An identity or the entitlement is not in the catalogue in force, or is registered there with other attributes.
+    #[error("`{0}` is not registered in the catalogue in force as this decision requires")]
     Unregistered(String),
-    /// Never, whatever policy says.
+    /// The person is not independent of the request. No policy can allow it.
     #[error(transparent)]
     Apart(#[from] ApproverError),
     /// The decision does not count this person's vote.
     #[error("`{0}` is not among those who may approve this request")]
     NotListed(IdentityId),
-    /// No policy allows it.
+    /// No policy permits the vote.
     #[error("no policy allows `{0}` to approve requests for `{1}` like this")]
     NotAllowed(IdentityId, EntitlementId),
-    /// A policy forbids it.
+    /// These policies forbid the vote.
     #[error("forbidden by policy `{}`", .0.join("`, `"))]
     Forbidden(Vec<String>),
-    /// It could not be evaluated.
+    /// The question could not be evaluated.
     #[error(transparent)]
     Fault(#[from] Fault),
 }
 
 impl Bundle {
-    /// Judges whether `approver` may vote on `decision` at `now`; the policies that allow it if so.
+    /// Decides whether `approver` may vote on `decision` at `now`. Returns the policies that allow it.
     ///
-    /// Judged under this bundle, even if an older one made the decision: who left since then does not approve.
+    /// This bundle decides, even if an older one made the decision: an approver who has left since may not vote.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if not, or if anything could not be evaluated.
+    /// [`Refusal`] if the person may not vote, or if a policy could not be evaluated.
     pub fn may_approve(&self, approver: &Caller, decision: &Decision, now: Timestamp) -> Result<Vec<String>, Refusal> {
         let terms = &decision.terms;
         if !matches!(terms.outcome, Outcome::NeedsApproval { .. }) {
@@ -67,7 +67,7 @@ impl Bundle {
             registered.filter(|one| one.class == IdentityClass::Human).ok_or_else(|| unregistered(human))
         });
         let human = human.transpose()?;
-        // Whoever answered for the requester when it asked, whoever does now, and on whose behalf it is.
+        // Excludes the requester's sponsor at the time of the request, its current owner, and the human it asks for.
         terms.check_approver(person)?;
         check_approver(person, &terms.identity, &requester.owner)?;
         if !decision.approvers().contains(&person.id) {
@@ -75,11 +75,11 @@ impl Bundle {
         }
         let facts = Facts {
             term_s: terms.term.as_seconds(),
-            has_ticket: false, // policies on `approve` do not see these three
+            has_ticket: false, // policies on `approve` do not see this and the next two
             on_behalf_of: None,
             is_renewal: false,
             task: terms.task.as_ref().map(|task| task.as_str().to_owned()),
-            schedule: None, // nor a schedule, for which nobody is asked
+            schedule: None, // a scheduled request never needs approval
             now,
         };
         let mut determining = Vec::new();

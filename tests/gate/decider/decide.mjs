@@ -4,12 +4,12 @@
 //            checks: [{action, resource, account, context: {key: [value]}, modelled: [key], resourcePolicy: policy|null}]}
 // Answer:   {id, result: "allowed"|"denied", checks: [{action, resource, result, by, reason}]}
 //
-// The evaluator answers "Allowed" where a Deny's context key is missing, and ignores options that it does not know. So
-// everything that is not plainly understood is denied here: an unknown field, a validation error, a context key that
-// was dropped, and a policy that asks about a key which this action has in AWS but the gate does not supply.
+// The evaluator answers "Allowed" where a Deny's context key is missing, and it ignores unknown options. So this
+// program denies everything that it does not fully understand: an unknown field, a validation error, a dropped context
+// key, and a policy that uses a condition key which AWS supplies for this action and the gate does not.
 //
-// A line {id, simulate: {principal, identity, boundary, actions, resources, account, context: {key: {values, list}}}} asks
-// what AWS's policy simulator would answer. See `simulate` below.
+// A line {id, simulate: {principal, identity, boundary, actions, resources, account, context: {key: {values, list}}}}
+// asks for the answer of AWS's policy simulator. See `simulate` below.
 import { createRequire } from 'node:module'
 import { createInterface } from 'node:readline'
 import path from 'node:path'
@@ -32,8 +32,8 @@ const CHECK = ['action', 'resource', 'account', 'context', 'modelled', 'resource
 
 function exactly(object, keys, what) {
   const found = Object.keys(object).sort().join()
-  const wanted = [...keys].sort().join()
-  if (found !== wanted) throw new Error(`${what} has fields [${found}], wanted [${wanted}]`)
+  const expected = [...keys].sort().join()
+  if (found !== expected) throw new Error(`${what} has fields [${found}], expected [${expected}]`)
 }
 
 const list = (value) => (value === undefined || value === null ? [] : [value].flat())
@@ -69,8 +69,8 @@ async function supportedKeys(action) {
   return supported.get(action)
 }
 
-/** The condition keys and policy variables that a statement asks about. */
-function keysAskedBy(statement) {
+/** The condition keys and policy variables that a statement uses. */
+function keysUsedBy(statement) {
   const keys = Object.values(statement.Condition ?? {}).flatMap((test) => Object.keys(test))
   for (const [, variable] of JSON.stringify(statement).matchAll(/\$\{([^}]+)\}/g)) {
     const name = variable.split(',')[0].trim()
@@ -79,14 +79,14 @@ function keysAskedBy(statement) {
   return keys
 }
 
-/** The first key that a policy asks about, that AWS would supply for this action, and that the gate does not model. */
+/** The first key that a policy uses, that AWS would supply for this action, and that the gate does not model. */
 async function unmodelledKey(policies, check) {
   const known = [...check.modelled, ...Object.keys(check.context)]
   for (const policy of policies) {
     for (const statement of list(policy.Statement)) {
       const actions = list(statement.Action)
       if (actions.length > 0 && !actions.some((pattern) => covers(pattern, check.action))) continue
-      for (const key of keysAskedBy(statement)) {
+      for (const key of keysUsedBy(statement)) {
         if (known.some((pattern) => keyMatches(pattern, key))) continue
         if ((await supportedKeys(check.action)).some((pattern) => keyMatches(pattern, key))) return key
       }
@@ -102,7 +102,7 @@ const LAYERS = [
   ['identity-based policy', 'identityAnalysis']
 ]
 
-/** Which kind of policy denied, in AWS's words. */
+/** The kind of policy that denied, and the end of AWS's sentence about it. */
 function deniedBy(analysis) {
   for (const [name, field] of LAYERS) {
     if (['ExplicitlyDenied', 'DeniedForAccount'].includes(analysis[field]?.result)) {
@@ -127,7 +127,7 @@ async function decide(question, check) {
     ...list(check.resourcePolicy)
   ]
   const unmodelled = await unmodelledKey(policies, check)
-  if (unmodelled) return denied('gate', `because a policy asks for \`${unmodelled}\`, which the gate does not model`)
+  if (unmodelled) return denied('gate', `because a policy uses \`${unmodelled}\`, which the gate does not model`)
 
   const simulation = {
     request: {
@@ -156,13 +156,13 @@ async function decide(question, check) {
 
 async function answerTo(question) {
   exactly(question, QUESTION, 'question')
-  if (question.checks.length === 0) throw new Error('a question without a check')
+  if (question.checks.length === 0) throw new Error('the question has no check; send at least one')
   const checks = []
   for (const check of question.checks) checks.push(await decide(question, check))
   return { id: question.id, result: checks.every((check) => check.result === 'allowed') ? 'allowed' : 'denied', checks }
 }
 
-/** The gate takes only what is spelled as AWS spells it: a probe of an action that does not exist would look denied. */
+/** The first action that AWS does not have. The gate rejects it, because a probe of such an action would look denied. */
 async function unknownAction(actions) {
   for (const action of actions) {
     const [service, name, ...more] = action.split(':')
@@ -173,11 +173,11 @@ async function unknownAction(actions) {
 }
 
 /**
- * What AWS's policy simulator answers. It differs from a decision: it knows no context but what it is given, tells which
- * keys it was not given, drops none, and takes a resource as text, in which `*` is a character and stands for nothing
- * else (the evaluator would let it overlap with any narrower pattern). So each statement is put to the evaluator alone,
- * without its checks of the request: it matches or it does not. Those results are then put together by AWS's rule, which
- * the evaluator must confirm on the policies as a whole.
+ * The answer of AWS's policy simulator. It differs from a decision: the simulator uses only the given context, names the
+ * missing keys, drops no key, and compares a resource as text: `*` in it is a plain character (the evaluator would let it
+ * overlap with any narrower pattern). So the evaluator gets each statement alone, without its checks of the request: the
+ * statement matches or it does not. The results are then combined by AWS's rule, and the evaluator must confirm the
+ * decision on the policies as a whole.
  */
 async function simulate(asked) {
   exactly(asked, SIMULATE, 'simulation')
@@ -198,7 +198,7 @@ async function simulate(asked) {
         request: {
           principal: asked.principal,
           action,
-          // Matched by `*` and by nothing narrower.
+          // Only `*` matches this, no narrower pattern does.
           resource: { resource: resource === '*' ? 'arn:∗:∗:∗:∗:∗' : resource.replaceAll('*', '∗'), accountId: asked.account },
           contextVariables: context
         },
@@ -237,7 +237,7 @@ async function simulate(asked) {
       const missing = [...asked.identity, ...boundary]
         .flatMap(({ policy }) => list(policy.Statement))
         .filter(({ Action }) => list(Action).length === 0 || list(Action).some((pattern) => covers(pattern, action)))
-        .flatMap(keysAskedBy)
+        .flatMap(keysUsedBy)
         .filter((key) => !given.includes(key.toLowerCase()))
       const matched = { allowed: allows, explicitDeny: denies, implicitDeny: [] }[decision]
       results.push({ action, resource, decision, matched, missing: [...new Set(missing)].sort(), bounded })
@@ -246,7 +246,7 @@ async function simulate(asked) {
   return { results }
 }
 
-/** What AWS's service authorization reference says of `actions`: what `facts.json` holds. */
+/** The entries of AWS's service authorization reference for `actions`, as in `facts.json`. */
 export async function facts(actions) {
   const out = {}
   for (const action of [...new Set(actions)].sort()) {

@@ -1,7 +1,8 @@
-//! Known denials, and for each the nearest thing that is allowed, put to the real decider before the gate listens.
+//! Known denials, each with its nearest allowed neighbour. The real decider must answer all of them before the gate
+//! listens.
 //!
-//! The evaluator has answered "allowed" for a missing key and for an option that it did not know. A gate that no longer
-//! denies would let every test pass, so it does not start.
+//! The evaluator has answered "allowed" for a missing key and for an unknown option. A gate that no longer denies
+//! would let every test pass, so it does not start.
 
 use serde_json::{Map, Value};
 
@@ -9,11 +10,11 @@ use crate::decide::{Decider, DeciderError, Outcome, Question};
 use crate::live::Policy;
 use crate::map::{Check, Context, table};
 
-/// The cases. Each is a question with two patches, after which it must be denied (`by` the kind of policy named) and
-/// allowed. A patch replaces fields; inside `context` it replaces keys, and `null` removes one.
+/// Each case is a question with two patches. After `denied`, the kind of policy named in `by` must deny it; after
+/// `allowed`, it must be allowed. A patch replaces fields; inside `context` it replaces keys, and `null` removes a key.
 const CASES: &str = include_str!("battery.json");
 
-/// Context that a case has unless it says otherwise.
+/// Context of a case unless the case replaces it.
 const CONTEXT: &str = r#"{
     "aws:CurrentTime": ["2026-11-22T12:00:00Z"],
     "aws:EpochTime": ["1795348800"],
@@ -32,39 +33,32 @@ const CONTEXT: &str = r#"{
 /// Why the gate may not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BatteryError {
-    /// A case came out wrongly.
-    #[error("the decider is not to be trusted: {name}, {wanted} wanted, answered {answered}")]
+    #[error("the decider is wrong about {name}: expected {expected}, got {answered}")]
     Wrong {
-        /// The case.
         name: String,
         /// `denied by …` or `allowed`.
-        wanted: String,
-        /// What came.
+        expected: String,
         answered: String,
     },
-    /// There was no verdict.
     #[error("the decider gave no verdict on: {name}")]
     None {
-        /// The case.
         name: String,
-        /// Why.
         #[source]
         source: DeciderError,
     },
-    /// The cases themselves are broken.
     #[error("the battery cannot be read: {0}")]
     Unreadable(String),
 }
 
-/// Puts every case to `decider`. Answers how many verdicts were as they must be.
+/// Puts every case to `decider`. Returns the number of correct verdicts.
 ///
 /// # Errors
 ///
-/// [`BatteryError`] naming the first case that was not.
+/// [`BatteryError`] naming the first case with a wrong or missing verdict.
 pub(crate) async fn run(decider: &Decider) -> Result<usize, BatteryError> {
     let mut n_right: usize = 0;
     for case in cases()? {
-        for (wanted, question) in
+        for (outcome, question) in
             [(Outcome::Denied, case.variant("denied")?), (Outcome::Allowed, case.variant("allowed")?)]
         {
             let verdict = decider
@@ -72,7 +66,7 @@ pub(crate) async fn run(decider: &Decider) -> Result<usize, BatteryError> {
                 .await
                 .map_err(|source| BatteryError::None { name: case.name.clone(), source })?;
             let by = verdict.checks.first().and_then(|check| check.by.clone());
-            let (right, wanted) = match wanted {
+            let (right, expected) = match outcome {
                 Outcome::Denied => (
                     verdict.result == Outcome::Denied && by.as_ref() == Some(&case.by),
                     format!("denied by {}", case.by),
@@ -80,7 +74,11 @@ pub(crate) async fn run(decider: &Decider) -> Result<usize, BatteryError> {
                 Outcome::Allowed => (verdict.result == Outcome::Allowed && by.is_none(), "allowed".to_owned()),
             };
             if !right {
-                return Err(BatteryError::Wrong { name: case.name.clone(), wanted, answered: format!("{verdict:?}") });
+                return Err(BatteryError::Wrong {
+                    name: case.name.clone(),
+                    expected,
+                    answered: format!("{verdict:?}"),
+                });
             }
             n_right = n_right.saturating_add(1);
         }
@@ -160,8 +158,8 @@ mod tests {
     use crate::decide::tests::{modules, sabotaged};
 
     #[tokio::test]
-    async fn the_real_decider_passes() {
-        let Some(modules) = modules("the_real_decider_passes") else {
+    async fn real_decider_passes_the_battery() {
+        let Some(modules) = modules("real_decider_passes_the_battery") else {
             return;
         };
         let decider = Decider::start(&modules).unwrap();
@@ -170,10 +168,10 @@ mod tests {
         assert!(n_right >= 110, "only {n_right} verdicts");
     }
 
-    /// Ways in which the decider has been wrong or could be: each must be caught.
+    /// Each sabotage is a way in which the decider has been wrong or could be. The battery must catch it.
     #[tokio::test]
-    async fn a_decider_that_lost_one_protection_fails() {
-        let Some(modules) = modules("a_decider_that_lost_one_protection_fails") else {
+    async fn battery_catches_a_decider_that_lost_one_protection() {
+        let Some(modules) = modules("battery_catches_a_decider_that_lost_one_protection") else {
             return;
         };
         for (good, bad) in [

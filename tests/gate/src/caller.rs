@@ -1,4 +1,4 @@
-//! Who is calling: the bootstrap key, or a session that was vended through the gate.
+//! The caller of a request: the bootstrap key, or a session that was vended through the gate.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,7 +18,7 @@ pub(crate) struct Session {
     pub(crate) access_key: String,
     pub(crate) secret: String,
     pub(crate) token: String,
-    /// With the role's path.
+    /// ARN with the role's path.
     pub(crate) role_arn: String,
     /// `arn:…:sts::…:assumed-role/<role>/<session name>`.
     pub(crate) arn: String,
@@ -38,7 +38,7 @@ pub(crate) struct Session {
 }
 
 impl fmt::Debug for Session {
-    /// Names the session; its secret and token stay out.
+    /// Omits the secret and the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("arn", &self.arn).field("access_key", &self.access_key).finish_non_exhaustive()
     }
@@ -47,9 +47,9 @@ impl fmt::Debug for Session {
 /// A caller whose signature was verified.
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
-    /// The deploying administrator: not enforced.
+    /// The deploying administrator. The gate does not enforce IAM for it.
     Bootstrap,
-    /// A session, enforced.
+    /// A session. The gate enforces IAM for it.
     Session(Arc<Session>),
 }
 
@@ -68,7 +68,6 @@ impl Caller {
 pub(crate) struct Sessions(RwLock<BTreeMap<String, Arc<Session>>>);
 
 impl Sessions {
-    /// Remembers a vended session.
     pub(crate) fn add(&self, session: Session) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).insert(session.access_key.clone(), Arc::new(session));
     }
@@ -77,7 +76,7 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// The refusal to answer: unknown key, wrong token, expired session, or a signature that does not hold.
+    /// The refusal to send: unknown key, wrong token, expired session, or wrong signature.
     pub(crate) fn verify(
         &self,
         claimed: &UnverifiedSignature,
@@ -107,7 +106,8 @@ impl Sessions {
     }
 }
 
-/// A session for tests: role `worker` in path `/brevet/dev/session/`, session `dev.one`, key `ASIAONE`, secret `secret`, token `token`.
+/// A session for tests: role `worker` in path `/brevet/dev/session/`, session `dev.one`, key `ASIAONE`, secret `secret`,
+/// token `token`.
 #[cfg(test)]
 pub(crate) fn session(issued_at: DateTime<Utc>) -> Session {
     Session {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vended_session_and_the_bootstrap_key_are_known() {
+    fn vended_session_and_bootstrap_key_are_verified() {
         let caller = verify(&call("ASIAONE", "secret", Some("token"), now()), now()).unwrap();
         assert!(caller.name().ends_with("assumed-role/worker/dev.one"));
         let caller = verify(&call(BOOTSTRAP_KEY, BOOTSTRAP_SECRET, None, now()), now()).unwrap();
@@ -162,13 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_refused() {
+    fn unknown_key_is_refused() {
         let refused = verify(&call("ASIATWO", "secret", Some("token"), now()), now());
         assert!(matches!(refused, Err(Refusal::UnknownKey)));
     }
 
     #[test]
-    fn a_session_needs_its_own_token() {
+    fn session_without_its_own_token_is_refused() {
         for token in [None, Some("other")] {
             let refused = verify(&call("ASIAONE", "secret", token, now()), now());
             assert!(matches!(refused, Err(Refusal::UnknownKey)), "{token:?}");
@@ -176,13 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_the_bootstrap_key_is_not_enough() {
+    fn bootstrap_key_with_a_wrong_secret_is_refused() {
         let refused = verify(&call(BOOTSTRAP_KEY, "guess", None, now()), now());
         assert!(matches!(refused, Err(Refusal::BadSignature(_))));
     }
 
     #[test]
-    fn a_session_ends_at_its_expiry() {
+    fn session_is_refused_from_its_expiry_on() {
         let end = now() + TimeDelta::minutes(15);
         let just_before = end - TimeDelta::seconds(1);
         let early = verify(&call("ASIAONE", "secret", Some("token"), just_before), just_before);

@@ -1,8 +1,8 @@
-//! The one place of the gate that reads the clock.
+//! The gate reads the clock only here.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// The instant at which AWS would say that the call arrived.
+/// The instant at which AWS would record the call's arrival.
 #[expect(clippy::disallowed_methods, reason = "the gate stands for AWS, and AWS decides by its own clock")]
 pub(crate) fn now() -> DateTime<Utc> {
     Utc::now()

@@ -1,4 +1,4 @@
-//! What the gate is told by its environment.
+//! The gate's settings, read from its environment.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ pub(crate) const BOOTSTRAP_SECRET: &str = "bootstrap";
 pub(crate) struct Config {
     /// Where the gate listens; always loopback.
     pub(crate) listen: SocketAddr,
-    /// `LocalStack`: IAM, STS, S3, Secrets Manager, and whatever else the bootstrap key asks for.
+    /// `LocalStack`: IAM, STS, S3, Secrets Manager, and every other service that the bootstrap key calls.
     pub(crate) localstack: SocketAddr,
     /// DynamoDB Local: tables and streams.
     pub(crate) dynamodb: SocketAddr,
@@ -21,7 +21,7 @@ pub(crate) struct Config {
     pub(crate) lambda: SocketAddr,
     /// Twelve digits.
     pub(crate) account: String,
-    /// `aws` unless told otherwise.
+    /// `aws` by default.
     pub(crate) partition: String,
     /// Call log: one JSON object a line, appended.
     pub(crate) log: PathBuf,
@@ -32,22 +32,14 @@ pub(crate) struct Config {
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    /// A required variable is not set.
-    #[error("`{name}` is not set: {wanted}")]
+    #[error("`{name}` is not set; set it to {expected}")]
     Missing {
-        /// The variable.
         name: &'static str,
-        /// What it should hold.
-        wanted: &'static str,
+        /// The content that the variable should have.
+        expected: &'static str,
     },
-    /// A variable holds something else than a port.
     #[error("`{name}` is `{value}`, which is not a port from 1 to 65535")]
-    Port {
-        /// The variable.
-        name: &'static str,
-        /// What it holds.
-        value: String,
-    },
+    Port { name: &'static str, value: String },
 }
 
 impl Config {
@@ -64,8 +56,11 @@ impl Config {
                 Ok(_) | Err(_) => Err(ConfigError::Port { name, value }),
             },
         };
-        let path = |name: &'static str, wanted: &'static str| {
-            env(name).filter(|value| !value.is_empty()).map(PathBuf::from).ok_or(ConfigError::Missing { name, wanted })
+        let path = |name: &'static str, expected: &'static str| {
+            env(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+                .ok_or(ConfigError::Missing { name, expected })
         };
         Ok(Self {
             listen: port("BREVET_PORT_GATE", 4600)?,
@@ -74,7 +69,7 @@ impl Config {
             lambda: port("BREVET_PORT_LAMBDA", 9000)?,
             account: env("BREVET_ACCOUNT").unwrap_or_else(|| "000000000000".to_owned()),
             partition: env("BREVET_PARTITION").unwrap_or_else(|| "aws".to_owned()),
-            log: path("BREVET_GATE_LOG", "the file that the call log is appended to")?,
+            log: path("BREVET_GATE_LOG", "the path of the call log, which is appended to")?,
             modules: path(
                 "BREVET_DECIDER_MODULES",
                 "the folder whose `node_modules` holds `@cloud-copilot/iam-simulate`",
@@ -94,11 +89,12 @@ mod tests {
     #[test]
     fn missing_log_is_named() {
         let error = Config::from_env(|_| None).unwrap_err();
-        assert_eq!(error.to_string(), "`BREVET_GATE_LOG` is not set: the file that the call log is appended to");
+        let expected = "`BREVET_GATE_LOG` is not set; set it to the path of the call log, which is appended to";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]
-    fn a_port_that_is_none_is_named() {
+    fn invalid_port_is_named() {
         let error = Config::from_env(|name| (name == "BREVET_PORT_GATE").then(|| "0".to_owned()));
         assert_eq!(error.unwrap_err().to_string(), "`BREVET_PORT_GATE` is `0`, which is not a port from 1 to 65535");
     }

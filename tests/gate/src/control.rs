@@ -1,4 +1,4 @@
-//! `/_gate/…`: what tests and the runner ask of the gate itself. Loopback only.
+//! `/_gate/…`: the calls by which tests and the runner control the gate. Loopback only.
 
 use std::net::SocketAddr;
 
@@ -18,7 +18,7 @@ struct Orders {
     rules: Vec<Rule>,
 }
 
-/// Where tokens are signed; nothing for nowhere.
+/// The address of the token issuer; `None` if no issuer runs.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct IssuerAt {
@@ -28,7 +28,10 @@ struct IssuerAt {
 /// Answers a control call from `peer`.
 pub(crate) fn answer(gate: &Gate, call: &Inbound, peer: SocketAddr) -> Response<Full<Bytes>> {
     if !peer.ip().is_loopback() {
-        return json_answer(StatusCode::FORBIDDEN, &json!({ "error": "only from this machine" }));
+        return json_answer(
+            StatusCode::FORBIDDEN,
+            &json!({ "error": "control calls must come from this machine (loopback)" }),
+        );
     }
     match (&call.method, call.path()) {
         (&Method::GET, "/_gate/health") => {
@@ -39,7 +42,7 @@ pub(crate) fn answer(gate: &Gate, call: &Inbound, peer: SocketAddr) -> Response<
                 call.query().into_iter().find(|(name, _)| name == "since").map_or(Ok(0), |(_, value)| value.parse());
             match since {
                 Ok(since) => json_answer(StatusCode::OK, &json!(gate.record.since(since))),
-                Err(_) => bad("`since` is not a number"),
+                Err(_) => bad("`since` must be a number: the last call number that you have read"),
             }
         }
         (&Method::GET, "/_gate/faults") => faults(gate),
@@ -61,7 +64,10 @@ pub(crate) fn answer(gate: &Gate, call: &Inbound, peer: SocketAddr) -> Response<
             }
             Err(error) => bad(&error.to_string()),
         },
-        _ => json_answer(StatusCode::NOT_FOUND, &json!({ "error": "no such route" })),
+        _ => json_answer(
+            StatusCode::NOT_FOUND,
+            &json!({ "error": "no such control route; see tests/gate/src/control.rs" }),
+        ),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The decider: AWS's evaluation logic, in a process of its own.
+//! The decider: AWS's evaluation logic in a separate process.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,13 +18,13 @@ use crate::live::Policy;
 use crate::map::Check;
 use crate::simulate::Simulated;
 
-/// The program that node runs: part of this binary, so that the two cannot differ.
+/// The program that node runs. It is part of this binary, so that the two cannot differ.
 const PROGRAM: &str = include_str!("../decider/decide.mjs");
 
-/// How long an answer may take; one takes a few milliseconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long an answer may take. A normal answer takes a few milliseconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Everything that one call is decided by.
+/// All inputs of the decision on one call.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Question {
     /// ARN of the session.
@@ -35,23 +35,21 @@ pub(crate) struct Question {
     pub(crate) session: Option<Value>,
     /// The permissions boundary.
     pub(crate) boundary: Option<Vec<Policy>>,
-    /// All must be allowed.
+    /// Every check must be allowed.
     pub(crate) checks: Vec<Check>,
 }
 
-/// What the decider said.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 pub(crate) struct Verdict {
     /// Whether every check was allowed.
     pub(crate) result: Outcome,
-    /// Each check in the order asked.
+    /// The checks in the order of the question.
     pub(crate) checks: Vec<Checked>,
-    /// Set if the question was not understood; the result is then denied.
+    /// Set if the decider could not read the question. The result is then `Denied`.
     #[serde(default)]
     pub(crate) error: Option<String>,
 }
 
-/// Allowed or denied; nothing between.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Outcome {
@@ -65,24 +63,22 @@ pub(crate) struct Checked {
     pub(crate) action: String,
     pub(crate) resource: String,
     pub(crate) result: Outcome,
-    /// Which kind of policy denied, `gate` if the question could not be answered.
+    /// The kind of policy that denied; `gate` if the question could not be answered.
     pub(crate) by: Option<String>,
-    /// As the end of AWS's sentence.
+    /// The end of AWS's sentence, e.g. "because no session policy allows it".
     pub(crate) reason: Option<String>,
 }
 
-/// Why there is no verdict. The call is refused.
+/// The decider gave no verdict. The gate refuses the call.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DeciderError {
-    /// Node could not be started.
-    #[error("node could not be started")]
+    #[error("node could not be started; is it installed and on `PATH`?")]
     Start(#[source] std::io::Error),
-    /// The process ended, or closed its ends.
-    #[error("the decider ended")]
+    /// The process ended, or closed its pipes.
+    #[error("the decider process ended or did not answer in time")]
     Ended,
-    /// It answered something else than a verdict.
     #[error("the decider's answer cannot be read: {0}")]
-    Odd(String),
+    Unreadable(String),
 }
 
 type Waiting = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Value>>>>;
@@ -102,7 +98,7 @@ impl Decider {
     ///
     /// # Errors
     ///
-    /// [`DeciderError::Start`] if there is no node.
+    /// [`DeciderError::Start`] if node is not installed.
     pub(crate) fn start(modules: &Path) -> Result<Self, DeciderError> {
         Self::start_program(PROGRAM, modules)
     }
@@ -127,11 +123,11 @@ impl Decider {
                 let id = answer.get("id").and_then(Value::as_u64).unwrap_or_default();
                 let asker = answers.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
                 if let Some(asker) = asker {
-                    // Who asked may have gone.
+                    // The asker may have gone.
                     asker.send(answer).ok();
                 }
             }
-            // Nobody is answered any more: dropping the senders tells those who wait.
+            // No more answers will come. Dropping the senders ends every wait.
             answers.lock().unwrap_or_else(PoisonError::into_inner).clear();
         });
         Ok(Self { next: AtomicU64::new(1), to: tokio::sync::Mutex::new(to), waiting, _child: child })
@@ -141,40 +137,40 @@ impl Decider {
     ///
     /// # Errors
     ///
-    /// [`DeciderError`] if there is no verdict.
+    /// [`DeciderError`] if the decider gives no verdict.
     pub(crate) async fn decide(&self, question: &Question) -> Result<Verdict, DeciderError> {
-        let odd = |error: serde_json::Error| DeciderError::Odd(error.to_string());
-        let mut line = serde_json::to_value(question).map_err(odd)?;
+        let unreadable = |error: serde_json::Error| DeciderError::Unreadable(error.to_string());
+        let mut line = serde_json::to_value(question).map_err(unreadable)?;
         for check in line.get_mut("checks").and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(modelled) = check.get_mut("modelled").and_then(Value::as_array_mut) {
                 modelled.extend(crate::map::table::GLOBAL.iter().map(|key| json!(key)));
             }
         }
-        let verdict: Verdict = serde_json::from_value(self.ask(line).await?).map_err(odd)?;
+        let verdict: Verdict = serde_json::from_value(self.ask(line).await?).map_err(unreadable)?;
         if verdict.error.is_none() && verdict.checks.len() != question.checks.len() {
-            return Err(DeciderError::Odd("not every check was answered".to_owned()));
+            return Err(DeciderError::Unreadable("it does not answer every check".to_owned()));
         }
         Ok(verdict)
     }
 
-    /// Puts `question` to the evaluator as to AWS's policy simulator.
+    /// Asks the evaluator for the answer of AWS's policy simulator to `question`.
     ///
     /// # Errors
     ///
-    /// [`DeciderError`] if there is no answer, or not one that [`Simulated`] reads.
+    /// [`DeciderError`] if there is no answer, or if [`Simulated`] cannot be read from it.
     pub(crate) async fn simulate(&self, question: Value) -> Result<Simulated, DeciderError> {
         let mut answer = self.ask(question).await?;
-        let odd = || DeciderError::Odd("neither results nor a reason".to_owned());
-        let fields = answer.as_object_mut().ok_or_else(odd)?;
-        // An error comes with the fields of a decision.
-        let said = ["error", "invalid", "results"]
+        let unreadable = || DeciderError::Unreadable("it has none of `error`, `invalid` and `results`".to_owned());
+        let fields = answer.as_object_mut().ok_or_else(unreadable)?;
+        // An error answer also has the fields of a decision, so `error` is looked up first.
+        let outcome = ["error", "invalid", "results"]
             .iter()
             .find_map(|name| Some(json!({ *name: fields.remove(*name)? })))
-            .ok_or_else(odd)?;
-        serde_json::from_value(said).map_err(|error| DeciderError::Odd(error.to_string()))
+            .ok_or_else(unreadable)?;
+        serde_json::from_value(outcome).map_err(|error| DeciderError::Unreadable(error.to_string()))
     }
 
-    /// What AWS's service authorization reference says of `actions`.
+    /// The entries of AWS's service authorization reference for `actions`.
     #[cfg(test)]
     pub(crate) async fn facts(&self, actions: &[&str]) -> Result<Value, DeciderError> {
         let answer = self.ask(json!({ "facts": actions })).await?;
@@ -186,8 +182,8 @@ impl Decider {
         if let Some(fields) = line.as_object_mut() {
             fields.insert("id".to_owned(), json!(id));
         }
-        let (tell, told) = oneshot::channel();
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, tell);
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, sender);
         let mut to = self.to.lock().await;
         let sent = to.write_all(format!("{line}\n").as_bytes()).await;
         let sent = match sent {
@@ -196,7 +192,7 @@ impl Decider {
         };
         drop(to);
         sent.map_err(|_| DeciderError::Ended)?;
-        match tokio::time::timeout(PATIENCE, told).await {
+        match tokio::time::timeout(ANSWER_TIMEOUT, receiver).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(DeciderError::Ended),
         }
@@ -207,8 +203,8 @@ impl Decider {
 pub(crate) mod tests {
     use super::*;
 
-    /// The folder with the evaluator, or nothing, said aloud, if this run has none. `BREVET_TEST_REQUIRE_LOCAL=1`
-    /// makes that a failure.
+    /// The folder with the evaluator. `None` if this run has no evaluator; the function then prints that the test is
+    /// skipped. `BREVET_TEST_REQUIRE_LOCAL=1` makes that a failure.
     pub(crate) fn modules(test: &str) -> Option<std::path::PathBuf> {
         use std::io::Write;
 
@@ -216,9 +212,9 @@ pub(crate) mod tests {
         if modules.is_none() {
             let required = std::env::var("BREVET_TEST_REQUIRE_LOCAL").is_ok_and(|text| text == "1");
             assert!(!required, "`{test}`: `BREVET_DECIDER_MODULES` must name the folder with the evaluator");
-            // Not by `println!`, which is kept from sight while a test passes.
-            let told = writeln!(std::io::stderr(), "SKIPPED `{test}`: `BREVET_DECIDER_MODULES` names no folder");
-            drop(told);
+            // `println!` would be captured while the test passes.
+            let written = writeln!(std::io::stderr(), "SKIPPED `{test}`: `BREVET_DECIDER_MODULES` names no folder");
+            drop(written);
         }
         modules.map(Into::into)
     }
@@ -230,7 +226,7 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn a_decider_that_ends_gives_no_verdict() {
+    async fn decider_that_exits_gives_no_verdict() {
         let decider = Decider::start_program("process.exit(3)", Path::new("/nowhere"));
         let question = Question {
             principal: String::new(),

@@ -1,22 +1,22 @@
-//! What faults do to a call.
+//! The effects of faults on a call.
 
 use std::time::Duration;
 
 use crate::fault::{Kind, Rule};
 use crate::refuse::Refusal;
 
-/// How a fault ends a call before it is decided.
+/// How a fault ends a call before the decision.
 #[derive(Debug)]
 pub(crate) enum Ended {
-    /// With this answer.
+    /// The gate sends this answer.
     Refused(Refusal),
-    /// With a closed connection.
+    /// The gate closes the connection.
     Dropped,
 }
 
-/// What a fault does before the call is decided; `Some` if the call ends there.
+/// Applies the fault before the decision. Returns `Some` if the call ends there.
 ///
-/// `n_items` is how many items the call writes, for the reasons of a cancelled transaction.
+/// `n_items` is the number of items that the call writes, for the reasons of a cancelled transaction.
 pub(crate) async fn before(fault: Option<&Rule>, n_items: usize, transaction: bool) -> Option<Ended> {
     let rule = fault?;
     match rule.kind {
@@ -42,7 +42,7 @@ pub(crate) async fn before(fault: Option<&Rule>, n_items: usize, transaction: bo
     }
 }
 
-/// What a fault does once the answer is there. That it is not given is up to the proxy.
+/// Applies the fault after the answer has arrived. The proxy withholds the answer if the fault says so.
 pub(crate) async fn after(fault: Option<&Rule>) {
     if let Some(rule) = fault {
         match rule.kind {

@@ -1,4 +1,5 @@
-//! Faults that a test orders: the n-th matching call is refused, throttled, lost, delayed, or its caller killed.
+//! Faults that a test orders: the gate refuses, throttles, loses or delays the n-th matching call, or kills its
+//! caller.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::map::{Call, Service};
 
-/// What happens to a call.
+/// The effect on a call.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
-    /// Access denied, without asking the decider. Not forwarded.
+    /// The gate denies access without asking the decider. Not forwarded.
     Refuse,
     /// The service's throttling error. Not forwarded.
     Throttle,
@@ -20,23 +21,24 @@ pub(crate) enum Kind {
     DropBefore,
     /// Decided and forwarded, then the connection closes without an answer.
     DropAfter,
-    /// Waits `ms` before it is decided and forwarded: as if it had been on its way. It lands even if its caller hangs up
-    /// meanwhile. With `pid`, that process is killed when the call arrives: the call of a dead caller lands later.
+    /// Waits `ms` before the decision and forwarding, as if the call had been under way. The call lands even if its
+    /// caller hangs up meanwhile. With `pid`, that process is killed when the call arrives: the call of a dead caller
+    /// lands later.
     Delay,
     /// Decided and forwarded at once; the answer waits `ms`.
     DelayAnswer,
     /// Process `pid` is killed. Not forwarded.
     KillBefore,
-    /// Decided and forwarded, then process `pid` is killed, and nobody answered.
+    /// Decided and forwarded, then process `pid` is killed, and the call gets no answer.
     KillAfter,
-    /// `AssumeRole` only: the session policy that is *enforced* loses its denies by `aws:CurrentTime`. The call itself goes
+    /// `AssumeRole` only: the *enforced* session policy loses its denies by `aws:CurrentTime`. The call itself goes
     /// through unchanged. For control runs.
     StripTimeDeny,
-    /// `PutRolePolicy` only: the policy that is *enforced* loses its conditions `DateLessThan`. The call itself goes through
+    /// `PutRolePolicy` only: the *enforced* policy loses its `DateLessThan` conditions. The call itself goes through
     /// unchanged and is read back unchanged. For control runs.
     StripTimeLimit,
-    /// `PutRolePolicy` only: the document that is *forwarded* has lost its conditions `DateLessThan`, so that what is read
-    /// back is not what was sent.
+    /// `PutRolePolicy` only: the *forwarded* document loses its `DateLessThan` conditions, so that it is read back
+    /// altered.
     AlterDocument,
 }
 
@@ -58,16 +60,16 @@ impl Kind {
     }
 }
 
-/// An order: which call, and what happens to it. Fields that are left out match everything.
+/// An order: a call pattern and a fault. An omitted field matches every call.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rule {
-    /// Names the rule in the log and in what fired.
+    /// Names the rule in the call log and in the list of fired faults.
     pub(crate) id: String,
-    /// As in a credential scope: `dynamodb`, `iam`, `sts`, `s3`, `secretsmanager`, `lambda`.
+    /// The service name of a credential scope: `dynamodb`, `iam`, `sts`, `s3`, `secretsmanager`, `lambda`.
     #[serde(default)]
     pub(crate) service: Option<String>,
-    /// As the API reference spells it.
+    /// The operation name of the API reference.
     #[serde(default)]
     pub(crate) operation: Option<String>,
     /// Part of the caller's ARN, or `bootstrap`.
@@ -76,27 +78,26 @@ pub(crate) struct Rule {
     /// Start of a partition key that the call touches.
     #[serde(default)]
     pub(crate) pk_prefix: Option<String>,
-    /// Part of a resource that the call is about.
+    /// Part of a resource of the call.
     #[serde(default)]
     pub(crate) resource: Option<String>,
-    /// Part of the inline policy's name or the managed policy's ARN that the call is about.
+    /// Part of the inline policy's name or of the managed policy's ARN in the call.
     #[serde(default)]
     pub(crate) policy: Option<String>,
-    /// Part of the document that an inline policy is to have.
+    /// Part of the document in an inline policy put.
     #[serde(default)]
     pub(crate) document: Option<String>,
-    /// The first matching call that it happens to, from 1.
+    /// The first matching call that the fault hits, from 1.
     #[serde(default = "one")]
     pub(crate) nth: u64,
-    /// To how many matching calls in a row.
+    /// The number of consecutive matching calls that the fault hits.
     #[serde(default = "one")]
     pub(crate) times: u64,
-    /// What happens.
     pub(crate) kind: Kind,
     /// For the delays: milliseconds, at most 120 000.
     #[serde(default)]
     pub(crate) ms: Option<u64>,
-    /// For the kills, and for `delay` if wanted: a process.
+    /// For the kills, and optionally for `delay`: a process id.
     #[serde(default)]
     pub(crate) pid: Option<u32>,
 }
@@ -105,17 +106,12 @@ fn one() -> u64 {
     1
 }
 
-/// Why an order is not taken.
+/// The reason why an order is rejected.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum RuleError {
-    /// A field that the kind needs is missing or out of bounds.
+    /// A field that the fault kind requires is missing or out of bounds.
     #[error("fault `{id}`: {what}")]
-    Field {
-        /// The rule.
-        id: String,
-        /// What is wrong.
-        what: &'static str,
-    },
+    Field { id: String, what: &'static str },
 }
 
 impl Rule {
@@ -157,14 +153,14 @@ impl Rule {
     }
 }
 
-/// A rule with what became of it.
+/// A rule with its counts.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Armed {
     #[serde(flatten)]
     pub(crate) rule: Rule,
-    /// Calls that matched so far.
+    /// The number of matching calls so far.
     pub(crate) n_matched: u64,
-    /// How often it happened.
+    /// The number of calls that the fault has hit.
     pub(crate) n_fired: u64,
 }
 
@@ -173,11 +169,11 @@ pub(crate) struct Armed {
 pub(crate) struct Faults(Mutex<Vec<Armed>>);
 
 impl Faults {
-    /// Adds `rules`, all or none.
+    /// Adds either all `rules` or none.
     ///
     /// # Errors
     ///
-    /// [`RuleError`] naming the first rule that is wrong.
+    /// [`RuleError`] naming the first wrong rule.
     pub(crate) fn add(&self, rules: Vec<Rule>) -> Result<(), RuleError> {
         let rules: Vec<Armed> = rules
             .into_iter()
@@ -192,12 +188,11 @@ impl Faults {
         self.armed().clone()
     }
 
-    /// Forgets every rule.
     pub(crate) fn clear(&self) {
         self.armed().clear();
     }
 
-    /// The rule that happens to this call, if any: every matching rule counts it, the first that is due fires.
+    /// The rule that applies to this call, if any. Every matching rule counts the call; the first due rule fires.
     pub(crate) fn due(&self, service: Option<Service>, operation: &str, principal: &str, call: &Call) -> Option<Rule> {
         let mut due = None;
         for armed in self.armed().iter_mut() {
@@ -240,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_second_and_third_matching_call_fire_and_no_other() {
+    fn rule_fires_on_the_second_and_third_matching_call_only() {
         let faults = faults(json!([{ "id": "a", "service": "dynamodb", "operation": "PutItem",
             "principal": "brevet-dev-issue", "pk_prefix": "GRANT#", "nth": 2, "times": 2, "kind": "throttle" }]));
         assert!(!fires(&faults, "PutItem", "BLOCK#1"));
@@ -254,19 +249,19 @@ mod tests {
     }
 
     #[test]
-    fn another_principal_does_not_fire() {
+    fn rule_does_not_fire_on_another_principal() {
         let faults = faults(json!([{ "id": "a", "principal": "brevet-dev-reap", "kind": "refuse" }]));
         assert!(!fires(&faults, "PutItem", "GRANT#1"));
     }
 
     #[test]
-    fn a_stripped_deny_is_for_assume_role_only() {
+    fn stripped_time_deny_matches_assume_role_only() {
         let faults = faults(json!([{ "id": "a", "kind": "strip_time_deny" }]));
         assert!(!fires(&faults, "PutItem", "GRANT#1"));
     }
 
     #[test]
-    fn a_stripped_limit_is_for_inline_policies_only() {
+    fn stripped_time_limit_matches_inline_policies_only() {
         let call = Call { policy: Some("brevet-dev-1".to_owned()), ..Call::default() };
         for kind in ["strip_time_limit", "alter_document"] {
             let faults = faults(json!([{ "id": "a", "kind": kind, "policy": "brevet-dev-1" }]));
@@ -276,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_without_the_wanted_part_does_not_fire() {
+    fn rule_does_not_fire_on_a_document_without_its_part() {
         let call = |document: Option<&str>| Call { document: document.map(str::to_owned), ..Call::default() };
         let faults = faults(json!([{ "id": "a", "kind": "refuse", "document": "dev.01B", "times": 9 }]));
         let fires = |call: &Call| faults.due(Some(Service::Iam), "PutRolePolicy", "bootstrap", call).is_some();
@@ -285,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_that_cannot_be_carried_out_are_refused() {
+    fn invalid_orders_are_refused() {
         let add = |rule: Value| {
             let rules: Result<Vec<Rule>, _> = serde_json::from_value(json!([rule]));
             match rules {

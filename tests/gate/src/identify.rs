@@ -1,8 +1,8 @@
-//! `GetWebIdentityToken`, which the emulator does not have: decided by the gate like any other call, and answered by
-//! whoever signs tokens for this run.
+//! `GetWebIdentityToken`, which the emulator does not have. The gate decides it like any other call; the token issuer
+//! of this run answers it.
 //!
-//! The issuer is an HTTP server on this machine that tests name by `POST /_gate/issuer`. It is told the role that asks, as
-//! AWS would put it into `sub`, with the audiences, and answers with the token alone.
+//! The issuer is an HTTP server on this machine, which tests name by `POST /_gate/issuer`. The gate sends it the
+//! asking role, as AWS would put it into `sub`, and the audiences. The issuer answers with the token alone.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -21,17 +21,17 @@ use crate::record::Entry;
 use crate::refuse::Refusal;
 use crate::xml::escape;
 
-/// How long a token lives unless the call says otherwise, in seconds.
+/// The default lifetime of a token, in seconds.
 const DEFAULT_S: i64 = 300;
 
-/// Where tokens are signed.
+/// The address of the token issuer.
 #[derive(Debug, Default)]
 pub(crate) struct Issuer {
     at: Mutex<Option<SocketAddr>>,
 }
 
 impl Issuer {
-    /// From now on tokens are signed at `at`.
+    /// Sets the issuer's address to `at`.
     pub(crate) fn set(&self, at: Option<SocketAddr>) {
         *self.at.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
@@ -41,17 +41,17 @@ impl Issuer {
     }
 }
 
-/// Whether `operation` is answered here.
+/// Whether the gate answers `operation` here.
 pub(crate) fn is_ours(service: Option<Service>, operation: &str) -> bool {
     service == Some(Service::Sts) && operation == "GetWebIdentityToken"
 }
 
 impl Gate {
-    /// Answers `inbound`, which is allowed, with a token for `caller`.
+    /// Answers the allowed call `inbound` with a token for `caller`.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if nobody signs tokens, or who does gives none for this role.
+    /// [`Refusal`] if there is no issuer, or if it gives no token for this role.
     pub(crate) async fn identify(
         &self,
         caller: &Caller,
@@ -66,18 +66,19 @@ impl Gate {
         let Caller::Session(session) = caller else { return Err(disabled()) };
         let at = self.issuer.at().ok_or_else(disabled)?;
         let life_s = form.field("DurationSeconds").and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_S);
-        let asked = json!({
+        let order = json!({
             "role_arn": session.role_arn, "audience": form.members("Audience", None), "life_s": life_s,
         });
         let call = Inbound {
             method: Method::POST,
             uri: Uri::from_static("/"),
             headers: HeaderMap::new(),
-            body: Bytes::from(asked.to_string()),
+            body: Bytes::from(order.to_string()),
         };
         let signed = self.upstream.forward(at, &call).await.map_err(|error| Refusal::Upstream(error.to_string()))?;
         let token = std::str::from_utf8(signed.body()).ok().filter(|_| signed.status().is_success());
-        let token = token.ok_or_else(|| Refusal::Upstream("the issuer gave no token".to_owned()))?;
+        let token = token
+            .ok_or_else(|| Refusal::Upstream("the token issuer answered with an error or with no token".to_owned()))?;
         let id = format!("gate-{:08}", entry.n);
         entry.request_id = Some(id.clone());
         let expires_at = clock::now().checked_add_signed(TimeDelta::seconds(life_s)).unwrap_or_else(clock::now);

@@ -1,4 +1,4 @@
-//! A call as it reached the gate, read to its end.
+//! A call as the gate received it, completely read.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
@@ -44,7 +44,7 @@ impl Inbound {
         Self { body: Bytes::from(body.join("&")), ..self.clone() }
     }
 
-    /// The body as JSON, `null` if it is none.
+    /// The body as JSON, `null` if it is not JSON.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
@@ -89,7 +89,7 @@ fn pairs(text: &str, plus_is_space: bool) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Resolves percent escapes; what is none stays as it is.
+/// Resolves percent escapes. A malformed escape stays as it is.
 pub(crate) fn decode(text: &str, plus_is_space: bool) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_escapes_stay() {
+    fn malformed_escapes_stay_unchanged() {
         assert_eq!(decode("100%", false), "100%");
         assert_eq!(decode("%zz%41", false), "%zzA");
     }

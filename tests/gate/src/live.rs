@@ -1,7 +1,7 @@
-//! What is in force now: roles with their documents, the keys of tables, the ARNs of secrets.
+//! The state in force now: roles with their documents, the keys of tables, the ARNs of secrets.
 //!
-//! Documents are read from the emulator with the bootstrap key and kept until any IAM write passes the gate. So IAM must be
-//! written through the gate.
+//! The gate reads documents from the emulator with the bootstrap key, and keeps them until an IAM write passes. So
+//! every IAM write must go through the gate.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -13,22 +13,22 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::inbound::{decode, encode};
-use crate::map::{Facts, Needs, Place};
+use crate::map::{CallLocation, Facts, Needs};
 use crate::strip::without_time_limit;
 use crate::upstream::{Ask, NoAnswer, Upstream};
 use crate::xml::{self, Element};
 
-/// A policy by name: its own for inline ones, its ARN for managed ones.
+/// A policy by name: the own name of an inline policy, the ARN of a managed one.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub(crate) struct Policy {
     pub(crate) name: String,
     pub(crate) policy: Value,
 }
 
-/// A role and every document that decides what it may do.
+/// A role and every document that decides about its permissions.
 #[derive(Clone, Debug)]
 pub(crate) struct Role {
-    /// With its path.
+    /// ARN with the role's path.
     pub(crate) arn: String,
     pub(crate) name: String,
     pub(crate) trust: Value,
@@ -36,7 +36,7 @@ pub(crate) struct Role {
     pub(crate) attached: Vec<Policy>,
     pub(crate) boundary: Option<Policy>,
     pub(crate) tags: BTreeMap<String, String>,
-    /// Seconds.
+    /// In seconds.
     pub(crate) max_session_s: u32,
 }
 
@@ -49,49 +49,48 @@ pub(crate) struct TableKeys {
     pub(crate) indexes: BTreeMap<String, String>,
 }
 
-/// What decides about a secret.
+/// The attributes of a secret that decisions use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Secret {
     pub(crate) arn: String,
     pub(crate) tags: BTreeMap<String, String>,
 }
 
-/// Why something in force could not be read. The call that needs it is refused.
+/// State in force that could not be read. The gate refuses the call that needs it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LiveError {
-    /// The emulator did not answer.
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
-    /// It answered something else than was asked.
-    #[error("`{what}` answered something that cannot be read: {answer}")]
-    Odd {
-        /// The call.
-        what: String,
+    /// The emulator's answer does not fit the request.
+    #[error("the emulator's answer to `{call}` cannot be read: {answer}")]
+    Unreadable {
+        call: String,
         /// The start of the answer.
         answer: String,
     },
 }
 
-/// A role, or that there is none, with the generation it was read at.
+/// A role, or `None` if it does not exist, with the generation it was read at.
 type Kept = (u64, Option<Arc<Role>>);
 
-/// Reads and keeps what is in force.
+/// Reads and caches the state in force.
 #[derive(Debug)]
 pub(crate) struct Live {
     upstream: Upstream,
     localstack: SocketAddr,
     dynamodb: SocketAddr,
     region: String,
-    /// Raised before and after each IAM write: what was read at an older generation is not used.
+    /// Raised before and after each IAM write. A document read at an older generation is not used.
     generation: AtomicU64,
     roles: Mutex<BTreeMap<String, Kept>>,
-    /// Role and name of inline policies that a control run enforces without their time limit, with the document that was put.
+    /// Role and name of the inline policies that a control run enforces without their time limit, with the document
+    /// that was put.
     unlimited: Mutex<BTreeMap<(String, String), Value>>,
     tables: Mutex<BTreeMap<String, TableKeys>>,
 }
 
 impl Live {
-    pub(crate) fn new(upstream: Upstream, localstack: SocketAddr, dynamodb: SocketAddr, place: &Place) -> Self {
+    pub(crate) fn new(upstream: Upstream, localstack: SocketAddr, dynamodb: SocketAddr, place: &CallLocation) -> Self {
         Self {
             upstream,
             localstack,
@@ -104,13 +103,13 @@ impl Live {
         }
     }
 
-    /// Forgets every document: IAM is about to change, or has changed.
+    /// Drops every cached document: IAM is about to change, or has changed.
     pub(crate) fn iam_changes(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// From now on inline policy `name` of `role` is enforced without its time limit while it is `document`; as it is, if
-    /// that is nothing.
+    /// Enforces inline policy `name` of `role` without its time limit as long as it equals `document`. `None` enforces
+    /// it as it is.
     pub(crate) fn enforce_unlimited(&self, role: &str, name: &str, document: Option<Value>) {
         let mut unlimited = self.unlimited.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (role.to_owned(), name.to_owned());
@@ -128,7 +127,7 @@ impl Live {
         }
     }
 
-    /// Forgets the keys of every table.
+    /// Drops the cached keys of every table.
     pub(crate) fn tables_change(&self) {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -137,7 +136,7 @@ impl Live {
     ///
     /// # Errors
     ///
-    /// [`LiveError`] if one of them could not be read; a thing that does not exist is no error.
+    /// [`LiveError`] if one of them could not be read. A missing role, table or secret is not an error.
     pub(crate) async fn facts(&self, needs: &Needs) -> Result<Facts, LiveError> {
         let mut facts = Facts::default();
         for name in &needs.roles {
@@ -152,11 +151,11 @@ impl Live {
         Ok(facts)
     }
 
-    /// The role called `name` with its documents in force.
+    /// The role `name` with its documents in force.
     ///
     /// # Errors
     ///
-    /// [`LiveError`] if they could not all be read.
+    /// [`LiveError`] if not all of them could be read.
     pub(crate) async fn role(&self, name: &str) -> Result<Option<Arc<Role>>, LiveError> {
         let generation = self.generation.load(Ordering::SeqCst);
         let kept = self
@@ -180,7 +179,8 @@ impl Live {
             return Ok(None);
         };
         let text = |path: &str| answer.text_at(&format!("GetRoleResult/Role/{path}"));
-        let odd = |what: &str| LiveError::Odd { what: format!("GetRole {name}"), answer: format!("no {what}") };
+        let unreadable =
+            |what: &str| LiveError::Unreadable { call: format!("GetRole {name}"), answer: format!("no {what}") };
         let boundary = match text("PermissionsBoundary/PermissionsBoundaryArn") {
             Some(arn) => Some(self.managed(arn).await?),
             None => None,
@@ -188,23 +188,23 @@ impl Live {
         let mut inline = Vec::new();
         for policy in self.members("ListRolePolicies", &by_name, "PolicyNames").await? {
             let of_policy = [("RoleName", name), ("PolicyName", policy.text.as_str())];
-            // One that went since it was listed is not in force.
+            // A policy deleted since the listing is not in force.
             if let Some(answer) = self.iam("GetRolePolicy", &of_policy).await? {
                 let document = answer.text_at("GetRolePolicyResult/PolicyDocument").and_then(json_of);
-                let document = document.ok_or_else(|| odd("inline policy"))?;
+                let document = document.ok_or_else(|| unreadable("inline policy"))?;
                 let policy_name = policy.text.clone();
                 inline.push(Policy { policy: self.in_force(name, &policy_name, document), name: policy_name });
             }
         }
         let mut attached = Vec::new();
         for policy in self.members("ListAttachedRolePolicies", &by_name, "AttachedPolicies").await? {
-            let arn = policy.text_at("PolicyArn").ok_or_else(|| odd("policy ARN"))?;
+            let arn = policy.text_at("PolicyArn").ok_or_else(|| unreadable("policy ARN"))?;
             attached.push(self.managed(arn).await?);
         }
         Ok(Some(Role {
-            arn: text("Arn").ok_or_else(|| odd("ARN"))?.to_owned(),
+            arn: text("Arn").ok_or_else(|| unreadable("ARN"))?.to_owned(),
             name: name.to_owned(),
-            trust: text("AssumeRolePolicyDocument").and_then(json_of).ok_or_else(|| odd("trust policy"))?,
+            trust: text("AssumeRolePolicyDocument").and_then(json_of).ok_or_else(|| unreadable("trust policy"))?,
             inline,
             attached,
             boundary,
@@ -214,17 +214,17 @@ impl Live {
     }
 
     async fn managed(&self, arn: &str) -> Result<Policy, LiveError> {
-        let odd = || LiveError::Odd { what: format!("policy {arn}"), answer: "no document".to_owned() };
-        let policy = self.iam("GetPolicy", &[("PolicyArn", arn)]).await?.ok_or_else(odd)?;
-        let version = policy.text_at("GetPolicyResult/Policy/DefaultVersionId").ok_or_else(odd)?;
+        let unreadable = || LiveError::Unreadable { call: format!("policy {arn}"), answer: "no document".to_owned() };
+        let policy = self.iam("GetPolicy", &[("PolicyArn", arn)]).await?.ok_or_else(unreadable)?;
+        let version = policy.text_at("GetPolicyResult/Policy/DefaultVersionId").ok_or_else(unreadable)?;
         let of_version = [("PolicyArn", arn), ("VersionId", version)];
-        let document = self.iam("GetPolicyVersion", &of_version).await?.ok_or_else(odd)?;
+        let document = self.iam("GetPolicyVersion", &of_version).await?.ok_or_else(unreadable)?;
         Ok(Policy {
             name: arn.to_owned(),
             policy: document
                 .text_at("GetPolicyVersionResult/PolicyVersion/Document")
                 .and_then(json_of)
-                .ok_or_else(odd)?,
+                .ok_or_else(unreadable)?,
         })
     }
 
@@ -254,7 +254,7 @@ impl Live {
         }
     }
 
-    /// An IAM read; nothing if what it asks for does not exist.
+    /// An IAM read. `None` if the entity does not exist.
     async fn iam(&self, operation: &str, parameters: &[(&str, &str)]) -> Result<Option<Element>, LiveError> {
         let mut body = format!("Action={operation}&Version=2010-05-08");
         for (name, value) in parameters {
@@ -266,7 +266,7 @@ impl Live {
         if text.contains("<Code>NoSuchEntity</Code>") {
             return Ok(None);
         }
-        xml::parse(&text).filter(|_| answer.status().is_success()).map(Some).ok_or_else(|| odd(operation, &text))
+        xml::parse(&text).filter(|_| answer.status().is_success()).map(Some).ok_or_else(|| unreadable(operation, &text))
     }
 
     async fn table(&self, name: &str) -> Result<Option<TableKeys>, LiveError> {
@@ -280,7 +280,7 @@ impl Live {
         let Some(answer) = answer else {
             return Ok(None);
         };
-        let keys = keys_of(&answer).ok_or_else(|| odd("DescribeTable", &answer.to_string()))?;
+        let keys = keys_of(&answer).ok_or_else(|| unreadable("DescribeTable", &answer.to_string()))?;
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), keys.clone());
         Ok(Some(keys))
     }
@@ -292,8 +292,10 @@ impl Live {
         let Some(answer) = answer else {
             return Ok(None);
         };
-        let arn =
-            answer.get("ARN").and_then(Value::as_str).ok_or_else(|| odd("DescribeSecret", &answer.to_string()))?;
+        let arn = answer
+            .get("ARN")
+            .and_then(Value::as_str)
+            .ok_or_else(|| unreadable("DescribeSecret", &answer.to_string()))?;
         let tags = answer
             .get("Tags")
             .and_then(Value::as_array)
@@ -325,12 +327,12 @@ impl Live {
             .ok()
             .filter(|_| answer.status().is_success())
             .map(Some)
-            .ok_or_else(|| odd(target, &text))
+            .ok_or_else(|| unreadable(target, &text))
     }
 }
 
-fn odd(what: &str, answer: &str) -> LiveError {
-    LiveError::Odd { what: what.to_owned(), answer: answer.chars().take(300).collect() }
+fn unreadable(call: &str, answer: &str) -> LiveError {
+    LiveError::Unreadable { call: call.to_owned(), answer: answer.chars().take(300).collect() }
 }
 
 /// A document in IAM's answers: JSON, percent-encoded.
@@ -370,7 +372,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn key_names_come_from_the_schema_of_table_and_index() {
+    fn key_names_are_read_from_the_schema_of_table_and_index() {
         let answer = json!({ "Table": {
             "KeySchema": [{ "AttributeName": "sk", "KeyType": "RANGE" }, { "AttributeName": "pk", "KeyType": "HASH" }],
             "GlobalSecondaryIndexes": [{ "IndexName": "due", "KeySchema": [
@@ -382,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_may_be_percent_encoded() {
+    fn document_is_read_plain_or_percent_encoded() {
         assert_eq!(json_of("%7B%22a%22%3A%20%22b%2Bc%22%7D"), Some(json!({ "a": "b+c" })));
         assert_eq!(json_of("{\"a\": \"100%25\"}"), Some(json!({ "a": "100%25" })));
     }

@@ -1,9 +1,8 @@
 //! The gate: IAM enforcement, faults and a call log in front of the local stack. Test equipment, never shipped.
 //!
-//! A reverse proxy on loopback. It knows the sessions that were vended through it, maps each call to the actions,
-//! resources and context that AWS would ask IAM about, lets AWS's evaluation logic decide on the live documents, and
-//! forwards what is allowed. A call it does not map is refused. It does not listen before a battery of known denials was
-//! denied.
+//! A reverse proxy on loopback. It knows the sessions that were vended through it. It maps each call to the actions,
+//! resources and context of AWS's IAM check, and lets AWS's evaluation logic decide on the live documents. It forwards
+//! allowed calls and refuses calls that it does not map. It listens only after a battery of known denials was denied.
 
 mod battery;
 mod caller;
@@ -40,7 +39,7 @@ use crate::decide::Decider;
 use crate::fault::Faults;
 use crate::identify::Issuer;
 use crate::live::Live;
-use crate::map::Place;
+use crate::map::CallLocation;
 use crate::proxy::Gate;
 use crate::record::Record;
 use crate::upstream::Upstream;
@@ -74,17 +73,20 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), AnyError> {
     let config = Config::from_env(|name| std::env::var(name).ok())?;
-    // Before anything listens: is the decider to be trusted?
+    // The decider must pass the battery before the gate listens.
     let decider = Decider::start(&config.modules)?;
     let n_verdicts = battery::run(&decider).await?;
-    tracing::info!("battery: {n_verdicts} verdicts as they must be");
+    tracing::info!("battery: all {n_verdicts} verdicts are correct");
 
-    let place =
-        Place { partition: config.partition.clone(), region: "us-east-1".to_owned(), account: config.account.clone() };
+    let place = CallLocation {
+        partition: config.partition.clone(),
+        region: "us-east-1".to_owned(),
+        account: config.account.clone(),
+    };
     let upstream = Upstream::new();
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| format!("`{}` cannot be listened on: {error}", config.listen))?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+        format!("the gate cannot listen on `{}`: {error}; set `BREVET_PORT_GATE` to a free port", config.listen)
+    })?;
     tracing::info!("listening on {}", config.listen);
     let gate = Arc::new(Gate {
         decider,

@@ -1,4 +1,4 @@
-//! One call through the gate: who, what, allowed?, on it goes, what became of it.
+//! The way of one call through the gate: authenticate, map, decide, forward, answer, log.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
@@ -18,7 +18,7 @@ use crate::fault::{Faults, Kind, Rule};
 use crate::identify::{self, Issuer};
 use crate::inbound::Inbound;
 use crate::live::Live;
-use crate::map::{self, Call, Context, Place, Service};
+use crate::map::{self, Call, CallLocation, Context, Service};
 use crate::record::{Asked, Decision, Entry, Happened, Record};
 use crate::refuse::Refusal;
 use crate::sigv4::{self, UnverifiedSignature};
@@ -37,13 +37,13 @@ pub(crate) struct Gate {
     pub(crate) sessions: Sessions,
     pub(crate) faults: Faults,
     pub(crate) record: Record,
-    /// Who signs tokens, if anybody does.
+    /// The address of the token issuer, if one runs.
     pub(crate) issuer: Issuer,
-    /// How many verdicts of the battery were as they must be.
+    /// The number of correct verdicts in the battery.
     pub(crate) n_verdicts: usize,
 }
 
-/// The caller is not answered: the connection closes.
+/// The gate closes the connection without an answer.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("closed without an answer")]
 pub(crate) struct Dropped;
@@ -59,7 +59,7 @@ enum End {
     Drop,
 }
 
-/// A call that is known well enough to be decided.
+/// An authenticated and mapped call, ready for the decision.
 struct Known {
     claimed: UnverifiedSignature,
     service: Option<Service>,
@@ -68,11 +68,12 @@ struct Known {
 }
 
 impl Gate {
-    /// Handles `inbound` to its end and logs it, whether or not its caller is still there: `caller` tells.
+    /// Handles `inbound` to its end and logs it, even if its caller hung up. `caller` shows whether the caller is
+    /// still connected.
     ///
     /// # Errors
     ///
-    /// [`Dropped`] if the connection is to be closed without an answer.
+    /// [`Dropped`] if the gate must close the connection without an answer.
     pub(crate) async fn handle(
         &self,
         inbound: Inbound,
@@ -92,7 +93,7 @@ impl Gate {
             }
             End::Drop => Err(Dropped),
         };
-        // A fault that loses the answer does so for a refusal too.
+        // A fault that loses the answer also loses a refusal.
         let answer = match entry.fault.as_ref().map(|fault| fault.kind) {
             Some(Kind::DropAfter | Kind::KillAfter) => Err(Dropped),
             Some(_) | None => answer,
@@ -107,13 +108,13 @@ impl Gate {
     }
 
     async fn pass(&self, inbound: &Inbound, entry: &mut Entry, service: &mut Option<Service>) -> End {
-        // 1. Who, and what.
+        // 1. Authenticate the caller and map the call.
         let mut known = match self.understand(inbound, entry, service).await {
             Ok(known) => known,
             Err(refusal) => return End::Refuse(refusal),
         };
 
-        // 2. Faults on the way here.
+        // 2. Apply faults on the way to the service.
         let fault = self.faults.due(known.service, &entry.operation, known.caller.name(), &known.call);
         entry.fault = fault.as_ref().map(|rule| Happened { id: rule.id.clone(), kind: rule.kind });
         let transaction = entry.operation.starts_with("Transact");
@@ -125,20 +126,20 @@ impl Gate {
             };
         }
 
-        // A call that was on its way is about what it finds when it arrives.
+        // A delayed call is decided by the state at its arrival.
         if fault.as_ref().is_some_and(|rule| rule.kind == Kind::Delay)
-            && let Err(refusal) = self.look_again(&mut known, inbound, entry).await
+            && let Err(refusal) = self.map_again(&mut known, inbound, entry).await
         {
             return End::Refuse(refusal);
         }
 
-        // 3. Allowed?
+        // 3. Decide.
         if let Err(refusal) = self.decide(&known, inbound, entry).await {
             effect::after(fault.as_ref()).await;
             return End::Refuse(refusal);
         }
 
-        // 4. On it goes.
+        // 4. Forward, or answer here.
         let answer = if simulate::is_ours(known.service, &entry.operation) {
             self.simulate(inbound, entry).await
         } else if identify::is_ours(known.service, &entry.operation) {
@@ -148,7 +149,7 @@ impl Gate {
             self.forward(&known, &inbound, entry, fault.as_ref()).await
         };
 
-        // 5. Faults on the way back.
+        // 5. Apply faults on the way back.
         effect::after(fault.as_ref()).await;
         match answer {
             Ok(answer) => End::Answer(answer),
@@ -156,7 +157,7 @@ impl Gate {
         }
     }
 
-    /// Who calls, and what the call asks of IAM.
+    /// Authenticates the caller and maps the call.
     async fn understand(
         &self,
         inbound: &Inbound,
@@ -188,7 +189,7 @@ impl Gate {
         };
         let call = match mapped {
             Ok(call) => call,
-            // Whoever sets the account up may do so with calls that no session makes.
+            // The deploying administrator may make calls that no session makes.
             Err((_, why)) if bypasses => {
                 entry.reason = Some(why);
                 Call::default()
@@ -208,8 +209,8 @@ impl Gate {
         Ok(Known { claimed, service: *service, caller, call })
     }
 
-    /// Maps `known` again, if it was.
-    async fn look_again(&self, known: &mut Known, inbound: &Inbound, entry: &mut Entry) -> Result<(), Refusal> {
+    /// Maps `known` once more if it was mapped.
+    async fn map_again(&self, known: &mut Known, inbound: &Inbound, entry: &mut Entry) -> Result<(), Refusal> {
         if let Some(service) = known.service.filter(|_| !known.call.checks.is_empty()) {
             let mapped = self.map(service, &entry.operation, inbound, &known.claimed.region).await;
             known.call = mapped.map_err(|(decision, why)| {
@@ -230,7 +231,7 @@ impl Gate {
     ) -> Result<Call, (Decision, String)> {
         let needs = map::needs(service, operation, inbound);
         let facts = self.live.facts(&needs).await.map_err(|error| (Decision::Denied, error.to_string()))?;
-        let place = Place {
+        let place = CallLocation {
             partition: self.config.partition.clone(),
             region: region.to_owned(),
             account: self.config.account.clone(),
@@ -239,7 +240,7 @@ impl Gate {
             .map_err(|unmapped| (Decision::Unmapped, unmapped.to_string()))
     }
 
-    /// Lets `known` through, or says why not.
+    /// Returns if `known` is allowed; otherwise the refusal.
     async fn decide(&self, known: &Known, inbound: &Inbound, entry: &mut Entry) -> Result<(), Refusal> {
         let session = match &known.caller {
             Caller::Bootstrap => {
@@ -284,7 +285,7 @@ impl Gate {
         Ok(())
     }
 
-    /// The decider's verdict, none if the call needs no permission.
+    /// The decider's verdict. `None` if the call needs no permission.
     async fn verdict(&self, session: &Session, known: &Known, inbound: &Inbound) -> Result<Option<Verdict>, String> {
         let role = self
             .live
@@ -343,7 +344,7 @@ impl Gate {
         context
     }
 
-    /// Sends the call on, and keeps what must be known of its answer.
+    /// Forwards the call, and records its answer.
     async fn forward(
         &self,
         known: &Known,
@@ -355,7 +356,8 @@ impl Gate {
         let reads = ["Get", "List", "Simulate"];
         let iam_write =
             known.service == Some(Service::Iam) && !reads.iter().any(|read| entry.operation.starts_with(read));
-        // Another service may write IAM too (a stack, for one); only the bootstrap key reaches those.
+        // Another service may write IAM too (CloudFormation, for example). Only the bootstrap key reaches other
+        // services.
         let iam_write = iam_write || known.service.is_none();
         let table_write = known.service == Some(Service::DynamoDb) && entry.operation.ends_with("Table");
         if iam_write {

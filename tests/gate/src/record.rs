@@ -11,85 +11,86 @@ use serde_json::Value;
 
 use crate::map::Service;
 
-/// What the gate did with a call.
+/// The gate's decision on a call.
 #[derive(Clone, Copy, Debug, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Decision {
     /// The decider allowed every action.
     Allowed,
-    /// It denied one, or could not be asked.
+    /// The decider denied an action, or gave no verdict.
     Denied,
-    /// The bootstrap key: not asked.
+    /// Made with the bootstrap key. The decider was not asked.
     Bypassed,
     /// No valid credentials.
     Unauthenticated,
     /// Not in the mapping.
     Unmapped,
-    /// Allowed, but AWS would reject its parameters.
+    /// Allowed by IAM, but AWS would reject the parameters.
     Invalid,
-    /// A fault came before the decision.
+    /// A fault ended the call before the decision.
     Fault,
 }
 
-/// One action that a call needed.
+/// An action of a call.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Asked {
     pub(crate) action: String,
     pub(crate) resource: String,
 }
 
-/// A fault that happened to a call.
+/// A fault that hit a call.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Happened {
     pub(crate) id: String,
     pub(crate) kind: crate::fault::Kind,
 }
 
-/// One call. Never a credential, a token, a document or a body.
+/// One call. It never contains a credential, a token, a document or a body.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Entry {
     /// Order of arrival, from 1.
     pub(crate) n: u64,
     /// Arrival, RFC 3339 UTC with milliseconds.
     pub(crate) at: String,
-    /// When it was answered, or its connection closed.
+    /// The instant of the answer, or of the closing of the connection.
     pub(crate) done_at: String,
     /// `bootstrap`, the session's ARN, or `unknown`.
     pub(crate) principal: String,
-    /// The session's access key id; that of the bootstrap key is left out.
+    /// The session's access key id. The bootstrap key's id is left out.
     pub(crate) access_key_id: Option<String>,
-    /// The mapped service, or the credential scope's word for one that is not mapped.
+    /// The mapped service, or the service name of the credential scope if the service is not mapped.
     pub(crate) service: String,
-    /// As the API reference spells it, empty if the call does not say.
+    /// The operation as the API reference spells it; empty if the call names none.
     pub(crate) operation: String,
     pub(crate) actions: Vec<Asked>,
     pub(crate) decision: Decision,
-    /// Which kind of policy denied.
+    /// The kind of policy that denied.
     pub(crate) denied_by: Option<String>,
-    /// Why it was refused, in AWS's words or ours.
+    /// The reason of a refusal, in AWS's words or the gate's.
     pub(crate) reason: Option<String>,
-    /// AWS's error code of a refusal or of the answer that was given instead.
+    /// The AWS error code of a refusal by the gate.
     pub(crate) error_code: Option<String>,
-    /// Whether it went on to what is behind the gate.
+    /// Whether the call was forwarded.
     pub(crate) forwarded: bool,
-    /// HTTP status from behind the gate.
+    /// HTTP status of the upstream's answer.
     pub(crate) upstream_status: Option<u16>,
-    /// When what is behind the gate had answered: a write had landed by then. Long after `at` for a call that was held.
+    /// The instant at which the upstream had answered: a write had landed by then. Long after `at` for a delayed call.
     pub(crate) landed_at: Option<String>,
-    /// Whether the caller was answered, and still there.
+    /// Whether the caller was still connected and got an answer.
     pub(crate) answered: bool,
     pub(crate) fault: Option<Happened>,
     /// AWS's request id in the answer.
     pub(crate) request_id: Option<String>,
-    /// Of a write: what it writes (or would, if not `forwarded`), to be reconciled with evidence.
+    /// For a write: its content (or the content it would have had, if not `forwarded`), for the reconciliation with
+    /// evidence.
     pub(crate) wrote: Option<Value>,
-    /// Of `SimulatePrincipalPolicy`: what the gate answered, `{action, resource, decision}` each.
+    /// For `SimulatePrincipalPolicy`: the gate's results, each `{action, resource, decision}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) simulated: Option<Value>,
 }
 
 impl Entry {
-    /// An entry about which nothing is known but its arrival.
+    /// An entry of which only the arrival is known.
     pub(crate) fn arrived(n: u64, at: String) -> Self {
         Self {
             n,
@@ -115,7 +116,7 @@ impl Entry {
         }
     }
 
-    /// Names the service as callers know it.
+    /// Sets the service name that callers use.
     pub(crate) fn of_service(&mut self, scope: &str, service: Option<Service>) {
         self.service = service.map_or_else(|| scope.to_owned(), |service| format!("{service:?}").to_lowercase());
     }
@@ -134,7 +135,7 @@ pub(crate) struct Record {
 pub(crate) struct Extract {
     /// In order of arrival.
     pub(crate) entries: Vec<Entry>,
-    /// Calls that have arrived but are not done: the record is whole when this is 0.
+    /// Calls that have arrived but are not done. The record is complete when this is 0.
     pub(crate) n_in_flight: u64,
 }
 
@@ -143,7 +144,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// If it cannot be opened.
+    /// If the file cannot be opened.
     pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)?;
@@ -155,12 +156,12 @@ impl Record {
         })
     }
 
-    /// The number of the next call.
+    /// Counts an arrival, and returns the number of the call.
     pub(crate) fn arrival(&self) -> u64 {
         self.n_arrived.fetch_add(1, Ordering::SeqCst).saturating_add(1)
     }
 
-    /// Writes a call that is done.
+    /// Writes a completed call.
     ///
     /// # Errors
     ///
@@ -190,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_come_in_order_of_arrival_and_tell_what_is_still_under_way() {
+    fn entries_are_in_order_of_arrival_and_count_calls_in_flight() {
         let path = std::env::temp_dir().join(format!("brevet-gate-record-{}.jsonl", std::process::id()));
         let record = Record::open(&path).unwrap();
         let numbers: Vec<u64> = (0..3).map(|_| record.arrival()).collect();

@@ -8,36 +8,30 @@ use serde_json::json;
 use crate::map::Service;
 use crate::xml::escape;
 
-/// Why the gate answers itself instead of forwarding.
+/// The reason why the gate answers instead of forwarding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// No signature that the gate reads.
+    /// The call has no signature that the gate can read.
     Unsigned(String),
-    /// The key, or the token with it, was not vended here.
+    /// The key, or its token, was not vended here.
     UnknownKey,
     /// The session's time is over.
     Expired,
     /// Signed with another secret, for another call, or at another time.
     BadSignature(String),
-    /// Not allowed; AWS's sentence.
+    /// Not allowed, with AWS's sentence.
     Denied(String),
     /// The service is busy (an injected fault).
     Throttled,
-    /// A transaction of `n_items` conflicts with another, or IAM is changed by two at once (an injected fault).
+    /// A transaction of `n_items` conflicts with another one, or two callers change IAM at once (an injected fault).
     Conflict {
-        /// Whether the call was a transaction.
         transaction: bool,
-        /// How many items it had.
+        /// The number of items in the transaction.
         n_items: usize,
     },
-    /// AWS would reject the call's own words, which the emulator accepts.
-    Invalid {
-        /// AWS's error code.
-        code: &'static str,
-        /// AWS's or our sentence.
-        message: String,
-    },
-    /// What the call goes to did not answer.
+    /// AWS would reject the call's parameters; the emulator accepts them.
+    Invalid { code: &'static str, message: String },
+    /// The upstream did not answer.
     Upstream(String),
 }
 
@@ -49,7 +43,6 @@ struct Words {
 }
 
 impl Refusal {
-    /// The AWS error code that `service` answers with.
     pub(crate) fn code(&self, service: Option<Service>) -> String {
         self.words(service).code
     }
@@ -58,7 +51,7 @@ impl Refusal {
         let json_body = matches!(service, Some(Service::DynamoDb | Service::SecretsManager));
         let s3 = service == Some(Service::S3);
         let rest_or_json = json_body || service == Some(Service::Lambda);
-        // The JSON protocols answer 400 for all of these, REST and Query 403.
+        // The JSON protocols answer 400 to all of these; REST and Query answer 403.
         let denied_status = if json_body { 400 } else { 403 };
         let words = |status: u16, code: &str, message: &str| Words {
             status,
@@ -132,7 +125,7 @@ impl Refusal {
         }
     }
 
-    /// The whole answer, as `service` would give it. `request_id` names it.
+    /// The answer in the error shape of `service`, with `request_id`.
     pub(crate) fn answer(&self, service: Option<Service>, request_id: &str) -> Response<Full<Bytes>> {
         let words = self.words(service);
         let Words { status, code, message } = &words;
@@ -194,7 +187,7 @@ impl Refusal {
     }
 }
 
-/// Cancellation reasons of a transaction whose first item conflicts.
+/// The cancellation reasons of a transaction whose first item conflicts.
 fn reasons(n_items: usize) -> Vec<&'static str> {
     let mut reasons = vec!["None"; n_items.max(1)];
     if let Some(first) = reasons.first_mut() {
@@ -221,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn each_protocol_says_access_denied_its_own_way() {
+    fn access_denied_has_the_error_shape_of_each_protocol() {
         let denied = Refusal::Denied("no <b>".to_owned());
         let (status, text) = body(&denied, Service::DynamoDb);
         assert_eq!(status, 400);
@@ -237,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn expired_and_unknown_have_the_codes_of_their_service() {
+    fn expired_session_and_unknown_key_have_the_codes_of_their_service() {
         let codes = |service| (Refusal::UnknownKey.code(Some(service)), Refusal::Expired.code(Some(service)));
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
         assert_eq!(codes(Service::Sts), pair("InvalidClientTokenId", "ExpiredToken"));
@@ -246,14 +239,14 @@ mod tests {
     }
 
     #[test]
-    fn iam_has_its_own_words_for_a_conflict() {
+    fn iam_conflict_is_a_concurrent_modification() {
         let (status, text) = body(&Refusal::Conflict { transaction: false, n_items: 0 }, Service::Iam);
         assert_eq!(status, 409);
         assert!(text.contains("<Code>ConcurrentModification</Code>"), "{text}");
     }
 
     #[test]
-    fn a_conflict_names_one_reason_for_each_item() {
+    fn transaction_conflict_has_one_reason_for_each_item() {
         let conflict = Refusal::Conflict { transaction: true, n_items: 3 };
         let (status, text) = body(&conflict, Service::DynamoDb);
         assert_eq!(status, 400);

@@ -17,7 +17,7 @@ use crate::control;
 use crate::inbound::Inbound;
 use crate::proxy::{Connected, Dropped, SharedGate};
 
-/// The largest body that is taken, in bytes.
+/// The largest accepted body, in bytes.
 const MAX_BODY: usize = 64 * 1024 * 1024;
 
 /// Serves connections from `listener` until the task is dropped.
@@ -29,11 +29,11 @@ pub(crate) async fn serve(gate: SharedGate, listener: TcpListener) {
                 tokio::spawn(async move {
                     stream.set_nodelay(true).ok();
                     let service = service_fn(|request| answer(Arc::clone(&gate), request, peer));
-                    // An error here is a connection that closed, or that was closed on purpose.
+                    // An error here is a connection that closed, or that the gate closed on purpose.
                     http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
                 });
             }
-            Err(error) => tracing::warn!("a connection could not be taken: {error}"),
+            Err(error) => tracing::warn!("a connection could not be accepted: {error}"),
         }
     }
 }
@@ -45,7 +45,7 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, io::Error> {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
-        let mut answer = Response::new(Full::new(Bytes::from_static(b"body too large or cut off")));
+        let mut answer = Response::new(Full::new(Bytes::from_static(b"the body is incomplete or longer than 64 MiB")));
         *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
         return Ok(answer);
     };
@@ -56,7 +56,7 @@ async fn answer(
     // Dropped with this future when the caller's connection closes.
     let connected = Arc::new(Connected);
     let caller = Arc::downgrade(&connected);
-    // In a task of its own: what was sent on must be logged even if the caller goes away (or is killed) meanwhile.
+    // In a separate task: a forwarded call must be logged even if its caller hangs up or is killed meanwhile.
     let answer = tokio::spawn(async move { gate.handle(inbound, caller).await }).await;
     drop(connected);
     answer

@@ -1,4 +1,4 @@
-//! AWS Signature Version 4, from the verifier's side.
+//! Verification of AWS Signature Version 4.
 //!
 //! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>
 
@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 
 use crate::inbound::{Inbound, encode};
 
-/// How far the signer's clock may be off, as AWS allows.
+/// The largest difference between the signer's clock and the gate's, as in AWS.
 const MAX_CLOCK_DIFFERENCE: TimeDelta = TimeDelta::minutes(5);
 
-/// What the `Authorization` header and its companions claim; nothing is verified yet.
+/// The claims of the `Authorization` header and its companions. Nothing is verified yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnverifiedSignature {
     pub(crate) access_key: String,
@@ -29,19 +29,19 @@ pub(crate) struct UnverifiedSignature {
     pub(crate) session_token: Option<String>,
 }
 
-/// Why a signature does not hold.
+/// The reason why a signature is invalid.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum SignatureError {
-    /// There is none that the gate reads: anonymous and presigned calls are not modelled.
+    /// The gate finds no signature that it can read. Anonymous and presigned calls are not modelled.
     #[error("the call carries no SigV4 `Authorization` header")]
     Absent,
-    /// The header or the date is not as AWS specifies it.
+    /// The header or the date does not have AWS's format.
     #[error("the SigV4 `Authorization` header lacks {0}")]
     Malformed(&'static str),
-    /// Signed too long ago, or for later.
+    /// Signed more than five minutes before or after now.
     #[error("signed at `{0}`, which is not within five minutes of now")]
     Skewed(String),
-    /// Another key, or another call than the signed one.
+    /// Signed with another key, or over another call.
     #[error("the signature does not match the call")]
     Mismatch,
 }
@@ -81,11 +81,11 @@ pub(crate) fn parse(call: &Inbound) -> Result<UnverifiedSignature, SignatureErro
     })
 }
 
-/// Checks that `claimed` signs `call` with `secret`, and did so around `now`.
+/// Checks that `claimed` signs `call` with `secret`, and that it was signed around `now`.
 ///
 /// # Errors
 ///
-/// [`SignatureError`] if it does not.
+/// [`SignatureError`] if the signature is invalid.
 pub(crate) fn verify(
     claimed: &UnverifiedSignature,
     call: &Inbound,
@@ -109,7 +109,7 @@ pub(crate) fn verify(
 }
 
 fn canonical(claimed: &UnverifiedSignature, call: &Inbound) -> Result<String, SignatureError> {
-    // S3 signs the path as sent; every other service signs it encoded once more.
+    // S3 signs the path as sent; every other service signs the path encoded once more.
     let path = if claimed.service == "s3" { call.path().to_owned() } else { encode(call.path(), b"/") };
     let mut query: Vec<(String, String)> =
         call.query().iter().map(|(name, value)| (encode(name, b""), encode(value, b""))).collect();
@@ -124,7 +124,7 @@ fn canonical(claimed: &UnverifiedSignature, call: &Inbound) -> Result<String, Si
     }
 
     let actual = sha256(&call.body);
-    // Streamed and unsigned payloads are named, not hashed. A hash is never taken at its word.
+    // For streamed and unsigned payloads the header's value is signed. A hash in the header is never trusted.
     let payload = match call.header("x-amz-content-sha256") {
         Some(named) if named.len() != actual.len() => named.to_owned(),
         Some(_) | None => actual,
@@ -137,7 +137,7 @@ fn canonical(claimed: &UnverifiedSignature, call: &Inbound) -> Result<String, Si
     ))
 }
 
-/// SHA-256 of `bytes` in 64 lower-case hexadecimal digits.
+/// SHA-256 of `bytes` as 64 lower-case hexadecimal digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -152,7 +152,7 @@ fn bytes_of(hex: &str) -> Option<Vec<u8>> {
     hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
-/// Signs `call` as an SDK would, for tests: sets `Authorization`.
+/// Signs `call` as an SDK would, for tests. Sets `Authorization`.
 #[cfg(test)]
 pub(crate) fn sign(mut call: Inbound, access_key: &str, secret: &str, service: &str, now: DateTime<Utc>) -> Inbound {
     let at = now.format("%Y%m%dT%H%M%SZ").to_string();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_published_vector_verifies() {
+    fn published_test_vector_verifies() {
         let claimed = parse(&vector()).unwrap();
         assert_eq!(claimed.access_key, "AKIDEXAMPLE");
         assert_eq!(claimed.service, "service");
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn another_secret_query_or_body_is_a_mismatch() {
+    fn signature_over_another_secret_query_or_body_is_a_mismatch() {
         let claimed = parse(&vector()).unwrap();
         let other = verify(&claimed, &vector(), "other", then());
         assert_eq!(other, Err(SignatureError::Mismatch));
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_not_the_hashed_one_is_a_mismatch() {
+    fn body_that_differs_from_the_signed_hash_is_a_mismatch() {
         let mut call = vector();
         call.headers.remove("authorization");
         call.headers.insert("x-amz-content-sha256", sha256(b"one").parse().unwrap());
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_of_six_minutes_ago_is_refused() {
+    fn signature_of_six_minutes_ago_is_refused() {
         let claimed = parse(&vector()).unwrap();
         let late = "2015-08-30T12:42:00Z".parse().unwrap();
         assert_eq!(
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_without_a_signature_say_so() {
+    fn call_without_a_signature_is_reported() {
         let mut call = vector();
         call.headers.remove("authorization");
         assert_eq!(parse(&call), Err(SignatureError::Absent));

@@ -1,12 +1,12 @@
-//! `SimulatePrincipalPolicy`, answered by the gate itself with the decider's evaluator.
+//! `SimulatePrincipalPolicy`, which the gate itself answers with the decider's evaluator.
 //!
-//! The emulator's own simulator compares actions and resources as texts and knows no conditions: it would report an
-//! attachment whose time is over as allowed, and one that matches by a wildcard as denied. What it said would be no
-//! evidence. So the call is enforced, logged and hit by faults like any other, but not forwarded.
+//! The emulator's own simulator compares actions and resources as text and ignores conditions. It would report an
+//! expired attachment as allowed, and a wildcard match as denied, so its answer would be no evidence. The gate
+//! enforces and logs the call and applies faults as for any other, but does not forward it.
 //!
-//! As AWS's, this simulator takes the principal's policies and boundary as they are in force and *only* the context that
-//! it is given: without `aws:CurrentTime` among the entries no time condition holds. It answers one result for each action
-//! on each resource, on one page. What is not modelled (policies as input, resource policies, another caller) is refused.
+//! As in AWS, the simulator uses the principal's policies and boundary in force and *only* the given context: without
+//! `aws:CurrentTime` among the entries, no time condition holds. It answers one result for each action on each
+//! resource, on one page. It refuses unmodelled input (policies as input, resource policies, another caller).
 //!
 //! Source: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html>
 
@@ -26,7 +26,7 @@ use crate::record::{Decision, Entry};
 use crate::refuse::Refusal;
 use crate::xml::escape;
 
-/// Parameters that AWS has and this simulator does not.
+/// Parameters of AWS's simulator that this one does not model.
 const NOT_MODELLED: &[&str] = &[
     "PolicyInputList",
     "PermissionsBoundaryPolicyInputList",
@@ -43,11 +43,11 @@ const KEY_TYPES: &[&str] = &["string", "numeric", "boolean", "ip", "binary", "da
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub(crate) struct Values {
     values: Vec<String>,
-    /// Whether its type is one of the lists.
+    /// Whether the key's type is a list type.
     list: bool,
 }
 
-/// What a call asks the simulator.
+/// The question of a call to the simulator.
 #[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub(crate) struct UnverifiedSimulation {
     actions: Vec<String>,
@@ -55,38 +55,38 @@ pub(crate) struct UnverifiedSimulation {
     context: BTreeMap<String, Values>,
 }
 
-/// What the decider says to that.
+/// The decider's answer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Simulated {
     /// A result for each action on each resource.
     Results(Vec<Outcome>),
-    /// The question itself is wrong.
+    /// The question is invalid.
     Invalid(String),
-    /// It could not be evaluated.
+    /// The question could not be evaluated.
     Error(String),
 }
 
-/// One action on one resource.
+/// The result for one action on one resource.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Outcome {
     action: String,
     resource: String,
     /// `allowed`, `explicitDeny` or `implicitDeny`.
     decision: String,
-    /// Names of the policies whose statements determined it.
+    /// Names of the policies whose statements determined the decision.
     matched: Vec<String>,
-    /// Context keys that policies for this action ask for, and that were not given.
+    /// Context keys that the policies for this action use and that the call did not give.
     missing: Vec<String>,
-    /// Whether the boundary allows it; nothing if there is none.
+    /// Whether the boundary allows it; `None` without a boundary.
     bounded: Option<bool>,
 }
 
-/// Reads what `form` asks.
+/// Reads the question in `form`.
 ///
 /// # Errors
 ///
-/// AWS's sentence, or ours for what is not modelled.
+/// AWS's sentence, or the gate's for an unmodelled parameter.
 pub(crate) fn parse(form: &Form) -> Result<UnverifiedSimulation, String> {
     let failed = |what: &str, constraint: &str| {
         format!("1 validation error detected: Value at '{what}' failed to satisfy constraint: Member must {constraint}")
@@ -127,11 +127,11 @@ pub(crate) fn parse(form: &Form) -> Result<UnverifiedSimulation, String> {
 }
 
 impl Gate {
-    /// Answers `inbound`, which is allowed, from what is in force now.
+    /// Answers the allowed call `inbound` from the policies in force now.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Invalid`] for a question that AWS would not take, a principal that does not exist, or policies that
+    /// [`Refusal::Invalid`] for a question that AWS would reject, a principal that does not exist, or policies that
     /// cannot be evaluated.
     pub(crate) async fn simulate(&self, inbound: &Inbound, entry: &mut Entry) -> Result<Response<Bytes>, Refusal> {
         let answer = self.simulated(inbound, entry).await;
@@ -169,10 +169,10 @@ impl Gate {
             Simulated::Invalid(why) => return Err(("ValidationError", why)),
             Simulated::Error(why) => return Err(unevaluated(why)),
         };
-        let told = outcomes
+        let results = outcomes
             .iter()
             .map(|one| json!({ "action": one.action, "resource": one.resource, "decision": one.decision }));
-        entry.simulated = Some(told.collect());
+        entry.simulated = Some(results.collect());
         let id = format!("gate-{:08}", entry.n);
         entry.request_id = Some(id.clone());
         let mut answer = Response::new(Bytes::from(answer(&outcomes, &id)));
@@ -185,13 +185,13 @@ impl Gate {
     }
 }
 
-/// Whether `operation` is answered here.
+/// Whether the gate answers `operation` here.
 pub(crate) fn is_ours(service: Option<Service>, operation: &str) -> bool {
     service == Some(Service::Iam) && operation == "SimulatePrincipalPolicy"
 }
 
-/// The role's policies under the names that AWS's simulator gives them: `role_<role>_<policy>` for inline ones, its name
-/// without path for a managed one.
+/// The role's policies with the names of AWS's simulator: `role_<role>_<policy>` for an inline one, the name without
+/// path for a managed one.
 fn named(role: &Role) -> Vec<Policy> {
     let inline = role
         .inline
@@ -220,7 +220,7 @@ fn answer(outcomes: &[Outcome], request_id: &str) -> String {
             format!("<PermissionsBoundaryDecisionDetail><AllowedByPermissionsBoundary>{allowed}</AllowedByPermissionsBoundary></PermissionsBoundaryDecisionDetail>")
         });
         let (action, resource) = (escape(action), escape(resource));
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         write!(
             results,
             "<member><EvalActionName>{action}</EvalActionName><EvalResourceName>{resource}</EvalResourceName><EvalDecision>{decision}</EvalDecision><MatchedStatements>{matched}</MatchedStatements><MissingContextValues>{missing}</MissingContextValues>{bounded}</member>"

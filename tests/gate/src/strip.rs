@@ -1,4 +1,4 @@
-//! Inline policies that lose their time limit, for runs that show what the limit is good for.
+//! Removes the time limit of inline policies, for control runs that show the effect of the limit.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::record::Entry;
 use crate::sigv4;
 
 impl Gate {
-    /// What goes on of `inbound` if a fault takes the time limit from the policy that it puts, and what will be enforced.
+    /// Applies a fault that removes the time limit. Returns the call to forward, and records the policy to enforce.
     pub(crate) fn strip<'a>(
         &self,
         service: Option<Service>,
@@ -49,15 +49,15 @@ impl Gate {
     }
 }
 
-/// `policy` without the conditions that end its statements at an instant (`DateLessThan`, in any case, and its forms
-/// `…Equals` and `…IfExists`).
+/// `policy` without the conditions that end its statements at an instant: `DateLessThan` in any case, and its forms
+/// `…Equals` and `…IfExists`.
 pub(crate) fn without_time_limit(policy: &Value) -> Value {
     let mut policy = policy.clone();
-    let one_or_many = policy.get_mut("Statement").map(|statement| match statement.as_array() {
+    let statements = policy.get_mut("Statement").map(|statement| match statement.as_array() {
         Some(_) => statement.as_array_mut().map_or(&mut [][..], Vec::as_mut_slice),
         None => std::slice::from_mut(statement),
     });
-    for statement in one_or_many.unwrap_or_default() {
+    for statement in statements.unwrap_or_default() {
         let Some(conditions) = statement.get_mut("Condition").and_then(Value::as_object_mut) else { continue };
         conditions.retain(|operator, _| !operator.to_ascii_lowercase().starts_with("datelessthan"));
         if conditions.is_empty() {
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_end_of_a_statement_goes() {
+    fn only_the_end_condition_of_a_statement_is_removed() {
         let statement = |condition: Value| json!({ "Effect": "Allow", "Action": "s3:GetObject", "Resource": "*", "Condition": condition });
         let from = json!({ "DateGreaterThanEquals": { "aws:CurrentTime": "2026-01-01T00:00:00Z" } });
         let mut both = from.clone();

@@ -1,4 +1,4 @@
-//! The parts behind the gate.
+//! The services behind the gate.
 
 use std::net::SocketAddr;
 
@@ -25,7 +25,7 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// A call that got no answer.
+/// A call without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("`{to}` did not answer: {why}")]
 pub(crate) struct NoAnswer {
@@ -44,11 +44,11 @@ impl Upstream {
         Self { client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
-    /// Forwards `call` to `to`, unchanged but for the headers of the connection, and reads the whole answer.
+    /// Forwards `call` to `to` and reads the whole answer. Only the connection's headers change.
     ///
     /// # Errors
     ///
-    /// [`NoAnswer`] if there was none, or only a part.
+    /// [`NoAnswer`] if the answer is missing or incomplete.
     pub(crate) async fn forward(&self, to: SocketAddr, call: &Inbound) -> Result<Response<Bytes>, NoAnswer> {
         let why = |error: &dyn std::error::Error| NoAnswer { to, why: chain(error) };
         let path = call.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -62,18 +62,18 @@ impl Upstream {
         let length = parts.headers.get(header::CONTENT_LENGTH).cloned();
         let body = body.collect().await.map_err(|error| why(&error))?.to_bytes();
         parts.headers = without_hops(&parts.headers);
-        // The answer to `HEAD` tells a length that its body does not have.
+        // The answer to `HEAD` has a length, but no body.
         if let Some(length) = length.filter(|_| call.method == Method::HEAD) {
             parts.headers.insert(header::CONTENT_LENGTH, length);
         }
         Ok(Response::from_parts(parts, body))
     }
 
-    /// Makes a call of the gate's own with the bootstrap key. The parts behind the gate check no signature.
+    /// Makes a call of the gate's own with the bootstrap key. The upstream checks no signature.
     ///
     /// # Errors
     ///
-    /// [`NoAnswer`], as [`Self::forward`].
+    /// [`NoAnswer`], as in [`Self::forward`].
     pub(crate) async fn ask(
         &self,
         to: SocketAddr,
@@ -110,7 +110,7 @@ impl Upstream {
     }
 }
 
-/// The two protocols that the gate itself speaks.
+/// The protocols of the gate's own calls.
 #[derive(Debug)]
 pub(crate) enum Ask<'a> {
     /// AWS Query.
@@ -119,7 +119,7 @@ pub(crate) enum Ask<'a> {
     Json {
         /// `X-Amz-Target`.
         target: &'a str,
-        /// The request.
+        /// The request body.
         body: String,
     },
 }
@@ -132,7 +132,7 @@ fn without_hops(headers: &HeaderMap) -> HeaderMap {
     kept
 }
 
-/// An error and what caused it, in one line.
+/// The error and its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! Sessions as `AssumeRole` vends them.
+//! Sessions that `AssumeRole` vends.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,13 @@ use crate::caller::{Caller, Session};
 use crate::map::{Assume, Call};
 use crate::xml;
 
-/// Longest session of a chained role, in seconds.
+/// The longest session of a chained role, in seconds.
 ///
 /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles.html#iam-term-role-chaining>
 const MAX_CHAINED_S: u32 = 3_600;
 
-/// AWS's bounds on a session's length, which the emulator does not all enforce. A caller that is a session chains.
+/// AWS's limits on the session duration, of which the emulator enforces only some. A session that assumes a role
+/// chains roles.
 pub(crate) fn too_long(call: &Call) -> Option<(&'static str, String)> {
     let assume = call.assume.as_ref()?;
     let max = assume.max_duration_s.min(MAX_CHAINED_S);
@@ -42,7 +43,7 @@ pub(crate) fn vended(
 ) -> Option<Session> {
     let root = xml::parse(&String::from_utf8_lossy(answer.body()))?;
     let text = |path: &str| root.text_at(&format!("AssumeRoleResult/{path}")).map(str::to_owned);
-    // Source identity and transitive tags stay through role chaining.
+    // Source identity and transitive tags persist through role chaining.
     let (inherited, inherited_identity) = match by {
         Caller::Bootstrap => (Vec::new(), None),
         Caller::Session(session) => (
@@ -79,7 +80,7 @@ pub(crate) fn vended(
     })
 }
 
-/// `policy` without the denies that ask for `aws:CurrentTime`.
+/// `policy` without the denies that test `aws:CurrentTime`.
 fn without_time_deny(policy: &Value) -> Value {
     let mut policy = policy.clone();
     if let Some(statements) = policy.get_mut("Statement").and_then(Value::as_array_mut) {

@@ -1,4 +1,4 @@
-//! The little XML that AWS's Query protocol answers with, read into a tree.
+//! The subset of XML in the answers of AWS's Query protocol, read into a tree.
 
 use quick_xml::events::{BytesRef, Event};
 use quick_xml::{Reader, XmlVersion};
@@ -22,16 +22,16 @@ impl Element {
         self.at(path).map(|element| element.text.as_str())
     }
 
-    /// The children of the list at `path`, none if there is no such list.
+    /// The children of the list at `path`; empty if there is no such list.
     pub(crate) fn list_at(&self, path: &str) -> &[Self] {
         self.at(path).map_or(&[], |element| element.children.as_slice())
     }
 }
 
-/// The root of `text`, or nothing if it is not well-formed.
+/// The root of `text`; `None` if it is not well-formed.
 pub(crate) fn parse(text: &str) -> Option<Element> {
     let mut reader = Reader::from_str(text);
-    // The last one is open; the first is a stand-in for the document.
+    // The last element is open. The first one stands for the document.
     let mut open = vec![Element::default()];
     loop {
         match reader.read_event().ok()? {
@@ -81,7 +81,7 @@ fn resolve(reference: &BytesRef<'_>) -> Option<char> {
     }
 }
 
-/// `text` with the five characters escaped that XML needs escaped.
+/// `text` with XML's five special characters escaped.
 pub(crate) fn escape(text: &str) -> String {
     quick_xml::escape::escape(text).into_owned()
 }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_read_by_path_with_references_resolved() {
+    fn answer_is_read_by_path_with_references_resolved() {
         let root = parse(
             "<?xml version='1.0'?><A xmlns=\"x\"><R>\n <K>a&amp;b&#x41;</K> <L><member>1</member><member>2</member></L><E/></R></A>",
         )
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_nothing() {
+    fn truncated_xml_gives_none() {
         assert_eq!(parse("<A><B>"), None);
     }
 }

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Two cold-start facts of `issue` in a release build, beside a function that does nothing, in the same run.
+"""Measures two cold-start times of `issue` in a release build, and compares it with a function that does nothing.
 
-1. From process start to the first poll of the Runtime API.
+1. From process start to the first poll of the Runtime API, both functions.
 2. From the first event to the first HTTPS request (which needs the first TLS handshake), `issue` only.
 
 Usage: coldstart.py [--runs N] DIR      DIR holds the release binaries `issue` and `bare`. Run by `make coldstart`.
 
-The Runtime API and AWS are stood in for by two small servers here; the runs alternate, so that the machine's noise
-falls on both alike. Quote the medians and the ratio, not single figures.
+Two small servers stand for the Runtime API and AWS. The runs of both functions alternate, so that the machine's noise
+affects both alike. Quote the medians and the ratio, not single figures.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ EVENT = {
 
 
 class Marks:
-    """When things happened first in one run, by the monotonic clock."""
+    """The first instant of each event in one run, by the monotonic clock."""
 
     def __init__(self) -> None:
         self.at: dict[str, float] = {}
@@ -60,7 +60,7 @@ class Marks:
 
 
 def handler(marks: Marks, tls: bool) -> type[BaseHTTPRequestHandler]:
-    """The Runtime API (plain) or AWS (TLS), as far as a first event goes."""
+    """The Runtime API (plain) or AWS (TLS), as far as a first event needs them."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -103,7 +103,7 @@ def handler(marks: Marks, tls: bool) -> type[BaseHTTPRequestHandler]:
 
 
 def certificates(folder: Path) -> tuple[Path, Path]:
-    """An authority of our own, and a certificate of it for localhost with its key."""
+    """A certificate authority, and its certificate for localhost with the key."""
     now = datetime.datetime.now(datetime.timezone.utc)
 
     def made(name: str, issuer: str, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey, ca: bool):
@@ -128,7 +128,7 @@ def certificates(folder: Path) -> tuple[Path, Path]:
 
 
 class Server(ThreadingHTTPServer):
-    """Says nothing of connections that the killed process leaves behind."""
+    """Ignores the connections that the killed process leaves behind."""
 
     daemon_threads = True
 
@@ -147,7 +147,7 @@ def serve(marks: Marks, pem: Path | None) -> ThreadingHTTPServer:
 
 
 def run(binary: Path, trusted: Path, served: Path) -> dict[str, float]:
-    """One cold start; milliseconds."""
+    """One cold start, in milliseconds."""
     marks = Marks()
     runtime, aws = serve(marks, None), serve(marks, served)
     environment = {
@@ -156,7 +156,7 @@ def run(binary: Path, trusted: Path, served: Path) -> dict[str, float]:
         "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKIDCOLD", "AWS_SECRET_ACCESS_KEY": "cold",
         "AWS_ENDPOINT_URL": f"https://localhost:{aws.server_address[1]}", "SSL_CERT_FILE": str(trusted),
         "BREVET_DEPLOYMENT": "cold", "BREVET_ACCOUNT": "000000000000", "BREVET_PARTITION": "aws",
-        "BREVET_TABLE": "brevet-cold", "BREVET_SKEW_S": "60", "BREVET_QUIET_S": "10", "BREVET_HEART_MAX_AGE_S": "180",
+        "BREVET_TABLE": "brevet-cold", "BREVET_SKEW_S": "60", "BREVET_QUIET_S": "10", "BREVET_HEARTBEAT_MAX_AGE_S": "180",
         "BREVET_OVERDUE_S": "180", "BREVET_MAX_OVERDUE": "10",
         "BREVET_BUNDLE_MAX_AGE_S": "900",
         "BREVET_ASK_AUDIENCE": "brevet", "BREVET_APPROVALS_AUDIENCE": "brevet/approvals",
@@ -166,14 +166,14 @@ def run(binary: Path, trusted: Path, served: Path) -> dict[str, float]:
     process = subprocess.Popen([binary], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     answered = marks.done.wait(20)
     process.kill()
-    said = process.communicate()[0].decode(errors="replace")
+    output = process.communicate()[0].decode(errors="replace")
     runtime.shutdown(), aws.shutdown()
     if not answered:
-        raise SystemExit(f"{binary.name} gave no answer within 20 s; it said:\n{said}")
+        raise SystemExit(f"{binary.name} gave no answer within 20 s; its output:\n{output}")
     at = marks.at
     figures = {"to first poll": (at["poll"] - started) * 1000}
     if binary.name == "issue" and "https" not in at:
-        raise SystemExit(f"issue made no HTTPS request: nothing is measured; it said:\n{said}")
+        raise SystemExit(f"issue made no HTTPS request, so nothing is measured; its output:\n{output}")
     if "https" in at:
         figures["event to first HTTPS request"] = (at["https"] - at["event"]) * 1000
     return figures
@@ -183,23 +183,23 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--runs", type=int, default=15)
     arguments.add_argument("folder", type=Path)
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     seen: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         trusted, served = certificates(Path(folder))
-        for turn in range(given.runs + 1):
+        for round_number in range(options.runs + 1):
             for name in ("bare", "issue"):
-                for figure, value in run(given.folder / name, trusted, served).items():
-                    if turn:  # the first turn only warms the page cache
+                for figure, value in run(options.folder / name, trusted, served).items():
+                    if round_number:  # the first round only warms the page cache
                         seen.setdefault((name, figure), []).append(value)
-    print(f"{given.runs} runs each, in turn; milliseconds as min / median / max")
+    print(f"{options.runs} runs each, alternating; milliseconds as min / median / max")
     for (name, figure), values in sorted(seen.items()):
         low, middle, high = min(values), statistics.median(values), max(values)
         print(f"{name:6} {figure:30} {low:8.1f} / {middle:8.1f} / {high:8.1f}")
     poll = [statistics.median(seen[name, "to first poll"]) for name in ("issue", "bare")]
     print(f"issue / bare, to first poll: {poll[0] / poll[1]:.2f}")
     for name in ("bare", "issue"):
-        print(f"{name:6} binary {(given.folder / name).stat().st_size / 2**20:.1f} MiB")
+        print(f"{name:6} binary {(options.folder / name).stat().st_size / 2**20:.1f} MiB")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Runs cargo-mutants over the files that .cargo/mutants.toml names, one after the other, and says which test caught each mutant.
+"""Runs cargo-mutants over the files in .cargo/mutants.toml, one after the other, and prints which test caught each mutant.
 
-cargo_mutants.py [--again] [WORD ...]   Only the files whose path holds one of the words. `--again` forgets earlier results.
+cargo_mutants.py [--again] [WORD ...]   Only files whose path contains one of the words. `--again` discards earlier results.
 
-A run that was interrupted goes on where it was, as long as the code is the same. What the tests of a mutant's own crate do not
-catch is tried again with those of the engine. Exits 1 if a mutant survives that survivors.toml does not accept, or if a row of
-it fits none that does.
+An interrupted run resumes if the code is unchanged. Mutants that the tests of their own crate do not catch are tried again
+with the engine's tests. Exits 1 if a mutant survives that survivors.toml does not accept, or if one of its rows matches no
+surviving mutant.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from results import Results, digest
 
 VERSION = "27.1.0"
 ROOT = CACHE / "tools" / "cargo-mutants"
-# Given outright, since cargo-mutants measures none where it changes files in place.
+# Set explicitly, because cargo-mutants measures no time-out when it changes files in place.
 ONE_MUTANT_S = 900
 ONE_FILE_S = 6 * 3_600
 OUTCOMES = {"CaughtMutant": "caught", "MissedMutant": "MISSED", "Timeout": "timeout", "Unviable": "unviable"}
@@ -36,7 +36,7 @@ BOTH = ["brevet-domain", "brevet-engine"]
 
 
 def tool() -> Path:
-    """cargo-mutants, built from its source once."""
+    """cargo-mutants, built from source once."""
     binary = ROOT / "bin" / "cargo-mutants"
     if not binary.is_file():
         command = ["cargo", "install", "--locked", "--root", str(ROOT), f"cargo-mutants@{VERSION}"]
@@ -45,12 +45,12 @@ def tool() -> Path:
 
 
 def short(name: str) -> str:
-    """A mutant's name without line and column, which any edit moves."""
+    """A mutant's name without line and column, which change with any edit."""
     return re.sub(r"^([^:]+):\d+:\d+: ", r"\1: ", name)
 
 
 def harvest(out: Path, results: Results) -> None:
-    """Keeps what the last call of cargo-mutants found: the next call overwrites it."""
+    """Saves the results of the last call of cargo-mutants: the next call overwrites them."""
     listed = out / "mutants.out" / "outcomes.json"
     if not listed.is_file():
         return
@@ -67,7 +67,7 @@ def harvest(out: Path, results: Results) -> None:
 
 
 def configured(copy: Copy, file: str, out: Path) -> Path:
-    """The configuration with `file` as the only one to examine: `--file` would only add to those that it names."""
+    """The configuration with `file` as the only examined file: `--file` would only add to the configured ones."""
     settings = tomllib.loads((copy.folder / ".cargo" / "mutants.toml").read_text()) | {"examine_globs": [file]}
     made = out / "mutants.toml"
     made.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
@@ -75,7 +75,7 @@ def configured(copy: Copy, file: str, out: Path) -> Path:
 
 
 def examined(copy: Copy, file: str, again: bool) -> dict[str, dict]:
-    """What became of each mutant of a file, by its name."""
+    """The result of each mutant of a file, by the mutant's name."""
     out = LONG / "cargo-mutants" / file.replace("/", "+")
     key = digest(copy.digest, (copy.folder / ".cargo" / "mutants.toml").read_text(), VERSION)
     if again or not (out / "key").is_file() or (out / "key").read_text() != key:
@@ -95,7 +95,7 @@ def examined(copy: Copy, file: str, again: bool) -> dict[str, dict]:
                    *(f"--test-package={one}" for one in packages)]  # fmt: skip
         run = copy.run(command, ONE_FILE_S, {})
         harvest(out, results)
-        # 0: all caught; 2: some missed; 3: some took too long. Anything else is no result.
+        # 0: all caught; 2: some missed; 3: some timed out. Any other code gives no result.
         if run.code not in (0, 2, 3):
             raise SystemExit(f"cargo-mutants ended with {run.code} on {file}:\n{run.output[-3_000:]}")
         done.touch()
@@ -103,19 +103,19 @@ def examined(copy: Copy, file: str, again: bool) -> dict[str, dict]:
 
 
 def unaccepted(missed: Counter[str], files: list[str]) -> list[str]:
-    """What is wrong with the survivors, held against the accepted ones."""
+    """The problems of the survivors, compared with the accepted ones."""
     rows = tomllib.loads((planted.HERE / "survivors.toml").read_text()).get("survivor", [])
     accepted = Counter({row["mutant"]: row.get("n", 1) for row in rows if row["mutant"].split(":")[0] in files})
     wrong = [f"survives: {name}" for name in (missed - accepted).elements()]
-    said = "accepted in survivors.toml, but caught or not made any more"
-    wrong += [f"{said}: {name}" for name in (accepted - missed).elements()]
+    problem = "accepted in survivors.toml, but caught or no longer generated"
+    wrong += [f"{problem}: {name}" for name in (accepted - missed).elements()]
     return wrong + [f"accepted without a reason: {row['mutant']}" for row in rows if not row.get("reason")]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("words", nargs="*", metavar="WORD")
-    parser.add_argument("--again", action="store_true", help="forgets earlier results")
+    parser.add_argument("--again", action="store_true", help="discard earlier results")
     arguments = parser.parse_args()
     checkout.stop_on_signals()
     with checkout.alone():
@@ -140,4 +140,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit("stopped: what was found so far is kept, and the next run goes on from there")
+        sys.exit("stopped: the results so far are kept, and the next run resumes")

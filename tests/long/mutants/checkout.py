@@ -1,4 +1,4 @@
-"""A copy of the checkout in which bugs are planted, and its tests. The copy and what is compiled of it are kept between runs."""
+"""A copy of the checkout for planted bugs, and its tests. The copy and its build are kept between runs."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from pathlib import Path
 
 CACHE = Path(os.environ.get("BREVET_CACHE") or Path.home() / ".cache" / "brevet")
 LONG = CACHE / "long"
-# What the tests of the two crates are built from. Any other file changes no outcome.
+# The inputs of the two crates' tests. No other file changes an outcome.
 BUILT_FROM = re.compile(r"(shared/(domain|engine)/.*\.(rs|toml|golden|json|txt))|Cargo\.(toml|lock)")
 CRATES = ("brevet-domain", "brevet-engine")
-# They are compiled anew for each set of bugs, and each test takes seconds: optimizing them would take longer than it saves.
+# The two crates are compiled again for each set of bugs, and each test takes seconds: optimizing would cost more than
+# it saves.
 UNOPTIMIZED = [word for crate in CRATES for word in ("--config", f"profile.dev.package.{crate}.opt-level=0")]
-# Always both, so that their dependencies are built once and not once for each choice of features.
+# Always both crates, so that their dependencies are built once and not once for each set of features.
 PACKAGES = ["--locked", *UNOPTIMIZED, *(word for crate in CRATES for word in ("-p", crate))]
 FAILED = re.compile(r"^test (\S+)(?: - should panic)? \.\.\. FAILED", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What became of one call of cargo."""
+    """The result of one call of cargo."""
 
     code: int
     output: str
@@ -40,24 +41,24 @@ class Run:
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Keeps a second run away: both would change the same copy."""
+    """Prevents a second run, which would change the same copy."""
     LONG.mkdir(parents=True, exist_ok=True)
     with (LONG / "mutants.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SystemExit("another run plants bugs already: wait for its end") from None
+            raise SystemExit("another run is already planting bugs in this copy; wait for its end") from None
         yield
 
 
 def stop_on_signals() -> None:
-    """SIGTERM ends a run as Ctrl-C does: what it started is stopped, and the copy is right again at the next run."""
+    """SIGTERM ends a run as Ctrl-C does: its processes are stopped, and the next run restores the copy."""
     signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
 
 
 @dataclass(frozen=True)
 class Copy:
-    """The copy. Only files that differ are written, so that cargo builds what changed and no more."""
+    """The copy. Only changed files are written, so that cargo rebuilds only those."""
 
     folder: Path
     digest: str
@@ -81,7 +82,7 @@ class Copy:
 
     @contextlib.contextmanager
     def changed(self, files: dict[Path, bytes]) -> Iterator[None]:
-        """With other contents of some files meanwhile."""
+        """Replaces the contents of some files for the duration of the block."""
         right = {file: (self.folder / file).read_bytes() for file in files}
         try:
             for file, content in files.items():
@@ -93,13 +94,13 @@ class Copy:
 
     def cargo_test(self, arguments: list[str], longest_s: int, settings: dict[str, str] | None = None,
                    to_first_failure: bool = False) -> Run:  # fmt: skip
-        """Runs `cargo test` over the two crates, up to the first test that fails if that is enough."""
+        """Runs `cargo test` over the two crates, optionally only up to the first failing test."""
         enough = FAILED.match if to_first_failure else lambda line: False
         return self.run(["cargo", "test", *PACKAGES, *arguments], longest_s, settings or {}, enough)
 
     def run(self, command: list[str], longest_s: int, settings: dict[str, str],
             enough: Callable[[str], object] = lambda line: False) -> Run:  # fmt: skip
-        """Runs a command until it has printed `enough`. What it started is gone when this returns, or is interrupted."""
+        """Runs a command until it prints a line that is `enough`. Its processes are stopped on return and on interruption."""
         running = subprocess.Popen(command, cwd=self.folder, env={**environment(), **settings},
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                    start_new_session=True)  # fmt: skip
@@ -121,18 +122,18 @@ class Copy:
 
 
 def environment() -> dict[str, str]:
-    """Other builds use other folders, and carry debug information."""
+    """Separate target folder, no debug information: other builds use other settings."""
     return {**os.environ, "CARGO_TARGET_DIR": str(CACHE / "target-mutants"), "CARGO_PROFILE_DEV_DEBUG": "false",
             "CARGO_TERM_COLOR": "never", "RUST_BACKTRACE": "0"}  # fmt: skip
 
 
 def stop(running: subprocess.Popen) -> None:
-    """Ends a process and all that it started: politely, since cargo-mutants stops its own, and by force after a while."""
+    """Ends a process group: first by SIGTERM, because cargo-mutants stops its own children, then by SIGKILL."""
     if running.poll() is None:
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             os.killpg(running.pid, signal.SIGTERM)
             running.wait(20)
-    # Also where the first process has ended: others of its group may live on.
+    # Also if the first process has ended: others of its group may still run.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(running.pid, signal.SIGKILL)
     running.wait()

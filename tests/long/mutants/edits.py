@@ -1,17 +1,17 @@
-"""The edits by which a bug is planted: a closed set, each a change of the structure of one function.
+"""The edits that plant a bug: a closed set, each a structural change of one function.
 
-A planted bug is there while a switch is on, which is an expression: so all of them can be compiled at once.
+A planted bug is active while its switch, an expression, is true: so all bugs can be compiled at once.
 
-What an edit works on is named by a few tokens that stand in it. `within` narrows the search to the smallest statement or
-match arm that holds those tokens.
+An edit's target is named by a few of its tokens. `within` narrows the search to the smallest statement or match arm that
+contains those tokens.
 
-never         what = TOKENS                The smallest condition that holds the tokens is false.
+never         what = TOKENS                The smallest condition that contains the tokens is false.
 always        what = TOKENS                That condition is true.
-skip          what = TOKENS                The smallest statement that holds the tokens is left out.
-move_after    what = TOKENS, after = TOKENS  The first statement is made after the second one of the same block.
-ignore_error  what = TOKENS                The `?` after the tokens is dropped: an error changes nothing.
+skip          what = TOKENS                The smallest statement that contains the tokens is removed.
+move_after    what = TOKENS, after = TOKENS  The first statement moves after the second one in the same block.
+ignore_error  what = TOKENS                The `?` after the tokens is removed: an error has no effect.
 return_early  value = RUST                 The function returns at once.
-replace       what = TOKENS, with = RUST   The tokens become others.
+replace       what = TOKENS, with = RUST   The tokens are replaced.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from tree_sitter import Node
 
 from rust_source import DoesNotFit, Function
 
-# A change of one file: these bytes, from start to end, become others.
+# A change of one file: the bytes from start to end, and their replacement.
 Change = tuple[int, int, bytes]
 
-# What has a condition for its whole value, and under which name.
+# The nodes whose whole value is a condition, with the name of that field.
 BODIES = {"closure_expression": "body", "let_declaration": "value", "match_arm": "value"}
 
 
 def checked(edit: str, operands: dict[str, str]) -> None:
-    """Refuses an edit that there is not, and operands that it does not take."""
+    """Rejects an unknown edit, and operands that the edit does not take."""
     if edit not in EDITS:
         raise DoesNotFit(f"there is no edit `{edit}`: use one of {', '.join(EDITS)}")
     given, needed = set(operands) - {"within"}, EDITS[edit][1]
@@ -39,7 +39,7 @@ def checked(edit: str, operands: dict[str, str]) -> None:
 
 
 def body(function: Function, bugs: list[tuple[str, dict[str, str], str]]) -> bytes:
-    """The function's body with every one of its bugs, each an edit, its operands and its switch."""
+    """The function's body with all its bugs. Each bug is an edit, its operands and its switch."""
     conditions, others = [], []
     for edit, operands, switch in bugs:
         checked(edit, operands)
@@ -74,14 +74,14 @@ def _never(function: Function, scope: Node, operands: dict[str, str]) -> list[Ch
     start, end, off = term.start_byte, term.end_byte, b" && !" + operands["switch"].encode()
     if term.type == "let_condition":
         return [(end, end, off)]
-    # It is still evaluated: what it calls is called.
+    # The condition is still evaluated, with its calls.
     return [(start, start, b"(("), (end, end, b")" + off + b")")]
 
 
 def _always(function: Function, scope: Node, operands: dict[str, str]) -> list[Change]:
     term = _smallest(function, operands["what"], scope, _is_condition)
     if term.type == "let_condition":
-        raise DoesNotFit(f"`{operands['what']}` in {function.path} is a `let`, which nothing else can stand for")
+        raise DoesNotFit(f"`{operands['what']}` in {function.path} is a `let`, which `always` cannot replace: use `replace`")
     start, end = term.start_byte, term.end_byte
     return [(start, start, b"(("), (end, end, b") || " + operands["switch"].encode() + b")")]
 
@@ -104,7 +104,7 @@ def _move_after(function: Function, scope: Node, operands: dict[str, str]) -> li
     while moved.parent is not None and anchor.parent is not None and moved.parent.id != anchor.parent.id:
         moved = moved.parent
     if not (_is_statement(moved) and _is_statement(anchor)) or moved.start_byte >= anchor.start_byte:
-        raise DoesNotFit(f"`{operands['what']}` does not stand before `{operands['after']}` in {function.path}")
+        raise DoesNotFit(f"`{operands['what']}` does not come before `{operands['after']}` in {function.path}")
     text = function.source[moved.start_byte : moved.end_byte]
     return [(moved.start_byte, moved.end_byte, b""), (anchor.end_byte, anchor.end_byte, b"\n" + text)]
 
@@ -138,7 +138,7 @@ EDITS: dict[str, tuple[Callable[[Function, Node, dict[str, str]], list[Change]],
 
 
 def _smallest(function: Function, sought: str, scope: Node, fits: Callable[[Node], bool]) -> Node:
-    """The one node that fits and holds the tokens, and no smaller one that does."""
+    """The smallest node that fits and contains the tokens. It must be unique."""
     found = {}
     for start, end in function.spans(sought, scope):
         node = function.body.descendant_for_byte_range(start, end)
@@ -147,8 +147,8 @@ def _smallest(function: Function, sought: str, scope: Node, fits: Callable[[Node
                 found[(node.start_byte, node.end_byte)] = node
                 break
             node = node.parent
-    place = function.one(list(found), sought)
-    return found[place]
+    span = function.one(list(found), sought)
+    return found[span]
 
 
 def _ancestors(node: Node) -> list[Node]:
@@ -168,7 +168,7 @@ def _is_arms_value(node: Node) -> bool:
 
 
 def _is_condition(node: Node) -> bool:
-    """What decides a branch, an operand of `&&` or `||`, or the whole value of a closure, a name, an arm or the function."""
+    """A branch condition, an operand of `&&` or `||`, or the whole value of a closure, a `let`, an arm or the function."""
     parent = node.parent
     if parent is None or not node.is_named:
         return False
@@ -177,7 +177,7 @@ def _is_condition(node: Node) -> bool:
     operator = node.child_by_field_name("operator") if node.type == "binary_expression" else None
     outer = parent.child_by_field_name("operator") if parent.type == "binary_expression" else None
     if outer is not None and outer.text in (b"&&", b"||"):
-        # A chain of one operator: each operand is a condition, what was read of the chain so far is none.
+        # In a chain of one operator each operand is a condition; a prefix of the chain is not.
         return operator is None or operator.text != outer.text
     if parent.type == "let_chain":
         return True

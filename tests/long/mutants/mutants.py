@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
 """Plants the bugs of planted.toml in a copy of the checkout and runs, for each, the one test that must catch it.
 
-mutants.py [--again] [WORD ...]   Only the bugs whose name holds one of the words. `--again` forgets earlier results.
+mutants.py [--again] [WORD ...]   Only bugs whose name contains one of the words. `--again` discards earlier results.
 
-All bugs are compiled at once, each behind a switch. A run that was interrupted goes on where it was, as long as neither the code
-nor the row has changed. Exits 1 if a bug survives, is caught by another test than the one that its row names, does not fit the
-code or does not compile.
+All bugs are compiled at once, each behind a switch. An interrupted run resumes if the code and the row are unchanged. Exits 1
+if a bug survives, is caught by another test than the one in its row, does not fit the code, or does not compile.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ from rust_source import DoesNotFit
 
 BUILD_S = 3_600
 ONE_TEST_S = 900
-# All tests of both crates take some minutes.
+# All tests of both crates take a few minutes.
 ALL_TESTS_S = 2_700
 
 
-def without_place(copy: Copy, bugs: dict[int, Bug]) -> dict[int, str]:
-    """The bugs that have no place in the code, and why."""
+def misplaced(copy: Copy, bugs: dict[int, Bug]) -> dict[int, str]:
+    """The bugs that do not fit the code, with the reason."""
     known, found = rust_source.all_functions(copy.folder), {}
     for number, bug in bugs.items():
         try:
@@ -44,7 +43,7 @@ def without_place(copy: Copy, bugs: dict[int, Bug]) -> dict[int, str]:
 
 
 def built(copy: Copy, bugs: dict[int, Bug]) -> str | None:
-    """Builds the tests with `bugs` in the copy. What the compiler says, if it fails."""
+    """Builds the tests with `bugs` in the copy. Returns the compiler's output if it fails."""
     targets = {word for bug in bugs.values() for word in bug.caught_by.arguments()}
     names = [word for target in sorted(targets - {"--lib", "--test"}) for word in ("--test", target)]
     run = copy.cargo_test(["--no-run", "--lib", *names], BUILD_S)
@@ -52,7 +51,7 @@ def built(copy: Copy, bugs: dict[int, Bug]) -> str | None:
 
 
 def unsound(copy: Copy, tests: set[NamedTest]) -> str | None:
-    """What is wrong with the named tests while no bug is on: one that fails, or is not there, proves nothing."""
+    """The problem of the named tests without an active bug: a failing or missing test proves nothing."""
     by_binary = defaultdict(list)
     for test in sorted(tests, key=lambda test: test.name):
         by_binary[tuple(test.arguments())].append(test.name)
@@ -66,22 +65,22 @@ def unsound(copy: Copy, tests: set[NamedTest]) -> str | None:
 
 
 def verdict(copy: Copy, number: int, bug: Bug) -> tuple[bool, str]:
-    """Whether the bug was caught by the test that its row names, and what to say of it."""
+    """Whether the test in the bug's row caught it, and the text of the result."""
     test, on = bug.caught_by, {switched.SWITCH: str(number)}
     run = copy.cargo_test([*test.arguments(), test.name, "--", "--exact"], ONE_TEST_S, on)
     if test.name in run.failed:
         return True, f"caught by {test.name} ({bug.tier})"
     if run.code != 0:
-        return False, "NO TEST FAILED, but something did:\n" + run.output[-1_000:]
+        return False, "NO TEST FAILED, but cargo did:\n" + run.output[-1_000:]
     others = copy.cargo_test(["--lib", "--tests", "--no-fail-fast"], ALL_TESTS_S, on, to_first_failure=True).failed
     if others:
-        return False, f"WRONG TEST: caught by {others[0]}, and not by {test.name}, which the row names"
+        return False, f"WRONG TEST: caught by {others[0]}, and not by {test.name} as in its row"
     return False, "SURVIVED"
 
 
-def tried(copy: Copy, bugs: dict[int, Bug], say: Callable[[int, dict], None]) -> None:
-    """Tries `bugs`, and says of each what became of it."""
-    wrong = without_place(copy, bugs)
+def tried(copy: Copy, bugs: dict[int, Bug], report: Callable[[int, dict], None]) -> None:
+    """Tries `bugs`, and reports the result of each."""
+    wrong = misplaced(copy, bugs)
     while True:
         fitting = {number: bug for number, bug in bugs.items() if number not in wrong}
         made = switched.files(copy.folder, fitting)
@@ -89,22 +88,22 @@ def tried(copy: Copy, bugs: dict[int, Bug], say: Callable[[int, dict], None]) ->
             if fitting and (errors := built(copy, fitting)):
                 if not (found := switched.at_fault(made, fitting, errors)):
                     raise SystemExit(f"the planted bugs do not compile:\n{errors[-3_000:]}")
-                said = "DOES NOT COMPILE, this one or another one of its function:\n" + errors[:2_000]
-                wrong |= {number: said for number in found}
+                problem = "DOES NOT COMPILE, this bug or another one in its function:\n" + errors[:2_000]
+                wrong |= {number: problem for number in found}
                 continue
             if fitting and (problem := unsound(copy, {bug.caught_by for bug in fitting.values()})):
                 raise SystemExit(problem)
             for number, bug in bugs.items():
                 began = time.monotonic()
                 caught, how = (False, wrong[number]) if number in wrong else verdict(copy, number, bug)
-                say(number, {"caught": caught, "how": how, "seconds": round(time.monotonic() - began)})
+                report(number, {"caught": caught, "how": how, "seconds": round(time.monotonic() - began)})
             return
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("words", nargs="*", metavar="WORD")
-    parser.add_argument("--again", action="store_true", help="forgets earlier results")
+    parser.add_argument("--again", action="store_true", help="discard earlier results")
     arguments = parser.parse_args()
     checkout.stop_on_signals()
     everything = dict(enumerate(planted.bugs(), 1))
@@ -139,4 +138,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit("stopped: what was found so far is kept, and the next run goes on from there")
+        sys.exit("stopped: the results so far are kept, and the next run resumes")

@@ -1,4 +1,4 @@
-"""The rows of planted.toml, and the place of each in the code of a checkout."""
+"""The rows of planted.toml, and the function of each in a checkout."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ OPERANDS = ("what", "after", "with", "value", "within")
 
 @dataclass(frozen=True)
 class NamedTest:
-    """One test, by the name under which cargo runs it."""
+    """One test, by its name in cargo."""
 
     package: str
     target: str
     name: str
 
     def arguments(self) -> list[str]:
-        """What cargo takes to run binaries of that name alone."""
+        """The arguments with which cargo runs only this test's binary."""
         return ["--lib"] if self.target == "lib" else ["--test", self.target]
 
 
 @dataclass(frozen=True)
 class Bug:
-    """One planted bug."""
+    """A planted bug: a row of planted.toml."""
 
     name: str
     function: str
@@ -41,13 +41,13 @@ class Bug:
     tier: str
 
     def place(self, known: list[Function]) -> Function:
-        """The function that it changes, once it is sure that the change is one, and Rust."""
+        """The function that the bug changes. The edit must change it, and the result must parse as Rust."""
         function = rust_source.function(known, self.function)
         made = body(function, [(self.edit, self.operands, "on()")])
         if made == function.body.text:
             raise DoesNotFit(f"`{self.edit}` changes nothing of {function.path}")
         if rust_source.PARSER.parse(b"fn f() " + made).root_node.has_error:
-            raise DoesNotFit(f"`{self.edit}` leaves {function.path} in a form that is no Rust")
+            raise DoesNotFit(f"`{self.edit}` turns {function.path} into invalid Rust")
         return function
 
 
@@ -67,7 +67,7 @@ def _bug(row: dict[str, str]) -> Bug:
     if missing := {"name", "function", "edit", "caught_by", "tier"} - set(row):
         raise DoesNotFit(f"{name}: the row lacks {', '.join(sorted(missing))}")
     if row["tier"] not in TIERS:
-        raise DoesNotFit(f"{name}: `{row['tier']}` is no tier: use one of {', '.join(TIERS)}")
+        raise DoesNotFit(f"{name}: `{row['tier']}` is not a tier: use one of {', '.join(TIERS)}")
     if len(words := row["caught_by"].split()) != 3:
         raise DoesNotFit(f"{name}: `{row['caught_by']}` must be a package, a target and the name of a test")
     operands = {key: row[key] for key in OPERANDS if key in row}

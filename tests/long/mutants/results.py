@@ -1,4 +1,4 @@
-"""What is known of earlier runs: one line a result, so that an interrupted run goes on where it was."""
+"""The results of earlier runs, one line each, so that an interrupted run can resume."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 
 def digest(*parts: object) -> str:
-    """One name for all that a result depends on."""
+    """A digest of everything that a result depends on."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass
 class Results:
-    """Results by key. A line that is cut off, since the run ended while it was written, counts as none."""
+    """Results by key. A line that an interrupted run left incomplete is ignored."""
 
     file: Path
 

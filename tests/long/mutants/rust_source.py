@@ -1,4 +1,4 @@
-"""Rust source as edits see it: functions by their path, and tokens that white space and comments do not separate."""
+"""Rust source for the edits: functions by path, and tokens without white space and comments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import tree_sitter_rust
 from tree_sitter import Language, Node, Parser
 
-# The code that carries planted bugs, and the name by which its functions' paths begin.
+# The crates that carry planted bugs, with the first name of their functions' paths.
 CRATES = {"domain": "shared/domain/src", "engine": "shared/engine/src"}
 
 PARSER = Parser(Language(tree_sitter_rust.language()))
@@ -23,7 +23,7 @@ TOKEN = re.compile(
 
 
 class DoesNotFit(Exception):
-    """An edit finds no place, or several, in the code at hand. The text is one line."""
+    """An edit's target does not exist in the code, or is not unique. The text is one line."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Token:
 
 
 def tokens(source: bytes, start: int = 0, end: int | None = None) -> list[Token]:
-    """The tokens of a part of a source; each punctuation character is one."""
+    """The tokens of a part of a source. Each punctuation character is a token."""
     found = (match for match in TOKEN.finditer(source, start, len(source) if end is None else end) if match["token"])
     return [Token(match["token"], match.start(), match.end()) for match in found]
 
 
 @dataclass(frozen=True)
 class Function:
-    """One function that is no test."""
+    """A function that is not a test."""
 
     path: str
     file: Path
@@ -56,33 +56,33 @@ class Function:
         return self.source.count(b"\n", 0, at) + 1
 
     def spans(self, sought: str, node: Node | None = None) -> list[tuple[int, int]]:
-        """Where the tokens of `sought` stand one after the other in `node`, or in the function."""
+        """The spans in `node`, or in the function, in which the tokens of `sought` follow each other."""
         node = node or self.body
-        wanted = [token.text for token in tokens(sought.encode())]
+        expected = [token.text for token in tokens(sought.encode())]
         there = tokens(self.source, node.start_byte, node.end_byte)
         texts = [token.text for token in there]
-        starts = range(len(texts) - len(wanted) + 1) if wanted else ()
+        starts = range(len(texts) - len(expected) + 1) if expected else ()
         return [
-            (there[at].start, there[at + len(wanted) - 1].end)
+            (there[at].start, there[at + len(expected) - 1].end)
             for at in starts
-            if texts[at : at + len(wanted)] == wanted
+            if texts[at : at + len(expected)] == expected
         ]
 
     def one(self, places: list, what: str) -> object:
-        """The only one of `places`; otherwise an error that says what is there instead."""
+        """The only element of `places`. Otherwise an error with the lines, or with the most similar line."""
         if len(places) == 1:
             return places[0]
         if places:
             lines = ", ".join(str(self.line(place[0])) for place in places)
-            raise DoesNotFit(f"`{what}` stands {len(places)} times in {self.path} (lines {lines}): say more of it")
+            raise DoesNotFit(f"`{what}` occurs {len(places)} times in {self.path} (lines {lines}): name more tokens")
         lines = self.source[self.node.start_byte : self.node.end_byte].decode().splitlines()
         near = difflib.get_close_matches(what, [line.strip() for line in lines], 1, 0.3)
-        hint = f"; near it: `{near[0]}`" if near else ""
-        raise DoesNotFit(f"`{what}` does not stand in {self.path} ({self.file}:{self.line(self.node.start_byte)}){hint}")
+        hint = f"; similar: `{near[0]}`" if near else ""
+        raise DoesNotFit(f"`{what}` does not occur in {self.path} ({self.file}:{self.line(self.node.start_byte)}){hint}")
 
 
 def functions(source: bytes, file: Path, module: str) -> Iterator[Function]:
-    """The functions of a file, each by its module, its type and its name."""
+    """The functions of a file, each with the path of module, type and name."""
     yield from _within(PARSER.parse(source).root_node, source, file, module)
 
 
@@ -106,7 +106,7 @@ def _within(node: Node, source: bytes, file: Path, path: str) -> Iterator[Functi
 
 
 def all_functions(checkout: Path) -> list[Function]:
-    """The functions of the crates that carry planted bugs, without their tests."""
+    """The functions of the crates that carry planted bugs, without tests."""
     found = []
     for crate, folder in CRATES.items():
         for file in sorted((checkout / folder).rglob("*.rs")):
@@ -118,7 +118,7 @@ def all_functions(checkout: Path) -> list[Function]:
 
 
 def function(known: list[Function], path: str) -> Function:
-    """The one function whose path ends with `path`, whole names only."""
+    """The only function whose path ends with `path`, by whole names."""
     fitting = [one for one in known if f"::{one.path}".endswith(f"::{path}")]
     if len(fitting) == 1:
         return fitting[0]
@@ -128,4 +128,4 @@ def function(known: list[Function], path: str) -> Function:
     near = difflib.get_close_matches("::".join(path.split("::")[-2:]), by_tail, 3, 0.5)
     same = [tail for tail in by_tail if tail.split("::")[-1] == path.split("::")[-1]]
     hints = [f"{by_tail[tail].path} ({by_tail[tail].file})" for tail in dict.fromkeys([*same[:3], *near])]
-    raise DoesNotFit(f"there is no function `{path}`" + (f"; near it: {', '.join(hints)}" if hints else ""))
+    raise DoesNotFit(f"there is no function `{path}`" + (f"; similar: {', '.join(hints)}" if hints else ""))

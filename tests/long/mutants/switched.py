@@ -1,4 +1,4 @@
-"""All planted bugs in one build: each is there only while BREVET_PLANTED has its number."""
+"""All planted bugs in one build: each is active only while BREVET_PLANTED has its number."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from edits import body
 from planted import Bug
 
 SWITCH = "BREVET_PLANTED"
-# Stands at the end of each crate's lib.rs. Without the variable no bug is there.
-ASKED = b"""
+# Added to the end of each crate's lib.rs. Without the variable no bug is active.
+SWITCH_SOURCE = b"""
 #[doc(hidden)]
 pub fn planted_bug(number: u32) -> bool {
     static CHOSEN: std::sync::OnceLock<Option<u32>> = std::sync::OnceLock::new();
@@ -24,7 +24,7 @@ ERROR_AT = re.compile(r"^ *--> ([^:\n]+):(\d+):\d+$", re.MULTILINE)
 
 
 def files(checkout: Path, bugs: dict[int, Bug]) -> dict[Path, bytes]:
-    """The sources with all of `bugs` in them, each behind its number."""
+    """The sources with all `bugs`, each behind its number."""
     known = rust_source.all_functions(checkout)
     by_file = defaultdict(lambda: defaultdict(list))
     for number, bug in bugs.items():
@@ -35,14 +35,14 @@ def files(checkout: Path, bugs: dict[int, Bug]) -> dict[Path, bytes]:
         made[file] = (checkout / file).read_bytes()
         for rows in sorted(by_function.values(), key=lambda rows: rows[0][0].node.start_byte, reverse=True):
             function = rows[0][0]
-            wanted = [(bug.edit, bug.operands, f"crate::planted_bug({number})") for _, bug, number in rows]
+            edits = [(bug.edit, bug.operands, f"crate::planted_bug({number})") for _, bug, number in rows]
             start, end = function.body.start_byte, function.body.end_byte
-            made[file] = made[file][:start] + body(function, wanted) + made[file][end:]
-    return {file: source + (ASKED if file.name == "lib.rs" else b"") for file, source in made.items()}
+            made[file] = made[file][:start] + body(function, edits) + made[file][end:]
+    return {file: source + (SWITCH_SOURCE if file.name == "lib.rs" else b"") for file, source in made.items()}
 
 
 def at_fault(made: dict[Path, bytes], bugs: dict[int, Bug], output: str) -> set[int]:
-    """The numbers of the bugs in whose functions the compiler found errors."""
+    """The numbers of the bugs in functions with compiler errors."""
     found = set()
     for file, line in ERROR_AT.findall(output):
         source = made.get(Path(file))

@@ -1,4 +1,4 @@
-"""What is read from cargo-mutants, and how survivors are held against the accepted ones."""
+"""Reading the output of cargo-mutants, and comparing survivors with the accepted ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def outcome(name: str, summary: str, log: str) -> dict:
     return {"scenario": {"Mutant": {"name": name}}, "summary": summary, "log_path": log}
 
 
-def test_a_caught_mutant_is_kept_with_the_tests_that_failed(tmp_path: Path) -> None:
+def test_caught_mutant_is_saved_with_its_failed_tests(tmp_path: Path) -> None:
     folder = tmp_path / "mutants.out"
     (folder / "log").mkdir(parents=True)
     (folder / "log" / "one.log").write_text("test deny::tests::cut ... FAILED\ntest deny::tests::other ... ok\n")
@@ -35,7 +35,7 @@ def test_a_caught_mutant_is_kept_with_the_tests_that_failed(tmp_path: Path) -> N
     assert known["a.rs:4:9: replace f -> bool with true"]["outcome"] == "MISSED"
 
 
-def test_a_result_that_is_cut_off_counts_as_none(tmp_path: Path) -> None:
+def test_incomplete_result_line_is_ignored(tmp_path: Path) -> None:
     results = Results(tmp_path / "outcomes.jsonl")
     results.add("one", outcome="caught")
     with results.file.open("a") as out:
@@ -43,7 +43,7 @@ def test_a_result_that_is_cut_off_counts_as_none(tmp_path: Path) -> None:
     assert list(results.known()) == ["one"]
 
 
-def test_names_do_not_depend_on_lines() -> None:
+def test_short_name_has_no_line_and_column() -> None:
     assert cargo_mutants.short("a/b.rs:30:12: replace < with <= in f") == "a/b.rs: replace < with <= in f"
 
 
@@ -52,7 +52,7 @@ def test_names_do_not_depend_on_lines() -> None:
     [
         ({MISSED: 1}, {MISSED: 1}, []),
         ({MISSED: 2}, {MISSED: 1}, [f"survives: {MISSED}"]),
-        ({}, {MISSED: 1}, [f"accepted in survivors.toml, but caught or not made any more: {MISSED}"]),
+        ({}, {MISSED: 1}, [f"accepted in survivors.toml, but caught or no longer generated: {MISSED}"]),
     ],
 )
 def test_survivors_are_accepted_by_name_and_number(
@@ -69,11 +69,11 @@ def settings() -> dict:
 
 
 @pytest.mark.parametrize("file", settings()["examine_globs"])
-def test_a_file_that_is_named_is_there(file: str) -> None:
+def test_examined_file_exists(file: str) -> None:
     assert (planted.CHECKOUT / file).is_file()
 
 
-def test_each_file_is_examined_alone_and_all_else_stays(tmp_path: Path) -> None:
+def test_configuration_examines_one_file_and_keeps_the_rest(tmp_path: Path) -> None:
     copy = Copy(planted.CHECKOUT, "a digest")
     made = cargo_mutants.configured(copy, "shared/domain/src/deny.rs", tmp_path)
     assert tomllib.loads(made.read_text()) == settings() | {"examine_globs": ["shared/domain/src/deny.rs"]}

@@ -1,4 +1,4 @@
-"""Every row of planted.toml fits the code of the checkout: a rename that breaks one is noticed without a build."""
+"""Every row of planted.toml fits the checkout's code, so that a rename that breaks a row fails without a build."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FOLDERS = {"brevet-domain": "shared/domain", "brevet-engine": "shared/engine"}
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
-def test_a_bug_fits_the_code(bug: planted.Bug) -> None:
+def test_planted_bug_fits_the_code(bug: planted.Bug) -> None:
     bug.place(FUNCTIONS)
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
-def test_the_test_that_catches_it_is_there(bug: planted.Bug) -> None:
+def test_catching_test_exists(bug: planted.Bug) -> None:
     folder = planted.CHECKOUT / FOLDERS[bug.caught_by.package]
     *modules, name = bug.caught_by.name.split("::")
     where = folder / "src" if bug.caught_by.target == "lib" else folder / "tests" / f"{bug.caught_by.target}.rs"

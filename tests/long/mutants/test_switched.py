@@ -1,4 +1,4 @@
-"""Several bugs in one build: each behind its number, and the compiler's errors led back to them."""
+"""Several bugs in one build: each behind its number, and compiler errors attributed to them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BUGS = {
 }
 
 
-def test_every_bug_is_there_behind_its_number_and_what_was_there_before_too(checkout: Path) -> None:
+def test_build_contains_every_bug_behind_its_number_and_the_original_code(checkout: Path) -> None:
     made = switched.files(checkout, BUGS)
     text = made[Path("shared/domain/src/grant.rs")].decode()
     assert "((now >= until) && !crate::planted_bug(1))" in text
@@ -51,7 +51,7 @@ def test_every_bug_is_there_behind_its_number_and_what_was_there_before_too(chec
         assert b"BREVET_PLANTED" in made[Path(folder) / "lib.rs"]
 
 
-def test_an_error_of_the_compiler_names_the_bugs_of_its_function(checkout: Path) -> None:
+def test_compiler_error_is_attributed_to_the_bugs_in_its_function(checkout: Path) -> None:
     made = switched.files(checkout, BUGS)
     output = "error[E0382]: use of moved value\n  --> shared/domain/src/grant.rs:7:9\n"
     assert switched.at_fault(made, BUGS, output) == {2, 3}

@@ -1,4 +1,4 @@
-"""Where the runner is found."""
+"""Makes the runner importable."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Jobs end with their children, at their time limit and when the run is stopped; what they cost is measured."""
+"""Jobs end with their children, at their time limit, and when the run is stopped; their CPU time is measured."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def pid_in(file: Path) -> int:
     return int(file.read_text())
 
 
-def test_job_tells_exit_code_output_and_cpu_time(tmp_path: Path) -> None:
+def test_job_reports_exit_code_output_and_cpu_time(tmp_path: Path) -> None:
     done = run(Jobs(), tmp_path, "import sys; print('seen'); sum(range(20_000_000)); sys.exit(3)")
     assert done.code == 3 and not done.timed_out
     assert 0 < done.cpu_s <= done.wall_s * os.cpu_count()
@@ -60,7 +60,7 @@ def test_children_of_a_job_end_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc to see a process end")
-def test_stop_ends_every_job_with_its_children_and_starts_no_other(tmp_path: Path) -> None:
+def test_stop_ends_every_job_with_its_children_and_starts_no_more(tmp_path: Path) -> None:
     jobs, codes = Jobs(), []
     running = threading.Thread(target=lambda: codes.append(run(jobs, tmp_path, CHILD.format(sleep=600)).code))
     running.start()
@@ -73,7 +73,7 @@ def test_stop_ends_every_job_with_its_children_and_starts_no_other(tmp_path: Pat
     assert not (tmp_path / "pid").exists()
 
 
-def test_command_that_is_missing_fails_with_its_name(tmp_path: Path) -> None:
+def test_missing_command_fails_with_its_name(tmp_path: Path) -> None:
     done = Jobs().run(["no-such-tool"], tmp_path / "log", cwd=tmp_path, within_s=5)
     assert done.code == 127
     assert "cannot start no-such-tool: No such file" in (tmp_path / "log").read_text()

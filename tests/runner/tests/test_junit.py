@@ -1,4 +1,4 @@
-"""Reports of pytest and nextest are read, test by test; a missing or broken one holds no test."""
+"""Reports of pytest and nextest are read test by test; a missing or broken report holds no test."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ NEXTEST = """<testsuites name="nextest-run" tests="2"><testsuite name="brevet-en
 </testsuite></testsuites>"""
 
 
-def test_report_of_pytest_tells_outcome_and_times(tmp_path: Path) -> None:
+def test_report_of_pytest_has_outcome_and_times(tmp_path: Path) -> None:
     (tmp_path / "a.xml").write_text(PYTEST)
     one, two, three, four = junit.cases(tmp_path / "a.xml")
     assert (one.name, one.outcome, one.wall_s, one.cpu_s, one.slept_s) == ("e2e.test_a::test_one", "passed", 2.5, 0.4, 2.0)
@@ -47,5 +47,5 @@ def test_report_that_is_missing_or_broken_holds_no_test(tmp_path: Path, text: st
     assert junit.cases(tmp_path / "a.xml") == []
 
 
-def test_times_file_that_is_missing_holds_no_time(tmp_path: Path) -> None:
+def test_missing_times_file_holds_no_time(tmp_path: Path) -> None:
     assert junit.rust_cpu_times(tmp_path / "none") == {}

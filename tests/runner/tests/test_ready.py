@@ -1,4 +1,4 @@
-"""What stands in the way of a run is said in one line that says how to go on."""
+"""A problem that prevents a run is reported in one line that says what to do."""
 
 import os
 import socket
@@ -11,21 +11,21 @@ from runner import ready, stacks
 from runner.ready import Unready
 
 
-def test_plenty_of_memory_runs_every_stack_at_once() -> None:
+def test_stacks_all_run_at_once_with_enough_memory() -> None:
     assert ready.stacks(64_000, "") == (ready.MAX_STACKS, "")
 
 
-def test_little_memory_runs_fewer_stacks_and_says_so() -> None:
+def test_stacks_are_fewer_with_a_reason_when_memory_is_short() -> None:
     n, why = ready.stacks(ready.KEPT_MIB + 2 * ready.NEEDS_MIB + 1, "")
     assert n == 2 and "2 stacks run at once instead of 4" in why and ready.STACKS in why
 
 
-def test_too_little_memory_for_one_stack_is_refused() -> None:
+def test_stacks_are_refused_when_memory_is_too_short_for_one() -> None:
     with pytest.raises(Unready, match="memory: 900 MiB are free.*make check"):
         ready.stacks(900, "")
 
 
-def test_number_of_stacks_that_is_asked_for_is_taken() -> None:
+def test_stacks_take_the_requested_number() -> None:
     assert ready.stacks(5_000, "3") == (3, "")
 
 
@@ -50,12 +50,12 @@ def test_second_run_in_one_checkout_is_refused_and_names_the_first(tmp_path: Pat
         pass
 
 
-def test_missing_tools_are_named_a_line_each() -> None:
+def test_missing_tools_are_listed_one_a_line() -> None:
     with pytest.raises(Unready, match="missing: a\nmissing: b"):
         ready.tools(["missing: a", "missing: b"])
 
 
-def test_two_stacks_of_a_run_share_no_port_and_take_none_that_is_in_use() -> None:
+def test_stacks_of_a_run_get_distinct_free_ports() -> None:
     with socket.socket() as busy:
         busy.bind(("127.0.0.1", 0))
         with stacks.ports() as one, stacks.ports() as two:
@@ -67,7 +67,7 @@ def test_two_stacks_of_a_run_share_no_port_and_take_none_that_is_in_use() -> Non
             assert str(first) not in given.values()
 
 
-def test_without_a_free_port_the_range_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ports_name_the_range_when_none_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stacks, "_is_free", lambda port: False)
     with pytest.raises(RuntimeError, match="no port from 21000 to 21999 is free"):
         with stacks.ports():

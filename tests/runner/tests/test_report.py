@@ -1,4 +1,4 @@
-"""What a run prints: a skipped test, a crash and a run without tests are failures; the last line is the plain count."""
+"""The report of a run: skipped tests, crashes and runs without tests are failures; the last line is the plain count."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def result(tmp_path: Path, *outcomes: str, trouble: str = "") -> Result:
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "trouble", "well", "closing"),
+    ("outcomes", "trouble", "passed", "closing"),
     [
         (["passed", "passed"], "", True, "2 passed, 0 failed"),
         (["passed", "failed"], "", False, "1 passed, 1 failed"),
@@ -24,8 +24,8 @@ def result(tmp_path: Path, *outcomes: str, trouble: str = "") -> Result:
         ([], "", False, "0 passed, 0 failed"),
     ],
 )
-def test_closing_line_counts_what_did_not_run_as_failed(tmp_path, capsys, outcomes, trouble, well, closing) -> None:
-    assert report.show([result(tmp_path, *outcomes, trouble=trouble)], 1.0) is well
+def test_closing_line_counts_tests_that_did_not_run_as_failed(tmp_path, capsys, outcomes, trouble, passed, closing) -> None:
+    assert report.show([result(tmp_path, *outcomes, trouble=trouble)], 1.0) is passed
     assert capsys.readouterr().out.rstrip().splitlines()[-1] == closing
 
 
@@ -36,7 +36,7 @@ def test_failed_suite_shows_its_failed_test_and_the_end_of_its_log(tmp_path, cap
     assert "FAILED test_1\n    why" in printed and "    last line" in printed
 
 
-def test_slowest_tests_come_first_and_are_thirty_at_the_most(tmp_path) -> None:
+def test_slowest_lists_at_most_thirty_tests_slowest_first(tmp_path) -> None:
     lines = list(report.slowest([result(tmp_path, *["passed"] * 40)]))
     assert len(lines) == 1 + report.N_SLOWEST
     assert lines[1].endswith("suite: test_39")

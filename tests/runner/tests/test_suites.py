@@ -1,4 +1,4 @@
-"""Every test file belongs to a suite, and each tier holds what it says."""
+"""Every test file belongs to a suite, and each tier has its suites."""
 
 import subprocess
 
@@ -18,25 +18,25 @@ def test_every_python_test_file_belongs_to_exactly_one_suite() -> None:
     assert python_tests()
     for name in python_tests():
         if name.endswith("e2e/test_reconcile.py") or name.startswith("tests/stack/chaos/"):
-            # The first comes last in each suite that has a stack; chaos is a long part.
+            # The first file runs last in each suite with a stack. Chaos is a long part.
             continue
         suites = [one.name for one in SUITES if one.kind is Kind.PYTEST and any(name.startswith(f"{run}/") for run in one.runs)]
         assert len(suites) == 1, f"{name} belongs to {suites or 'no suite'}: see tests/runner/suites.py"
 
 
 @pytest.mark.parametrize("suite", [one for one in SUITES if one.kind is Kind.PYTEST], ids=lambda one: one.name)
-def test_what_a_suite_runs_is_there(suite) -> None:
+def test_suite_runs_existing_files(suite) -> None:
     assert all((CHECKOUT / run).exists() for run in suite.runs)
 
 
-def test_check_needs_no_stack() -> None:
+def test_tier_check_needs_no_stack() -> None:
     assert {one.needs for one in SUITES if "check" in one.tiers} == {Needs.NOTHING}
 
 
-def test_test_holds_what_check_holds_but_for_rust_which_it_runs_whole() -> None:
+def test_tier_test_includes_every_suite_of_check_but_rust_alone() -> None:
     only_check = {one.name for one in SUITES if "test" not in one.tiers}
     assert only_check == {"rust-alone"} and all("test" in BY_NAME[name].tiers for name in ("rust", "rust-calls"))
 
 
-def test_suites_only_wait_for_suites_that_are_there() -> None:
+def test_suites_wait_only_for_existing_suites() -> None:
     assert all(earlier in BY_NAME for one in SUITES for earlier in one.after)

@@ -1,4 +1,4 @@
-/* A clock that is ahead by CLOCK_AHEAD_MS, for one function's process: loaded before libc, by LD_PRELOAD. */
+/* Sets the clock of one function's process ahead by CLOCK_AHEAD_MS. Loaded before libc through LD_PRELOAD. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>

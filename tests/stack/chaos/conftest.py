@@ -1,4 +1,4 @@
-"""One stack for the suite, whose tick is a minute at full length and five seconds otherwise."""
+"""One stack for the suite. Its tick is one minute in the full version and five seconds in the short one."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> tuple[Forge, Path]:
 
 @pytest.fixture(scope="session")
 def world(catalogue: tuple[Forge, Path]) -> Iterator[World]:
-    """The stack up, with everything in place."""
+    """The running stack, with the catalogue, the targets and the principals in place."""
     forge, folder = catalogue
-    assert not runner.is_up(), "the stack is up, with a tick of its own: run `make down` first"
-    # The standby tick goes with the tick: where that is late by a quarter it calls for a pass.
-    standby = {} if IS_FULL else {"BREVET_PARAM_EchoAfterSeconds": str(TICK_S * 5 // 4)}
+    assert not runner.is_up(), "a stack with another tick is up; run `make down` first"
+    # The standby tick starts a pass when the tick is late by a quarter of its period.
+    standby = {} if IS_FULL else {"BREVET_PARAM_StandbyAfterSeconds": str(TICK_S * 5 // 4)}
     runner.stack("up", env={"BREVET_LOCAL_TICK_S": str(TICK_S), **standby})
     try:
         runner.stack("publish", str(folder))
@@ -51,7 +51,7 @@ def world(catalogue: tuple[Forge, Path]) -> Iterator[World]:
 
 @pytest.fixture(scope="session")
 def tasks(world: World) -> Iterator[attachments.Tasks]:
-    """The running tasks that hold the principals, each trying its call all the time."""
+    """The tasks that run as the attachment principals, each repeating its granted call."""
     made = attachments.Tasks(world)
     yield made
     made.stop()
@@ -59,7 +59,7 @@ def tasks(world: World) -> Iterator[attachments.Tasks]:
 
 @pytest.fixture(scope="session")
 def other_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What gives a process another clock."""
+    """The library that changes a process's clock."""
     made = tmp_path_factory.mktemp("clock") / "clock.so"
     source = Path(__file__).with_name("clock.c")
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", made, source, "-ldl"], check=True)

@@ -1,11 +1,11 @@
-"""Chaos: something is broken for a while around the deadlines, and an observer outside looks who can still act.
+"""Chaos: something is broken around the deadlines, and an outside observer checks which holders can still act.
 
-A session and an inline policy are over at their deadline, whatever is broken. A managed policy carries no limit: it is
-gone within two minutes of its deadline, and by how much clocks may differ. Nothing is stuck: everything ends with its
-proof, and new access is given again. Prints how late each was, by the gate's call log.
+Sessions and inline policies end at their deadline, whatever is broken. A managed policy carries no time limit: it is
+gone within two minutes plus the clock skew after its deadline. Every grant ends with its proof, and issuing resumes.
+Each test prints how late each end was, by the gate's call log.
 
-The short version has less of everything, and a tick of five seconds. Its grants are all there from the beginning, and
-their deadlines come one after the other; where a slow machine misses one, that scenario begins again.
+The short version has shorter faults and a tick of five seconds. All its grants begin together, and their deadlines come
+one after the other. If a slow machine misses a deadline, the scenario begins again.
 """
 
 from __future__ import annotations
@@ -35,40 +35,40 @@ from passes import begun_after
 
 TERM_S = 60
 STOPPED_S, THROTTLED_S, LOST_S = (300, 120, 120) if IS_FULL else (10, 20, 20)
-# The product's promise: how long after its deadline a managed policy may stand, and by how much clocks may differ.
+# The product's promise: a managed policy is gone this many seconds (plus the clock skew) after its deadline.
 GRACE_S = 120
-# The product puts an attempt that failed off for up to so long; then it needs a good pass.
-PUT_OFF_S = 30
-# At full length the control outlives what is promised. The short version's control stands this long, and for twice as
-# long as the second clock needed, if it was looked at before.
+# The product delays a failed attempt by up to this many seconds; then it needs a good pass.
+MAX_BACKOFF_S = 30
+# In the full version the control outlasts the promised bound. In the short version it lasts this long, or twice as long
+# as the standby tick needed, if that was measured before.
 CONTROL_S = 25
-# So many answers to functions must be lost, or hardly anything was shown.
+# At least this many answers to functions must be lost, or the test shows little.
 MIN_LOST = 5
-# So long before a deadline clocks are stopped: what is under way is waited for. A fault is there at once.
+# Clocks are stopped this many seconds before a deadline, since running events are waited for. Faults work at once.
 STOP_BEFORE_S, BEFORE_S = 20, 5
-# A slow machine may be too late all the same, and has longer each time.
-MAX_BEGUN = 4
+# A slow machine may still be too late; each attempt begins earlier.
+MAX_ATTEMPTS = 4
 ANY_FUNCTION = "assumed-role/brevet-dev-"
 
-# The short version's terms: each deadline comes when what was before it should be over.
-EARLY = {"stands still": 60, "control": 105, "throttled": 155, "lost": 175, "emptied": 260}
-PRINCIPALS = {"stands still": ("kills", "fuse"), "throttled": ("stalled", "shared"), "lost": ("night", "detached"),
+# The short version's terms: each deadline comes when the scenario before it should be over.
+EARLY = {"schedule stopped": 60, "control": 105, "throttled": 155, "lost": 175, "emptied": 260}
+PRINCIPALS = {"schedule stopped": ("kills", "backstop"), "throttled": ("stalled", "shared"), "lost": ("night", "detached"),
               "emptied": ("swept", "taken")}  # fmt: skip
 
 
 def skew_s() -> int:
-    """By how much two clocks may differ, as this stack is configured."""
+    """The clock skew that this stack is configured for."""
     return int(runner.setting("reap", "BREVET_SKEW_S"))
 
 
 class Fleet:
-    """One grant of each delivery, each used all the time."""
+    """One grant of each delivery, each in constant use."""
 
     def __init__(self, world: World, tasks: Tasks, name: str, term_s: int = TERM_S) -> None:
         self.world, self.name = world, name
         self.grant = world.approved(PIPELINE, term_s=term_s)
         self.inline, self.managed = (tasks.ask(principal, term_s=term_s) for principal in PRINCIPALS[name])
-        # Where the clock of issue is behind, what was just approved is too early for it, and waits for a tick.
+        # If issue's clock is behind, a fresh approval lies in its future and waits for a tick.
         for hold in self.holds():
             hold.await_active()
         time.sleep(skew_s() + 0.5)
@@ -88,17 +88,17 @@ class Fleet:
         return max(self._deadlines)
 
     def uses(self) -> Judged:
-        """What the gate made of the session's calls."""
+        """The gate's decisions on the session's calls."""
         return tries.uses(tries.calls(), PIPELINE, self.session.access_key)
 
     def leave(self) -> None:
-        """Nobody looks any more; it ends by itself."""
+        """Stops observing; the grants end by themselves."""
         self._trying.stop()
         for hold in self.holds():
             hold.over = True
 
     def judge(self, what: str, over_at: float) -> dict[str, float]:
-        """Waits for the ends, then says how late each was, and holds it to its bound; `over_at` is when the trouble was over."""
+        """Waits for the ends, prints how late each was, and checks the bounds. `over_at` is the end of the trouble."""
         ended = self.world.await_state(PIPELINE, self.grant, "Ended")
         assert ended["end"]["proof"]["kind"] == "by_construction", ended
         self.inline.ended("deadline")
@@ -110,43 +110,46 @@ class Fleet:
             "inline": self.inline.last_allowed_at() - self.inline.deadline(),
             "managed": self.managed.last_allowed_at() - managed_by,
         }
-        print(f"\n{what}: last allowed, from its deadline: {', '.join(f'{name} {by:+.1f} s' for name, by in late.items())}")
-        assert late["session"] < 0 and late["inline"] < 0, "AWS itself ends what carries its limit"
+        print(f"\n{what}: last allowed, relative to the deadline: {', '.join(f'{name} {by:+.1f} s' for name, by in late.items())}")
+        assert late["session"] < 0 and late["inline"] < 0, "AWS itself ends sessions and inline policies"
         bound_s = GRACE_S + skew_s()
-        # A slow machine makes its first good passes later: two of them, once nothing is put off any more.
-        passes = [] if IS_FULL else begun_after(max(over_at, managed_by) + PUT_OFF_S, gate.log(whole_within_s=0))[:2]
+        # On a slow machine good passes come later: allow for two of them after the longest back-off.
+        passes = [] if IS_FULL else begun_after(max(over_at, managed_by) + MAX_BACKOFF_S, gate.log(whole_within_s=0))[:2]
         bound_s = max([bound_s, *(over - managed_by for over in passes)])
-        assert late["managed"] <= bound_s, f"a managed policy may stand {bound_s:.0f} s"
+        assert late["managed"] <= bound_s, f"the managed policy was allowed for more than {bound_s:.0f} s"
         return late
 
 
 def ended_managed(hold: Hold) -> None:
-    """Its end, with its proof; that it was allowed past its deadline for a while is judged by the caller."""
+    """Waits for the end and checks its proof. The caller checks for how long it was allowed past its deadline."""
     hold.ended("deadline", is_late=True)
 
 
 class Single:
-    """One managed grant, used all the time."""
+    """One managed grant in constant use."""
 
     def __init__(self, tasks: Tasks, term_s: int) -> None:
-        self.hold = tasks.ask("echo", term_s=term_s).await_active()  # words: allow (a principal's name)
+        self.hold = tasks.ask("standby", term_s=term_s).await_active()
         self.deadline = self.hold.deadline()
 
     def first_deadline(self) -> float:
         return self.deadline
 
     def leave(self) -> None:
-        """Nobody looks any more; it ends by itself."""
+        """Stops observing; the grants end by themselves."""
         self.hold.over = True
 
 
 class Early:
-    """What the short version begins with. At full length, or where a deadline was missed, it is made when it is taken."""
+    """The grants that the short version begins with.
+
+    The full version, and retries, make them when a test takes them.
+    """
 
     def __init__(self, world: World, tasks: Tasks, other_clock: Path, wanted: set[str]) -> None:
         self._world, self._tasks, self._other_clock = world, tasks, other_clock
         names = [name for name in EARLY if name in wanted and not IS_FULL]
-        # Nobody waits for what is needed later.
+        # Made in the background, since most are needed later.
         self._pool = ThreadPoolExecutor()
         self._made: dict[str, Future[Any]] = {
             name: self._pool.submit(self.make, name, EARLY[name]) for name in names if name != "lost"
@@ -155,7 +158,7 @@ class Early:
             self._made["lost"] = self._pool.submit(self._make_lost, list(self._made.values()))
 
     def _make_lost(self, others: list[Future[Any]]) -> Fleet:
-        """With the clock of issue behind, once nothing else is issued."""
+        """Makes the fleet while issue's clock is behind, once all others have been issued."""
         wait(others)
         with slow_clock("issue", self._other_clock):
             return self.make("lost", EARLY["lost"])
@@ -166,38 +169,38 @@ class Early:
         return Fleet(self._world, self._tasks, name, term_s)
 
     def await_all(self) -> None:
-        """Waits until all of it is there."""
+        """Waits until all of them are made."""
         wait(self._made.values())
 
     def take(self, name: str, before_s: float = BEFORE_S) -> Any:
-        """The one that is there, once, if its deadlines are still `before_s` ahead, or a new one."""
+        """Takes the prepared one if its deadlines are still `before_s` ahead; otherwise makes a new one."""
         made = self._made.pop(name, None)
         if made and (one := made.result()).first_deadline() - before_s > time.time():
             return one
         if made:
-            print(f"\n{name}: what was there from the beginning is over")
+            print(f"\n{name}: the prepared grants are too close to their deadlines; making new ones")
             one.leave()
         return self.make(name)
 
 
 SCENARIO_OF = {
-    "test_the_schedule_stands_still": "stands still",
-    "test_without_its_second_clock_a_managed_policy_outlives_a_schedule_that_stands_still": "control",
-    "test_iam_throttles_everything": "throttled",
-    "test_every_tenth_answer_is_lost_and_clocks_are_apart": "lost",
-    "test_the_table_is_emptied": "emptied",
+    "test_standby_tick_ends_grants_when_the_schedule_stops": "schedule stopped",
+    "test_control_managed_policy_outlives_its_deadline_without_schedule_and_standby_tick": "control",
+    "test_grants_end_in_time_when_iam_throttles_every_call": "throttled",
+    "test_grants_end_in_time_when_answers_are_lost_and_clocks_differ": "lost",
+    "test_access_ends_and_issuing_stops_when_the_table_is_emptied": "emptied",
 }
 
 
 @pytest.fixture(scope="module")
 def early(request: pytest.FixtureRequest, world: World, tasks: Tasks, other_clock: Path) -> Early:
-    """What the tests that run now begin with."""
+    """The grants for the selected tests."""
     return Early(world, tasks, other_clock, {SCENARIO_OF[i.name] for i in request.session.items if i.name in SCENARIO_OF})
 
 
 @pytest.fixture(scope="module")
 def needed_s() -> dict[str, float]:
-    """How late the second clock was, by `managed`, once that is known."""
+    """How late the end by standby ticks was, under `managed`, once it is measured."""
     return {}
 
 
@@ -209,21 +212,21 @@ def troubled(
     before_s: float = BEFORE_S,
     over: Callable[[Fleet], bool] = lambda _: True,
 ) -> tuple[Fleet, float]:
-    """Makes trouble from `before_s` before a fleet's first deadline on, across its last, and until it is `over`.
+    """Makes trouble from `before_s` before a fleet's first deadline until after its last one, and until it is `over`.
 
-    The fleet, and when the trouble was over.
+    Returns the fleet and the end of the trouble.
     """
-    for times in range(1, MAX_BEGUN + 1):
+    for times in range(1, MAX_ATTEMPTS + 1):
         fleet: Fleet = early.take(name, before_s)
         sleep_until(fleet.first_deadline() - before_s * times)
         with trouble():
             if time.time() < fleet.first_deadline():
                 sleep_until(max(time.time() + seconds, fleet.last_deadline() + 2))
-                until(lambda: over(fleet), f"{name}: what the trouble must last for")
+                until(lambda: over(fleet), f"{name}: the trouble has had its effect")
                 return fleet, time.time()
-        print(f"\n{name}: the trouble began behind the deadline, and begins again")
+        print(f"\n{name}: the trouble began after the deadline; trying again")
         fleet.leave()
-    raise AssertionError(f"{name}: {MAX_BEGUN} times the trouble began behind the deadline")
+    raise AssertionError(f"{name}: the trouble began after the deadline in {MAX_ATTEMPTS} attempts")
 
 
 @contextmanager
@@ -235,7 +238,7 @@ def throttled_iam() -> Iterator[None]:
 
 @contextmanager
 def tenth_answer_lost() -> Iterator[None]:
-    """Of every ten calls that functions and tasks make, whatever they are, one is made and its answer gets lost."""
+    """Loses the answer of every tenth call by functions and tasks, whatever the call; AWS still carries it out."""
     rules = [
         {"id": f"lost-{n}", "principal": ANY_FUNCTION, "kind": "drop_after", "nth": 10 * n} for n in range(1, 400)
     ]
@@ -248,7 +251,7 @@ def tenth_answer_lost() -> Iterator[None]:
 
 
 def n_lost(since: int) -> int:
-    """How many answers to functions have been lost since a call."""
+    """The number of lost answers to functions since call number `since`."""
     mine = [f":assumed-role/brevet-dev-{name}/" for name in FUNCTIONS]
     calls = gate.log(since, whole_within_s=0)
     return sum(bool(call["fault"]) and any(name in call["principal"] for name in mine) for call in calls)
@@ -256,7 +259,7 @@ def n_lost(since: int) -> int:
 
 @contextmanager
 def slow_clock(function: str, clock: Path) -> Iterator[None]:
-    """The clock of `function` is behind everybody else's by as much as clocks may differ."""
+    """In the block the clock of `function` is behind by the configured skew."""
     runner.stack("kill", function)
     behind_ms = -1_000 * skew_s()
     runner.stack("start", function, "--env", f"LD_PRELOAD={clock}", "--env", f"CLOCK_AHEAD_MS={behind_ms}")
@@ -267,43 +270,43 @@ def slow_clock(function: str, clock: Path) -> Iterator[None]:
         runner.stack("start", function)
 
 
-def test_the_schedule_stands_still(early: Early, needed_s: dict[str, float]) -> None:
-    # The second clock alone must do it: nothing else comes back before it has.
-    fleet, over_at = troubled(early, "stands still", lambda: runner.off("tick"), STOPPED_S, STOP_BEFORE_S,
+def test_standby_tick_ends_grants_when_the_schedule_stops(early: Early, needed_s: dict[str, float]) -> None:
+    # Only standby ticks can end it: the schedule stays off until the managed policy is denied.
+    fleet, over_at = troubled(early, "schedule stopped", lambda: runner.off("tick"), STOPPED_S, STOP_BEFORE_S,
                               over=lambda fleet: fleet.managed.use().outcome == "denied")  # fmt: skip
     needed_s |= fleet.judge("no schedule", over_at)
 
 
-def test_without_its_second_clock_a_managed_policy_outlives_a_schedule_that_stands_still(
+def test_control_managed_policy_outlives_its_deadline_without_schedule_and_standby_tick(
     early: Early, needed_s: dict[str, float]
 ) -> None:
-    """The control of the test before: the observer turns red where the protection is gone."""
+    """The control of the test above: without the protection the observer turns red."""
     stands_s = GRACE_S + skew_s() + 1 if IS_FULL else max(CONTROL_S, 2 * needed_s.get("managed", 0))
-    for times in range(1, MAX_BEGUN + 1):
+    for times in range(1, MAX_ATTEMPTS + 1):
         single: Single = early.take("control", STOP_BEFORE_S)
         hold = single.hold
         sleep_until(single.deadline - STOP_BEFORE_S * times)
-        with runner.off("tick", "echo"):
+        with runner.off("tick", "standby"):
             if time.time() < single.deadline:
                 sleep_until(single.deadline + stands_s)
-                assert hold.use().outcome == "allowed", "something else than the second clock ended it"
+                assert hold.use().outcome == "allowed", "something other than the standby tick ended it"
                 break
-        print("\nthe clocks were stopped behind the deadline, and the control begins again")
+        print("\ncontrol: the clocks were stopped after the deadline; trying again")
         single.leave()
     else:
-        raise AssertionError(f"{MAX_BEGUN} times the clocks were stopped behind the deadline")
+        raise AssertionError(f"control: the clocks were stopped after the deadline in {MAX_ATTEMPTS} attempts")
     ended_managed(hold)
-    assert hold.last_allowed_at() - single.deadline >= stands_s, "the observer sees how long it stood"
+    assert hold.last_allowed_at() - single.deadline >= stands_s, "the observer must see calls allowed for that long after the deadline"
 
 
-def test_iam_throttles_everything(early: Early) -> None:
-    # Half of it behind the deadline: nothing can be removed while everything is refused.
+def test_grants_end_in_time_when_iam_throttles_every_call(early: Early) -> None:
+    # Half of the time lies after the deadline, when nothing can be removed.
     fleet, over_at = troubled(early, "throttled", throttled_iam, THROTTLED_S, before_s=THROTTLED_S / 2)
     fleet.judge(f"IAM throttled for {THROTTLED_S} s", over_at)
 
 
-def test_every_tenth_answer_is_lost_and_clocks_are_apart(early: Early, other_clock: Path) -> None:
-    # One of them has issue's clock changed as well.
+def test_grants_end_in_time_when_answers_are_lost_and_clocks_differ(early: Early, other_clock: Path) -> None:
+    # Preparing one of the fleets changes issue's clock as well.
     early.await_all()
     with slow_clock("issue", other_clock):
         since = gate.last()
@@ -312,21 +315,21 @@ def test_every_tenth_answer_is_lost_and_clocks_are_apart(early: Early, other_clo
     puts = [call for call in tries.calls() if call["operation"] == "PutRolePolicy"]
     call = next(call for call in puts if fleet.inline.policy in json.dumps(call["wrote"]))
     behind_s = instant(call["at"]) - instant(began[-1]["at"])
-    assert behind_s > skew_s() - 0.5, "the clock of issue is the true one"
+    assert behind_s > skew_s() - 0.5, "issue's clock is not behind"
     fleet.judge(f"every tenth answer lost for {LOST_S} s, issue's clock behind", over_at)
 
 
-def test_the_call_log_agrees_with_the_evidence() -> None:
+def test_chaos_call_log_agrees_with_the_evidence() -> None:
     report = reconcile(*at_rest())
     print(f"\n{report}")
     assert report.findings == [] and report.counts["ended observed"] >= 7, str(report)
 
 
-def test_the_table_is_emptied(
+def test_access_ends_and_issuing_stops_when_the_table_is_emptied(
     world: World, early: Early, catalogue: tuple[Forge, Path], other_clock: Path
 ) -> None:
     with slow_clock("reap", other_clock):
-        for _ in range(MAX_BEGUN):
+        for _ in range(MAX_ATTEMPTS):
             fleet: Fleet = early.take("emptied")
             began_at = time.time()
             for item in store.items():
@@ -338,15 +341,15 @@ def test_the_table_is_emptied(
         for hold in fleet.holds():
             hold.over = True
             hold.await_use("denied")
-            # Where its own limit came first, the sweep takes it away all the same.
-            until(lambda: not standing(hold.principal), f"nothing is on {hold.principal}")
+            # The sweep removes an inline policy also after its own time limit.
+            until(lambda: not standing(hold.principal), f"{hold.principal} has no policy")
             gone_after_s = hold.last_allowed_at() - began_at
-            print(f"\ntable emptied: {hold.principal} was last allowed {gone_after_s:.1f} s after that began")
+            print(f"\ntable emptied: {hold.principal} was last allowed {gone_after_s:.1f} s after the deletion began")
             bound_s = emptied_at - began_at + GRACE_S + skew_s()
-            assert gone_after_s <= bound_s, f"the sweep takes away within {bound_s:.0f} s what no table knows"
-        # Its limit is in its policy: nothing in the table is needed.
+            assert gone_after_s <= bound_s, f"the sweep took longer than {bound_s:.0f} s to remove the policy of an unknown grant"
+        # The session's time limit is in its session policy; it does not depend on the table.
         sleep_until(fleet.deadline)
-        until(lambda: fleet.uses().since(fleet.deadline), "the session is tried behind its deadline")
+        until(lambda: fleet.uses().since(fleet.deadline), "the session makes a call after its deadline")
         fleet.leave()
         assert fleet.uses().since(fleet.deadline) == {"denied"}
     runner.stack("publish", str(catalogue[1]))
@@ -357,4 +360,4 @@ def test_the_table_is_emptied(
     time.sleep(skew_s() + 2)
     world.await_ready()
     again = world.approved(PIPELINE, term_s=300)
-    assert PIPELINE.use(world.session(PIPELINE, again)).outcome == "allowed", "and it goes on"
+    assert PIPELINE.use(world.session(PIPELINE, again)).outcome == "allowed", "issuing must resume after the confirmation"

@@ -1,4 +1,4 @@
-"""The five cases, step by step. Terms are short; everything else is as it would be in an account."""
+"""The five cases, step by step. Terms are short; everything else is as in a real account."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def _use(story: Story, what: str, expected: str, seen: Any) -> None:
 
 
 def _across_the_deadline(story: Story, case: Case, session: Session, deadline: float) -> Judged:
-    """Uses it all the time until it is denied behind its deadline; what the gate recorded of that."""
+    """Repeats the granted call until it is denied after the deadline; returns the gate's decisions."""
     begun = time.time()
     with Tries(lambda: case.use(session), around=deadline):
         sleep_until(deadline)
-        until(lambda: "denied" in _tried(case, session).since(deadline), f"{story.name}: it is denied after the deadline")
+        until(lambda: "denied" in _tried(case, session).since(deadline), f"{story.name}: the granted call is denied after the deadline")
     uses = _tried(case, session)
     last = max(done_at for _, done_at, _ in uses.calls if done_at < deadline)
-    detail = f"allowed all the time, {deadline - last:.1f} s before the deadline at last"
-    story.expect("its uses until the deadline", {"allowed"}, uses.between(begun, deadline), who="holder", detail=detail)
+    detail = f"always allowed, last {deadline - last:.1f} s before the deadline"
+    story.expect("uses until the deadline", {"allowed"}, uses.between(begun, deadline), who="holder", detail=detail)
     return uses
 
 
@@ -46,17 +46,17 @@ def _tried(case: Case, session: Session) -> Judged:
 
 
 def _denied_at_once(story: Story, uses: Judged, deadline: float) -> None:
-    """By AWS alone: nothing that came behind the deadline was let through."""
+    """Checks that no call from the deadline on was allowed: AWS alone denies it."""
     first = min(at for at, _, _ in uses.calls if at >= deadline)
-    detail = f"denied, {first - deadline:.1f} s after the deadline at first"
-    story.expect("its uses from the deadline on", {"denied"}, uses.since(deadline), who="holder", detail=detail)
+    detail = f"always denied, first {first - deadline:.1f} s after the deadline"
+    story.expect("uses from the deadline on", {"denied"}, uses.since(deadline), who="holder", detail=detail)
 
 
 def _after_the_deadline(story: Story, world: World, case: Case, session: Session, grant: str) -> None:
     deadline = instant(world.show(case, grant)["deadline"])
     _denied_at_once(story, _across_the_deadline(story, case, session, deadline), deadline)
     state = world.show(case, grant)["state"]
-    story.tell("caller", f"the grant reads {state} at the deadline + {time.time() - deadline:.1f} s")
+    story.add("caller", f"the grant reads {state} at the deadline + {time.time() - deadline:.1f} s")
     view = world.await_state(case, grant, "Ended")
     _ended(story, view, "deadline", "by_construction", "time_limit")
     _use(story, "after the end", "denied", case.use(session))
@@ -70,13 +70,13 @@ def _ended(story: Story, view: dict[str, Any], cause: str, proof: str, ended_by:
 
 
 def pipeline(story: Story, world: World) -> None:
-    """A release pipeline deploys for 75 s, and runs into its deadline."""
+    """A release pipeline deploys for 75 s and reaches its deadline."""
     case = _with_term(PIPELINE, 75)
     asked = world.ask(case)
     story.expect("ask deploy-release v1.4.2 for 75 s", (201, "Approved"), (asked.status, asked.body.get("state")), detail=str(asked))
     grant = story.grant = asked.body["id"]
     session = world.session(case, grant)
-    story.tell("caller", "fetch credentials: 200")
+    story.add("caller", "fetch credentials: 200")
     _use(story, "the release", "allowed", case.use(session))
     _use(story, "another release", "denied", case.use_neighbour(session))
     _use(story, "another bucket", "denied", session.put_object(targets.OTHER_BUCKET, "v1.4.2/app.tar"))
@@ -86,7 +86,7 @@ def pipeline(story: Story, world: World) -> None:
 
 
 def agent(story: Story, world: World) -> None:
-    """An agent reads one secret for one task, and gives the grant back early."""
+    """An agent reads one secret for one task and releases the grant early."""
     case = _with_term(AGENT, 120)
     asked = world.ask(case)
     story.expect("ask read-secret payments/db for 120 s", (201, "Approved"), (asked.status, asked.body.get("state")), detail=str(asked))
@@ -101,22 +101,22 @@ def agent(story: Story, world: World) -> None:
     story.expect("release", 202, released.status)
     seen = world.await_use(case, session, "denied")
     story.expect("use after the release", "denied", seen.outcome, who="holder", detail=str(seen))
-    story.expect("it is denied while the deadline is ahead", True, seen.at < deadline, detail=f"{deadline - seen.at:.0f} s before the deadline")
+    story.expect("the denial comes before the deadline", True, seen.at < deadline, detail=f"{deadline - seen.at:.0f} s before the deadline")
     view = world.await_state(case, grant, "Ended")
     _ended(story, view, "released", "observed", "removal")
     left_s = deadline - instant(view["end"]["verified_at"])
-    story.expect("the end is proved while the deadline is ahead", True, left_s > 0, detail=f"{left_s:.0f} s before the deadline")
+    story.expect("the end is proved before the deadline", True, left_s > 0, detail=f"{left_s:.0f} s before the deadline")
     _, entries = world.api.evidence(world.token(case.identity), grant)
     answer = next(entry["detail"]["answer"] for entry in entries if entry["event"] == "VendAnswered")
     lives_on = instant(answer["expires_at"]) > deadline
-    story.expect("the credential itself lives on", True, lives_on, detail=f"STS lets it live until {answer['expires_at']}")
+    story.expect("the credential itself is still valid", True, lives_on, detail=f"STS set its expiry to {answer['expires_at']}")
     _use(story, "after the end", "denied", case.use(session))
     sleep_until(deadline + 1)
     _use(story, "after the deadline", "denied", case.use(session))
 
 
 def oncall(story: Story, world: World) -> None:
-    """An on-call engineer reads a production table once somebody else has said yes."""
+    """An on-call engineer reads a production table after somebody else's approval."""
     case = _with_term(ONCALL, 60)
     asked = world.ask(case)
     story.expect(
@@ -126,13 +126,13 @@ def oncall(story: Story, world: World) -> None:
     early = world.fetch(case, grant)
     story.expect("fetch credentials before approval", (409, "conflict"), (early.status, early.problem))
     own = world.approve(asked.body, by=case.identity)
-    story.expect("approve one's own", (403, "forbidden"), (own.status, own.problem), who=case.identity)
+    story.expect("approve one's own request", (403, "forbidden"), (own.status, own.problem), who=case.identity)
     wrong = world.approve({**asked.body, "digest": "0" * 64})
     story.expect("approve another digest", (409, "conflict"), (wrong.status, wrong.problem), who=APPROVER)
     voted = world.approve(asked.body)
     story.expect("approve", (200, "Approved"), (voted.status, voted.body.get("state")), who=APPROVER, detail=str(voted))
     session = world.session(case, grant)
-    story.tell("caller", "fetch credentials: 200")
+    story.add("caller", "fetch credentials: 200")
     _use(story, "the orders table", "allowed", case.use(session))
     _use(story, "another table", "denied", session.get_item(targets.OTHER_TABLE))
     _use(story, "a table that the role itself may read", "denied", case.use_neighbour(session))
@@ -145,7 +145,7 @@ def _base_rights(story: Story, case: Case, session: Session, when: str) -> None:
 
 
 def _attached(story: Story, world: World, case: Case, what: str) -> tuple[str, float]:
-    """Asks for an attachment and waits until it stands; its grant and its deadline."""
+    """Requests an attachment and waits until it is Active; returns its grant and its deadline."""
     asked = world.ask(case)
     story.expect(f"ask {what}", 201, asked.status, detail=str(asked))
     grant = story.grant = asked.body["id"]
@@ -155,23 +155,23 @@ def _attached(story: Story, world: World, case: Case, what: str) -> tuple[str, f
         state = world.show(case, grant)["state"]
         seen += [state] if state != seen[-1] else []
         time.sleep(0.05)
-    detail = set(seen) <= {"Approved", "Activating", "Active"} and seen[-1] == "Active"
-    story.expect("it becomes Active by itself", True, detail, detail=" → ".join(seen))
+    is_active = set(seen) <= {"Approved", "Activating", "Active"} and seen[-1] == "Active"
+    story.expect("the grant becomes Active by itself", True, is_active, detail=" → ".join(seen))
     fetched = world.fetch(case, grant)
-    story.expect("fetch credentials: an attachment has none", (409, "conflict"), (fetched.status, fetched.problem))
+    story.expect("fetch credentials of an attachment", (409, "conflict"), (fetched.status, fetched.problem))
     return grant, instant(world.show(case, grant)["deadline"])
 
 
 def _gone(story: Story, case: Case, view: dict[str, Any], before: dict[str, Any]) -> None:
-    """What was attached is gone from the role, nothing of it is left, and what was the role's own is untouched."""
-    story.expect("what its actions are still allowed to", {"outcome": "not_allowed"}, view["end"].get("effective"))
+    """Checks that the attached policy is gone without residual access, and the role's own policies are unchanged."""
+    story.expect("effective-permission check", {"outcome": "not_allowed"}, view["end"].get("effective"))
     now = standing(runner.role_arn(case.role))
     names = sorted(now["inline"]) + [arn.split("/")[-1] for arn in now["attached"]]
-    story.expect("on the role stands what stood before", True, now == before, who="administrator", detail=", ".join(names))
+    story.expect("the role has the same policies as before", True, now == before, who="administrator", detail=", ".join(names))
 
 
 def third_party(story: Story, world: World) -> None:
-    """A vendor's role, on credentials of its own all along, may read partners' exports for 60 s."""
+    """A vendor's role, on its own credentials throughout, may read partners' exports for 60 s."""
     case, role = _with_term(VENDOR, 60), runner.role_arn(VENDOR.role)
     try:
         targets.vendor().assume(role, "sync")
@@ -181,7 +181,7 @@ def third_party(story: Story, world: World) -> None:
     story.expect("assume the vendor's role without its external id", "AccessDenied", seen, who="vendor")
     session, before = case.principal(), standing(role)
     story.access_key_id = session.access_key
-    story.tell("vendor", f"assume it with its external id: key {session.access_key}, used from here to the end")
+    story.add("vendor", f"assume it with its external id: key {session.access_key}, used throughout")
     _use(story, "a partner's export, before", "denied", case.use(session))
     _base_rights(story, case, session, "before")
     grant, deadline = _attached(story, world, case, "third-party-sync for 60 s")
@@ -190,15 +190,15 @@ def third_party(story: Story, world: World) -> None:
     _use(story, "internal exports", "denied", case.use_neighbour(session))
     _use(story, "to list internal exports", "denied", session.list_objects(targets.EXPORTS, "internal/"))
     _use(story, "to write an export", "denied", session.put_object(targets.EXPORTS, "partner/orders.csv"))
-    # No policy of it carries a time limit: it ends when the reaper comes, and the bound on that is promised.
+    # A managed policy carries no time limit: the reaper removes it, within the promised bound.
     uses = _across_the_deadline(story, case, session, deadline)
     bound_s = GRACE_S + int(runner.setting("reap", "BREVET_SKEW_S"))
     late_s = max(at for at, _, decision in uses.calls if decision == "allowed") - deadline
-    detail = f"allowed {late_s:+.1f} s from the deadline at last, which is the reaper's doing; the bound is {bound_s} s"
-    story.expect("it is denied soon after the deadline", True, late_s <= bound_s, detail=detail)
+    detail = f"last allowed {late_s:+.1f} s from the deadline, until the reaper removed it; the bound is {bound_s} s"
+    story.expect("the access ends soon after the deadline", True, late_s <= bound_s, detail=detail)
     view = world.await_state(case, grant, "Ended")
     _ended(story, view, "deadline", "observed", "removal")
-    story.tell("caller", f"its end was proved {instant(view['end']['verified_at']) - deadline:.1f} s after the deadline")
+    story.add("caller", f"the end was proved {instant(view['end']['verified_at']) - deadline:.1f} s after the deadline")
     _use(story, "a partner's export, after the end", "denied", case.use(session))
     _base_rights(story, case, session, "after the end")
     _gone(story, case, view, before)
@@ -209,7 +209,7 @@ def legacy_batch(story: Story, world: World) -> None:
     case, role = _with_term(BATCH, 60), runner.role_arn(BATCH.role)
     session, before = case.principal(), standing(role)
     story.access_key_id = session.access_key
-    story.tell("batch", f"runs on its role's own credentials: key {session.access_key}, used from here to the end")
+    story.add("batch", f"runs on its role's own credentials: key {session.access_key}, used throughout")
     _use(story, "to write the run's output, before", "denied", case.use(session))
     _base_rights(story, case, session, "before")
     grant, deadline = _attached(story, world, case, "legacy-batch 2026-11-22 for 60 s")

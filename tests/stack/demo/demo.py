@@ -3,7 +3,7 @@
 
 Usage: demo.py [--keep]      (--keep leaves the stack running)
 
-Exit code 0 only if every step was as expected, every chain holds and the call log is explained by the evidence.
+Exit code 0 only if every step was as expected, every chain verifies and the evidence explains the call log.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from observer.world import World  # noqa: E402
 from cases import CASES, TICK_S  # noqa: E402
 from story import StepFailed, Story, print_timeline  # noqa: E402
 
-# What a run of all cases gives to compare; where one is missing, nothing was shown of it.
+# A run of all cases makes each of these comparisons; a missing one fails the demo.
 COMPARED = (
     "vends answered",
     "deny writes",
     "puts on principals",
     "removals from principals",
-    "checks of what is left",
-    "tries of what is left",
+    "effective-permission checks",
+    "effective-permission simulations",
     "uses of attached access",
     "PresenceObserved compared",
     "AbsenceObserved compared",
@@ -46,7 +46,7 @@ COMPARED = (
 
 
 def play(world: World) -> tuple[list[Story], list[str]]:
-    """Plays every case at the same time; returns the stories and what failed."""
+    """Plays all cases at the same time; returns the stories and the failures."""
     stories = [Story(name) for name, _, _ in CASES]
     failures: list[str] = []
 
@@ -55,10 +55,10 @@ def play(world: World) -> tuple[list[Story], list[str]]:
             act(story, world)
         except (StepFailed, AssertionError) as failed:
             failures.append(str(failed) if isinstance(failed, StepFailed) else f"{story.name}, step {story.n_steps + 1}: {failed}")
-            story.tell("demo", f"FAILED {failures[-1]}")
-        except Exception:  # noqa: BLE001 - whatever it is, the demo must say so and end with 1
+            story.add("demo", f"FAILED {failures[-1]}")
+        except Exception:  # noqa: BLE001 - the demo reports every failure and ends with 1
             failures.append(f"{story.name}, step {story.n_steps + 1}: {traceback.format_exc()}")
-            story.tell("demo", f"FAILED {failures[-1]}")
+            story.add("demo", f"FAILED {failures[-1]}")
 
     threads = [
         threading.Thread(target=one, args=(story, act), daemon=True)
@@ -73,7 +73,7 @@ def play(world: World) -> tuple[list[Story], list[str]]:
 
 
 def check(world: World, stories: list[Story]) -> list[str]:
-    """Prints each timeline, checks each chain as its holder gets it, and reconciles; returns what does not fit."""
+    """Prints each timeline, checks each chain as its holder reads it, and reconciles. Returns the failures."""
     failures = []
     calls, snapshot = at_rest()
     for story, (_, _, case) in zip(stories, CASES, strict=True):
@@ -90,19 +90,19 @@ def check(world: World, stories: list[Story]) -> list[str]:
         print(f"  brevet evidence verify: {line}")
         if not holds:
             failures.append(line)
-        # What its secret's rotation came to may have been told since.
+        # A rotation may have added entries since the snapshot.
         known = snapshot.evidence.get(story.grant, [])
         if not known or entries[: len(known)] != known:
-            failures.append(f"{story.grant}: the API tells other evidence than the table holds")
+            failures.append(f"{story.grant}: the API shows other evidence than the table holds")
     report = reconcile(calls, snapshot)
     print(f"\ncall log against evidence: {report}")
-    if missing := [what for what in COMPARED if not report.counts[what]]:
-        failures.append(f"reconciling did not compare what it should: {', '.join(missing)}")
+    if missing := [kind for kind in COMPARED if not report.counts[kind]]:
+        failures.append(f"reconciliation made no comparison of these kinds: {', '.join(missing)}")
     return failures + report.findings
 
 
 def interrupted(*_: object) -> None:
-    """Ends the demo as Ctrl-C does, so that the stack comes down."""
+    """Ends the demo like Ctrl-C, so that the stack is stopped."""
     raise KeyboardInterrupt
 
 
@@ -113,7 +113,7 @@ def main() -> int:
     keep = parser.parse_args().keep
     signal.signal(signal.SIGTERM, interrupted)
     if runner.is_up():
-        print("demo: the stack is up already; the demo starts its own: run `make down` first", file=sys.stderr)
+        print("demo: a stack is up already, and the demo starts its own; run `make down` first", file=sys.stderr)
         return 1
     began, failures = time.monotonic(), ["the demo did not finish"]
     try:
@@ -132,15 +132,18 @@ def main() -> int:
         failures = [str(failed)]
     except KeyboardInterrupt:
         failures = ["interrupted"]
-    except Exception:  # noqa: BLE001 - the stack must come down and the failure be told, whatever it was
+    except Exception:  # noqa: BLE001 - the stack must be stopped and the failure reported
         failures = [traceback.format_exc()]
     finally:
         if not keep:
             runner.stack("down", show=True)
+    if keep and runner.is_up():
+        # The run's own issuers die with it. These stay.
+        runner.stack("dev", show=True)
     if failures:
         print("\ndemo FAILED:", *failures, sep="\n  ")
         return 1
-    print(f"\ndemo passed: {n_steps} steps as expected, every grant ended with its proof, in {time.monotonic() - began:.0f} s")
+    print(f"\ndemo passed: {n_steps} steps as expected, every grant ended with its proof, {time.monotonic() - began:.0f} s")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""One case as it is told: each step with what was expected and seen, and at the end the whole timeline of its grant."""
+"""The story of one case: each step with its expected and actual result, and the timeline of its grant."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _BEGAN = time.monotonic()
 
 
 class StepFailed(Exception):
-    """A step was not as expected; the text says which, what was expected and what was seen."""
+    """A step was not as expected; the text names the step, the expected and the actual result."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a timeline: when, whose doing, and what."""
+    """One line of a timeline: the time, the actor, the event, and the grant's state."""
 
     at: float
     who: str
@@ -27,26 +27,25 @@ class Line:
 
 
 class Story:
-    """The steps of one case."""
 
     def __init__(self, name: str) -> None:
         self.name, self.grant, self.lines = name, "", []
         self.access_key_id = ""
-        """Of the credentials that the case uses all along, where no grant vends them."""
+        """Attachments only: the access key that the principal uses throughout."""
         self.n_steps = 0
 
-    def tell(self, who: str, what: str, at: float | None = None) -> None:
-        """Adds a line, and shows it at once."""
+    def add(self, who: str, what: str, at: float | None = None) -> None:
+        """Adds a line and prints it at once."""
         self.lines.append(Line(at or time.time(), who, what))
         with _PRINTING:
             print(f"{time.monotonic() - _BEGAN:6.1f} s  {self.name:<12} {who:<18} {what}", flush=True)
 
     def expect(self, step: str, expected: Any, seen: Any, *, who: str = "", detail: str = "") -> None:
-        """Checks a step and prints it."""
+        """Checks a step and adds its line. Raises `StepFailed` if it is not as expected."""
         self.n_steps += 1
         if expected != seen:
             raise StepFailed(f"{self.name}, step {self.n_steps} ({step}): expected {expected}, saw {seen} {detail}".rstrip())
-        self.tell(who or "caller", f"{step}: {detail or seen}")
+        self.add(who or "caller", f"{step}: {detail or seen}")
 
 
 def clock(at: float) -> str:
@@ -55,7 +54,7 @@ def clock(at: float) -> str:
 
 
 def evidence_lines(entries: list[dict[str, Any]]) -> list[Line]:
-    """What a chain tells, entry by entry."""
+    """A line for each entry of a chain."""
     lines = []
     session = any(entry["event"] == "VendRecorded" for entry in entries)
     for entry in entries:
@@ -76,7 +75,7 @@ def _about(entry: dict[str, Any], session: bool) -> str:
         case "ApprovalGiven" | "Stopped":
             return f" (by {detail.get('by')})"
         case "ActivationRecorded":
-            return f" (digest {detail['plan_digest'][:12]}…, may land until {detail['fence']}, before: {detail['before']})"
+            return f" (digest {detail['plan_digest'][:12]}…, fence {detail['fence']}, before: {detail['before']})"
         case "PresenceObserved":
             return f" (read back present, request {detail['request_id']})"
         case "AbsenceObserved":
@@ -93,8 +92,8 @@ def _about(entry: dict[str, Any], session: bool) -> str:
     return ""
 
 
-class Told:
-    """What AWS was asked and answered about one grant."""
+class GrantCalls:
+    """The AWS calls about one grant, and their answers."""
 
     def __init__(self, story: Story, entries: list[dict[str, Any]], role: str) -> None:
         self.role, self.key = role, story.access_key_id
@@ -104,15 +103,15 @@ class Told:
         self.readings = {one.get("request_id") or one.get("seen", {}).get("request_id") for one in details} - {None}
 
     def lines(self, calls: list[dict[str, Any]]) -> list[Line]:
-        """A line for each call that has to do with the grant."""
+        """A line for each call about the grant."""
         lines = []
         for call in calls:
             at = datetime.fromisoformat(call["at"]).timestamp()
-            if (told := self._about(call, at)) is not None:
+            if (about := self._about(call, at)) is not None:
                 answer = call["decision"] if call["decision"] != "allowed" else f"answered {call['upstream_status'] or 200}"
-                if call["denied_by"] and told[0] == "holder":
+                if call["denied_by"] and about[0] == "holder":
                     answer += f" by {call['denied_by']}"
-                lines.append(Line(at, f"{told[0]} → AWS", f"{told[1]}: {answer}"))
+                lines.append(Line(at, f"{about[0]} → AWS", f"{about[1]}: {answer}"))
         return lines
 
     def _about(self, call: dict[str, Any], at: float) -> tuple[str, str] | None:
@@ -132,7 +131,7 @@ class Told:
         if self.key and operation == "SimulatePrincipalPolicy" and self.first <= at <= self.last:
             tried = ", ".join(f"{one['action']} {one['decision']}" for one in call.get("simulated") or [])
             return who, f"{operation} ({tried})"
-        # Of an attachment the readings that evidence names; of a session all that the reaper does to its role.
+        # Attachments: the readings that evidence names. Sessions: all of the reaper's calls on the role.
         cited = call["request_id"] in self.readings
         if cited or (not self.key and who == "reap" and self.first <= at <= self.last):
             return who, f"{operation} {call['request_id'] or ''}"
@@ -140,10 +139,9 @@ class Told:
 
 
 def print_timeline(story: Story, entries: list[dict[str, Any]], calls: list[dict[str, Any]], role: str) -> None:
-    """The whole life of the story's grant, in order; the state is that of the last entry before each line."""
-    told = evidence_lines(entries)
+    """Prints the grant's timeline. The state of a line is that of the last entry before it."""
     steps = [line for line in story.lines if not line.what.startswith("use ")]
-    lines = steps + told + Told(story, entries, role).lines(calls)
+    lines = steps + evidence_lines(entries) + GrantCalls(story, entries, role).lines(calls)
     print(f"\n{story.name}: {story.grant}")
     print(f"  {'time (UTC)':<13} {'state':<16} {'who':<18} what")
     state = "-"

@@ -1,8 +1,8 @@
 """One stack for a folder of tests, with tokens that only this run can sign.
 
-Each folder here is a suite that has a stack to itself, so that folders run at the same time. Within a folder files and
-tests may run in any order, and each puts right what it changed. `test_reconcile.py` comes last in every suite: it
-compares the call log with the evidence, over all that the suite did.
+Each folder is a suite with its own stack, so that folders run in parallel. Within a folder files and tests may run in
+any order, and each restores what it changed. `test_reconcile.py` comes last in every suite: it compares the call log
+with the evidence of the whole suite.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ TICK_S = "4"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Reconciling comes after everything that it compares, however files are named on the command line."""
+    """Sorts reconciliation last, whatever the order of files on the command line."""
     items.sort(key=lambda item: item.path.name == "test_reconcile.py")
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[None]:
-    """The running stack: the one that is up, or one for this run alone."""
+    """The running stack: the one that is up, or else a new one for this run."""
     if runner.is_up():
         yield
         return
@@ -51,13 +51,12 @@ def forge() -> Forge:
 
 @pytest.fixture(scope="session")
 def catalogue(forge: Forge, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The catalogue of this run."""
     return attachments.extend(forge.write_catalogue(tmp_path_factory.mktemp("bundle") / "catalogue"))
 
 
 @pytest.fixture(scope="session")
 def world(stack: None, forge: Forge, catalogue: Path) -> World:
-    """Everything in place: bundle published, targets there, and the reaper has made a good pass."""
+    """The stack ready for tests: bundle published, targets created, and a good pass of the reaper made."""
     runner.stack("publish", str(catalogue))
     targets.create()
     attachments.build()
@@ -68,13 +67,13 @@ def world(stack: None, forge: Forge, catalogue: Path) -> World:
 
 @pytest.fixture(scope="session")
 def lives(world: World, catalogue: Path) -> Lives:
-    """Grants that run to their ends behind the other tests."""
+    """Grants that run to their ends in the background of the other tests."""
     return Lives(world, catalogue)
 
 
 @pytest.fixture(scope="session")
 def tasks(world: World) -> Iterator[attachments.Tasks]:
-    """The tasks that attachments are for, each trying its call all the time."""
+    """The tasks of the attachment principals, each repeating its granted call."""
     made = attachments.Tasks(world)
     yield made
     made.stop()
@@ -82,6 +81,6 @@ def tasks(world: World) -> Iterator[attachments.Tasks]:
 
 @pytest.fixture
 def no_reaper(world: World) -> Iterator[None]:
-    """Neither ticks nor stream records nor its own standby ticks reach the reaper."""
+    """Turns off the tick, the stream and the standby tick, so that no event reaches the reaper."""
     with runner.off(*runner.DRIVERS):
         yield

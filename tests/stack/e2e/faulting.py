@@ -1,4 +1,4 @@
-"""Faults between the functions and AWS, as the gate injects them, and functions that are killed and started again."""
+"""Faults that the gate injects between the functions and AWS, and restarts of killed functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from observer.patience import until
 
 from attachments import Hold
 
-# The SDK makes this many attempts: a call is lost to the function only if all of them are.
+# The SDK makes this many attempts: the function loses an answer only if all of them are lost.
 ATTEMPTS = 3
 ASSUME = {"service": "sts", "operation": "AssumeRole", "principal": "brevet-dev-issue"}
 PUT_DENY = {"service": "iam", "operation": "PutRolePolicy", "principal": "brevet-dev-reap"}
@@ -19,7 +19,7 @@ READ_DENY = {"service": "iam", "operation": "GetRolePolicy", "principal": "breve
 
 
 def strike(rule_id: str, principal: str, function: str, kind: str, operation: str, **more: Any) -> str:
-    """Arms one fault on what `function` does to `principal`; its id."""
+    """Arms a fault on one operation of `function` on `principal`; returns the fault's id."""
     rule = {"id": rule_id, "kind": kind, "service": "iam", "operation": operation, "principal": f"brevet-dev-{function}",
             "resource": f"brevet-dev-{principal}", **more}  # fmt: skip
     gate.arm(rule)
@@ -27,28 +27,28 @@ def strike(rule_id: str, principal: str, function: str, kind: str, operation: st
 
 
 def await_strike(rule_id: str, times: int = 1) -> None:
-    """Waits until a fault has happened."""
-    until(lambda: gate.fired()[rule_id] >= times, f"fault `{rule_id}` strikes {times} times", every_s=0.2)
+    """Waits until a fault has fired `times` times."""
+    until(lambda: gate.fired()[rule_id] >= times, f"fault `{rule_id}` fires {times} times", every_s=0.2)
 
 
 def struck(rule_id: str, hold: Hold) -> list[dict[str, Any]]:
-    """The calls about a grant's policy that a fault has struck, as the gate logged them."""
+    """The log entries of calls about a grant's policy that a fault has hit."""
     calls = gate.log(hold.since, whole_within_s=0)
     return [c for c in calls if (c["fault"] or {}).get("id") == rule_id and hold.policy in json.dumps(c["wrote"])]
 
 
 def await_free(role: str) -> None:
-    """Waits until nobody holds the lease of a role: a reaper that lost an answer keeps it until it runs out."""
+    """Waits until a role's lease is free: a reaper that lost an answer keeps the lease until it expires."""
 
     def is_free() -> bool:
         leases = [i for i in store.items() if i["pk"] == f"DENY#{runner.role_arn(role)}" and i["sk"] == "LEASE"]
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
         return all(str(value) <= stamp for lease in leases for name, value in lease.items() if name == "until")
 
-    until(is_free, f"nobody holds the lease of {role}")
+    until(is_free, f"the lease of {role} is free")
 
 
 def restart(function: str) -> None:
-    """Starts a fresh copy once the killed one is gone."""
+    """Starts a fresh copy of a function once the killed one is gone."""
     until(lambda: not runner.pids(function), f"{function} is gone after it was killed", every_s=0.1)
     runner.stack("start", function)

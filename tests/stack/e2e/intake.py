@@ -1,4 +1,4 @@
-"""What intake's own role can do to the table and to the evaluator, and what a request leaves behind."""
+"""Calls with the rights of intake's own role, and the records that a request leaves in the table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEPT = ("REQUEST#", "IDEM#", "DECISION#", "GRANT#", "ACT#", "BLOCK#")
 
 
 def records() -> set[tuple[str, str]]:
-    """What a request could leave behind. Evidence is left out: lives in the background add to theirs."""
+    """The keys that a request could create, without evidence, to which grants in the background add entries."""
     return {key for key in store.keys(*KEPT) if not key[1].startswith("EVD#")}
 
 
@@ -42,7 +42,7 @@ def invoke(session: Session, function: str, event: Any) -> tuple[Seen, Any]:
 
 
 def ask_record(grant: str, body: dict[str, Any]) -> dict[str, Any]:
-    """A request as intake stores it, copied from one that it stored, for another grant and body."""
+    """A request item as intake stores it: a copy of a stored one for another grant and body."""
     stored = next(item for item in store.items() if item["pk"].startswith("REQUEST#grt_"))
     request = json.loads(stored["body"])
     request |= {"id": grant, "ask": {**request["ask"], **body}, "decide_by": "2099-01-01T00:00:00.000Z"}

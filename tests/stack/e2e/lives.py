@@ -1,7 +1,6 @@
-"""Lives of grants that take a minute: they run in the background while other tests do their work.
+"""Whole lives of grants, which take a minute and run in the background of other tests.
 
-Each holder tries its calls all the time, from the first moment to the proof of the end. What is asserted on is what the
-gate recorded of that.
+Each holder repeats its calls from the beginning to the proof of ending. Tests assert on the gate's decisions.
 """
 
 from __future__ import annotations
@@ -19,43 +18,43 @@ from observer.patience import PATIENCE_S
 from observer.tries import Judged, Tries
 from observer.world import AGENT, BATCH, ONCALL, PIPELINE, VENDOR, Case, World, instant, sleep_until
 
-# The second of two overlapping grants outlives the first by so much that the first has ended when the second is due.
+# The second of two overlapping grants lasts this much longer, so that the first has ended when the second is due.
 OUTLIVES_S = 90
-TIMES_TRIED = 3
-# As long as every case allows: nobody waits for these deadlines, and however slow a machine is, they do not pass.
+MAX_ATTEMPTS = 3
+# The longest term that every case allows, for grants whose deadline no test waits for.
 LONG_S = 300
 
 
 @dataclass
 class Life:
-    """What the gate recorded of one grant's holder, from before its first use to after its end."""
+    """The gate's decisions on the calls of one grant's holder, from before its first use until after its end."""
 
     case: Case
     session: Session
     grant: str = ""
-    # From then on its access was there, and from then on it must not be.
+    # The access was present from `active_at` on, and must be gone from `deadline` on.
     active_at: float = 0.0
     deadline: float = 0.0
     ended: dict[str, Any] = field(default_factory=dict)
-    # The granted call, the neighbour, and what an attachment's principal may do by itself.
+    # The granted call, the call on the neighbour, and the own call of an attachment's principal.
     granted: Judged = Judged([])
     neighbour: Judged = Judged([])
     own: Judged = Judged([])
 
     @property
     def ended_at(self) -> float:
-        """When its end was proved."""
+        """The time at which its end was verified."""
         return instant(self.ended["end"]["verified_at"])
 
     def use_all(self) -> None:
-        """Tries each of its calls once."""
+        """Makes each of its calls once."""
         self.case.use(self.session)
         self.case.use_neighbour(self.session)
         if self.case.own:
             self.case.use_own(self.session)
 
     def judge(self) -> None:
-        """Takes down what the gate recorded."""
+        """Reads the gate's decisions from the call log."""
         log, key, case = tries.calls(), self.session.access_key, self.case
         self.granted, self.neighbour = (tries.judged(log, key, *case.asks(one)) for one in (case.uses, case.neighbour))
         if case.own:
@@ -63,13 +62,13 @@ class Life:
 
 
 class Lives:
-    """Starts one life of each case; answers them when they are over."""
+    """Starts one life of each case, and returns each once it is over."""
 
     def __init__(self, world: World, catalogue: Path) -> None:
         self._world = world
         self._pool = ThreadPoolExecutor(max_workers=10)
         self._leave_unapproved(catalogue)
-        # Everything is asked for before the first test begins, so that tests that look for new records do not see these.
+        # All requests are made before the first test, so that tests that check for new records do not see them.
         asked = {
             "batch": self._pool.submit(self._attached, BATCH, 60),
             "pipeline": self._pool.submit(self._vended, PIPELINE, 60),
@@ -88,11 +87,11 @@ class Lives:
         return self._single[{PIPELINE.role: "pipeline", ONCALL.role: "oncall", BATCH.role: "batch"}[case.role]].result()
 
     def overlapping(self) -> tuple[Life, Life]:
-        """The lives of two grants of one policy on one principal, of which the first was over while the second went on."""
+        """The lives of two grants of one policy on one principal; the first ended while the second went on."""
         return self._vendors.result()
 
     def late_vote(self) -> Answer:
-        """What a vote was answered that came after the approval's deadline."""
+        """The answer to a vote after the approval's deadline."""
         return self._vote.result()
 
     def _vended(self, case: Case, term_s: int) -> tuple[Life, Tries]:
@@ -104,7 +103,7 @@ class Lives:
 
     def _attached(self, case: Case, term_s: int) -> tuple[Life, Tries]:
         life = Life(case, case.principal())
-        # The control: what is granted is denied before.
+        # The control: before the grant, the granted call is denied.
         life.use_all()
         trying = Tries(life.use_all)
         life.grant = self._world.attached(case, term_s=term_s)
@@ -124,21 +123,21 @@ class Lives:
         return life
 
     def _overlapping(self, term_s: int) -> tuple[int, tuple[Life, Tries], tuple[Life, Tries]]:
-        # One after the other: it is attached already when the second comes.
+        # In sequence, so that the policy is attached already when the second grant begins.
         return term_s, self._attached(VENDOR, term_s), self._attached(VENDOR, term_s + OUTLIVES_S)
 
     def _to_their_ends(self, term_s: int, *both: tuple[Life, Tries]) -> tuple[Life, Life]:
-        for times in range(TIMES_TRIED):
+        for times in range(MAX_ATTEMPTS):
             with ThreadPoolExecutor(2) as pool:
                 first, second = pool.map(lambda one: self._to_its_end(*one), both)
-            if first.ended_at < second.deadline - 1 or times == TIMES_TRIED - 1:
+            if first.ended_at < second.deadline - 1 or times == MAX_ATTEMPTS - 1:
                 break
-            # Too slow to see the first one end while the second goes on: once more, with more time.
+            # The machine was too slow for the first to end while the second went on: retry with longer terms.
             term_s, *both = self._overlapping(term_s * 2)
         return first, second
 
     def _give_back(self) -> tuple[str, dict[str, Any]]:
-        """A grant that was used and given back, and its item as it was while it was active."""
+        """Uses and releases a grant; returns its id and its item as it was while Active."""
         grant = self._world.approved(PIPELINE, term_s=600)
         self._world.session(PIPELINE, grant)
         active = next(i for i in store.items() if i["pk"] == f"GRANT#{grant}" and i["sk"] == "META")
@@ -146,7 +145,7 @@ class Lives:
         return grant, active
 
     def _leave_unapproved(self, catalogue: Path) -> None:
-        """Asks under a bundle in which approval must come within a minute, and lets it pass."""
+        """Makes a request under a bundle with an approval deadline of one minute, and lets that pass."""
         hasty = catalogue.parent / "hasty"
         shutil.copytree(catalogue, hasty)
         file = hasty / "entitlements" / "read-orders-table.yaml"
@@ -170,7 +169,7 @@ class Lives:
 
 
 def in_use(world: World, case: Case = AGENT, **changes: Any) -> tuple[str, Session]:
-    """A grant that is used; its id and its session."""
+    """Gets a grant and uses it; returns its id and its session."""
     grant = world.approved(case, term_s=changes.pop("term_s", LONG_S), **changes)
     session = world.session(case, grant)
     assert case.use(session).outcome == "allowed"
@@ -178,29 +177,32 @@ def in_use(world: World, case: Case = AGENT, **changes: Any) -> tuple[str, Sessi
 
 
 def early_release(world: World, case: Case = AGENT, **changes: Any) -> tuple[str, Session]:
-    """A grant that was used and is given back at once; its id and its session."""
+    """Gets a grant, uses it and releases it at once; returns its id and its session."""
     grant, session = in_use(world, case, **changes)
     assert world.release(case, grant).status == 202
     return grant, session
 
 
 def deny_of(case: Case, grant: str) -> dict[str, str]:
-    """What a fault needs to strike at the reserved deny once it holds `grant`: its role is written for others too."""
+    """The conditions of a fault that hits the reserved deny only when it names `grant`: other grants share the role."""
     return {"resource": case.role, "document": grant.removeprefix("grt_")}
 
 
 def deadline_of(grant: str) -> float:
-    """When the access of a session's grant must be over, as its first vend was recorded."""
+    """The deadline of a session grant, from the record of its first vend."""
     chain = store.snapshot().evidence[grant]
     return instant(next(entry["detail"]["deadline"] for entry in chain if entry["event"] == "VendRecorded"))
 
 
 def ended_early(world: World, case: Case, grant: str, session: Session, within_s: float = PATIENCE_S) -> dict[str, Any]:
-    """Waits for the end of a released grant: proved by reading back, before the deadline, and denied."""
+    """Waits for the end of a released grant.
+
+    Checks its proof by reading, its time before the deadline, and the denial.
+    """
     view = world.await_state(case, grant, "Ended", within_s=within_s)
     end = view["end"]
     assert (end["cause"], end["proof"]["kind"], end["ended_by"]) == ("released", "observed", "removal")
     assert instant(end["verified_at"]) < deadline_of(grant)
     seen = case.use(session)
-    assert seen.outcome == "denied", f"after its end: {seen}"
+    assert seen.outcome == "denied", f"after the grant's end: {seen}"
     return view

@@ -1,4 +1,4 @@
-"""Last in every suite: each chain holds, and the call log and the evidence explain each other."""
+"""Runs last in every suite: each chain verifies, and the call log and the evidence explain each other."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from observer.rest import at_rest
 from observer.world import World
 
 IN_USE = ("active", "revoking", "activating")
-# An inline or session grant may have this much left when a test is done with it and cannot be given back.
+# A grant that cannot be released may have this much of its term left when its test is over.
 LONGEST_TERM_S = 600
 
 
 def in_use() -> dict[str, str]:
-    """The grants that are not over, with who holds them."""
+    """The grants in use, with their holders."""
     grants = store.snapshot().grants
     return {grant: body["identity"] for grant, body in grants.items() if body["state"]["name"] in IN_USE}
 
 
 @pytest.fixture(scope="module")
 def seen(world: World, request: pytest.FixtureRequest) -> Recording:
-    """The log and the table once nothing is under way any more: every grant that was used has ended."""
+    """The call log and the table once every used grant has ended and nothing is under way."""
     runner.stack("tick", "on")
-    # Nobody waits for deadlines that no test is about. Who cannot give a grant back (a drill's canary) lets it end.
+    # Releases every grant, so that no unneeded deadline is waited for. A drill's canary cannot release: its grant
+    # expires.
     for grant, identity in in_use().items():
         if identity in world.forge.identities:
             world.api.release(world.token(identity), grant)
@@ -39,7 +40,7 @@ def seen(world: World, request: pytest.FixtureRequest) -> Recording:
 
 
 def logs() -> dict[str, str]:
-    """What each function has logged."""
+    """Each function's log."""
     return {log.name: log.read_text() for log in runner.LOGS.glob("fn-*.log")}
 
 
@@ -48,14 +49,14 @@ def suite(session: pytest.Session) -> str:
     return session.items[0].path.parent.name
 
 
-def test_every_write_is_explained_and_every_entry_has_its_call(seen: Recording) -> None:
+def test_call_log_and_evidence_explain_each_other(seen: Recording) -> None:
     report = reconcile(seen.log, seen.snapshot)
     print(f"\n{report}")
     assert not report.findings, str(report)
 
 
-def test_every_grant_that_was_given_back_was_read_back_as_denied(seen: Recording) -> None:
-    """Also those whose vends or removals met a fault: none had to wait for its deadline, if that was a minute off or more."""
+def test_released_grants_end_with_an_observed_proof(seen: Recording) -> None:
+    """Faults on vends and removals included: no released grant waited for a deadline that was a minute or more away."""
     kinds = {}
     for grant, body in seen.snapshot.grants.items():
         end = body["state"]
@@ -64,11 +65,11 @@ def test_every_grant_that_was_given_back_was_read_back_as_denied(seen: Recording
             is_late = end["proof"]["kind"] == "by_construction" and end["proof"]["deadline"] < calllog.later(since, 60)
             if not is_late:
                 kinds[grant] = end["proof"]["kind"]
-    # How many there were, over all suites, is for `stack/reconcile`: a file that runs alone may give nothing back.
+    # `stack/reconcile` checks their number over all suites: a file that runs alone may release nothing.
     assert set(kinds.values()) <= {"observed"}, kinds
 
 
-def test_an_auditor_finds_every_chain_whole_and_an_altered_one_broken(seen: Recording) -> None:
+def test_audit_command_accepts_every_chain_and_rejects_an_altered_one(seen: Recording) -> None:
     for grant, body in seen.snapshot.grants.items():
         answer = {"grant": grant, "head": body["evidence"], "entries": seen.snapshot.evidence[grant]}
         holds, line = runner.audited(answer)
@@ -79,10 +80,10 @@ def test_an_auditor_finds_every_chain_whole_and_an_altered_one_broken(seen: Reco
         assert not holds and "was altered" in line, line
 
 
-def test_no_secret_is_in_the_table_or_in_a_log(seen: Recording) -> None:
-    """Tokens and credentials: their marks occur in no item (evidence among them), function log or call log."""
+def test_table_and_logs_contain_no_secret(seen: Recording) -> None:
+    """No item (evidence included), function log or call log contains a mark of a token or credentials."""
     texts = logs()
-    # Which of them name a grant is for `stack/reconcile`, over all suites: a file that runs alone may use few functions.
+    # `stack/reconcile` checks over all suites which logs name grants: a file that runs alone may use few functions.
     assert len(texts) == 5 and seen.naming, (seen.naming, texts.keys())
     searched = {"table": str(store.items()), "calls": str(seen.log), **texts}
     for mark in ("eyJhbGci", "SecretAccessKey", "SessionToken", "secret_access_key", "session_token"):

@@ -1,4 +1,4 @@
-"""Where the observer is found."""
+"""Makes the observer importable."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What was seen, changed in one place: each change is one that reconciling must find, and for its own reason."""
+"""Recordings with one change each, which reconciliation must find for the expected reason."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Log = list[Call]
 
 @dataclass
 class Doctored:
-    """A copy of what was seen, to be changed in one place."""
+    """A copy of a recording, to be changed in one place."""
 
     log: Log
     snapshot: Snapshot
 
     def call(self, function: str, operation: str, fits: Callable[[Call], bool] = lambda call: True) -> Call:
-        """The first such call that AWS answered, with no fault near it to explain what is missing after a change."""
+        """The first such call that AWS answered, without a fault nearby that would explain a missing call."""
         faults = [instant(call["at"]) for call in self.log if call["fault"]]
         return next(
             call
@@ -37,19 +37,19 @@ class Doctored:
         )
 
     def on(self, kind: str, operation: str, function: str) -> Call:
-        """Such a call on an attachment principal; `kind` is `inline` or `managed`."""
+        """The first such call on an attachment principal; `kind` is `inline` or `managed`."""
         roles = {body["delivery"]["principal_arn"] for body in self.attached(kind).values()}
         return self.call(function, operation, lambda call: (call["wrote"] or {}).get("role") in roles)
 
     def more(self, call: Call, **changes: Any) -> None:
-        """One call more, like `call`."""
+        """Appends a copy of `call`, with `changes`."""
         self.log.append({**copy.deepcopy(call), "n": 10**6, **changes})
 
     def attached(self, kind: str) -> dict[str, dict[str, Any]]:
         return {grant: body for grant, body in self.snapshot.grants.items() if body["delivery"]["delivery"] == kind}
 
     def entry(self, kind: str, event: str, nth: int = 0) -> tuple[str, Entry]:
-        """The first grant of that kind with such an entry, and that entry of it."""
+        """The first grant of that kind with such an entry, and the entry."""
         for grant in self.attached(kind):
             entries = [e for e in self.snapshot.evidence[grant] if e["event"] == event]
             if len(entries) > nth:
@@ -57,7 +57,7 @@ class Doctored:
         raise AssertionError(f"no grant ({kind}) has {nth + 1} entries of {event}")
 
     def made_attempt(self, kind: str) -> tuple[str, Entry]:
-        """A grant of that kind whose only attempt was seen to have been made, and the entry of that attempt."""
+        """A grant of that kind whose only attempt was observed as present, and the entry of that attempt."""
         for grant in self.attached(kind):
             entries = self.snapshot.evidence[grant]
             tried = [e for e in entries if e["event"] == "ActivationRecorded"]
@@ -66,18 +66,18 @@ class Doctored:
         raise AssertionError(f"no grant ({kind}) was attached by its first attempt")
 
     def reading(self, entry: Entry) -> Call:
-        """The call that an entry names."""
+        """The reading call that an entry names."""
         return next(call for call in self.log if call["request_id"] == entry["detail"]["request_id"])
 
     def ended(self, kind: str, proof: str) -> tuple[str, dict[str, Any]]:
-        """A grant of that kind whose end was proved like that, and its state."""
+        """A grant of that kind whose end has that kind of proof, and its state."""
         for grant, body in self.attached(kind).items():
             if body["state"]["name"] == "ended" and body["state"]["proof"]["kind"] == proof:
                 return grant, body["state"]
         raise AssertionError(f"no grant ({kind}) ended {proof}")
 
     def reseal(self, grant: str) -> None:
-        """Makes the chain whole again, as somebody who may write everything would."""
+        """Recomputes the chain's hashes, as an attacker with full write access would."""
         body, head = self.snapshot.grants[grant], {"seq": 0, "hash": chain.ZERO}
         self.snapshot.evidence[grant][-1]["grant_digest"] = chain.digest({**body, "evidence": head})
         for entry in self.snapshot.evidence[grant]:
@@ -157,10 +157,10 @@ def _late_put(seen: Doctored) -> None:
     put["at"] = later(put["at"], 60)
 
 
-def _made_attempt_is_denied(seen: Doctored) -> None:
+def _done_attempt_recorded_as_not_done(seen: Doctored) -> None:
     grant, record = seen.made_attempt("inline")
-    told = {**copy.deepcopy(record), "event": "AttemptNotDone", "detail": {"event": "attempt_not_done"}}
-    seen.snapshot.evidence[grant].insert(record["seq"], told)
+    entry = {**copy.deepcopy(record), "event": "AttemptNotDone", "detail": {"event": "attempt_not_done"}}
+    seen.snapshot.evidence[grant].insert(record["seq"], entry)
     seen.reseal(grant)
 
 
@@ -199,7 +199,7 @@ def _answered(event: str, status: int) -> Callable[[Doctored], None]:
 
 
 def _present_before_it_was_put(seen: Doctored) -> None:
-    """The list was answered, and said nothing of what it held: only the writes tell."""
+    """The log does not hold the list's content, so only the writes contradict the entry."""
     put = seen.on("managed", "AttachRolePolicy", "issue")
     put["upstream_status"] = 500
 
@@ -242,7 +242,7 @@ def _proof_of_a_session(seen: Doctored) -> None:
     seen.reseal(grant)
 
 
-def _handed_to_nobody(seen: Doctored) -> None:
+def _handed_to_a_non_holder(seen: Doctored) -> None:
     grant, state = seen.ended("managed", "handed_over")
     other = next(iter(seen.attached("inline")))
     state["proof"]["holders"] = [other]
@@ -260,13 +260,13 @@ def _unmade_check(seen: Doctored) -> None:
     seen.log[:] = [call for call in seen.log if call["operation"] != "SimulatePrincipalPolicy"]
 
 
-def _untold_check(seen: Doctored) -> None:
+def _unrecorded_check(seen: Doctored) -> None:
     call = seen.call("reap", "SimulatePrincipalPolicy")
     seen.more(call, at="2099-01-01T00:00:00.000Z", done_at="2099-01-01T00:00:00.000Z")
 
 
-def _what_is_left_is_hidden(seen: Doctored) -> None:
-    """Whatever was left of one grant's access: an entry goes by the last answers before it, so all of them are changed."""
+def _hidden_residual_access(seen: Doctored) -> None:
+    """Hides residual access. An entry depends on the last answers before it, so every answer is changed."""
     batch = seen.call("reap", "SimulatePrincipalPolicy", lambda call: "legacy-batch" in str(call["actions"]))
     for call in seen.log:
         if call["operation"] == batch["operation"] and call["actions"] == batch["actions"]:
@@ -288,7 +288,7 @@ def _rotation_before_the_end(seen: Doctored) -> None:
     seen.reseal(grant)
 
 
-def _rotation_that_nobody_saw(seen: Doctored) -> None:
+def _rotation_without_reading(seen: Doctored) -> None:
     grant, _ = seen.entry("session", "RotationObserved")
     seen.snapshot.grants[grant]["rotations"][0]["done"] += 1
     seen.reseal(grant)
@@ -320,58 +320,58 @@ def _detaching(seen: Doctored) -> Call:
 
 TAMPERINGS: dict[str, tuple[Callable[[Doctored], None], str]] = {
     "a vend that was not recorded": (_unrecorded_vend, "was not recorded first"),
-    "a vend that never was": (_drop(_vend), "but no call issued it"),
+    "a vend without a call": (_drop(_vend), "but no call issued it"),
     "a deny with another document": (_other_deny, "was not recorded first"),
-    "a write of another kind": (lambda seen: seen.more(_deny(seen), operation="CreateRole"), "reap made iam:CreateRole"),
+    "an unexpected kind of write": (lambda seen: seen.more(_deny(seen), operation="CreateRole"), "reap made iam:CreateRole"),
     "a grant written without evidence": (_silent_grant_write, "with entries []"),
     "a use after the end": (_use_after_the_end, "was allowed at 2099"),
-    "a proof of a reading that never was": (_forged_proof, "which the log does not know"),
-    "a proof of a date that was never read": (_forged_deadline_proof, "which the log does not know"),
+    "a proof of a reading without a call": (_forged_proof, "which the log does not contain"),
+    "a proof of an AWS date without a call": (_forged_deadline_proof, "which the log does not contain"),
     "an entry that was altered": (_altered_entry, "was altered"),
     "a chain that was cut": (_cut_chain, "the chain ends at"),
-    "a grant that was altered": (_altered_grant, "not the one that its last entry binds"),
-    # Attachments: what issue puts on a principal.
-    "a put that never was": (_drop(_put), "was recorded, but no call followed"),
-    "an attaching that never was": (_drop(_attaching), "was recorded, but no call followed"),
+    "a grant that was altered": (_altered_grant, "differs from the digest in its last entry"),
+    # Puts by issue.
+    "a recorded put without a call": (_drop(_put), "was recorded, but no call followed"),
+    "a recorded attach without a call": (_drop(_attaching), "was recorded, but no call followed"),
     "a put of another document": (_other_document, "was not recorded first"),
-    "a put that was made twice": (_again(_put), "had its call already"),
-    "an attaching that was made twice": (_again(_attaching), "had its call already"),
-    "an attaching past its fence": (_late_put, "was not recorded first"),
+    "a repeated put": (_again(_put), "repeats call"),
+    "a repeated attach": (_again(_attaching), "repeats call"),
+    "an attach past its fence": (_late_put, "was not recorded first"),
     "a put on a session role": (_put_on_a_session_role, "was not recorded first"),
     "a put by the reaper": (_put_by_reap, "not the reserved policy"),
-    "an attempt told as not made": (_made_attempt_is_denied, "is told as not made"),
-    # What the reaper takes from it.
-    "a deletion that never was": (_drop(_deletion), "was recorded, but no call followed"),
-    "a detaching that never was": (_drop(_detaching), "was recorded, but no call followed"),
+    "a done attempt recorded as not done": (_done_attempt_recorded_as_not_done, "is recorded as not done"),
+    # Removals by reap.
+    "a recorded deletion without a call": (_drop(_deletion), "was recorded, but no call followed"),
+    "a recorded detach without a call": (_drop(_detaching), "was recorded, but no call followed"),
     "a deletion of the principal's own policy": (_other_removal, "DeleteRolePolicy of input"),
-    "a detaching that was made twice": (_again(_detaching), "had its call already"),
-    "a removal of what no grant attached": (_foreign_removal, "is not of what the grant attached"),
-    # What was read.
-    "a presence that nobody read": (_unread("managed", "PresenceObserved"), "names a reading"),
-    "an absence that nobody read": (_unread("inline", "AbsenceObserved"), "names a reading"),
-    "a handing over that nobody read": (_unread("managed", "HandedOver"), "names a reading"),
-    "a presence that was read at another time": (_read_of_another_time, "read at"),
-    "a presence that AWS denied": (_answered("PresenceObserved", 404), "was answered 404"),
-    "an absence that AWS denied": (_answered("AbsenceObserved", 200), "was answered 200"),
-    "a presence of what was never attached": (_present_before_it_was_put, "tells PresenceObserved, which the writes"),
-    "an absence of what was never detached": (_absent_while_it_stood, "tells AbsenceObserved, which the writes"),
-    "a presence of another document": (_altered_on_the_way, "tells PresenceObserved, which the writes"),
-    # How its end was proved.
-    "an inline end by a reading that no entry tells": (_proof_without_entry("inline"), "which no entry tells"),
-    "a managed end by a reading that no entry tells": (_proof_without_entry("managed"), "which no entry tells"),
-    "an end whose readings came too soon": (_hasty_proof, "before the quiet period was over"),
-    "an end while somebody attached it again": (_put_between, "between the two readings"),
-    "an end that this delivery cannot prove": (_proof_of_a_session, "ended with proof by_construction"),
-    "an end handed over to who held nothing": (_handed_to_nobody, "which did not hold it then"),
-    "a use of what was attached after its end": (_use_of_another_time, "was allowed at 2099"),
-    # What was left.
-    "a check that never was": (_unmade_check, "but 0 were tried"),
-    "a check that nobody tells": (_untold_check, "no entry tells what came of it"),
-    # What was rotated.
+    "a repeated detach": (_again(_detaching), "repeats call"),
+    "a removal of a policy that no grant attached": (_foreign_removal, "does not name what the grant attached"),
+    # Readings.
+    "a presence without a reading": (_unread("managed", "PresenceObserved"), "names a reading"),
+    "an absence without a reading": (_unread("inline", "AbsenceObserved"), "names a reading"),
+    "a hand-over without a reading": (_unread("managed", "HandedOver"), "names a reading"),
+    "a presence read at another time": (_read_of_another_time, "read at"),
+    "a presence that AWS answered with 404": (_answered("PresenceObserved", 404), "was answered 404"),
+    "an absence that AWS answered with 200": (_answered("AbsenceObserved", 200), "was answered 200"),
+    "a presence of a policy that was never attached": (_present_before_it_was_put, "records PresenceObserved, which the writes"),
+    "an absence of a policy that was never detached": (_absent_while_it_stood, "records AbsenceObserved, which the writes"),
+    "a presence of another document": (_altered_on_the_way, "records PresenceObserved, which the writes"),
+    # Proofs of ending.
+    "an inline end by a reading that no entry records": (_proof_without_entry("inline"), "which no entry records"),
+    "a managed end by a reading that no entry records": (_proof_without_entry("managed"), "which no entry records"),
+    "an end whose second reading came too soon": (_hasty_proof, "before the quiet period was over"),
+    "an end with a put between its readings": (_put_between, "between the two readings"),
+    "an end with a proof of another delivery": (_proof_of_a_session, "ended with proof by_construction"),
+    "an end handed over to a grant that did not hold it": (_handed_to_a_non_holder, "which did not hold it then"),
+    "a use of attached access after its end": (_use_of_another_time, "was allowed at 2099"),
+    # Effective-permission checks.
+    "a recorded check without a call": (_unmade_check, "but 0 were simulated"),
+    "a check without an entry": (_unrecorded_check, "no entry records this effective-permission check"),
+    # Rotations.
     "a rotation that was not recorded": (_unrecorded_rotation, "was not recorded first"),
-    "a rotation that never was": (_drop(_rotation), "was recorded, but no call followed"),
-    "a rotation before the end": (_rotation_before_the_end, "before its end was proved"),
-    "a rotation that nobody read": (_unread("session", "RotationObserved"), "names a reading"),
-    "a rotation that counts and was not seen": (_rotation_that_nobody_saw, "rotations of"),
-    "what is left, told as nothing": (_what_is_left_is_hidden, "tells not_allowed, but the answers were"),
+    "a recorded rotation without a call": (_drop(_rotation), "was recorded, but no call followed"),
+    "a rotation before the end": (_rotation_before_the_end, "before the grant's end was proved"),
+    "an observed rotation without a reading": (_unread("session", "RotationObserved"), "names a reading"),
+    "a counted rotation that was not observed": (_rotation_without_reading, "rotations of"),
+    "residual access recorded as none": (_hidden_residual_access, "records not_allowed, but the answers were"),
 }

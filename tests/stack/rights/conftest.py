@@ -1,4 +1,4 @@
-"""Keeps the ledger around every test, runs the test that balances it last, and prints the table of rights."""
+"""Records every test in the ledger, runs the tests that check the ledger last, and prints the table of rights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scenery import Scenery
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "control: a protection is removed in it, so that it shows nothing of the rights")
+    config.addinivalue_line("markers", "control: the test removes a protection, so its calls are not recorded in the ledger")
 
 
 def pytest_collection_modifyitems(items):
@@ -26,7 +26,7 @@ def credentials():
 
 @pytest.fixture(scope="session")
 def scenery():
-    """Roles, policies and a table that no function may touch, or not in every way; gone afterwards."""
+    """Roles, policies and a table with restricted or no access for the functions; deleted afterwards."""
     made = Scenery()
     made.put_up()
     yield made
@@ -35,13 +35,13 @@ def scenery():
 
 @pytest.fixture(autouse=True)
 def ledger(request, credentials, scenery):
-    """Takes what the test called into the ledger."""
+    """Records the test's calls in the ledger."""
     LEDGER.open()
     yield LEDGER
     LEDGER.close(request.node.originalname, request.node.get_closest_marker("control") is None)
 
 
 def pytest_terminal_summary(terminalreporter):
-    terminalreporter.section("rights, as the gate saw them")
+    terminalreporter.section("rights, by the gate's decisions")
     for line in table.lines(enforcement.granted(), LEDGER.rows):
         terminalreporter.write_line(line)

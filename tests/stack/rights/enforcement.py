@@ -1,7 +1,7 @@
-"""What the enforcement tests share: the deployment's names, clients under each role, and the ledger of what was seen.
+"""Shared by the enforcement tests: the deployment's names, clients under each role, the ledger of gate decisions.
 
-Needs the stack up to the gate (`stack.py up --without functions,driver`). The observer is plain boto3; whether a call was
-allowed is read from the gate's own log, so that a call which it merely does not know never counts as denied.
+Needs the stack up to the gate (`stack.py up --without functions,driver`). The observer is plain boto3. Decisions are
+read from the gate's own log, so that a call that the gate does not know never counts as denied.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FACTS = stack.facts()
 DEPLOYMENT, OTHER = FACTS["deployment"], "other"
 TABLE = FACTS["table"]["name"]
 FUNCTIONS = ("intake", "evaluate", "issue", "reap", "drill")
-ECHOES, CANARY = (one["TableName"] for one in FACTS["other_tables"])
+STANDBY, CANARY = (one["TableName"] for one in FACTS["other_tables"])
 SESSION_NAME = "rights"
 BOUNDARY = FACTS["attachment"]["boundary_arn"]
 MANAGED = FACTS["attachment"]["managed_policies"]["vendor-sync"]
@@ -43,7 +43,7 @@ def role(name: str, deployment: str = DEPLOYMENT) -> str:
 
 
 def client(service: str, keys: dict[str, str] | None = None) -> Any:
-    """A client through the gate; without `keys` as the administrator, whom the gate does not judge."""
+    """A client through the gate. Without `keys` it acts as the administrator, whose calls the gate lets through."""
     keys = keys or {"AccessKeyId": places.BOOTSTRAP_KEY, "SecretAccessKey": places.BOOTSTRAP_SECRET}
     made = boto3.client(
         service,
@@ -60,12 +60,15 @@ def client(service: str, keys: dict[str, str] | None = None) -> Any:
 
 
 def assumed(role_arn: str, name: str = SESSION_NAME) -> dict[str, str]:
-    """Credentials of a role, handed out by the administrator as AWS would to what runs under it."""
+    """Credentials of a role, as AWS gives them to the code that runs under it; the administrator assumes it."""
     return client("sts").assume_role(RoleArn=role_arn, RoleSessionName=name)["Credentials"]
 
 
 def denied(call: Callable[..., Any], **arguments: Any) -> bool:
-    """Whether the call was refused for lack of rights; any other answer of AWS, also an error, means that it got through."""
+    """Whether the call was denied for lack of rights.
+
+    Any other answer of AWS, also an error, means that it was allowed.
+    """
     try:
         call(**arguments)
     except ClientError as problem:
@@ -75,7 +78,7 @@ def denied(call: Callable[..., Any], **arguments: Any) -> bool:
 
 @dataclass(frozen=True, order=True)
 class Seen:
-    """One right as tried: by whom, what, on what, with which leading key or attached policy, and what came of it."""
+    """One attempt: function, action, resource, leading key or attached policy, and outcome."""
 
     function: str
     action: str
@@ -86,7 +89,7 @@ class Seen:
 
 @dataclass(frozen=True, order=True)
 class Right:
-    """One right as granted: a pattern of resources and, for items, one of leading keys."""
+    """One granted right: a pattern of resources and, for items, a pattern of leading keys."""
 
     function: str
     action: str
@@ -94,7 +97,7 @@ class Right:
     key: str = ""
 
     def covers(self, seen: Seen) -> bool:
-        """Whether `seen` is a use of it."""
+        """Whether `seen` is an allowed use of this right."""
         return (
             (seen.function, seen.action, seen.outcome) == (self.function, self.action, "allowed")
             and fnmatch.fnmatchcase(seen.resource, self.resource)
@@ -103,7 +106,7 @@ class Right:
 
 
 def granted() -> list[Right]:
-    """Every right of the five execution roles, as the template grants it."""
+    """Every right that the template grants to the five execution roles."""
     return sorted(
         Right(function, action, resource, key)
         for function in FUNCTIONS
@@ -121,40 +124,40 @@ def _allows(function: str) -> Iterator[dict[str, Any]]:
 
 
 def listed(value: Any) -> list[Any]:
-    """A member of a policy, which may stand alone, as a list."""
+    """A policy member as a list; IAM allows a single value without one."""
     return value if isinstance(value, list) else [value]
 
 
 @dataclass
 class Ledger:
-    """What the gate saw of the functions' roles, and in which tests."""
+    """The gate's decisions on calls of the functions' roles, with the tests that made the calls."""
 
     rows: dict[Seen, set[str]] = field(default_factory=dict)
     _keys: list[list[str]] = field(default_factory=list)
     _since: int = 0
 
     def note_keys(self, params: dict[str, Any], **_: Any) -> None:
-        """Keeps the leading keys of a call that is about to be made: the gate's log has them of writes alone."""
+        """Records the leading keys of a call before it is made: the gate's log has them for writes only."""
         parts = [next(iter(part.values())) for part in params.get("TransactItems", [])] or [params]
         self._keys.append([_leading_key(part) for part in parts])
 
     def open(self) -> None:
-        """Forgets what was called before."""
+        """Skips all earlier calls."""
         entries = _log(self._since)
         self._since = entries[-1]["n"] if entries else self._since
         self._keys.clear()
 
     def close(self, test: str, counts: bool) -> None:
-        """Takes in what `test` called. A call that the gate could not judge fails it: it shows nothing."""
+        """Adds the calls of `test`. Fails if the gate could not decide a call, since that call shows nothing."""
         entries = _log(self._since)
         self._since = entries[-1]["n"] if entries else self._since
         ours = [(function, one) for one in entries if (function := _function_of(one["principal"]))]
-        odd = [
+        undecided = [
             f"{one['operation']} ({one['decision']}: {one['reason']})"
             for _, one in ours
             if one["decision"] not in ("allowed", "denied")
         ]
-        assert odd == [], "the gate did not judge these calls, so they show nothing"
+        assert undecided == [], "the gate did not decide these calls, so they show nothing"
         items = [one for _, one in ours if one["service"] == "dynamodb"]
         assert len(items) == len(self._keys), "the calls made and the calls logged differ"
         keys = dict(zip((one["n"] for one in items), self._keys, strict=True))
@@ -163,7 +166,7 @@ class Ledger:
         for function, one in ours:
             alone = len(one["actions"]) == 1
             for at, asked in enumerate(one["actions"]):
-                # Of several actions the log does not say which was denied, so that only the allowed ones tell.
+                # If a call has several actions, the log does not say which one was denied: only allowed calls count.
                 if alone or one["decision"] == "allowed":
                     known = keys.get(one["n"]) or [_attached(one)]
                     key = known[at] if at < len(known) else ""

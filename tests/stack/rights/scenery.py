@@ -1,4 +1,5 @@
-"""What stands around the deployment while its rights are tried: principals that lack something, and another deployment."""
+"""Resources around the deployment while its rights are tested: principals with a missing or loose boundary, and another
+deployment."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ def _arn(kind: str, path: str, name: str) -> str:
 
 
 class Scenery:
-    """Made and removed by the administrator."""
+    """The extra resources, which the administrator creates and deletes."""
 
     def __init__(self) -> None:
         own, other = f"/brevet/{DEPLOYMENT}", f"/brevet/{OTHER}"
@@ -40,7 +41,7 @@ class Scenery:
             "other boundary": (f"{other}/", role("boundary", OTHER)),
             "loose boundary": ("/", _LOOSE),
         }
-        # Kind: path, name, boundary. Those of the other deployment carry our boundary: only their path keeps them.
+        # Kind: path, name, boundary. Roles of the other deployment carry our boundary: only their path protects them.
         self._roles = {
             "without boundary": (f"{own}/attachment/", role("rights-bare"), None),
             "loose boundary": (f"{own}/attachment/", role("rights-loose"), loose),
@@ -51,7 +52,7 @@ class Scenery:
         }
 
     def put_up(self) -> None:
-        """Makes it; what an earlier run left is used."""
+        """Creates the resources; those of an earlier run are reused."""
         iam, s3 = client("iam"), client("s3")
         for path, name in self.policies.values():
             _once(iam.create_policy, PolicyName=name, Path=path, PolicyDocument=ALLOW_ALL)
@@ -64,7 +65,7 @@ class Scenery:
             _once(s3.create_bucket, Bucket=bucket)
 
     def take_down(self) -> None:
-        """Removes it."""
+        """Deletes the resources."""
         iam = client("iam")
         for _, name, _ in self._roles.values():
             for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
@@ -77,11 +78,10 @@ class Scenery:
         client("dynamodb").delete_table(TableName=f"brevet-{OTHER}")
 
     def policy(self, kind: str) -> str:
-        """The ARN of one of the policies."""
         return _arn("policy", *self.policies[kind])
 
     def targets(self) -> dict[str, tuple[str, str]]:
-        """Every kind of role that a function might reach for: its name and ARN."""
+        """Every kind of role that a function might try to reach, with name and ARN."""
         own = {
             "session": role("agent-secret"),
             "attachment": role("legacy-batch"),
@@ -97,6 +97,6 @@ def _once(call: Any, **arguments: Any) -> None:
     try:
         call(**arguments)
     except ClientError as problem:
-        there = ("EntityAlreadyExists", "ResourceInUseException", "BucketAlreadyOwnedByYou", "BucketAlreadyExists")
-        if problem.response["Error"]["Code"] not in there:
+        exists = ("EntityAlreadyExists", "ResourceInUseException", "BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+        if problem.response["Error"]["Code"] not in exists:
             raise

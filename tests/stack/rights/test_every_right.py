@@ -1,4 +1,4 @@
-"""The balance, after everything else: no granted right is unused, and every denial of the design was seen."""
+"""After all other tests: no granted right is unused, and every denial of the design was tried and denied."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from enforcement import DEPLOYMENT, OTHER, granted
 from table import EXCUSED, unused
 
-# What the design denies: function, action, resource, leading key or attached policy. Each must have been tried, and always refused.
+# The design's denials: function, action, resource, leading key or attached policy. Each must have been tried and always
+# denied.
 DENIED_BY_DESIGN = [
     ("intake", "dynamodb:PutItem", "*", "DECISION#*"),
     ("intake", "dynamodb:PutItem", "*", "GRANT#*"),
@@ -25,8 +26,8 @@ DENIED_BY_DESIGN = [
         for kind in ("identity/", "sponsor/", "class/", "entitlement/", "account/", "all")
     ),
     *((function, "dynamodb:PutItem", "*", "REVOCATION#*") for function in ("intake", "issue", "reap")),
-    *((function, "dynamodb:*", "*.echo", "*") for function in ("intake", "evaluate", "issue", "drill")),
-    ("reap", "dynamodb:PutItem", "*.echo", "ECHO#another"),
+    *((function, "dynamodb:*", "*.standby", "*") for function in ("intake", "evaluate", "issue", "drill")),
+    ("reap", "dynamodb:PutItem", "*.standby", "STANDBY#another"),
     *((function, "dynamodb:PutItem", "*", "PROGRESS#*") for function in ("intake", "evaluate", "issue")),
     ("evaluate", "dynamodb:DeleteItem", "*", "BLOCK#grant/*"),
     ("evaluate", "dynamodb:DeleteItem", "*", "REVOCATION#*"),
@@ -75,7 +76,7 @@ DENIED_BY_DESIGN = [
     *((function, "iam:ListRoles", "*", "") for function in ("intake", "evaluate", "issue", "drill")),
     *((function, "dynamodb:DescribeTable", "*", "") for function in ("intake", "evaluate", "drill")),
     *((function, "dynamodb:PutItem", "*", "DRILL#*") for function in ("intake", "evaluate", "issue", "reap")),
-    *(("drill", f"dynamodb:{call}Item", "*", f"{kind}#*") for call in ("Put", "Get", "Delete") for kind in ("GRANT", "DECISION", "HEART")),
+    *(("drill", f"dynamodb:{call}Item", "*", f"{kind}#*") for call in ("Put", "Get", "Delete") for kind in ("GRANT", "DECISION", "HEARTBEAT")),
     ("drill", "dynamodb:DeleteItem", "*", "*"),
     ("drill", "dynamodb:*", "*:table/canary-*", "*"),
     ("drill", "iam:*", "*", ""),
@@ -90,7 +91,7 @@ for _call in ("GetSecretValue", "PutSecretValue", "UpdateSecret", "DeleteSecret"
     DENIED_BY_DESIGN += [("reap", f"secretsmanager:{_call}", "*", "")]
 DENIED_BY_DESIGN += [("reap", "secretsmanager:*", "*:secret:staging/*", "")]
 for _function in ("intake", "evaluate", "issue", "reap", "drill"):
-    # What the drill may assume is told above.
+    # The drill's own denials are listed above: it may assume the canaries.
     if _function != "drill":
         DENIED_BY_DESIGN.append((_function, "sts:AssumeRole", f"*:role/brevet/{DEPLOYMENT}/attachment/*", ""))
     DENIED_BY_DESIGN += [
@@ -107,7 +108,7 @@ for _function in ("intake", "evaluate", "issue", "reap", "drill"):
     ]
 
 
-def test_every_granted_right_is_used_or_excused(ledger):
+def test_granted_rights_are_all_used_or_excused(ledger):
     known = granted()
     assert len(known) > 100
     idle = unused(known, ledger.rows)
@@ -117,7 +118,7 @@ def test_every_granted_right_is_used_or_excused(ledger):
 
 
 @pytest.mark.parametrize(("function", "action", "resource", "key"), DENIED_BY_DESIGN)
-def test_every_denial_of_the_design_was_tried_and_never_let_through(ledger, function, action, resource, key):
+def test_denial_of_the_design_was_tried_and_never_allowed(ledger, function, action, resource, key):
     outcomes = {
         seen.outcome
         for seen in ledger.rows

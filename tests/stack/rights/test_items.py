@@ -1,7 +1,6 @@
-"""Each function's rights on the table, tried for real under its own role.
+"""Each function's rights on the table, tried with real calls under its own role.
 
-The matrix is written out here and not read from the template: it is the design's table, and the template must grant
-exactly that.
+The matrix is the design's table and not read from the template: the template must grant exactly these rights.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from enforcement import ECHOES, FUNCTIONS, OTHER, TABLE, client, denied, role
+from enforcement import STANDBY, FUNCTIONS, OTHER, TABLE, client, denied, role
 
 # r read, p put, c check in a transaction, u update, d delete; by leading key, in the order of FUNCTIONS.
 RIGHTS = {
@@ -21,7 +20,7 @@ RIGHTS = {
     "DELEGATION#t": ("", "rpc", "", "", ""),
     "REVIEW#t": ("", "rpd", "", "", ""),
     "ACT#t": ("", "", "rp", "r", ""),
-    "FUSE#t": ("", "", "p", "rd", ""),
+    "BACKSTOP#t": ("", "", "p", "rd", ""),
     "BLOCK#grant/t": ("p", "rp", "r", "r", ""),
     "BLOCK#all": ("", "rpd", "r", "r", ""),
     "BLOCK#identity/t": ("", "rpd", "r", "r", ""),
@@ -33,8 +32,8 @@ RIGHTS = {
     "REVOCATION#latest": ("", "rp", "", "r", ""),
     "PROGRESS#t": ("", "r", "", "rp", ""),
     "DENY#t": ("", "", "", "rpd", ""),
-    "COUNT#t": ("", "", "rp", "rpd", ""),
-    "HEART#t": ("r", "r", "r", "rp", ""),
+    "HOLDERS#t": ("", "", "rp", "rpd", ""),
+    "HEARTBEAT#t": ("r", "r", "r", "rp", ""),
     "BUNDLE#t": ("r", "r", "r", "r", ""),
     "FINDING#t": ("", "", "", "rp", ""),
     "DRILL#t": ("", "", "", "r", "rp"),
@@ -42,7 +41,7 @@ RIGHTS = {
     "OTHER#t": ("", "", "", "", ""),
 }
 
-# Who reads which list of an index.
+# The functions that read each list of an index.
 LISTS = {
     ("due", "due_pk", "reap#0"): {"reap"},
     ("due", "due_pk", "issue#0"): {"issue", "reap"},
@@ -80,7 +79,7 @@ def item_calls(dynamodb, pk, table=TABLE):
 
 @pytest.mark.parametrize("pk", RIGHTS)
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_invariant_08_a_function_reaches_exactly_its_items(credentials, name, pk):
+def test_invariant_08_function_reaches_exactly_its_items(credentials, name, pk):
     allowed = RIGHTS[pk][FUNCTIONS.index(name)]
     calls = item_calls(client("dynamodb", credentials[name]), pk)
     wrong = [
@@ -93,7 +92,7 @@ def test_invariant_08_a_function_reaches_exactly_its_items(credentials, name, pk
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_nobody_reaches_the_table_of_another_deployment(credentials, name):
+def test_functions_cannot_reach_the_table_of_another_deployment(credentials, name):
     dynamodb = client("dynamodb", credentials[name])
     for pk in ("GRANT#t", "REQUEST#t", "DECISION#t", "DENY#t"):
         for tried in item_calls(dynamodb, pk, f"brevet-{OTHER}").values():
@@ -101,17 +100,17 @@ def test_nobody_reaches_the_table_of_another_deployment(credentials, name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_reap_leaves_its_echo_and_nobody_does_anything_else_with_echoes(credentials, name):
+def test_standby_table_allows_only_reaps_own_tick_to_be_put(credentials, name):
     dynamodb = client("dynamodb", credentials[name])
-    key = {"TableName": ECHOES, "Key": {"pk": {"S": "ECHO#reap"}}}
-    assert denied(dynamodb.put_item, TableName=ECHOES, Item=key["Key"]) == (name != "reap")
-    assert denied(dynamodb.put_item, TableName=ECHOES, Item={"pk": {"S": "ECHO#another"}})
+    key = {"TableName": STANDBY, "Key": {"pk": {"S": "STANDBY#reap"}}}
+    assert denied(dynamodb.put_item, TableName=STANDBY, Item=key["Key"]) == (name != "reap")
+    assert denied(dynamodb.put_item, TableName=STANDBY, Item={"pk": {"S": "STANDBY#another"}})
     assert denied(dynamodb.get_item, **key) and denied(dynamodb.delete_item, **key)
-    assert denied(dynamodb.scan, TableName=ECHOES) and denied(dynamodb.describe_table, TableName=ECHOES)
+    assert denied(dynamodb.scan, TableName=STANDBY) and denied(dynamodb.describe_table, TableName=STANDBY)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_transaction_is_allowed_only_if_every_item_is(credentials, name):
+def test_transaction_is_allowed_only_if_every_item_is(credentials, name):
     ours, foreign = {
         "intake": ("REQUEST#t", "GRANT#t"), "evaluate": ("DECISION#t", "ACT#t"), "drill": ("DRILL#t", "GRANT#t"),
     }.get(name, ("GRANT#t", "DECISION#t"))  # fmt: skip
@@ -122,7 +121,7 @@ def test_a_transaction_is_allowed_only_if_every_item_is(credentials, name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_scan_is_nobodys_and_each_list_of_an_index_has_its_readers(credentials, name):
+def test_functions_cannot_scan_and_each_index_list_has_its_readers(credentials, name):
     dynamodb = client("dynamodb", credentials[name])
     assert denied(dynamodb.scan, TableName=TABLE)
     for (index, attribute, value), readers in LISTS.items():
@@ -133,13 +132,13 @@ def test_scan_is_nobodys_and_each_list_of_an_index_has_its_readers(credentials, 
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_who_may_not_issue_or_end_need_not_know_which_table_it_is(credentials, name):
+def test_only_issue_and_reap_describe_the_table(credentials, name):
     describe = client("dynamodb", credentials[name]).describe_table
     assert denied(describe, TableName=TABLE) == (name not in ("issue", "reap"))
     assert denied(describe, TableName=f"brevet-{OTHER}")
 
 
-def test_reap_ticks_a_mark_off_and_changes_nothing_else_of_it(credentials):
+def test_reap_updates_only_the_due_attributes_of_a_mark(credentials):
     key = {"pk": {"S": "BLOCK#grant/t"}, "sk": {"S": "-"}}
     client("dynamodb").put_item(TableName=TABLE, Item={**key, "due_pk": {"S": "reap#0"}, "next_at": {"S": "1"}})
     update = client("dynamodb", credentials["reap"]).update_item
@@ -152,7 +151,7 @@ def test_reap_ticks_a_mark_off_and_changes_nothing_else_of_it(credentials):
 
 
 @pytest.mark.control
-def test_control_without_the_leading_keys_the_observer_sees_the_denial_gone(credentials):
+def test_control_intake_writes_decisions_once_the_leading_keys_are_removed(credentials):
     iam, dynamodb = client("iam"), client("dynamodb", credentials["intake"])
     table = {"RoleName": role("intake"), "PolicyName": "table"}
     kept = iam.get_role_policy(**table)["PolicyDocument"]

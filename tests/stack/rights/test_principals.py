@@ -1,4 +1,4 @@
-"""What stands behind the rights: access on the example principals comes and goes, and never passes the boundary."""
+"""Access on the example principals begins and ends by the functions' calls, and never exceeds the boundary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def allow(action, resource, until):
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def test_inline_access_of_a_running_task_comes_with_issues_put_and_goes_with_reaps_delete(credentials):
+def test_inline_access_of_a_running_task_begins_with_issues_put_and_ends_with_reaps_delete(credentials):
     task = client("s3", assumed(PRINCIPALS["legacy-batch"], "task"))
     issue, reap = client("iam", credentials["issue"]), client("iam", credentials["reap"])
     policy = {"RoleName": role("legacy-batch"), "PolicyName": role("01RIGHTS")}
@@ -26,7 +26,7 @@ def test_inline_access_of_a_running_task_comes_with_issues_put_and_goes_with_rea
     assert not denied(task.get_object, Bucket="acme-batch-in", Key="rows")
     assert denied(task.put_object, **PROBE)
     issue.put_role_policy(**policy, PolicyDocument=allow("s3:PutObject", "arn:aws:s3:::acme-batch-out/run-1/*", time.time() + 3600))
-    # The very session that ran before: it has taken no new credentials.
+    # The same session as before: it has taken no new credentials.
     assert not denied(task.put_object, **PROBE)
     assert denied(task.put_object, **{**PROBE, "Key": "run-2/part"})
     reap.delete_role_policy(**policy)
@@ -34,22 +34,22 @@ def test_inline_access_of_a_running_task_comes_with_issues_put_and_goes_with_rea
     assert not denied(task.get_object, Bucket="acme-batch-in", Key="rows")
 
 
-def test_managed_access_of_the_vendor_comes_with_issues_attach_and_goes_with_reaps_detach(credentials):
+def test_managed_access_of_the_vendor_begins_with_issues_attach_and_ends_with_reaps_detach(credentials):
     vendor = client("s3", assumed(PRINCIPALS["vendor-sync"], "vendor"))
     attached = {"RoleName": role("vendor-sync"), "PolicyArn": MANAGED}
     client("s3").put_object(Bucket="acme-exports", Key="partner/a", Body=b"x")
-    wanted = {"Bucket": "acme-exports", "Key": "partner/a"}
+    object_ = {"Bucket": "acme-exports", "Key": "partner/a"}
     listing = {"Bucket": "acme-exports", "Prefix": "partner/a"}
-    assert denied(vendor.get_object, **wanted) and denied(vendor.list_objects_v2, **listing)
+    assert denied(vendor.get_object, **object_) and denied(vendor.list_objects_v2, **listing)
     client("iam", credentials["issue"]).attach_role_policy(**attached)
-    assert not denied(vendor.get_object, **wanted) and not denied(vendor.list_objects_v2, **listing)
+    assert not denied(vendor.get_object, **object_) and not denied(vendor.list_objects_v2, **listing)
     assert denied(vendor.list_objects_v2, Bucket="acme-exports", Prefix="internal/")
     client("iam", credentials["reap"]).detach_role_policy(**attached)
-    assert denied(vendor.get_object, **wanted) and denied(vendor.list_objects_v2, **listing)
+    assert denied(vendor.get_object, **object_) and denied(vendor.list_objects_v2, **listing)
 
 
 def beyond(principal):
-    """Calls that no attachment may ever allow."""
+    """Calls that no attachment may allow."""
     iam, sts, dynamodb = (client(name, principal) for name in ("iam", "sts", "dynamodb"))
     key = {"pk": {"S": "GRANT#t"}, "sk": {"S": "META"}}
     target = role("legacy-batch")
@@ -68,20 +68,20 @@ def beyond(principal):
 
 @pytest.fixture
 def allowed_everything(credentials):
-    """What an issue in wrong hands could write at most."""
+    """A principal with the widest policy that a compromised issue could put on it."""
     policy = {"RoleName": role("legacy-batch"), "PolicyName": "rights-all"}
     client("iam", credentials["issue"]).put_role_policy(**policy, PolicyDocument=ALLOW_ALL)
     yield assumed(PRINCIPALS["legacy-batch"], "task")
     client("iam").delete_role_policy(**policy)
 
 
-def test_whatever_issue_attaches_stays_inside_the_boundary(allowed_everything):
+def test_attached_access_stays_inside_the_boundary(allowed_everything):
     assert not denied(client("s3", allowed_everything).put_object, **PROBE)
     assert [what for what, (call, arguments) in beyond(allowed_everything).items() if not denied(call, **arguments)] == []
 
 
 @pytest.mark.control
-def test_control_without_the_boundary_the_same_attachment_reaches_beyond_it(allowed_everything):
+def test_control_attached_access_exceeds_the_boundary_once_it_is_removed(allowed_everything):
     admin, target = client("iam"), role("legacy-batch")
     call, arguments = beyond(allowed_everything)["read Brevet's table"]
     assert denied(call, **arguments)
@@ -93,7 +93,7 @@ def test_control_without_the_boundary_the_same_attachment_reaches_beyond_it(allo
     assert denied(call, **arguments)
 
 
-def test_the_vendor_assumes_its_role_only_with_the_external_id():
+def test_vendor_assumes_its_role_only_with_the_external_id():
     admin, name = client("iam"), role("rights-vendor-caller")
     principal = FACTS["attachment"]["principals"]["vendor-sync"]
     trust = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}

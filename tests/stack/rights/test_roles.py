@@ -1,7 +1,8 @@
-"""What each function may do to which kind of role, and to policies: every call on every kind, under its own role.
+"""Each function's rights on each kind of role and on policies: every call on every kind, under the function's own role.
 
-The matrix is the design's: issue adds on attachment principals inside the boundary, reap removes there whatever became of
-the boundary, reap alone writes on session roles, and nobody touches functions, other principals or another deployment.
+The matrix is the design's. Issue adds on attachment principals inside the boundary; reap removes there with or without
+the boundary. Only reap writes on session roles. No function touches functions' roles, other principals or another
+deployment.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ ADDS = {"put_role_policy", "attach_role_policy"}
 REMOVES = {"delete_role_policy", "detach_role_policy"}
 NEVER = {"put_role_permissions_boundary", "delete_role_permissions_boundary", "update_assume_role_policy", "delete_role"}
 
-# Kind of role: function: its calls. What is not here is denied.
+# Kind of role: function: its allowed calls. All other calls must be denied.
 MAY = {
     "attachment": {"issue": READS | ADDS, "reap": READS | REMOVES | {"simulate_principal_policy"}},
-    # Adding needs the boundary; removing must not, or whoever takes the boundary off keeps what is attached.
+    # Adding requires the boundary. Removing must not: otherwise removing the boundary would keep the access attached.
     "without boundary": {"issue": READS, "reap": READS | REMOVES | {"simulate_principal_policy"}},
     "loose boundary": {"issue": READS, "reap": READS | REMOVES | {"simulate_principal_policy"}},
     "session": {"reap": {"put_role_policy", "get_role_policy", "delete_role_policy"}},
@@ -38,7 +39,7 @@ MAY = {
 
 
 def role_calls(iam, name, arn):
-    """Every call, in an order in which each finds what it needs."""
+    """Every call, in an order in which each finds its preconditions met."""
     inline, managed = {"RoleName": name, "PolicyName": "rights-test"}, {"RoleName": name, "PolicyArn": MANAGED}
     return {
         "put_role_policy": {**inline, "PolicyDocument": DENY_ALL},
@@ -57,20 +58,20 @@ def role_calls(iam, name, arn):
     }
 
 
-def test_the_matrix_has_every_kind_and_every_call(scenery):
+def test_matrix_covers_every_kind_of_role_and_every_call(scenery):
     assert set(MAY) == set(scenery.targets())
     assert set(role_calls(None, "n", "a")) == READS | ADDS | REMOVES | NEVER | {"simulate_principal_policy"}
 
 
 @pytest.mark.parametrize("kind", MAY)
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_invariant_08_a_function_does_to_a_role_exactly_what_is_its_own(credentials, scenery, name, kind):
+def test_invariant_08_function_has_exactly_its_own_rights_on_each_kind_of_role(credentials, scenery, name, kind):
     iam, allowed = client("iam", credentials[name]), MAY[kind].get(name, set())
     calls = role_calls(iam, *scenery.targets()[kind])
     refused = {call for call, arguments in calls.items() if denied(getattr(iam, call), **arguments)}
     assert set(calls) - refused == allowed
     if name == "issue" and kind == "attachment":
-        # It cannot clear away after itself.
+        # Issue cannot remove what it added.
         target, admin = role("legacy-batch"), client("iam")
         admin.delete_role_policy(RoleName=target, PolicyName="rights-test")
         admin.detach_role_policy(RoleName=target, PolicyArn=MANAGED)
@@ -91,7 +92,7 @@ def test_only_policies_of_the_managed_path_are_attached_and_detached(credentials
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_nobody_changes_the_boundary_or_what_a_policy_says(credentials, scenery, name):
+def test_functions_cannot_change_the_boundary_or_other_policies(credentials, scenery, name):
     iam = client("iam", credentials[name])
     for arn in (BOUNDARY, MANAGED, BASE, scenery.policy("other managed"), scenery.policy("other boundary")):
         assert denied(iam.create_policy_version, PolicyArn=arn, PolicyDocument=ALLOW_ALL, SetAsDefault=True), arn
@@ -109,7 +110,7 @@ def test_only_reap_lists_roles(credentials, name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_invariant_08_only_issue_assumes_and_only_session_roles(credentials, scenery, name):
+def test_invariant_08_only_issue_assumes_roles_and_only_session_roles(credentials, scenery, name):
     sts = client("sts", credentials[name])
     session = {"RoleSessionName": f"{DEPLOYMENT}.t", "SourceIdentity": "tt", "Tags": [{"Key": "brevet:grant", "Value": "t"}]}
     known = {kind: arn for kind, (_, arn) in scenery.targets().items()}
@@ -118,13 +119,13 @@ def test_invariant_08_only_issue_assumes_and_only_session_roles(credentials, sce
     may = [kind for kind, arn in known.items() if not denied(sts.assume_role, RoleArn=arn, **session)]
     assert may == (["session"] if name == "issue" else [])
     assert denied(sts.assume_role, RoleArn=known["vendor"], RoleSessionName="bare", **external)
-    # Without tags and source identity too: those are rights of their own.
+    # Also without tags and source identity, which need rights of their own.
     bare = [kind for kind, arn in known.items() if not denied(sts.assume_role, RoleArn=arn, RoleSessionName="bare")]
     assert bare == may
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_only_the_drill_becomes_a_canary_and_only_an_attached_one(credentials, name):
+def test_only_the_drill_assumes_canaries_and_only_attachment_canaries(credentials, name):
     sts, principals = client("sts", credentials[name]), FACTS["attachment"]["principals"]
     canaries = [arn for short, arn in sorted(principals.items()) if short.startswith("canary-")]
     assert len(canaries) == 2
@@ -132,12 +133,12 @@ def test_only_the_drill_becomes_a_canary_and_only_an_attached_one(credentials, n
         assert denied(sts.assume_role, RoleArn=arn, RoleSessionName="canary") == (name != "drill"), arn
     session = next(one["arn"] for one in FACTS["roles"] if one["name"] == role("canary"))
     assert denied(sts.assume_role, RoleArn=session, RoleSessionName="canary") == (name != "issue")
-    # By itself nobody reads it.
+    # No function may read the canary table by itself.
     assert denied(client("dynamodb", credentials[name]).get_item, TableName=CANARY, Key={"pk": {"S": "canary"}})
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_only_the_drill_says_who_it_is_and_not_to_whoever_counts_votes(credentials, name):
+def test_only_the_drill_gets_identity_tokens_and_none_for_votes(credentials, name):
     identify = client("sts", credentials[name]).get_web_identity_token
     audiences = [FACTS["parameters"][f"{kind}Audience"] for kind in ("Ask", "Credentials", "Approvals")]
     may = [not denied(identify, Audience=[audience], SigningAlgorithm="RS256") for audience in (*audiences, "another")]
@@ -146,7 +147,7 @@ def test_only_the_drill_says_who_it_is_and_not_to_whoever_counts_votes(credentia
 
 
 def play_evaluate():
-    """Answers one invocation of evaluate, of which no copy runs here."""
+    """Answers one invocation of evaluate, since no copy of it runs here."""
     runtime = f"{places.url('lambda')}/.rt/{role('evaluate')}/2018-06-01/runtime/invocation"
     with urllib.request.urlopen(f"{runtime}/next", timeout=PATIENCE_S) as work:
         work.read()
@@ -155,7 +156,7 @@ def play_evaluate():
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_only_intake_invokes_and_only_evaluate(credentials, name):
+def test_only_intake_invokes_a_function_and_only_evaluate(credentials, name):
     if name == "intake":
         threading.Thread(target=play_evaluate, daemon=True).start()
     invoke = client("lambda", credentials[name]).invoke
@@ -166,7 +167,7 @@ def test_only_intake_invokes_and_only_evaluate(credentials, name):
 
 
 def without(statement, *conditions):
-    """A copy of a policy whose statement of that Sid lacks these condition operators."""
+    """Returns a function that copies a policy without these condition operators in the statement with that Sid."""
 
     def changed(document):
         made = json.loads(json.dumps(document))
@@ -179,7 +180,7 @@ def without(statement, *conditions):
 
 
 def everywhere(document):
-    """A copy of a policy in which issue's put reaches every role, though the Deny of the others stands."""
+    """A copy of a policy in which issue's put covers every role; the Deny on other roles stays."""
     made = without("Put", "ArnEquals")(document)
     (one,) = [one for one in made["Statement"] if one["Sid"] == "Put"]
     one["Resource"] = "*"
@@ -187,7 +188,7 @@ def everywhere(document):
 
 
 def undenied(document):
-    """As `everywhere`, and that Deny is gone too."""
+    """Like `everywhere`, but without that Deny."""
     made = everywhere(document)
     made["Statement"] = [one for one in made["Statement"] if one["Sid"] != "NeverElsewhere"]
     return made
@@ -211,14 +212,14 @@ def attach_stranger(iam, targets):
         (without("Put", "ArnEquals"), put_on("without boundary"), True),
         (without("Put", "ArnEquals"), put_on("loose boundary"), True),
         (without("Attach", "ArnLike"), attach_stranger, True),
-        # An Allow that is too wide is caught by the Deny.
+        # The Deny catches an Allow that is too wide.
         (everywhere, put_on("outside"), False),
         (undenied, put_on("outside"), True),
         (undenied, put_on("other attachment"), True),
     ],
-    ids=["boundary", "other boundary", "policy path", "second wall", "both walls", "another deployment"],
+    ids=["boundary", "other boundary", "policy path", "allow", "allow and deny", "another deployment"],
 )
-def test_control_without_a_protection_of_issue_the_observer_sees_its_denial_gone(
+def test_control_issue_is_allowed_once_its_protection_is_removed(
     credentials, scenery, change, attempt, turns_red
 ):
     admin, targets = client("iam"), scenery.targets()
@@ -236,7 +237,7 @@ def test_control_without_a_protection_of_issue_the_observer_sees_its_denial_gone
 
 
 @pytest.mark.control
-def test_control_with_the_boundary_as_condition_of_removal_taking_it_off_would_keep_what_is_attached(credentials, scenery):
+def test_control_removal_conditioned_on_the_boundary_is_denied_without_it(credentials, scenery):
     admin, reap = client("iam"), client("iam", credentials["reap"])
     name = scenery.targets()["without boundary"][0]
     held = {"RoleName": role("reap"), "PolicyName": "attachments"}

@@ -1,4 +1,4 @@
-"""Secrets: reap rotates those that the deployment names, as they are set up, and nobody reads or sets what they say."""
+"""Secrets: reap rotates the secrets that the deployment names; no function reads or sets values or settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TOKEN = "rights" * 8
 
 @pytest.fixture(scope="module", autouse=True)
 def secrets():
-    """One secret that may be rotated, and one that may not."""
+    """A secret that reap may rotate, and one that it may not."""
     admin = client("secretsmanager")
     for name in (NAMED, OTHER):
         try:
@@ -23,7 +23,10 @@ def secrets():
 
 
 def calls(secrets, name):
-    """Every call about a secret. Here no function rotates it: what is let through is refused for that, and changes nothing."""
+    """Every call about a secret.
+
+    LocalStack has no rotation function, so an allowed `RotateSecret` fails and changes nothing.
+    """
     return {
         "rotate": (secrets.rotate_secret, {"SecretId": name, "ClientRequestToken": TOKEN}),
         "describe": (secrets.describe_secret, {"SecretId": name}),
@@ -36,7 +39,7 @@ def calls(secrets, name):
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("name", [NAMED, OTHER])
-def test_reap_rotates_and_describes_what_the_deployment_names_and_that_is_all(credentials, function, name):
+def test_only_reap_rotates_and_describes_only_the_named_secrets(credentials, function, name):
     may = {"rotate", "describe"} if (function, name) == ("reap", NAMED) else set()
     tried = calls(client("secretsmanager", credentials[function]), name)
     assert {what for what, (call, arguments) in tried.items() if not denied(call, **arguments)} == may
@@ -49,7 +52,7 @@ def test_reap_rotates_and_describes_what_the_deployment_names_and_that_is_all(cr
         {"RotationRules": {"AutomaticallyAfterDays": 1000}},
     ],
 )
-def test_reap_does_not_change_how_a_secret_is_rotated(credentials, change):
+def test_reap_cannot_change_rotation_settings(credentials, change):
     secrets = client("secretsmanager", credentials["reap"])
     plain = {"SecretId": NAMED, "ClientRequestToken": TOKEN}
     assert denied(secrets.rotate_secret, **plain, **change)

@@ -1,4 +1,4 @@
-"""TTL backstops: an expired one that DynamoDB itself removes reaches the reaper, one that somebody deletes does not."""
+"""TTL backstops: a removal by DynamoDB's TTL invokes the reaper, a deletion by a caller does not."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from brevet_local.invoke import Answer
 from enforcement import FACTS, TABLE, client
 from observer.patience import until
 
-BACKSTOP = "FUSE#"  # words: allow (the table's key, as the product writes it)
+BACKSTOP = "BACKSTOP#"
 
 
-def test_ttl_backstop_that_dynamodb_removes_wakes_reap_and_no_other_removal_does(monkeypatch):
+def test_only_a_ttl_removal_of_a_backstop_invokes_reap(monkeypatch):
     delivered = []
 
     def invoke(function, event, _timeout_s):
@@ -25,22 +25,22 @@ def test_ttl_backstop_that_dynamodb_removes_wakes_reap_and_no_other_removal_does
         one.open()
 
     def read_until(is_there, what):
-        def look():
+        def is_done():
             for one in pumps:
                 one.turn()
             return is_there()
 
-        # DynamoDB Local looks for what has expired every ten seconds.
-        until(look, what, every_s=0.2)
+        # DynamoDB Local deletes expired items every ten seconds.
+        until(is_done, what, every_s=0.2)
 
     put_expired(f"{BACKSTOP}expired", f"{BACKSTOP}deleted", "IDEM#expired")
     client("dynamodb").delete_item(TableName=TABLE, Key=key_of(f"{BACKSTOP}deleted"))
     assert complete() == 2
-    read_until(lambda: delivered and not there("IDEM#expired"), "DynamoDB removes what has expired")
-    # What is removed after all of them is read after all of them: nothing else was delivered.
+    read_until(lambda: delivered and not there("IDEM#expired"), "DynamoDB removes the expired items")
+    # A removal after all of these is read after all of these: it shows that nothing else was delivered.
     put_expired(f"{BACKSTOP}last")
     assert complete() == 1
-    read_until(lambda: ("reap", f"{BACKSTOP}last") in delivered, "DynamoDB removes what expired later")
+    read_until(lambda: ("reap", f"{BACKSTOP}last") in delivered, "DynamoDB removes the later item")
     assert delivered == [("reap", f"{BACKSTOP}expired"), ("reap", f"{BACKSTOP}last")]
 
 
@@ -54,7 +54,7 @@ def put_expired(*pks):
 
 
 def complete():
-    """Does for expired items what the driver does where one runs; how many there were."""
+    """Completes expired items, as the driver does in a full stack. Returns the number of items changed."""
     return expiry.complete(aws.client("dynamodb", places.url("dynamodb")), FACTS["table"])
 
 

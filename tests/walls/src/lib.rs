@@ -1,16 +1,16 @@
-//! Tests of the walls between the crates: see `tests/`.
+//! Tests of the boundaries between the crates: see `tests/`.
 
 #![expect(clippy::expect_used, reason = "only tests use it")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The root of the checkout that is tested: told by cargo as the test starts, and not as it was built, since checkouts
-/// may share a target folder.
+/// The root of the tested checkout. It is read when the test runs, not when it was built, because checkouts may share
+/// a target folder.
 ///
 /// # Panics
 ///
-/// If cargo does not run the test.
+/// If the test does not run under cargo.
 #[must_use]
 pub fn root() -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo runs this test");

@@ -1,4 +1,4 @@
-//! Which crate may depend on which: read from what cargo resolves, not from what files say.
+//! The dependencies between crates, as cargo resolves them.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that unwraps nothing fails")]
 
@@ -34,23 +34,23 @@ fn members<'a>(metadata: &'a Metadata, folder: &str) -> BTreeMap<&'a str, &'a Pa
     found
 }
 
-/// What is shipped: everything but the crates that test.
+/// The shipped crates: all except the test crates.
 fn shipped(metadata: &Metadata) -> BTreeMap<&str, &Package> {
     ["shared", "functions", "cli"].into_iter().flat_map(|folder| members(metadata, folder)).collect()
 }
 
-/// The direct dependencies of `package`, optional ones and those of its build script among them.
+/// The direct dependencies of `package`, including optional ones and those of its build script.
 fn direct(package: &Package) -> BTreeSet<&str> {
     let linked = package.dependencies.iter().filter(|d| d.kind != DependencyKind::Development);
     linked.map(|dependency| dependency.name.as_str()).collect()
 }
 
-/// As [`direct`], and what only its tests use.
+/// Like [`direct`], including the dependencies of tests.
 fn direct_with_tests(package: &Package) -> BTreeSet<&str> {
     package.dependencies.iter().map(|dependency| dependency.name.as_str()).collect()
 }
 
-/// The names of all packages that `package` links, itself left out.
+/// The names of all packages that `package` links, without itself.
 fn linked(metadata: &Metadata, package: &Package) -> BTreeSet<String> {
     let nodes = &metadata.resolve.as_ref().unwrap().nodes;
     let next: BTreeMap<&PackageId, Vec<&PackageId>> = nodes
@@ -72,14 +72,14 @@ fn linked(metadata: &Metadata, package: &Package) -> BTreeSet<String> {
     seen.into_iter().map(|id| metadata[id].name.to_string()).collect()
 }
 
-/// The list of `allowed.txt`: crate, dependency and why, one a line.
+/// The list in `allowed.txt`: crate, dependency and reason, one a line.
 fn allowed() -> BTreeMap<String, BTreeSet<String>> {
     let mut allowed = BTreeMap::<String, BTreeSet<String>>::new();
     for line in include_str!("../allowed.txt").lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
         let mut words = line.split_whitespace().map(str::to_owned);
         let (crate_, dependency) = (words.next().unwrap(), words.next().expect("a dependency"));
-        assert!(words.next().is_some(), "`{line}` says no why");
-        assert!(allowed.entry(crate_).or_default().insert(dependency), "`{line}` is there twice");
+        assert!(words.next().is_some(), "`{line}` gives no reason");
+        assert!(allowed.entry(crate_).or_default().insert(dependency), "`{line}` occurs twice");
     }
     allowed
 }
@@ -96,14 +96,17 @@ fn shared_crates_depend_on_exactly_what_the_list_allows() {
         let allowed = allowed.get(name).cloned().unwrap_or_default();
         let news: Vec<_> = found.difference(&allowed).collect();
         let gone: Vec<_> = allowed.difference(found).collect();
-        assert!(news.is_empty(), "`{name}` now depends on {news:?}: say why in tests/walls/allowed.txt, or do without");
-        assert!(gone.is_empty(), "`{name}` no longer depends on {gone:?}: take it out of tests/walls/allowed.txt");
+        assert!(
+            news.is_empty(),
+            "`{name}` now depends on {news:?}: add it with a reason to tests/walls/allowed.txt, or do without it"
+        );
+        assert!(gone.is_empty(), "`{name}` no longer depends on {gone:?}: remove it from tests/walls/allowed.txt");
     }
     assert_eq!(allowed.keys().collect::<Vec<_>>(), found.keys().collect::<Vec<_>>());
 }
 
 #[test]
-fn shared_crates_point_one_way() {
+fn shared_crates_depend_in_one_direction() {
     let metadata = metadata();
     for (name, below) in [
         ("brevet-domain", &[][..]),
@@ -117,15 +120,15 @@ fn shared_crates_point_one_way() {
         let shared = members(&metadata, "shared");
         let found = direct(shared.get(name).unwrap());
         let ours: Vec<_> = found.into_iter().filter(|d| d.starts_with("brevet-")).collect();
-        assert!(ours.iter().all(|d| below.contains(d)), "`{name}` depends on {ours:?}; it may on {below:?}");
+        assert!(ours.iter().all(|d| below.contains(d)), "`{name}` depends on {ours:?}; allowed are {below:?}");
     }
 }
 
 #[test]
-fn aws_sdks_are_named_by_brevet_aws_alone_and_linked_only_by_functions() {
+fn only_brevet_aws_names_aws_sdks_and_only_functions_link_them() {
     let metadata = metadata();
     let sdk = |name: &str| name.starts_with("aws-sdk-") || name.starts_with("aws-smithy-") || name == "aws-config";
-    assert!(direct(members(&metadata, "shared")["brevet-aws"]).into_iter().any(sdk), "the test sees SDKs at all");
+    assert!(direct(members(&metadata, "shared")["brevet-aws"]).into_iter().any(sdk), "the test must find SDKs at all");
     for (name, package) in shipped(&metadata) {
         let named: Vec<_> = direct_with_tests(package).into_iter().filter(|d| sdk(d)).collect();
         assert!(named.is_empty() || name == "brevet-aws", "`{name}` names {named:?}");
@@ -139,7 +142,7 @@ fn aws_sdks_are_named_by_brevet_aws_alone_and_linked_only_by_functions() {
 }
 
 #[test]
-fn cedar_is_named_by_brevet_policy_alone_and_linked_only_where_decisions_are_made_or_compiled() {
+fn only_brevet_policy_names_cedar_and_only_evaluate_and_cli_link_it() {
     let metadata = metadata();
     for (name, package) in shipped(&metadata) {
         let named = direct_with_tests(package).contains("cedar-policy");
@@ -151,10 +154,10 @@ fn cedar_is_named_by_brevet_policy_alone_and_linked_only_where_decisions_are_mad
 }
 
 #[test]
-fn the_domain_links_nothing_asynchronous_and_no_network() {
+fn domain_links_no_async_or_network_crate() {
     let metadata = metadata();
     let found = linked(&metadata, members(&metadata, "shared")["brevet-domain"]);
-    assert!(found.contains("chrono") && found.contains("sha2"), "the test sees what is linked at all");
+    assert!(found.contains("chrono") && found.contains("sha2"), "the test must find linked crates at all");
     for never in ["tokio", "futures", "async-trait", "mio", "hyper", "reqwest", "tracing", "aws-config"] {
         assert!(!found.contains(never), "the domain links `{never}`");
     }
@@ -162,7 +165,7 @@ fn the_domain_links_nothing_asynchronous_and_no_network() {
 }
 
 #[test]
-fn no_function_depends_on_another_and_none_links_what_it_may_not_touch() {
+fn functions_link_no_other_function_and_only_their_own_services() {
     let metadata = metadata();
     let functions = members(&metadata, "functions");
     assert_eq!(functions.len(), 5);
@@ -188,7 +191,7 @@ fn no_function_depends_on_another_and_none_links_what_it_may_not_touch() {
 }
 
 #[test]
-fn nothing_shipped_links_the_fakes() {
+fn shipped_crates_do_not_link_the_fakes() {
     let metadata = metadata();
     for (name, package) in shipped(&metadata) {
         let fakes = package
@@ -201,14 +204,15 @@ fn nothing_shipped_links_the_fakes() {
 }
 
 #[test]
-fn no_test_is_written_where_none_is_run() {
+fn every_written_test_is_run() {
     let metadata = metadata();
     let in_src = |package: &Package| sources(package.manifest_path.parent().unwrap().join("src").as_std_path());
     let mut unrun = Vec::new();
     for package in metadata.workspace_packages() {
-        // A doc example is run by `cargo test` alone.
+        // Only `cargo test` runs a doc example.
         let documented = in_src(package).into_iter().map(|file| (file, &["/// ```", "//! ```"][..]));
-        // A target with `test = false` spares its second build. Where no target is tested, no file under `src` may hold one.
+        // `test = false` avoids a second build of a target. If no target is tested, no file under `src` may contain a
+        // test.
         let is_code = |target: &&cargo_metadata::Target| target.is_lib() || target.is_bin();
         let code: Vec<_> = package.targets.iter().filter(is_code).collect();
         let untested = if code.iter().any(|target| target.test) {
@@ -223,12 +227,13 @@ fn no_test_is_written_where_none_is_run() {
             unrun.extend(text.lines().filter(|line| holds(line)).map(|line| format!("{}: {line}", file.display())));
         }
     }
-    assert!(unrun.is_empty(), "these would never run: move them into `tests`, or take out `test = false`: {unrun:#?}");
+    assert!(unrun.is_empty(), "these would never run: move them into `tests`, or remove `test = false`: {unrun:#?}");
 }
 
-/// Checkouts may share a target folder, and cargo then runs what another checkout built: a path compiled in is of that one.
+/// Checkouts may share a target folder, so cargo may run a binary of another checkout, with that one's compiled-in
+/// path.
 #[test]
-fn no_test_has_the_path_of_its_checkout_compiled_in() {
+fn tests_do_not_compile_in_the_path_of_their_checkout() {
     let word = concat!("env!(\"CARGO_", "MANIFEST_DIR\")");
     let files = ["shared", "functions", "cli", "tests"].iter().flat_map(|folder| sources(&root().join(folder)));
     let found: Vec<_> = files.filter(|path| fs::read_to_string(path).unwrap().contains(word)).collect();

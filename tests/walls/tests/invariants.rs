@@ -1,4 +1,4 @@
-//! Each invariant of the README has a test named after it.
+//! Each invariant in the README has a test that is named after it.
 
 #![expect(clippy::unwrap_used, reason = "a test that unwraps nothing fails")]
 
@@ -20,7 +20,7 @@ fn sources(folder: &Path) -> String {
 }
 
 #[test]
-fn every_invariant_of_the_readme_has_a_test_named_after_it() {
+fn every_invariant_in_the_readme_has_a_test_named_after_it() {
     let root = brevet_walls::root();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let (_, after) = readme.split_once("## Invariants").unwrap();

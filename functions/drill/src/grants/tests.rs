@@ -14,7 +14,7 @@ impl ProofSource for Proofs {
     }
 }
 
-/// Makes one call against a server that answers `answer`, or hangs up; what it was sent, and what came of it.
+/// Makes one call against a server that sends `answer` or closes the connection. Returns the request and the result.
 async fn called<T, F: Future<Output = PortResult<T>> + Send>(
     answer: Option<(u16, &str)>,
     call: impl FnOnce(HttpGrants) -> F + Send,
@@ -27,7 +27,7 @@ where
     let serve = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         let (mut sent, mut buffer) = (String::new(), [0; 4096]);
-        // The head, and the body that it announces.
+        // Reads the head and a body of the announced length.
         loop {
             let n = stream.read(&mut buffer).await.unwrap();
             sent.push_str(&String::from_utf8_lossy(&buffer[..n]));
@@ -52,7 +52,7 @@ fn id() -> GrantId {
 }
 
 #[tokio::test]
-async fn asking_names_the_canary_and_its_term_under_the_key_of_the_run() {
+async fn ask_sends_the_canary_its_term_and_the_idempotency_key() {
     let answer = format!(r#"{{"id":"{ID}","state":"Approved"}}"#);
     let ask = |grants: HttpGrants| async move {
         grants.ask("drill-7", &"canary-session".parse().unwrap(), Term::from_seconds(300).unwrap()).await
@@ -70,20 +70,20 @@ async fn asking_names_the_canary_and_its_term_under_the_key_of_the_run() {
 }
 
 #[tokio::test]
-async fn each_state_is_read_and_none_is_guessed() {
+async fn show_reads_each_known_state_and_refuses_others() {
     let deadline = r#","deadline":"2026-11-28T12:00:00.000Z""#;
     for (state, more, expected) in [
-        ("Requested", "", Some(Shown::Waiting)),
-        ("ApprovalAwaited", "", Some(Shown::Waiting)),
-        ("Approved", "", Some(Shown::Waiting)),
-        ("Activating", deadline, Some(Shown::Waiting)),
-        ("Active", deadline, Some(Shown::Live("2026-11-28T12:00:00.000Z".parse().unwrap()))),
+        ("Requested", "", Some(GrantProgress::Waiting)),
+        ("ApprovalAwaited", "", Some(GrantProgress::Waiting)),
+        ("Approved", "", Some(GrantProgress::Waiting)),
+        ("Activating", deadline, Some(GrantProgress::Waiting)),
+        ("Active", deadline, Some(GrantProgress::Live("2026-11-28T12:00:00.000Z".parse().unwrap()))),
         ("Active", "", None),
-        ("Revoking", deadline, Some(Shown::Over)),
-        ("Ended", deadline, Some(Shown::Over)),
-        ("Denied", "", Some(Shown::Over)),
-        ("Lapsed", "", Some(Shown::Over)),
-        ("Withdrawn", "", Some(Shown::Over)),
+        ("Revoking", deadline, Some(GrantProgress::Over)),
+        ("Ended", deadline, Some(GrantProgress::Over)),
+        ("Denied", "", Some(GrantProgress::Over)),
+        ("Lapsed", "", Some(GrantProgress::Over)),
+        ("Withdrawn", "", Some(GrantProgress::Over)),
         ("Forgotten", "", None),
     ] {
         let body = format!(r#"{{"id":"{ID}","state":"{state}"{more},"term_s":300}}"#);
@@ -97,7 +97,7 @@ async fn each_state_is_read_and_none_is_guessed() {
 }
 
 #[tokio::test]
-async fn credentials_are_fetched_with_a_proof_of_their_own_audience_and_told_to_nobody() {
+async fn fetch_uses_the_credentials_audience_and_never_leaks_a_secret() {
     let body = r#"{"Version":1,"AccessKeyId":"ASIAX","SecretAccessKey":"s3cr3t","SessionToken":"t0k3n","Expiration":"2026-11-28T12:00:00.000Z"}"#;
     let (sent, fetched) = called(Some((200, body)), |grants| async move { grants.fetch(id()).await }).await;
     assert!(sent.starts_with(&format!("POST /v1/grants/{ID}/credentials HTTP/1.1")), "{sent}");
@@ -106,19 +106,20 @@ async fn credentials_are_fetched_with_a_proof_of_their_own_audience_and_told_to_
     let cut = body.replace(r#""SessionToken""#, r#""Token""#);
     let (_, fetched) = called(Some((200, &cut)), |grants| async move { grants.fetch(id()).await }).await;
     let error = fetched.unwrap_err().chain();
-    assert!(error.contains("cannot be read") && !error.contains("s3cr3t"), "{error}");
+    assert!(error.contains("something unreadable") && !error.contains("s3cr3t"), "{error}");
 }
 
 #[tokio::test]
-async fn a_problem_is_told_in_its_own_words_and_by_what_may_come_of_asking_again() {
-    let body = r#"{"type":"urn:brevet:problem:issuing-stopped","code":"heart_stopped","detail":"nothing is issued"}"#;
+async fn problem_keeps_its_text_and_maps_the_status_to_a_port_error() {
+    let body =
+        r#"{"type":"urn:brevet:problem:issuing-stopped","code":"heartbeat_missing","detail":"nothing is issued"}"#;
     for (status, expected) in
         [(403, "Refused"), (410, "Refused"), (429, "NotDone"), (503, "NotDone"), (500, "Unknown"), (302, "Unknown")]
     {
         let (_, answer) = called(Some((status, body)), |grants| async move { grants.fetch(id()).await }).await;
         let error = answer.unwrap_err();
         assert!(format!("{error:?}").starts_with(expected), "{status}: {error:?}");
-        assert!(error.chain().contains("heart_stopped nothing is issued"), "{}", error.chain());
+        assert!(error.chain().contains("heartbeat_missing nothing is issued"), "{}", error.chain());
     }
     let (_, answer) = called(None, |grants| async move { grants.show(id()).await }).await;
     assert!(matches!(answer, Err(PortError::Unknown { .. })), "{answer:?}");

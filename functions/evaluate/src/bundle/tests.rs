@@ -20,16 +20,16 @@ const PERMIT: &str = r#"
     when { principal.class == "pipeline" };
 "#;
 
-/// Publishes the world's own entitlements with `policies` as its general ones.
+/// Publishes the world's entitlements with `policies` as the general policies.
 pub(crate) fn publish(world: &World, policies: &str) -> Digest {
     publish_with(world, policies, |_| {})
 }
 
-/// The same, with the listings changed.
+/// Publishes like [`publish`], with changed listings.
 fn publish_with(world: &World, policies: &str, change: impl Fn(&mut BTreeMap<EntitlementId, Listing>)) -> Digest {
     let text = text_with(world, policies, change);
     world.store.publish(text.clone());
-    // What is in force is read once an instant.
+    // The catalogue reads the digest in force once per instant.
     world.clock.advance(1);
     text.digest
 }
@@ -60,7 +60,7 @@ fn evaluator(world: &World) -> BundleEvaluator {
 }
 
 #[test]
-fn a_new_bundle_holds_at_once_and_an_old_one_is_parsed_once() {
+fn new_bundle_applies_at_once_and_is_parsed_once() {
     let world = World::new();
     let evaluator = evaluator(&world);
     let first = publish(&world, PERMIT);
@@ -76,24 +76,24 @@ fn a_new_bundle_holds_at_once_and_an_old_one_is_parsed_once() {
     assert_eq!((verdict.bundle_digest, verdict.template), (second, None));
 }
 
-/// Who holds the principal of `batch`.
-fn held_by(listings: &mut BTreeMap<EntitlementId, Listing>, who: &str) {
+/// Makes `holder_id` the single holder of the principal of `batch`.
+fn held_by(listings: &mut BTreeMap<EntitlementId, Listing>, holder_id: &str) {
     let batch = &mut listings.get_mut(&"batch".parse().unwrap()).unwrap().entitlement;
     let Delivery::Inline { holder, .. } = &mut batch.delivery else { panic!("{batch:?}") };
-    *holder = Holder::Single(who.parse().unwrap());
+    *holder = Holder::Single(holder_id.parse().unwrap());
 }
 
 #[test]
-fn an_attachment_is_decided_with_the_plan_that_issue_will_render() {
+fn attachment_decision_carries_the_plan_template_for_issue() {
     let world = World::new();
     let evaluator = evaluator(&world);
     publish(&world, PERMIT);
-    for who in [None, Some("bot")] {
-        if let Some(who) = who {
-            publish_with(&world, PERMIT, |listings| held_by(listings, who));
+    for holder in [None, Some("bot")] {
+        if let Some(holder) = holder {
+            publish_with(&world, PERMIT, |listings| held_by(listings, holder));
         }
         let verdict = decide_on(&world, &evaluator, "batch").unwrap();
-        assert_eq!(verdict.outcome, Outcome::Allow, "{who:?}");
+        assert_eq!(verdict.outcome, Outcome::Allow, "{holder:?}");
         let Some(PlanTemplate::Inline(template)) = verdict.template else { panic!("{verdict:?}") };
         assert_eq!(template.principal_arn, World::PRINCIPAL);
         assert_eq!(template.statements[0].resources, ["arn:aws:s3:::artifacts/v1/*"]);
@@ -101,27 +101,27 @@ fn an_attachment_is_decided_with_the_plan_that_issue_will_render() {
 }
 
 #[test]
-fn an_attachment_to_somebody_elses_principal_is_denied_whatever_policy_says() {
+fn attachment_to_another_holders_principal_is_denied_despite_a_permit() {
     let world = World::new();
     publish_with(&world, PERMIT, |listings| held_by(listings, "agent"));
     let verdict = decide_on(&world, &evaluator(&world), "batch").unwrap();
     assert!(
-        matches!(&verdict.outcome, Outcome::Deny { reason } if reason.contains("`agent` alone holds")),
+        matches!(&verdict.outcome, Outcome::Deny { reason } if reason.contains("only `agent` holds")),
         "{verdict:?}"
     );
     assert_eq!((verdict.template, verdict.determining), (None, vec![rule::HOLDER.to_owned()]));
 }
 
 #[test]
-fn a_bundle_that_does_not_answer_decides_nothing() {
+fn evaluator_decides_nothing_when_the_bundle_store_fails() {
     let world = World::new();
     publish(&world, PERMIT);
-    // The digest in force, the index, the general policies, the bucket.
+    // The calls read the digest in force, the index, the general policies and the bucket.
     for number in 1..=4 {
         world.faults.clear();
         let before = world.faults.fired().len();
         let evaluator = evaluator(&world);
-        // One call is the world's own: it stores the request.
+        // The first call is the test's own: it stores the request.
         world.faults.plan(world.faults.n_calls() + 1 + number, Fault::NotSent);
         assert!(matches!(decide(&world, &evaluator), Err(EvaluatorError::Unavailable(_))), "{number}");
         assert_eq!(world.faults.fired().len(), before + 1);
@@ -130,20 +130,20 @@ fn a_bundle_that_does_not_answer_decides_nothing() {
 }
 
 #[test]
-fn a_decision_reads_the_digest_in_force_and_what_it_has_not_read_before() {
+fn decision_reads_only_the_digest_and_uncached_parts() {
     let world = World::new();
     let evaluator = evaluator(&world);
     publish(&world, PERMIT);
     let calls = |entitlement: &str| {
         world.clock.advance(1);
-        let before = world.faults.n_calls() + 1; // the world stores the request
+        let before = world.faults.n_calls() + 1; // the test itself stores the request
         decide_on(&world, &evaluator, entitlement).unwrap();
         world.faults.n_calls() - before
     };
     assert_eq!([calls("deploy"), calls("deploy"), calls("batch"), calls("batch")], [4, 1, 1, 1]);
 }
 
-/// What policy cannot use, though every hash is right: general policies, and those of `deploy`.
+/// Bundles that policy cannot use although every hash is right: bad general policies, and bad policies of `deploy`.
 fn unusable_texts(world: &World) -> Vec<BundleText> {
     let own = |policies: &'static str| {
         text_with(world, PERMIT, move |listings| {
@@ -160,27 +160,27 @@ fn unusable_texts(world: &World) -> Vec<BundleText> {
 }
 
 #[test]
-fn a_bundle_that_does_not_load_is_refused_and_the_last_good_one_decides_for_a_bounded_time() {
+fn unusable_bundle_is_replaced_by_the_last_good_one_for_a_bounded_time() {
     for number in 0..4 {
         let world = World::new();
         let evaluator = evaluator(&world);
         let good = publish(&world, PERMIT);
         assert_eq!(decide(&world, &evaluator).unwrap().bundle_digest, good);
-        let seen = world.clock.now();
+        let published_at = world.clock.now();
         let bad = unusable_texts(&world).remove(number);
         world.store.publish(bad.clone());
         for seconds in [1, World::BUNDLE_MAX_AGE_S] {
-            world.clock.set(seen.plus(seconds));
+            world.clock.set(published_at.plus(seconds));
             let verdict = decide(&world, &evaluator).unwrap();
-            // Recorded is what was really used.
+            // The verdict names the bundle that was used.
             assert_eq!((verdict.outcome, verdict.bundle_digest), (Outcome::Allow, good), "{number}");
         }
-        let told = world.watched.take();
-        assert!(told.len() == 2 && told.iter().all(|(using, _)| *using == Some(good)), "{told:?}");
-        world.clock.set(seen.plus(World::BUNDLE_MAX_AGE_S + 1));
+        let reported = world.watched.take();
+        assert!(reported.len() == 2 && reported.iter().all(|(using, _)| *using == Some(good)), "{reported:?}");
+        world.clock.set(published_at.plus(World::BUNDLE_MAX_AGE_S + 1));
         assert!(matches!(decide(&world, &evaluator), Err(EvaluatorError::Unavailable(_))), "{number}");
         assert_eq!(world.watched.take().remove(0).0, None);
-        // What the bad part does not concern is decided under the bundle in force.
+        // An entitlement that the bad part does not affect is decided under the bundle in force.
         let other = decide_on(&world, &evaluator, "batch");
         if number < 2 {
             assert!(matches!(other, Err(EvaluatorError::Unavailable(_))), "{number}");
@@ -191,7 +191,7 @@ fn a_bundle_that_does_not_load_is_refused_and_the_last_good_one_decides_for_a_bo
 }
 
 #[test]
-fn an_altered_or_exchanged_bundle_decides_nothing() {
+fn altered_bundle_decides_nothing() {
     let world = World::new();
     publish(&world, PERMIT);
     let good = text_with(&world, PERMIT, |_| {});

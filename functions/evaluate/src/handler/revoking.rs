@@ -1,10 +1,10 @@
-//! The routes of the kill switch, and of acknowledging what is overdue.
+//! Routes of the kill switch and of acknowledging overdue grants.
 
 use brevet_api::answer::OverdueAnswer;
 use brevet_api::read;
 use brevet_api::revocation::{RevocationList, RevocationView};
-use brevet_domain::revocation::Act;
-use brevet_engine::revoke::Known;
+use brevet_domain::revocation::RevocationAction;
+use brevet_engine::revoke::KnownBlock;
 use brevet_lambda::answer::{Answer, Failure};
 use brevet_lambda::http::Call;
 
@@ -15,7 +15,7 @@ impl Handler {
         let proof = call.proof()?;
         read::no_query(&call.query)?;
         let read::RevocationBody { scope, reason } = read::revocation(call.body())?;
-        let known = self.kill_switch.act(&proof, Act::Placed, &scope, &reason, self.clock.now()).await?;
+        let known = self.kill_switch.act(&proof, RevocationAction::Placed, &scope, &reason, self.clock.now()).await?;
         Ok(Answer::json(200, &view(&known)))
     }
 
@@ -23,7 +23,7 @@ impl Handler {
         let proof = call.proof()?;
         read::no_query(&call.query)?;
         let (scope, reason) = (read::revocation_key(call.id.as_deref())?, read::lift(call.body())?);
-        let known = self.kill_switch.act(&proof, Act::Lifted, &scope, &reason, self.clock.now()).await?;
+        let known = self.kill_switch.act(&proof, RevocationAction::Lifted, &scope, &reason, self.clock.now()).await?;
         Ok(Answer::json(200, &view(&known)))
     }
 
@@ -52,6 +52,6 @@ impl Handler {
     }
 }
 
-fn view(known: &Known) -> RevocationView {
+fn view(known: &KnownBlock) -> RevocationView {
     RevocationView::of(&known.latest, known.progress.as_ref(), &[])
 }

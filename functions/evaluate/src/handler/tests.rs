@@ -3,7 +3,7 @@ mod stopping;
 use std::collections::BTreeMap;
 
 use brevet_engine::fake::run;
-use brevet_lambda::testing::{HttpCall, World, taken_apart};
+use brevet_lambda::testing::{HttpCall, World, split_answer};
 use lambda_runtime::Context;
 use serde_json::json;
 
@@ -21,14 +21,14 @@ fn raw(world: &World, event: Value) -> Result<Value, Diagnostic> {
         world.decider(),
         (world.kill_switch(), world.acknowledging()),
         offers,
-        World::TOLERANCE,
+        World::ISSUANCE_POLICY,
         world.clock.clone(),
     );
     run(handler.handle(LambdaEvent::new(event, Context::default()))).unwrap()
 }
 
 fn answer(world: &World, call: HttpCall) -> (u64, BTreeMap<String, String>, Value) {
-    taken_apart(&raw(world, call.event()).unwrap())
+    split_answer(&raw(world, call.event()).unwrap())
 }
 
 fn evaluate(id: GrantId, token: &str) -> Value {
@@ -39,8 +39,8 @@ fn vote(token: &str, id: impl ToString, body: &str) -> HttpCall {
     HttpCall::to(ROUTE).token(token).id(&id.to_string()).body(body)
 }
 
-/// A yes to the decision of `id` as it stands.
-fn yes(world: &World, id: GrantId) -> String {
+/// Returns the body that approves the current decision of `id`.
+fn approval_body(world: &World, id: GrantId) -> String {
     let snapshot = world.store.snapshot();
     let digest = snapshot.grants().find(|grant| grant.id == id).unwrap().decision_digest;
     json!({"approve": true, "digest": digest}).to_string()
@@ -51,7 +51,7 @@ fn state(world: &World, id: GrantId) -> &'static str {
 }
 
 #[test]
-fn intake_is_told_that_it_is_decided_or_why_not() {
+fn evaluate_answers_intake_with_decided_or_the_refusal() {
     let world = World::new();
     let id = world.request().id;
     assert_eq!(raw(&world, evaluate(id, "ask.bot")), Ok(json!({"answer": "decided"})));
@@ -69,29 +69,29 @@ fn intake_is_told_that_it_is_decided_or_why_not() {
 }
 
 #[test]
-fn the_yes_of_an_approver_approves() {
+fn approval_vote_approves_the_grant() {
     let world = World::new();
     let id = world.decided("ask.agent");
-    let (status, _, body) = answer(&world, vote("approvals.omar", id, &yes(&world, id)));
+    let (status, _, body) = answer(&world, vote("approvals.omar", id, &approval_body(&world, id)));
     assert_eq!((status, body["state"].as_str()), (200, Some("Approved")), "{body}");
     assert_eq!(state(&world, id), "Approved");
 }
 
 #[test]
-fn the_no_of_an_approver_denies() {
+fn refusal_vote_denies_the_grant() {
     let world = World::new();
     let id = world.decided("ask.agent");
-    let no = yes(&world, id).replace("true", "false");
-    let (status, _, body) = answer(&world, vote("approvals.omar", id, &no));
+    let refusal = approval_body(&world, id).replace("true", "false");
+    let (status, _, body) = answer(&world, vote("approvals.omar", id, &refusal));
     assert_eq!((status, body["state"].as_str()), (200, Some("Denied")), "{body}");
     assert!(body["reason"].as_str().unwrap().contains("omar"), "{body}");
 }
 
 #[test]
-fn every_bad_vote_is_refused_and_nothing_is_counted() {
+fn evaluate_refuses_every_bad_vote_without_counting_it() {
     let world = World::new();
     let id = world.decided("ask.agent");
-    let good = yes(&world, id);
+    let good = approval_body(&world, id);
     let other_digest = json!({"approve": true, "digest": "0".repeat(64)}).to_string();
     let before = world.stored();
     for (call, status, code) in [
@@ -130,7 +130,7 @@ fn rehearse(token: &str, body: &str) -> HttpCall {
 const ASK: &str = r#"{"entitlement":"deploy","parameters":{"version":"v1"},"term_s":90}"#;
 
 #[test]
-fn a_dry_run_tells_what_would_be_decided_and_stores_nothing() {
+fn dry_run_answers_the_outcome_and_stores_nothing() {
     let world = World::new();
     let before = world.stored();
     let (status, _, body) = answer(&world, rehearse("ask.bot", ASK));
@@ -170,10 +170,10 @@ fn a_dry_run_tells_what_would_be_decided_and_stores_nothing() {
 }
 
 #[test]
-fn a_list_tells_what_the_caller_may_ask_for() {
+fn entitlement_list_shows_what_the_caller_may_request() {
     let world = World::new();
     let list = |token: &str| HttpCall::to("GET /v1/entitlements").token(token);
-    assert_eq!(answer(&world, list("ask.bot")).2, json!({"entitlements": [], "next": null}), "no policy lets it");
+    assert_eq!(answer(&world, list("ask.bot")).2, json!({"entitlements": [], "next": null}), "no policy permits it");
     publish(
         &world,
         r#"@id("pipelines") permit (principal, action in [Brevet::Action::"request", Brevet::Action::"autoApprove"], resource)
@@ -181,10 +181,10 @@ fn a_list_tells_what_the_caller_may_ask_for() {
     );
     let (status, _, body) = answer(&world, list("ask.bot"));
     let mut ids: Vec<_> =
-        body["entitlements"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+        body["entitlements"].as_array().unwrap().iter().map(|line| line["id"].as_str().unwrap()).collect();
     ids.sort_unstable();
     assert_eq!((status, ids), (200, vec!["batch", "deploy"]));
-    let one = body["entitlements"].as_array().unwrap().iter().find(|one| one["id"] == "deploy").unwrap();
+    let line = body["entitlements"].as_array().unwrap().iter().find(|line| line["id"] == "deploy").unwrap();
     let expected = json!({
         "id": "deploy", "description": "deploys one version", "owner": "dana", "delivery": "session",
         "risk": "medium", "break_glass": false, "start_within_s": 600,
@@ -193,7 +193,7 @@ fn a_list_tells_what_the_caller_may_ask_for() {
         "ticket": {"required": false}, "justification": {"need": "optional", "min_length": 0},
         "ways": [{"needs_ticket": false, "max_term_s": 1200}], "max_live": 50, "max_renewals": 1,
     });
-    assert_eq!(*one, expected);
+    assert_eq!(*line, expected);
     assert_eq!(answer(&world, list("ask.ana")).2, json!({"entitlements": [], "next": null}));
     let first = answer(&world, list("ask.bot").query("limit", "1")).2;
     let next = first["next"].as_str().unwrap();
@@ -213,17 +213,17 @@ fn a_list_tells_what_the_caller_may_ask_for() {
 }
 
 #[test]
-fn other_routes_and_events_are_refused() {
+fn evaluate_refuses_events_and_routes_of_other_functions() {
     let world = World::new();
     assert_eq!(answer(&world, HttpCall::to("POST /v1/grants").token("ask.bot")).2["code"], "route_unknown");
     let records = json!({"Records": [{"eventSource": "aws:dynamodb", "dynamodb": {"Keys": {"pk": {"S": "GRANT#x"}}}}]});
     let woken = raw(&world, records).unwrap_err();
     assert!(
-        woken.error_message.starts_with("records of the table's stream came; this function takes HTTP calls"),
+        woken.error_message.starts_with("received records of the table's stream; this function accepts HTTP calls"),
         "{woken:?}"
     );
-    let odd = raw(&world, json!({"evaluate": {"id": "x", "proof": "s3cr3t"}})).unwrap_err();
-    assert!(odd.error_message.contains("[evaluate]") && !odd.error_message.contains("s3cr3t"), "{odd:?}");
+    let bad = raw(&world, json!({"evaluate": {"id": "x", "proof": "s3cr3t"}})).unwrap_err();
+    assert!(bad.error_message.contains("[evaluate]") && !bad.error_message.contains("s3cr3t"), "{bad:?}");
 }
 
 fn tick() -> Value {
@@ -235,10 +235,10 @@ fn named(id: &str) -> Value {
 }
 
 #[test]
-fn a_tick_grants_each_open_window_once_and_a_name_no_more() {
+fn schedule_window_is_granted_once_by_ticks_and_named_events() {
     let mut world = World::new();
     world.schedule("hourly", "bot");
-    // The world begins at noon, when a window opens.
+    // The test clock starts at noon, when a window opens.
     let pass = |n_open, n_granted| json!({"n_schedules": 1, "n_open": n_open, "n_granted": n_granted, "n_denied": 0, "n_failed": 0, "n_left": 0});
     assert_eq!(raw(&world, tick()), Ok(pass(1, 1)));
     let id = world.store.snapshot().grants().next().unwrap().id;
@@ -260,7 +260,7 @@ fn a_tick_grants_each_open_window_once_and_a_name_no_more() {
 }
 
 #[test]
-fn a_window_that_could_not_be_decided_fails_the_event_and_is_left_to_the_next() {
+fn undecided_window_fails_the_event_and_is_retried_by_the_next() {
     let mut world = World::new();
     world.schedule("hourly", "bot");
     world.schedule("nightly", "nobody");
@@ -270,12 +270,12 @@ fn a_window_that_could_not_be_decided_fails_the_event_and_is_left_to_the_next() 
     let unregistered = raw(&world, named("nightly")).unwrap_err();
     assert!(unregistered.error_message.contains("`nobody` is not registered"), "{unregistered:?}");
     assert_eq!(world.stored(), before);
-    // The other one is granted all the same.
+    // The other schedule is still granted.
     let failed = raw(&world, tick()).unwrap_err();
     assert_eq!(failed.error_type, "WindowsUndecided");
     assert!(failed.error_message.contains("n_granted: 1, n_denied: 0, n_failed: 1"), "{failed:?}");
     world.schedule("nightly", "agent");
-    // Policy wants omar to approve what an agent gets: it is denied, for all to see, and once.
+    // Policy requires omar's approval for agents. A schedule cannot wait for it, so the grant is denied, once.
     let denied = raw(&world, named("nightly")).unwrap();
     assert_eq!((denied["schedule"].as_str(), denied["allowed"].as_bool()), (Some("decided"), Some(false)));
     assert_eq!(state(&world, denied["grant"].as_str().unwrap().parse().unwrap()), "Denied");
@@ -290,7 +290,7 @@ fn delegate(world: &World, token: &str, to: &str) -> HttpCall {
 }
 
 #[test]
-fn a_human_gives_lists_and_ends_a_delegation() {
+fn human_gives_lists_and_ends_a_delegation() {
     let world = World::new();
     let (status, _, given) = answer(&world, delegate(&world, "approvals.omar", "bot"));
     assert_eq!((status, given["identity"].as_str(), given["version"].as_u64()), (200, Some("bot"), Some(1)), "{given}");
@@ -305,7 +305,7 @@ fn a_human_gives_lists_and_ends_a_delegation() {
 }
 
 #[test]
-fn every_bad_delegation_is_refused_and_nothing_is_stored() {
+fn evaluate_refuses_every_bad_delegation_without_storing_it() {
     let world = World::new();
     let before = world.stored();
     let end = |token: &str, to: &str| HttpCall::to("DELETE /v1/delegations/{id}").token(token).id(to);
@@ -318,7 +318,7 @@ fn every_bad_delegation_is_refused_and_nothing_is_stored() {
         (delegate(&world, "approvals.omar", "dana"), 422, "delegate_unknown"),
         (delegate(&world, "approvals.omar", "Bot"), 400, "identity_id"),
         (delegate(&world, "approvals.omar", "bot").query("by", "dana"), 400, "query"),
-        (put("bot", &long), 422, "delegation_unfit"),
+        (put("bot", &long), 422, "invalid_delegation"),
         (put("bot", "{}"), 400, "field_missing"),
         (put("bot", ""), 400, "body_missing"),
         (end("approvals.omar", "bot"), 404, "delegation_not_found"),

@@ -4,7 +4,7 @@ use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
 use brevet_domain::grant::Vends;
 use brevet_engine::fake::{Fault, run};
-use brevet_lambda::testing::{HttpCall, World, taken_apart};
+use brevet_lambda::testing::{HttpCall, World, split_answer};
 use lambda_runtime::Context;
 use serde_json::json;
 
@@ -21,14 +21,14 @@ fn handler(world: &World) -> Handler {
         reader: world.store.clone(),
         evaluator: Arc::new(world.direct()),
         ids: world.ids.clone(),
-        tolerance: World::TOLERANCE,
+        issuance_policy: World::ISSUANCE_POLICY,
     };
     Handler::new(intake, world.clock.clone())
 }
 
 fn answer(world: &World, event: Value) -> (u64, BTreeMap<String, String>, Value) {
     let event = LambdaEvent::new(event, Context::default());
-    taken_apart(&run(handler(world).handle(event)).unwrap().unwrap())
+    split_answer(&run(handler(world).handle(event)).unwrap().unwrap())
 }
 
 fn ask(token: &str, key: &str, body: &str) -> Value {
@@ -39,14 +39,14 @@ fn of_grant(route: &str, token: &str, id: &str) -> HttpCall {
     HttpCall::to(route).token(token).id(id)
 }
 
-/// Asks and tells the grant's id.
+/// Requests a grant and returns its id.
 fn granted(world: &World, token: &str) -> String {
     let (_, headers, _) = answer(world, ask(token, "k1", ASK));
     headers["location"].strip_prefix("/v1/grants/").unwrap().to_owned()
 }
 
 #[test]
-fn an_allowed_request_answers_201_with_its_place() {
+fn allowed_request_answers_201_with_its_location() {
     let world = World::new();
     let (status, headers, body) = answer(&world, ask("ask.bot", "run-1", ASK));
     assert_eq!((status, body["state"].as_str(), body["identity"].as_str()), (201, Some("Approved"), Some("bot")));
@@ -55,7 +55,7 @@ fn an_allowed_request_answers_201_with_its_place() {
 }
 
 #[test]
-fn a_request_that_needs_people_answers_202_and_when_to_look_again() {
+fn request_that_needs_approval_answers_202_with_retry_after() {
     let world = World::new();
     let (status, headers, body) = answer(&world, ask("ask.agent", "run-1", ASK));
     assert_eq!((status, body["state"].as_str()), (202, Some("ApprovalAwaited")));
@@ -64,7 +64,7 @@ fn a_request_that_needs_people_answers_202_and_when_to_look_again() {
 }
 
 #[test]
-fn a_denied_request_answers_a_problem_that_names_its_grant() {
+fn denied_request_answers_a_problem_that_names_its_grant() {
     let world = World::new();
     let (status, headers, body) = answer(&world, ask("ask.ana", "run-1", ASK));
     assert_eq!(
@@ -76,7 +76,7 @@ fn a_denied_request_answers_a_problem_that_names_its_grant() {
 }
 
 #[test]
-fn a_repeated_key_answers_the_same_grant_and_another_body_409() {
+fn repeated_key_answers_the_same_grant_and_409_for_another_body() {
     let world = World::new();
     let (_, _, first) = answer(&world, ask("ask.bot", "run-1", ASK));
     let stored = world.stored();
@@ -88,7 +88,7 @@ fn a_repeated_key_answers_the_same_grant_and_another_body_409() {
 }
 
 #[test]
-fn every_bad_request_is_refused_and_nothing_is_stored() {
+fn intake_refuses_every_bad_request_without_storing_it() {
     let long = format!(r#"{{"entitlement":"{}"}}"#, "a".repeat(17_000));
     let term = |text: &str| ASK.replace("90", text);
     let version = |text: &str| ASK.replace("\"v1\"", text);
@@ -104,13 +104,13 @@ fn every_bad_request_is_refused_and_nothing_is_stored() {
         ("ask.bot", &term("-1"), 422, "term_out_of_range"),
         ("ask.bot", &term("1000000000"), 422, "term_out_of_range"),
         ("ask.bot", &term("1e9"), 422, "term_out_of_range"),
-        ("ask.bot", &term("3601"), 422, "request_unfit"),
+        ("ask.bot", &term("3601"), 422, "invalid_request"),
         ("ask.bot", &ASK.replace("deploy", "no-such-thing"), 422, "entitlement_unknown"),
-        ("ask.bot", &version("\"x1\""), 422, "request_unfit"),
-        ("ask.bot", &version("\"v*\""), 422, "parameter_unfit"),
-        ("ask.bot", &version("\"${aws:username}\""), 422, "parameter_unfit"),
+        ("ask.bot", &version("\"x1\""), 422, "invalid_request"),
+        ("ask.bot", &version("\"v*\""), 422, "invalid_parameter"),
+        ("ask.bot", &version("\"${aws:username}\""), 422, "invalid_parameter"),
         ("ask.bot", &version("1"), 400, "field_type"),
-        ("ask.bot", r#"{"entitlement":"deploy","term_s":90}"#, 422, "request_unfit"),
+        ("ask.bot", r#"{"entitlement":"deploy","term_s":90}"#, 422, "invalid_request"),
         ("approvals.bot", ASK, 401, "token_audience"),
         ("credentials.bot", ASK, 401, "token_audience"),
         ("garbage", ASK, 401, "token_malformed"),
@@ -130,7 +130,7 @@ fn every_bad_request_is_refused_and_nothing_is_stored() {
 }
 
 #[test]
-fn a_bad_key_query_or_media_type_is_refused_and_nothing_is_stored() {
+fn intake_refuses_a_bad_key_query_or_media_type_without_storing_it() {
     let world = World::new();
     let before = world.stored();
     let call = || HttpCall::to("POST /v1/grants").token("ask.bot").body(ASK);
@@ -150,7 +150,7 @@ fn a_bad_key_query_or_media_type_is_refused_and_nothing_is_stored() {
 }
 
 #[test]
-fn ids_that_are_none_and_grants_of_others_are_refused() {
+fn intake_refuses_malformed_ids_and_grants_of_others() {
     let world = World::new();
     let id = granted(&world, "ask.bot");
     let before = world.stored();
@@ -170,7 +170,7 @@ fn ids_that_are_none_and_grants_of_others_are_refused() {
 }
 
 #[test]
-fn a_holder_sees_lists_and_releases() {
+fn holder_shows_lists_and_releases_a_grant() {
     let world = World::new();
     let id = granted(&world, "ask.bot");
     for token in ["ask.bot", "ask.dana"] {
@@ -188,7 +188,7 @@ fn a_holder_sees_lists_and_releases() {
 }
 
 #[test]
-fn a_release_with_a_body_marks_nothing() {
+fn release_with_a_body_writes_no_mark() {
     let world = World::new();
     let id = granted(&world, "ask.bot");
     let call = of_grant("POST /v1/grants/{id}/release", "ask.bot", &id).body(r#"{"identity":"bot"}"#);
@@ -198,7 +198,7 @@ fn a_release_with_a_body_marks_nothing() {
 }
 
 #[test]
-fn evidence_comes_with_the_head_that_it_must_end_in() {
+fn evidence_page_carries_the_head_of_its_chain() {
     let world = World::new();
     let id = granted(&world, "ask.bot");
     let call = || of_grant("GET /v1/grants/{id}/evidence", "ask.bot", &id);
@@ -215,20 +215,20 @@ fn evidence_comes_with_the_head_that_it_must_end_in() {
 }
 
 #[test]
-fn health_needs_no_token_and_follows_the_heart() {
+fn health_needs_no_token_and_follows_the_heartbeat() {
     let world = World::new();
     let health = || answer(&world, HttpCall::to("GET /v1/health").event());
     let (status, _, body) = health();
-    assert_eq!((status, body["status"].as_str(), body["heart_age_s"].as_u64()), (200, Some("ok"), Some(0)));
+    assert_eq!((status, body["status"].as_str(), body["heartbeat_age_s"].as_u64()), (200, Some("ok"), Some(0)));
     assert!(body.get("stopped_by").is_none(), "{body}");
     world.clock.advance(181);
     let (status, _, body) = health();
-    assert_eq!((status, body["status"].as_str(), body["heart_age_s"].as_u64()), (503, Some("stopped"), Some(181)));
+    assert_eq!((status, body["status"].as_str(), body["heartbeat_age_s"].as_u64()), (503, Some("stopped"), Some(181)));
     assert_eq!(body["stopped_by"], "no_good_pass");
 }
 
 #[test]
-fn health_says_that_too_many_grants_are_overdue_and_names_none() {
+fn health_reports_too_many_overdue_grants_and_names_none() {
     let world = World::new();
     for (n, status, stopped_by) in [(2, 200, None), (3, 503, Some("too_many_overdue"))] {
         world.overdue_on(World::PRINCIPAL, n);
@@ -240,7 +240,7 @@ fn health_says_that_too_many_grants_are_overdue_and_names_none() {
 }
 
 #[test]
-fn a_store_that_does_not_answer_is_503_and_says_when_to_ask_again() {
+fn unavailable_store_answers_503_with_retry_after() {
     let world = World::new();
     let n_calls = world.faults.n_calls();
     world.faults.plan(n_calls + 1, Fault::NotSent);
@@ -251,13 +251,13 @@ fn a_store_that_does_not_answer_is_503_and_says_when_to_ask_again() {
 }
 
 #[test]
-fn a_route_of_another_function_and_events_that_are_no_call_are_refused() {
+fn intake_refuses_routes_of_other_functions_and_events_that_are_not_http() {
     let world = World::new();
     let event = of_grant("POST /v1/grants/{id}/credentials", "credentials.bot", OTHER_ID).event();
     assert_eq!(answer(&world, event).2["code"], "route_unknown");
     for (event, words) in [
-        (json!({"evaluate": {"id": OTHER_ID, "proof": "ask.bot"}}), "a request for a decision came"),
-        (json!({"hello": 1}), "an event with the fields [hello] came"),
+        (json!({"evaluate": {"id": OTHER_ID, "proof": "ask.bot"}}), "received a request for a decision"),
+        (json!({"hello": 1}), "received an event with the fields [hello]"),
     ] {
         let event = LambdaEvent::new(event, Context::default());
         let error = run(handler(&world).handle(event)).unwrap().unwrap_err();
@@ -266,11 +266,11 @@ fn a_route_of_another_function_and_events_that_are_no_call_are_refused() {
 }
 
 #[test]
-fn a_bundle_that_cannot_be_used_stops_requests_once_the_one_before_is_too_old() {
+fn unusable_bundle_stops_requests_once_the_previous_one_is_too_old() {
     let world = World::new();
     granted(&world, "ask.bot");
-    let nothing = BundleText { digest: Digest::of_bytes(b"no such index"), parts: BTreeMap::new() };
-    world.store.publish(nothing);
+    let unusable = BundleText { digest: Digest::of_bytes(b"no such index"), parts: BTreeMap::new() };
+    world.store.publish(unusable);
     world.clock.advance(World::BUNDLE_MAX_AGE_S);
     assert_eq!(answer(&world, ask("ask.bot", "k2", ASK)).0, 201);
     assert!(world.watched.take().iter().all(|(using, _)| using.is_some()));
@@ -286,7 +286,7 @@ fn renew(token: &str, id: &str, body: &str) -> Value {
 }
 
 #[test]
-fn a_renewal_is_a_new_grant_for_the_same_with_its_own_place() {
+fn renewal_is_a_new_grant_with_its_own_location() {
     let world = World::new();
     let first = granted(&world, "ask.bot");
     let early = answer(&world, renew("ask.bot", &first, r#"{"term_s":60}"#)).2;
@@ -313,7 +313,7 @@ fn a_renewal_is_a_new_grant_for_the_same_with_its_own_place() {
 }
 
 #[test]
-fn every_bad_renewal_is_refused_and_nothing_is_stored() {
+fn intake_refuses_every_bad_renewal_without_storing_it() {
     let world = World::new();
     let first = granted(&world, "ask.bot");
     let before = world.stored();

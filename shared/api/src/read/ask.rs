@@ -1,4 +1,4 @@
-//! `POST /v1/grants`: what is asked. Nothing about who asks is taken from the body.
+//! `POST /v1/grants`: the request for a grant. The caller's identity never comes from the body.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,7 +15,7 @@ use super::{BadInput, RawBody, json, shown};
 
 const FIELDS: [&str; 7] = ["entitlement", "parameters", "term_s", "ticket", "justification", "on_behalf_of", "renews"];
 
-/// The body before its fields are parsed: any JSON in each, so that an error can name the field.
+/// The body before its fields are parsed. Each field accepts any JSON, so that an error can name the field.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawAsk {
@@ -29,7 +29,7 @@ struct RawAsk {
     renews: Option<Value>,
 }
 
-/// Parameters by name; a name that is there twice is refused, as nobody can say which of the two was meant.
+/// Parameters by name. A duplicate name is refused, because either value could be the intended one.
 #[derive(Default)]
 struct RawParameters(BTreeMap<String, Value>);
 
@@ -64,7 +64,7 @@ impl<'de> Visitor<'de> for ParametersVisitor {
 ///
 /// # Errors
 ///
-/// [`BadInput`]: malformed where the JSON has another shape, unfit where a value can never be right.
+/// [`BadInput`]: malformed if the JSON has the wrong shape, invalid if a value can never be accepted.
 pub fn ask(body: RawBody<'_>) -> Result<Ask, BadInput> {
     let raw: RawAsk = json::object(body, &FIELDS)?;
     Ok(Ask {
@@ -80,14 +80,13 @@ pub fn ask(body: RawBody<'_>) -> Result<Ask, BadInput> {
     })
 }
 
-/// `POST /v1/grants/{id}/renew`: for how long, and why. All else is as it was.
+/// `POST /v1/grants/{id}/renew`: term, ticket and justification. Everything else stays as in the renewed grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenewBody {
-    /// For how long, from its own activation.
+    /// The term, from the activation of the new grant.
     pub term_s: Term,
-    /// The ticket that it is for.
+    /// The ticket of the renewal.
     pub ticket: Option<Ticket>,
-    /// Why.
     pub justification: Option<Justification>,
 }
 
@@ -112,44 +111,45 @@ pub fn renew(body: RawBody<'_>) -> Result<RenewBody, BadInput> {
 
 fn ticket(value: Option<Value>) -> Result<Option<Ticket>, BadInput> {
     let ticket = json::optional_text("ticket", value)?.map(Ticket::try_from).transpose();
-    ticket.map_err(|error| BadInput::unfit("ticket_unfit", error.to_string()))
+    ticket.map_err(|error| BadInput::invalid("invalid_ticket", error.to_string()))
 }
 
 fn justification(value: Option<Value>) -> Result<Option<Justification>, BadInput> {
     let justification = json::optional_text("justification", value)?.map(Justification::try_from).transpose();
-    justification.map_err(|error| BadInput::unfit("justification_unfit", error.to_string()))
+    justification.map_err(|error| BadInput::invalid("invalid_justification", error.to_string()))
 }
 
 fn entitlement(value: Option<Value>) -> Result<EntitlementId, BadInput> {
     json::text("entitlement", value)?.parse().map_err(|_| {
         let detail =
-            "field `entitlement` names no entitlement: an id has 2 to 64 of `a-z`, `0-9`, `-`, starting with a letter";
-        BadInput::unfit("entitlement_unknown", detail)
+            "field `entitlement` is not an entitlement id: send 2 to 64 of `a-z`, `0-9`, `-`, starting with a letter";
+        BadInput::invalid("entitlement_unknown", detail)
     })
 }
 
 fn parameters(raw: RawParameters) -> Result<BTreeMap<String, ParameterValue>, BadInput> {
     let parse = |(name, value): (String, Value)| {
         let text = json::text(&format!("parameters.{}", shown(&name)), Some(value))?;
-        let value = ParameterValue::try_from(text)
-            .map_err(|error| BadInput::unfit("parameter_unfit", format!("parameter `{}`: {error}", shown(&name))))?;
+        let value = ParameterValue::try_from(text).map_err(|error| {
+            BadInput::invalid("invalid_parameter", format!("parameter `{}`: {error}", shown(&name)))
+        })?;
         Ok((name, value))
     };
     raw.0.into_iter().map(parse).collect()
 }
 
 pub(super) fn term(name: &str, value: Option<Value>) -> Result<Term, BadInput> {
-    let wanted = format!("a whole number of seconds from {} to {}", Term::MIN, Term::MAX);
+    let expected = format!("a whole number of seconds from {} to {}", Term::MIN, Term::MAX);
     let Some(value) = value else {
         return Err(json::missing(name));
     };
     let Value::Number(number) = value else {
-        return Err(json::wrong_type(name, &wanted));
+        return Err(json::wrong_type(name, &expected));
     };
     number
         .as_i64()
         .and_then(|seconds| Term::from_seconds(seconds).ok())
-        .ok_or_else(|| BadInput::unfit("term_out_of_range", format!("field `{name}` must be {wanted}")))
+        .ok_or_else(|| BadInput::invalid("term_out_of_range", format!("field `{name}` must be {expected}")))
 }
 
 #[cfg(test)]
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_ask_is_read() {
+    fn ask_reads_every_field_of_a_request() {
         let text = r#"{"entitlement":"deploy-release","parameters":{"version":"v1.2.3"},"term_s":90,
             "ticket":"OPS-1","justification":"why not"}"#;
         let ask = read(text).unwrap();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_renewal_says_how_long_and_why_and_nothing_else() {
+    fn renewal_accepts_only_term_ticket_and_justification() {
         let read = |text: &'static str| renew(RawBody { content_type: None, bytes: text.as_bytes() });
         let body = read(r#"{"term_s":90,"ticket":"OPS-1","justification":"why not"}"#).unwrap();
         assert_eq!((body.term_s.as_seconds(), body.ticket.unwrap().as_str()), (90, "OPS-1"));
@@ -195,18 +195,18 @@ mod tests {
             ("{}", "field_missing"),
             (r#"{"term_s":90,"entitlement":"ab"}"#, "field_unknown"),
             (r#"{"term_s":1}"#, "term_out_of_range"),
-            (r#"{"term_s":90,"ticket":"a b"}"#, "ticket_unfit"),
+            (r#"{"term_s":90,"ticket":"a b"}"#, "invalid_ticket"),
         ] {
             assert_eq!(read(text).unwrap_err().code, code, "{text}");
         }
     }
 
     #[test]
-    fn each_bad_body_is_refused_by_name() {
+    fn ask_refuses_each_bad_body_with_a_specific_error() {
         let deep = format!(r#"{{"entitlement":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
         let rows: [(&str, u16, &str, &str); 31] = [
-            ("", 400, "body_missing", "a JSON object is wanted"),
-            (" \n", 400, "body_missing", "a JSON object is wanted"),
+            ("", 400, "body_missing", "send a JSON object"),
+            (" \n", 400, "body_missing", "send a JSON object"),
             ("{", 400, "json_syntax", "line 1 column 1"),
             ("{\n\"entitlement\":}", 400, "json_syntax", "expected value at line 2 column 15"),
             ("{}x", 400, "json_syntax", "trailing characters at line 1 column 3"),
@@ -219,7 +219,7 @@ mod tests {
             ("{}", 400, "field_missing", "field `entitlement` is missing"),
             (r#"{"entitlement":"ab"}"#, 400, "field_missing", "field `term_s` is missing"),
             (r#"{"entitlement":7,"term_s":60}"#, 400, "field_type", "field `entitlement` must be a string"),
-            (r#"{"entitlement":"A*","term_s":60}"#, 422, "entitlement_unknown", "names no entitlement"),
+            (r#"{"entitlement":"A*","term_s":60}"#, 422, "entitlement_unknown", "is not an entitlement id"),
             (
                 r#"{"entitlement":"ab","term_s":60,"identity":"dana"}"#,
                 400,
@@ -243,7 +243,7 @@ mod tests {
                 r#"{"entitlement":"ab","entitlement":"cd","term_s":60}"#,
                 400,
                 "field_duplicate",
-                "`entitlement` is there twice",
+                "`entitlement` appears twice",
             ),
             (
                 r#"{"entitlement":"ab","term_s":"90"}"#,
@@ -271,19 +271,19 @@ mod tests {
                 r#"{"entitlement":"ab","term_s":60,"parameters":{"a":"1","a":"2"}}"#,
                 400,
                 "field_duplicate",
-                "`a` is there twice",
+                "`a` appears twice",
             ),
             (
                 r#"{"entitlement":"ab","term_s":60,"parameters":{"a":"*"}}"#,
                 422,
-                "parameter_unfit",
+                "invalid_parameter",
                 "wildcards and `$` are never allowed",
             ),
-            (r#"{"entitlement":"ab","term_s":60,"ticket":"a b"}"#, 422, "ticket_unfit", "1 to 64 characters"),
+            (r#"{"entitlement":"ab","term_s":60,"ticket":"a b"}"#, 422, "invalid_ticket", "1 to 64 characters"),
             (
                 r#"{"entitlement":"ab","term_s":60,"justification":""}"#,
                 422,
-                "justification_unfit",
+                "invalid_justification",
                 "1 to 1000 characters",
             ),
         ];
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn no_message_quotes_a_value() {
+    fn error_messages_never_quote_a_value() {
         let start = "eyJhbGciOiJFUzI1NiJ9.c2VjcmV0LXNlY3JldC1zZWNyZXQt";
         let secret = format!("{start}c2VjcmV0.c2ln");
         for text in [
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn size_and_media_type_are_checked_before_the_json() {
+    fn ask_checks_size_and_media_type_before_the_json() {
         let long = format!(r#"{{"justification":"{}"}}"#, "x".repeat(16 * 1024));
         assert_eq!(read(&long).unwrap_err().kind, ProblemKind::TooLarge);
         let xml = RawBody { content_type: Some("text/xml"), bytes: b"{}" };
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_unicode_is_refused() {
+    fn ask_refuses_text_that_is_not_unicode() {
         let body = RawBody { content_type: None, bytes: b"{\"entitlement\":\"\xff\"}" };
         assert_eq!(ask(body).unwrap_err().code, "json_syntax");
     }

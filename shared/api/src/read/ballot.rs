@@ -1,4 +1,4 @@
-//! `POST /v1/grants/{id}/approvals`: a vote, with the digest of the decision that the voter saw.
+//! `POST /v1/grants/{id}/approvals`: a vote that names the digest of the decision that the voter saw.
 
 use brevet_domain::canonical::Digest;
 use serde::Deserialize;
@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::{BadInput, RawBody, json};
 
-/// A vote as it comes in.
+/// A vote as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BallotBody {
-    /// Yes or no.
+    /// Whether the voter approves.
     pub approve: bool,
     /// The digest of the decision that the voter saw.
     pub digest: Digest,
@@ -35,8 +35,8 @@ pub fn ballot(body: RawBody<'_>) -> Result<BallotBody, BadInput> {
         Some(_) => return Err(json::wrong_type("approve", "`true` or `false`")),
     };
     let digest = json::text("digest", raw.digest)?.parse().map_err(|_| {
-        let wanted = "the grant's `digest` as you read it: 64 lower-case hex digits";
-        json::wrong_type("digest", wanted)
+        let expected = "the grant's `digest` as you read it: 64 lower-case hex digits";
+        json::wrong_type("digest", expected)
     })?;
     Ok(BallotBody { approve, digest })
 }
@@ -44,14 +44,14 @@ pub fn ballot(body: RawBody<'_>) -> Result<BallotBody, BadInput> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::read::nothing;
+    use crate::read::no_body;
 
     fn read(text: &str) -> Result<BallotBody, BadInput> {
         ballot(RawBody { content_type: None, bytes: text.as_bytes() })
     }
 
     #[test]
-    fn a_vote_is_read_and_each_bad_one_refused_by_name() {
+    fn ballot_reads_a_vote_and_refuses_each_bad_one_with_a_specific_error() {
         let digest = Digest::of_bytes(b"x");
         let good = format!(r#"{{"approve":false,"digest":"{digest}"}}"#);
         assert_eq!(read(&good), Ok(BallotBody { approve: false, digest }));
@@ -70,13 +70,13 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_is_wanted_nothing_else_is_taken() {
-        let read = |text: &'static str| nothing(RawBody { content_type: None, bytes: text.as_bytes() });
+    fn no_body_accepts_only_an_absent_body_or_an_empty_object() {
+        let read = |text: &'static str| no_body(RawBody { content_type: None, bytes: text.as_bytes() });
         assert!(read("").is_ok() && read(" {} ").is_ok());
         for (text, words) in [
             ("[]", "the body must be a JSON object"),
             ("null", "the body must be a JSON object"),
-            (r#"{"identity":"dana"}"#, "there is no field `identity` (line 1 column 11); the fields are: none"),
+            (r#"{"identity":"dana"}"#, "there is no field `identity` (line 1 column 11); send no fields"),
             ("{", "the body is not JSON"),
         ] {
             let bad = read(text).unwrap_err();

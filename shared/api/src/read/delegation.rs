@@ -1,4 +1,4 @@
-//! `PUT /v1/delegations/{id}`: what a human lets another identity ask for on their behalf.
+//! `PUT /v1/delegations/{id}`: a human allows another identity to make requests on their behalf.
 
 use std::collections::BTreeSet;
 
@@ -18,11 +18,11 @@ struct RawScope {
     until: Option<Value>,
 }
 
-/// Reads the body of a delegation. Whether it is within bounds depends on when it is given.
+/// Reads the body of a delegation. The engine checks its bounds, because they depend on the current time.
 ///
 /// # Errors
 ///
-/// [`BadInput`]: malformed where the JSON has another shape, unfit where a value can never be right.
+/// [`BadInput`]: malformed if the JSON has the wrong shape, invalid if a value can never be accepted.
 pub fn delegation(body: RawBody<'_>) -> Result<Scope, BadInput> {
     let raw: RawScope = json::object(body, &["entitlements", "max_term_s", "until"])?;
     let Some(Value::Array(names)) = raw.entitlements else {
@@ -33,8 +33,8 @@ pub fn delegation(body: RawBody<'_>) -> Result<Scope, BadInput> {
     };
     let entitlement = |value: Value| {
         let name = json::text("entitlements", Some(value))?;
-        let detail = || format!("`{}` in `entitlements` names no entitlement", shown(&name));
-        name.parse::<EntitlementId>().map_err(|_| BadInput::unfit("entitlement_unknown", detail()))
+        let detail = || format!("`{}` in `entitlements` is not an entitlement id", shown(&name));
+        name.parse::<EntitlementId>().map_err(|_| BadInput::invalid("entitlement_unknown", detail()))
     };
     let entitlements = names.into_iter().map(entitlement).collect::<Result<BTreeSet<_>, _>>()?;
     let max_term_s = raw.max_term_s.map(|value| ask::term("max_term_s", Some(value))).transpose()?;
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delegation_is_read_and_each_bad_one_refused_by_name() {
+    fn delegation_reads_a_scope_and_refuses_each_bad_one_with_a_specific_error() {
         let good = r#"{"entitlements":["read-logs","deploy"],"max_term_s":300,"until":"2026-11-22T14:03:00Z"}"#;
         let Scope::Given { entitlements, max_term_s, until } = read(good).unwrap() else { panic!() };
         assert_eq!((entitlements.len(), max_term_s.unwrap().as_seconds()), (2, 300));

@@ -1,4 +1,4 @@
-//! Reading what a caller sent: bounded, strict, and with an answer that says what was wrong and would be right.
+//! Bounded, strict parsing of requests. Each error says what was wrong and what to send instead.
 
 mod ask;
 mod ballot;
@@ -11,7 +11,7 @@ mod revocation;
 pub use ask::{RenewBody, ask, renew};
 pub use ballot::{BallotBody, ballot};
 pub use delegation::delegation;
-pub use json::{MAX_BODY_BYTES, nothing};
+pub use json::{MAX_BODY_BYTES, no_body};
 pub use query::{
     EvidenceQuery, ListQuery, PageQuery, evidence_query, grant_id, idempotency_key, identity_id, list_query, no_query,
     page_query,
@@ -21,12 +21,11 @@ pub use revocation::{RevocationBody, lift, revocation, revocation_key, revocatio
 
 use crate::problem::{Problem, ProblemKind};
 
-/// A body as it came in: nothing of it is trusted. `Debug` hides its text.
+/// A body as received, not yet trusted. `Debug` hides its text.
 #[derive(Clone, Copy)]
 pub struct RawBody<'a> {
     /// The `Content-Type` header, if there was one.
     pub content_type: Option<&'a str>,
-    /// The bytes.
     pub bytes: &'a [u8],
 }
 
@@ -36,15 +35,15 @@ impl std::fmt::Debug for RawBody<'_> {
     }
 }
 
-/// What a caller sent cannot be used. Nothing was stored.
+/// The request cannot be used. Nothing was stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct BadInput {
-    /// Malformed, too large, of an unsupported media type, or unfit.
+    /// `Malformed`, `TooLarge`, `UnsupportedMedia` or `Invalid`.
     pub kind: ProblemKind,
-    /// A short stable name of what is wrong.
+    /// A short stable name of the error.
     pub code: &'static str,
-    /// What was wrong and what would be right; never a value from the body.
+    /// What was wrong and what to send instead; never a value from the body.
     pub detail: String,
 }
 
@@ -53,8 +52,8 @@ impl BadInput {
         Self { kind: ProblemKind::Malformed, code, detail: detail.into() }
     }
 
-    pub(crate) fn unfit(code: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind: ProblemKind::Unfit, code, detail: detail.into() }
+    pub(crate) fn invalid(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { kind: ProblemKind::Invalid, code, detail: detail.into() }
     }
 }
 
@@ -64,7 +63,7 @@ impl From<BadInput> for Problem {
     }
 }
 
-/// At most the first 40 characters of a name that a caller chose, so that no message carries a token.
+/// Cuts a name that the caller chose to its first 40 characters, so that no message carries a whole token.
 pub(crate) fn shown(name: &str) -> String {
     name.chars().take(40).collect()
 }

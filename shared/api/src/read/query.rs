@@ -1,4 +1,4 @@
-//! Names in paths, headers and queries.
+//! Parsing of path ids, headers and query parameters.
 
 use std::collections::BTreeMap;
 
@@ -6,40 +6,40 @@ use brevet_domain::id::{GrantId, IdentityId};
 
 use super::{BadInput, shown};
 
-/// The states that a list can be narrowed to.
+/// The states that a list can be filtered by.
 const STATES: [&str; 9] =
     ["Denied", "ApprovalAwaited", "Lapsed", "Withdrawn", "Approved", "Activating", "Active", "Revoking", "Ended"];
 
-/// The longest cursor, in characters; ours are shorter.
+/// The maximum length of a cursor in bytes; Brevet's own cursors are shorter.
 const MAX_CURSOR: usize = 1024;
 
-/// How many grants or entitlements a page holds unless the query says otherwise.
+/// The default page size of grants and entitlements.
 const PAGE: u32 = 25;
 
 /// `GET /v1/grants`: `cursor`, `limit` (1 to 100, 25 by default), `state`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListQuery {
-    /// Where the page starts.
+    /// The start of the page; the first page if absent.
     pub cursor: Option<String>,
-    /// How many grants at most.
+    /// The maximum number of grants on the page.
     pub limit: u32,
-    /// Only grants in this state.
+    /// Lists only grants in this state.
     pub state: Option<&'static str>,
 }
 
 /// `GET /v1/entitlements`, `GET /v1/reviews`: `cursor`, `limit` (1 to 100, 25 by default).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageQuery {
-    /// Where the page starts.
+    /// The start of the page; the first page if absent.
     pub cursor: Option<String>,
-    /// How many lines are looked at, at most.
+    /// The maximum number of lines examined.
     pub limit: u32,
 }
 
 /// `GET /v1/grants/{id}/evidence`: `after`, the number of the last entry that the caller has; 0 by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvidenceQuery {
-    /// Only entries after this one.
+    /// Returns only entries after this number.
     pub after: u64,
 }
 
@@ -47,12 +47,12 @@ pub struct EvidenceQuery {
 ///
 /// # Errors
 ///
-/// [`BadInput`] if the text is no grant id.
+/// [`BadInput`] if the text is not a grant id.
 pub fn grant_id(text: Option<&str>) -> Result<GrantId, BadInput> {
     let text = text.unwrap_or_default();
     text.parse().map_err(|_| {
         let detail = format!(
-            "`{}` is not a grant id: one is `grt_` and 26 characters, as the answer to a request gives it",
+            "`{}` is not a grant id: send the `id` from the answer to the request, `grt_` and 26 characters",
             shown(text)
         );
         BadInput::malformed("grant_id", detail)
@@ -63,12 +63,12 @@ pub fn grant_id(text: Option<&str>) -> Result<GrantId, BadInput> {
 ///
 /// # Errors
 ///
-/// [`BadInput`] if the text is no identity id.
+/// [`BadInput`] if the text is not an identity id.
 pub fn identity_id(text: Option<&str>) -> Result<IdentityId, BadInput> {
     let text = text.unwrap_or_default();
     text.parse().map_err(|_| {
         let detail = format!(
-            "`{}` is not an identity id: 2 to 64 of `a-z`, `0-9`, `-`, starting with a letter, as the catalogue has it",
+            "`{}` is not an identity id: send 2 to 64 of `a-z`, `0-9`, `-`, starting with a letter, as in the catalogue",
             shown(text)
         );
         BadInput::malformed("identity_id", detail)
@@ -79,18 +79,18 @@ pub fn identity_id(text: Option<&str>) -> Result<IdentityId, BadInput> {
 ///
 /// # Errors
 ///
-/// [`BadInput`] if it is missing or something else.
+/// [`BadInput`] if the header is missing or has another form.
 pub fn idempotency_key(header: Option<&str>) -> Result<&str, BadInput> {
-    const WANTED: &str = "1 to 64 of `A-Z`, `a-z`, `0-9`, `.`, `_`, `-`, new for each new request";
+    const EXPECTED: &str = "1 to 64 of `A-Z`, `a-z`, `0-9`, `.`, `_`, `-`, new for each new request";
     let Some(key) = header else {
-        let detail = format!("header `Idempotency-Key` is missing: {WANTED}");
+        let detail = format!("header `Idempotency-Key` is missing: send {EXPECTED}");
         return Err(BadInput::malformed("idempotency_key_missing", detail));
     };
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     if (1..=64).contains(&key.len()) && key.bytes().all(allowed) {
         Ok(key)
     } else {
-        let detail = format!("header `Idempotency-Key` must be {WANTED}");
+        let detail = format!("header `Idempotency-Key` must be {EXPECTED}");
         Err(BadInput::malformed("idempotency_key", detail))
     }
 }
@@ -99,7 +99,7 @@ pub fn idempotency_key(header: Option<&str>) -> Result<&str, BadInput> {
 ///
 /// # Errors
 ///
-/// [`BadInput`] if a name is unknown or a value is none of those that are taken.
+/// [`BadInput`] if a name is unknown or a value is not accepted.
 pub fn list_query(query: &BTreeMap<String, String>) -> Result<ListQuery, BadInput> {
     known(query, &["cursor", "limit", "state"])?;
     let PageQuery { cursor, limit } = page(query)?;
@@ -119,7 +119,7 @@ pub fn list_query(query: &BTreeMap<String, String>) -> Result<ListQuery, BadInpu
 ///
 /// # Errors
 ///
-/// [`BadInput`] if a name is unknown or a value is none of those that are taken.
+/// [`BadInput`] if a name is unknown or a value is not accepted.
 pub fn page_query(query: &BTreeMap<String, String>) -> Result<PageQuery, BadInput> {
     known(query, &["cursor", "limit"])?;
     page(query)
@@ -135,7 +135,7 @@ fn page(query: &BTreeMap<String, String>) -> Result<PageQuery, BadInput> {
     };
     let cursor = query.get("cursor").cloned();
     if cursor.as_ref().is_some_and(|c| c.is_empty() || c.len() > MAX_CURSOR) {
-        return Err(bad("query `cursor` must be the `next` of the page before, as it was given"));
+        return Err(bad("invalid query `cursor`: send `next` of the previous page unchanged, or omit it"));
     }
     Ok(PageQuery { cursor, limit })
 }
@@ -144,7 +144,7 @@ fn page(query: &BTreeMap<String, String>) -> Result<PageQuery, BadInput> {
 ///
 /// # Errors
 ///
-/// [`BadInput`] if a name is unknown or `after` is no number.
+/// [`BadInput`] if a name is unknown or `after` is not a number.
 pub fn evidence_query(query: &BTreeMap<String, String>) -> Result<EvidenceQuery, BadInput> {
     known(query, &["after"])?;
     let after = match query.get("after") {
@@ -156,16 +156,16 @@ pub fn evidence_query(query: &BTreeMap<String, String>) -> Result<EvidenceQuery,
     Ok(EvidenceQuery { after })
 }
 
-/// Checks that there is no query.
+/// Checks that the query is empty.
 ///
 /// # Errors
 ///
-/// [`BadInput`] if there is one.
+/// [`BadInput`] if the query is not empty.
 pub fn no_query(query: &BTreeMap<String, String>) -> Result<(), BadInput> {
     known(query, &[])
 }
 
-/// Digits alone: Rust would also read a leading `+`.
+/// Accepts digits alone: Rust's own parser would also accept a leading `+`.
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
@@ -174,8 +174,12 @@ fn known(query: &BTreeMap<String, String>, names: &[&str]) -> Result<(), BadInpu
     match query.keys().find(|name| !names.contains(&name.as_str())) {
         None => Ok(()),
         Some(name) => {
-            let taken = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            Err(bad(format!("there is no query `{}`; those that are taken: {taken}", shown(name))))
+            let remedy = if names.is_empty() {
+                "send no query".to_owned()
+            } else {
+                format!("the known parameters are: {}", names.join(", "))
+            };
+            Err(bad(format!("there is no query parameter `{}`; {remedy}", shown(name))))
         }
     }
 }
@@ -193,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_have_bounded_pages_and_known_names() {
+    fn list_query_accepts_bounded_pages_and_known_names_only() {
         let all = list_query(&query(&[("cursor", "abc"), ("limit", "100"), ("state", "Active")])).unwrap();
         assert_eq!((all.cursor.as_deref(), all.limit, all.state), (Some("abc"), 100, Some("Active")));
         assert_eq!(list_query(&query(&[])).unwrap().limit, 25);
@@ -217,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn evidence_starts_after_a_number() {
+    fn evidence_query_accepts_only_a_number_in_after() {
         assert_eq!(evidence_query(&query(&[("after", "7")])).unwrap().after, 7);
         assert_eq!(evidence_query(&query(&[])).unwrap().after, 0);
         for pair in [("after", "-1"), ("after", "x"), ("after", ""), ("limit", "5")] {
@@ -227,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_not_an_id_is_named() {
+    fn grant_id_error_quotes_the_text_that_is_not_an_id() {
         for text in ["", "7", "grt_", "../../x", "grt_01arz3ndektsv4rrffq69g5fav", "grt_01ARZ3NDEKTSV4RRFFQ69G5FA*"] {
             let bad = grant_id(Some(text)).unwrap_err();
             assert!(bad.detail.starts_with(&format!("`{text}` is not a grant id")), "{bad}");
@@ -237,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn idempotency_keys_are_short_and_plain() {
+    fn idempotency_key_accepts_only_short_plain_text() {
         assert_eq!(idempotency_key(Some("Run-7_a.b")), Ok("Run-7_a.b"));
         assert_eq!(idempotency_key(None).unwrap_err().code, "idempotency_key_missing");
         for key in ["", "a b", "a#b", "é", "a/b", &"a".repeat(65)] {

@@ -1,4 +1,4 @@
-//! `POST /v1/grants/{id}/review`: what came of looking at a use of break-glass.
+//! `POST /v1/grants/{id}/review`: the result of reviewing a use of break-glass.
 
 use brevet_domain::canonical::Digest;
 use brevet_domain::review::{Note, ReviewOutcome};
@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::{BadInput, RawBody, json};
 
-/// A review as it comes in.
+/// A review as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReviewBody {
-    /// What it came to.
+    /// The reviewer's conclusion.
     pub outcome: ReviewOutcome,
-    /// What the reviewer notes.
+    /// The reviewer's note.
     pub note: Note,
     /// The digest of the decision that the reviewer saw.
     pub digest: Digest,
@@ -42,8 +42,8 @@ pub fn review(body: RawBody<'_>) -> Result<ReviewBody, BadInput> {
         json::wrong_type("note", "1 to 1000 characters without control characters other than line ends")
     })?;
     let digest = json::text("digest", raw.digest)?.parse().map_err(|_| {
-        let wanted = "the grant's `digest` as you read it: 64 lower-case hex digits";
-        json::wrong_type("digest", wanted)
+        let expected = "the grant's `digest` as you read it: 64 lower-case hex digits";
+        json::wrong_type("digest", expected)
     })?;
     Ok(ReviewBody { outcome, note, digest })
 }
@@ -57,12 +57,12 @@ mod tests {
     }
 
     #[test]
-    fn a_review_is_read_and_each_bad_one_refused_by_name() {
+    fn review_reads_a_body_and_refuses_each_bad_one_with_a_specific_error() {
         let digest = Digest::of_bytes(b"x");
         let good = format!(r#"{{"outcome":"justified","note":"the shop was down","digest":"{digest}"}}"#);
         let body = read(&good).unwrap();
         assert_eq!((body.outcome, body.digest), (ReviewOutcome::Justified, digest));
-        assert!(!format!("{body:?}").contains("shop"), "a note is not for logs");
+        assert!(!format!("{body:?}").contains("shop"), "the note stays out of logs");
         for (text, code, words) in [
             ("{}".to_owned(), "field_missing", "`outcome`"),
             (good.replace("justified", "fine"), "field_type", "`justified` or `unjustified`"),

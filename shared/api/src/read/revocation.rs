@@ -1,4 +1,4 @@
-//! `POST /v1/revocations` and what lifts one: a scope, and why.
+//! `POST /v1/revocations` and its lifting: a scope and a reason.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,11 @@ use serde_json::Value;
 use super::query::{PageQuery, bad, page_query};
 use super::{BadInput, RawBody, json, shown};
 
-/// A block to be placed.
+/// A block that the caller wants to place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevocationBody {
-    /// What it covers.
+    /// The scope that the block covers.
     pub scope: WideScope,
-    /// Why.
     pub reason: Reason,
 }
 
@@ -34,11 +33,11 @@ struct RawLift {
 const SCOPES: &str = "an object with one of identity, sponsor, class, entitlement, account (each with a name) or `all` \
                       with `true`, like `{\"identity\": \"release-pipeline\"}`";
 
-/// Reads the body of a block to be placed.
+/// Reads the body that places a block.
 ///
 /// # Errors
 ///
-/// [`BadInput`]: malformed where the JSON has another shape, unfit where a value can never be right.
+/// [`BadInput`]: malformed if the JSON has the wrong shape, invalid if a value can never be accepted.
 pub fn revocation(body: RawBody<'_>) -> Result<RevocationBody, BadInput> {
     let raw: RawRevocation = json::object(body, &["scope", "reason"])?;
     let scope = raw.scope.ok_or_else(|| json::missing("scope"))?;
@@ -52,17 +51,18 @@ pub fn revocation(body: RawBody<'_>) -> Result<RevocationBody, BadInput> {
         _ => return Err(wrong()),
     };
     let scope = text.parse().map_err(|_| {
-        let detail = format!("`{}` in `scope` names no {kind}", shown(text.split(':').nth(1).unwrap_or_default()));
-        BadInput::unfit("scope_unknown", detail)
+        let name = shown(text.split(':').nth(1).unwrap_or_default());
+        let detail = format!("`{name}` in `scope` is not a valid {kind}");
+        BadInput::invalid("scope_unknown", detail)
     })?;
     Ok(RevocationBody { scope, reason: reason(raw.reason)? })
 }
 
-/// Reads the body of a lifting, or of an acknowledgement: why.
+/// Reads the body that lifts a block or acknowledges an overdue grant: a reason.
 ///
 /// # Errors
 ///
-/// [`BadInput`] as for a block.
+/// [`BadInput`], as for [`revocation`].
 pub fn lift(body: RawBody<'_>) -> Result<Reason, BadInput> {
     let raw: RawLift = json::object(body, &["reason"])?;
     reason(raw.reason)
@@ -72,12 +72,12 @@ pub fn lift(body: RawBody<'_>) -> Result<Reason, BadInput> {
 ///
 /// # Errors
 ///
-/// [`BadInput`] if the text is no key.
+/// [`BadInput`] if the text is not a key.
 pub fn revocation_key(text: Option<&str>) -> Result<WideScope, BadInput> {
     let text = text.unwrap_or_default();
     text.parse().map_err(|_| {
         let detail = format!(
-            "`{}` is not the key of a revocation: one is like `identity:release-pipeline`, `class:agent` or `all`",
+            "`{}` is not the key of a revocation: send one like `identity:release-pipeline`, `class:agent` or `all`",
             shown(text)
         );
         BadInput::malformed("revocation_key", detail)
@@ -88,18 +88,18 @@ pub fn revocation_key(text: Option<&str>) -> Result<WideScope, BadInput> {
 ///
 /// # Errors
 ///
-/// [`BadInput`] if a name is unknown or a value is none of those that are taken.
+/// [`BadInput`] if a name is unknown or a value is not accepted.
 pub fn revocations_query(query: &BTreeMap<String, String>) -> Result<PageQuery, BadInput> {
     let page = page_query(query)?;
     if page.cursor.as_ref().is_some_and(|cursor| cursor.parse::<WideScope>().is_err()) {
-        return Err(bad("query `cursor` must be the `next` of the page before, as it was given"));
+        return Err(bad("invalid query `cursor`: send `next` of the previous page unchanged, or omit it"));
     }
     Ok(page)
 }
 
 fn reason(value: Option<Value>) -> Result<Reason, BadInput> {
     let text = json::text("reason", value)?;
-    Reason::try_from(text).map_err(|error| BadInput::unfit("reason", error.to_string()))
+    Reason::try_from(text).map_err(|error| BadInput::invalid("reason", error.to_string()))
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn each_scope_is_read_by_its_kind() {
+    fn revocation_reads_each_kind_of_scope() {
         for (scope, key) in [
             (r#"{"identity":"bot"}"#, "identity:bot"),
             (r#"{"sponsor":"dana"}"#, "sponsor:dana"),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn each_bad_one_is_refused_by_name() {
+    fn revocation_refuses_each_bad_body_with_a_specific_error() {
         let long = "x".repeat(501);
         for (text, code, words) in [
             ("{}".to_owned(), "field_missing", "`scope`"),

@@ -1,33 +1,31 @@
-//! The parts of a grant's view: each shows what it is named after, and nothing that its reader may not see.
+//! The parts of a grant's view. No part shows anything that its reader may not see.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use brevet_domain::decision::{Decision, Outcome, Step, Tally};
 use brevet_domain::entitlement::ParameterValue;
 use brevet_domain::grant::{
-    Acknowledged, Delivery, EffectiveAccess, EndCause, EndedBy, Grant, Problem, Proof, Revoking, SecretRotation,
-    Sighting, State, Vend, Vends,
+    Acknowledged, Delivery, EffectiveAccess, EndCause, EndedBy, Grant, Problem, Proof, Reading, Revoking,
+    SecretRotation, State, Vend, Vends,
 };
 use brevet_domain::id::{GrantId, IdentityId, StepName};
 use brevet_domain::request::{Justification, Request, Ticket};
 use brevet_domain::time::Timestamp;
 use serde::Serialize;
 
-/// What was asked.
+/// The request of a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RequestView {
     /// The entitlement's parameters.
     pub parameters: BTreeMap<String, ParameterValue>,
-    /// The ticket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Ticket>,
-    /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub justification: Option<Justification>,
-    /// The human on whose behalf.
+    /// The human on whose behalf the request was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<IdentityId>,
-    /// The grant to carry on.
+    /// The grant to renew.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renews: Option<GrantId>,
 }
@@ -45,26 +43,20 @@ impl RequestView {
     }
 }
 
-/// How access reaches the holder: never what it allows.
+/// How access reaches the holder, without the permissions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum DeliveryView {
-    /// Credentials are vended.
+    /// Brevet vends credentials.
     Session,
-    /// An inline policy is put on a role.
+    /// Brevet puts an inline policy on a role.
     Inline {
-        /// The role.
         principal_arn: String,
-        /// The policy's name on it.
+        /// The name of the inline policy on the role.
         policy_name: String,
     },
-    /// A managed policy is attached to a role.
-    Managed {
-        /// The role.
-        principal_arn: String,
-        /// The policy's name.
-        policy_name: String,
-    },
+    /// Brevet attaches a managed policy to a role.
+    Managed { principal_arn: String, policy_name: String },
 }
 
 impl DeliveryView {
@@ -85,36 +77,36 @@ impl DeliveryView {
     }
 }
 
-/// Whose approval is awaited.
+/// An awaited approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ApprovalView {
-    /// The steps, one after the other: votes are counted in the first that lacks somebody.
+    /// The consecutive steps. A vote counts in the first incomplete step.
     pub steps: Vec<StepView>,
-    /// Until when all of them.
+    /// When all steps must be complete.
     pub deadline: Timestamp,
 }
 
 /// One step of an approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StepView {
-    /// Its name; `approval` where there is but one.
+    /// The name of the step; `approval` if there is only one.
     pub name: StepName,
-    /// How many different people must say yes.
+    /// How many different people must approve.
     pub needed: u8,
-    /// Who has.
+    /// The people who have approved.
     pub approved_by: Vec<IdentityId>,
-    /// Who may.
+    /// The people who may approve.
     pub approvers: BTreeSet<IdentityId>,
-    /// Whether each must show more than one factor.
+    /// Whether each approver must have signed in with more than one factor.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub mfa: bool,
-    /// How many seconds before the vote each may have signed in at most.
+    /// The maximum age of an approver's sign-in at the vote, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_within_s: Option<u32>,
 }
 
 impl StepView {
-    /// The step of `tally` as the decision has it. One that it does not have has no approvers.
+    /// Shows the step of `tally` with its approvers from the decision; a step unknown to the decision has none.
     pub(super) fn of(tally: &Tally, decision: Option<&Decision>) -> Self {
         let steps: &[Step] = match decision.map(|decision| &decision.terms.outcome) {
             Some(Outcome::NeedsApproval { steps, .. }) => steps,
@@ -132,12 +124,12 @@ impl StepView {
     }
 }
 
-/// What was vended: never a credential.
+/// The vends of a session, without credentials.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VendsView {
-    /// How many times.
+    /// The number of vends.
     pub count: u32,
-    /// The last few.
+    /// The last few vends.
     pub last: Vec<Vend>,
 }
 
@@ -147,28 +139,28 @@ impl VendsView {
     }
 }
 
-/// A removal that is under way.
+/// A removal in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RevokingView {
-    /// Why it ends.
+    /// Why the grant ends.
     pub cause: EndCause,
-    /// Who asked for that.
+    /// The identity that asked for the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<IdentityId>,
-    /// Since when.
+    /// When revoking began.
     pub since: Timestamp,
-    /// Removals attempted.
+    /// The number of attempted removals.
     pub attempts: u32,
-    /// What went wrong last.
+    /// The last problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_problem: Option<Problem>,
-    /// The first reading that showed it gone.
+    /// The first reading that showed the access absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub first_absence: Option<Sighting>,
-    /// What the check of effective permissions found since.
+    pub first_absence: Option<Reading>,
+    /// The latest result of the effective-permission check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective: Option<EffectiveAccess>,
-    /// Who in charge knows that it is overdue.
+    /// Who acknowledged that the grant is overdue.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledged>,
 }
@@ -191,53 +183,53 @@ impl RevokingView {
 /// A proved end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EndView {
-    /// Why it ended.
+    /// Why the grant ended.
     pub cause: EndCause,
-    /// How that is known.
+    /// The proof of ending.
     pub proof: Proof,
-    /// When it became known.
+    /// When the end was proved.
     pub verified_at: Timestamp,
-    /// What ended it first.
+    /// What ended the access first.
     pub ended_by: EndedBy,
-    /// What the check of effective permissions found.
+    /// The result of the effective-permission check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effective: Option<EffectiveAccess>,
 }
 
-/// A secret that is rotated since the grant's end.
+/// A secret to rotate after the end of the grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RotationView {
-    /// Its ARN; `-??????` at its end stands for what Secrets Manager adds to a name.
+    /// The ARN of the secret. A trailing `-??????` stands for the suffix that Secrets Manager adds to a name.
     pub secret: String,
-    /// How often it is to be rotated.
+    /// How many times the secret must be rotated.
     pub times: u8,
-    /// How many rotations were seen done.
+    /// How many rotations were observed as complete.
     pub done: u8,
-    /// Rotations asked for.
+    /// How many rotations were requested.
     pub attempts: u32,
-    /// What went wrong last.
+    /// The last problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_problem: Option<Problem>,
-    /// When it is looked at next; left out once it is done.
+    /// When the secret is checked next; omitted once all rotations are done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
 }
 
 impl RotationView {
-    /// Nothing before the end is proved: until then the decision says what will be rotated.
+    /// Returns no rotations until the end is proved. Until then `rotate`, from the decision, names the secrets.
     pub(super) fn all(grant: &Grant) -> Vec<Self> {
         let State::Ended { verified_at, .. } = &grant.state else { return Vec::new() };
-        grant.rotations.iter().map(|one| Self::of(one, *verified_at)).collect()
+        grant.rotations.iter().map(|rotation| Self::of(rotation, *verified_at)).collect()
     }
 
-    fn of(one: &SecretRotation, ended_at: Timestamp) -> Self {
+    fn of(rotation: &SecretRotation, ended_at: Timestamp) -> Self {
         Self {
-            secret: one.secret.clone(),
-            times: one.times,
-            done: one.done,
-            attempts: one.attempts,
-            last_problem: one.last_problem.clone(),
-            next_at: one.is_pending().then(|| one.next_at.unwrap_or(ended_at)),
+            secret: rotation.secret.clone(),
+            times: rotation.times,
+            done: rotation.done,
+            attempts: rotation.attempts,
+            last_problem: rotation.last_problem.clone(),
+            next_at: rotation.is_pending().then(|| rotation.next_at.unwrap_or(ended_at)),
         }
     }
 }

@@ -101,7 +101,7 @@ fn in_state(state: Value) -> Value {
 }
 
 #[test]
-fn an_approver_sees_what_there_is_to_approve() {
+fn grant_view_shows_an_approver_the_request_and_the_steps() {
     let decision = awaited();
     let view = shown(&grant(&decision), &decision);
     let expected = json!({
@@ -137,7 +137,7 @@ fn an_approver_sees_what_there_is_to_approve() {
 }
 
 #[test]
-fn a_request_that_was_exchanged_after_the_decision_is_not_shown() {
+fn grant_view_hides_a_request_that_was_replaced_after_the_decision() {
     let decision = awaited();
     let mut other = request();
     other.ask.justification = None;
@@ -148,11 +148,11 @@ fn a_request_that_was_exchanged_after_the_decision_is_not_shown() {
 }
 
 #[test]
-fn a_request_without_a_grant_is_requested_until_it_lapses() {
+fn undecided_request_is_requested_until_it_lapses() {
     let view = |seconds| GrantView::of(Some(&request()), None, None, at(seconds)).unwrap();
     assert_eq!((view(59).state, view(59).reason), ("Requested", None));
     assert_eq!(view(60).state, "Lapsed");
-    assert!(view(60).reason.unwrap().starts_with("it was not decided by 2026-"));
+    assert!(view(60).reason.unwrap().starts_with("the request was not decided by 2026-"));
     assert_eq!(GrantView::of(None, None, None, at(0)), None);
 }
 
@@ -172,7 +172,7 @@ fn a_live_session_shows_its_deadline_and_vends() {
 }
 
 #[test]
-fn an_end_shows_its_cause_and_proof() {
+fn ended_grant_shows_its_cause_and_proof() {
     let proof = json!({"kind": "by_construction", "deadline": at(95), "aws_date": at(98), "request_id": "r-1"});
     let state = json!({
         "name": "ended", "cause": "deadline", "proof": proof, "verified_at": at(99), "ended_by": "time_limit",
@@ -186,7 +186,7 @@ fn an_end_shows_its_cause_and_proof() {
 }
 
 #[test]
-fn a_removal_under_way_shows_what_goes_wrong() {
+fn revoking_grant_shows_its_last_problem() {
     let state = json!({
         "name": "revoking", "cause": "released", "by": "dana", "since": at(20), "deadline": at(95), "fence": at(40),
         "attempts": 3, "last_problem": "`iam:PutRolePolicy` did not answer", "first_absence": null,
@@ -219,7 +219,7 @@ fn attached(managed: bool, state: Value) -> Value {
 }
 
 #[test]
-fn an_attachment_shows_where_it_is_and_never_what_it_allows() {
+fn attachment_view_shows_its_principal_and_never_its_permissions() {
     let vends = json!({"count": 0, "last": [], "gone_by": null});
     let state = json!({"name": "active", "activated_at": at(5), "deadline": at(95), "fence": at(15), "vends": vends});
     let inline = attached(false, state.clone());
@@ -233,11 +233,11 @@ fn an_attachment_shows_where_it_is_and_never_what_it_allows() {
 }
 
 #[test]
-fn a_hand_over_names_the_grants_that_hold_it_now() {
+fn hand_over_proof_names_the_remaining_holders() {
     let holder = "grt_01BX5ZZKBKACTAV9WEVGEMMVRZ";
-    let seen = json!({"at": at(98), "request_id": "r-9"});
+    let reading = json!({"at": at(98), "request_id": "r-9"});
     let state = json!({
-        "name": "ended", "cause": "deadline", "proof": {"kind": "handed_over", "holders": [holder], "seen": seen},
+        "name": "ended", "cause": "deadline", "proof": {"kind": "handed_over", "holders": [holder], "seen": reading},
         "verified_at": at(99), "ended_by": "hand_over", "effective": {"outcome": "not_allowed"},
     });
     let view = attached(true, state);
@@ -250,10 +250,10 @@ fn a_hand_over_names_the_grants_that_hold_it_now() {
 }
 
 #[test]
-fn residual_access_is_shown_with_the_policies_behind_it() {
-    let sighting = |seconds| json!({"at": at(seconds), "request_id": "r"});
+fn residual_access_is_shown_with_the_policies_that_allow_it() {
+    let reading = |seconds| json!({"at": at(seconds), "request_id": "r"});
     let found = json!({"outcome": "residual", "policies": ["standing-admin"]});
-    let proof = json!({"kind": "observed", "first": sighting(20), "second": sighting(40)});
+    let proof = json!({"kind": "observed", "first": reading(20), "second": reading(40)});
     let state = json!({
         "name": "ended", "cause": "released", "proof": proof, "verified_at": at(41), "ended_by": "removal",
         "effective": found,
@@ -261,7 +261,7 @@ fn residual_access_is_shown_with_the_policies_behind_it() {
     assert_eq!(attached(false, state)["end"]["effective"], found);
     let state = json!({
         "name": "revoking", "cause": "released", "by": "dana", "since": at(20), "deadline": at(95), "fence": at(40),
-        "attempts": 1, "last_problem": null, "first_absence": sighting(21), "next_at": at(50), "effective": found,
+        "attempts": 1, "last_problem": null, "first_absence": reading(21), "next_at": at(50), "effective": found,
         "vends": {"count": 0, "last": [], "gone_by": null},
     });
     let view = attached(false, state);
@@ -269,12 +269,12 @@ fn residual_access_is_shown_with_the_policies_behind_it() {
 }
 
 #[test]
-fn what_never_came_to_be_says_why() {
+fn grant_view_gives_the_reason_when_a_grant_never_became_active() {
     for (state, words) in [
         (json!({"name": "denied", "by": "policy", "reason": "no policy allows it"}), "no policy allows it"),
         (json!({"name": "denied", "by": {"approver": "lea"}, "reason": "no"}), "`lea` refused: no"),
-        (json!({"name": "lapsed", "cause": "approval", "at": at(9)}), "its approvals did not come in time"),
-        (json!({"name": "lapsed", "cause": "start", "at": at(9)}), "it was not started in time"),
+        (json!({"name": "lapsed", "cause": "approval", "at": at(9)}), "the approvals were not complete in time"),
+        (json!({"name": "lapsed", "cause": "start", "at": at(9)}), "the grant was not started in time"),
         (json!({"name": "withdrawn", "cause": "released", "by": "dana", "at": at(9)}), "released by `dana`"),
     ] {
         let view = in_state(state);
@@ -284,10 +284,10 @@ fn what_never_came_to_be_says_why() {
 }
 
 #[test]
-fn a_grant_that_nobody_asked_for_tells_the_schedule_that_did() {
+fn scheduled_grant_names_its_schedule() {
     let mut scheduled = decision(Outcome::Allow);
     let plain = shown(&grant(&scheduled), &scheduled);
-    assert_eq!(plain.get("schedule"), None, "somebody asked");
+    assert_eq!(plain.get("schedule"), None, "a caller made the request");
     scheduled.terms.proof = ProofSummary::Schedule {
         schedule: "nightly-batch".parse().unwrap(),
         declared: Digest::of_bytes(b"declaration"),
@@ -295,14 +295,14 @@ fn a_grant_that_nobody_asked_for_tells_the_schedule_that_did() {
         closes_at: at(900),
     };
     let grant = grant(&scheduled);
-    // Nobody stored a request.
+    // A scheduled grant has no stored request.
     let view = GrantView::of(None, Some(&scheduled), Some(&grant), at(2)).unwrap();
     let view = serde_json::to_value(view).unwrap();
     assert_eq!((view["schedule"].as_str(), view.get("request")), (Some("nightly-batch"), None), "{view}");
 }
 
 #[test]
-fn a_rotation_is_told_from_the_proved_end_on_until_it_is_done() {
+fn rotation_is_shown_from_the_proved_end_until_it_is_done() {
     let decision = decision(Outcome::Allow);
     let active = shown(&grant(&decision), &decision);
     assert_eq!((&active["rotate"], active.get("rotations")), (&json!([{"secret": "arn:aws:x", "times": 1}]), None));
@@ -317,11 +317,11 @@ fn a_rotation_is_told_from_the_proved_end_on_until_it_is_done() {
     ended.rotations[0].attempts = 1;
     ended.rotations[0].last_problem = Some("`secretsmanager:RotateSecret` was refused".to_owned().into());
     ended.rotations[0].next_at = Some(at(160));
-    let troubled = json!([{
+    let failed = json!([{
         "secret": "arn:aws:x", "times": 1, "done": 0, "attempts": 1, "next_at": at(160).to_string(),
         "last_problem": "`secretsmanager:RotateSecret` was refused",
     }]);
-    assert_eq!(shown(&ended, &decision)["rotations"], troubled);
+    assert_eq!(shown(&ended, &decision)["rotations"], failed);
     (ended.rotations[0].done, ended.rotations[0].last_problem, ended.rotations[0].next_at) = (1, None, None);
     let done = json!([{"secret": "arn:aws:x", "times": 1, "done": 1, "attempts": 1}]);
     assert_eq!(shown(&ended, &decision)["rotations"], done);

@@ -1,4 +1,4 @@
-//! The bundle in force. Its items are written by the deploying role alone, and verified by their digests when used.
+//! The bundle in force. Only the deploying role writes its items. Their digests are verified when they are used.
 
 use std::collections::BTreeMap;
 

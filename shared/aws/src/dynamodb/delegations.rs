@@ -1,4 +1,4 @@
-//! Delegations: each version an item of its own, put where none is.
+//! Delegations. Each version is its own item, put if absent.
 
 use async_trait::async_trait;
 use brevet_domain::delegation::{Delegation, MAX_DELEGATES};
@@ -13,16 +13,16 @@ use super::table::{Expression, PutIf, Query, Write, if_absent};
 const WRITE: &str = "dynamodb:TransactWriteItems";
 const QUERY: &str = "dynamodb:Query";
 
-/// The most marks of one transaction, which takes 100 items: beside them the version, and the check of what is held.
+/// The most marks of one transaction. It takes 100 items, and also holds the version and the check of the holdings.
 ///
 /// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
 const MAX_MARKS: usize = 90;
 
-/// What sorts after every number of a version.
-const AFTER: &str = "$";
+/// A text that sorts after every version number.
+const AFTER_VERSIONS: &str = "$";
 
 impl DynamoStore {
-    /// The last item of a human's before `end`; their order is that of identities and, of each, of versions.
+    /// The last delegation of `by` before `end`. The items sort by delegate, and for each delegate by version.
     async fn last_before(&self, by: &IdentityId, start: String, end: String) -> PortResult<Option<Delegation>> {
         let pk = Key::delegation(by, by, 0).pk;
         let keys = Expression::new("#pk = :pk AND #sk BETWEEN :start AND :end")
@@ -38,41 +38,41 @@ impl DynamoStore {
 #[async_trait]
 impl Delegations for DynamoStore {
     async fn delegation(&self, by: &IdentityId, to: &IdentityId) -> PortResult<Option<Delegation>> {
-        // `#` is followed by digits alone, and `$` comes right after it: no other identity's are in between.
-        self.last_before(by, format!("{to}#"), format!("{to}{AFTER}")).await
+        // Only digits follow `#`, and `$` sorts right after `#`: no other identity's items are in between.
+        self.last_before(by, format!("{to}#"), format!("{to}{AFTER_VERSIONS}")).await
     }
 
     async fn delegations_of(&self, by: &IdentityId) -> PortResult<Vec<Delegation>> {
-        // From the last identity to the first: of each, its last version; then on before all of its versions.
+        // From the last delegate to the first: read its last version, then skip its other versions.
         let mut all = Vec::new();
         let mut end = "~".to_owned();
-        // More than may be had would be a slip, and no reason to read on without bound.
+        // More delegates than allowed would be a defect. The bound keeps the loop finite even then.
         while all.len() <= MAX_DELEGATES {
-            let Some(one) = self.last_before(by, AFTER.to_owned(), end).await? else { break };
-            end = format!("{}#", one.to);
-            all.push(one);
+            let Some(last) = self.last_before(by, AFTER_VERSIONS.to_owned(), end).await? else { break };
+            end = format!("{}#", last.to);
+            all.push(last);
         }
         all.reverse();
         Ok(all)
     }
 
     async fn delegate(&self, new: &Delegation, ends: &[Mark], held: u64) -> PortResult<()> {
-        let absent = |item: Item| Write::Put(PutIf { item, condition: Some(if_absent()) });
-        let marks = ends.iter().map(|mark| Ok(absent(mark.item(WRITE)?))).collect::<PortResult<Vec<_>>>()?;
+        let put_new = |item: Item| Write::Put(PutIf { item, condition: Some(if_absent()) });
+        let marks = ends.iter().map(|mark| Ok(put_new(mark.item(WRITE)?))).collect::<PortResult<Vec<_>>>()?;
         let (first, rest) = marks.split_at(marks.len().min(MAX_MARKS));
-        for some in rest.chunks(MAX_MARKS) {
-            self.write_all(some.to_vec()).await?;
+        for chunk in rest.chunks(MAX_MARKS) {
+            self.write_all(chunk.to_vec()).await?;
         }
         let unchanged = match held {
             0 => if_absent(),
             version => Expression::new("#version = :held").with(":held", number(version)),
         };
-        let mut writes = vec![absent(new.item(WRITE)?), Write::Check(Key::holdings(&new.by), unchanged)];
+        let mut writes = vec![put_new(new.item(WRITE)?), Write::Check(Key::holdings(&new.by), unchanged)];
         writes.extend_from_slice(first);
         match self.write_all(writes).await {
-            // An own attempt may have put it, and its answer got lost: then this very version stands there.
+            // An earlier attempt of this call may have put it, and its answer may be lost. Then this version is stored.
             Err(error @ PortError::Conflict { .. }) => match self.delegation(&new.by, &new.to).await {
-                Ok(Some(standing)) if standing == *new => Ok(()),
+                Ok(Some(stored)) if stored == *new => Ok(()),
                 Ok(_) => Err(error),
                 Err(unread) => Err(PortError::Unknown { operation: WRITE, source: unread.into() }),
             },

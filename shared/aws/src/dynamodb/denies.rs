@@ -1,4 +1,4 @@
-//! Live early ends, by session role.
+//! The deny entries of sessions that ended early, by session role.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use brevet_engine::port::{DenyStore, PortResult};
 use super::DynamoStore;
 use super::item::{DENY_LIST, Item, text};
 use super::key::{Key, LEASE};
-use super::table::{Expression, PutIf, Query};
+use super::table::{Expression, PutIf, Query, condition_held};
 
 const QUERY: &str = "dynamodb:Query";
 
@@ -29,8 +29,8 @@ impl DenyStore for DynamoStore {
             let pk = item.text("pk").unwrap_or_default();
             let role = pk.strip_prefix("DENY#").map(str::to_owned);
             if role.is_none() {
-                // Whoever may write any item may put it on this list: it must not keep a role from being settled.
-                tracing::error!(key = pk, "a line of the list of early ends is none");
+                // Any function that may write items can put one on this list. It must not block the roles.
+                tracing::error!(key = pk, "the list of deny entries names an item that is not a deny entry");
             }
             role
         };
@@ -51,9 +51,9 @@ impl DenyStore for DynamoStore {
         let items = self.query_all(query).await?;
         let entry = |item: &Item| match item.body(QUERY) {
             Ok(entry) => Some(entry),
-            // Whoever is denied by the role already stays so, as one that no entry explains; the others must not wait.
+            // The role's policy keeps denying that session, as one without an entry. The other entries must not wait.
             Err(error) => {
-                tracing::error!(role = role_arn, problem = error.chain(), "an early end cannot be read");
+                tracing::error!(role = role_arn, problem = error.chain(), "a deny entry cannot be read");
                 None
             }
         };
@@ -67,7 +67,7 @@ impl DenyStore for DynamoStore {
             .with(":me", text(holder))
             .with(":now", text(now.to_string()));
         let put = PutIf { item, condition: Some(free) };
-        super::table::held(self.put(put).await)
+        condition_held(self.put(put).await)
     }
 
     async fn end_lease(&self, role_arn: &str, holder: &str) -> PortResult<()> {
@@ -76,9 +76,9 @@ impl DenyStore for DynamoStore {
     }
 
     async fn drop_entry(&self, entry: &DenyEntry) -> PortResult<()> {
-        // Not one that was stored anew since it was read.
-        let same = Expression::new("#next_at = :stored_at").with(":stored_at", text(entry.stored_at.to_string()));
+        // An entry that was stored again since it was read stays.
+        let unchanged = Expression::new("#next_at = :stored_at").with(":stored_at", text(entry.stored_at.to_string()));
         let key = Key::deny(&entry.role_arn, entry.grant.to_string());
-        self.delete_if(key, same).await.map(drop)
+        self.delete_if(key, unchanged).await.map(drop)
     }
 }

@@ -1,4 +1,4 @@
-//! The chains of drills: one a delivery, each record put where none is.
+//! The chains of drill records: one chain per delivery, each record put if absent.
 
 use async_trait::async_trait;
 use brevet_domain::drill::{Drill, Drilled};
@@ -32,6 +32,6 @@ impl DrillStore for DynamoStore {
     async fn add_drill(&self, drill: &Drill) -> PortResult<()> {
         let writes = vec![Write::Put(PutIf { item: drill.item(WRITE)?, condition: Some(if_absent()) })];
         let answer = self.write_all(writes).await;
-        self.unless_own(answer, Key::drill(drill.drilled, drill.seq), drill).await
+        self.success_if_stored(answer, Key::drill(drill.drilled, drill.seq), drill).await
     }
 }

@@ -1,11 +1,11 @@
-//! The reaper's to-do list and heart.
+//! The to-do lists and the reaper's heartbeat.
 
 use async_trait::async_trait;
 use brevet_domain::grant::DueRole;
-use brevet_domain::heart::Heart;
 use brevet_domain::id::GrantId;
+use brevet_domain::reaper_health::ReaperHealth;
 use brevet_domain::time::Timestamp;
-use brevet_engine::port::{Due, DueList, DuePage, HeartStore, PortError, PortResult};
+use brevet_engine::port::{Due, DueList, DuePage, PortError, PortResult, ReaperHealthStore};
 
 use super::DynamoStore;
 use super::item::{Item, list_of, number, text};
@@ -40,8 +40,8 @@ impl DueList for DynamoStore {
         for item in &page.items {
             match line(item) {
                 Some(line) => lines.push(line),
-                // One bad line must not stop the pass.
-                None => tracing::error!(key = item.text("pk"), "a line of the to-do list cannot be read"),
+                // One unreadable item must not stop the pass.
+                None => tracing::error!(key = item.text("pk"), "an item on the to-do list cannot be read"),
             }
         }
         let next = match &page.last {
@@ -56,7 +56,7 @@ impl DueList for DynamoStore {
     }
 }
 
-/// A grant or its mark under its own key: one under another could never be taken off the list.
+/// Reads a grant or a mark under its own key. An item under another key could never be taken off the list.
 fn line(item: &Item) -> Option<Due> {
     let (pk, sk) = (item.text("pk")?, item.text("sk")?);
     let (id, is_mark) = match pk.strip_prefix("GRANT#") {
@@ -69,18 +69,19 @@ fn line(item: &Item) -> Option<Due> {
     Some(Due { id, is_mark, next_at: item.instant("next_at")? })
 }
 
-/// Where the next page starts: instant and keys of the last line, none of which holds a `|`.
+/// The cursor of the next page: instant and keys of the last item, none of which contains a `|`.
 fn cursor_of(last: &Item) -> PortResult<String> {
     let parts = ["next_at", "pk", "sk"].map(|name| last.text(name));
     let parts: Option<Vec<&str>> = parts.into_iter().collect();
-    let parts = parts.ok_or_else(|| unreadable(QUERY, "the last key of its page is incomplete"))?;
+    let parts = parts.ok_or_else(|| unreadable(QUERY, "the last key of the page is incomplete"))?;
     Ok(parts.join("|"))
 }
 
 fn start(role: DueRole, shard: u8, cursor: &str) -> PortResult<Item> {
     let mut parts = cursor.split('|');
     let (Some(next_at), Some(pk), Some(sk), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        return Err(PortError::Refused { operation: QUERY, source: "the cursor is none that was handed out".into() });
+        let source = "invalid cursor: pass `next` unchanged, or omit it".into();
+        return Err(PortError::Refused { operation: QUERY, source });
     };
     let attributes = [
         ("due_pk", list_of(role, shard)),
@@ -92,12 +93,13 @@ fn start(role: DueRole, shard: u8, cursor: &str) -> PortResult<Item> {
 }
 
 #[async_trait]
-impl HeartStore for DynamoStore {
-    async fn beat(&self, heart: &Heart, before: Option<u64>) -> PortResult<()> {
-        let item = Item::of("dynamodb:PutItem", Key::heart(), heart)?.with("beats", number(heart.beats));
+impl ReaperHealthStore for DynamoStore {
+    async fn record_heartbeat(&self, reaper_health: &ReaperHealth, before: Option<u64>) -> PortResult<()> {
+        let item = Item::of("dynamodb:PutItem", Key::reaper_health(), reaper_health)?;
+        let item = item.with("heartbeats", number(reaper_health.heartbeats));
         let condition = before.map(|before| match before {
             0 => if_absent(),
-            _ => Expression::new("#beats = :before").with(":before", number(before)),
+            _ => Expression::new("#heartbeats = :before").with(":before", number(before)),
         });
         self.put(PutIf { item, condition }).await
     }

@@ -1,12 +1,12 @@
-//! What the sweep found: a chain, each link put where none is.
+//! The findings of the sweep: a chain, each finding put if absent.
 
 use async_trait::async_trait;
-use brevet_domain::count::Count;
 use brevet_domain::finding::Finding;
+use brevet_domain::holders::AttachmentHolders;
 use brevet_engine::port::{Findings, PortResult};
 
 use super::DynamoStore;
-use super::grants::next;
+use super::grants::put_version;
 use super::item::{Stored, text};
 use super::key::{FINDINGS, Key};
 use super::table::{Expression, PutIf, Query, Write, if_absent};
@@ -20,13 +20,13 @@ impl Findings for DynamoStore {
         Ok(self.findings(1).await?.into_iter().next())
     }
 
-    async fn add_finding(&self, finding: &Finding, count: Option<&Count>) -> PortResult<()> {
+    async fn add_finding(&self, finding: &Finding, holders: Option<&AttachmentHolders>) -> PortResult<()> {
         let mut writes = vec![Write::Put(PutIf { item: finding.item(WRITE)?, condition: Some(if_absent()) })];
-        if let Some(count) = count {
-            writes.push(next(count, count.version)?);
+        if let Some(holders) = holders {
+            writes.push(put_version(holders, holders.version)?);
         }
         let answer = self.write_all(writes).await;
-        self.unless_own(answer, Key::finding(finding.seq), finding).await
+        self.success_if_stored(answer, Key::finding(finding.seq), finding).await
     }
 
     async fn findings(&self, limit: u32) -> PortResult<Vec<Finding>> {

@@ -1,13 +1,13 @@
-//! What changes grants: each change with its evidence, in one transaction.
+//! Writes grants. Each change and its evidence are one transaction.
 
 use async_trait::async_trait;
-use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
 use brevet_domain::grant::Grant;
+use brevet_domain::holders::AttachmentHolders;
 use brevet_domain::id::IdentityId;
-use brevet_engine::port::{Also, Commit, Counts, GrantStore, HoldingsReader, PortResult};
+use brevet_engine::port::{AttachmentHoldersReader, Commit, GrantStore, HoldingsReader, PortResult, TransactionItem};
 
 use super::DynamoStore;
 use super::item::{Stored, number};
@@ -16,50 +16,50 @@ use super::table::{Expression, PutIf, Write, if_absent};
 
 const WRITE: &str = "dynamodb:TransactWriteItems";
 
-fn put(thing: &impl Stored, condition: Option<Expression>) -> PortResult<Write> {
-    Ok(Write::Put(PutIf { item: thing.item(WRITE)?, condition }))
+fn put(record: &impl Stored, condition: Option<Expression>) -> PortResult<Write> {
+    Ok(Write::Put(PutIf { item: record.item(WRITE)?, condition }))
 }
 
-fn absent(thing: &impl Stored) -> PortResult<Write> {
-    put(thing, Some(if_absent()))
+fn put_new(record: &impl Stored) -> PortResult<Write> {
+    put(record, Some(if_absent()))
 }
 
-/// Put only over the version before; the first only where nothing is.
-pub(super) fn next(thing: &impl Stored, version: u64) -> PortResult<Write> {
+/// Puts a version of `record` only over the previous version. The first version is put only if no item exists.
+pub(super) fn put_version(record: &impl Stored, version: u64) -> PortResult<Write> {
     match version {
-        0 | 1 => absent(thing),
+        0 | 1 => put_new(record),
         later => {
             let before = number(later.saturating_sub(1));
-            put(thing, Some(Expression::new("#version = :before").with(":before", before)))
+            put(record, Some(Expression::new("#version = :before").with(":before", before)))
         }
     }
 }
 
-fn with(also: &Also) -> PortResult<Write> {
-    match also {
-        Also::Activation(activation) => absent(activation),
-        Also::Decision { decision, votes_before } => {
+fn write_of(item: &TransactionItem) -> PortResult<Write> {
+    match item {
+        TransactionItem::Activation(activation) => put_new(activation),
+        TransactionItem::Decision { decision, votes_before } => {
             let before = Expression::new("#n_votes = :before").with(":before", number(votes_before));
             put(&**decision, Some(before))
         }
-        Also::Deny(entry) => put(entry, None),
-        Also::Count(count) => next(count, count.version),
-        Also::Holdings(holdings) => next(holdings, holdings.version),
-        Also::StillDelegated { by, to, version } => {
+        TransactionItem::Deny(entry) => put(entry, None),
+        TransactionItem::Holders(holders) => put_version(holders, holders.version),
+        TransactionItem::Holdings(holdings) => put_version(holdings, holdings.version),
+        TransactionItem::StillDelegated { by, to, version } => {
             Ok(Write::Check(Key::delegation(by, to, version.saturating_add(1)), if_absent()))
         }
-        Also::ReviewAwaited(review) => absent(review),
-        Also::ReviewOver { identity, grant } => Ok(Write::Delete(Key::review(identity, grant.to_string()))),
-        Also::Fuse(fuse) => put(fuse, None),
-        Also::PutOut(id) => Ok(Write::Delete(Key::fuse(*id))),
+        TransactionItem::ReviewAwaited(review) => put_new(review),
+        TransactionItem::ReviewOver { identity, grant } => Ok(Write::Delete(Key::review(identity, grant.to_string()))),
+        TransactionItem::Backstop(backstop) => put(backstop, None),
+        TransactionItem::RemoveBackstop(id) => Ok(Write::Delete(Key::backstop(*id))),
     }
 }
 
 #[async_trait]
-impl Counts for DynamoStore {
-    async fn count(&self, principal_arn: &str, policy_arn: &str) -> PortResult<Count> {
-        let stored = self.read(Key::count(principal_arn, policy_arn)).await?;
-        Ok(stored.unwrap_or_else(|| Count::nobody(principal_arn, policy_arn)))
+impl AttachmentHoldersReader for DynamoStore {
+    async fn count(&self, principal_arn: &str, policy_arn: &str) -> PortResult<AttachmentHolders> {
+        let stored = self.read(Key::holders(principal_arn, policy_arn)).await?;
+        Ok(stored.unwrap_or_else(|| AttachmentHolders::nobody(principal_arn, policy_arn)))
     }
 }
 
@@ -73,24 +73,30 @@ impl HoldingsReader for DynamoStore {
 
 #[async_trait]
 impl GrantStore for DynamoStore {
-    async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry, also: &[Also]) -> PortResult<()> {
-        let mut writes = vec![absent(decision)?, absent(grant)?, absent(entry)?];
-        for also in also {
-            writes.push(with(also)?);
+    async fn create(
+        &self,
+        decision: &Decision,
+        grant: &Grant,
+        entry: &Entry,
+        items: &[TransactionItem],
+    ) -> PortResult<()> {
+        let mut writes = vec![put_new(decision)?, put_new(grant)?, put_new(entry)?];
+        for item in items {
+            writes.push(write_of(item)?);
         }
         let answer = self.write_all(writes).await;
-        self.unless_own(answer, Key::evidence(grant.id, entry.body.seq), entry).await
+        self.success_if_stored(answer, Key::evidence(grant.id, entry.body.seq), entry).await
     }
 
     async fn commit(&self, commit: &Commit) -> PortResult<()> {
         let version = Expression::new("#version = :version").with(":version", number(commit.expected_version));
         let change = put(&commit.after, Some(version))?;
-        // INVARIANT: state and evidence move together. No evidence, no change.
-        let mut writes = vec![change, absent(&commit.entry)?];
-        for also in &commit.also {
-            writes.push(with(also)?);
+        // INVARIANT: state and evidence change together, in one transaction. Without evidence there is no change.
+        let mut writes = vec![change, put_new(&commit.entry)?];
+        for item in &commit.items {
+            writes.push(write_of(item)?);
         }
         let answer = self.write_all(writes).await;
-        self.unless_own(answer, Key::evidence(commit.after.id, commit.entry.body.seq), &commit.entry).await
+        self.success_if_stored(answer, Key::evidence(commit.after.id, commit.entry.body.seq), &commit.entry).await
     }
 }

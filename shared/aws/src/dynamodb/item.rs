@@ -1,13 +1,12 @@
-//! Items: how things are written into them.
+//! The stored form of each record.
 //!
-//! Each carries `v`, the version of its form, and `body`, the thing itself as JSON. Whatever else stands at the top is
-//! there for conditions, indexes and expiry, and repeats what the body says.
+//! Each item has `v`, its format version, and `body`, the record as JSON. Its other top-level attributes serve
+//! conditions, indexes and expiry, and repeat values of the body.
 
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use brevet_domain::block::Block;
-use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
@@ -16,30 +15,31 @@ use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
 use brevet_domain::finding::Finding;
 use brevet_domain::grant::{DueRole, Grant, RETENTION_S};
+use brevet_domain::holders::AttachmentHolders;
 use brevet_domain::request::Request;
 use brevet_domain::review::AwaitedReview;
 use brevet_domain::revocation::{Progress, Revocation};
 use brevet_domain::time::Timestamp;
-use brevet_engine::port::{Activation, Fuse, KeyClaim, Mark, PortResult, shard_of};
+use brevet_engine::port::{Activation, KeyClaim, Mark, PortResult, TtlBackstop, shard_of};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::key::Key;
 use crate::error::unreadable;
 
-/// The version of every item's form.
+/// The format version of every item.
 const VERSION: &str = "1";
 
-/// How long an idempotency key is remembered, in seconds: 24 h.
+/// The life of an idempotency key, in seconds: 24 h.
 const KEY_LIFE_S: u32 = 86_400;
 
-/// How long a mark is kept, in seconds: 30 days, far longer than any grant can live.
+/// The life of a mark, in seconds: 30 days, far longer than any grant can live.
 const MARK_LIFE_S: u32 = 30 * 86_400;
 
-/// The partition of the index `due` that lists early ends.
+/// The partition of the index `due` that lists deny entries.
 pub(super) const DENY_LIST: &str = "deny";
 
-/// The partition of the index `due` that lists uses of break-glass that await their review.
+/// The partition of the index `due` that lists break-glass uses that await their review.
 pub(super) const REVIEW_LIST: &str = "review";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
@@ -50,7 +50,7 @@ pub(super) fn number(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
-/// The partition of the index `due` in which `role` finds a grant; marks are in the reaper's.
+/// The partition of the index `due` that lists the grants of `role`. The reaper's partition also lists marks.
 pub(super) fn list_of(role: DueRole, shard: u8) -> String {
     match role {
         DueRole::Issue => format!("issue#{shard}"),
@@ -59,7 +59,6 @@ pub(super) fn list_of(role: DueRole, shard: u8) -> String {
     }
 }
 
-/// One item.
 #[derive(Clone, Debug)]
 pub(super) struct Item(BTreeMap<String, AttributeValue>);
 
@@ -70,9 +69,9 @@ impl FromIterator<(String, AttributeValue)> for Item {
 }
 
 impl Item {
-    /// An item at `key` whose body is `thing`.
-    pub(super) fn of<T: Serialize>(operation: &'static str, key: Key, thing: &T) -> PortResult<Self> {
-        let body = serde_json::to_string(thing).map_err(|e| unreadable(operation, e))?;
+    /// An item at `key` with the body `record`.
+    pub(super) fn of<T: Serialize>(operation: &'static str, key: Key, record: &T) -> PortResult<Self> {
+        let body = serde_json::to_string(record).map_err(|e| unreadable(operation, e))?;
         let item: Self = key.attributes().into_iter().collect();
         Ok(item.with("v", AttributeValue::N(VERSION.to_owned())).with("body", text(body)))
     }
@@ -82,12 +81,12 @@ impl Item {
         self
     }
 
-    /// On a to-do list of the index `due`.
+    /// Puts the item on a to-do list of the index `due`.
     fn due(self, list: String, next_at: Timestamp) -> Self {
         self.with("due_pk", text(list)).with("next_at", text(next_at.to_string()))
     }
 
-    /// To be dropped by DynamoDB some time after `at`.
+    /// Lets DynamoDB delete the item some time after `at`.
     fn expiring(self, at: Timestamp) -> Self {
         self.with("ttl", number(at.plus(1).as_seconds()))
     }
@@ -110,23 +109,23 @@ impl Item {
         self.text(name)?.parse().ok()
     }
 
-    /// The thing that it holds.
+    /// Reads the record in the body.
     pub(super) fn body<T: DeserializeOwned>(&self, operation: &'static str) -> PortResult<T> {
         let name = self.text("pk").unwrap_or_default();
         if self.number("v") != Some(VERSION) {
             let found = self.number("v").unwrap_or("none");
-            let what = format!("item `{name}` has form {found}; this version reads form {VERSION}");
-            return Err(unreadable(operation, what));
+            let problem = format!("item `{name}` has format {found}; this release reads format {VERSION}");
+            return Err(unreadable(operation, problem));
         }
         let body = self.text("body").ok_or_else(|| unreadable(operation, format!("item `{name}` has no body")))?;
         serde_json::from_str(body).map_err(|error| {
-            // Where, but not what: bodies are not for logs.
-            let place = format!("line {}, column {}", error.line(), error.column());
-            unreadable(operation, format!("the body of item `{name}`, {place}"))
+            // The position only: bodies do not belong in logs.
+            let position = format!("line {}, column {}", error.line(), error.column());
+            unreadable(operation, format!("the body of item `{name}` is wrong at {position}"))
         })
     }
 
-    /// The grant that it holds; what stands at the top must agree with it.
+    /// Reads the grant in the body. The item's top-level attributes must agree with it.
     pub(super) fn grant(&self, operation: &'static str) -> PortResult<Grant> {
         let grant: Grant = self.body(operation)?;
         if self.number("version") == Some(grant.version.to_string().as_str())
@@ -134,13 +133,13 @@ impl Item {
         {
             Ok(grant)
         } else {
-            let what = format!("the item of `{}` contradicts its own body", grant.id);
-            Err(unreadable(operation, what))
+            let problem = format!("`version` or `state` of the item of `{}` contradicts its body", grant.id);
+            Err(unreadable(operation, problem))
         }
     }
 }
 
-/// How each thing is written down.
+/// A record with a stored form.
 pub(super) trait Stored {
     fn item(&self, operation: &'static str) -> PortResult<Item>;
 }
@@ -148,7 +147,7 @@ pub(super) trait Stored {
 impl Stored for Request {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         let item = Item::of(operation, Key::request(self.id), self)?;
-        // As long as the grant that it may become.
+        // The request is kept as long as the grant that it may become.
         Ok(item.expiring(self.decide_by.plus(RETENTION_S)))
     }
 }
@@ -212,9 +211,9 @@ impl Stored for DenyEntry {
     }
 }
 
-impl Stored for Count {
+impl Stored for AttachmentHolders {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
-        let item = Item::of(operation, Key::count(&self.principal_arn, &self.policy_arn), self)?;
+        let item = Item::of(operation, Key::holders(&self.principal_arn, &self.policy_arn), self)?;
         Ok(item.with("version", number(self.version)))
     }
 }
@@ -226,14 +225,14 @@ impl Stored for Holdings {
     }
 }
 
-/// Kept for ever, as the latest is: what people stopped is little, and each version names the one before.
+/// Revocations are never deleted: there are few, and each version names the previous one.
 impl Stored for Revocation {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         Item::of(operation, Key::revocation(&self.scope, self.version), self)
     }
 }
 
-/// Kept with the history of its scope.
+/// The progress is kept as long as the history of its scope.
 impl Stored for Progress {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         let item = Item::of(operation, Key::progress(&self.scope), self)?;
@@ -241,14 +240,14 @@ impl Stored for Progress {
     }
 }
 
-/// A wide block is no mark: it never expires, and stands until it is lifted.
+/// A wide block never expires, unlike a mark: it holds until people lift it.
 impl Stored for Block {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         Item::of(operation, Key::block(&self.scope), self)
     }
 }
 
-/// Dropped with what is kept of a grant that ended at the same time.
+/// A finding expires together with a grant that ended at the same time.
 impl Stored for Finding {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         let item = Item::of(operation, Key::finding(self.seq), self)?;
@@ -256,8 +255,8 @@ impl Stored for Finding {
     }
 }
 
-/// Dropped with what is kept of its grant. The last one is far younger than that wherever anything is drilled; where nothing
-/// was for so long, a drill begins as one that never passed.
+/// A drill record expires together with its grant. While drills run, the last record is far younger than that. After a
+/// pause that long, the drill starts as one that never passed.
 impl Stored for Drill {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         let item = Item::of(operation, Key::drill(self.drilled, self.seq), self)?;
@@ -273,16 +272,16 @@ impl Stored for Delegation {
 }
 
 impl Stored for AwaitedReview {
-    /// Without expiry: a use is never forgotten before it was reviewed.
+    /// A use has no expiry: the store keeps it until it is reviewed.
     fn item(&self, operation: &'static str) -> PortResult<Item> {
         let item = Item::of(operation, Key::review(&self.identity, self.grant.to_string()), self)?;
         Ok(item.due(REVIEW_LIST.to_owned(), self.since))
     }
 }
 
-impl Stored for Fuse {
+impl Stored for TtlBackstop {
     fn item(&self, operation: &'static str) -> PortResult<Item> {
-        Ok(Item::of(operation, Key::fuse(self.id), self)?.expiring(self.burns_at))
+        Ok(Item::of(operation, Key::backstop(self.id), self)?.expiring(self.expires_at))
     }
 }
 
@@ -297,61 +296,61 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_item_of_another_form_is_unreadable() {
-        let item = Item::of("test", Key::heart(), &7).unwrap();
+    fn an_item_of_another_format_is_unreadable() {
+        let item = Item::of("test", Key::reaper_health(), &7).unwrap();
         assert_eq!(item.body::<u8>("test").unwrap(), 7);
         let newer = item.with("v", number(2));
         let error = newer.body::<u8>("test").unwrap_err();
-        assert!(error.to_string().contains("form 2"), "{error}");
+        assert!(error.to_string().contains("format 2"), "{error}");
     }
 
-    /// What DynamoDB may delete, and from when: never a record that the reaper still needs.
+    /// DynamoDB's TTL never deletes a record that the reaper still needs.
     #[test]
-    fn no_ttl_can_remove_what_the_reaper_still_needs() {
+    fn ttl_never_deletes_a_record_that_the_reaper_still_needs() {
         let id: GrantId = "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
         let at = Timestamp::from_seconds(1_795_348_800);
         let ttl = |item: PortResult<Item>| item.unwrap().number("ttl").map(|text| text.parse::<i64>().unwrap());
         let since = |ttl: Option<i64>| ttl.map(|ttl| ttl - at.as_seconds());
         let activation = Activation { id, deadline: at };
-        assert_eq!(ttl(activation.item("test")), None, "that a decision was used is never forgotten");
-        assert_eq!(ttl(Count::nobody("role", "policy").item("test")), None);
+        assert_eq!(ttl(activation.item("test")), None, "an activation never expires");
+        assert_eq!(ttl(AttachmentHolders::nobody("role", "policy").item("test")), None);
         let (identity, entitlement) = ("ana".parse().unwrap(), "rescue".parse().unwrap());
         let review = AwaitedReview { identity, grant: id, entitlement, since: at };
-        assert_eq!(ttl(review.item("test")), None, "a use is never forgotten before it was reviewed");
+        assert_eq!(ttl(review.item("test")), None, "a break-glass use does not expire before its review");
         let (role_arn, session_name) = ("role".to_owned(), "dev.x".to_owned());
         let deny = DenyEntry { role_arn, grant: id, session_name, stored_at: at, issued_by: at, leave_at: at };
         assert_eq!(ttl(deny.item("test")), None);
-        // The longest life of a grant: approval, start and term, each of half a day at most, and its credential.
+        // A grant lives longest with approval, start and term of half a day each, and the life of its credential.
         let longest_s = i64::from(3 * Term::MAX + 3_600);
         let block = Block { scope: BlockScope::Grant(id), cause: EndCause::Released, by: "olga".parse().unwrap(), at };
         assert!(since(ttl(Mark { id, block }.item("test"))).unwrap() > 2 * longest_s, "a mark outlives its grant");
-        let fuse = since(ttl(Fuse::of(id, at).item("test"))).unwrap();
-        assert!((61..=3_600).contains(&fuse), "a fuse burns after the deadline, when the schedule has come by: {fuse}");
+        let backstop = since(ttl(TtlBackstop::of(id, at).item("test"))).unwrap();
+        assert!((61..=3_600).contains(&backstop), "a backstop expires after the schedule could run: {backstop}");
     }
 
-    /// A grant of each state, as the fuzzer begins with.
+    /// The grants are those of the fuzzer's corpus, one of each state.
     #[test]
-    fn a_grant_has_a_ttl_from_its_end_on_and_no_earlier() {
+    fn a_grant_has_a_ttl_only_after_its_end() {
         let grants = include_str!("../../../../tests/long/fuzz/corpus/grants.json");
         let grants: Vec<Grant> = serde_json::from_str(grants).unwrap();
-        let mut n_over = 0;
+        let mut n_ended = 0;
         for grant in &grants {
             let item = grant.item("test").unwrap();
-            let wanted = grant.drop_at().map(|at| at.plus(1).as_seconds().to_string());
-            assert_eq!(item.number("ttl").map(str::to_owned), wanted, "{}", grant.state.name());
-            assert!(wanted.is_none() || grant.state.is_terminal(), "{}", grant.state.name());
-            n_over += usize::from(wanted.is_some());
+            let expected = grant.drop_at().map(|at| at.plus(1).as_seconds().to_string());
+            assert_eq!(item.number("ttl").map(str::to_owned), expected, "{}", grant.state.name());
+            assert!(expected.is_none() || grant.state.is_terminal(), "{}", grant.state.name());
+            n_ended += usize::from(expected.is_some());
         }
-        assert!(n_over >= 4 && grants.len() > n_over + 10, "{n_over} of {}", grants.len());
+        assert!(n_ended >= 4 && grants.len() > n_ended + 10, "{n_ended} of {}", grants.len());
         let scope = WideScope::ALL.as_block().clone();
         let block = Block { scope, cause: EndCause::Killed, by: "olga".parse().unwrap(), at: grants[0].created_at };
-        assert_eq!(block.item("test").unwrap().number("ttl"), None, "what people stopped stays stopped");
+        assert_eq!(block.item("test").unwrap().number("ttl"), None, "a wide block never expires");
     }
 
     #[test]
-    fn a_broken_body_is_told_by_place_and_never_by_content() {
-        let item = Item::of("test", Key::heart(), &"secret").unwrap();
+    fn an_unreadable_body_is_reported_by_position_and_never_by_content() {
+        let item = Item::of("test", Key::reaper_health(), &"secret").unwrap();
         let error = item.body::<u8>("test").unwrap_err().to_string();
-        assert!(error.contains("HEART#reap") && !error.contains("secret"), "{error}");
+        assert!(error.contains("HEARTBEAT#reap") && !error.contains("secret"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Keys: where each item is. A function of what it is about, so that the same thing never stands twice.
+//! Item keys. A key is a function of the record's identity, so no record is stored twice.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use brevet_domain::block::BlockScope;
@@ -9,16 +9,16 @@ use brevet_domain::revocation::WideScope;
 
 use super::item::text;
 
-/// The key under which the latest version of each block is; no scope has it.
+/// The partition of the latest version of each block. No scope has this key.
 pub(super) const LATEST: &str = "REVOCATION#latest";
 
-/// The key of all findings of the sweep.
+/// The partition of all findings of the sweep.
 pub(super) const FINDINGS: &str = "FINDING#sweep";
 
-/// The sort key of a role's lease; entries have a grant id there.
+/// The sort key of a role's lease. Deny entries have a grant id as their sort key.
 pub(super) const LEASE: &str = "LEASE";
 
-/// Where an item is.
+/// The primary key of an item.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) pk: String,
@@ -26,21 +26,21 @@ pub(super) struct Key {
 }
 
 impl Key {
-    fn alone(pk: String) -> Self {
+    fn single(pk: String) -> Self {
         Self { pk, sk: "-".to_owned() }
     }
 
     pub(super) fn request(id: GrantId) -> Self {
-        Self::alone(format!("REQUEST#{id}"))
+        Self::single(format!("REQUEST#{id}"))
     }
 
     pub(super) fn claim(caller: &IdentityId, key: &str) -> Self {
-        // No identity id holds a `#`.
-        Self::alone(format!("IDEM#{caller}#{key}"))
+        // No identity id contains a `#`.
+        Self::single(format!("IDEM#{caller}#{key}"))
     }
 
     pub(super) fn decision(id: GrantId) -> Self {
-        Self::alone(format!("DECISION#{id}"))
+        Self::single(format!("DECISION#{id}"))
     }
 
     pub(super) fn grant(id: GrantId) -> Self {
@@ -52,11 +52,11 @@ impl Key {
     }
 
     pub(super) fn activation(id: GrantId) -> Self {
-        Self::alone(format!("ACT#{id}"))
+        Self::single(format!("ACT#{id}"))
     }
 
     pub(super) fn block(scope: &BlockScope) -> Self {
-        Self::alone(format!("BLOCK#{}", scope.key()))
+        Self::single(format!("BLOCK#{}", scope.key()))
     }
 
     pub(super) fn mark(id: GrantId) -> Self {
@@ -67,32 +67,32 @@ impl Key {
         Self { pk: format!("DENY#{role_arn}"), sk: sk.into() }
     }
 
-    pub(super) fn count(principal_arn: &str, policy_arn: &str) -> Self {
-        // No ARN of IAM holds a `#`.
-        Self::alone(format!("COUNT#{principal_arn}#{policy_arn}"))
+    pub(super) fn holders(principal_arn: &str, policy_arn: &str) -> Self {
+        // No IAM ARN contains a `#`.
+        Self::single(format!("HOLDERS#{principal_arn}#{policy_arn}"))
     }
 
     pub(super) fn holdings(sponsor: &IdentityId) -> Self {
         Self { pk: format!("SPONSOR#{sponsor}"), sk: "HOLDINGS".to_owned() }
     }
 
-    /// One version of a block; versions sort as their numbers do.
+    /// One version of a block. Versions sort by number.
     pub(super) fn revocation(scope: &WideScope, version: u64) -> Self {
         Self { pk: format!("REVOCATION#{}", scope.as_block().key()), sk: format!("{version:09}") }
     }
 
-    /// The latest version of a block, on the list of all that there ever were.
+    /// The latest version of a block, on the list of all blocks that ever existed.
     pub(super) fn latest(scope: &WideScope) -> Self {
         Self { pk: LATEST.to_owned(), sk: scope.to_string() }
     }
 
     pub(super) fn progress(scope: &WideScope) -> Self {
-        Self::alone(format!("PROGRESS#{}", scope.as_block().key()))
+        Self::single(format!("PROGRESS#{}", scope.as_block().key()))
     }
 
-    /// One version of a delegation; versions sort as their numbers do.
+    /// One version of a delegation. Versions sort by number.
     pub(super) fn delegation(by: &IdentityId, to: &IdentityId, version: u64) -> Self {
-        // No identity id holds a `#`.
+        // No identity id contains a `#`.
         Self { pk: format!("DELEGATION#{by}"), sk: format!("{to}#{version:09}") }
     }
 
@@ -100,38 +100,37 @@ impl Key {
         Self { pk: format!("REVIEW#{identity}"), sk: grant.into() }
     }
 
-    pub(super) fn fuse(id: GrantId) -> Self {
-        Self::alone(format!("FUSE#{id}"))
+    pub(super) fn backstop(id: GrantId) -> Self {
+        Self::single(format!("BACKSTOP#{id}"))
     }
 
-    pub(super) fn heart() -> Self {
-        Self::alone("HEART#reap".to_owned())
+    pub(super) fn reaper_health() -> Self {
+        Self::single("HEARTBEAT#reap".to_owned())
     }
 
-    /// One finding of the sweep; they sort as their numbers do.
+    /// One finding of the sweep. Findings sort by number.
     pub(super) fn finding(seq: u64) -> Self {
         Self { pk: FINDINGS.to_owned(), sk: format!("{seq:09}") }
     }
 
-    /// One record of a drill; they sort as their numbers do.
+    /// One record of a drill. Records sort by number.
     pub(super) fn drill(drilled: Drilled, seq: u64) -> Self {
         Self { pk: format!("DRILL#{drilled}"), sk: format!("{seq:09}") }
     }
 
-    /// Which table is in service; written by the deploying role alone.
+    /// The confirmation of the table in service. Only the deploying role writes it.
     pub(super) fn confirmation() -> Self {
-        Self::alone("TABLE#confirmed".to_owned())
+        Self::single("TABLE#confirmed".to_owned())
     }
 
     pub(super) fn current_bundle() -> Self {
-        Self::alone("BUNDLE#current".to_owned())
+        Self::single("BUNDLE#current".to_owned())
     }
 
     pub(super) fn bundle(digest: Digest, part: &str) -> Self {
         Self { pk: format!("BUNDLE#{digest}"), sk: part.to_owned() }
     }
 
-    /// The attributes of the key.
     pub(super) fn attributes(self) -> [(String, AttributeValue); 2] {
         [("pk".to_owned(), text(self.pk)), ("sk".to_owned(), text(self.sk))]
     }

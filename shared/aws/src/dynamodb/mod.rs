@@ -1,6 +1,6 @@
-//! The one table: every store port over one client.
+//! The store ports over the one DynamoDB table.
 //!
-//! `item` knows how things are written down, `table` makes the calls; each other file is one port.
+//! `item` defines the stored form of each record, and `table` makes the calls. Each other file implements one port.
 
 mod bundle;
 mod delegations;
@@ -21,7 +21,7 @@ mod table;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 
-/// The store, in one DynamoDB table.
+/// The store in one DynamoDB table.
 #[derive(Clone, Debug)]
 pub struct DynamoStore {
     client: Client,
@@ -35,7 +35,7 @@ impl DynamoStore {
         Self { client, table: table.into() }
     }
 
-    /// A client of its own, as `config` says.
+    /// Builds its own client from `config`.
     #[must_use]
     pub fn connect(config: &SdkConfig, table: impl Into<String>) -> Self {
         Self::new(Client::new(config), table)

@@ -1,12 +1,12 @@
-//! What everybody reads.
+//! Reads that every function needs.
 
 use async_trait::async_trait;
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::decision::Decision;
 use brevet_domain::evidence::Entry;
 use brevet_domain::grant::{EndCause, Grant};
-use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::reaper_health::ReaperHealth;
 use brevet_domain::request::Request;
 use brevet_domain::time::Timestamp;
 use brevet_engine::port::{Activation, GrantPage, GrantReader, GrantSummary, PortError, PortResult};
@@ -22,7 +22,7 @@ const GET: &str = "dynamodb:GetItem";
 const QUERY: &str = "dynamodb:Query";
 const WRITE: &str = "dynamodb:TransactWriteItems";
 
-/// The highest number that evidence can have: its key has six digits.
+/// The highest sequence number of an evidence entry. Its key has six digits.
 const MAX_SEQ: u64 = 999_999;
 
 /// The most items of one transaction.
@@ -31,21 +31,23 @@ const MAX_SEQ: u64 = 999_999;
 const MAX_TRANSACTION: usize = 100;
 
 impl DynamoStore {
-    /// What the item at `key` holds. Consistent.
+    /// Reads the record at `key`, consistently.
     pub(super) async fn read<T: DeserializeOwned>(&self, key: Key) -> PortResult<Option<T>> {
         let item = self.get(key).await?;
         item.map(|item| item.body(GET)).transpose()
     }
 
-    /// `answer` of a transaction that put `thing` at `key` if absent. A condition that did not hold may have been broken by an
-    /// own attempt whose answer got lost: then the very thing stands there.
-    pub(super) async fn unless_own<T>(&self, answer: PortResult<()>, key: Key, thing: &T) -> PortResult<()>
+    /// Corrects the `answer` of a transaction that puts `record` at `key` if absent.
+    ///
+    /// If a condition did not hold, an earlier attempt of this call may have broken it and its answer may be lost.
+    /// Then the stored record equals `record`, and the answer is success.
+    pub(super) async fn success_if_stored<T>(&self, answer: PortResult<()>, key: Key, record: &T) -> PortResult<()>
     where
         T: DeserializeOwned + PartialEq + Sync,
     {
         match answer {
             Err(error @ PortError::Conflict { .. }) => match self.read::<T>(key).await {
-                Ok(Some(standing)) if standing == *thing => Ok(()),
+                Ok(Some(stored)) if stored == *record => Ok(()),
                 Ok(_) => Err(error),
                 Err(unread) => Err(PortError::Unknown { operation: WRITE, source: unread.into() }),
             },
@@ -83,16 +85,16 @@ impl GrantReader for DynamoStore {
             .with(":first", text(first.sk))
             .with(":last", text(Key::evidence(id, MAX_SEQ).sk));
         let mut query = Query { index: None, keys, is_descending: false, limit: Some(limit), after: None };
-        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let max_entries = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut entries = Vec::new();
         loop {
             let page = self.query(query.clone()).await?;
             for item in page.items {
                 entries.push(item.body(QUERY)?);
             }
-            entries.truncate(wanted);
+            entries.truncate(max_entries);
             match page.last {
-                Some(last) if entries.len() < wanted => query.after = Some(last),
+                Some(last) if entries.len() < max_entries => query.after = Some(last),
                 _ => return Ok(entries),
             }
         }
@@ -106,16 +108,16 @@ impl GrantReader for DynamoStore {
             }
         }
         let mut blocks = Vec::new();
-        for some in keys.chunks(MAX_TRANSACTION) {
-            for item in self.get_all(some).await? {
+        for chunk in keys.chunks(MAX_TRANSACTION) {
+            for item in self.get_all(chunk).await? {
                 blocks.push(block(&item, scopes)?);
             }
         }
         Ok(blocks)
     }
 
-    async fn heart(&self) -> PortResult<Option<Heart>> {
-        self.read(Key::heart()).await
+    async fn reaper_health(&self) -> PortResult<Option<ReaperHealth>> {
+        self.read(Key::reaper_health()).await
     }
 
     async fn grants_of(&self, identity: &IdentityId, cursor: Option<&str>, limit: u32) -> PortResult<GrantPage> {
@@ -136,19 +138,19 @@ impl GrantReader for DynamoStore {
     }
 }
 
-/// A block that stands but cannot be read is a block all the same: whoever garbles one must not keep a grant from ending.
+/// Reads a block. An unreadable block counts as a revocation: a garbled item must not keep a grant from ending.
 fn block(item: &Item, scopes: &[BlockScope]) -> PortResult<Block> {
     let operation = "dynamodb:TransactGetItems";
     item.body(operation).or_else(|error| {
         let pk = item.text("pk").unwrap_or_default();
         let scope = scopes.iter().find(|scope| Key::block(scope).pk == pk).ok_or(error)?;
-        tracing::error!(block = pk, "a block cannot be read: it is taken for a revocation");
+        tracing::error!(block = pk, "the block cannot be read and counts as a revocation");
         let by = "unreadable".parse().map_err(|_| unreadable(operation, pk))?;
         Ok(Block { scope: scope.clone(), cause: EndCause::Revoked, by, at: Timestamp::EPOCH })
     })
 }
 
-/// The index key that a cursor names. Whose list it is comes from the caller, never from the cursor.
+/// The index key that a cursor names. The identity comes from the caller, never from the cursor.
 fn start(identity: &IdentityId, cursor: &str) -> PortResult<Item> {
     let parsed = cursor.split_once('.').and_then(|(millis, id)| {
         let created_at = Timestamp::from_millis(millis.parse().ok()?);
@@ -156,7 +158,7 @@ fn start(identity: &IdentityId, cursor: &str) -> PortResult<Item> {
     });
     let (created_at, id) = parsed.ok_or_else(|| PortError::Refused {
         operation: QUERY,
-        source: "the cursor is none that was handed out".into(),
+        source: "invalid cursor: pass `next` unchanged, or omit it".into(),
     })?;
     let item: Item = Key::grant(id).attributes().into_iter().collect();
     Ok(item.with("identity_id", text(identity.as_str())).with("created_at", text(created_at.to_string())))
@@ -166,11 +168,11 @@ fn summary_key(item: &Item) -> PortResult<(GrantId, Timestamp)> {
     let pk = item.text("pk").unwrap_or_default();
     let id = pk.strip_prefix("GRANT#").and_then(|id| id.parse().ok());
     id.zip(item.instant("created_at"))
-        .ok_or_else(|| unreadable(QUERY, format!("`{pk}` is no line of a list of grants")))
+        .ok_or_else(|| unreadable(QUERY, format!("item `{pk}` has no grant id or no `created_at`")))
 }
 
 fn summary(item: &Item) -> PortResult<GrantSummary> {
     let (id, created_at) = summary_key(item)?;
-    let state = item.text("state").ok_or_else(|| unreadable(QUERY, format!("the line of `{id}` has no state")))?;
+    let state = item.text("state").ok_or_else(|| unreadable(QUERY, format!("the item of `{id}` has no `state`")))?;
     Ok(GrantSummary { id, state: state.to_owned(), created_at })
 }

@@ -1,4 +1,4 @@
-//! What intake writes.
+//! Writes of intake: idempotency keys, requests and marks.
 
 use async_trait::async_trait;
 use brevet_domain::request::Request;
@@ -15,15 +15,15 @@ const GET: &str = "dynamodb:GetItem";
 #[async_trait]
 impl RequestStore for DynamoStore {
     async fn claim_key(&self, claim: &KeyClaim) -> PortResult<KeyClaim> {
-        // DynamoDB may drop an item days after its ttl: one that is over counts as gone.
-        let absent_or_over = Expression::new("attribute_not_exists(#pk) OR #forgotten_at <= :now")
+        // DynamoDB may delete an item days after its TTL. A claim that has expired counts as absent.
+        let absent_or_expired = Expression::new("attribute_not_exists(#pk) OR #forgotten_at <= :now")
             .with(":now", text(claim.at.to_string()));
-        let put = PutIf { item: claim.item(PUT)?, condition: Some(absent_or_over) };
+        let put = PutIf { item: claim.item(PUT)?, condition: Some(absent_or_expired) };
         match self.put(put).await {
             Ok(()) => Ok(claim.clone()),
             Err(PortError::Conflict { .. }) => {
-                let standing = self.get(Key::claim(&claim.caller, &claim.key)).await?;
-                standing.ok_or_else(gone)?.body(GET)
+                let stored = self.get(Key::claim(&claim.caller, &claim.key)).await?;
+                stored.ok_or_else(expired)?.body(GET)
             }
             Err(error) => Err(error),
         }
@@ -34,8 +34,8 @@ impl RequestStore for DynamoStore {
         match self.put(put).await {
             Ok(()) => Ok(request.clone()),
             Err(PortError::Conflict { .. }) => {
-                let standing = self.get(Key::request(request.id)).await?;
-                standing.ok_or_else(gone)?.body(GET)
+                let stored = self.get(Key::request(request.id)).await?;
+                stored.ok_or_else(expired)?.body(GET)
             }
             Err(error) => Err(error),
         }
@@ -50,7 +50,7 @@ impl RequestStore for DynamoStore {
     }
 }
 
-/// What was in the way is there no more: it expired in between.
-fn gone() -> PortError {
-    PortError::NotDone { operation: PUT, source: "what was in the way has just expired".into() }
+/// The conflicting item expired between the put and the read.
+fn expired() -> PortError {
+    PortError::NotDone { operation: PUT, source: "the conflicting item has just expired; try again".into() }
 }

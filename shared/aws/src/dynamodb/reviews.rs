@@ -1,4 +1,4 @@
-//! Uses of break-glass that await their review, by identity.
+//! Break-glass uses that await their review, by identity.
 
 use async_trait::async_trait;
 use brevet_domain::id::{GrantId, IdentityId};
@@ -24,7 +24,7 @@ impl ReviewReader for DynamoStore {
             after: None,
         };
         let items = self.query_all(query).await?;
-        // One that cannot be read is an error: nothing is decided as if it were not there.
+        // An unreadable use is an error: no decision may ignore it.
         items.iter().map(|item| item.body(QUERY)).collect()
     }
 
@@ -40,8 +40,8 @@ impl ReviewReader for DynamoStore {
         let line = |item: &Item| {
             let line = line(item);
             if line.is_none() {
-                // Whoever may write any item may put it on this list.
-                tracing::error!(key = item.text("pk"), "a line of the list of reviews is none");
+                // Any function that may write items can put one on this list.
+                tracing::error!(key = item.text("pk"), "the list of reviews names an item that is not a review");
             }
             line
         };
@@ -55,16 +55,17 @@ fn line(item: &Item) -> Option<GrantId> {
     item.text("sk")?.parse().ok()
 }
 
-/// Where the next page starts: instant and keys of the last line, none of which holds a `|`.
+/// The cursor of the next page: instant and keys of the last item, none of which contains a `|`.
 fn cursor_of(last: &Item) -> PortResult<String> {
     let parts: Option<Vec<&str>> = ["next_at", "pk", "sk"].into_iter().map(|name| last.text(name)).collect();
-    parts.map(|parts| parts.join("|")).ok_or_else(|| unreadable(QUERY, "the last key of its page is incomplete"))
+    parts.map(|parts| parts.join("|")).ok_or_else(|| unreadable(QUERY, "the last key of the page is incomplete"))
 }
 
 fn start(cursor: &str) -> PortResult<Item> {
     let mut parts = cursor.split('|');
     let (Some(next_at), Some(pk), Some(sk), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        return Err(PortError::Refused { operation: QUERY, source: "the cursor is none that was handed out".into() });
+        let source = "invalid cursor: pass `next` unchanged, or omit it".into();
+        return Err(PortError::Refused { operation: QUERY, source });
     };
     let attributes = [("due_pk", REVIEW_LIST), ("next_at", next_at), ("pk", pk), ("sk", sk)];
     Ok(attributes.into_iter().map(|(name, value)| (name.to_owned(), text(value))).collect())

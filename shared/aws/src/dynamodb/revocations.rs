@@ -1,4 +1,4 @@
-//! The kill switch: each act an item of its own, put where none is; the latest of each scope on one list.
+//! The kill switch. Each revocation is its own item, put if absent. One list holds the latest of each scope.
 
 use async_trait::async_trait;
 use brevet_domain::revocation::{Progress, Revocation, WideScope};
@@ -7,7 +7,7 @@ use brevet_engine::port::{PortError, PortResult, ProgressStore, RevocationPage, 
 use super::DynamoStore;
 use super::item::{Item, Stored, number, text};
 use super::key::{Key, LATEST};
-use super::table::{Expression, PutIf, Query, Write, held, if_absent};
+use super::table::{Expression, PutIf, Query, Write, condition_held, if_absent};
 
 const QUERY: &str = "dynamodb:Query";
 const PUT: &str = "dynamodb:PutItem";
@@ -73,7 +73,7 @@ impl RevocationStore for DynamoStore {
             block,
         ];
         let answer = self.write_all(writes).await;
-        self.unless_own(answer, Key::revocation(&new.scope, new.version), new).await
+        self.success_if_stored(answer, Key::revocation(&new.scope, new.version), new).await
     }
 }
 
@@ -83,6 +83,6 @@ impl ProgressStore for DynamoStore {
         let later = Expression::new("attribute_not_exists(#pk) OR #began_at < :began_at")
             .with(":began_at", text(progress.began_at.to_string()));
         let put = PutIf { item: progress.item(PUT)?, condition: Some(later) };
-        held(self.put(put).await).map(drop)
+        condition_held(self.put(put).await).map(drop)
     }
 }

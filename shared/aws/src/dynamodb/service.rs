@@ -1,4 +1,4 @@
-//! Which table this is, and which one the deploying role confirmed.
+//! The identity of this table, and the table that the deploying role confirmed.
 
 use async_trait::async_trait;
 use brevet_domain::confirmation::{Confirmation, table_identity};
@@ -16,11 +16,11 @@ impl InService for DynamoStore {
         let watch = Watch::new();
         let call = self.client.describe_table().table_name(&self.table).customize().interceptor(watch.clone());
         let answer = call.send().await.map_err(|error| watch.classify(DESCRIBE, error))?;
-        let table = answer.table.ok_or_else(|| unreadable(DESCRIBE, "there is no table in it"))?;
+        let table = answer.table.ok_or_else(|| unreadable(DESCRIBE, "the answer has no table"))?;
         let created = table.creation_date_time.map(|at| at.secs());
         match (table.table_arn, created) {
             (Some(arn), Some(created_s)) => Ok(table_identity(&arn, created_s)),
-            (None, _) | (_, None) => Err(unreadable(DESCRIBE, "it does not say which table, or when it was created")),
+            (None, _) | (_, None) => Err(unreadable(DESCRIBE, "the answer lacks the table's ARN or its creation time")),
         }
     }
 

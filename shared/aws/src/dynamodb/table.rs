@@ -1,4 +1,4 @@
-//! The calls: each watched, and repeated where another transaction was in the way.
+//! The DynamoDB calls. Each call is watched, and retried after a transaction conflict.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use super::item::Item;
 use super::key::Key;
 use crate::error::{Watch, unreadable};
 
-/// How often a write is made again when another transaction was in the way, and after how long, in milliseconds.
+/// The pauses before each retry after a transaction conflict, in milliseconds.
 ///
-/// Such a conflict is no lost race: the other transaction may have been about another item of the same request.
-const AGAIN_AFTER_MS: [u64; 3] = [20, 60, 140];
+/// Such a conflict is not a lost race: the other transaction may concern another item of the same request.
+const CONFLICT_PAUSES_MS: [u64; 3] = [20, 60, 140];
 
-/// An expression with its values; names in it are written `#name`.
+/// An expression with its values. Attribute names in it are written `#name`.
 #[derive(Clone, Debug)]
 pub(super) struct Expression {
     pub(super) text: &'static str,
@@ -39,7 +39,7 @@ impl Expression {
         self
     }
 
-    /// `#name` to `name`, for each name in the text: some names are reserved words, so all are written so.
+    /// Maps `#name` to `name` for each name in the text. Some names are reserved words, so all have the `#`.
     pub(super) fn names(&self) -> BTreeMap<String, String> {
         let parts = self.text.split('#').skip(1);
         let names = parts.map(|part| {
@@ -56,12 +56,12 @@ impl Expression {
     }
 }
 
-/// Put only where nothing is.
+/// The item must not exist.
 pub(super) fn if_absent() -> Expression {
     Expression::new("attribute_not_exists(#pk)")
 }
 
-/// One put of a transaction, or alone.
+/// A put with an optional condition, alone or in a transaction.
 #[derive(Clone, Debug)]
 pub(super) struct PutIf {
     pub(super) item: Item,
@@ -72,9 +72,9 @@ pub(super) struct PutIf {
 #[derive(Clone, Debug)]
 pub(super) enum Write {
     Put(PutIf),
-    /// Deleted, if it is there.
+    /// Deletes the item if it exists.
     Delete(Key),
-    /// Nothing is written, but this must hold.
+    /// Writes nothing; the condition must hold.
     Check(Key, Expression),
 }
 
@@ -85,7 +85,6 @@ pub(super) struct Page {
     pub(super) last: Option<Item>,
 }
 
-/// What to query.
 #[derive(Clone, Debug)]
 pub(super) struct Query {
     pub(super) index: Option<&'static str>,
@@ -96,7 +95,7 @@ pub(super) struct Query {
 }
 
 impl DynamoStore {
-    /// One item, read consistently.
+    /// Reads one item consistently.
     pub(super) async fn get(&self, key: Key) -> PortResult<Option<Item>> {
         let watch = Watch::new();
         let answer = self
@@ -113,7 +112,7 @@ impl DynamoStore {
         Ok(answer.item.map(|item| item.into_iter().collect()))
     }
 
-    /// Those of `keys` that are there, as they all stood at one instant. No key may come twice.
+    /// Reads the items of `keys` that exist, all at one instant. Each key may occur only once.
     pub(super) async fn get_all(&self, keys: &[Key]) -> PortResult<Vec<Item>> {
         const OPERATION: &str = "dynamodb:TransactGetItems";
         if keys.is_empty() {
@@ -135,16 +134,16 @@ impl DynamoStore {
                 .interceptor(watch.clone())
                 .send()
                 .await
-                .map_err(|error| of_transact_get(OPERATION, &watch, error))
+                .map_err(|error| classify_transact_get(OPERATION, &watch, error))
         };
-        let answer = again(read).await?;
+        let answer = retry_conflicts(read).await?;
         let found = answer.responses.unwrap_or_default().into_iter();
         Ok(found.filter_map(|response| response.item).map(|item| item.into_iter().collect()).collect())
     }
 
-    /// One put. [`PortError::Conflict`] if its condition did not hold, also when an own earlier attempt broke it.
+    /// Puts one item. [`PortError::Conflict`] if its condition did not hold, even if an earlier attempt broke it.
     pub(super) async fn put(&self, put: PutIf) -> PortResult<()> {
-        again(|| async {
+        retry_conflicts(|| async {
             let watch = Watch::new();
             let PutIf { item, condition } = put.clone();
             let mut call = self.client.put_item().table_name(&self.table).set_item(Some(item.attributes().collect()));
@@ -159,12 +158,12 @@ impl DynamoStore {
                 .send()
                 .await
                 .map(drop)
-                .map_err(|error| of_single("dynamodb:PutItem", &watch, error))
+                .map_err(|error| classify_single("dynamodb:PutItem", &watch, error))
         })
         .await
     }
 
-    /// Several writes, all or none. [`PortError::Conflict`] if a condition did not hold.
+    /// Makes all writes or none. [`PortError::Conflict`] if a condition did not hold.
     pub(super) async fn write_all(&self, writes: Vec<Write>) -> PortResult<()> {
         const OPERATION: &str = "dynamodb:TransactWriteItems";
         let items = writes.into_iter().map(|write| {
@@ -198,7 +197,7 @@ impl DynamoStore {
         let items: Vec<_> = items
             .collect::<Result<_, aws_sdk_dynamodb::error::BuildError>>()
             .map_err(|error| refused(OPERATION, error))?;
-        again(|| async {
+        retry_conflicts(|| async {
             let watch = Watch::new();
             let call = self.client.transact_write_items();
             call.set_transact_items(Some(items.clone()))
@@ -207,14 +206,14 @@ impl DynamoStore {
                 .send()
                 .await
                 .map(drop)
-                .map_err(|error| of_transact_write(OPERATION, &watch, error))
+                .map_err(|error| classify_transact_write(OPERATION, &watch, error))
         })
         .await
     }
 
-    /// Deletes one item if `condition` holds; false if it does not.
+    /// Deletes one item if `condition` holds. False if it does not hold.
     pub(super) async fn delete_if(&self, key: Key, condition: Expression) -> PortResult<bool> {
-        let deleted = again(|| async {
+        let deleted = retry_conflicts(|| async {
             let watch = Watch::new();
             let condition = condition.clone();
             self.client
@@ -229,18 +228,18 @@ impl DynamoStore {
                 .send()
                 .await
                 .map(drop)
-                .map_err(|error| of_single("dynamodb:DeleteItem", &watch, error))
+                .map_err(|error| classify_single("dynamodb:DeleteItem", &watch, error))
         });
-        held(deleted.await)
+        condition_held(deleted.await)
     }
 
-    /// Takes one item off its to-do list, if it is there.
+    /// Takes one item off its to-do list. False if the item does not exist.
     pub(super) async fn take_off_list(&self, key: Key) -> PortResult<bool> {
         let update = Expression::new("REMOVE #due_pk, #next_at");
         let condition = Expression::new("attribute_exists(#pk)");
         let mut names = update.names();
         names.extend(condition.names());
-        let updated = again(|| async {
+        let updated = retry_conflicts(|| async {
             let watch = Watch::new();
             self.client
                 .update_item()
@@ -254,12 +253,12 @@ impl DynamoStore {
                 .send()
                 .await
                 .map(drop)
-                .map_err(|error| of_single("dynamodb:UpdateItem", &watch, error))
+                .map_err(|error| classify_single("dynamodb:UpdateItem", &watch, error))
         });
-        held(updated.await)
+        condition_held(updated.await)
     }
 
-    /// One page of a query; of the table itself consistently.
+    /// Reads one page of a query. Reads of the table are consistent; reads of an index are not.
     pub(super) async fn query(&self, query: Query) -> PortResult<Page> {
         const OPERATION: &str = "dynamodb:Query";
         let watch = Watch::new();
@@ -288,7 +287,7 @@ impl DynamoStore {
         })
     }
 
-    /// Every page of a query.
+    /// Reads every page of a query.
     pub(super) async fn query_all(&self, mut query: Query) -> PortResult<Vec<Item>> {
         let mut items = Vec::new();
         loop {
@@ -302,12 +301,12 @@ impl DynamoStore {
     }
 }
 
-/// Makes a call, and a few times again while another transaction is in its way.
-async fn again<T, F>(call: impl Fn() -> F) -> PortResult<T>
+/// Makes a call, and retries it a few times after transaction conflicts.
+async fn retry_conflicts<T, F>(call: impl Fn() -> F) -> PortResult<T>
 where
     F: Future<Output = PortResult<T>>,
 {
-    for pause_ms in AGAIN_AFTER_MS {
+    for pause_ms in CONFLICT_PAUSES_MS {
         match call().await {
             Err(PortError::NotDone { source, .. }) if is_contention(source.as_ref()) => {
                 tokio::time::sleep(Duration::from_millis(pause_ms)).await;
@@ -329,13 +328,13 @@ fn is_contention(source: &(dyn std::error::Error + Send + Sync + 'static)) -> bo
     false
 }
 
-/// Another transaction on the same items was under way.
+/// Another transaction on the same items was in progress.
 #[derive(Debug, thiserror::Error)]
-#[error("another transaction was under way: {0}")]
+#[error("another transaction on the same items was in progress: {0}")]
 struct Contention(String);
 
 /// A condition that does not hold is an answer, not a failure.
-pub(super) fn held(answer: PortResult<()>) -> PortResult<bool> {
+pub(super) fn condition_held(answer: PortResult<()>) -> PortResult<bool> {
     match answer {
         Ok(()) => Ok(true),
         Err(PortError::Conflict { .. }) => Ok(false),
@@ -347,8 +346,8 @@ fn refused(operation: &'static str, error: aws_sdk_dynamodb::error::BuildError) 
     PortError::Refused { operation, source: error.into() }
 }
 
-/// A single write can lose against a transaction, too.
-fn of_single<E>(operation: &'static str, watch: &Watch, error: SdkError<E, HttpResponse>) -> PortError
+/// A single write can also conflict with a transaction.
+fn classify_single<E>(operation: &'static str, watch: &Watch, error: SdkError<E, HttpResponse>) -> PortError
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
@@ -360,48 +359,49 @@ where
     watch.classify(operation, error)
 }
 
-fn of_transact_write(
+fn classify_transact_write(
     operation: &'static str,
     watch: &Watch,
     error: SdkError<TransactWriteItemsError, HttpResponse>,
 ) -> PortError {
-    let cancelled = match error.as_service_error() {
+    let reasons = match error.as_service_error() {
         Some(TransactWriteItemsError::TransactionCanceledException(e)) => e.cancellation_reasons(),
         _ => return watch.classify(operation, error),
     };
-    of_cancellation(operation, watch, cancelled)
+    classify_cancellation(operation, watch, reasons)
 }
 
-fn of_transact_get(
+fn classify_transact_get(
     operation: &'static str,
     watch: &Watch,
     error: SdkError<TransactGetItemsError, HttpResponse>,
 ) -> PortError {
-    let cancelled = match error.as_service_error() {
+    let reasons = match error.as_service_error() {
         Some(TransactGetItemsError::TransactionCanceledException(e)) => e.cancellation_reasons(),
         _ => return watch.classify(operation, error),
     };
-    of_cancellation(operation, watch, cancelled)
+    classify_cancellation(operation, watch, reasons)
 }
 
-/// Why a transaction was cancelled: the worst of its reasons.
+/// Classifies a cancelled transaction by the worst of its reasons.
 ///
 /// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html>
-fn of_cancellation(operation: &'static str, watch: &Watch, reasons: &[CancellationReason]) -> PortError {
+fn classify_cancellation(operation: &'static str, watch: &Watch, reasons: &[CancellationReason]) -> PortError {
     let codes: Vec<&str> = reasons.iter().filter_map(CancellationReason::code).filter(|code| *code != "None").collect();
-    let has = |wanted: &[&str]| codes.iter().any(|code| wanted.contains(code));
-    let told = codes.join(", ");
+    let has = |any_of: &[&str]| codes.iter().any(|code| any_of.contains(code));
+    let all_codes = codes.join(", ");
     if has(&["ConditionalCheckFailed"]) {
         PortError::Conflict { operation }
     } else if watch.is_doubtful() {
-        PortError::Unknown { operation, source: format!("an attempt before was not answered; then: {told}").into() }
+        let source = format!("an earlier attempt got no answer; the last one: {all_codes}").into();
+        PortError::Unknown { operation, source }
     } else if has(&["TransactionConflict"]) {
-        PortError::NotDone { operation, source: Contention(told).into() }
+        PortError::NotDone { operation, source: Contention(all_codes).into() }
     } else if has(&["ProvisionedThroughputExceeded", "ThrottlingError"]) {
-        PortError::NotDone { operation, source: told.into() }
+        PortError::NotDone { operation, source: all_codes.into() }
     } else if codes.is_empty() {
-        unreadable(operation, "it was cancelled without a reason")
+        unreadable(operation, "the transaction was cancelled without a reason")
     } else {
-        PortError::Refused { operation, source: told.into() }
+        PortError::Refused { operation, source: all_codes.into() }
     }
 }

@@ -1,4 +1,4 @@
-//! Removing: reap's half of the calls.
+//! The reaper's half of the calls: removes policies.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -6,12 +6,12 @@ use aws_sdk_iam::Client;
 use brevet_domain::grant::EffectiveAccess;
 use brevet_domain::plan::Probe;
 use brevet_domain::time::Timestamp;
-use brevet_engine::port::{Deprovisioner, Place, PortResult};
+use brevet_engine::port::{AttachmentTarget, Deprovisioner, PortResult};
 
 use super::{DELETE, DETACH, effective, is_gone, role_name};
 use crate::error::Watch;
 
-/// Deletes and detaches policies, and asks the simulator; there is no call in it that adds one.
+/// Deletes and detaches policies, and calls the simulator. It has no call that adds a policy.
 #[derive(Clone, Debug)]
 pub struct IamDeprovisioner {
     client: Client,
@@ -24,7 +24,7 @@ impl IamDeprovisioner {
         Self { client }
     }
 
-    /// A client of its own, as `config` says.
+    /// Builds its own client from `config`.
     #[must_use]
     pub fn connect(config: &SdkConfig) -> Self {
         Self::new(Client::new(config))
@@ -53,14 +53,14 @@ impl IamDeprovisioner {
 
 #[async_trait]
 impl Deprovisioner for IamDeprovisioner {
-    async fn remove(&self, place: &Place) -> PortResult<()> {
-        match place {
-            Place::Inline { principal_arn, policy_name } => self.delete(principal_arn, policy_name).await,
-            Place::Managed { principal_arn, policy_arn } => self.detach(principal_arn, policy_arn).await,
+    async fn remove(&self, target: &AttachmentTarget) -> PortResult<()> {
+        match target {
+            AttachmentTarget::Inline { principal_arn, policy_name } => self.delete(principal_arn, policy_name).await,
+            AttachmentTarget::Managed { principal_arn, policy_arn } => self.detach(principal_arn, policy_arn).await,
         }
     }
 
     async fn effective(&self, principal_arn: &str, probes: &[Probe], now: Timestamp) -> PortResult<EffectiveAccess> {
-        effective::tried(&self.client, principal_arn, probes, now).await
+        effective::simulate_all(&self.client, principal_arn, probes, now).await
     }
 }

@@ -1,4 +1,4 @@
-//! What AWS's simulator still allows to a principal.
+//! The effective access of a principal, by AWS's policy simulator.
 
 use std::collections::BTreeSet;
 
@@ -14,15 +14,15 @@ use brevet_engine::port::PortResult;
 use super::{MAX_PAGES, SIMULATE, next_page, role_name, too_many_pages};
 use crate::error::{Watch, unreadable};
 
-/// How many policies are named at most.
+/// The most policies that a result names.
 const MAX_POLICIES: usize = 20;
-/// How many missing context keys are named at most.
+/// The most missing context keys that a result names.
 const MAX_KEYS: usize = 10;
 
-/// By whom else it is allowed, the caller knows: the simulator only names policies.
+/// The caller fills in `but_by`: the simulator names only policies.
 const NOT_ALLOWED: EffectiveAccess = EffectiveAccess::NotAllowed { but_by: Vec::new() };
 
-/// What all answers together said.
+/// The combined result of all answers.
 #[derive(Debug, Default)]
 struct Found {
     is_allowed: bool,
@@ -30,11 +30,13 @@ struct Found {
     missing: BTreeSet<String>,
 }
 
-/// Tries every probe at `now`, by a call of its own: the simulator refuses a call whose actions "require different
-/// authorization information", and would try each action on each resource, with one answer for all of them.
+/// Simulates every probe at `now`, with one call per probe.
+///
+/// The simulator refuses a call whose actions "require different authorization information". It would also try each
+/// action on each resource and give one answer for all of them.
 ///
 /// Source: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_EvaluationResult.html>
-pub(super) async fn tried(
+pub(super) async fn simulate_all(
     client: &Client,
     principal_arn: &str,
     probes: &[Probe],
@@ -45,7 +47,7 @@ pub(super) async fn tried(
     for probe in probes {
         match simulate(client, principal_arn, probe, now).await {
             Ok(results) => found.add(&results, role_name),
-            // INVARIANT: residual access is never hidden, and so not by a later call that does not answer either.
+            // INVARIANT: residual access is never hidden, not even by a later call without an answer.
             Err(_) if found.is_allowed => break,
             Err(error) => return Err(error),
         }
@@ -71,7 +73,7 @@ async fn simulate(
         marker = next_page(SIMULATE, page.is_truncated, page.marker)?;
         if marker.is_none() {
             return if results.is_empty() {
-                Err(unreadable(SIMULATE, "there is no result in it"))
+                Err(unreadable(SIMULATE, "the answer has no result"))
             } else {
                 Ok(results)
             };
@@ -80,7 +82,7 @@ async fn simulate(
     Err(too_many_pages(SIMULATE))
 }
 
-/// The simulator takes no key from the real world.
+/// The simulator sets no context key by itself, not even the time.
 fn current_time(now: Timestamp) -> ContextEntry {
     ContextEntry::builder()
         .context_key_name("aws:CurrentTime")
@@ -90,7 +92,7 @@ fn current_time(now: Timestamp) -> ContextEntry {
 }
 
 impl Found {
-    /// Adds what one probe came to. There may be a result for the resource beside the one for the action, or in its stead.
+    /// Adds the results of one probe. A result for the resource may accompany or replace the one for the action.
     fn add(&mut self, results: &[EvaluationResult], role_name: &str) {
         for result in results {
             let whole = (&result.eval_decision, result.matched_statements(), result.missing_context_values());
@@ -108,7 +110,7 @@ impl Found {
             let named = statements.iter().filter_map(Statement::source_policy_id);
             self.policies.extend(named.map(|id| policy_name(id, role_name).to_owned()));
         } else if *answer != Answer::ExplicitDeny {
-            // With these values it might have been allowed.
+            // With other values of these keys the simulator might have allowed it.
             self.missing.extend(missing.iter().cloned());
         }
     }
@@ -120,12 +122,12 @@ impl Found {
             NOT_ALLOWED
         } else {
             let keys: Vec<_> = self.missing.into_iter().take(MAX_KEYS).collect();
-            EffectiveAccess::Undetermined { why: format!("it depends on {}", keys.join(", ")) }
+            EffectiveAccess::Undetermined { why: format!("the simulator lacks the context keys {}", keys.join(", ")) }
         }
     }
 }
 
-/// The simulator calls a managed policy by its name, and a role's inline policy `role_<role>_<policy>`.
+/// The policy's own name. The simulator names a role's inline policy `role_<role>_<policy>`.
 fn policy_name<'a>(id: &'a str, role_name: &str) -> &'a str {
     let own = id.strip_prefix("role_").and_then(|rest| rest.strip_prefix(role_name)?.strip_prefix('_'));
     own.filter(|name| !name.is_empty()).unwrap_or(id)
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn one_allowed_result_is_residual_access_with_each_policy_named_once() {
+    fn one_allowed_result_is_residual_access_and_names_each_policy_once() {
         let denied = result(Answer::ImplicitDeny, &["brevet-dev-other"], &["aws:SourceIp"]);
         let ids = ["role_brevet-dev-batch_standing", "Sync", "Sync", "role_other_x", "role_brevet-dev-batch_"];
         let allowed = result(Answer::Allowed, &ids, &[]);
@@ -167,23 +169,23 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_twenty_policies_are_named() {
+    fn residual_access_names_at_most_twenty_policies() {
         let ids: Vec<String> = (0..30).map(|n| format!("policy-{n:02}")).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         assert_eq!(found(&[result(Answer::Allowed, &ids, &[])]), residual(&ids[..20]));
     }
 
     #[test]
-    fn a_denial_that_hangs_on_unknown_values_is_none() {
+    fn an_implicit_denial_with_missing_context_keys_is_undetermined() {
         assert_eq!(found(&[result(Answer::ImplicitDeny, &[], &[])]), NOT_ALLOWED);
         assert_eq!(found(&[result(Answer::ExplicitDeny, &["d"], &["aws:SourceIp"])]), NOT_ALLOWED);
-        let why = "it depends on aws:SourceIp".to_owned();
+        let why = "the simulator lacks the context keys aws:SourceIp".to_owned();
         let undetermined = EffectiveAccess::Undetermined { why };
         assert_eq!(found(&[result(Answer::ImplicitDeny, &[], &["aws:SourceIp"])]), undetermined);
     }
 
     #[test]
-    fn results_of_single_resources_count_as_much() {
+    fn an_allowed_result_of_a_single_resource_is_residual_access() {
         use aws_sdk_iam::types::ResourceSpecificResult;
         let statement = Statement::builder().source_policy_id("Sync").build();
         let single = ResourceSpecificResult::builder()

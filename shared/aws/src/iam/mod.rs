@@ -1,8 +1,10 @@
-//! IAM: the reserved deny on session roles, and policies on attachment principals, split by who may call what.
+//! IAM: the reserved deny on session roles, and policies on attachment principals.
+//!
+//! The types are split by the rights of the functions that use them.
 
+mod account_listing;
 mod deprovisioner;
 mod effective;
-mod estate;
 mod principals;
 mod provisioner;
 mod session_roles;
@@ -12,8 +14,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use brevet_engine::port::{PortError, PortResult};
 
+pub use self::account_listing::IamAccountListing;
 pub use self::deprovisioner::IamDeprovisioner;
-pub use self::estate::IamEstate;
 pub use self::principals::IamPrincipals;
 pub use self::provisioner::IamProvisioner;
 pub use self::session_roles::IamSessionRoles;
@@ -30,10 +32,10 @@ const LIST_ATTACHED: &str = "iam:ListAttachedRolePolicies";
 const PUT: &str = "iam:PutRolePolicy";
 const SIMULATE: &str = "iam:SimulatePrincipalPolicy";
 
-/// How many pages of one list are read at most.
+/// The most pages of one list that are read.
 const MAX_PAGES: usize = 20;
 
-/// IAM names roles without their path, and role names are unique in an account.
+/// The role's name without its path. Role names are unique in an account.
 fn role_name<'a>(operation: &'static str, role_arn: &'a str) -> PortResult<&'a str> {
     let resource = role_arn.split(':').nth(5);
     resource
@@ -43,15 +45,15 @@ fn role_name<'a>(operation: &'static str, role_arn: &'a str) -> PortResult<&'a s
         .ok_or_else(|| refused(operation, format!("`{role_arn}` is not the ARN of a role")))
 }
 
-/// The document that IAM answered, as JSON text.
+/// The policy document of IAM's answer, as JSON text.
 fn document(operation: &'static str, encoded: &str) -> PortResult<String> {
     // The SDK reads a missing document as an empty one, which no policy has.
     decoded(encoded)
         .filter(|text| !text.is_empty())
-        .ok_or_else(|| unreadable(operation, "its document is not percent-encoded"))
+        .ok_or_else(|| unreadable(operation, "its policy document is empty or not percent-encoded"))
 }
 
-/// Undoes RFC 3986 percent-encoding: how IAM answers documents.
+/// Decodes RFC 3986 percent-encoding, the form of documents in IAM's answers.
 ///
 /// Source: <https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetRolePolicy.html>
 fn decoded(text: &str) -> Option<String> {
@@ -68,30 +70,30 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Whether IAM knows no such role, or no such policy on it.
+/// Whether IAM answered that the role, or the policy on it, does not exist.
 fn is_gone<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     error.as_service_error().and_then(ProvideErrorMetadata::code) == Some("NoSuchEntity")
 }
 
 fn request_id(operation: &'static str, watch: &Watch) -> PortResult<String> {
-    watch.request_id().ok_or_else(|| unreadable(operation, "it has no request id"))
+    watch.request_id().ok_or_else(|| unreadable(operation, "the answer has no request id"))
 }
 
-/// Where the page after this one begins; nothing if this is the last.
+/// The marker of the next page. `None` after the last page.
 fn next_page(operation: &'static str, is_truncated: bool, marker: Option<String>) -> PortResult<Option<String>> {
     match marker.filter(|marker| !marker.is_empty()) {
         _ if !is_truncated => Ok(None),
         Some(marker) => Ok(Some(marker)),
-        None => Err(unreadable(operation, "it is cut off, and does not say where to go on")),
+        None => Err(unreadable(operation, "the list is truncated and has no marker")),
     }
 }
 
 fn too_many_pages(operation: &'static str) -> PortError {
-    unreadable(operation, format!("it goes on after {MAX_PAGES} pages"))
+    unreadable(operation, format!("the list has more than {MAX_PAGES} pages"))
 }
 
-fn refused(operation: &'static str, why: String) -> PortError {
-    PortError::Refused { operation, source: why.into() }
+fn refused(operation: &'static str, reason: String) -> PortError {
+    PortError::Refused { operation, source: reason.into() }
 }
 
 #[cfg(test)]
@@ -99,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_role_is_named_without_its_path() {
+    fn role_name_omits_the_path() {
         let arn = "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-shop";
         assert_eq!(role_name(GET, arn).unwrap(), "brevet-dev-shop");
         for wrong in ["", "brevet-dev-shop", "arn:aws:iam::000000000000:user/x", "arn:aws:iam::0:role/"] {
@@ -108,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_are_decoded_and_broken_ones_refused() {
+    fn document_is_decoded_or_unreadable() {
         assert_eq!(document(GET, "%7B%22a%22%3A%2B+1%7D").unwrap(), r#"{"a":++1}"#);
         for broken in ["", "%", "%7", "%zz", "%ff"] {
             let answer = document(GET, broken);
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_cut_off_must_say_where_it_goes_on() {
+    fn a_truncated_list_without_a_marker_is_unreadable() {
         assert_eq!(next_page(LIST, false, None).unwrap(), None);
         assert_eq!(next_page(LIST, false, Some("stale".to_owned())).unwrap(), None);
         assert_eq!(next_page(LIST, true, Some("m".to_owned())).unwrap().as_deref(), Some("m"));

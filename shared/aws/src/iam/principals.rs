@@ -1,4 +1,4 @@
-//! Reading attachment principals: whole before anything is attached, and one place at a time to prove it.
+//! Reads attachment principals: whole before an attachment, and one target at a time as proof.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use aws_config::SdkConfig;
 use aws_sdk_iam::Client;
 use aws_sdk_iam::operation::list_attached_role_policies::ListAttachedRolePoliciesOutput;
 use aws_sdk_iam::types::{AttachedPolicy, SummaryKeyType};
-use brevet_engine::port::{Place, PlaceReading, PortError, PortResult, Principal, Principals, Standing};
+use brevet_engine::port::{AttachmentTarget, PortError, PortResult, Principal, Principals, Standing, TargetReading};
 
 use super::{
     GET, GET_ROLE, LIST, LIST_ATTACHED, MAX_PAGES, document, is_gone, next_page, refused, request_id, role_name,
@@ -15,10 +15,10 @@ use super::{
 };
 use crate::error::{Watch, unreadable};
 
-/// How many inline policies a principal may have: each is read by a call of its own.
+/// The most inline policies of a principal that are read. Each takes its own call.
 const MAX_INLINE: usize = 100;
 
-/// How many managed policies fit on a role where the account does not say.
+/// The quota of managed policies per role, if the account's summary does not show it.
 ///
 /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 const DEFAULT_QUOTA: usize = 10;
@@ -36,7 +36,7 @@ impl IamPrincipals {
         Self { client }
     }
 
-    /// A client of its own, as `config` says.
+    /// Builds its own client from `config`.
     #[must_use]
     pub fn connect(config: &SdkConfig) -> Self {
         Self::new(Client::new(config))
@@ -55,10 +55,11 @@ impl IamPrincipals {
         })?;
         // The SDK reads a missing element as an empty one.
         let role = answer.role.filter(|role| !role.arn.is_empty());
-        let role = role.ok_or_else(|| unreadable(GET_ROLE, "there is no role in it"))?;
-        // IAM finds roles by name alone: one of the same name may lie under a path that nothing may be attached to.
+        let role = role.ok_or_else(|| unreadable(GET_ROLE, "the answer has no role"))?;
+        // IAM finds a role by its name alone. A role of this name may exist under a path without attachment rights.
         if role.arn != principal_arn {
-            return Err(refused(GET_ROLE, format!("`{principal_arn}` is really `{}`", role.arn)));
+            let reason = format!("`{principal_arn}` does not exist; the role of this name is `{}`", role.arn);
+            return Err(refused(GET_ROLE, reason));
         }
         Ok(role.permissions_boundary.and_then(|boundary| boundary.permissions_boundary_arn))
     }
@@ -66,12 +67,13 @@ impl IamPrincipals {
     async fn inline(&self, principal_arn: &str) -> PortResult<BTreeMap<String, String>> {
         let names = self.inline_names(principal_arn).await?;
         if names.len() > MAX_INLINE {
-            let why = format!("`{principal_arn}` has {} inline policies, and may have {MAX_INLINE}", names.len());
-            return Err(refused(LIST, why));
+            let n = names.len();
+            let reason = format!("`{principal_arn}` has {n} inline policies; Brevet reads at most {MAX_INLINE}");
+            return Err(refused(LIST, reason));
         }
         let mut inline = BTreeMap::new();
         for name in names {
-            // What is gone meanwhile does not stand.
+            // A policy that was deleted in between is absent.
             if let (Some(text), _) = self.inline_document(principal_arn, &name).await? {
                 inline.insert(name, text);
             }
@@ -79,7 +81,7 @@ impl IamPrincipals {
         Ok(inline)
     }
 
-    /// The names of everything on a principal; nothing if there is no such role.
+    /// The names of all policies on a principal. Empty if the role does not exist.
     pub(super) async fn standing(&self, principal_arn: &str) -> PortResult<Standing> {
         let Some(inline) = self.inline_names_if_any(principal_arn).await? else { return Ok(Standing::default()) };
         let attached = self.attached_if_any(principal_arn).await?.unwrap_or_default();
@@ -87,7 +89,7 @@ impl IamPrincipals {
     }
 
     async fn inline_names(&self, principal_arn: &str) -> PortResult<BTreeSet<String>> {
-        self.inline_names_if_any(principal_arn).await?.ok_or_else(|| gone_meanwhile(LIST, principal_arn))
+        self.inline_names_if_any(principal_arn).await?.ok_or_else(|| role_deleted(LIST, principal_arn))
     }
 
     async fn inline_names_if_any(&self, principal_arn: &str) -> PortResult<Option<BTreeSet<String>>> {
@@ -111,7 +113,7 @@ impl IamPrincipals {
         Err(too_many_pages(LIST))
     }
 
-    /// The document, if the policy stands, and what was watched of the call.
+    /// The document, if the policy exists, and the watch of the call.
     async fn inline_document(&self, principal_arn: &str, name: &str) -> PortResult<(Option<String>, Watch)> {
         let watch = Watch::new();
         let call = self.client.get_role_policy().role_name(role_name(GET, principal_arn)?).policy_name(name);
@@ -123,7 +125,7 @@ impl IamPrincipals {
     }
 
     async fn attached(&self, principal_arn: &str) -> PortResult<BTreeSet<String>> {
-        self.attached_if_any(principal_arn).await?.ok_or_else(|| gone_meanwhile(LIST_ATTACHED, principal_arn))
+        self.attached_if_any(principal_arn).await?.ok_or_else(|| role_deleted(LIST_ATTACHED, principal_arn))
     }
 
     async fn attached_if_any(&self, principal_arn: &str) -> PortResult<Option<BTreeSet<String>>> {
@@ -141,7 +143,7 @@ impl IamPrincipals {
         Err(too_many_pages(LIST_ATTACHED))
     }
 
-    /// One page of the attached policies under a path, nothing if the role is gone; and what was watched of the call.
+    /// One page of the attached policies under a path, if the role exists, and the watch of the call.
     async fn attached_page(
         &self,
         principal_arn: &str,
@@ -158,26 +160,26 @@ impl IamPrincipals {
         }
     }
 
-    /// Looks for the policy page by page. INVARIANT: absent is said of the whole list alone.
-    async fn read_attached(&self, principal_arn: &str, policy_arn: &str) -> PortResult<PlaceReading> {
+    /// Searches the list for the policy, page by page. INVARIANT: only the complete list shows an absence.
+    async fn read_attached(&self, principal_arn: &str, policy_arn: &str) -> PortResult<TargetReading> {
         let path = policy_path(policy_arn)?;
         let mut marker = None;
         for _ in 0..MAX_PAGES {
             let (page, watch) = self.attached_page(principal_arn, &path, marker).await?;
             let request_id = request_id(LIST_ATTACHED, &watch)?;
-            let Some(mut page) = page else { return Ok(PlaceReading { standing: None, request_id }) };
+            let Some(mut page) = page else { return Ok(TargetReading { standing: None, request_id }) };
             if listed(&mut page)?.iter().any(|policy| policy.policy_arn() == Some(policy_arn)) {
-                return Ok(PlaceReading { standing: Some(policy_arn.to_owned()), request_id });
+                return Ok(TargetReading { standing: Some(policy_arn.to_owned()), request_id });
             }
             marker = next_page(LIST_ATTACHED, page.is_truncated, page.marker)?;
             if marker.is_none() {
-                return Ok(PlaceReading { standing: None, request_id });
+                return Ok(TargetReading { standing: None, request_id });
             }
         }
         Err(too_many_pages(LIST_ATTACHED))
     }
 
-    /// How many managed policies may be attached to a role. What the account does not tell must not stop a grant.
+    /// The quota of managed policies per role. A failed read of the quota must not stop a grant.
     async fn attached_quota(&self) -> usize {
         let answer = self.client.get_account_summary().send().await.ok();
         let summary = answer.and_then(|answer| answer.summary_map);
@@ -186,16 +188,16 @@ impl IamPrincipals {
     }
 }
 
-/// The policies of a page. The SDK reads an answer without a list as one without policies: that proves no absence.
+/// The policies of a page. The SDK reads an answer without a list as an empty list, which proves no absence.
 fn listed(page: &mut ListAttachedRolePoliciesOutput) -> PortResult<Vec<AttachedPolicy>> {
-    page.attached_policies.take().ok_or_else(|| unreadable(LIST_ATTACHED, "there is no list in it"))
+    page.attached_policies.take().ok_or_else(|| unreadable(LIST_ATTACHED, "the answer has no list of policies"))
 }
 
-fn gone_meanwhile(operation: &'static str, principal_arn: &str) -> PortError {
-    refused(operation, format!("there is no role `{principal_arn}` any more"))
+fn role_deleted(operation: &'static str, principal_arn: &str) -> PortError {
+    refused(operation, format!("the role `{principal_arn}` was deleted during the read"))
 }
 
-/// The path of a policy, `/` at both ends.
+/// The path of a policy, with `/` at both ends.
 fn policy_path(policy_arn: &str) -> PortResult<String> {
     let resource = policy_arn.splitn(6, ':').nth(5).and_then(|resource| resource.strip_prefix("policy/"));
     match resource.map(|name| name.rsplit_once('/').unwrap_or(("", name))) {
@@ -216,13 +218,15 @@ impl Principals for IamPrincipals {
         })
     }
 
-    async fn read(&self, place: &Place) -> PortResult<PlaceReading> {
-        match place {
-            Place::Inline { principal_arn, policy_name } => {
+    async fn read(&self, target: &AttachmentTarget) -> PortResult<TargetReading> {
+        match target {
+            AttachmentTarget::Inline { principal_arn, policy_name } => {
                 let (standing, watch) = self.inline_document(principal_arn, policy_name).await?;
-                Ok(PlaceReading { standing, request_id: request_id(GET, &watch)? })
+                Ok(TargetReading { standing, request_id: request_id(GET, &watch)? })
             }
-            Place::Managed { principal_arn, policy_arn } => self.read_attached(principal_arn, policy_arn).await,
+            AttachmentTarget::Managed { principal_arn, policy_arn } => {
+                self.read_attached(principal_arn, policy_arn).await
+            }
         }
     }
 }
@@ -232,7 +236,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_policy_is_looked_for_under_its_path() {
+    fn policy_path_is_read_from_the_arn() {
         let path = |arn: &str| policy_path(arn).ok();
         let own = "arn:aws:iam::000000000000:policy/brevet/dev/managed/brevet-dev-sync";
         assert_eq!(path(own).as_deref(), Some("/brevet/dev/managed/"));

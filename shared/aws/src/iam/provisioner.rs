@@ -1,4 +1,4 @@
-//! Attaching: issue's half of the calls.
+//! The issuer's half of the calls: puts and attaches policies.
 
 use async_trait::async_trait;
 use aws_config::SdkConfig;
@@ -9,7 +9,7 @@ use brevet_engine::port::{PortResult, Provisioner};
 use super::{ATTACH, PUT, role_name};
 use crate::error::Watch;
 
-/// Puts and attaches policies; there is no call in it that removes one.
+/// Puts and attaches policies. It has no call that removes a policy.
 #[derive(Clone, Debug)]
 pub struct IamProvisioner {
     client: Client,
@@ -22,7 +22,7 @@ impl IamProvisioner {
         Self { client }
     }
 
-    /// A client of its own, as `config` says.
+    /// Builds its own client from `config`.
     #[must_use]
     pub fn connect(config: &SdkConfig) -> Self {
         Self::new(Client::new(config))
@@ -43,7 +43,7 @@ impl IamProvisioner {
             .map_err(|error| watch.classify(PUT, error))
     }
 
-    async fn join(&self, principal_arn: &str, policy_arn: &str) -> PortResult<()> {
+    async fn attach_managed(&self, principal_arn: &str, policy_arn: &str) -> PortResult<()> {
         let watch = Watch::new();
         self.client
             .attach_role_policy()
@@ -65,7 +65,9 @@ impl Provisioner for IamProvisioner {
             AttachmentPlan::Inline { principal_arn, policy_name, document } => {
                 self.put(principal_arn, policy_name, document).await
             }
-            AttachmentPlan::Managed { principal_arn, policy_arn } => self.join(principal_arn, policy_arn).await,
+            AttachmentPlan::Managed { principal_arn, policy_arn } => {
+                self.attach_managed(principal_arn, policy_arn).await
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use brevet_engine::port::{DenyReading, PortResult, SessionRoles};
 use super::{DELETE, GET, PUT, document, is_gone, request_id, role_name};
 use crate::error::{Watch, unreadable};
 
-/// The reserved deny, as an inline policy of the role.
+/// Reads and writes the reserved deny, an inline policy of the role.
 #[derive(Clone, Debug)]
 pub struct IamSessionRoles {
     client: Client,
@@ -23,18 +23,18 @@ impl IamSessionRoles {
         Self { client }
     }
 
-    /// A client of its own, as `config` says.
+    /// Builds its own client from `config`.
     #[must_use]
     pub fn connect(config: &SdkConfig) -> Self {
         Self::new(Client::new(config))
     }
 }
 
-/// When and by which answer something was read.
-fn sighting(watch: &Watch) -> PortResult<(String, Timestamp)> {
-    let date = watch.date().ok_or_else(|| unreadable(GET, "it has no Date"))?;
-    let aws_date =
-        DateTime::from_str(&date, Format::HttpDate).map_err(|_| unreadable(GET, format!("its Date is `{date}`")))?;
+/// The request id and AWS's date of an answer.
+fn reading(watch: &Watch) -> PortResult<(String, Timestamp)> {
+    let date = watch.date().ok_or_else(|| unreadable(GET, "the answer has no `Date` header"))?;
+    let aws_date = DateTime::from_str(&date, Format::HttpDate)
+        .map_err(|_| unreadable(GET, format!("the `Date` header `{date}` is not an HTTP date")))?;
     Ok((request_id(GET, watch)?, Timestamp::from_seconds(aws_date.secs())))
 }
 
@@ -56,7 +56,7 @@ impl SessionRoles for IamSessionRoles {
             Err(error) if is_gone(&error) => None,
             Err(error) => return Err(watch.classify(GET, error)),
         };
-        let (request_id, aws_date) = sighting(&watch)?;
+        let (request_id, aws_date) = reading(&watch)?;
         Ok(DenyReading { document, request_id, aws_date })
     }
 

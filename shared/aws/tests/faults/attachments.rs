@@ -1,10 +1,12 @@
-//! The same for each call on attachment principals. Each fault is shown to have hit the call that it was meant for.
+//! Faults of each call on attachment principals. The tests assert that each fault hit the intended call.
 
 use aws_sdk_iam::Client;
-use brevet_aws::{IamDeprovisioner, IamEstate, IamPrincipals, IamProvisioner};
+use brevet_aws::{IamAccountListing, IamDeprovisioner, IamPrincipals, IamProvisioner};
 use brevet_domain::grant::EffectiveAccess;
 use brevet_domain::plan::{AttachmentPlan, Probe};
-use brevet_engine::port::{Deprovisioner, Estate, Place, PlaceReading, Principal, Principals, Provisioner};
+use brevet_engine::port::{
+    AccountListing, AttachmentTarget, Deprovisioner, Principal, Principals, Provisioner, TargetReading,
+};
 
 use super::*;
 
@@ -15,7 +17,7 @@ const OTHER: &str = "arn:aws:iam::000000000000:policy/brevet/dev/managed/brevet-
 const PATH: &str = "/brevet/dev/";
 const INLINE: &str = "brevet-dev-X";
 
-/// A successful answer of IAM's.
+/// A successful answer of IAM.
 fn done(action: &str, result: &str) -> Reply {
     let headers = vec![("x-amzn-requestid", "id-of-the-answer")];
     Reply::Answer { status: 200, headers, body: done_body(action, result) }
@@ -35,7 +37,7 @@ fn role(arn: &str) -> Reply {
     done("GetRole", &role)
 }
 
-/// The end of a list, which goes on at `next` if anywhere.
+/// The end of a page of a list. The list continues at the marker `next`, if any.
 fn end(next: Option<&str>) -> String {
     match next {
         None => "<IsTruncated>false</IsTruncated>".to_owned(),
@@ -77,12 +79,12 @@ fn probes(n: usize) -> Vec<Probe> {
     (0..n).map(probe).collect()
 }
 
-fn inline() -> Place {
-    Place::Inline { principal_arn: PRINCIPAL.to_owned(), policy_name: INLINE.to_owned() }
+fn inline() -> AttachmentTarget {
+    AttachmentTarget::Inline { principal_arn: PRINCIPAL.to_owned(), policy_name: INLINE.to_owned() }
 }
 
-fn managed() -> Place {
-    Place::Managed { principal_arn: PRINCIPAL.to_owned(), policy_arn: MANAGED.to_owned() }
+fn managed() -> AttachmentTarget {
+    AttachmentTarget::Managed { principal_arn: PRINCIPAL.to_owned(), policy_arn: MANAGED.to_owned() }
 }
 
 fn put() -> AttachmentPlan {
@@ -90,12 +92,12 @@ fn put() -> AttachmentPlan {
     AttachmentPlan::Inline { principal_arn, policy_name, document: "{}".to_owned() }
 }
 
-/// A client that tries once, so that what is played is what is told.
+/// A client that makes one attempt, so that one reply decides the outcome.
 async fn once(url: &str) -> Client {
     Client::new(&config(url).await.into_builder().retry_config(RetryConfig::disabled()).build())
 }
 
-/// Each IAM call, as the port makes it.
+/// Each IAM call of the ports.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Call {
     GetRole,
@@ -134,13 +136,13 @@ const ALL: [Call; 13] = [
 const WRITES: [Call; 4] = [PutRolePolicy, AttachRolePolicy, DeleteRolePolicy, DetachRolePolicy];
 
 impl Call {
-    /// Its name in the API.
+    /// The call's name in the API.
     fn action(self) -> String {
         let name = format!("{self:?}");
         name.trim_end_matches("OfMany").trim_end_matches("Whole").to_owned()
     }
 
-    /// What is answered to the calls before it.
+    /// The replies to the calls before it.
     fn before(self) -> Vec<Reply> {
         match self {
             ListRolePolicies => vec![role(PRINCIPAL)],
@@ -152,38 +154,38 @@ impl Call {
         }
     }
 
-    /// What is answered to the calls after it.
+    /// The replies to the calls after it.
     fn after(self) -> Vec<Reply> {
         let is_one_of_many = self == GetRolePolicyOfMany;
         if is_one_of_many { vec![attached(&[], None), summary("20")] } else { Vec::new() }
     }
 
     async fn make(self, client: Client) -> PortResult<String> {
-        let told = |answer: &dyn std::fmt::Debug| format!("{answer:?}");
+        let shown = |answer: &dyn std::fmt::Debug| format!("{answer:?}");
         match self {
-            GetRolePolicy => IamPrincipals::new(client).read(&inline()).await.map(|a| told(&a)),
-            ListAttachedRolePolicies => IamPrincipals::new(client).read(&managed()).await.map(|a| told(&a)),
-            PutRolePolicy => IamProvisioner::new(client).attach(&put()).await.map(|a| told(&a)),
+            GetRolePolicy => IamPrincipals::new(client).read(&inline()).await.map(|a| shown(&a)),
+            ListAttachedRolePolicies => IamPrincipals::new(client).read(&managed()).await.map(|a| shown(&a)),
+            PutRolePolicy => IamProvisioner::new(client).attach(&put()).await.map(|a| shown(&a)),
             AttachRolePolicy => {
                 let (principal_arn, policy_arn) = (PRINCIPAL.to_owned(), MANAGED.to_owned());
                 let plan = AttachmentPlan::Managed { principal_arn, policy_arn };
-                IamProvisioner::new(client).attach(&plan).await.map(|a| told(&a))
+                IamProvisioner::new(client).attach(&plan).await.map(|a| shown(&a))
             }
-            DeleteRolePolicy => IamDeprovisioner::new(client).remove(&inline()).await.map(|a| told(&a)),
-            DetachRolePolicy => IamDeprovisioner::new(client).remove(&managed()).await.map(|a| told(&a)),
-            ListRoles => IamEstate::new(client, PATH.to_owned(), Vec::new()).roles().await.map(|a| told(&a)),
+            DeleteRolePolicy => IamDeprovisioner::new(client).remove(&inline()).await.map(|a| shown(&a)),
+            DetachRolePolicy => IamDeprovisioner::new(client).remove(&managed()).await.map(|a| shown(&a)),
+            ListRoles => IamAccountListing::new(client, PATH.to_owned(), Vec::new()).roles().await.map(|a| shown(&a)),
             SimulatePrincipalPolicy => {
                 let port = IamDeprovisioner::new(client);
-                port.effective(PRINCIPAL, &probes(1), now()).await.map(|a| told(&a))
+                port.effective(PRINCIPAL, &probes(1), now()).await.map(|a| shown(&a))
             }
             GetRole | ListRolePolicies | GetRolePolicyOfMany | ListAttachedRolePoliciesWhole | GetAccountSummary => {
-                IamPrincipals::new(client).principal(PRINCIPAL).await.map(|a| told(&a))
+                IamPrincipals::new(client).principal(PRINCIPAL).await.map(|a| shown(&a))
             }
         }
     }
 
-    /// What it comes to if it goes wrong like this, which is shown to have happened.
-    async fn meets(self, fault: Reply) -> PortResult<String> {
+    /// The outcome of the call with `fault`. Asserts that the fault hit this call.
+    async fn with_fault(self, fault: Reply) -> PortResult<String> {
         let mut replies = self.before();
         let n_before = replies.len();
         replies.push(fault);
@@ -194,12 +196,12 @@ impl Call {
         let mut hit = asked.iter().skip(n_before);
         let action = format!("Action={}&", self.action());
         assert!(hit.next().unwrap().contains(&action), "{self:?}: the fault hit another call: {asked:?}");
-        assert!(answer.is_ok() || hit.next().is_none(), "{self:?} went on");
+        assert!(answer.is_ok() || hit.next().is_none(), "{self:?}: the port continued after the fault");
         answer
     }
 }
 
-/// How an answer is classed, in one word.
+/// The class of an answer.
 fn class(answer: &PortResult<String>) -> &'static str {
     match answer {
         Ok(_) => "ok",
@@ -212,11 +214,11 @@ fn class(answer: &PortResult<String>) -> &'static str {
 }
 
 /// Source: the error lists of the calls, <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html>, and
-/// the codes that IAM is seen to answer beyond them.
+/// codes outside the lists that IAM has answered.
 #[tokio::test]
-async fn each_error_code_of_iam_is_classed_on_purpose() {
+async fn each_error_code_of_iam_has_its_class() {
     let table = [
-        // The same call is refused again, until somebody changes something.
+        // AWS refuses the same call again until the configuration changes.
         (403, "AccessDenied", "refused"),
         (400, "InvalidInput", "refused"),
         (403, "InvalidClientTokenId", "refused"),
@@ -226,7 +228,7 @@ async fn each_error_code_of_iam_is_classed_on_purpose() {
         (403, "SignatureDoesNotMatch", "refused"),
         (400, "UnmodifiableEntity", "refused"),
         (400, "ValidationError", "refused"),
-        // Nothing was done, and a later call may go through.
+        // The call had no effect, and a later call may succeed.
         (409, "ConcurrentModification", "not done"),
         (409, "EntityTemporarilyUnmodifiable", "not done"),
         (403, "ExpiredToken", "not done"),
@@ -234,7 +236,7 @@ async fn each_error_code_of_iam_is_classed_on_purpose() {
         (400, "RequestLimitExceeded", "not done"),
         (400, "Throttling", "not done"),
         (400, "ThrottlingException", "not done"),
-        // AWS does not say what it did. A status of its own fault is doubted, whatever the code.
+        // AWS does not show the effect. A 5xx status is unknown, whatever the code.
         (503, "RequestLimitExceeded", "unknown"),
         (500, "InternalFailure", "unknown"),
         (500, "PolicyEvaluation", "unknown"),
@@ -243,8 +245,8 @@ async fn each_error_code_of_iam_is_classed_on_purpose() {
     ];
     for (status, code, expected) in table {
         for call in ALL {
-            let answer = call.meets(query_error(status, code)).await;
-            // The quota has a default, so that nothing hangs on reading it.
+            let answer = call.with_fault(query_error(status, code)).await;
+            // The quota has a default, so a failed read of it does not fail the call.
             let expected = if call == GetAccountSummary { "ok" } else { expected };
             assert_eq!(class(&answer), expected, "{call:?} answered {code}: {answer:?}");
             if let Err(error) = &answer {
@@ -255,11 +257,11 @@ async fn each_error_code_of_iam_is_classed_on_purpose() {
 }
 
 #[tokio::test]
-async fn what_does_not_exist_is_absent_removed_or_refused_as_the_call_demands() {
+async fn a_missing_entity_is_absent_removed_or_refused_by_call() {
     for call in ALL {
-        let answer = call.meets(query_error(404, "NoSuchEntity")).await;
+        let answer = call.with_fault(query_error(404, "NoSuchEntity")).await;
         let expected = match call {
-            // Gone between two reads of one principal: the policy alone, or all of it.
+            // The policy or the role was deleted between two reads of the principal.
             GetRolePolicy | GetRolePolicyOfMany | ListAttachedRolePolicies | GetAccountSummary => "ok",
             DeleteRolePolicy | DetachRolePolicy => "ok",
             GetRole | ListRolePolicies | ListAttachedRolePoliciesWhole => "refused",
@@ -268,80 +270,80 @@ async fn what_does_not_exist_is_absent_removed_or_refused_as_the_call_demands() 
         assert_eq!(class(&answer), expected, "{call:?}: {answer:?}");
     }
     for call in [GetRolePolicy, ListAttachedRolePolicies] {
-        let reading = PlaceReading { standing: None, request_id: "id-of-the-answer".to_owned() };
-        assert_eq!(call.meets(query_error(404, "NoSuchEntity")).await.unwrap(), format!("{reading:?}"));
+        let reading = TargetReading { standing: None, request_id: "id-of-the-answer".to_owned() };
+        assert_eq!(call.with_fault(query_error(404, "NoSuchEntity")).await.unwrap(), format!("{reading:?}"));
     }
 }
 
 #[tokio::test]
-async fn a_call_that_was_never_sent_is_not_done_and_one_whose_answer_is_lost_is_unknown() {
+async fn an_unsent_call_is_not_done_and_a_lost_answer_is_unknown() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = format!("http://{}", listener.local_addr().unwrap());
+    let closed_url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
     for call in ALL.into_iter().filter(|call| call.before().is_empty()) {
-        let answer = call.make(once(&nobody).await).await;
+        let answer = call.make(once(&closed_url).await).await;
         assert_eq!(class(&answer), "not done", "{call:?}: {answer:?}");
     }
     for call in ALL.into_iter().filter(|call| *call != GetAccountSummary) {
         for lost in [Reply::Hangup, Reply::Half] {
-            let answer = call.meets(lost).await;
+            let answer = call.with_fault(lost).await;
             assert_eq!(class(&answer), "unknown", "{call:?}: {answer:?}");
         }
     }
-    // One of each kind: each waits until its time is over.
+    // One call of each kind only, since each waits for its time-out.
     for call in [GetRolePolicy, PutRolePolicy, DetachRolePolicy] {
-        let answer = call.meets(Reply::Silence).await;
+        let answer = call.with_fault(Reply::Silence).await;
         assert_eq!(class(&answer), "unknown", "{call:?}: {answer:?}");
     }
 }
 
 #[tokio::test]
-async fn an_answer_in_another_language_shows_nothing() {
+async fn an_html_answer_is_unknown_for_every_read() {
     for call in ALL {
-        let answer = call.meets(ok("<html>welcome</html>")).await;
-        // A write that succeeds answers nothing that is read, and a quota has a default.
+        let answer = call.with_fault(ok("<html>welcome</html>")).await;
+        // The port reads no body of a successful write, and the quota has a default.
         let is_read = !WRITES.contains(&call) && call != GetAccountSummary;
         assert_eq!(class(&answer), if is_read { "unknown" } else { "ok" }, "{call:?}: {answer:?}");
     }
 }
 
 #[tokio::test]
-async fn an_answer_without_what_was_asked_for_shows_nothing() {
+async fn an_answer_without_the_requested_element_is_unreadable() {
     let reads = [GetRole, GetRolePolicy, GetRolePolicyOfMany, ListAttachedRolePolicies, ListAttachedRolePoliciesWhole];
     for call in reads.into_iter().chain([ListRoles]) {
-        let answer = call.meets(done(&call.action(), "")).await;
+        let answer = call.with_fault(done(&call.action(), "")).await;
         assert_eq!(class(&answer), "unreadable", "{call:?}: {answer:?}");
     }
-    let empty = SimulatePrincipalPolicy.meets(done("SimulatePrincipalPolicy", "")).await;
+    let empty = SimulatePrincipalPolicy.with_fault(done("SimulatePrincipalPolicy", "")).await;
     assert_eq!(class(&empty), "unreadable", "{empty:?}");
-    assert_eq!(class(&GetRolePolicy.meets(policy("%zz")).await), "unreadable");
-    // A reading without AWS's id is none.
+    assert_eq!(class(&GetRolePolicy.with_fault(policy("%zz")).await), "unreadable");
+    // A reading without AWS's request id is unreadable.
     let list = "<AttachedPolicies/><IsTruncated>false</IsTruncated>";
     for (call, result) in [(GetRolePolicy, "<PolicyDocument>%7B%7D</PolicyDocument>"), (ListAttachedRolePolicies, list)]
     {
         let (status, headers, body) = (200, Vec::new(), done_body(&call.action(), result));
-        assert_eq!(class(&call.meets(Reply::Answer { status, headers, body }).await), "unreadable", "{call:?}");
-        assert_eq!(class(&call.meets(done(&call.action(), result)).await), "ok", "{call:?}");
+        assert_eq!(class(&call.with_fault(Reply::Answer { status, headers, body }).await), "unreadable", "{call:?}");
+        assert_eq!(class(&call.with_fault(done(&call.action(), result)).await), "ok", "{call:?}");
     }
 }
 
-/// Three attempts, as in the functions.
+/// A client that makes three attempts, as in the functions.
 async fn thrice(replies: Vec<Reply>) -> (Client, Arc<Server>) {
     let server = Server::start(replies).await;
     (Client::new(&config(&server.url()).await), server)
 }
 
 #[tokio::test]
-async fn a_repeated_call_forgets_no_lost_answer() {
+async fn a_lost_answer_stays_unknown_after_a_retry() {
     for (plan, code) in [(put(), "NoSuchEntity"), (put(), "LimitExceeded"), (put(), "ConcurrentModification")] {
         let (client, server) = thrice(vec![Reply::Hangup, query_error(400, code)]).await;
         is_unknown(&IamProvisioner::new(client).attach(&plan).await);
         assert_eq!(server.n_played(), 2);
     }
-    for place in [inline(), managed()] {
-        // Nothing is there any more, whoever removed it.
+    for target in [inline(), managed()] {
+        // The policy is absent after the retry, whichever call removed it.
         let (client, server) = thrice(vec![Reply::Hangup, query_error(404, "NoSuchEntity")]).await;
-        IamDeprovisioner::new(client).remove(&place).await.unwrap();
+        IamDeprovisioner::new(client).remove(&target).await.unwrap();
         assert_eq!(server.n_played(), 2);
     }
     let (client, server) = thrice(vec![query_error(400, "Throttling"), done("PutRolePolicy", "")]).await;
@@ -350,7 +352,7 @@ async fn a_repeated_call_forgets_no_lost_answer() {
 }
 
 #[tokio::test]
-async fn a_principal_is_read_whole_page_by_page() {
+async fn a_principal_is_read_completely_page_by_page() {
     let script = vec![
         role(PRINCIPAL),
         names(&["b", "a"], Some("m1")),
@@ -376,11 +378,11 @@ async fn a_principal_is_read_whole_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_role_of_that_name_under_another_path_is_refused() {
+async fn a_role_of_the_same_name_under_another_path_is_refused() {
     let (client, server) = thrice(vec![role("arn:aws:iam::000000000000:role/brevet-dev-batch")]).await;
     let error = IamPrincipals::new(client).principal(PRINCIPAL).await.unwrap_err();
     assert!(
-        error.chain().ends_with("is really `arn:aws:iam::000000000000:role/brevet-dev-batch`"),
+        error.chain().ends_with("the role of this name is `arn:aws:iam::000000000000:role/brevet-dev-batch`"),
         "{}",
         error.chain()
     );
@@ -388,7 +390,7 @@ async fn a_role_of_that_name_under_another_path_is_refused() {
 }
 
 #[tokio::test]
-async fn a_principal_with_too_many_policies_to_read_is_refused() {
+async fn a_principal_with_too_many_inline_policies_is_refused() {
     let many: Vec<String> = (0..101).map(|n| format!("policy-{n}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let (client, server) = thrice(vec![role(PRINCIPAL), names(&many, None)]).await;
@@ -398,7 +400,7 @@ async fn a_principal_with_too_many_policies_to_read_is_refused() {
 }
 
 #[tokio::test]
-async fn a_managed_policy_is_absent_only_when_the_last_page_was_read() {
+async fn a_managed_policy_is_absent_only_after_the_last_page() {
     let read = async |replies: Vec<Reply>| {
         let (client, server) = thrice(replies).await;
         (IamPrincipals::new(client).read(&managed()).await, server)
@@ -417,13 +419,13 @@ async fn a_managed_policy_is_absent_only_when_the_last_page_was_read() {
     assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
     let (answer, _) = read(vec![attached(&[], Some(""))]).await;
     assert!(matches!(answer, Err(PortError::Unreadable { .. })), "{answer:?}");
-    let (answer, server) = read((0..30).map(|_| attached(&[], Some("again"))).collect()).await;
+    let (answer, server) = read((0..30).map(|_| attached(&[], Some("more"))).collect()).await;
     assert!(matches!(answer, Err(PortError::Unreadable { .. })), "{answer:?}");
     assert_eq!(server.n_played(), 20);
 }
 
 #[tokio::test]
-async fn what_remains_is_tried_action_by_action_at_the_given_time() {
+async fn effective_access_is_simulated_probe_by_probe_at_the_given_time() {
     let denied = || simulated("implicitDeny", None);
     let (client, server) = thrice(vec![denied(), simulated("implicitDeny", Some("m1")), denied()]).await;
     let found = IamDeprovisioner::new(client).effective(PRINCIPAL, &probes(2), now()).await.unwrap();
@@ -442,7 +444,7 @@ async fn what_remains_is_tried_action_by_action_at_the_given_time() {
 }
 
 #[tokio::test]
-async fn residual_access_is_told_even_if_the_next_call_fails() {
+async fn residual_access_is_reported_even_if_the_next_call_fails() {
     let standing = EffectiveAccess::Residual { policies: vec!["Standing".to_owned()] };
     let (client, server) = thrice(vec![simulated("allowed", None), query_error(403, "AccessDenied")]).await;
     let found = IamDeprovisioner::new(client).effective(PRINCIPAL, &probes(2), now()).await.unwrap();
@@ -463,43 +465,43 @@ fn roles(arns: &[&str], next: Option<&str>) -> Reply {
 }
 
 #[tokio::test]
-async fn the_roles_of_this_installation_are_listed_page_by_page_and_told_by_their_path() {
+async fn roles_of_the_deployment_are_listed_page_by_page_and_sorted_by_path() {
     let session = "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-shop";
     let function = "arn:aws:iam::000000000000:role/brevet/dev/function/brevet-dev-reap";
     let other = "arn:aws:iam::000000000000:role/vendor";
     let pages = || vec![roles(&[function, PRINCIPAL], Some("m")), roles(&[session], None)];
     let server = Server::start(pages()).await;
-    let estate = IamEstate::new(once(&server.url()).await, PATH.to_owned(), vec![other.to_owned()]);
-    let found = estate.roles().await.unwrap();
+    let listing = IamAccountListing::new(once(&server.url()).await, PATH.to_owned(), vec![other.to_owned()]);
+    let found = listing.roles().await.unwrap();
     assert_eq!(
         (found.attachment, found.session),
         (vec![PRINCIPAL.to_owned(), other.to_owned()], vec![session.to_owned()])
     );
     assert!(server.requests()[0].contains("PathPrefix=%2Fbrevet%2Fdev%2F"), "{:?}", server.requests());
     assert!(server.requests()[1].contains("Marker=m"), "{:?}", server.requests());
-    // A second page that does not come shows nothing.
+    // A failed second page fails the listing.
     let cut = vec![roles(&[PRINCIPAL], Some("m")), query_error(503, "ServiceUnavailable")];
     let server = Server::start(cut).await;
-    let answer = IamEstate::new(once(&server.url()).await, PATH.to_owned(), Vec::new()).roles().await;
+    let answer = IamAccountListing::new(once(&server.url()).await, PATH.to_owned(), Vec::new()).roles().await;
     assert!(matches!(answer, Err(PortError::Unknown { .. })), "{answer:?}");
 }
 
 #[tokio::test]
-async fn what_stands_on_a_principal_is_listed_whole_and_a_role_that_is_gone_has_nothing() {
+async fn policies_on_a_principal_are_listed_completely_and_a_deleted_role_has_none() {
     let server = Server::start(vec![names(&[INLINE], None), attached(&[MANAGED], Some("m")), attached(&[OTHER], None)]);
     let server = server.await;
-    let estate = IamEstate::new(once(&server.url()).await, PATH.to_owned(), Vec::new());
-    let found = estate.standing(PRINCIPAL).await.unwrap();
+    let listing = IamAccountListing::new(once(&server.url()).await, PATH.to_owned(), Vec::new());
+    let found = listing.standing(PRINCIPAL).await.unwrap();
     assert_eq!((found.inline, found.attached.len()), (vec![INLINE.to_owned()], 2));
     for replies in [vec![query_error(404, "NoSuchEntity")], vec![names(&[], None), query_error(404, "NoSuchEntity")]] {
         let server = Server::start(replies).await;
-        let estate = IamEstate::new(once(&server.url()).await, PATH.to_owned(), Vec::new());
-        assert_eq!(estate.standing(PRINCIPAL).await.unwrap(), brevet_engine::port::Standing::default());
+        let listing = IamAccountListing::new(once(&server.url()).await, PATH.to_owned(), Vec::new());
+        assert_eq!(listing.standing(PRINCIPAL).await.unwrap(), brevet_engine::port::Standing::default());
     }
     for fault in [query_error(400, "Throttling"), ok("<html>welcome</html>")] {
         let server = Server::start(vec![names(&[INLINE], None), fault]).await;
-        let estate = IamEstate::new(once(&server.url()).await, PATH.to_owned(), Vec::new());
-        assert!(estate.standing(PRINCIPAL).await.is_err());
+        let listing = IamAccountListing::new(once(&server.url()).await, PATH.to_owned(), Vec::new());
+        assert!(listing.standing(PRINCIPAL).await.is_err());
         assert_eq!(server.requests().len(), 2);
     }
 }

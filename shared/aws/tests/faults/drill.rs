@@ -1,23 +1,25 @@
-//! The drill's adapters: what of an answer shows something, and what of a failed call is known.
+//! Faults of the drill's adapters: which answers count, and what is known of a failed call.
 
 use std::collections::BTreeMap;
 
 use brevet_aws::{DynamoCanary, StsProofs};
-use brevet_domain::drill::{Drill, Drilled, Outcome, Stage};
+use brevet_domain::drill::{Drill, Drilled, Outcome, RunStage};
 use brevet_domain::identity::Audience;
-use brevet_engine::port::{As, Canary as _, Credentials, DrillReader as _, DrillStore as _, ProofSource as _};
+use brevet_engine::port::{
+    Canary as _, Credentials, DrillReader as _, DrillStore as _, ProbeIdentity, ProofSource as _,
+};
 
 use super::*;
 
 const PRINCIPAL: &str = "arn:aws:iam::000000000000:role/brevet/dev/attachment/brevet-dev-canary-inline";
 
 fn credentials() -> Credentials {
-    let text = |what: &str| what.to_owned();
+    let text = |value: &str| value.to_owned();
     Credentials { access_key_id: text("ASIAX"), secret_access_key: text("secret"), session_token: text("token") }
 }
 
 fn answered(code: &str) -> Reply {
-    let body = format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"told"}}"#);
+    let body = format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"the reason"}}"#);
     Reply::Answer { status: 400, headers: vec![("x-amzn-requestid", "id-of-the-answer")], body }
 }
 
@@ -27,7 +29,7 @@ fn assumed() -> Reply {
     )
 }
 
-async fn probe(by: As<'_>, replies: Vec<Reply>) -> ((Outcome, Option<String>), Arc<Server>) {
+async fn probe(by: ProbeIdentity<'_>, replies: Vec<Reply>) -> ((Outcome, Option<String>), Arc<Server>) {
     let server = Server::start(replies).await;
     let principals = BTreeMap::from([(Drilled::Inline, PRINCIPAL.to_owned())]);
     let canary = DynamoCanary::connect(&config(&server.url()).await, "canary-dev", principals, "drill");
@@ -35,42 +37,42 @@ async fn probe(by: As<'_>, replies: Vec<Reply>) -> ((Outcome, Option<String>), A
 }
 
 #[tokio::test]
-async fn only_what_aws_calls_denied_is_and_only_an_answer_is_allowed() {
+async fn canary_is_denied_only_by_access_denied_and_allowed_only_by_an_answer() {
     let held = credentials();
-    let told = Some("id-of-the-answer".to_owned());
-    for by in [As::Itself, As::Session(&held)] {
-        let (seen, _) = probe(by, vec![answered("AccessDeniedException")]).await;
-        assert_eq!(seen, (Outcome::Denied, told.clone()));
-        let (seen, server) = probe(by, vec![ok("{}")]).await;
-        assert_eq!((seen.0, server.n_played()), (Outcome::Allowed, 1));
+    let request_id = Some("id-of-the-answer".to_owned());
+    for by in [ProbeIdentity::Itself, ProbeIdentity::Session(&held)] {
+        let (found, _) = probe(by, vec![answered("AccessDeniedException")]).await;
+        assert_eq!(found, (Outcome::Denied, request_id.clone()));
+        let (found, server) = probe(by, vec![ok("{}")]).await;
+        assert_eq!((found.0, server.n_played()), (Outcome::Allowed, 1));
         for code in ["ExpiredTokenException", "UnrecognizedClientException", "ResourceNotFoundException"] {
-            let (seen, _) = probe(by, vec![answered(code), answered(code), answered(code)]).await;
-            assert_eq!(seen.0, Outcome::Unclear, "{code}");
+            let (found, _) = probe(by, vec![answered(code), answered(code), answered(code)]).await;
+            assert_eq!(found.0, Outcome::Unclear, "{code}");
         }
         let throttled = || answered("ThrottlingException");
-        let (seen, server) = probe(by, vec![throttled(), throttled(), throttled()]).await;
-        assert_eq!((seen.0, server.n_played()), (Outcome::Unclear, 3));
-        let (seen, server) = probe(by, vec![Reply::Hangup, Reply::Hangup, Reply::Hangup]).await;
-        assert_eq!((seen, server.n_played()), ((Outcome::Unclear, None), 3));
+        let (found, server) = probe(by, vec![throttled(), throttled(), throttled()]).await;
+        assert_eq!((found.0, server.n_played()), (Outcome::Unclear, 3));
+        let (found, server) = probe(by, vec![Reply::Hangup, Reply::Hangup, Reply::Hangup]).await;
+        assert_eq!((found, server.n_played()), ((Outcome::Unclear, None), 3));
     }
 }
 
 #[tokio::test]
-async fn a_principal_that_cannot_be_assumed_shows_nothing() {
-    let by = As::Principal(Drilled::Inline);
-    let (seen, server) = probe(by, vec![assumed(), answered("AccessDeniedException")]).await;
-    assert_eq!((seen.0, server.n_played()), (Outcome::Denied, 2));
-    // Not even by a denial: that is one of the drill itself.
-    let (seen, server) = probe(by, vec![query_error(403, "AccessDenied")]).await;
-    assert_eq!((seen, server.n_played()), ((Outcome::Unclear, None), 1));
-    let (seen, server) = probe(by, vec![ok("<html>welcome</html>")]).await;
-    assert_eq!((seen.0, server.n_played()), (Outcome::Unclear, 1));
-    let (seen, server) = probe(As::Principal(Drilled::Managed), Vec::new()).await;
-    assert_eq!((seen.0, server.n_played()), (Outcome::Unclear, 0));
+async fn a_principal_that_cannot_be_assumed_is_unclear() {
+    let by = ProbeIdentity::Principal(Drilled::Inline);
+    let (found, server) = probe(by, vec![assumed(), answered("AccessDeniedException")]).await;
+    assert_eq!((found.0, server.n_played()), (Outcome::Denied, 2));
+    // A denial of the assumption concerns the drill's own role, so it shows nothing about the principal.
+    let (found, server) = probe(by, vec![query_error(403, "AccessDenied")]).await;
+    assert_eq!((found, server.n_played()), ((Outcome::Unclear, None), 1));
+    let (found, server) = probe(by, vec![ok("<html>welcome</html>")]).await;
+    assert_eq!((found.0, server.n_played()), (Outcome::Unclear, 1));
+    let (found, server) = probe(ProbeIdentity::Principal(Drilled::Managed), Vec::new()).await;
+    assert_eq!((found.0, server.n_played()), (Outcome::Unclear, 0));
 }
 
 #[tokio::test]
-async fn a_proof_is_for_asking_or_for_credentials_and_never_for_a_vote() {
+async fn proof_is_issued_for_requests_and_credentials_and_never_for_votes() {
     let proof = async |audience, replies: Vec<Reply>| {
         let server = Server::start(replies).await;
         let client = aws_sdk_sts::Client::new(&config(&server.url()).await);
@@ -93,7 +95,7 @@ async fn a_proof_is_for_asking_or_for_credentials_and_never_for_a_vote() {
 
 fn record(n: u32) -> Drill {
     let id = SeqIds::new().evidence_id(now());
-    Drill::next(None, (id, Drilled::Session), Stage::Begun, now().plus(n)).unwrap()
+    Drill::next(None, (id, Drilled::Session), RunStage::Begun, now().plus(n)).unwrap()
 }
 
 fn stored(record: &Drill) -> Reply {
@@ -102,7 +104,7 @@ fn stored(record: &Drill) -> Reply {
 }
 
 #[tokio::test]
-async fn a_failed_condition_is_success_only_if_the_own_record_stands() {
+async fn a_failed_condition_is_success_only_if_the_same_record_is_stored() {
     let add = async |replies: Vec<Reply>| {
         let server = Server::start(replies).await;
         (store(&server.url()).await.add_drill(&record(1)).await, server)
@@ -118,7 +120,7 @@ async fn a_failed_condition_is_success_only_if_the_own_record_stands() {
 }
 
 #[tokio::test]
-async fn a_last_record_that_cannot_be_read_is_no_drill_that_never_was() {
+async fn an_unreadable_last_record_is_an_error_and_not_absent() {
     let server =
         Server::start(vec![ok(r#"{"Items":[{"pk":{"S":"DRILL#session"},"v":{"N":"2"},"body":{"S":"{}"}}]}"#)]).await;
     let answer = store(&server.url()).await.last_drill(Drilled::Session).await;

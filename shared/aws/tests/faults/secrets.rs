@@ -1,4 +1,6 @@
-//! The same for each call to Secrets Manager, which no local stack rotates for: what is sent, and what each answer means.
+//! Faults of each call to Secrets Manager: the tests check the request and the meaning of each answer.
+//!
+//! No local stack rotates secrets.
 
 use aws_sdk_secretsmanager::Client;
 use brevet_aws::SecretsRotator;
@@ -12,9 +14,9 @@ fn token() -> Digest {
     Digest::of_bytes(b"round 1")
 }
 
-/// An error of Secrets Manager's.
+/// An error of Secrets Manager.
 fn error(status: u16, code: &str) -> Reply {
-    let body = format!(r#"{{"__type":"{code}","Message":"told"}}"#);
+    let body = format!(r#"{{"__type":"{code}","Message":"the reason"}}"#);
     Reply::Answer { status, headers: Vec::new(), body }
 }
 
@@ -41,7 +43,7 @@ async fn read(replies: Vec<Reply>) -> (PortResult<VersionReading>, Arc<Server>) 
 }
 
 #[tokio::test]
-async fn a_rotation_names_the_secret_and_its_version_and_changes_nothing_of_its_set_up() {
+async fn a_rotation_names_the_secret_and_its_version_and_keeps_its_configuration() {
     let (answer, server) = rotate(vec![ok(r#"{"Name":"prod/db"}"#)]).await;
     answer.unwrap();
     let request = server.requests().remove(0);
@@ -56,23 +58,23 @@ async fn a_rotation_names_the_secret_and_its_version_and_changes_nothing_of_its_
 }
 
 #[tokio::test]
-async fn a_rotation_whose_answer_is_lost_is_unknown_and_repeated_by_the_same_name() {
+async fn a_rotation_with_a_lost_answer_is_unknown_and_retried_with_the_same_token() {
     let (answer, server) = rotate(vec![Reply::Hangup, Reply::Silence, Reply::Half]).await;
     is_unknown(&answer);
     let named = |request: &String| request.contains(&token().to_string());
-    assert_eq!((server.n_played(), server.requests().iter().filter(|one| named(one)).count()), (3, 3));
-    // The first attempt may have begun it: that the second is refused for that says nothing else.
+    assert_eq!((server.n_played(), server.requests().iter().filter(|request| named(request)).count()), (3, 3));
+    // The first attempt may have started the rotation. The refusal of the second shows nothing else.
     let (answer, server) = rotate(vec![Reply::Hangup, error(400, "InvalidRequestException")]).await;
     is_unknown(&answer);
     assert_eq!(server.n_played(), 2);
 }
 
 #[tokio::test]
-async fn what_secrets_manager_does_not_do_is_told_apart() {
+async fn a_failed_rotation_is_refused_not_done_or_unknown_by_its_error() {
     for code in ["InvalidRequestException", "ResourceNotFoundException", "AccessDeniedException"] {
         let (answer, server) = rotate(vec![error(400, code)]).await;
         assert!(matches!(&answer, Err(PortError::Refused { .. })), "{code}: {answer:?}");
-        assert!(answer.unwrap_err().chain().contains("told"), "{code} is told with its reason");
+        assert!(answer.unwrap_err().chain().contains("the reason"), "the error for {code} holds the reason");
         assert_eq!(server.n_played(), 1);
     }
     let throttled = || error(400, "ThrottlingException");
@@ -84,7 +86,7 @@ async fn what_secrets_manager_does_not_do_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_version_is_read_by_its_own_name_and_no_other() {
+async fn read_version_finds_only_the_version_of_its_token() {
     let (token, other) = (token().to_string(), "f".repeat(64));
     for (versions, stage) in [
         (vec![(&*other, r#""AWSCURRENT""#)], VersionStage::Absent),
@@ -100,7 +102,7 @@ async fn a_version_is_read_by_its_own_name_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_reading_without_an_answer_shows_nothing() {
+async fn read_version_fails_without_a_usable_answer() {
     is_unknown(&read(vec![Reply::Hangup, Reply::Hangup, Reply::Hangup]).await.0);
     let gone = read(vec![error(400, "ResourceNotFoundException")]).await.0;
     assert!(matches!(gone, Err(PortError::Refused { .. })), "{gone:?}");

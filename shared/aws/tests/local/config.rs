@@ -1,4 +1,4 @@
-//! How tests reach what listens at a URL.
+//! The tests' SDK configuration for a URL.
 
 use std::time::Duration;
 
@@ -6,7 +6,9 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sts::config::Credentials;
 
-/// The emulators at `url`. They share two cores with everything else, so each attempt has longer than in the functions.
+/// The configuration for an emulator at `url`.
+///
+/// The emulators share two cores with everything else, so each attempt may take longer than in the functions.
 pub(crate) async fn config(url: &str) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(Duration::from_secs(30))

@@ -1,4 +1,4 @@
-//! Where the emulators are, and clients for them.
+//! The emulators' addresses, and clients for them.
 
 mod config;
 
@@ -7,25 +7,25 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 pub(crate) use config::config;
 
-/// The URL in environment variable `name`; without it the test is skipped, aloud. `BREVET_TEST_REQUIRE_LOCAL=1` makes
-/// that a failure.
+/// The URL in the environment variable `name`. Without it the test reports itself as skipped.
+///
+/// With `BREVET_TEST_REQUIRE_LOCAL=1`, a missing URL fails the test.
 pub(crate) fn url(name: &str) -> Option<String> {
     let url = std::env::var(name).ok().filter(|url| !url.is_empty());
     if url.is_none() {
         assert_ne!(
             std::env::var("BREVET_TEST_REQUIRE_LOCAL").as_deref(),
             Ok("1"),
-            "`{name}` must say where the emulator listens"
+            "set `{name}` to the URL of the emulator"
         );
-        // Not by `eprintln!`, which is kept from sight while a test passes.
-        let told =
-            writeln!(std::io::stderr(), "SKIPPED: `{name}` does not say where the emulator listens; `make test` does");
-        drop(told);
+        // The test harness hides `eprintln!` while a test passes.
+        let written = writeln!(std::io::stderr(), "SKIPPED: `{name}` is not set; `make test` sets it");
+        drop(written);
     }
     url
 }
 
-/// A name that no other test of this or another run uses.
+/// A name that no other test uses, in this run or another.
 pub(crate) fn fresh_name(prefix: &str) -> String {
     static N: AtomicU32 = AtomicU32::new(0);
     let n = N.fetch_add(1, Ordering::SeqCst);

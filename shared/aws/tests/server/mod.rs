@@ -1,4 +1,4 @@
-//! A server that plays one scripted reply per call, over plain HTTP/1.1, and counts what it played.
+//! A server that plays one scripted reply per call over plain HTTP/1.1, and records the calls.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -8,15 +8,15 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What happens to one call, after all of it was read.
+/// The server's reaction to one call, after it read all of the call.
 pub(crate) enum Reply {
-    /// It is answered.
+    /// The server answers.
     Answer { status: u16, headers: Vec<(&'static str, &'static str)>, body: String },
-    /// The connection is closed without an answer: the call may have been done.
+    /// The server closes the connection without an answer: the call may have taken effect.
     Hangup,
-    /// Likewise, and nobody listens from then on.
+    /// The server closes the connection without an answer, and accepts no more calls.
     HangupForGood,
-    /// Nothing comes, for longer than anybody waits.
+    /// The server stays silent for longer than any client waits.
     Silence,
     /// The answer breaks off in the middle.
     Half,
@@ -44,12 +44,12 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// How many calls came in, each of which got the next reply.
+    /// The number of calls. Each call gets the next reply.
     pub(crate) fn n_played(&self) -> usize {
         self.requests.lock().unwrap().len()
     }
 
-    /// The calls, heads and bodies.
+    /// The heads and bodies of the calls.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -73,13 +73,13 @@ impl Server {
                     stream.write_all(head.as_bytes()).await.unwrap();
                 }
                 Some(Reply::Answer { status, headers, body }) => answer(&mut stream, status, &headers, &body).await,
-                None => answer(&mut stream, 418, &[], "nothing more is in the script").await,
+                None => answer(&mut stream, 418, &[], "the script has no more replies").await,
             }
         }
     }
 }
 
-/// Answers and closes the connection, so that each call is a connection of its own.
+/// Answers and closes the connection, so that each call uses its own connection.
 async fn answer(stream: &mut TcpStream, status: u16, headers: &[(&str, &str)], body: &str) {
     let mut text = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n", body.len());
     for (name, value) in headers {
@@ -91,7 +91,7 @@ async fn answer(stream: &mut TcpStream, status: u16, headers: &[(&str, &str)], b
     stream.shutdown().await.unwrap();
 }
 
-/// Reads a head, and as much body as it announces.
+/// Reads a request's head and the body that its `content-length` announces.
 async fn read_request(stream: &mut TcpStream) -> Option<String> {
     let mut bytes = Vec::new();
     loop {

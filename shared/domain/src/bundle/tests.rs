@@ -23,7 +23,7 @@ fn empty() -> Index {
         version: INDEX_VERSION,
         issuers: Vec::new(),
         identities: [].into(),
-        lanes: [].into(),
+        class_limits: [].into(),
         steps: Vec::new(),
         n_buckets: 0,
         parts: [].into(),
@@ -45,7 +45,7 @@ fn renamed(mut text: BundleText, index: &Index) -> BundleText {
 }
 
 #[test]
-fn what_is_built_reads_back_whole_and_one_by_one() {
+fn built_bundle_reads_back_whole_and_by_entitlement() {
     for n in [0, 1, 10, 1_000] {
         let all = listings(n, 800);
         let (text, index) = built(&all);
@@ -55,7 +55,7 @@ fn what_is_built_reads_back_whole_and_one_by_one() {
             let bucket = text.part(part, expected).unwrap();
             assert_eq!(read_listing(text.digest, part, bucket, id).unwrap().as_ref(), Some(listing));
         }
-        // A name that begins as another does is not that other.
+        // An id that is a prefix of another does not match it.
         let missing = "ent".parse().unwrap();
         if let Some((part, expected)) = index.bucket(&missing) {
             assert!(read_listing(text.digest, part, text.part(part, expected).unwrap(), &missing).unwrap().is_none());
@@ -63,9 +63,10 @@ fn what_is_built_reads_back_whole_and_one_by_one() {
     }
 }
 
-/// A catalogue with schedules once could not be listed: their part counted as one that lists entitlements.
+/// Regression: the part of the schedules counted as one that lists entitlements, so such a catalogue could not be
+/// listed.
 #[test]
-fn buckets_are_the_parts_that_list_entitlements_and_no_others() {
+fn buckets_are_exactly_the_parts_that_list_entitlements() {
     let (text, mut index) = built(&listings(3, 10));
     index.parts.insert(SCHEDULES_PART.to_owned(), Digest::of_bytes(b"{}"));
     assert_eq!(index.buckets().collect::<Vec<_>>(), ["entitlements/000"]);
@@ -73,7 +74,7 @@ fn buckets_are_the_parts_that_list_entitlements_and_no_others() {
 }
 
 #[test]
-fn ten_thousand_entitlements_stay_far_under_an_item_of_the_table() {
+fn bundle_parts_of_ten_thousand_entitlements_stay_far_under_the_item_limit() {
     let (text, index) = built(&listings(10_000, 1_000));
     let longest = text.parts.values().map(String::len).max().unwrap();
     assert!(longest < 100 * 1024, "{longest}");
@@ -83,39 +84,40 @@ fn ten_thousand_entitlements_stay_far_under_an_item_of_the_table() {
 }
 
 #[test]
-fn a_change_to_one_entitlement_changes_one_bucket_and_the_bundles_name() {
+fn changed_entitlement_changes_one_bucket_and_the_bundle_digest() {
     let mut all = listings(1_000, 400);
-    let (one, _) = built(&all);
+    let (before, _) = built(&all);
     all.get_mut(&"ent-7".parse().unwrap()).unwrap().rules.policies.push_str("// more\n");
-    let (other, _) = built(&all);
-    assert_ne!(one.digest, other.digest);
-    let differ: Vec<_> = one.parts.iter().filter(|(name, text)| other.parts[*name] != **text).map(|(n, _)| n).collect();
+    let (after, _) = built(&all);
+    assert_ne!(before.digest, after.digest);
+    let differ: Vec<_> =
+        before.parts.iter().filter(|(name, text)| after.parts[*name] != **text).map(|(n, _)| n).collect();
     assert_eq!(differ.len(), 2, "{differ:?}");
     assert!(differ.iter().any(|name| *name == INDEX_PART));
 }
 
 #[test]
-fn whatever_is_touched_is_found_where_it_is_read() {
+fn altered_or_missing_part_is_refused_when_read() {
     let (text, index) = built(&listings(100, 800));
     for name in text.parts.keys() {
         let mut altered = text.clone();
         altered.parts.get_mut(name).unwrap().push(' ');
         let mut cut = text.clone();
         cut.parts.remove(name);
-        for (bad, what) in [(altered, "does not match its digest"), (cut, "has no part")] {
+        for (bad, message) in [(altered, "does not match its digest"), (cut, "has no part")] {
             let read = || {
                 bad.index()?;
                 bad.rules(&index)?;
                 bad.listings(&index)
             };
             let error = read().unwrap_err().to_string();
-            assert!(error.contains(what) && error.contains(&format!("`{name}`")), "{error}");
+            assert!(error.contains(message) && error.contains(&format!("`{name}`")), "{error}");
         }
     }
 }
 
 #[test]
-fn an_index_of_another_generation_or_with_wrong_names_is_refused() {
+fn index_is_refused_when_of_another_version_or_misnamed() {
     let (text, mut index) = built(&listings(3, 10));
     index.version = 1;
     assert!(matches!(renamed(text.clone(), &index).index(), Err(BundleError::Version { version: 1, .. })));
@@ -131,7 +133,7 @@ fn an_index_of_another_generation_or_with_wrong_names_is_refused() {
 }
 
 #[test]
-fn a_line_that_does_not_belong_where_it_stands_is_refused() {
+fn bucket_line_is_refused_when_it_belongs_elsewhere() {
     let all = listings(2, 10);
     let (text, index) = built(&all);
     let (id, other): (EntitlementId, EntitlementId) = ("ent-0".parse().unwrap(), "ent-1".parse().unwrap());

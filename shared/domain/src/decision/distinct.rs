@@ -1,48 +1,48 @@
-//! Whether enough different people are there for several steps, each of whom counts in one of them only.
+//! Checks whether there are enough different people for several steps, if each person counts in only one step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{IdentityId, StepName};
 
-/// Steps that together want more different people than may say yes in any of them.
+/// Steps that together need more different people than may approve in any of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shortage {
-    /// The steps.
+pub struct MissingApprovers {
     pub steps: Vec<StepName>,
-    /// How many people they want.
+    /// The number of different people that the steps need.
     pub needed: usize,
-    /// How many there are.
+    /// The number of different people who may approve.
     pub n_people: usize,
 }
 
-/// What a step still wants.
+/// The approvals that a step still needs.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted<'a> {
+pub(super) struct OpenStep<'a> {
     pub(super) name: &'a StepName,
     pub(super) count: usize,
     pub(super) people: BTreeSet<&'a IdentityId>,
 }
 
-/// Who sits where: each person in one step.
-type Seats<'a> = BTreeMap<&'a IdentityId, usize>;
+/// The step that each person is assigned to.
+type Assignment<'a> = BTreeMap<&'a IdentityId, usize>;
 
-/// Steps that cannot all have their people, if there are such.
+/// The steps that cannot all get enough people, if there are any.
 ///
-/// A matching of people to steps by augmenting paths. Where one ends, everybody whom it has asked sits in the steps that it
-/// has seen, and those want one more: so these are what is short (Hall's theorem).
-pub(super) fn shortage(wanted: &[Wanted<'_>]) -> Option<Shortage> {
-    let mut seats = Seats::new();
-    for (at, step) in wanted.iter().enumerate() {
+/// The function matches people to steps by augmenting paths. If no path remains, all visited people are assigned to the
+/// steps on the search, and these steps need one person more. So they are the missing ones (Hall's theorem).
+pub(super) fn missing_approvers(open_steps: &[OpenStep<'_>]) -> Option<MissingApprovers> {
+    let mut assignment = Assignment::new();
+    for (at, step) in open_steps.iter().enumerate() {
         for _ in 0..step.count {
-            let mut asked = BTreeSet::new();
-            if !seat(at, wanted, &mut seats, &mut asked) {
-                let mut short: BTreeSet<usize> = asked.iter().filter_map(|person| seats.get(person)).copied().collect();
+            let mut visited = BTreeSet::new();
+            if !assign(at, open_steps, &mut assignment, &mut visited) {
+                let mut short: BTreeSet<usize> =
+                    visited.iter().filter_map(|person| assignment.get(person)).copied().collect();
                 short.insert(at);
-                let short: Vec<_> = short.into_iter().filter_map(|at| wanted.get(at)).collect();
-                return Some(Shortage {
+                let short: Vec<_> = short.into_iter().filter_map(|at| open_steps.get(at)).collect();
+                return Some(MissingApprovers {
                     steps: short.iter().map(|step| step.name.clone()).collect(),
                     needed: short.iter().map(|step| step.count).fold(0, usize::saturating_add),
-                    n_people: asked.len(),
+                    n_people: visited.len(),
                 });
             }
         }
@@ -50,19 +50,24 @@ pub(super) fn shortage(wanted: &[Wanted<'_>]) -> Option<Shortage> {
     None
 }
 
-/// Finds somebody for step `at`, having others change their seats where that helps.
-fn seat<'a>(at: usize, wanted: &[Wanted<'a>], seats: &mut Seats<'a>, asked: &mut BTreeSet<&'a IdentityId>) -> bool {
-    let people = wanted.get(at).into_iter().flat_map(|step| step.people.iter().copied());
+/// Assigns a person to step `at`, and reassigns others if that helps.
+fn assign<'a>(
+    at: usize,
+    open_steps: &[OpenStep<'a>],
+    assignment: &mut Assignment<'a>,
+    visited: &mut BTreeSet<&'a IdentityId>,
+) -> bool {
+    let people = open_steps.get(at).into_iter().flat_map(|step| step.people.iter().copied());
     for person in people {
-        if !asked.insert(person) {
+        if !visited.insert(person) {
             continue;
         }
-        let free = match seats.get(person).copied() {
+        let free = match assignment.get(person).copied() {
             None => true,
-            Some(other) => seat(other, wanted, seats, asked),
+            Some(other) => assign(other, open_steps, assignment, visited),
         };
         if free {
-            seats.insert(person, at);
+            assignment.insert(person, at);
             return true;
         }
     }

@@ -1,118 +1,107 @@
-//! Steps of an approval: who must say yes, in which order, and which votes count where.
+//! The steps of an approval: the approvers, their order, and the step in which each vote counts.
 //!
-//! A vote counts in the step that is open when it is cast: the first that lacks somebody. So the votes, in their order,
-//! tell by themselves what they come to, and nobody counts twice.
+//! A vote counts in the step that is open when it is cast: the first step without enough approvals. So the ordered
+//! votes alone determine the result, and nobody counts twice.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::Vote;
-use super::distinct::{self, Shortage, Wanted};
+use super::distinct::{self, MissingApprovers, OpenStep};
 use crate::id::{IdentityId, StepName};
 
-/// One step: so many of these people.
+/// One step: `count` approvals by people from `approvers`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// Its name.
     pub name: StepName,
-    /// How many different people must say yes; 0 counts as 1.
+    /// The number of different people who must approve; 0 counts as 1.
     pub count: u8,
-    /// Who may: everyone whom policy allows to approve this and who is in the step's teams. Bounded by the catalogue's
+    /// Everybody whom policy allows to approve the request and who is in the step's teams. Bounded by the catalogue's
     /// humans.
     pub approvers: BTreeSet<IdentityId>,
-    /// Whether each must have shown more than one factor.
+    /// Whether each vote needs a sign-in with more than one factor.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mfa: bool,
-    /// How long before the vote each may have signed in at most, in seconds.
+    /// The maximum age of the sign-in at the vote, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_within_s: Option<u32>,
 }
 
-/// How far a step has come.
+/// The progress of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tally {
-    /// Which step.
     pub step: StepName,
-    /// How many different people must say yes, at least 1.
+    /// The number of different people who must approve, at least 1.
     pub needed: u8,
-    /// Who has.
+    /// The people who approved.
     pub approved_by: Vec<IdentityId>,
 }
 
 impl Tally {
-    /// Whether it lacks nobody.
+    /// Whether the step has enough approvals.
     #[must_use]
     pub fn is_met(&self) -> bool {
         self.approved_by.len() >= usize::from(self.needed)
     }
 }
 
-/// Why a yes does not count in a step.
+/// The reason why an approval does not count in a step.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdmitted {
-    /// Not one of its people.
+    /// The voter is not an approver of the step.
     #[error("`{by}` is not among those who may approve it in step `{step}`")]
-    NotListed {
-        /// Who.
-        by: IdentityId,
-        /// In which step.
-        step: StepName,
-    },
-    /// The voter's token does not tell of more than one factor.
+    NotListed { by: IdentityId, step: StepName },
+    /// The voter's token does not show more than one factor.
     #[error(
-        "step `{step}` wants a vote by somebody who has shown more than one factor, and the token does not say so: sign in \
-         again with a second factor, for a token whose `amr` or `acr` tells of it"
+        "step `{step}` requires a vote with more than one factor, and the token does not show them: sign in again \
+         with a second factor, for a token whose `amr` or `acr` shows it"
     )]
-    Mfa {
-        /// Which step.
-        step: StepName,
-    },
-    /// The voter signed in too long ago, or the token does not say when.
+    Mfa { step: StepName },
+    /// The voter signed in too long ago, or the token does not show when.
     #[error(
-        "step `{step}` wants a vote by somebody who signed in at most {within_s} s ago, and the token {found}: sign in again, \
-         for a token with a new `auth_time`"
+        "step `{step}` requires a sign-in at most {within_s} s ago, and the token {found}: sign in again, for a token \
+         with a new `auth_time`"
     )]
     SignedInBefore {
-        /// Which step.
         step: StepName,
-        /// How long ago at most, in seconds.
+        /// The maximum age of the sign-in, in seconds.
         within_s: u32,
-        /// What it says.
+        /// The age that the token shows, in words.
         found: String,
     },
 }
 
-/// Why a yes would not count, though its voter may approve.
+/// The reason why an approval would not count although its voter may approve.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VoteError {
-    /// No step lacks anybody.
+    /// Every step has enough approvals.
     #[error("no step of its approval is open")]
     NoneOpen,
-    /// Its turn has not come.
-    #[error("step `{open}` comes first and still lacks {lacks}: vote in step `{later}` once it has them")]
+    /// The voter may approve only in a later step.
+    #[error("step `{open}` comes first and still needs {lacks} more: vote in step `{later}` after that")]
     NotYet {
         /// The step that is open.
         open: StepName,
-        /// How many it lacks.
+        /// The number of approvals that it still needs.
         lacks: usize,
         /// The first later step in which the voter may approve.
         later: StepName,
     },
-    /// Whoever votes now cannot vote in a later step, which has nobody else.
+    /// A later step needs this voter, because it would not have enough other people.
     #[error(
-        "a vote in step `{open}` would leave too few people for step `{later}`, since one person counts in one step only: \
-         let somebody else vote in step `{open}`"
+        "a vote in step `{open}` would leave too few people for step `{later}`, because each person counts in only one \
+         step: ask another approver to vote in step `{open}`"
     )]
     NeededLater {
         /// The step that is open.
         open: StepName,
-        /// One that would come up short.
+        /// The later step that would not have enough people.
         later: StepName,
     },
-    /// The step that is open does not count it.
+    /// The open step does not admit the vote.
     #[error(transparent)]
     Step(#[from] NotAdmitted),
 }
@@ -124,7 +113,7 @@ impl Step {
         Self { name: StepName::single(), count, approvers, mfa: false, auth_within_s: None }
     }
 
-    /// The steps that two requests want together: those of one name become the tighter of both, the others follow.
+    /// The steps of two requests together. Steps of one name are merged to the stricter of both; the others follow.
     #[must_use]
     pub fn of_both(mut steps: Vec<Self>, others: Vec<Self>) -> Vec<Self> {
         for other in others {
@@ -141,22 +130,22 @@ impl Step {
         steps
     }
 
-    /// How many it wants.
-    fn wants(&self) -> usize {
+    /// The number of approvals that the step needs.
+    fn n_needed(&self) -> usize {
         usize::from(self.count.max(1))
     }
 
-    /// Nobody has said yes yet.
+    /// The tally of the step without any approval.
     #[must_use]
     pub fn tally(&self) -> Tally {
         Tally { step: self.name.clone(), needed: self.count.max(1), approved_by: Vec::new() }
     }
 
-    /// Whether `vote` counts in it, by who voted and what they showed.
+    /// Checks whether `vote` counts in the step, by the voter and the voter's proof of identity.
     ///
     /// # Errors
     ///
-    /// [`NotAdmitted`] if not. What a proof does not tell, it does not show.
+    /// [`NotAdmitted`] if the vote does not count. A missing claim counts as not fulfilled.
     pub fn admits(&self, vote: &Vote) -> Result<(), NotAdmitted> {
         let (step, auth) = (self.name.clone(), vote.proof.auth());
         if !self.approvers.contains(&vote.by) {
@@ -169,20 +158,20 @@ impl Step {
         let old = |found| Err(NotAdmitted::SignedInBefore { step, within_s, found });
         match auth.and_then(|auth| auth.auth_time).map(|at| vote.at.seconds_since(at)) {
             Some(age_s) if age_s <= u64::from(within_s) => Ok(()),
-            Some(age_s) => old(format!("tells of {age_s} s")),
-            None => old("does not say when".to_owned()),
+            Some(age_s) => old(format!("shows one {age_s} s ago")),
+            None => old("does not show when it was".to_owned()),
         }
     }
 }
 
-/// Who counts in each step, of these votes in their order: of nobody but the first yes that the open step admits.
+/// The people who count in each step, after these votes in their order. Only a person's first admitted approval counts.
 fn counted<'a>(steps: &[Step], votes: impl Iterator<Item = &'a Vote>) -> Vec<BTreeSet<&'a IdentityId>> {
     let mut counted = vec![BTreeSet::new(); steps.len()];
     for vote in votes.filter(|vote| vote.approve) {
         if counted.iter().any(|people| people.contains(&vote.by)) {
             continue;
         }
-        let open = steps.iter().zip(counted.iter_mut()).find(|(step, people)| people.len() < step.wants());
+        let open = steps.iter().zip(counted.iter_mut()).find(|(step, people)| people.len() < step.n_needed());
         if let Some((step, people)) = open
             && step.admits(vote).is_ok()
         {
@@ -192,28 +181,28 @@ fn counted<'a>(steps: &[Step], votes: impl Iterator<Item = &'a Vote>) -> Vec<BTr
     counted
 }
 
-/// Whether these votes, in their order, give every step its people. Never so without steps.
+/// Whether these votes, in their order, give every step enough approvals. Always false without steps.
 pub fn are_met<'a>(steps: &[Step], votes: impl Iterator<Item = &'a Vote>) -> bool {
     let counted = counted(steps, votes);
-    !steps.is_empty() && steps.iter().zip(&counted).all(|(step, people)| people.len() >= step.wants())
+    !steps.is_empty() && steps.iter().zip(&counted).all(|(step, people)| people.len() >= step.n_needed())
 }
 
-/// Steps that can never have all their people, if there are such.
+/// The steps that can never get enough approvals, if there are any.
 #[must_use]
-pub fn shortage(steps: &[Step]) -> Option<Shortage> {
-    let wanted = steps.iter().map(|step| Wanted {
+pub fn missing_approvers(steps: &[Step]) -> Option<MissingApprovers> {
+    let open_steps = steps.iter().map(|step| OpenStep {
         name: &step.name,
-        count: step.wants(),
+        count: step.n_needed(),
         people: step.approvers.iter().collect(),
     });
-    distinct::shortage(&wanted.collect::<Vec<_>>())
+    distinct::missing_approvers(&open_steps.collect::<Vec<_>>())
 }
 
 /// The step in which `vote` would count after `votes`.
 pub(super) fn place(steps: &[Step], votes: &[Vote], vote: &Vote) -> Result<StepName, VoteError> {
     let counted = counted(steps, votes.iter());
-    let lacks = |(step, people): &(&Step, &BTreeSet<&IdentityId>)| step.wants().saturating_sub(people.len());
-    let mut unmet = steps.iter().zip(&counted).filter(|one| lacks(one) > 0);
+    let lacks = |(step, people): &(&Step, &BTreeSet<&IdentityId>)| step.n_needed().saturating_sub(people.len());
+    let mut unmet = steps.iter().zip(&counted).filter(|step| lacks(step) > 0);
     let Some(open) = unmet.next() else { return Err(VoteError::NoneOpen) };
     let (step, _) = open;
     if let Err(error) = step.admits(vote) {
@@ -226,7 +215,7 @@ pub(super) fn place(steps: &[Step], votes: &[Vote], vote: &Vote) -> Result<StepN
             None => error.into(),
         });
     }
-    // What was short before is no reason to keep anybody from voting.
+    // A step that already had too few people does not block the vote.
     let voted: BTreeSet<_> = counted.iter().flatten().copied().collect();
     let with = voted.iter().copied().chain([&vote.by]).collect();
     let before = still_short(steps, &counted, &voted, None);
@@ -239,17 +228,17 @@ pub(super) fn place(steps: &[Step], votes: &[Vote], vote: &Vote) -> Result<StepN
     }
 }
 
-/// What the steps still want and cannot have once `voted` have voted, one of them in step `now`.
+/// The steps that cannot get enough people after `voted` have voted, one of them in step `now`.
 fn still_short(
     steps: &[Step],
     counted: &[BTreeSet<&IdentityId>],
     voted: &BTreeSet<&IdentityId>,
     now: Option<&StepName>,
-) -> Option<Shortage> {
-    let wanted = steps.iter().zip(counted).map(|(step, people)| Wanted {
+) -> Option<MissingApprovers> {
+    let open_steps = steps.iter().zip(counted).map(|(step, people)| OpenStep {
         name: &step.name,
-        count: step.wants().saturating_sub(people.len()).saturating_sub(usize::from(now == Some(&step.name))),
+        count: step.n_needed().saturating_sub(people.len()).saturating_sub(usize::from(now == Some(&step.name))),
         people: step.approvers.iter().filter(|person| !voted.contains(person)).collect(),
     });
-    distinct::shortage(&wanted.collect::<Vec<_>>())
+    distinct::missing_approvers(&open_steps.collect::<Vec<_>>())
 }

@@ -34,21 +34,21 @@ fn delegation(scope: Scope) -> Delegation {
     }
 }
 
-fn said(scope: Scope, what: &str, term_s: u32, waits_s: u32, now: Timestamp) -> String {
-    let entitlement = what.parse().unwrap();
+fn result(scope: Scope, entitlement: &str, term_s: u32, waits_s: u32, now: Timestamp) -> String {
+    let entitlement = entitlement.parse().unwrap();
     let term = Term::from_seconds(i64::from(term_s)).unwrap();
     let asked = Use { entitlement: &entitlement, term, waits_s, start_within_s: 600 };
     delegation(scope).covers(asked, now).map_or_else(|error| error.to_string(), |start| format!("start in {start}"))
 }
 
 #[test]
-fn what_is_not_delegated_is_refused_with_what_would_be_right() {
+fn uncovered_request_is_refused_with_the_reason() {
     let scope = || given(&["read-logs"], Some(300), at(3_600));
     let of = "the delegation of `ana` to `fix-agent`";
-    for (scope, what, term_s, waits_s, now, expected) in [
+    for (scope, entitlement, term_s, waits_s, now, expected) in [
         (scope(), "read-logs", 300, 0, at(1), "start in 600".to_owned()),
-        (scope(), "read-secret", 300, 0, at(1), format!("{of} is not about `read-secret`")),
-        (scope(), "read-logs", 301, 0, at(1), format!("{of} is for terms of at most 300 s; 301 s were asked for")),
+        (scope(), "read-secret", 300, 0, at(1), format!("{of} does not cover `read-secret`")),
+        (scope(), "read-logs", 301, 0, at(1), format!("{of} allows terms of at most 300 s; you asked for 301 s")),
         (scope(), "read-logs", 300, 0, at(3_600), format!("{of} ended at {}", at(3_600))),
         (scope(), "read-logs", 300, 2_800, at(0), "start in 500".to_owned()),
         (
@@ -58,7 +58,7 @@ fn what_is_not_delegated_is_refused_with_what_would_be_right() {
             3_241,
             at(0),
             format!(
-                "{of} ends at {}, and the grant could last longer: ask for a shorter term, or have the delegation given anew",
+                "{of} ends at {}, and the grant could last longer: ask for a shorter term, or have the delegation renewed",
                 at(3_600)
             ),
         ),
@@ -68,16 +68,15 @@ fn what_is_not_delegated_is_refused_with_what_would_be_right() {
             300,
             0,
             at(1),
-            "`ana` lets `fix-agent` ask for nothing on their behalf: they have to store a delegation beforehand"
-                .to_owned(),
+            "`ana` has delegated nothing to `fix-agent`: `ana` must store a delegation first".to_owned(),
         ),
     ] {
-        assert_eq!(said(scope, what, term_s, waits_s, now), expected);
+        assert_eq!(result(scope, entitlement, term_s, waits_s, now), expected);
     }
 }
 
 #[test]
-fn a_delegation_is_bounded_in_time_and_extent() {
+fn delegation_is_refused_when_too_long_or_without_valid_entitlements() {
     let check = |scope: Scope| scope.check(at(0)).map_err(|error| error.to_string());
     assert_eq!(check(given(&["read-logs"], None, at(MAX_DELEGATION_S))), Ok(()));
     assert_eq!(check(Scope::Ended), Ok(()));
@@ -94,14 +93,14 @@ fn a_delegation_is_bounded_in_time_and_extent() {
 }
 
 #[test]
-fn no_version_is_dropped_before_an_earlier_one_is_long_over() {
+fn delegation_version_is_kept_until_every_earlier_one_has_expired() {
     let earlier = delegation(given(&["read-logs"], None, at(MAX_DELEGATION_S)));
     let ended = Delegation { version: 4, at: at(1), ..delegation(Scope::Ended) };
     assert!(ended.drop_at() >= earlier.drop_at() && earlier.drop_at() > at(MAX_DELEGATION_S).plus(RETENTION_S - 1));
 }
 
 #[test]
-fn what_starts_at_once_is_refused_too_where_its_term_outlasts_the_delegation() {
+fn immediate_start_is_refused_when_its_term_outlasts_the_delegation() {
     let entitlement = "read-logs".parse().unwrap();
     let asked = Use { entitlement: &entitlement, term: Term::SHORTEST, waits_s: 0, start_within_s: 0 };
     let delegation = delegation(given(&["read-logs"], None, at(360)));
@@ -111,9 +110,9 @@ fn what_starts_at_once_is_refused_too_where_its_term_outlasts_the_delegation() {
 }
 
 proptest! {
-    /// Whatever is covered is over when the delegation is, however late people say yes and it is started.
+    /// A covered grant ends with the delegation at the latest, however late the approvals and the start are.
     #[test]
-    fn what_rests_on_a_delegation_ends_before_it(
+    fn covered_grant_ends_before_its_delegation(
         (until_s, term_s, waits_s, start_within_s) in (1..20_000_u32, 60..43_200_u32, 0..4_000_u32, 0..4_000_u32),
         now_s in 0..20_000_u32,
     ) {

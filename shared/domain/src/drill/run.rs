@@ -1,4 +1,4 @@
-//! One run of a drill: a state machine that is pure and total.
+//! One run of a drill: a pure and total state machine.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,30 +6,30 @@ use super::Drilled;
 use crate::id::GrantId;
 use crate::time::Timestamp;
 
-/// How long a run waits for its grant to be live, in seconds.
+/// The time that a run waits for its grant to become live, in seconds.
 const START_S: u32 = 180;
 
-/// How long a run that has to wait no longer may take until what it looks for is seen, in seconds: some ticks.
+/// The time that a run has after its last wait to make its observation, in seconds: a few ticks.
 const GRACE_S: u32 = 180;
 
-/// After how many seconds at most a run follows one that did not pass.
+/// The maximum time between a failed run and the next one, in seconds.
 const AGAIN_S: u32 = 60;
 
-/// How a run is made.
+/// The settings of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// The term that is asked for, in seconds.
+    /// The requested term, in seconds.
     pub term_s: u32,
-    /// From the begin of one run to that of the next, in seconds.
+    /// The time from the start of one run to the start of the next, in seconds.
     pub period_s: u32,
-    /// How far two clocks may differ, in seconds.
+    /// The maximum difference between two clocks, in seconds.
     pub skew_s: u32,
-    /// How long after the deadline access may last, in seconds: nothing but for what depends on the reaper.
+    /// The time that access may last after the deadline, in seconds: 0, except for a reaper-dependent delivery.
     pub lasts_s: u32,
 }
 
 impl Rules {
-    /// The same for `drilled`, where an end may take `overdue_s` seconds if it depends on the reaper.
+    /// These rules for `drilled`. A reaper-dependent end may take `overdue_s` seconds.
     #[must_use]
     pub fn of(self, drilled: Drilled, overdue_s: u32) -> Self {
         let lasts_s = match drilled {
@@ -39,157 +39,147 @@ impl Rules {
         Self { lasts_s, ..self }
     }
 
-    /// When a run that began at `begun_at` should have come to its end.
+    /// The instant by which a run that began at `begun_at` must be over.
     fn ends_by(&self, begun_at: Timestamp) -> Timestamp {
         [START_S, self.term_s, self.skew_s, self.lasts_s, GRACE_S].into_iter().fold(begun_at, Timestamp::plus)
     }
 }
 
-/// What came of the call.
+/// The outcome of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It was let through.
+    /// AWS allowed the call.
     Allowed,
-    /// AWS said that it is not authorized.
+    /// AWS answered that the call is not authorized.
     Denied,
-    /// Anything else: throttled, no answer, another error. It shows nothing.
+    /// Any other outcome: throttled, no answer, another error. It shows nothing.
     Unclear,
 }
 
-/// The call, once.
+/// One attempt of the call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
     /// What came of it.
     pub outcome: Outcome,
-    /// When it was begun.
+    /// The start of the attempt.
     pub at: Timestamp,
-    /// AWS's id of the answer, if there was one.
+    /// The AWS request id of the answer, if there was one.
     pub request_id: Option<String>,
 }
 
-/// Why a run failed.
+/// The reason why a run failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// The call was allowed before anything was asked for.
+    /// The call was allowed before the grant was requested.
     AllowedBefore,
-    /// The grant was over before it was used.
+    /// The grant ended before it was used.
     NotGranted,
-    /// The call was never allowed as long as the grant lived.
+    /// The call was never allowed during the grant.
     NeverAllowed,
-    /// The call was allowed when access must be gone.
+    /// The call was allowed after access had to be gone.
     AllowedAfter,
-    /// It did not come to its end in time.
+    /// The run did not end in time.
     Unfinished,
 }
 
-/// How far a run has come, and what it has seen.
+/// The progress of a run, with its probes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Stage {
-    /// Nothing was done.
+pub enum RunStage {
+    /// Nothing is done yet.
     Begun,
-    /// The call was denied.
+    /// The call was denied before the grant.
     Barred {
-        /// That it was.
+        /// The denied call before the grant.
         before: Probe,
     },
-    /// The grant was asked for.
+    /// The grant was requested.
     Asked {
-        /// That the call was denied.
+        /// The denied call before the grant.
         before: Probe,
-        /// The grant.
         grant: GrantId,
     },
     /// The grant is live.
     Live {
-        /// That the call was denied before.
+        /// The denied call before the grant.
         before: Probe,
-        /// The grant.
         grant: GrantId,
-        /// When its access must be gone.
+        /// The instant at which access must be gone.
         deadline: Timestamp,
     },
-    /// The call was allowed.
+    /// The call was allowed during the grant.
     Used {
-        /// That it was denied before.
+        /// The denied call before the grant.
         before: Probe,
-        /// The grant.
         grant: GrantId,
-        /// When its access must be gone.
+        /// The instant at which access must be gone.
         deadline: Timestamp,
-        /// That it was allowed.
+        /// The allowed call during the grant.
         during: Probe,
     },
-    /// It is denied again. The run is over.
+    /// The call is denied again. The run is over.
     Passed {
-        /// That it was denied before.
+        /// The denied call before the grant.
         before: Probe,
-        /// The grant.
         grant: GrantId,
-        /// When its access had to be gone.
+        /// The instant at which access had to be gone.
         deadline: Timestamp,
-        /// That it was allowed.
+        /// The allowed call during the grant.
         during: Probe,
-        /// That it is denied.
+        /// The denied call after the grant.
         after: Probe,
     },
-    /// Something was seen that must not be, or was not seen that must. The run is over.
+    /// An observation was wrong or a required one was missing. The run is over.
     Failed {
-        /// What.
         fault: Fault,
-        /// The grant, if there is one.
         grant: Option<GrantId>,
-        /// What was seen last, if anything.
+        /// The last attempt of the call, if there was one.
         last: Option<Probe>,
     },
-    /// What the grant's credentials are is not known any more: they are kept nowhere. The run is over, and shows nothing.
-    Lost {
-        /// The grant.
-        grant: GrantId,
-    },
+    /// The drill lost the grant's credentials, because it stores them nowhere. The run is over and shows nothing.
+    Lost { grant: GrantId },
 }
 
-/// What is to be done next.
+/// The next step of a drill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Want {
-    /// Nothing yet.
+pub enum NextStep {
+    /// Do nothing yet.
     Wait,
     /// Begin a run.
     Begin,
-    /// Try the call without the grant.
+    /// Make the call without the grant.
     ProbeWithout,
-    /// Ask for the grant.
+    /// Request the grant.
     Ask,
-    /// Look at the grant.
+    /// Read the grant.
     Look(GrantId),
-    /// Keep what the grant's access is, until it must be gone.
+    /// Keep the grant's credentials until its access must be gone.
     Keep(GrantId),
-    /// Try the call with the grant.
+    /// Make the call with the grant.
     ProbeWith(GrantId),
 }
 
-/// What was seen.
+/// One observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// Nothing that says anything.
+pub enum Observation {
+    /// Nothing conclusive.
     Nothing,
-    /// What came of the call.
     Probed(Probe),
-    /// The grant was asked for.
+    /// The grant was requested.
     Asked(GrantId),
-    /// The grant is live, until then.
+    /// The grant is live until this deadline.
     Live(Timestamp),
-    /// The grant is over.
+    /// The grant has ended.
     Over,
-    /// The credentials are not known any more.
+    /// The drill lost the credentials.
     Forgotten,
 }
 
-impl Stage {
-    /// Its name, as it is written.
+impl RunStage {
+    /// The name, as records write it.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -204,7 +194,6 @@ impl Stage {
         }
     }
 
-    /// The grant, if there is one.
     #[must_use]
     pub fn grant(&self) -> Option<GrantId> {
         match self {
@@ -218,42 +207,46 @@ impl Stage {
         }
     }
 
-    pub(super) fn want(&self, begun_at: Timestamp, at: Timestamp, now: Timestamp, rules: &Rules) -> Want {
+    pub(super) fn next_step(&self, begun_at: Timestamp, at: Timestamp, now: Timestamp, rules: &Rules) -> NextStep {
         let next_at = match self {
-            Self::Begun => return Want::ProbeWithout,
-            Self::Barred { .. } => return Want::Ask,
-            Self::Asked { grant, .. } => return Want::Look(*grant),
-            Self::Live { grant, .. } => return Want::ProbeWith(*grant),
-            Self::Used { grant, deadline, .. } if now < *deadline => return Want::Keep(*grant),
-            // Later than the deadline by every clock.
-            Self::Used { grant, deadline, .. } if now > deadline.plus(rules.skew_s) => return Want::ProbeWith(*grant),
-            Self::Used { .. } => return Want::Wait,
+            Self::Begun => return NextStep::ProbeWithout,
+            Self::Barred { .. } => return NextStep::Ask,
+            Self::Asked { grant, .. } => return NextStep::Look(*grant),
+            Self::Live { grant, .. } => return NextStep::ProbeWith(*grant),
+            Self::Used { grant, deadline, .. } if now < *deadline => return NextStep::Keep(*grant),
+            // Every clock is past the deadline.
+            Self::Used { grant, deadline, .. } if now > deadline.plus(rules.skew_s) => {
+                return NextStep::ProbeWith(*grant);
+            }
+            Self::Used { .. } => return NextStep::Wait,
             Self::Passed { .. } => begun_at.plus(rules.period_s),
             Self::Failed { .. } => at.plus(rules.period_s.min(AGAIN_S)),
             Self::Lost { .. } => at,
         };
-        if now >= next_at { Want::Begin } else { Want::Wait }
+        if now >= next_at { NextStep::Begin } else { NextStep::Wait }
     }
 
-    /// The stage after something was `seen`; nothing if it stays where it is.
-    pub(super) fn after(&self, seen: Seen, begun_at: Timestamp, now: Timestamp, rules: &Rules) -> Option<Self> {
+    /// The stage after the observation `seen`; `None` if it does not change.
+    pub(super) fn after(&self, seen: Observation, begun_at: Timestamp, now: Timestamp, rules: &Rules) -> Option<Self> {
         let failed = |fault, last| Some(Self::Failed { fault, grant: self.grant(), last });
         let next = match (self.clone(), seen) {
-            (Self::Begun, Seen::Probed(before)) => match before.outcome {
+            (Self::Begun, Observation::Probed(before)) => match before.outcome {
                 Outcome::Allowed => failed(Fault::AllowedBefore, Some(before)),
                 Outcome::Denied => Some(Self::Barred { before }),
                 Outcome::Unclear => None,
             },
-            (Self::Barred { before }, Seen::Asked(grant)) => Some(Self::Asked { before, grant }),
-            (Self::Asked { before, grant }, Seen::Live(deadline)) => Some(Self::Live { before, grant, deadline }),
-            (Self::Asked { .. }, Seen::Over) => failed(Fault::NotGranted, None),
-            (Self::Live { before, grant, deadline }, Seen::Probed(probe)) if probe.at < deadline => {
+            (Self::Barred { before }, Observation::Asked(grant)) => Some(Self::Asked { before, grant }),
+            (Self::Asked { before, grant }, Observation::Live(deadline)) => {
+                Some(Self::Live { before, grant, deadline })
+            }
+            (Self::Asked { .. }, Observation::Over) => failed(Fault::NotGranted, None),
+            (Self::Live { before, grant, deadline }, Observation::Probed(probe)) if probe.at < deadline => {
                 let is_used = probe.outcome == Outcome::Allowed;
                 is_used.then_some(Self::Used { before, grant, deadline, during: probe })
             }
-            // INVARIANT: what was never seen to be allowed is not seen to end.
-            (Self::Live { .. }, Seen::Probed(probe)) => failed(Fault::NeverAllowed, Some(probe)),
-            (Self::Used { before, grant, deadline, during }, Seen::Probed(after)) => match after.outcome {
+            // INVARIANT: the drill cannot show the end of access that it never saw allowed.
+            (Self::Live { .. }, Observation::Probed(probe)) => failed(Fault::NeverAllowed, Some(probe)),
+            (Self::Used { before, grant, deadline, during }, Observation::Probed(after)) => match after.outcome {
                 Outcome::Denied if after.at > deadline.plus(rules.skew_s) => {
                     Some(Self::Passed { before, grant, deadline, during, after })
                 }
@@ -262,10 +255,14 @@ impl Stage {
                 }
                 Outcome::Allowed | Outcome::Denied | Outcome::Unclear => None,
             },
-            (Self::Live { grant, deadline, .. }, Seen::Forgotten) if now >= deadline => Some(Self::Lost { grant }),
-            (Self::Used { grant, deadline, .. }, Seen::Forgotten) if now >= deadline => Some(Self::Lost { grant }),
-            // Others are fetched, and must be seen to be allowed too.
-            (Self::Used { before, grant, deadline, .. }, Seen::Forgotten) => {
+            (Self::Live { grant, deadline, .. }, Observation::Forgotten) if now >= deadline => {
+                Some(Self::Lost { grant })
+            }
+            (Self::Used { grant, deadline, .. }, Observation::Forgotten) if now >= deadline => {
+                Some(Self::Lost { grant })
+            }
+            // The drill fetches new credentials, and must see them allowed too.
+            (Self::Used { before, grant, deadline, .. }, Observation::Forgotten) => {
                 Some(Self::Live { before, grant, deadline })
             }
             (
@@ -277,7 +274,12 @@ impl Stage {
                 | Self::Passed { .. }
                 | Self::Failed { .. }
                 | Self::Lost { .. },
-                Seen::Nothing | Seen::Probed(_) | Seen::Asked(_) | Seen::Live(_) | Seen::Over | Seen::Forgotten,
+                Observation::Nothing
+                | Observation::Probed(_)
+                | Observation::Asked(_)
+                | Observation::Live(_)
+                | Observation::Over
+                | Observation::Forgotten,
             ) => None,
         };
         let is_late = !self.is_over() && now > rules.ends_by(begun_at);

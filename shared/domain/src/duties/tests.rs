@@ -36,18 +36,18 @@ fn holding_deploy() -> Holdings {
 }
 
 #[test]
-fn what_conflicts_is_not_taken_by_another_identity_of_the_same_sponsor() {
+fn conflicting_grant_is_refused_to_another_identity_of_the_sponsor() {
     let refused = holding_deploy().take(holding(2, "bot-2", "approve-deploy"), &against("deploy", 0), at(1));
     assert_eq!(
         refused.unwrap_err().to_string(),
-        "it conflicts with `deploy`, which `bot-1` of the same sponsor holds: it can be asked for once grant \
-         `grt_01ARZ3NDEKTSV4RRFFQ69G0001` has ended"
+        "the entitlement conflicts with `deploy`, which `bot-1` of the same sponsor holds: request it again after \
+         grant `grt_01ARZ3NDEKTSV4RRFFQ69G0001` has ended"
     );
     assert!(holding_deploy().take(holding(2, "bot-2", "read"), &against("other", 0), at(1)).is_ok());
 }
 
 #[test]
-fn what_was_held_a_short_time_ago_is_still_in_the_way() {
+fn ended_grant_still_conflicts_for_its_time() {
     let mut held = holding_deploy();
     held.held[0].ended_at = Some(at(100));
     let take = |now| held.take(holding(2, "bot-2", "approve-deploy"), &against("deploy", 600), now);
@@ -56,7 +56,7 @@ fn what_was_held_a_short_time_ago_is_still_in_the_way() {
 }
 
 #[test]
-fn an_end_is_remembered_as_long_as_it_was_said_to_be_and_then_forgotten() {
+fn ended_holding_is_kept_for_its_time_and_then_removed() {
     let mut held = holding_deploy();
     held.held[0].ended_at = Some(at(100));
     let kept = |now| held.take(holding(2, "bot-1", "read"), &Duties::default(), now).unwrap().held.len();
@@ -64,45 +64,45 @@ fn an_end_is_remembered_as_long_as_it_was_said_to_be_and_then_forgotten() {
 }
 
 #[test]
-fn nobody_has_more_at_once_than_they_may() {
+fn grant_is_refused_when_the_identity_has_its_maximum() {
     let capped = Duties { max_live: Some(1), ..Duties::default() };
     let held = holding_deploy();
     let refused = held.take(holding(2, "bot-1", "read"), &capped, at(1)).unwrap_err();
     assert!(refused.to_string().starts_with("`bot-1` may have 1 grants at once"), "{refused}");
-    assert!(held.take(holding(2, "bot-2", "read"), &capped, at(1)).is_ok(), "another identity has its own");
+    assert!(held.take(holding(2, "bot-2", "read"), &capped, at(1)).is_ok(), "another identity has its own limit");
 }
 
 #[test]
-fn a_grant_and_its_renewal_count_as_one_and_a_third_of_the_row_has_to_wait() {
+fn renewal_counts_with_its_grant_and_a_third_in_the_chain_is_refused() {
     let capped = Duties { max_live: Some(1), ..Duties::default() };
     let renewal = |n, of| Holding { renews: Some(grant(of)), ..holding(n, "bot-1", "deploy") };
     let mut held = holding_deploy().take(renewal(2, 1), &capped, at(1)).unwrap();
     assert!(matches!(held.take(holding(3, "bot-1", "read"), &capped, at(1)), Err(DutiesError::TooMany { .. })));
     let early = held.take(renewal(3, 2), &capped, at(1)).unwrap_err();
     assert_eq!(early, DutiesError::TooEarly { grant: grant(2), before: grant(1) });
-    assert_eq!(held.in_the_way(&renewal(3, 2), &Duties::default()), [grant(1)], "it may have ended: worth a look");
+    assert_eq!(held.in_the_way(&renewal(3, 2), &Duties::default()), [grant(1)], "it may have ended and must be read");
     held.held[0].ended_at = Some(at(2));
     assert!(held.take(renewal(3, 2), &capped, at(3)).is_ok());
 }
 
 #[test]
-fn a_renewal_of_what_is_not_held_makes_no_room() {
+fn renewal_of_a_grant_not_held_counts_as_a_further_grant() {
     let capped = Duties { max_live: Some(1), ..Duties::default() };
     let stranger = Holding { renews: Some(grant(7)), ..holding(2, "bot-1", "read") };
     assert!(matches!(holding_deploy().take(stranger, &capped, at(1)), Err(DutiesError::TooMany { .. })));
 }
 
 #[test]
-fn nothing_is_forgotten_to_make_room() {
+fn full_record_refuses_a_grant_and_removes_none() {
     let mut full = none();
     full.held = (0..Holdings::MAX).map(|n| holding(n, "bot-1", "read")).collect();
     let new = holding(9_999, "bot-2", "read");
     assert!(matches!(full.take(new.clone(), &Duties::default(), at(1)), Err(DutiesError::Full { .. })));
-    assert_eq!(full.in_the_way(&new, &Duties::default()).len(), Holdings::MAX, "each is worth a look");
+    assert_eq!(full.in_the_way(&new, &Duties::default()).len(), Holdings::MAX, "each may have ended and must be read");
 }
 
 #[test]
-fn a_full_record_fits_into_an_item() {
+fn full_record_fits_into_a_table_item() {
     let mut full = none();
     let name = "x".repeat(60);
     full.held = (0..Holdings::MAX)
@@ -113,28 +113,30 @@ fn a_full_record_fits_into_an_item() {
 }
 
 proptest! {
-    /// Whatever is asked in whatever order: no two that conflict are ever live together, and no cap is passed.
+    /// In any order of requests, no two conflicting grants are live together, and no limit is exceeded.
     #[test]
-    fn what_is_held_never_conflicts(asks in prop::collection::vec((0_u8..3, 0_u8..4, any::<bool>()), 0..80)) {
+    fn live_holdings_never_conflict_or_exceed_a_limit(
+        asks in prop::collection::vec((0_u8..3, 0_u8..4, any::<bool>()), 0..80),
+    ) {
         let mut held = none();
-        for (n, (who, what, ends)) in asks.into_iter().enumerate() {
+        for (n, (identity, entitlement, ends)) in asks.into_iter().enumerate() {
             let now = at(u32::try_from(n).unwrap().saturating_mul(100));
             // 0 conflicts with 1, and 2 with 3.
-            let (who, other) = (format!("bot-{who}"), format!("job-{}", what ^ 1));
+            let (who, other) = (format!("bot-{identity}"), format!("job-{}", entitlement ^ 1));
             let duties = Duties { max_live: Some(3), remember_s: 500, ..against(&other, 500) };
-            let new = Holding { taken_at: now, remember_s: 500, ..holding(n, &who, &format!("job-{what}")) };
+            let new = Holding { taken_at: now, remember_s: 500, ..holding(n, &who, &format!("job-{entitlement}")) };
             if let Ok(next) = held.take(new, &duties, now) { held = next; }
-            if ends && let Some(one) = held.held.iter_mut().find(|one| one.ended_at.is_none()) {
-                one.ended_at = Some(now);
+            if ends && let Some(holding) = held.held.iter_mut().find(|holding| holding.ended_at.is_none()) {
+                holding.ended_at = Some(now);
             }
-            let live: Vec<_> = held.held.iter().filter(|one| one.ended_at.is_none()).collect();
+            let live: Vec<_> = held.held.iter().filter(|holding| holding.ended_at.is_none()).collect();
             for pair in [["job-0", "job-1"], ["job-2", "job-3"]] {
-                let holds = |name: &str| live.iter().any(|one| one.entitlement.as_str() == name);
+                let holds = |name: &str| live.iter().any(|holding| holding.entitlement.as_str() == name);
                 prop_assert!(!(holds(pair[0]) && holds(pair[1])));
             }
             for n in 0..3 {
                 let who = format!("bot-{n}");
-                prop_assert!(live.iter().filter(|one| one.identity.as_str() == who).count() <= 3);
+                prop_assert!(live.iter().filter(|holding| holding.identity.as_str() == who).count() <= 3);
             }
         }
     }

@@ -1,9 +1,9 @@
-//! Who must say yes to a request where no policy waives it, as the catalogue says it: steps, one after the other.
+//! The approval steps that the catalogue requires unless a policy waives them. Steps follow one after the other.
 //!
-//! Rules on steps stand in YAML, not in annotations of `approve` policies. A `permit` loosens, and who else is permitted
-//! must never make a requirement appear or vanish; a rule here only ever adds one. Policies say who may approve at all;
-//! a step says how many of them, of which teams, and what each must have shown. So all rules that match apply, in
-//! whichever files they stand, and together they are never looser than any one of them.
+//! The rules on steps stand in YAML, not in annotations of `approve` policies. A Cedar `permit` loosens, and a further
+//! `permit` must never add or remove a requirement; a rule here can only add one. Policies say who may approve at all.
+//! A step says how many of these people, of which teams, and with which sign-in. So all matching rules of all files
+//! apply, and together they are never looser than any one of them.
 
 use std::collections::BTreeSet;
 
@@ -13,42 +13,42 @@ use super::{Entitlement, Risk};
 use crate::id::{EnvironmentName, StepName, TeamId};
 use crate::identity::IdentityClass;
 
-/// Who must approve, and by when.
+/// The approvals that a request needs, and the time for them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Approval {
-    /// How many different people where none of `steps` is asked for: a single step called `approval`. At least 1.
+    /// The number of different people if none of `steps` applies; then a single step `approval` is needed. At least 1.
     pub count: u8,
-    /// How long they have for all steps together, in seconds.
+    /// The time for all steps together, in seconds.
     pub within_s: u32,
     /// The entitlement's own steps, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepRule>,
 }
 
-/// A rule that asks for a step.
+/// A rule that requires a step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepRule {
-    /// Which step. Rules of one name ask for the same people: the tighter of both holds in each respect.
+    /// The name of the step. Rules of one name are merged: the stricter value of each field holds.
     pub name: StepName,
-    /// When it is asked for; always, where nothing is said.
+    /// The requests that need the step; all by default.
     #[serde(default, skip_serializing_if = "When::is_always")]
     pub when: When,
-    /// How many different people, at least 1.
+    /// The number of different people, at least 1.
     pub count: u8,
-    /// Of which teams: any one of these. Empty for whomever policy lets approve.
+    /// Each approver is in one of these teams. Empty for everybody whom policy lets approve.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub of: BTreeSet<TeamId>,
-    /// Whether each must have shown more than one factor.
+    /// Whether each vote needs a sign-in with more than one factor.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mfa: bool,
-    /// How long ago each may have signed in at most, in seconds.
+    /// The maximum age of the sign-in at the vote, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_within_s: Option<u32>,
 }
 
-/// When a step is asked for: all that is said must hold.
+/// The requests that need a step. All conditions that are set must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct When {
@@ -58,7 +58,7 @@ pub struct When {
     /// Risks of entitlements; empty for all.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub risks: BTreeSet<Risk>,
-    /// Where entitlements reach; empty for all, also where that is not said.
+    /// Environments of entitlements; empty for all, including entitlements without one.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub environments: BTreeSet<EnvironmentName>,
     /// Only for terms longer than this, in seconds.
@@ -66,23 +66,22 @@ pub struct When {
     pub longer_than_s: Option<u32>,
 }
 
-/// A step as a request has it: all rules of its name that match, put together.
+/// A step that a request needs: all matching rules of one name, merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// Its name.
+pub struct RequiredStep {
     pub name: StepName,
-    /// How many different people.
+    /// The number of different people.
     pub count: u8,
-    /// Of which teams: one of each of these.
+    /// Each approver is in one team of each of these sets.
     pub of: Vec<BTreeSet<TeamId>>,
-    /// Whether each must have shown more than one factor.
+    /// Whether each vote needs a sign-in with more than one factor.
     pub mfa: bool,
-    /// How long ago each may have signed in at most, in seconds.
+    /// The maximum age of the sign-in at the vote, in seconds.
     pub auth_within_s: Option<u32>,
 }
 
 impl Approval {
-    /// A single step: `count` of whomever policy lets approve, within so many seconds.
+    /// A single step: `count` people whom policy lets approve, within `within_s` seconds.
     #[must_use]
     pub fn by(count: u8, within_s: u32) -> Self {
         Self { count, within_s, steps: Vec::new() }
@@ -90,24 +89,24 @@ impl Approval {
 }
 
 impl When {
-    /// Whether it always holds.
+    /// Whether the condition always holds.
     #[must_use]
     pub fn is_always(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether it holds for a request of `class` on `entitlement` for `term_s` seconds.
+    /// Whether the condition holds for a request of `class` on `entitlement` for `term_s` seconds.
     #[must_use]
     pub fn holds(&self, class: IdentityClass, entitlement: &Entitlement, term_s: u32) -> bool {
         let environment = entitlement.environment.as_ref();
         (self.classes.is_empty() || self.classes.contains(&class))
             && (self.risks.is_empty() || self.risks.contains(&entitlement.risk))
-            && (self.environments.is_empty() || environment.is_some_and(|one| self.environments.contains(one)))
+            && (self.environments.is_empty() || environment.is_some_and(|name| self.environments.contains(name)))
             && self.longer_than_s.is_none_or(|limit| term_s > limit)
     }
 }
 
-impl Asked {
+impl RequiredStep {
     fn of(rule: &StepRule) -> Self {
         Self {
             name: rule.name.clone(),
@@ -126,7 +125,7 @@ impl Asked {
         self.auth_within_s = self.auth_within_s.into_iter().chain(more.auth_within_s).min();
     }
 
-    /// Whether somebody of `teams` may say yes in it, as far as teams go.
+    /// Whether a person in `teams` may approve in the step, judged by teams only.
     #[must_use]
     pub fn admits(&self, teams: &BTreeSet<TeamId>) -> bool {
         self.of.iter().all(|some| !some.is_disjoint(teams))
@@ -134,17 +133,17 @@ impl Asked {
 }
 
 impl Entitlement {
-    /// The steps of a request of `class` for `term_s` seconds: the entitlement's own in their order, or else the single
-    /// one; then those of `general`, which hold for all entitlements. Never none.
+    /// The steps of a request of `class` for `term_s` seconds; never empty. The entitlement's own steps come first, or
+    /// the single step if none applies. The steps of `general`, which hold for all entitlements, follow.
     ///
-    /// INVARIANT: a rule that matches only ever adds a step or tightens one.
+    /// INVARIANT: a matching rule only adds a step or tightens one.
     #[must_use]
-    pub fn steps(&self, general: &[StepRule], class: IdentityClass, term_s: u32) -> Vec<Asked> {
+    pub fn steps(&self, general: &[StepRule], class: IdentityClass, term_s: u32) -> Vec<RequiredStep> {
         let holds = |rule: &&StepRule| rule.when.holds(class, self, term_s);
-        let mut steps: Vec<Asked> = Vec::new();
+        let mut steps: Vec<RequiredStep> = Vec::new();
         let mut ask = |rule: &StepRule| match steps.iter_mut().find(|step| step.name == rule.name) {
             Some(step) => step.tighten(rule),
-            None => steps.push(Asked::of(rule)),
+            None => steps.push(RequiredStep::of(rule)),
         };
         let own = self.approval.steps.iter().filter(holds);
         if own.clone().next().is_none() {
@@ -156,7 +155,7 @@ impl Entitlement {
 }
 
 impl StepRule {
-    /// The step of an entitlement that names none.
+    /// The step of an entitlement that names no steps.
     fn single(count: u8) -> Self {
         Self {
             name: StepName::single(),

@@ -1,97 +1,82 @@
-//! Whether a request fits its entitlement: the caller's mistake if not, whatever policy would say.
+//! Checks a request against its entitlement. A failed check is the caller's mistake, whatever policy would say.
 
-use super::{Entitlement, Need};
+use super::{Entitlement, Requirement};
 use crate::id::EntitlementId;
 use crate::identity::IdentityClass;
 use crate::request::{Ask, Justification};
 use crate::time::Term;
 
-/// Why a request does not fit its entitlement.
+/// The reason why a request does not fit its entitlement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MisfitError {
-    /// A parameter is missing.
-    #[error("parameter `{name}` is missing: it must {wanted}")]
+pub enum InvalidRequest {
+    /// The request lacks a parameter.
+    #[error("parameter `{name}` is missing: it must {expected}")]
     Missing {
-        /// The parameter.
         name: String,
-        /// What a value must do.
-        wanted: String,
+        /// The form of a valid value, after `must`.
+        expected: String,
     },
-    /// A parameter is not one of the entitlement's.
+    /// The request has a parameter that the entitlement does not define.
     #[error("entitlement `{entitlement}` has no parameter `{name}`; it has: {known}")]
-    Unknown {
-        /// The entitlement.
-        entitlement: EntitlementId,
-        /// The unknown name.
-        name: String,
-        /// The known names.
-        known: String,
-    },
-    /// A value does not fit.
-    #[error("parameter `{name}` must {wanted}")]
+    Unknown { entitlement: EntitlementId, name: String, known: String },
+    /// The value of a parameter is not valid.
+    #[error("parameter `{name}` must {expected}")]
     Parameter {
-        /// The parameter.
         name: String,
-        /// What a value must do.
-        wanted: String,
+        /// The form of a valid value, after `must`.
+        expected: String,
     },
-    /// The term is too long.
+    /// The term is longer than the entitlement allows.
     #[error("a term of {asked} s is too long: `{entitlement}` allows at most {max} s")]
     Term {
-        /// The entitlement.
         entitlement: EntitlementId,
-        /// What was asked, in seconds.
+        /// The requested term, in seconds.
         asked: u32,
-        /// What is allowed, in seconds.
+        /// The maximum term, in seconds.
         max: u32,
     },
-    /// The term is too long for the class of whoever asks.
+    /// The term is longer than the entitlement allows the requester's class.
     #[error("a term of {asked} s is too long: `{entitlement}` allows class `{class}` at most {max} s", class = class.as_str())]
     ClassTerm {
-        /// The entitlement.
         entitlement: EntitlementId,
-        /// The class.
         class: IdentityClass,
-        /// What was asked, in seconds.
+        /// The requested term, in seconds.
         asked: u32,
-        /// What is allowed, in seconds.
+        /// The maximum term, in seconds.
         max: u32,
     },
-    /// No ticket is named.
+    /// The request names no ticket.
     #[error("`{entitlement}` needs a `ticket`{}", matching(.pattern.as_deref()))]
     Ticket {
-        /// The entitlement.
         entitlement: EntitlementId,
-        /// What the whole of it must match, if any will not do.
+        /// The pattern that the whole ticket must match, if there is one.
         pattern: Option<String>,
     },
-    /// The ticket is of another kind.
+    /// The ticket does not match the pattern.
     #[error("the `ticket` for `{entitlement}` must match `{pattern}`")]
     TicketPattern {
-        /// The entitlement.
         entitlement: EntitlementId,
-        /// What the whole of it must match.
+        /// The pattern that the whole ticket must match.
         pattern: String,
     },
-    /// It does not say why.
+    /// The request has no justification.
     #[error("`{entitlement}` needs a `justification` of at least {min_length} characters")]
     Justification {
-        /// The entitlement.
         entitlement: EntitlementId,
-        /// The least length.
+        /// The minimum length.
         min_length: u32,
     },
-    /// It says why too briefly.
+    /// The justification is too short.
     #[error(
-        "the `justification` for `{entitlement}` must have at least {min_length} characters, without the blanks around it"
+        "the `justification` for `{entitlement}` must have at least {min_length} characters, not counting blanks at \
+         either end"
     )]
     TooBrief {
-        /// The entitlement.
         entitlement: EntitlementId,
-        /// The least length.
+        /// The minimum length.
         min_length: u32,
     },
-    /// It says why where nothing may be said.
+    /// The request has a justification that the entitlement does not take.
     #[error("`{0}` takes no `justification`: leave it out")]
     NoJustification(EntitlementId),
 }
@@ -101,73 +86,76 @@ fn matching(pattern: Option<&str>) -> String {
 }
 
 impl Entitlement {
-    /// Checks what policy is not asked about: parameters, term, ticket and justification.
+    /// Checks the parts of a request that policies do not see: parameters, term, ticket and justification.
     ///
     /// # Errors
     ///
-    /// The first [`MisfitError`] found.
-    pub fn check(&self, class: IdentityClass, ask: &Ask) -> Result<(), MisfitError> {
+    /// The first [`InvalidRequest`] found.
+    pub fn check(&self, class: IdentityClass, ask: &Ask) -> Result<(), InvalidRequest> {
         self.check_parameters(ask)?;
         self.check_term(class, ask.term_s)?;
         let id = || self.id.clone();
         match &ask.ticket {
             None if self.ticket.required => {
-                return Err(MisfitError::Ticket { entitlement: id(), pattern: self.ticket.pattern.clone() });
+                return Err(InvalidRequest::Ticket { entitlement: id(), pattern: self.ticket.pattern.clone() });
             }
             Some(ticket) if !self.ticket.accepts(ticket) => {
                 let pattern = self.ticket.pattern.clone().unwrap_or_default();
-                return Err(MisfitError::TicketPattern { entitlement: id(), pattern });
+                return Err(InvalidRequest::TicketPattern { entitlement: id(), pattern });
             }
             None | Some(_) => {}
         }
         self.check_justification(ask.justification.as_ref())
     }
 
-    fn check_parameters(&self, ask: &Ask) -> Result<(), MisfitError> {
+    fn check_parameters(&self, ask: &Ask) -> Result<(), InvalidRequest> {
         for (name, parameter) in &self.parameters {
             let value = ask.parameters.get(name);
             if value.is_some_and(|value| parameter.accepts(value)) {
                 continue;
             }
-            let (name, wanted) = (name.clone(), parameter.to_string());
+            let (name, expected) = (name.clone(), parameter.to_string());
             return Err(match value {
-                None => MisfitError::Missing { name, wanted },
-                Some(_) => MisfitError::Parameter { name, wanted },
+                None => InvalidRequest::Missing { name, expected },
+                Some(_) => InvalidRequest::Parameter { name, expected },
             });
         }
         let Some(name) = ask.parameters.keys().find(|name| !self.parameters.contains_key(*name)) else {
             return Ok(());
         };
         let known: Vec<_> = self.parameters.keys().map(String::as_str).collect();
-        Err(MisfitError::Unknown {
+        Err(InvalidRequest::Unknown {
             entitlement: self.id.clone(),
             name: name.chars().take(80).collect(),
             known: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
         })
     }
 
-    fn check_term(&self, class: IdentityClass, term: Term) -> Result<(), MisfitError> {
+    fn check_term(&self, class: IdentityClass, term: Term) -> Result<(), InvalidRequest> {
         let longest = self.longest_term(class);
         if term <= longest {
             return Ok(());
         }
         let (entitlement, asked, max) = (self.id.clone(), term.as_seconds(), longest.as_seconds());
         Err(if self.max_term_of.contains_key(&class) {
-            MisfitError::ClassTerm { entitlement, class, asked, max }
+            InvalidRequest::ClassTerm { entitlement, class, asked, max }
         } else {
-            MisfitError::Term { entitlement, asked, max }
+            InvalidRequest::Term { entitlement, asked, max }
         })
     }
 
-    fn check_justification(&self, given: Option<&Justification>) -> Result<(), MisfitError> {
+    fn check_justification(&self, given: Option<&Justification>) -> Result<(), InvalidRequest> {
         let (entitlement, min_length) = (self.id.clone(), self.justification.min_length);
         match (self.justification.need, given) {
-            (Need::Required, None) => Err(MisfitError::Justification { entitlement, min_length: min_length.max(1) }),
-            (Need::None, Some(_)) => Err(MisfitError::NoJustification(entitlement)),
-            (Need::Required | Need::Optional, Some(given)) if !self.justification.accepts(given) => {
-                Err(MisfitError::TooBrief { entitlement, min_length })
+            (Requirement::Required, None) => {
+                Err(InvalidRequest::Justification { entitlement, min_length: min_length.max(1) })
             }
-            (Need::Required | Need::Optional, Some(_)) | (Need::Optional | Need::None, None) => Ok(()),
+            (Requirement::None, Some(_)) => Err(InvalidRequest::NoJustification(entitlement)),
+            (Requirement::Required | Requirement::Optional, Some(given)) if !self.justification.accepts(given) => {
+                Err(InvalidRequest::TooBrief { entitlement, min_length })
+            }
+            (Requirement::Required | Requirement::Optional, Some(_))
+            | (Requirement::Optional | Requirement::None, None) => Ok(()),
         }
     }
 }
@@ -189,15 +177,15 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
-    fn said(more: Value, class: IdentityClass, ask: Value) -> String {
-        let mut whole = json!({ "entitlement": "read-logs", "parameters": { "shard": "7" }, "term_s": 600 });
-        whole.as_object_mut().unwrap().extend(ask.as_object().unwrap().clone());
-        let ask: Ask = serde_json::from_value(whole).unwrap();
+    fn message(more: Value, class: IdentityClass, ask: Value) -> String {
+        let mut request = json!({ "entitlement": "read-logs", "parameters": { "shard": "7" }, "term_s": 600 });
+        request.as_object_mut().unwrap().extend(ask.as_object().unwrap().clone());
+        let ask: Ask = serde_json::from_value(request).unwrap();
         entitlement(more).check(class, &ask).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     #[test]
-    fn each_misfit_says_what_would_be_right() {
+    fn invalid_request_names_the_valid_value() {
         use IdentityClass::{Agent, Human};
         let terms = json!({ "max_term_of": { "agent": 60, "human": 3600 } });
         let ticket = json!({ "ticket": { "required": true, "pattern": "INC-[0-9]+" } });
@@ -254,7 +242,7 @@ mod tests {
                 why("optional", 10),
                 Human,
                 json!({ "justification": "because         " }),
-                "the `justification` for `read-logs` must have at least 10 characters, without the blanks around it",
+                "the `justification` for `read-logs` must have at least 10 characters, not counting blanks at either end",
             ),
             (why("required", 10), Human, json!({}), "`read-logs` needs a `justification` of at least 10 characters"),
             (why("required", 0), Human, json!({}), "`read-logs` needs a `justification` of at least 1 characters"),
@@ -267,12 +255,12 @@ mod tests {
             ),
             (why("none", 0), Human, json!({}), ""),
         ] {
-            assert_eq!(said(more.clone(), class, ask.clone()), expected, "{more} {ask}");
+            assert_eq!(message(more.clone(), class, ask.clone()), expected, "{more} {ask}");
         }
     }
 
     #[test]
-    fn what_is_not_said_asks_for_nothing() {
+    fn entitlement_without_rules_requires_nothing() {
         let plain = entitlement(json!({}));
         assert!(plain.ticket.is_default() && plain.justification.is_default() && plain.rotate.is_empty());
         assert!(!plain.needs_people());

@@ -1,4 +1,4 @@
-//! Parameters: what a request gives to narrow its entitlement, each of a type, and each bounded.
+//! Parameters, with which a request narrows its entitlement. Each has a type and bounds.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,42 +7,42 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::Day;
 
-/// One parameter of an entitlement. Its value is always text, in the one form that is given here.
+/// One parameter of an entitlement. Its value is always text, in the one form given here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Parameter {
-    /// Text that a pattern describes.
+    /// Text that matches a pattern.
     Text {
         /// A regular expression that the whole value must match.
         pattern: String,
-        /// The longest value, in characters.
+        /// The maximum length, in characters.
         max_length: u32,
     },
     /// A whole number, written without leading zeros or `+`.
     Integer {
-        /// The least.
+        /// The minimum.
         min: i64,
-        /// The greatest.
+        /// The maximum.
         max: i64,
     },
     /// One of a list.
     Enum {
-        /// All there are.
+        /// The allowed values.
         values: BTreeSet<ParameterValue>,
     },
     /// A calendar day, written like `2026-11-22`.
     Date {
-        /// The first day; none if any will do.
+        /// The first allowed day, if there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         min: Option<Day>,
-        /// The last day; none if any will do.
+        /// The last allowed day, if there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max: Option<Day>,
     },
 }
 
 impl Parameter {
-    /// Whether the whole of `value` fits. A pattern that does not compile matches nothing.
+    /// Whether the whole `value` is valid. A pattern that does not compile matches nothing.
     #[must_use]
     pub fn accepts(&self, value: &ParameterValue) -> bool {
         let text = value.as_str();
@@ -51,7 +51,7 @@ impl Parameter {
                 u32::try_from(text.len()).is_ok_and(|n| n <= *max_length) && matches_whole(pattern, text)
             }
             Self::Integer { min, max } => {
-                // In one form only: `007`, `+7` and `-0` are other texts, which AWS would read as other names.
+                // Only one form is valid: AWS would read `007`, `+7` and `-0` as other names.
                 let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
                 number.is_some_and(|number| (*min..=*max).contains(&number))
             }
@@ -63,14 +63,14 @@ impl Parameter {
     }
 }
 
-/// Whether the whole of `text` matches `pattern`. A pattern that does not compile matches nothing.
+/// Whether the whole `text` matches `pattern`. A pattern that does not compile matches nothing.
 pub(super) fn matches_whole(pattern: &str, text: &str) -> bool {
-    // Alone too: `a)|(?:b` compiles between the anchors, but is no pattern.
+    // The pattern must compile alone too: `a)|(?:b` compiles between the anchors, but is no pattern.
     let whole = regex_lite::Regex::new(pattern).and_then(|_| regex_lite::Regex::new(&format!("^(?:{pattern})$")));
     whole.is_ok_and(|pattern| pattern.is_match(text))
 }
 
-/// What a value must do, after `must`.
+/// The form of a valid value, as it follows the word `must`.
 impl fmt::Display for Parameter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -93,12 +93,12 @@ impl fmt::Display for Parameter {
     }
 }
 
-/// A parameter's value: 1 to 256 characters, none of which IAM or a template could read as more than itself.
+/// A parameter's value: 1 to 256 characters that are special neither to IAM nor to a template.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ParameterValue(String);
 
-/// The text is no parameter value.
+/// The text is not a parameter value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a parameter must be 1 to 256 characters of letters, digits and `_.:/=+-@,`; wildcards and `$` are never allowed"
@@ -106,10 +106,9 @@ pub struct ParameterValue(String);
 pub struct ParameterValueError;
 
 impl ParameterValue {
-    /// The longest value, in characters.
+    /// The maximum length, in characters.
     pub const MAX: usize = 256;
 
-    /// The value as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -148,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn no_value_can_carry_a_wildcard_or_a_variable() {
+    fn parameter_value_rejects_wildcards_and_variables() {
         for text in ["", "*", "a?", "${aws:username}", "a\"b", "a\nb", "a b", "é", &"a".repeat(257)] {
             assert!(ParameterValue::try_from(text.to_owned()).is_err(), "{text}");
         }
     }
 
     #[test]
-    fn a_pattern_matches_the_whole_value_or_nothing() {
+    fn text_parameter_accepts_only_a_match_of_the_whole_value() {
         let parameter = text("v1|v2", 8);
         assert!(parameter.accepts(&value("v1")) && parameter.accepts(&value("v2")));
         assert!(!parameter.accepts(&value("v1x")) && !parameter.accepts(&value("xv2")));
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_within_its_bounds_and_has_one_form() {
+    fn integer_parameter_accepts_one_form_within_its_bounds() {
         let parameter = Parameter::Integer { min: -2, max: 100 };
         for good in ["-2", "-1", "0", "7", "100"] {
             assert!(parameter.accepts(&value(good)), "{good}");
@@ -177,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_a_list_is_just_that() {
+    fn enum_parameter_accepts_only_listed_values() {
         let parameter = Parameter::Enum { values: [value("shop"), value("billing")].into() };
         assert!(parameter.accepts(&value("shop")));
         for bad in ["sho", "shop/", "Shop", "shop,billing"] {
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_on_the_calendar_and_within_its_bounds() {
+    fn date_parameter_accepts_calendar_days_within_its_bounds() {
         let parameter = Parameter::Date { min: "2026-01-31".parse().ok(), max: "2028-12-31".parse().ok() };
         for good in ["2026-01-31", "2028-02-29", "2028-12-31"] {
             assert!(parameter.accepts(&value(good)), "{good}");

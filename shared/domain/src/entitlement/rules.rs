@@ -1,22 +1,22 @@
-//! What an entitlement says beside its access: how risky it is, what a request must tell, what to rotate afterwards.
+//! Further rules of an entitlement: its risk, its demands on a request, and the secrets to rotate afterwards.
 
 use serde::{Deserialize, Serialize};
 
 use super::parameter::matches_whole;
 use crate::request::{Justification, Ticket};
 
-/// How much harm the misuse of an entitlement can do, in its owner's judgement.
+/// The harm that misuse of an entitlement can do, in its owner's judgement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Risk {
-    /// Hardly any.
+    /// Hardly any harm.
     Low,
-    /// Some; also what is not said.
+    /// Some harm; the default.
     #[default]
     Medium,
-    /// Much.
+    /// Much harm.
     High,
-    /// So much that a person always says yes first, but for break-glass.
+    /// So much harm that a person must always approve, except for break-glass.
     Critical,
 }
 
@@ -33,57 +33,57 @@ impl Risk {
     }
 }
 
-/// What a request says about a ticket.
+/// The rule on the ticket of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TicketRule {
-    /// Whether there must be one.
+    /// Whether a request must name a ticket.
     pub required: bool,
-    /// A regular expression that the whole of one must match, if any will not do.
+    /// A regular expression that the whole ticket must match, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
 }
 
 impl TicketRule {
-    /// Whether it asks for nothing.
+    /// Whether the rule requires nothing.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether `ticket` looks as it should.
+    /// Whether `ticket` matches the pattern.
     #[must_use]
     pub fn accepts(&self, ticket: &Ticket) -> bool {
         self.pattern.as_ref().is_none_or(|pattern| matches_whole(pattern, ticket.as_str()))
     }
 }
 
-/// Whether something is given.
+/// Whether a request must, may or must not give a field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Need {
-    /// Always.
+pub enum Requirement {
+    /// The request must give it.
     Required,
-    /// As one likes.
+    /// The request may give it.
     #[default]
     Optional,
-    /// Never.
+    /// The request must not give it.
     None,
 }
 
-/// What a request says about why it is made.
+/// The rule on the justification of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JustificationRule {
-    /// Whether it says why.
-    pub need: Need,
-    /// The least length of what is said, in characters, without the blanks around it. 0 asks for nothing.
+    /// Whether a request gives a justification.
+    pub need: Requirement,
+    /// The minimum length in characters, not counting blanks at either end. 0 requires nothing.
     #[serde(default)]
     pub min_length: u32,
 }
 
 impl JustificationRule {
-    /// Whether it asks for nothing.
+    /// Whether the rule requires nothing.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
@@ -97,15 +97,15 @@ impl JustificationRule {
     }
 }
 
-/// A secret to rotate at the end of a grant.
+/// A secret to rotate after the end of a grant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rotation {
-    /// Its ARN; `-??????` at its end stands for what Secrets Manager adds to a name.
+    /// The ARN of the secret; a final `-??????` stands for the suffix that Secrets Manager adds to a name.
     ///
     /// Source: <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_iam-permissions.html>
     pub secret: String,
-    /// How often: 2 where two users take turns, so that the one that was read is replaced as well.
+    /// The number of rotations: 2 if two users alternate, so that the user who was read is replaced as well.
     ///
     /// Source: <https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotation-strategy.html>
     pub times: u8,
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ticket_looks_as_its_pattern_says_from_end_to_end() {
+    fn ticket_must_match_the_pattern_as_a_whole() {
         let ticket = |text: &str| Ticket::try_from(text.to_owned()).unwrap();
         let rule = TicketRule { required: false, pattern: Some("INC-[0-9]+|OPS#[0-9]+".to_owned()) };
         assert!(rule.accepts(&ticket("INC-7")) && rule.accepts(&ticket("OPS#7")));
@@ -125,9 +125,9 @@ mod tests {
     }
 
     #[test]
-    fn blanks_make_no_justification_longer() {
+    fn justification_length_ignores_blanks_at_both_ends() {
         let why = |text: &str| Justification::try_from(text.to_owned()).unwrap();
-        let rule = JustificationRule { need: Need::Optional, min_length: 3 };
+        let rule = JustificationRule { need: Requirement::Optional, min_length: 3 };
         assert!(rule.accepts(&why("öäü")) && rule.accepts(&why(" a b ")));
         assert!(!rule.accepts(&why("ab")) && !rule.accepts(&why("a\n   ")) && !rule.accepts(&why("    ")));
     }

@@ -1,4 +1,4 @@
-//! Whatever is done to a chain is found.
+//! Tests: every change to a chain is detected.
 
 #![expect(clippy::arithmetic_side_effects, reason = "a test that overflows fails")]
 
@@ -13,7 +13,7 @@ fn grant(n: u128) -> GrantId {
     GrantId::from_ulid(Ulid(n))
 }
 
-/// A chain of grant `of`, with one entry per detail, and its head.
+/// A chain of grant `of` with one entry per detail, and its head.
 fn chain(of: GrantId, details: &[String]) -> (Vec<Entry>, Head) {
     let mut head = Head::START;
     let mut entries = Vec::new();
@@ -41,7 +41,7 @@ fn details() -> impl Strategy<Value = Vec<String>> {
     proptest::collection::vec("[a-z]{1,6}", 1..12)
 }
 
-/// One change to an entry: to each of its fields in turn, always to another value.
+/// Changes the field with this number to another value.
 fn alter(entry: &mut Entry, field: usize) {
     let body = &mut entry.body;
     match field {
@@ -64,7 +64,7 @@ const FIELDS: usize = 12;
 
 proptest! {
     #[test]
-    fn a_chain_verifies_as_written_and_as_read_back(details in details()) {
+    fn chain_verifies_as_written_and_as_read_back(details in details()) {
         let (entries, head) = chain(grant(1), &details);
         prop_assert_eq!(verify(grant(1), head, &entries), Ok(()));
         let text = serde_json::to_string(&entries).unwrap();
@@ -74,14 +74,14 @@ proptest! {
     }
 
     #[test]
-    fn an_altered_entry_is_found(details in details(), at: Index, field in 0..FIELDS) {
+    fn altered_entry_is_detected(details in details(), at: Index, field in 0..FIELDS) {
         let (mut entries, head) = chain(grant(1), &details);
         alter(&mut entries[at.index(details.len())], field);
         prop_assert!(verify(grant(1), head, &entries).is_err());
     }
 
     #[test]
-    fn an_entry_altered_and_sealed_again_is_found(details in details(), at: Index, field in 0..FIELDS - 1) {
+    fn altered_and_resealed_entry_is_detected(details in details(), at: Index, field in 0..FIELDS - 1) {
         let (mut entries, head) = chain(grant(1), &details);
         let at = at.index(details.len());
         alter(&mut entries[at], field);
@@ -90,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn a_chain_rewritten_from_an_entry_on_is_found_by_the_head(details in details(), at: Index) {
+    fn chain_rewritten_from_an_entry_on_is_detected_by_the_head(details in details(), at: Index) {
         let (_, head) = chain(grant(1), &details);
         let mut other = details.clone();
         other[at.index(details.len())].push('x');
@@ -100,23 +100,23 @@ proptest! {
     }
 
     #[test]
-    fn a_removed_entry_is_found(details in details(), at: Index) {
+    fn removed_entry_is_detected(details in details(), at: Index) {
         let (mut entries, head) = chain(grant(1), &details);
         entries.remove(at.index(details.len()));
         prop_assert!(verify(grant(1), head, &entries).is_err());
     }
 
     #[test]
-    fn a_cut_chain_is_found(details in details(), at: Index) {
+    fn truncated_chain_is_detected(details in details(), at: Index) {
         let (mut entries, head) = chain(grant(1), &details);
         let left = at.index(details.len());
         entries.truncate(left);
-        let wanted = ChainError::Cut { expected: head.seq, found: u64::try_from(left).unwrap() };
-        prop_assert_eq!(verify(grant(1), head, &entries), Err(wanted));
+        let expected = ChainError::Cut { expected: head.seq, found: u64::try_from(left).unwrap() };
+        prop_assert_eq!(verify(grant(1), head, &entries), Err(expected));
     }
 
     #[test]
-    fn a_doubled_entry_is_found(details in details(), from: Index, to: Index) {
+    fn duplicated_entry_is_detected(details in details(), from: Index, to: Index) {
         let (mut entries, head) = chain(grant(1), &details);
         let copy = entries[from.index(details.len())].clone();
         entries.insert(to.index(details.len() + 1), copy);
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn entries_in_another_order_are_found(details in details(), one: Index, other: Index) {
+    fn reordered_entries_are_detected(details in details(), one: Index, other: Index) {
         let (mut entries, head) = chain(grant(1), &details);
         let (one, other) = (one.index(details.len()), other.index(details.len()));
         prop_assume!(one != other);
@@ -135,19 +135,19 @@ proptest! {
     }
 
     #[test]
-    fn an_entry_of_another_grant_is_found(details in details(), at: Index) {
+    fn entry_of_another_grant_is_detected(details in details(), at: Index) {
         let (mut entries, head) = chain(grant(1), &details);
         let (others, other_head) = chain(grant(2), &details);
         let at = at.index(details.len());
         entries[at] = others[at].clone();
-        let wanted = ChainError::Foreign(u64::try_from(at).unwrap() + 1);
-        prop_assert_eq!(verify(grant(1), head, &entries), Err(wanted));
+        let expected = ChainError::Foreign(u64::try_from(at).unwrap() + 1);
+        prop_assert_eq!(verify(grant(1), head, &entries), Err(expected));
         // A whole chain of another grant, with that grant's head.
         prop_assert_eq!(verify(grant(1), other_head, &others), Err(ChainError::Foreign(1)));
     }
 
     #[test]
-    fn an_entry_that_the_grant_does_not_name_is_found(details in details()) {
+    fn entry_beyond_the_head_of_the_grant_is_detected(details in details()) {
         let (entries, _) = chain(grant(1), &details);
         let earlier = entries[..details.len() - 1].last().map_or(Head::START, Entry::head);
         let verdict = verify(grant(1), earlier, &entries);
@@ -156,7 +156,7 @@ proptest! {
 }
 
 #[test]
-fn an_empty_chain_verifies_only_for_a_grant_that_names_none() {
+fn empty_chain_verifies_only_for_a_grant_without_entries() {
     assert_eq!(verify(grant(1), Head::START, &[]), Ok(()));
     let (_, head) = chain(grant(1), &["put".to_owned()]);
     assert_eq!(
@@ -166,15 +166,15 @@ fn an_empty_chain_verifies_only_for_a_grant_that_names_none() {
 }
 
 #[test]
-fn what_is_wrong_is_told_by_its_place() {
+fn chain_error_names_the_faulty_entry() {
     let (entries, head) = chain(grant(1), &["a".to_owned(), "b".to_owned(), "c".to_owned()]);
-    let told = |change: &dyn Fn(&mut Vec<Entry>)| {
+    let message = |change: &dyn Fn(&mut Vec<Entry>)| {
         let mut changed = entries.clone();
         change(&mut changed);
         verify(grant(1), head, &changed).unwrap_err().to_string()
     };
-    assert_eq!(told(&|e| alter(&mut e[1], 4)), "entry 2 was altered: its hash does not match");
-    assert_eq!(told(&|e| alter(&mut e[1], 10)), "entry 2 does not follow from the entry before it");
-    assert_eq!(told(&|e| alter(&mut e[1], 1)), "entry 2 belongs to another grant");
-    assert_eq!(told(&|e| drop(e.remove(1))), "entry 2 is missing: entry 3 stands in its place");
+    assert_eq!(message(&|e| alter(&mut e[1], 4)), "entry 2 was altered: its hash does not match");
+    assert_eq!(message(&|e| alter(&mut e[1], 10)), "entry 2 does not follow from the entry before it");
+    assert_eq!(message(&|e| alter(&mut e[1], 1)), "entry 2 belongs to another grant");
+    assert_eq!(message(&|e| drop(e.remove(1))), "entry 2 is missing: entry 3 is in its place");
 }

@@ -10,63 +10,48 @@ use crate::time::Timestamp;
 
 mod ending;
 
-/// What an event did.
+/// The effect of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Applied {
-    /// The grant is now this. Write it, with its evidence.
+    /// The changed grant. Write it together with its evidence.
     Changed(Box<Grant>),
-    /// Nothing changed and nothing is to be written: the event tells what is already known.
+    /// The event is already known: nothing changed and nothing is written.
     NoOp,
 }
 
-/// Why an event does not apply.
+/// The reason why an event does not apply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransitionError {
-    /// The event cannot follow this state.
     #[error("`{event}` cannot follow `{state}`")]
-    NotAllowed {
-        /// The event.
-        event: &'static str,
-        /// The state.
-        state: &'static str,
-    },
-    /// The event's time has not come.
-    #[error("`{event}` comes too early: it cannot happen before {not_before}")]
+    NotAllowed { event: &'static str, state: &'static str },
+    #[error("`{event}` is too early: it is possible from {not_before} on")]
     TooEarly {
-        /// The event.
         event: &'static str,
-        /// From when it can happen.
+        /// The earliest instant at which the event can happen.
         not_before: Timestamp,
     },
-    /// The event's time is over.
-    #[error("`{event}` comes too late: its time was over at {over_at}")]
+    #[error("`{event}` is too late: it was possible until {over_at}")]
     TooLate {
-        /// The event.
         event: &'static str,
-        /// When it was over.
+        /// The instant from which the event can no longer happen.
         over_at: Timestamp,
     },
-    /// A vend carries another deadline than the grant: its credential would outlive it.
-    #[error("a vend carries the deadline {vend}, but the grant ends at {grant}")]
-    OtherDeadline {
-        /// The vend's.
-        vend: Timestamp,
-        /// The grant's.
-        grant: Timestamp,
-    },
+    /// A vend carries another deadline than its grant: the credential would outlive the grant.
+    #[error("the vend's deadline is {vend}, but its grant ends at {grant}: use the grant's deadline")]
+    OtherDeadline { vend: Timestamp, grant: Timestamp },
 }
 
 use TransitionError::{NotAllowed, OtherDeadline, TooEarly, TooLate};
 
-/// The next state, or nothing where the event changes nothing.
+/// The next state; `None` if the event changes nothing.
 type Next = Result<Option<State>, TransitionError>;
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "each catch-all arm refuses; the golden table shows what it caught")]
 impl Grant {
     /// Returns the grant after `event`, or the reason the event does not apply.
     ///
-    /// Pure: same grant, event and `now` give the same answer. A grant that changed has the next version; its
-    /// chain head is still the old one until the evidence for the change is sealed.
+    /// Pure: same grant, event and `now` give the same answer. A changed grant has the next version. Its chain head is
+    /// the old one until the evidence of the change is sealed.
     ///
     /// # Errors
     ///
@@ -117,11 +102,11 @@ impl Grant {
             Event::ApprovalGiven { .. } | Event::ApprovalRefused { .. } if now >= deadline => {
                 Err(TooLate { event: event.name(), over_at: deadline })
             }
-            Event::ApprovalGiven { by, .. } if steps.iter().any(|one| one.approved_by.contains(by)) => Ok(None),
+            Event::ApprovalGiven { by, .. } if steps.iter().any(|step| step.approved_by.contains(by)) => Ok(None),
             Event::ApprovalGiven { by, step } => {
                 let mut steps = steps.to_vec();
-                // INVARIANT: one step after the other.
-                let open = steps.iter_mut().find(|one| !one.is_met()).filter(|open| open.step == *step);
+                // INVARIANT: the steps are approved one after the other.
+                let open = steps.iter_mut().find(|tally| !tally.is_met()).filter(|open| open.step == *step);
                 open.ok_or_else(|| self.refuse(event))?.approved_by.push(by.clone());
                 Ok(Some(if steps.iter().all(Tally::is_met) {
                     State::approved(now, start_within_s)
@@ -136,9 +121,9 @@ impl Grant {
             Event::DecidedAgainst { reason } => {
                 Ok(Some(State::Denied { by: DeniedBy::Policy, reason: reason.clone() }))
             }
-            // Votes on what was another plan count for nothing; when they had to come by stays.
+            // Votes on the old plan are void; the approval deadline stays.
             Event::PlanChanged { steps, start_within_s, .. } if now < deadline => {
-                let steps = steps.iter().map(|one| Tally { approved_by: Vec::new(), ..one.clone() }).collect();
+                let steps = steps.iter().map(|tally| Tally { approved_by: Vec::new(), ..tally.clone() }).collect();
                 Ok(Some(State::ApprovalAwaited { deadline, steps, start_within_s: *start_within_s }))
             }
             Event::ApprovalDeadlinePassed if now < deadline => {
@@ -172,8 +157,10 @@ impl Grant {
                 before: *before,
                 retry_at: None,
             })),
-            // Nothing was touched, and whoever asked is told at once rather than at the start-by.
-            Event::PreflightRefused { .. } if !session => Ok(Some(State::Lapsed { cause: LapseCause::Unfit, at: now })),
+            // Nothing was touched. The requester learns it now and not at the latest start.
+            Event::PreflightRefused { .. } if !session => {
+                Ok(Some(State::Lapsed { cause: LapseCause::PreflightFailed, at: now }))
+            }
             Event::StartByPassed if now < start_by => Err(TooEarly { event: event.name(), not_before: start_by }),
             Event::StartByPassed => Ok(Some(State::Lapsed { cause: LapseCause::Start, at: now })),
             Event::Stopped { cause, by, .. } => Ok(Some(State::Withdrawn { cause: *cause, by: by.clone(), at: now })),
@@ -193,7 +180,7 @@ impl Grant {
             Event::ActivationRecorded { .. } if retry_at.is_some_and(|at| now < at) => {
                 Err(TooEarly { event: event.name(), not_before: retry_at.unwrap_or(now) })
             }
-            // A new attempt only where the last was surely not made: what is unknown must be read first.
+            // A new attempt is made only if the last was certainly not made: an unknown outcome must be read first.
             Event::ActivationRecorded { fence: later, plan_digest: same, .. }
                 if same == plan_digest && retry_at.is_some() =>
             {
@@ -223,7 +210,7 @@ impl Grant {
                 fence: *fence,
                 vends: Vends::default(),
                 plan_digest: Some(*plan_digest),
-                look_at: Some(self.look_after(now)),
+                look_at: Some(self.next_reading_at(now)),
             })),
             Event::ActivationFailed { .. } => {
                 Ok(Some(revoking(EndCause::ActivationFailed, None, now, *deadline, *fence, Vends::default())))
@@ -256,7 +243,7 @@ impl Grant {
                 fence: *fence,
                 vends: vends.clone(),
                 plan_digest: *plan_digest,
-                look_at: Some(self.look_after(now)),
+                look_at: Some(self.next_reading_at(now)),
             })),
             Event::DeadlinePassed | Event::Stopped { .. } | Event::DriftObserved(_) => {
                 self.revoke(event, now, *deadline, *fence, vends)

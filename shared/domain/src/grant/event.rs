@@ -1,9 +1,9 @@
-//! What can happen to a grant. Past tense: an event tells what was done or seen, it does not ask.
+//! What can happen to a grant. Names are in the past tense: an event records an act or a reading, it asks for nothing.
 
 use serde::{Deserialize, Serialize};
 
 use super::Delivery;
-use super::state::{Before, EffectiveAccess, EndCause, Problem, Sighting};
+use super::state::{Before, EffectiveAccess, EndCause, Problem, Reading};
 use super::vends::VendAnswer;
 use crate::canonical::Digest;
 use crate::decision::Tally;
@@ -12,189 +12,170 @@ use crate::id::{GrantId, IdentityId, StepName};
 use crate::review::ReviewOutcome;
 use crate::time::Timestamp;
 
-/// Something that happened to a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// An eligible person said yes.
+    /// An eligible person approved.
     ApprovalGiven {
-        /// Who.
         by: IdentityId,
-        /// In which step: the one that is open.
+        /// The step that is open.
         step: StepName,
     },
-    /// An eligible person said no.
+    /// An eligible person refused.
     ApprovalRefused {
-        /// Who.
         by: IdentityId,
     },
-    /// At quorum it was decided again, and policy is against it now.
+    /// The decision was made again at quorum, and the policy now denies it.
     DecidedAgainst {
-        /// Why, for the person who asked.
+        /// The reason, as the requester reads it.
         reason: String,
     },
-    /// At quorum it was decided again, and the plan is another one: what was voted on is void.
+    /// The decision was made again at quorum and gave another plan. The votes on the old plan are void.
     PlanChanged {
-        /// The digest of the decision as it is now.
+        /// The digest of the new decision.
         decision_digest: Digest,
-        /// How access would reach its holder now.
+        /// The delivery in the new plan.
         delivery: Delivery,
-        /// The secrets to rotate at its end now.
+        /// The secrets to rotate after the end, in the new plan.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         rotate: Vec<Rotation>,
-        /// Who must say yes to it; what has been said counts for nothing.
+        /// The approval steps of the new plan. Approvals in them are ignored.
         steps: Vec<Tally>,
-        /// How long after the last yes it may be started, in seconds.
+        /// The time for the start after the last approval, in seconds.
         start_within_s: u32,
     },
     /// The approvals did not come in time.
     ApprovalDeadlinePassed,
     /// The start did not come in time.
     StartByPassed,
-    /// A block covers it: released, withdrawn, revoked, killed, or its identity left.
+    /// A block covers the grant: released, withdrawn, revoked, killed, or its identity left the catalogue.
     Stopped {
-        /// Why.
         cause: EndCause,
-        /// By whom.
         by: Option<IdentityId>,
-        /// The instant from which on the removal's entry is surely in force; see [`super::Revoking::fence`].
+        /// The instant from which the removal's entry is certainly in force; see [`super::Revoking::fence`].
         fence: Timestamp,
     },
-    /// Break-glass: its use was reviewed.
+    /// A break-glass use was reviewed.
     Reviewed {
-        /// By whom: neither its holder nor whoever answers for the holder.
+        /// The reviewer: neither the holder nor the holder's sponsor.
         by: IdentityId,
-        /// What came of it.
         outcome: ReviewOutcome,
     },
-    /// Its deadline passed.
     DeadlinePassed,
-    /// Session: a vend was recorded; its call comes next.
+    /// Session: a vend was recorded; its call follows.
     VendRecorded(NewVend),
-    /// Session: a vend's call was answered.
+    /// Session: the call of a vend was answered.
     VendAnswered {
-        /// Which vend.
+        /// The number of the vend.
         seq: u32,
-        /// What became of it.
         answer: VendAnswer,
     },
-    /// Attachment: an attempt was recorded; its call comes next.
+    /// Attachment: an attempt was recorded; its call follows.
     ActivationRecorded {
-        /// The instant before which the call may still land.
+        /// The instant until which the call may still take effect.
         fence: Timestamp,
-        /// Digest of the document that is put.
+        /// The digest of the document that is put.
         plan_digest: Digest,
-        /// What stood before.
+        /// The previous state of the principal.
         before: Before,
     },
-    /// Attachment: the principal is not fit to have it attached; nothing was asked of AWS but to show it.
+    /// Attachment: the preflight check of the principal failed. AWS was only read.
     PreflightRefused {
-        /// Why.
         problem: Problem,
     },
-    /// Attachment: the attempt was surely not made; the next may be made from then on.
+    /// Attachment: the attempt was certainly not made. The next may be made from `next_at` on.
     AttemptNotDone {
-        /// Why.
         problem: Problem,
-        /// From when.
         next_at: Timestamp,
     },
     /// Attachment: the call was refused, or its outcome stayed unknown past the fence.
     ActivationFailed {
-        /// Why.
         problem: Problem,
     },
-    /// Attachment: AWS was read and showed it there.
-    PresenceObserved(Sighting),
-    /// Attachment: AWS was read and showed something else than was put.
-    DriftObserved(Sighting),
-    /// A removal was recorded; its call comes next.
+    /// Attachment: a reading showed the policy present.
+    PresenceObserved(Reading),
+    /// Attachment: a reading showed other content than was put.
+    DriftObserved(Reading),
+    /// A removal was recorded; its call follows.
     RemovalRecorded {
-        /// The call, as the AWS API names it.
+        /// The name of the call in the AWS API.
         operation: String,
-        /// The role or principal that it changes.
+        /// The role or principal that the call changes.
         target: String,
-        /// The policy that it changes.
+        /// The policy that the call changes.
         policy: String,
-        /// Digest of the document that is put; absent for a deletion.
+        /// The digest of the document that is put; absent for a deletion.
         document_digest: Option<Digest>,
-        /// When to look at the grant again.
+        /// The instant of the next attempt or reading.
         next_at: Timestamp,
     },
-    /// A removal did not go as it should; what it did is unknown until AWS is read.
+    /// A removal failed. Its effect is unknown until AWS is read.
     RemovalTroubled {
-        /// What went wrong.
         problem: Problem,
-        /// When to look at the grant again.
+        /// The instant of the next attempt or reading.
         next_at: Timestamp,
     },
-    /// Somebody in charge knows that it is overdue, and that its end is worked on.
+    /// A responsible person acknowledged that the grant is overdue and that its end is being worked on.
     OverdueAcknowledged {
-        /// Who: neither its holder nor whoever answers for the holder.
+        /// The person: neither the holder nor the holder's sponsor.
         by: IdentityId,
     },
-    /// AWS was read and showed it gone (a session: showed it denied).
-    AbsenceObserved(Sighting),
+    /// A reading of AWS showed the access gone (for a session: denied).
+    AbsenceObserved(Reading),
     /// AWS's own clock is past the deadline that every vended session policy carries.
     DeadlineProved {
-        /// AWS's `Date`.
+        /// The `Date` header of AWS's answer.
         aws_date: Timestamp,
-        /// AWS's id of the call whose answer carried it.
+        /// The AWS request id of that answer.
         request_id: String,
     },
     /// Other live grants still hold the same managed policy.
     HandedOver {
-        /// They.
         holders: Vec<GrantId>,
-        /// The reading that showed it present.
-        seen: Sighting,
+        /// The reading that showed the policy present.
+        seen: Reading,
     },
     /// The effective permissions were checked after the end.
     EffectiveAccessChecked(EffectiveAccess),
-    /// A rotation of a secret was recorded; its call comes next.
+    /// The rotation of a secret was recorded; its call follows.
     RotationRecorded {
-        /// The secret.
         secret: String,
         /// The call's idempotency token.
         token: Digest,
-        /// The instant before which the call may still land.
+        /// The instant until which the call may still take effect.
         fence: Timestamp,
-        /// When to see what became of it; not before the fence.
+        /// The instant of the next reading; not before the fence.
         next_at: Timestamp,
-        /// What was seen of the call before, where it is made again.
+        /// The problem of the previous call, if this call repeats it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         again: Option<Problem>,
     },
-    /// Secrets Manager was read and showed the rotation done: its version is, or was, the current one.
+    /// A reading of Secrets Manager showed the rotation done: its version is, or was, the current one.
     RotationObserved {
-        /// The secret.
         secret: String,
-        /// The token that the rotation was asked for with.
+        /// The idempotency token of the call that asked for the rotation.
         token: Digest,
-        /// The reading.
-        seen: Sighting,
+        seen: Reading,
     },
-    /// A rotation did not go as it should, or is not done yet.
+    /// A rotation failed or is not done yet.
     RotationTroubled {
-        /// The secret.
         secret: String,
-        /// What went wrong.
         problem: Problem,
-        /// When to look at it again.
+        /// The instant of the next attempt or reading.
         next_at: Timestamp,
     },
 }
 
-/// A vend about to be made.
+/// A vend that is about to be made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewVend {
-    /// The deadline that its session policy carries.
+    /// The deadline in the session policy.
     pub deadline: Timestamp,
-    /// The instant before which its call may still land.
+    /// The instant until which the call may still take effect.
     pub fence: Timestamp,
-    /// Digest of its session policy.
+    /// The digest of the session policy.
     pub policy_digest: Digest,
-    /// How long its credential lives, in seconds.
+    /// The lifetime of the credential, in seconds.
     pub duration_s: u32,
 }
 

@@ -1,6 +1,6 @@
 //! The grant: one time-bound hold by one identity on one entitlement, from its decision on.
 //!
-//! `state` says what is known in each state, `event` what can happen, `apply` is the one function between them.
+//! `state` holds the data of each state, `event` lists what can happen, and `apply` is the one function between them.
 
 mod apply;
 mod event;
@@ -14,7 +14,7 @@ pub use apply::{Applied, TransitionError};
 pub use event::{Event, NewVend};
 pub use rotation::{AskedRotation, SecretRotation};
 pub use state::{
-    Acknowledged, Before, DeniedBy, EffectiveAccess, EndCause, EndedBy, LapseCause, Problem, Proof, Revoking, Sighting,
+    Acknowledged, Before, DeniedBy, EffectiveAccess, EndCause, EndedBy, LapseCause, Problem, Proof, Reading, Revoking,
     State,
 };
 pub use vends::{Vend, VendAnswer, Vends};
@@ -38,41 +38,35 @@ pub const RETENTION_S: u32 = 400 * 86_400;
 pub enum Delivery {
     /// STS credentials vended against the grant.
     Session {
-        /// The session role.
         role_arn: String,
-        /// The STS session name.
         session_name: String,
-        /// Whether the session may touch IAM: then its end is never proved by construction.
+        /// Whether the session may call IAM. If it may, its end is never proved by construction.
         iam_allowed: bool,
     },
     /// An inline policy on a principal.
     Inline {
-        /// The principal.
         principal_arn: String,
-        /// The policy's name.
         policy_name: String,
-        /// What is tried once it must be gone.
+        /// The actions that the effective-permission check tries after removal.
         probes: Vec<Probe>,
-        /// How much of what it allows is not tried.
+        /// The number of allowed actions that the check does not try.
         #[serde(default, skip_serializing_if = "is_zero")]
         n_untried: u32,
     },
-    /// A managed policy attached to a principal; shared with other grants, so counted.
+    /// A managed policy attached to a principal. Grants share it, so its holders are counted.
     Managed {
-        /// The principal.
         principal_arn: String,
-        /// The policy.
         policy_arn: String,
-        /// What is tried once it must be gone.
+        /// The actions that the effective-permission check tries after removal.
         probes: Vec<Probe>,
-        /// How much of what it allows is not tried.
+        /// The number of allowed actions that the check does not try.
         #[serde(default, skip_serializing_if = "is_zero")]
         n_untried: u32,
     },
 }
 
 impl Delivery {
-    /// How access by `template` reaches the holder of grant `id`.
+    /// The delivery that `template` gives to the holder of grant `id`.
     #[must_use]
     pub fn of(template: Option<&PlanTemplate>, deployment: &Deployment, id: GrantId) -> Self {
         delivery(template, deployment, id)
@@ -113,72 +107,66 @@ fn delivery(template: Option<&PlanTemplate>, deployment: &Deployment, id: GrantI
             probes,
             n_untried,
         },
-        // A denial: nothing will reach anybody.
+        // A denial delivers nothing.
         None => {
             Delivery::Session { role_arn: String::new(), session_name: deployment.session_name(id), iam_allowed: false }
         }
     }
 }
 
-/// Whose to-do list a grant is on.
+/// The to-do list that a grant is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DueRole {
-    /// Issue's: an attachment to be made or looked for. Reap reads it too, for what has run out of time.
+    /// The issuer's: an attachment to make or to read back. The reaper reads it too, for grants that are out of time.
     Issue,
-    /// Reap's.
+    /// The reaper's.
     Reap,
-    /// Reap's too, but read last: secrets to rotate, which hold up no removal.
+    /// The reaper's too, but read last: secrets to rotate. A rotation never delays a removal.
     Rotate,
 }
 
-/// How often a live inline attachment is looked at, in seconds: it carries its own time limit.
+/// The interval between readings of a live inline attachment, in seconds. The policy carries its own time limit.
 pub const WATCH_S: u32 = 300;
 
-/// How often a live managed one is: nothing but its removal ends it.
+/// The interval between readings of a live managed attachment, in seconds. Only its removal ends it.
 pub const WATCH_MANAGED_S: u32 = 60;
 
-/// One grant. Changed by [`Grant::apply`] alone; every change carries evidence in the same write.
+/// One grant. Only [`Grant::apply`] changes it; every change is written together with its evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// Its name.
     pub id: GrantId,
-    /// How often it was written; every write is conditional on it.
+    /// The number of writes so far; every write is conditional on it.
     pub version: u64,
-    /// Who holds it.
+    /// The holder.
     pub identity: IdentityId,
-    /// The holder's class.
     pub class: IdentityClass,
-    /// The human who answers for the holder.
+    /// The human who is accountable for the holder.
     pub sponsor: IdentityId,
     /// The holder's task, from its proof.
     pub task: Option<Task>,
-    /// The human on whose behalf it is held.
+    /// The human on whose behalf the holder acts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_behalf_of: Option<IdentityId>,
-    /// What it is a hold on.
     pub entitlement: EntitlementId,
     /// The account that holds the target.
     pub account: AccountId,
-    /// How long it lasts from activation.
+    /// The duration, counted from activation.
     pub term: Term,
-    /// How access reaches the holder.
     pub delivery: Delivery,
-    /// When it was decided.
+    /// The instant of the decision.
     pub created_at: Timestamp,
-    /// The digest of its decision's terms.
+    /// The digest of the decision's terms.
     pub decision_digest: Digest,
-    /// The bounds on time that hold for it.
     pub bounds: Bounds,
-    /// Whether its use was reviewed; nothing for what is not break-glass.
+    /// The review of a break-glass use; `None` for other grants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<Review>,
-    /// Secrets to rotate once it has ended.
+    /// Secrets to rotate after the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rotations: Vec<SecretRotation>,
-    /// Where it is in its life.
     pub state: State,
-    /// The end of its evidence chain.
+    /// The head of the grant's evidence chain.
     pub evidence: Head,
 }
 
@@ -219,34 +207,34 @@ impl Grant {
         }
     }
 
-    /// Whether `who` holds it, answers for its holder, or has it held on their behalf.
+    /// Whether `who` is the holder, the holder's sponsor, or the human on whose behalf the holder acts.
     #[must_use]
     pub fn belongs_to(&self, who: &IdentityId) -> bool {
         self.identity == *who || self.sponsor == *who || self.on_behalf_of.as_ref() == Some(who)
     }
 
-    /// The deadline that a first activation at `now` fixes, in whole seconds, as a policy can express it.
+    /// The deadline that a first activation at `now` sets, in whole seconds: a policy can express no fractions.
     #[must_use]
     pub fn deadline_if_activated(&self, now: Timestamp) -> Timestamp {
         now.plus(self.term.as_seconds()).floor()
     }
 
-    /// The digest of the grant without its chain head: what each evidence entry binds.
+    /// The digest of the grant without its chain head. Each evidence entry binds this digest.
     ///
     /// # Errors
     ///
-    /// [`CanonicalError`] if it has no JSON form.
+    /// [`CanonicalError`] if the grant has no JSON form.
     pub fn digest(&self) -> Result<Digest, CanonicalError> {
         Digest::of(&Self { evidence: Head::START, ..self.clone() })
     }
 
-    /// The next instant at which anybody must look at it; nothing once it is terminal and nothing is left to rotate.
+    /// The next instant at which the grant needs work; `None` once it is terminal and no rotation is pending.
     #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
         match &self.state {
             State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. } => None,
             State::Ended { verified_at, .. } => {
-                self.pending_rotations().map(|one| one.next_at.unwrap_or(*verified_at)).min()
+                self.pending_rotations().map(|rotation| rotation.next_at.unwrap_or(*verified_at)).min()
             }
             State::ApprovalAwaited { deadline, .. } => Some(*deadline),
             State::Approved { starts_at, start_by } => {
@@ -258,13 +246,13 @@ impl Grant {
         }
     }
 
-    /// When it is looked at next, if it was seen standing at `now`.
-    pub(crate) fn look_after(&self, now: Timestamp) -> Timestamp {
+    /// The instant of the next reading, for an attachment that was read as present at `now`.
+    pub(crate) fn next_reading_at(&self, now: Timestamp) -> Timestamp {
         let managed = matches!(self.delivery, Delivery::Managed { .. });
         now.plus(if managed { WATCH_MANAGED_S } else { WATCH_S })
     }
 
-    /// Whose to-do list it is on while it is on one.
+    /// The to-do list that the grant is on while it is due at all.
     #[must_use]
     pub fn due_role(&self) -> DueRole {
         let attached = !matches!(self.delivery, Delivery::Session { .. });
@@ -277,8 +265,8 @@ impl Grant {
         }
     }
 
-    /// When its access is over at the latest, whenever people say yes and whenever it is started; nothing for what is
-    /// over, or being ended.
+    /// The latest instant at which access can end, if the approvals and the start come as late as they may. `None` for
+    /// a grant that has ended or is being revoked.
     #[must_use]
     pub fn over_by(&self) -> Option<Timestamp> {
         let term_s = self.term.as_seconds();
@@ -296,22 +284,23 @@ impl Grant {
         }
     }
 
-    /// Whether it is a use of break-glass that awaits its review: not what ended before anything was touched.
+    /// Whether the grant is a break-glass use that awaits its review. A grant that touched nothing needs none.
     #[must_use]
     pub fn awaits_review(&self) -> bool {
         let untouched = matches!(self.state, State::Denied { .. } | State::Lapsed { .. } | State::Withdrawn { .. });
         self.review == Some(Review::Awaited) && !untouched
     }
 
-    /// For how many seconds at `now` it should have been over: from its deadline, or from when it was stopped.
+    /// The seconds that the grant is overdue at `now`, counted from its deadline or from the instant it was stopped.
     ///
-    /// Not from [`Grant::due_at`], which every attempt that fails puts off.
+    /// Not counted from [`Grant::due_at`], because every failed attempt postpones that instant.
     #[must_use]
     pub fn overdue_s(&self, now: Timestamp) -> u64 {
         self.over_since().map_or(0, |since| now.seconds_since(since))
     }
 
-    /// From when on it should be over: its deadline, or when it was stopped. Nothing for what has not begun, or is over.
+    /// The instant at which the grant should have ended: its deadline, or the instant it was stopped. `None` before
+    /// activation and after the end.
     #[must_use]
     pub fn over_since(&self) -> Option<Timestamp> {
         match &self.state {
@@ -326,13 +315,13 @@ impl Grant {
         }
     }
 
-    /// When its record may be dropped: only once terminal, and beyond retention. Never what the reaper still needs.
+    /// When the record may be dropped: only after the end and the retention period, never while the reaper needs it.
     #[must_use]
     pub fn drop_at(&self) -> Option<Timestamp> {
         let ended_at = match &self.state {
             State::Denied { .. } => self.created_at,
             State::Lapsed { at, .. } | State::Withdrawn { at, .. } => *at,
-            // What is to be reviewed is kept for that.
+            // A grant that awaits its review is kept.
             State::Ended { .. } if self.review == Some(Review::Awaited) => return None,
             State::Ended { .. } if self.pending_rotations().next().is_some() => return None,
             State::Ended { verified_at, .. } => *verified_at,

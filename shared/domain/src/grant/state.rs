@@ -1,4 +1,4 @@
-//! The states of a grant, each holding what is known in it.
+//! The states of a grant, each with the data that is known in it.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,142 +8,126 @@ use crate::decision::Tally;
 use crate::id::{GrantId, IdentityId};
 use crate::time::Timestamp;
 
-/// Where a grant is in its life. `Requested` is no state of a grant: until it is decided there is only a request.
+/// The state of a grant. `Requested` is not among them: before the decision there is only a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum State {
-    /// Policy or an approver said no. Terminal.
+    /// The policy or an approver refused. Terminal.
     Denied {
-        /// Who said no.
         by: DeniedBy,
-        /// Why, for the person who asked.
+        /// The reason, as the requester reads it.
         reason: String,
     },
-    /// Policy wants people.
+    /// The policy requires approvals.
     ApprovalAwaited {
-        /// Until when they can say yes.
+        /// The instant until which people can vote.
         deadline: Timestamp,
-        /// The steps, in their order, and who has; never none.
+        /// The steps in their order, with the approvals so far; never empty.
         steps: Vec<Tally>,
-        /// How long after the last yes it may be started, in seconds.
+        /// The time for the start after the last approval, in seconds.
         start_within_s: u32,
     },
-    /// Approval or start did not come in time; nothing was touched. Terminal.
+    /// The approvals or the start did not come in time; nothing in AWS was touched. Terminal.
     Lapsed {
-        /// What did not come.
         cause: LapseCause,
-        /// When that was seen.
+        /// The instant at which this was recorded.
         at: Timestamp,
     },
     /// Taken back before activation. Terminal.
-    Withdrawn {
-        /// Why.
-        cause: EndCause,
-        /// By whom.
-        by: Option<IdentityId>,
-        /// When.
-        at: Timestamp,
-    },
-    /// Decided in its favour, not yet used.
+    Withdrawn { cause: EndCause, by: Option<IdentityId>, at: Timestamp },
+    /// Allowed, not yet started.
     Approved {
-        /// From when it may be started.
+        /// The earliest start.
         starts_at: Timestamp,
-        /// Until when it may be started.
+        /// The latest start.
         start_by: Timestamp,
     },
-    /// Attachments only: the AWS call was recorded and may or may not have happened.
+    /// Attachments only: the AWS call is recorded and may or may not have happened.
     Activating {
-        /// When access must be gone.
+        /// The instant at which access must be gone.
         deadline: Timestamp,
-        /// Until when a new attempt may be made.
+        /// The instant until which a new attempt may be made.
         start_by: Timestamp,
-        /// The instant before which a call that was started may still land.
+        /// The instant until which a call already started may still take effect.
         fence: Timestamp,
-        /// Which attempt this is, from 1.
+        /// The number of this attempt, from 1.
         attempt: u32,
-        /// Digest of the document that is put.
+        /// The digest of the document that is put.
         plan_digest: Digest,
-        /// What stood before.
+        /// The previous state of the principal.
         before: Before,
-        /// From when the next attempt may be made: set once the last one is known not to have been made.
+        /// The earliest next attempt; set once the last call is known not to have been made.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_at: Option<Timestamp>,
     },
     /// Access was observed (attachment) or the first vend was recorded (session).
     Active {
-        /// When.
         activated_at: Timestamp,
-        /// When access must be gone.
+        /// The instant at which access must be gone.
         deadline: Timestamp,
-        /// The instant before which a call that was started may still land.
+        /// The instant until which a call already started may still take effect.
         fence: Timestamp,
-        /// What was vended; empty for an attachment.
+        /// The vends; empty for an attachment.
         vends: Vends,
-        /// Digest of what was attached; absent for a session.
+        /// The digest of the attached document; absent for a session.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         plan_digest: Option<Digest>,
-        /// When to see whether it still stands; absent for a session.
+        /// The instant of the next reading of the attachment; absent for a session.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         look_at: Option<Timestamp>,
     },
-    /// Removal is under way. Left only with a proof of ending.
+    /// Removal is in progress. Only a proof of ending leads out of this state.
     Revoking(Box<Revoking>),
-    /// Gone, and proved. Terminal.
+    /// The access is gone, with proof. Terminal.
     Ended {
-        /// Why it ended.
         cause: EndCause,
-        /// How that is known.
         proof: Proof,
-        /// When it became known.
+        /// The instant of the proof.
         verified_at: Timestamp,
-        /// What ended it first.
         ended_by: EndedBy,
-        /// What the check of effective permissions found, once it was made.
+        /// The result of the effective-permission check, once it was made.
         effective: Option<EffectiveAccess>,
     },
 }
 
-/// Removal under way.
+/// A removal in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoking {
-    /// Why it ends.
     pub cause: EndCause,
-    /// By whom, where a person or identity asked.
+    /// The identity that asked for the end, if any did.
     pub by: Option<IdentityId>,
-    /// Since when.
+    /// The instant at which the removal began.
     pub since: Timestamp,
-    /// When access must be gone in any case.
+    /// The grant's own deadline: access must be gone then in any case.
     pub deadline: Timestamp,
-    /// The instant before which a call that was started may still land; the second absence must be seen after it.
+    /// The instant until which a call already started may still take effect. The second absence must be read after it.
     pub fence: Timestamp,
-    /// Removals attempted.
+    /// The number of removals attempted.
     pub attempts: u32,
-    /// What went wrong last.
+    /// The last problem.
     pub last_problem: Option<Problem>,
-    /// The first absence that was read and not contradicted since.
-    pub first_absence: Option<Sighting>,
-    /// When to look at it again.
+    /// The first reading of absence that no later reading contradicts.
+    pub first_absence: Option<Reading>,
+    /// The instant of the next attempt or reading.
     pub next_at: Timestamp,
-    /// What was vended; empty for an attachment.
+    /// The vends; empty for an attachment.
     pub vends: Vends,
-    /// What the check of effective permissions found, since the first absence.
+    /// The result of the effective-permission check, made after the first absence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective: Option<EffectiveAccess>,
-    /// Who said that they know that it is overdue. It stays as overdue as it was.
+    /// The acknowledgement that the grant is overdue. The grant stays overdue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledged>,
 }
 
-/// That somebody in charge knows that a grant is overdue.
+/// A responsible person's acknowledgement that a grant is overdue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledged {
-    /// Who.
     pub by: IdentityId,
-    /// When they said so.
     pub at: Timestamp,
 }
 
-/// What went wrong, as the port said it: at most 300 characters.
+/// A problem in the words of the port that failed: at most 300 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Problem(String);
@@ -160,129 +144,119 @@ impl From<Problem> for String {
     }
 }
 
-/// Who denied a grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeniedBy {
-    /// The policy.
     Policy,
-    /// An approver.
     Approver(IdentityId),
 }
 
-/// What did not come in time.
+/// The reason why a grant lapsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LapseCause {
-    /// The approvals.
+    /// The approvals did not come in time.
     Approval,
-    /// The start.
+    /// The start did not come in time.
     Start,
-    /// The principal was not fit to have anything attached.
-    Unfit,
+    /// The preflight check of the principal failed.
+    PreflightFailed,
 }
 
-/// Why access ends, or a grant is taken back.
+/// The reason why access ends or a grant is withdrawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndCause {
-    /// Its time is over.
+    /// The deadline passed.
     Deadline,
-    /// Its holder, or the human who answers for it, gave it back.
+    /// The holder or the holder's sponsor released it.
     Released,
-    /// Somebody in charge took it.
+    /// A responsible person revoked it.
     Revoked,
     /// A kill switch covers it.
     Killed,
-    /// Its identity, owner or entitlement left the catalogue.
+    /// The identity, sponsor or entitlement was removed from the catalogue.
     Leaver,
-    /// What stands in AWS is not what the table says: an attachment that was altered or is gone, or a table that was put back
-    /// to an older state.
+    /// AWS and the table differ: an attachment was altered or is gone, or the table was restored to an older state.
     Drift,
-    /// It could not be activated for sure.
+    /// No reading confirmed the activation.
     ActivationFailed,
 }
 
-/// What stood on the principal before an attachment.
+/// The state of the principal before an attachment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Before {
-    /// Nothing under the name that is put.
+    /// No policy of that name.
     Absent,
-    /// The same managed policy, held by other grants.
+    /// The same managed policy, attached and held by other grants.
     HeldByGrants,
 }
 
 /// One reading of AWS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sighting {
-    /// When the answer was read, by the reader's clock.
+pub struct Reading {
+    /// The instant of the reading, by the reader's clock.
     pub at: Timestamp,
-    /// AWS's id of the reading call.
+    /// The AWS request id of the reading call.
     pub request_id: String,
 }
 
-/// How it is known that access ended.
+/// The proof that access ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Proof {
-    /// AWS was read twice and showed it gone (a session: showed it denied).
+    /// Two readings of AWS showed the access gone (for a session: denied).
     Observed {
-        /// The first reading.
-        first: Sighting,
-        /// The second, after the fence and the quiet period.
-        second: Sighting,
+        first: Reading,
+        /// The second reading, after the fence and the quiet period.
+        second: Reading,
     },
-    /// Nothing that was issued can outlive the deadline, and AWS's own clock is past it.
+    /// No issued credential can outlive the deadline, and AWS's own clock is past it.
     ByConstruction {
-        /// The deadline, which every vended session policy carries.
+        /// The deadline that every vended session policy carries.
         deadline: Timestamp,
-        /// AWS's `Date`.
+        /// The `Date` header of AWS's answer.
         aws_date: Timestamp,
-        /// AWS's id of the call whose answer carried it.
+        /// The AWS request id of that answer.
         request_id: String,
     },
     /// Other live grants still hold the same managed policy on the same principal.
     HandedOver {
-        /// They.
         holders: Vec<GrantId>,
-        /// The reading that showed it present.
-        seen: Sighting,
+        /// The reading that showed the policy present.
+        seen: Reading,
     },
 }
 
-/// What ended access first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedBy {
-    /// The time limit inside the policy.
+    /// The time limit in the policy.
     TimeLimit,
     /// The removal.
     Removal,
-    /// Nothing yet: other grants hold the same access.
+    /// Nothing yet, because other grants hold the same access.
     HandOver,
 }
 
-/// What a check of effective permissions after the end found.
+/// The result of an effective-permission check after the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum EffectiveAccess {
-    /// The actions are not allowed any more, but for what other grants hold.
+    /// The actions are no longer allowed, except through other live grants.
     NotAllowed {
-        /// Live grants that allow one of them: another grant is no residual access.
+        /// Live grants that still allow one of the actions. Another grant does not count as residual access.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         but_by: Vec<GrantId>,
     },
-    /// They still are, through standing access.
+    /// Standing access still allows the actions.
     Residual {
-        /// The policies behind it.
+        /// The policies that allow them.
         policies: Vec<String>,
     },
     /// The check gave no answer.
-    Undetermined {
-        /// Why.
-        why: String,
-    },
+    Undetermined { why: String },
 }
 
 impl State {
@@ -292,7 +266,7 @@ impl State {
         Self::Approved { starts_at: now, start_by: now.plus(start_within_s) }
     }
 
-    /// The state's name, as items, wire and evidence write it.
+    /// The state's name, as items, wire types and evidence write it.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -308,7 +282,7 @@ impl State {
         }
     }
 
-    /// Whether nothing can happen to access any more.
+    /// Whether the grant can no longer change any access.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Denied { .. } | Self::Lapsed { .. } | Self::Withdrawn { .. } | Self::Ended { .. })

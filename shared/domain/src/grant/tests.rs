@@ -1,4 +1,4 @@
-//! What `apply` does: a golden table of every state and event, and the invariants over random lives.
+//! Tests of `apply`: a golden table of every state and event, and the invariants over random lives.
 
 #![expect(
     clippy::arithmetic_side_effects,

@@ -1,4 +1,4 @@
-//! What was vended against a session grant: times and key ids, never a credential.
+//! The vends of a session grant: times and key ids, never a credential.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,57 +6,50 @@ use super::NewVend;
 use crate::canonical::Digest;
 use crate::time::Timestamp;
 
-/// How many vends a grant remembers one by one.
+/// The number of vends that a grant keeps in detail.
 const REMEMBERED: usize = 8;
 
-/// The vends of a grant: the last few, a count, and how long any of them can live.
+/// The vends of a grant: the last few, a count, and the latest expiry of any credential.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vends {
-    /// How many were recorded.
+    /// The number of vends recorded.
     pub count: u32,
-    /// The last of them, oldest first.
+    /// The last vends, oldest first.
     pub last: Vec<Vend>,
-    /// The instant by which every credential that was or may have been vended has expired.
+    /// The instant by which every credential that was, or may have been, vended has expired.
     pub gone_by: Option<Timestamp>,
 }
 
 /// One vend: recorded before the call, completed with its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vend {
-    /// Its number, from 1.
+    /// The number of the vend, from 1.
     pub seq: u32,
-    /// When it was recorded.
     pub recorded_at: Timestamp,
-    /// The instant before which its call may still land.
+    /// The instant until which the call may still take effect.
     pub fence: Timestamp,
-    /// Digest of its session policy.
+    /// The digest of the session policy.
     pub policy_digest: Digest,
-    /// How long its credential lives, in seconds.
+    /// The lifetime of the credential, in seconds.
     pub duration_s: u32,
-    /// What became of it.
     pub answer: VendAnswer,
 }
 
-/// What became of a vend.
+/// The outcome of a vend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum VendAnswer {
-    /// No answer was recorded: the call may or may not have happened.
+    /// No answer is recorded: the call may or may not have happened.
     Awaited,
-    /// STS answered.
+    /// STS returned a credential.
     Issued {
-        /// The access key id.
         access_key_id: String,
-        /// When the credential expires.
         expires_at: Timestamp,
-        /// `PackedPolicySize`, in percent of what STS allows; absent where STS did not say.
+        /// `PackedPolicySize`, in percent of the STS limit; absent if STS did not return it.
         packed_percent: Option<u32>,
     },
-    /// STS refused: nothing was issued.
-    Failed {
-        /// Why.
-        problem: super::Problem,
-    },
+    /// STS refused and issued nothing.
+    Failed { problem: super::Problem },
 }
 
 impl Vends {
@@ -75,18 +68,18 @@ impl Vends {
         });
         let surplus = next.last.len().saturating_sub(REMEMBERED);
         next.last.drain(..surplus);
-        // A call that lands just before its fence yields a credential that lives from then.
+        // The lifetime of a credential may start as late as the fence of its call.
         next.gone_by = next.gone_by.max(Some(new.fence.plus(new.duration_s)));
         next
     }
 
-    /// Whether vend `seq` is remembered with exactly this answer.
+    /// Whether vend `seq` is kept with exactly this answer.
     #[must_use]
     pub(crate) fn knows(&self, seq: u32, answer: &VendAnswer) -> bool {
         self.last.iter().any(|vend| vend.seq == seq && vend.answer == *answer)
     }
 
-    /// Completes vend `seq` with its answer; nothing if it is not remembered or has another answer already.
+    /// Completes vend `seq` with its answer; `None` if it is not kept or already has another answer.
     #[must_use]
     pub(crate) fn answer(&self, seq: u32, answer: &VendAnswer) -> Option<Self> {
         let mut next = self.clone();

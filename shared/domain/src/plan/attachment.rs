@@ -1,4 +1,4 @@
-//! Attachments: what is put on a principal that cannot take new credentials.
+//! Attachments: policies on principals that cannot take new credentials.
 
 use std::collections::BTreeMap;
 
@@ -13,20 +13,20 @@ use crate::id::IdentityId;
 use crate::settings::Deployment;
 use crate::time::{Term, Timestamp};
 
-/// How many actions are tried against AWS's simulator after the end, at most.
+/// The maximum number of actions that are tried against AWS's simulator after the end.
 const MAX_PROBES: usize = 8;
 
-/// An inline attachment but for its deadline.
+/// An inline attachment without its deadline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InlineTemplate {
-    /// The role that it is put on.
+    /// The role that the policy is put on.
     pub principal_arn: String,
-    /// The policy's name; derives from the grant id, so that a retry is the same call.
+    /// The policy's name. It derives from the grant id, so that a retry is the same call.
     pub policy_name: String,
-    /// What is allowed, with every parameter filled in.
+    /// The allowed actions, with every parameter filled in.
     pub statements: Vec<Statement>,
-    /// Who holds the role.
+    /// The holder of the role.
     pub holder: Holder,
 }
 
@@ -34,13 +34,12 @@ pub struct InlineTemplate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManagedTemplate {
-    /// The role that it is attached to.
+    /// The role that the policy is attached to.
     pub principal_arn: String,
-    /// The policy.
     pub policy_arn: String,
-    /// What the catalogue says that the policy allows.
+    /// The actions that the policy allows, as the catalogue declares them.
     pub statements: Vec<Statement>,
-    /// Who holds the role.
+    /// The holder of the role.
     pub holder: Holder,
 }
 
@@ -49,42 +48,32 @@ pub struct ManagedTemplate {
 pub enum AttachmentPlan {
     /// `PutRolePolicy`.
     Inline {
-        /// The role.
         principal_arn: String,
-        /// The policy's name.
         policy_name: String,
         /// The policy, as canonical JSON.
         document: String,
     },
     /// `AttachRolePolicy`.
-    Managed {
-        /// The role.
-        principal_arn: String,
-        /// The policy.
-        policy_arn: String,
-    },
+    Managed { principal_arn: String, policy_arn: String },
 }
 
-/// One action on one resource: tried against AWS's simulator once access must be gone.
+/// One action on one resource, tried against AWS's simulator after access must be gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Probe {
-    /// The action.
     pub action: String,
-    /// The resource.
     pub resource: String,
 }
 
-/// What is tried once access must be gone.
+/// The probes after access must be gone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Probes {
-    /// What is.
     pub tried: Vec<Probe>,
-    /// How many pairs of an action and a resource are not: where there are any, no answer shows that nothing is left.
+    /// The number of pairs of action and resource that are not tried. If it is not 0, no result shows that all access
+    /// is gone.
     pub n_untried: u32,
 }
 
 impl AttachmentPlan {
-    /// The role.
     #[must_use]
     pub fn principal_arn(&self) -> &str {
         match self {
@@ -92,7 +81,7 @@ impl AttachmentPlan {
         }
     }
 
-    /// The digest that is stored before the call: of the document, or of the policy's ARN.
+    /// The digest that is stored before the call: that of the document or of the policy's ARN.
     #[must_use]
     pub fn digest(&self) -> Digest {
         match self {
@@ -105,8 +94,8 @@ impl AttachmentPlan {
 impl PlanTemplate {
     /// Renders the attachment of a grant that ends at `deadline`, `term` after its start.
     ///
-    /// Every statement carries both of its limits itself: not before the start less `skew_s`, not from the deadline
-    /// on. The start is reckoned from what is stored, so that a new attempt is the same call.
+    /// Every statement carries both limits itself: it applies from the start less `skew_s` until the deadline. The
+    /// start derives from stored data, so that a new attempt is the same call.
     ///
     /// # Errors
     ///
@@ -122,7 +111,8 @@ impl PlanTemplate {
             Self::Inline(template) => {
                 let from = deadline.minus(term.as_seconds()).minus(skew_s);
                 let limited = template.statements.iter().map(|statement| limit(statement, from, deadline));
-                let statements: Vec<_> = limited.map(|one| one.map(|one| allow(&one))).collect::<Result<_, _>>()?;
+                let statements: Vec<_> =
+                    limited.map(|statement| statement.map(|statement| allow(&statement))).collect::<Result<_, _>>()?;
                 let document = canonical(&json!({ "Version": "2012-10-17", "Statement": statements }))?;
                 let size = document.chars().count();
                 if size > MAX_ROLE_INLINE {
@@ -134,9 +124,10 @@ impl PlanTemplate {
         }
     }
 
-    /// What is to be tried against AWS's simulator after the end, and how much of it is not: each action of each statement on
-    /// each of its resources, the first resources before all others. Actions that hold a wildcard cannot be tried, and of the
-    /// others so many are not that the end does not wait for them. None for a session.
+    /// The probes to try against AWS's simulator after the end, and the number left out; empty for a session.
+    ///
+    /// A probe is one action of a statement on one of its resources; the first resources come first. Actions with a
+    /// wildcard cannot be tried. The number of the others is limited, so that the end does not wait for them.
     #[must_use]
     pub fn probes(&self) -> Probes {
         let statements: &[Statement] = match self {
@@ -163,7 +154,7 @@ impl PlanTemplate {
 /// INVARIANT: every Allow carries its own time limit.
 fn limit(statement: &Statement, from: Timestamp, deadline: Timestamp) -> Result<Statement, PlanError> {
     for action in &statement.actions {
-        // A wildcard in the service would reach them too.
+        // A wildcard in the service could match `iam` and `sts` too.
         let service = action.split(':').next().unwrap_or_default().to_ascii_lowercase();
         if service.contains(['*', '?']) || ["iam", "sts"].contains(&service.as_str()) {
             return Err(PlanError::Outlives(action.clone()));
@@ -175,7 +166,7 @@ fn limit(statement: &Statement, from: Timestamp, deadline: Timestamp) -> Result<
         return Err(PlanError::OwnTimeLimit(key.clone()));
     }
     for (operator, at) in [("DateGreaterThanEquals", from), ("DateLessThan", deadline)] {
-        // IAM reads operators whatever their case: a second block of the same one might stand in for ours.
+        // IAM ignores the case of operators: a second block of the same operator might replace ours.
         let double = |name: &&String| name.eq_ignore_ascii_case(operator) && *name != operator;
         if let Some(name) = limited.conditions.keys().find(double) {
             return Err(PlanError::OwnTimeLimit(name.clone()));
@@ -186,7 +177,7 @@ fn limit(statement: &Statement, from: Timestamp, deadline: Timestamp) -> Result<
     Ok(limited)
 }
 
-/// The principal that a catalogue names, for one who asks.
+/// The principal that the catalogue names, for the requester `identity`.
 ///
 /// # Errors
 ///
@@ -197,15 +188,15 @@ pub(super) fn principal(
     holder: &Holder,
     identity: &IdentityId,
 ) -> Result<String, PlanError> {
-    // Only what the deployment fixes: no parameter chooses a principal.
+    // Only deployment variables are filled in: no parameter chooses a principal.
     let mut variables = super::variables(deployment, &BTreeMap::new());
     variables.insert("deployment".to_owned(), deployment.id.to_string());
     let arn = fill(text, &variables)?;
     let prefix = format!("arn:{}:iam::{}:role/", deployment.partition, deployment.account);
     let word = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/".contains(c);
     let name = arn.strip_prefix(&prefix).filter(|name| name.chars().all(word) && !name.is_empty());
-    // Session roles and functions lie under `/brevet/`, and so does what belongs to another installation: of all that,
-    // only this one's own attachment principals may be attached to.
+    // Session roles, functions and other installations lie under `/brevet/`. Of these, only this installation's own
+    // attachment principals may have attachments.
     let own = format!("brevet/{}/attachment/", deployment.id);
     let foreign = |name: &str| name.starts_with("brevet/") && !name.starts_with(&own);
     if name.is_none_or(|name| foreign(name) || name.ends_with('/')) {

@@ -1,4 +1,4 @@
-//! A plan as it would be rendered if its grant were activated now: for whoever asks what a request would come to.
+//! The preview of a plan, rendered as if its grant were activated now. Dry runs show it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,41 +10,27 @@ use super::{AttachmentPlan, PlanError, PlanTemplate};
 use crate::entitlement::Statement;
 use crate::time::{Term, Timestamp};
 
-/// What AWS would be asked. `Debug` leaves policies out: they are never logged.
+/// The AWS call of a plan. `Debug` leaves policies out, because they are never logged.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Preview {
     /// `AssumeRole`.
     Session {
-        /// The session role.
         role_arn: String,
-        /// The STS session name.
         session_name: String,
-        /// The STS source identity.
         source_identity: String,
-        /// Session tags.
         tags: BTreeMap<String, String>,
         /// `DurationSeconds`.
         duration_s: u32,
-        /// The inline session policy.
         policy: Value,
     },
     /// `PutRolePolicy`.
-    Inline {
-        /// The role.
-        principal_arn: String,
-        /// The policy's name.
-        policy_name: String,
-        /// The policy.
-        policy: Value,
-    },
+    Inline { principal_arn: String, policy_name: String, policy: Value },
     /// `AttachRolePolicy`.
     Managed {
-        /// The role.
         principal_arn: String,
-        /// The policy.
         policy_arn: String,
-        /// What the catalogue says that the policy allows.
+        /// The actions that the policy allows, as the catalogue declares them.
         statements: Vec<Statement>,
     },
 }
@@ -60,7 +46,7 @@ impl fmt::Debug for Preview {
 }
 
 impl PlanTemplate {
-    /// What AWS would be asked for a grant of `term` that is activated at `now`, where clocks differ by `skew_s` at most.
+    /// The AWS call for a grant of `term` that is activated at `now`. Clocks differ by at most `skew_s`.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What a plan renders to: one golden session policy, and properties over every value that a parameter may have.
+//! Tests of rendered plans: one golden session policy, and properties over every value of a parameter.
 
 use proptest::prelude::*;
 
@@ -100,12 +100,12 @@ fn statements(policy: &str) -> Vec<Value> {
     policy["Statement"].as_array().unwrap().clone()
 }
 
-/// Every text that [`ParameterValue`] takes, and some that it should not.
+/// Texts that [`ParameterValue`] accepts, and some that it should reject.
 fn values() -> impl Strategy<Value = ParameterValue> {
     prop_oneof![
         "[A-Za-z0-9_.:/=+@,-]{1,40}",
         "[A-Za-z0-9]{1,8}",
-        // Whatever this lets through must be harmless.
+        // Every accepted text must be harmless.
         "[ -~]{1,6}",
         Just("${account}".to_owned()),
         Just("account".to_owned()),
@@ -124,11 +124,11 @@ fn golden_session_policy() {
         std::fs::write(&path, &text).unwrap();
     }
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(kept, text, "if the change is meant: UPDATE_GOLDEN=1 cargo test -p brevet-domain");
+    assert_eq!(kept, text, "if the change is intended: UPDATE_GOLDEN=1 cargo test -p brevet-domain");
 }
 
 #[test]
-fn the_call_carries_the_names_that_derive_from_the_grant() {
+fn session_plan_carries_names_derived_from_the_grant() {
     let plan = plan(&entitlement(), &parameters("berlin", "orders"));
     assert_eq!(plan.role_arn, "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-orders");
     assert_eq!(plan.session_name, "dev.00000000000000000000000001");
@@ -148,10 +148,12 @@ fn the_call_carries_the_names_that_derive_from_the_grant() {
 
 proptest! {
     #[test]
-    fn each_statement_is_the_entitlements_own_with_its_variables_replaced(shop in values(), table in values()) {
+    fn session_policy_contains_the_entitlements_statements_with_variables_replaced(
+        shop in values(), table in values(),
+    ) {
         let plan = plan(&entitlement(), &parameters(shop.as_str(), table.as_str()));
         let (shop, table) = (shop.as_str(), table.as_str());
-        let wanted = [
+        let expected = [
             json!({
                 "Effect": "Allow",
                 "Action": ["s3:GetObject", "s3:GetObjectVersion"],
@@ -164,11 +166,11 @@ proptest! {
                 "Condition": { "ForAllValues:StringEquals": { "dynamodb:LeadingKeys": [shop, format!("all/{shop}")] } },
             }),
         ];
-        prop_assert_eq!(&statements(&plan.policy)[..2], &wanted);
+        prop_assert_eq!(&statements(&plan.policy)[..2], &expected);
     }
 
     #[test]
-    fn no_value_brings_a_wildcard_a_variable_or_more_than_the_template_has(shop in values(), table in values()) {
+    fn parameter_value_adds_no_wildcard_variable_or_structure_to_the_policy(shop in values(), table in values()) {
         let count = |policy: &str, c: char| policy.chars().filter(|found| *found == c).count();
         let plain = plan(&entitlement(), &parameters("a", "b")).policy;
         let policy = plan(&entitlement(), &parameters(shop.as_str(), table.as_str())).policy;
@@ -178,14 +180,16 @@ proptest! {
     }
 
     #[test]
-    fn invariant_05_aws_ends_it_too(shop in values(), table in values(), iam_allowed: bool, millis in 0_i64..253_402_300_799_999) {
+    fn invariant_05_session_policy_denies_everything_from_the_deadline_on(
+        shop in values(), table in values(), iam_allowed: bool, millis in 0_i64..253_402_300_799_999,
+    ) {
         let deadline = Timestamp::from_millis(millis);
         let entitlement = Entitlement { delivery: session(900, iam_allowed), ..entitlement() };
         let template = template_of(&entitlement, &parameters(shop.as_str(), table.as_str())).unwrap();
         let plan = template.render(deadline, deadline).unwrap();
         let never = if iam_allowed { json!(["sts:*"]) } else { json!(["iam:*", "sts:*"]) };
         let second = format!("{}Z", deadline.to_string().split_once('.').unwrap().0);
-        let wanted = [
+        let expected = [
             json!({
                 "Effect": "Deny", "Action": "*", "Resource": "*",
                 "Condition": { "DateGreaterThanEquals": { "aws:CurrentTime": second } },
@@ -193,23 +197,25 @@ proptest! {
             json!({ "Effect": "Deny", "Action": never, "Resource": "*" }),
         ];
         let statements = statements(&plan.policy);
-        prop_assert_eq!(&statements[2..], &wanted);
+        prop_assert_eq!(&statements[2..], &expected);
         prop_assert_eq!(plan.policy_digest, Digest::of_bytes(plan.policy.as_bytes()));
     }
 
     #[test]
-    fn a_credential_lives_as_long_as_sts_gives_and_the_entitlement_says(credential_s in 900_u32..=3600, remaining_s in 0_u32..50_000) {
+    fn credential_lifetime_is_bounded_by_sts_the_entitlement_and_the_term(
+        credential_s in 900_u32..=3600, remaining_s in 0_u32..50_000,
+    ) {
         let entitlement = Entitlement { delivery: session(credential_s, false), ..entitlement() };
         let template = template_of(&entitlement, &parameters("a", "b")).unwrap();
         let duration_s = template.render(deadline(), deadline().minus(remaining_s)).unwrap().duration_s;
         prop_assert!((900..=3600).contains(&duration_s) && duration_s <= credential_s);
-        // No longer than needed, no shorter than could be.
+        // No longer than needed, and no shorter than possible.
         prop_assert!(duration_s == 900 || duration_s <= remaining_s);
         prop_assert!(duration_s == credential_s || duration_s == remaining_s.max(900));
     }
 
     #[test]
-    fn a_retry_is_the_same_call_and_another_deadline_is_another_policy(shop in values(), later_s in 1_u32..1000) {
+    fn session_plan_is_the_same_on_a_retry_and_differs_with_the_deadline(shop in values(), later_s in 1_u32..1000) {
         let template = template_of(&entitlement(), &parameters(shop.as_str(), "orders")).unwrap();
         let render = |deadline: Timestamp| template.render(deadline, deadline.minus(60)).unwrap();
         prop_assert_eq!(render(deadline()), render(deadline()));
@@ -218,7 +224,7 @@ proptest! {
 }
 
 #[test]
-fn no_parameter_stands_in_for_what_the_deployment_fixes() {
+fn parameter_cannot_replace_a_deployment_variable() {
     let mut parameters = parameters("berlin", "orders");
     for (name, forged) in [("account", "999999999999"), ("partition", "aws-cn"), ("region", "eu-west-1")] {
         parameters.insert(name.to_owned(), value(forged));
@@ -228,7 +234,7 @@ fn no_parameter_stands_in_for_what_the_deployment_fixes() {
 }
 
 #[test]
-fn a_filled_value_is_never_read_again_for_variables() {
+fn filled_value_is_not_expanded_again() {
     let variables = BTreeMap::from([("a".to_owned(), "${b}".to_owned()), ("b".to_owned(), "secret".to_owned())]);
     assert_eq!(fill("x${a}y${b}z", &variables).unwrap(), "x${b}ysecretz");
     assert_eq!(fill("$${b}}", &variables).unwrap(), "$secret}");
@@ -236,7 +242,7 @@ fn a_filled_value_is_never_read_again_for_variables() {
 }
 
 #[test]
-fn a_statement_that_cannot_be_filled_in_is_refused() {
+fn statement_with_an_unknown_or_unclosed_variable_is_refused() {
     let refused = |resource: &str| {
         let mut entitlement = entitlement();
         entitlement.statements[0].resources = texts(&[resource]);
@@ -244,9 +250,9 @@ fn a_statement_that_cannot_be_filled_in_is_refused() {
     };
     assert_eq!(
         refused("arn:aws:s3:::${aws:username}"),
-        "a statement uses `${aws:username}`, which is no parameter of the entitlement"
+        "a statement uses `${aws:username}`, which is not a parameter of the entitlement"
     );
-    assert_eq!(refused("${shop}/${table"), "a statement holds `${` without its `}`: `${shop}/${table`");
+    assert_eq!(refused("${shop}/${table"), "a statement has `${` without `}`: `${shop}/${table`");
     let mut entitlement = entitlement();
     entitlement.statements[0].conditions = Conditions::from([(
         "StringEquals".to_owned(),
@@ -256,7 +262,7 @@ fn a_statement_that_cannot_be_filled_in_is_refused() {
 }
 
 #[test]
-fn a_policy_of_2048_characters_is_rendered_and_one_more_is_refused() {
+fn session_policy_over_2048_characters_is_refused() {
     let render = |length: usize| {
         let mut entitlement = entitlement();
         entitlement.statements[0].actions.push("s".repeat(length));
@@ -271,7 +277,7 @@ fn a_policy_of_2048_characters_is_rendered_and_one_more_is_refused() {
 }
 
 #[test]
-fn a_template_with_an_unknown_field_is_not_read() {
+fn template_with_an_unknown_field_is_rejected() {
     let template = template_of(&entitlement(), &parameters("a", "b")).unwrap();
     let mut json = serde_json::to_value(&template).unwrap();
     assert_eq!(serde_json::from_value::<PlanTemplate>(json.clone()).unwrap(), template);
@@ -280,7 +286,7 @@ fn a_template_with_an_unknown_field_is_not_read() {
 }
 
 #[test]
-fn secrets_to_rotate_are_filled_in_like_resources() {
+fn rotation_secrets_have_their_variables_replaced() {
     let rotation = |secret: &str, times| Rotation { secret: secret.to_owned(), times };
     let own = Entitlement {
         rotate: vec![rotation("arn:${partition}:secretsmanager:${region}:${account}:secret:${shop}-??????", 2)],

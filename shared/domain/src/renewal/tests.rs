@@ -24,7 +24,7 @@ fn task(text: &str) -> Task {
     text.to_owned().try_into().unwrap()
 }
 
-/// The grant of `bot` for its task `run-1`, in `state`, itself renewal `n` in a row.
+/// The grant of `bot` for its task `run-1`, in `state`, which is renewal `n` in a row.
 fn before(state: State, n: u32) -> (Grant, Decision, Request) {
     let request = Request { id: id(), ask: ask(), asked_at: at(0), decide_by: at(60) };
     let proof = ProofSummary::Token {
@@ -87,46 +87,63 @@ fn ended(cause: EndCause) -> State {
     }
 }
 
-fn check(who: &str, run: &str, ask: &Ask, stored: &(Grant, Decision, Request), now: u32) -> Result<Renewal, String> {
+fn check(
+    identity: &str,
+    run: &str,
+    ask: &Ask,
+    stored: &(Grant, Decision, Request),
+    now: u32,
+) -> Result<Renewal, String> {
     let (grant, decision, request) = stored;
-    let (who, run) = (who.parse().unwrap(), task(run));
-    Renewal::check((&who, Some(&run)), ask, Predecessor { grant, decision, request }, 2, at(now))
+    let (identity, run) = (identity.parse().unwrap(), task(run));
+    Renewal::check((&identity, Some(&run)), ask, Predecessor { grant, decision, request }, 2, at(now))
         .map_err(|error| error.to_string())
 }
 
 #[test]
-fn a_grant_in_use_is_carried_on_and_the_row_is_counted() {
+fn grant_in_use_is_renewed_and_renewals_are_counted() {
     assert_eq!(check("bot", "run-1", &ask(), &before(active(), 0), 10), Ok(Renewal { of: id(), n: 1 }));
     assert_eq!(check("bot", "run-1", &ask(), &before(active(), 1), 10), Ok(Renewal { of: id(), n: 2 }));
     let longer = Ask { term_s: Term::from_seconds(600).unwrap(), ..ask() };
-    assert!(check("bot", "run-1", &longer, &before(active(), 0), 10).is_ok(), "how long is decided afresh");
+    assert!(check("bot", "run-1", &longer, &before(active(), 0), 10).is_ok(), "the term is decided afresh");
     let over = before(ended(EndCause::Deadline), 0);
     assert!(check("bot", "run-1", &ask(), &over, 303 + RENEW_WITHIN_S - 1).is_ok());
     assert_eq!(
         check("bot", "run-1", &ask(), &over, 303 + RENEW_WITHIN_S),
-        Err(format!("grant `{}` ended at {}; it could be renewed for 600 s", id(), at(303)))
+        Err(format!(
+            "grant `{}` ended at {}; it could be renewed within 600 s: request it again without `renews`",
+            id(),
+            at(303)
+        ))
     );
 }
 
 #[test]
-fn a_row_is_no_longer_than_its_class_may_have_it() {
+fn renewal_is_refused_when_the_class_maximum_is_reached() {
     assert_eq!(
         check("bot", "run-1", &ask(), &before(active(), 2), 10),
-        Err(format!("grant `{}` is renewal 2 in a row, and at most 2 are possible: ask without `renews`", id()))
+        Err(format!(
+            "grant `{}` is renewal 2 in a row, and at most 2 are allowed: request it again without `renews`",
+            id()
+        ))
     );
 }
 
 #[test]
-fn what_is_not_the_same_is_no_renewal() {
+fn renewal_is_refused_when_it_differs_from_the_old_grant() {
     let stored = before(active(), 0);
     let none = format!("there is no grant `{}` of yours to renew", id());
     assert_eq!(check("agent", "run-1", &ask(), &stored, 10), Err(none.clone()));
     let mut forged = before(active(), 0);
     forged.2.ask.parameters.clear();
-    assert_eq!(check("bot", "run-1", &ask(), &forged, 10), Err(none), "a request that was not decided says nothing");
+    assert_eq!(
+        check("bot", "run-1", &ask(), &forged, 10),
+        Err(none),
+        "a request that does not match the decision is not trusted"
+    );
     let differs = |ask: &Ask, run: &str| check("bot", run, ask, &stored, 10).unwrap_err();
     let other = |json| serde_json::from_value::<Ask>(json).unwrap();
-    for (ask, run, what) in [
+    for (ask, run, expected) in [
         (other(json!({ "entitlement": "read-logs", "term_s": 300 })), "run-1", "the same entitlement"),
         (
             other(json!({ "entitlement": "deploy", "parameters": { "version": "v2" }, "term_s": 300 })),
@@ -136,18 +153,18 @@ fn what_is_not_the_same_is_no_renewal() {
         (ask(), "run-2", "the same task"),
         (Ask { on_behalf_of: Some("ana".parse().unwrap()), ..ask() }, "run-1", "the same human"),
     ] {
-        let said = differs(&ask, run);
-        assert!(said.contains(what), "{said}");
+        let message = differs(&ask, run);
+        assert!(message.contains(expected), "{message}");
     }
 }
 
 #[test]
-fn what_was_not_in_use_or_was_ended_early_is_not_carried_on() {
-    let said = |state| check("bot", "run-1", &ask(), &before(state, 0), 310).unwrap_err();
+fn renewal_is_refused_when_the_grant_was_not_in_use_or_ended_early() {
+    let message = |state| check("bot", "run-1", &ask(), &before(state, 0), 310).unwrap_err();
     let approved = State::approved(at(0), 600);
-    assert!(said(approved).contains("is `Approved`: only a grant that is active"));
-    assert!(said(State::Denied { by: DeniedBy::Policy, reason: String::new() }).contains("is `Denied`"));
+    assert!(message(approved).contains("is `Approved`: only a grant that is active"));
+    assert!(message(State::Denied { by: DeniedBy::Policy, reason: String::new() }).contains("is `Denied`"));
     for cause in [EndCause::Released, EndCause::Killed, EndCause::Leaver, EndCause::Drift] {
-        assert!(said(ended(cause)).ends_with("was ended before its time, and is not renewed"), "{cause:?}");
+        assert!(message(ended(cause)).contains("was ended early and cannot be renewed"), "{cause:?}");
     }
 }

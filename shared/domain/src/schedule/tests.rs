@@ -1,4 +1,4 @@
-//! Windows and their names, held against a reckoning of its own.
+//! Tests of windows and their grant ids, compared with an independent calculation.
 
 use std::collections::BTreeSet;
 
@@ -29,14 +29,14 @@ fn deployment(id: &str, account: &str) -> Deployment {
 }
 
 #[test]
-fn a_window_is_open_from_its_instant_until_just_before_its_end() {
+fn window_is_open_from_its_instant_until_just_before_its_end() {
     let nightly = schedule("30 2 * * *", 900);
     for (now, opens_at) in [
         ("2026-11-28T02:29:59.999Z", None),
         ("2026-11-28T02:30:00.000Z", Some("2026-11-28T02:30:00Z")),
         ("2026-11-28T02:30:00.001Z", Some("2026-11-28T02:30:00Z")),
         ("2026-11-28T02:44:59.000Z", Some("2026-11-28T02:30:00Z")),
-        // Less than a second is left: nothing could be started any more.
+        // Less than a second is left, so nothing could be started any more.
         ("2026-11-28T02:44:59.001Z", None),
         ("2026-11-28T02:45:00.000Z", None),
         ("2026-11-28T12:00:00.000Z", None),
@@ -46,14 +46,14 @@ fn a_window_is_open_from_its_instant_until_just_before_its_end() {
         assert_eq!(window.map(|window| window.opens_at), opens_at.map(at), "{now}");
         assert!(window.is_none_or(|window| window.closes_at == window.opens_at.plus(900)), "{now}");
     }
-    // Over midnight, the end of a month and of a year.
+    // A window over midnight, at the end of a month and of a year.
     let late = schedule("55 23 L * *", 600);
     let window = late.window_at(at("2027-01-01T00:04:00Z")).unwrap();
     assert_eq!((window.opens_at, window.left_s(at("2027-01-01T00:04:00Z"))), (at("2026-12-31T23:55:00Z"), 60));
 }
 
 #[test]
-fn a_window_has_one_grant_and_no_other_has_the_same() {
+fn window_has_one_grant_id_that_no_other_window_has() {
     let (nightly, weekly) =
         (schedule("30 2 * * *", 900), Schedule { id: "weekly".parse().unwrap(), ..schedule("30 2 * * *", 900) });
     let (dev, other, elsewhere) =
@@ -61,9 +61,14 @@ fn a_window_has_one_grant_and_no_other_has_the_same() {
     let window = |now: &str| nightly.window_at(at(now)).unwrap();
     let (first, next) = (window("2026-11-28T02:30:00Z"), window("2026-11-29T02:30:00Z"));
     let id = nightly.grant_id(first, &dev);
-    assert_eq!(id, nightly.grant_id(window("2026-11-28T02:44:00.5Z"), &dev), "whenever it is asked for");
+    assert_eq!(
+        id,
+        nightly.grant_id(window("2026-11-28T02:44:00.5Z"), &dev),
+        "the same id at any instant of the window"
+    );
     let longer = Schedule { window_s: 1_800, ..nightly.clone() };
-    assert_eq!(id, longer.grant_id(longer.window_at(at("2026-11-28T02:50:00Z")).unwrap(), &dev), "however long it is");
+    let longer_window = longer.window_at(at("2026-11-28T02:50:00Z")).unwrap();
+    assert_eq!(id, longer.grant_id(longer_window, &dev), "the same id for any length of the window");
     let ids = [
         id,
         nightly.grant_id(next, &dev),
@@ -72,12 +77,12 @@ fn a_window_has_one_grant_and_no_other_has_the_same() {
         nightly.grant_id(first, &elsewhere),
     ];
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
-    // The instant stands in the id, so that grants sort by it.
+    // The id contains the instant, so that grants sort by it.
     assert_eq!(id.ulid().timestamp_ms(), u64::try_from(first.opens_at.as_millis()).unwrap());
 }
 
 #[test]
-fn what_a_window_asks_for_can_be_written_down_again_by_whoever_has_the_declaration() {
+fn window_request_and_proof_can_be_rebuilt_from_the_declaration() {
     let nightly = schedule("30 2 * * *", 900);
     let window = |now: &str| nightly.window_at(at(now)).unwrap();
     let id = nightly.grant_id(window("2026-11-28T02:30:00Z"), &deployment("dev", "000000000000"));
@@ -94,7 +99,7 @@ fn what_a_window_asks_for_can_be_written_down_again_by_whoever_has_the_declarati
 }
 
 #[test]
-fn a_cron_that_is_none_is_refused_with_what_one_looks_like() {
+fn cron_rejects_invalid_text_with_an_example() {
     for text in [
         "",
         "nightly",
@@ -125,7 +130,7 @@ fn a_cron_that_is_none_is_refused_with_what_one_looks_like() {
     assert_eq!("0 0 30 2 *".parse::<Cron>().unwrap().next_after(at("2026-03-01T00:00:00Z")), None);
 }
 
-/// A field as a list of numbers, and what it says.
+/// A cron field as text, with the numbers that it matches.
 fn field(range: std::ops::RangeInclusive<u32>) -> impl Strategy<Value = (String, BTreeSet<u32>)> {
     let all: BTreeSet<u32> = range.clone().collect();
     let some = proptest::collection::btree_set(range, 1..4).prop_map(|set| {
@@ -140,9 +145,9 @@ fn in_seconds(minutes: u32) -> u32 {
 }
 
 proptest! {
-    /// Minute by minute through the calendar, by another library's day of the week.
+    /// Checks the calendar minute by minute, with the day of the week from another library.
     #[test]
-    fn windows_open_exactly_when_each_field_says(
+    fn windows_open_exactly_when_each_field_matches(
         minutes in field(0..=59), hours in field(0..=23), months in field(1..=12), days in field(0..=6),
         window_min in 1..90_u32, seconds in 1_700_000_000..2_600_000_000_i64,
     ) {
@@ -155,7 +160,7 @@ proptest! {
             minutes.1.contains(&at.minute()) && hours.1.contains(&at.hour()) && months.1.contains(&at.month())
                 && days.1.contains(&at.weekday().num_days_from_sunday())
         };
-        // The first minute that opens one which is still open.
+        // The first minute that opens a window which is still open.
         let whole = now.minus(u32::try_from(seconds.rem_euclid(60)).unwrap());
         let since = (0..=window_min).rev().map(|n| whole.minus(in_seconds(n)));
         let expected = since.filter(|at| opens(*at) && now < at.plus(window_s)).min();

@@ -1,4 +1,4 @@
-//! One bundle: its index, and its parts as they are needed.
+//! One bundle: its index, and its other parts, read when needed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,10 +12,10 @@ use brevet_domain::id::EntitlementId;
 use super::Kept;
 use crate::port::{BundleSource, PortError, PortResult};
 
-/// How much text of parts is kept, in bytes: some hundred buckets.
+/// How much text of parts is cached, in bytes: some hundred buckets.
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
 
-/// A bundle whose index was verified. Its other parts are read, and verified, when first needed.
+/// A bundle whose index is verified. Other parts are read and verified when first needed.
 pub struct InForce {
     digest: Digest,
     index: Arc<Index>,
@@ -35,29 +35,28 @@ impl InForce {
     ///
     /// # Errors
     ///
-    /// [`PortError`] if it cannot be read or is not what its digest says.
+    /// [`PortError`] if the index cannot be read or does not match the digest.
     pub async fn open(source: Arc<dyn BundleSource>, digest: Digest) -> PortResult<Self> {
         let index = Arc::new(read(&*source, digest, INDEX_PART).await?.index().map_err(unusable)?);
         Ok(Self { digest, index, source, parts: Mutex::new(Kept::new(KEPT_BYTES)) })
     }
 
-    /// Its name.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// Who is registered, and whose tokens count.
+    /// The registered identities and the trusted issuers.
     #[must_use]
     pub fn index(&self) -> &Arc<Index> {
         &self.index
     }
 
-    /// An entitlement with its policies. None if nobody can be asked for it.
+    /// An entitlement with its policies; nothing if it cannot be requested.
     ///
     /// # Errors
     ///
-    /// [`PortError`] if the part that would list it cannot be read or is not what its digest says.
+    /// [`PortError`] if the part that would list it cannot be read or does not match its digest.
     pub async fn listing(&self, entitlement: &EntitlementId) -> PortResult<Option<Listing>> {
         let Some((part, expected)) = self.index.bucket(entitlement) else { return Ok(None) };
         let text = self.part(part, expected).await?;
@@ -70,7 +69,7 @@ impl InForce {
         self.index.buckets().map(str::to_owned).collect()
     }
 
-    /// The entitlements that part `bucket` lists, in the order of their ids.
+    /// The entitlements that part `bucket` lists, sorted by id.
     ///
     /// # Errors
     ///
@@ -81,7 +80,7 @@ impl InForce {
         listed(self.digest, &self.part(bucket, *expected).await?).map_err(unusable)
     }
 
-    /// Whether `entitlement` can be asked for, whoever asks.
+    /// Whether any identity can request `entitlement`.
     ///
     /// # Errors
     ///
@@ -91,7 +90,7 @@ impl InForce {
         Ok(is_listed(&self.part(part, expected).await?, entitlement))
     }
 
-    /// The policies that concern more than one entitlement. Not kept here: whoever needs them keeps them parsed.
+    /// The policies that concern more than one entitlement. Not cached here: callers keep them parsed.
     ///
     /// # Errors
     ///
@@ -104,7 +103,7 @@ impl InForce {
         rules.map_err(unusable)
     }
 
-    /// What the catalogue itself asks for, and when.
+    /// The grants that the catalogue itself requests, and when.
     ///
     /// # Errors
     ///
@@ -128,11 +127,11 @@ impl InForce {
 
 async fn read(source: &dyn BundleSource, digest: Digest, part: &str) -> PortResult<BundleText> {
     let text = source.bundle(digest, Some(&[part])).await?;
-    // INVARIANT: a source that answers another bundle must not pass for this one.
+    // INVARIANT: another bundle must not pass for the requested one.
     if text.digest == digest {
         Ok(text)
     } else {
-        Err(unreadable(format!("asked for bundle `{digest}`, got `{}`", text.digest)))
+        Err(unreadable(format!("bundle `{digest}` was requested, but `{}` was returned", text.digest)))
     }
 }
 

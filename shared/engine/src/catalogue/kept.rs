@@ -1,52 +1,51 @@
-//! What is kept in memory of a bundle, bounded: the least recently used goes first.
+//! A bounded cache for parts of a bundle: the least recently used value is dropped first.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
-/// Values by key, of at most a fixed weight together.
+/// Values by key, up to a fixed total weight.
 #[derive(Debug)]
 pub struct Kept<K, V> {
     max: usize,
     weight: usize,
-    /// Counts uses: the higher, the later.
+    /// Counts uses: a higher number is a later use.
     uses: u64,
-    held: BTreeMap<K, One<V>>,
+    held: BTreeMap<K, Slot<V>>,
 }
 
 #[derive(Debug)]
-struct One<V> {
+struct Slot<V> {
     value: V,
     weight: usize,
     used: u64,
 }
 
 impl<K: Ord + Clone, V: Clone> Kept<K, V> {
-    /// Keeps values of weight `max` together, in whatever unit [`Self::put`] is told.
+    /// A cache for values of total weight `max`, in the unit that callers of [`Self::put`] use.
     #[must_use]
     pub fn new(max: usize) -> Self {
         Self { max, weight: 0, uses: 0, held: BTreeMap::new() }
     }
 
-    /// The value of `key`, which counts as used.
+    /// The value of `key`; counts as a use.
     pub fn get<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
     {
         self.uses = self.uses.saturating_add(1);
-        let one = self.held.get_mut(key)?;
-        one.used = self.uses;
-        Some(one.value.clone())
+        let slot = self.held.get_mut(key)?;
+        slot.used = self.uses;
+        Some(slot.value.clone())
     }
 
-    /// Keeps `value`, and no longer what was used least recently where there is no room. Too heavy by itself, it is
-    /// not kept at all.
+    /// Adds `value` and drops the least recently used values to make room. A value heavier than the cache is not kept.
     pub fn put(&mut self, key: K, value: V, weight: usize) {
         self.drop(&key);
         if weight > self.max {
             return;
         }
         while self.weight.saturating_add(weight) > self.max {
-            let oldest = self.held.iter().min_by_key(|(_, one)| one.used).map(|(key, _)| key.clone());
+            let oldest = self.held.iter().min_by_key(|(_, slot)| slot.used).map(|(key, _)| key.clone());
             match oldest {
                 Some(oldest) => self.drop(&oldest),
                 None => break,
@@ -54,12 +53,12 @@ impl<K: Ord + Clone, V: Clone> Kept<K, V> {
         }
         self.uses = self.uses.saturating_add(1);
         self.weight = self.weight.saturating_add(weight);
-        self.held.insert(key, One { value, weight, used: self.uses });
+        self.held.insert(key, Slot { value, weight, used: self.uses });
     }
 
     fn drop(&mut self, key: &K) {
-        if let Some(one) = self.held.remove(key) {
-            self.weight = self.weight.saturating_sub(one.weight);
+        if let Some(slot) = self.held.remove(key) {
+            self.weight = self.weight.saturating_sub(slot.weight);
         }
     }
 }
@@ -69,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_recently_used_goes_first_and_the_weight_is_bounded() {
+    fn least_recently_used_value_is_dropped_first_and_the_weight_stays_bounded() {
         let mut kept = Kept::new(10);
         for key in ["a", "b", "c"] {
             kept.put(key, key, 3);

@@ -24,12 +24,12 @@ impl Stage {
         Self { faults, store, watched, catalogue }
     }
 
-    /// The digest that is decided under `seconds` after the start.
+    /// The digest of the bundle in use, `seconds` after the start.
     fn at(&self, seconds: u32) -> Option<Digest> {
         run(self.catalogue.current(at(seconds))).unwrap().ok().map(|bundle| bundle.digest())
     }
 
-    /// The digest under which `deploy` is looked up.
+    /// The digest of the bundle under which `deploy` is found.
     fn looked_up(&self, seconds: u32) -> Option<Digest> {
         let id: EntitlementId = "deploy".parse().unwrap();
         let id = &id;
@@ -37,7 +37,7 @@ impl Stage {
         run(self.catalogue.still_using(at(seconds), load)).unwrap().ok().map(|(digest, _)| digest)
     }
 
-    /// Puts in force what is no longer what its digest says.
+    /// Publishes a bundle of which `part` does not match its digest.
     fn publish_altered(&self, name: &str, part: &str) -> Digest {
         let mut bad = bundle(name);
         bad.parts.get_mut(part).unwrap().push(' ');
@@ -56,13 +56,13 @@ fn at(seconds: u32) -> Timestamp {
     Timestamp::from_seconds(1_795_348_800).plus(seconds)
 }
 
-/// A bundle that differs from others by `name`.
+/// A bundle whose digest depends on `name`.
 fn bundle(name: &str) -> BundleText {
     let index = Index {
         version: INDEX_VERSION,
         issuers: Vec::new(),
         identities: [].into(),
-        lanes: [].into(),
+        class_limits: [].into(),
         steps: Vec::new(),
         n_buckets: 0,
         parts: [].into(),
@@ -79,29 +79,29 @@ fn bundle(name: &str) -> BundleText {
 }
 
 #[test]
-fn a_new_bundle_holds_at_once_and_one_that_is_known_is_not_read_again() {
+fn new_bundle_takes_effect_at_once_and_a_known_one_is_not_read_again() {
     let stage = Stage::new();
     assert_eq!(stage.at(0), None);
     let (one, two) = (bundle("one"), bundle("two"));
     stage.store.publish(one.clone());
     assert_eq!(stage.n_calls(|| assert_eq!(stage.at(1), Some(one.digest))), 2); // the digest in force, and the index
     assert_eq!(stage.n_calls(|| assert_eq!(stage.at(2), Some(one.digest))), 1);
-    // Another step of the same call rests on the same reading; another call does not.
+    // Another step of the same call rests on the same reading; another call reads again.
     assert_eq!(stage.n_calls(|| assert_eq!(stage.looked_up(2), Some(one.digest))), 1); // its bucket
     assert_eq!(stage.n_calls(|| assert_eq!(stage.looked_up(2), Some(one.digest))), 0);
     assert_eq!(stage.n_calls(|| assert_eq!(stage.at(2), Some(one.digest))), 1);
     assert_eq!(stage.n_calls(|| assert_eq!(stage.looked_up(3), Some(one.digest))), 1); // the digest alone
     stage.store.publish(two.clone());
     assert_eq!(stage.at(4), Some(two.digest));
-    // Put in force again, it is still known.
+    // Bundle one is in force again and still cached.
     stage.store.publish(one.clone());
     assert_eq!(stage.n_calls(|| assert_eq!(stage.looked_up(5), Some(one.digest))), 1);
-    let told = stage.watched.take();
-    assert_eq!(told.len(), 1, "{told:?}"); // when nothing was published
+    let lapses = stage.watched.take();
+    assert_eq!(lapses.len(), 1, "{lapses:?}"); // the first call, before anything was published
 }
 
 #[test]
-fn where_the_digest_in_force_cannot_be_read_the_last_one_goes_on_for_a_bounded_time() {
+fn last_bundle_stands_in_for_a_bounded_time_when_the_current_digest_cannot_be_read() {
     for fault in [Fault::NotSent, Fault::AnswerLost, Fault::Refused] {
         let stage = Stage::new();
         let one = bundle("one");
@@ -110,18 +110,18 @@ fn where_the_digest_in_force_cannot_be_read_the_last_one_goes_on_for_a_bounded_t
         for (seconds, expected) in [(1, Some(one.digest)), (MAX_AGE_S, Some(one.digest)), (MAX_AGE_S + 1, None)] {
             stage.faults.plan(stage.faults.n_calls() + 1, fault);
             assert_eq!(stage.looked_up(seconds), expected, "{fault:?} {seconds}");
-            let told = stage.watched.take();
-            assert_eq!(told.iter().map(|(using, _)| *using).collect::<Vec<_>>(), [expected]);
+            let lapses = stage.watched.take();
+            assert_eq!(lapses.iter().map(|(using, _)| *using).collect::<Vec<_>>(), [expected]);
         }
         assert_eq!(stage.faults.fired().len(), 3);
-        // It heals by itself.
+        // The next good reading ends the lapse.
         assert_eq!(stage.looked_up(MAX_AGE_S + 2), Some(one.digest));
         assert_eq!(stage.watched.take(), []);
     }
 }
 
 #[test]
-fn a_bundle_whose_index_is_bad_is_refused_and_the_last_good_one_goes_on_for_a_bounded_time() {
+fn last_good_bundle_stands_in_for_a_bounded_time_when_an_index_is_bad() {
     let mut missing = bundle("missing");
     missing.parts.remove(INDEX_PART);
     let mut old = bundle("old");
@@ -140,11 +140,11 @@ fn a_bundle_whose_index_is_bad_is_refused_and_the_last_good_one_goes_on_for_a_bo
         for (seconds, expected) in [(11, Some(one.digest)), (10 + MAX_AGE_S, Some(one.digest)), (11 + MAX_AGE_S, None)]
         {
             assert_eq!(stage.looked_up(seconds), expected, "{what} {seconds}");
-            let told = stage.watched.take();
-            assert_eq!(told[0].0, expected);
-            assert!(told[0].1.contains(what), "{told:?}");
+            let lapses = stage.watched.take();
+            assert_eq!(lapses[0].0, expected);
+            assert!(lapses[0].1.contains(what), "{lapses:?}");
         }
-        // A good one ends it at once.
+        // A good bundle ends the lapse at once.
         let two = bundle("two");
         stage.store.publish(two.clone());
         assert_eq!(stage.looked_up(12 + MAX_AGE_S), Some(two.digest));
@@ -152,7 +152,7 @@ fn a_bundle_whose_index_is_bad_is_refused_and_the_last_good_one_goes_on_for_a_bo
 }
 
 #[test]
-fn a_bad_part_holds_back_what_needs_it_alone() {
+fn bad_part_holds_back_only_requests_that_need_it() {
     let stage = Stage::new();
     let one = bundle("one");
     stage.store.publish(one.clone());
@@ -161,36 +161,36 @@ fn a_bad_part_holds_back_what_needs_it_alone() {
     let bad = stage.publish_altered("two", &part);
     assert_eq!(stage.at(1), Some(bad));
     assert_eq!(stage.watched.take(), []);
-    // Its last good neighbour is read only now, and is bounded from when it was last in force.
+    // The previous bundle's part is read only now; its bound counts from when that bundle was last in force.
     assert_eq!(stage.looked_up(1), Some(one.digest));
     assert_eq!(stage.looked_up(MAX_AGE_S), Some(one.digest));
     assert_eq!(stage.looked_up(MAX_AGE_S + 1), None);
     assert_eq!(stage.watched.take().len(), 3);
     assert_eq!(stage.at(MAX_AGE_S + 1), Some(bad));
-    // The part is put right.
+    // The part is repaired.
     stage.store.publish(bundle("two"));
     assert_eq!(stage.looked_up(MAX_AGE_S + 2), Some(bad));
 }
 
 #[test]
-fn what_was_superseded_long_ago_does_not_come_back_for_one_read_that_failed() {
+fn long_superseded_bundle_does_not_return_after_a_failed_read() {
     let stage = Stage::new();
     stage.store.publish(bundle("one"));
     assert!(stage.looked_up(0).is_some());
     let two = bundle("two");
     stage.store.publish(two.clone());
     assert_eq!(stage.at(1), Some(two.digest));
-    stage.faults.plan(stage.faults.n_calls() + 2, Fault::NotSent); // after the digest in force: the bucket
+    stage.faults.plan(stage.faults.n_calls() + 2, Fault::NotSent); // call 1 reads the digest in force, call 2 the bucket
     assert_eq!(stage.looked_up(MAX_AGE_S + 1), None);
     assert_eq!(stage.faults.fired().len(), 1);
     assert_eq!(stage.looked_up(MAX_AGE_S + 2), Some(two.digest));
 }
 
 #[test]
-fn a_bundle_that_is_taken_away_is_one_that_cannot_be_read() {
+fn first_bundle_denies_until_its_bad_index_is_repaired() {
     let stage = Stage::new();
     let bad = stage.publish_altered("first", INDEX_PART);
-    // Nothing good was ever seen.
+    // There is no good bundle to fall back on.
     assert_eq!((stage.at(0), stage.looked_up(1)), (None, None));
     assert!(stage.watched.take().iter().all(|(using, what)| using.is_none() && what.contains(&bad.to_string())));
     stage.store.publish(bundle("first"));
@@ -198,7 +198,7 @@ fn a_bundle_that_is_taken_away_is_one_that_cannot_be_read() {
 }
 
 #[test]
-fn a_clock_that_goes_back_lengthens_nothing() {
+fn clock_that_goes_back_does_not_extend_the_stand_in() {
     let stage = Stage::new();
     stage.store.publish(bundle("one"));
     assert!(stage.at(100).is_some());
@@ -207,7 +207,7 @@ fn a_clock_that_goes_back_lengthens_nothing() {
 }
 
 #[test]
-fn a_source_that_answers_another_bundle_is_not_believed() {
+fn answer_with_another_bundle_is_refused() {
     struct Lying(BundleText, Digest);
 
     #[async_trait::async_trait]
@@ -222,14 +222,14 @@ fn a_source_that_answers_another_bundle_is_not_believed() {
     }
 
     let good = bundle("good");
-    let look = |text: &BundleText, named| {
+    let read = |text: &BundleText, named| {
         let source = Arc::new(Lying(text.clone(), named));
         let catalogue = Catalogue::new(source, MAX_AGE_S, Arc::new(Watched::default()));
         run(catalogue.using(at(0), |bundle| async move { bundle.rules().await })).unwrap()
     };
-    assert!(look(&good, good.digest).is_ok());
-    assert!(look(&good, bundle("other").digest).is_err());
+    assert!(read(&good, good.digest).is_ok());
+    assert!(read(&good, bundle("other").digest).is_err());
     let mut altered = good.clone();
     altered.parts.get_mut(RULES_PART).unwrap().push(' ');
-    assert!(look(&altered, good.digest).is_err());
+    assert!(read(&altered, good.digest).is_err());
 }

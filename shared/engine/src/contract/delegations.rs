@@ -1,4 +1,4 @@
-//! Delegations: versions that are never written over, and what must not come in between.
+//! The contract of stored delegations: versions are never overwritten, and no grant is taken while one is stored.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use brevet_domain::id::{GrantId, IdentityId};
 
 use super::samples::{at, decided, proof_of};
 use super::store::{Ports, is_conflict};
-use crate::port::{Also, Mark};
+use crate::port::{Mark, TransactionItem};
 
-/// A human of this test alone: stores may be shared between runs.
+/// A human id of this test alone, because runs may share a store.
 fn human(ports: &Ports) -> IdentityId {
     format!("h-{}", ports.ids.grant_id(at(0)).ulid()).to_lowercase().parse().unwrap()
 }
@@ -40,8 +40,8 @@ fn mark(id: GrantId) -> Mark {
     Mark { id, block }
 }
 
-/// The latest version is read, of names that begin alike and of numbers that do, too.
-pub async fn the_latest_version_of_each_delegation_is_read(ports: &Ports) {
+/// The latest version is read, also among similar names and numbers.
+pub async fn latest_version_of_each_delegation_is_read(ports: &Ports) {
     let by = human(ports);
     let agent: IdentityId = "agent".parse().unwrap();
     assert_eq!(ports.delegations.delegation(&by, &agent).await.unwrap(), None);
@@ -51,12 +51,12 @@ pub async fn the_latest_version_of_each_delegation_is_read(ports: &Ports) {
     }
     assert_eq!(ports.delegations.delegation(&by, &agent).await.unwrap(), Some(version(&by, "agent", 11)));
     let all = ports.delegations.delegations_of(&by).await.unwrap();
-    let wanted = [("agent", 11), ("agent-1", 3), ("agent1", 2), ("zz", 1)].map(|(to, n)| version(&by, to, n));
-    assert_eq!(all, wanted);
-    assert_eq!(ports.delegations.delegations_of(&human(ports)).await.unwrap(), [], "another human's are another's");
+    let expected = [("agent", 11), ("agent-1", 3), ("agent1", 2), ("zz", 1)].map(|(to, n)| version(&by, to, n));
+    assert_eq!(all, expected);
+    assert_eq!(ports.delegations.delegations_of(&human(ports)).await.unwrap(), [], "another human has none");
 }
 
-/// As many as one human can have are listed whole.
+/// The maximum number of delegations of one human is listed completely.
 pub async fn every_delegation_of_a_human_is_listed(ports: &Ports) {
     let by = human(ports);
     for n in 0..MAX_DELEGATES {
@@ -65,8 +65,8 @@ pub async fn every_delegation_of_a_human_is_listed(ports: &Ports) {
     assert_eq!(ports.delegations.delegations_of(&by).await.unwrap().len(), MAX_DELEGATES);
 }
 
-/// A version is put once: the same again is the same, another one is refused and changes nothing.
-pub async fn a_version_of_a_delegation_is_never_written_over(ports: &Ports) {
+/// A version is stored once: a repeat succeeds, and a different one is refused and changes nothing.
+pub async fn delegation_version_is_never_overwritten(ports: &Ports) {
     let by = human(ports);
     let first = version(&by, "agent", 1);
     ports.delegations.delegate(&first, &[], 0).await.unwrap();
@@ -76,8 +76,8 @@ pub async fn a_version_of_a_delegation_is_never_written_over(ports: &Ports) {
     assert_eq!(ports.delegations.delegation(&by, &first.to).await.unwrap(), Some(first));
 }
 
-/// What ends grants goes with its version, or not at all; and nothing was taken in between.
-pub async fn a_version_ends_grants_only_if_nothing_was_taken_meanwhile(ports: &Ports) {
+/// The marks that end grants are stored with their version or not at all, and only if no grant was taken in between.
+pub async fn delegation_version_ends_grants_only_if_none_was_taken_meanwhile(ports: &Ports) {
     let by = human(ports);
     let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
     let holding = Holding {
@@ -91,7 +91,7 @@ pub async fn a_version_ends_grants_only_if_nothing_was_taken_meanwhile(ports: &P
         ended_at: None,
     };
     let taken = Holdings::none(&by).take(holding, &Duties::default(), at(0)).unwrap();
-    ports.grants.create(&decision, &grant, &entry, &[Also::Holdings(taken)]).await.unwrap();
+    ports.grants.create(&decision, &grant, &entry, &[TransactionItem::Holdings(taken)]).await.unwrap();
     let ended = Delegation { scope: Scope::Ended, ..version(&by, "agent", 1) };
     is_conflict(ports.delegations.delegate(&ended, &[mark(grant.id)], 0).await);
     let scopes = [BlockScope::Grant(grant.id)];
@@ -100,14 +100,14 @@ pub async fn a_version_ends_grants_only_if_nothing_was_taken_meanwhile(ports: &P
     assert_eq!(ports.delegations.delegation(&by, &ended.to).await.unwrap(), None);
     ports.delegations.delegate(&ended, &[mark(grant.id)], 1).await.unwrap();
     assert_eq!(blocks().await.unwrap(), [mark(grant.id).block]);
-    // A mark that stands already is somebody else's: to be read again.
+    // An existing mark belongs to another writer, so the caller must read again.
     let later = Delegation { version: 2, ..ended.clone() };
     is_conflict(ports.delegations.delegate(&later, &[mark(grant.id)], 1).await);
     assert_eq!(ports.delegations.delegation(&by, &ended.to).await.unwrap(), Some(ended));
 }
 
-/// As many grants as can rest on one delegation are ended with it.
-pub async fn a_version_ends_more_grants_than_one_transaction_takes(ports: &Ports) {
+/// The version ends the maximum number of grants that rely on one delegation.
+pub async fn delegation_version_ends_more_grants_than_one_transaction_takes(ports: &Ports) {
     let by = human(ports);
     let marks: Vec<Mark> = (0..130).map(|_| mark(ports.ids.grant_id(at(0)))).collect();
     let ended = Delegation { scope: Scope::Ended, ..version(&by, "agent", 1) };
@@ -117,18 +117,18 @@ pub async fn a_version_ends_more_grants_than_one_transaction_takes(ports: &Ports
     assert_eq!(ports.delegations.delegation(&by, &ended.to).await.unwrap(), Some(ended));
 }
 
-/// A decision that rests on a version is stored only while no later one is there.
-pub async fn what_rests_on_a_delegation_is_decided_only_while_that_stands(ports: &Ports) {
+/// A decision that relies on a version is stored only while no later version exists.
+pub async fn decision_on_behalf_is_stored_only_while_its_delegation_is_the_latest(ports: &Ports) {
     let by = human(ports);
     let first = version(&by, "agent", 1);
     ports.delegations.delegate(&first, &[], 0).await.unwrap();
-    let still = [Also::still(&first)];
+    let unchanged = [TransactionItem::still_delegated(&first)];
     let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
-    ports.grants.create(&decision, &grant, &entry, &still).await.unwrap();
+    ports.grants.create(&decision, &grant, &entry, &unchanged).await.unwrap();
     let second = Delegation { scope: Scope::Ended, ..version(&by, "agent", 2) };
     ports.delegations.delegate(&second, &[], 0).await.unwrap();
     let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
-    is_conflict(ports.grants.create(&decision, &grant, &entry, &still).await);
+    is_conflict(ports.grants.create(&decision, &grant, &entry, &unchanged).await);
     assert_eq!(ports.reader.grant(grant.id).await.unwrap(), None);
     assert_eq!(ports.reader.decision(grant.id).await.unwrap(), None);
 }

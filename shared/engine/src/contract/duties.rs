@@ -1,4 +1,4 @@
-//! Separation of duties under races: what a sponsor's identities hold is taken in the deciding transaction.
+//! Separation of duties under races: the deciding transaction also records what a sponsor's identities hold.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,12 +23,13 @@ use tokio::task::JoinSet;
 use super::samples::{at, decided, proof_of, template};
 use super::store::{Ports, is_conflict};
 use crate::decide::Decider;
-use crate::fake::ToldUses;
+use crate::fake::RecordedUses;
 use crate::port::{
-    Also, Commit, Evaluator, EvaluatorError, GrantStore, PortError, PortResult, ProofRefused, ProofVerifier, RawProof,
+    Commit, Evaluator, EvaluatorError, GrantStore, PortError, PortResult, ProofRefused, ProofVerifier, RawProof,
+    TransactionItem,
 };
 
-/// The proof is the name; `dana-7-bot-1` is answered for by `dana-7`.
+/// Takes the proof as the identity's name. `dana-7` is the sponsor of `dana-7-bot-1`.
 struct Names;
 
 #[async_trait]
@@ -46,15 +47,15 @@ impl ProofVerifier for Names {
     }
 }
 
-/// Everything is allowed, but `pay-7` conflicts with `check-7`.
+/// Allows everything, except that `pay-7` conflicts with `check-7`.
 struct PairsConflict;
 
 #[async_trait]
 impl Evaluator for PairsConflict {
     async fn decide(&self, _: &Caller, request: &Request, _: Timestamp) -> Result<Verdict, EvaluatorError> {
-        let asked = request.ask.entitlement.as_str();
-        let (what, number) = asked.split_once('-').unwrap();
-        let other = format!("{}-{number}", if what == "pay" { "check" } else { "pay" });
+        let requested = request.ask.entitlement.as_str();
+        let (action, number) = requested.split_once('-').unwrap();
+        let other = format!("{}-{number}", if action == "pay" { "check" } else { "pay" });
         let conflicts = BTreeMap::from([(other.parse().unwrap(), 600)]);
         Ok(Verdict {
             bundle_digest: brevet_domain::canonical::Digest::ZERO,
@@ -87,22 +88,30 @@ impl Evaluator for PairsConflict {
     }
 }
 
-/// A store whose every fifth creation is lost against another transaction.
+/// A store in which every fifth creation loses against another transaction.
 struct Contended {
     store: Arc<dyn GrantStore>,
     n_created: AtomicU64,
-    /// How many were lost.
     n_lost: AtomicU64,
 }
 
 #[async_trait]
 impl GrantStore for Contended {
-    async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry, also: &[Also]) -> PortResult<()> {
+    async fn create(
+        &self,
+        decision: &Decision,
+        grant: &Grant,
+        entry: &Entry,
+        items: &[TransactionItem],
+    ) -> PortResult<()> {
         if self.n_created.fetch_add(1, Ordering::Relaxed).checked_rem(5) == Some(4) {
             self.n_lost.fetch_add(1, Ordering::Relaxed);
-            return Err(PortError::NotDone { operation: "create", source: "another transaction was under way".into() });
+            return Err(PortError::NotDone {
+                operation: "create",
+                source: "another transaction was in progress".into(),
+            });
         }
-        self.store.create(decision, grant, entry, also).await
+        self.store.create(decision, grant, entry, items).await
     }
 
     async fn commit(&self, commit: &Commit) -> PortResult<()> {
@@ -123,27 +132,27 @@ fn holding(grant: GrantId) -> Holding {
     }
 }
 
-/// Whoever read an older record creates nothing.
-pub async fn what_sponsors_hold_moves_with_a_decision_or_not_at_all(ports: &Ports) {
+/// A transaction based on an older record of holdings creates nothing.
+pub async fn holdings_change_with_a_decision_or_not_at_all(ports: &Ports) {
     let sponsor: IdentityId = format!("s-{}", ports.ids.grant_id(at(0)).ulid()).to_lowercase().parse().unwrap();
     assert_eq!(ports.holdings.holdings(&sponsor).await.unwrap(), Holdings::none(&sponsor));
     let (first, second) = (decided(&*ports.ids, "olga", at(0)), decided(&*ports.ids, "olga", at(0)));
     let take = |held: &Holdings, grant| held.take(holding(grant), &Duties::default(), at(0)).unwrap();
     let taken = take(&Holdings::none(&sponsor), first.1.id);
-    ports.grants.create(&first.0, &first.1, &first.2, &[Also::Holdings(taken.clone())]).await.unwrap();
+    ports.grants.create(&first.0, &first.1, &first.2, &[TransactionItem::Holdings(taken.clone())]).await.unwrap();
     assert_eq!(ports.holdings.holdings(&sponsor).await.unwrap(), taken);
-    let stale = Also::Holdings(take(&Holdings::none(&sponsor), second.1.id));
+    let stale = TransactionItem::Holdings(take(&Holdings::none(&sponsor), second.1.id));
     is_conflict(ports.grants.create(&second.0, &second.1, &second.2, &[stale]).await);
     assert_eq!(ports.reader.grant(second.1.id).await.unwrap(), None);
     assert_eq!(ports.reader.decision(second.1.id).await.unwrap(), None);
     let both = take(&taken, second.1.id);
-    ports.grants.create(&second.0, &second.1, &second.2, &[Also::Holdings(both.clone())]).await.unwrap();
+    ports.grants.create(&second.0, &second.1, &second.2, &[TransactionItem::Holdings(both.clone())]).await.unwrap();
     assert_eq!(ports.holdings.holdings(&sponsor).await.unwrap(), both);
 }
 
-/// Each pair is asked for by two bots of one sponsor at the same time; every fifth write loses against another
-/// transaction. One of each pair is granted, and no request is lost.
-pub async fn of_two_hundred_conflicting_pairs_at_once_never_both_are_granted(ports: &Ports) {
+/// Two bots of one sponsor request the two entitlements of each pair at the same time, and every fifth write loses
+/// against another transaction. One request of each pair is granted, and no request is lost.
+pub async fn one_of_each_of_two_hundred_concurrent_conflicting_pairs_is_granted(ports: &Ports) {
     let deployment = Deployment {
         id: "dev".parse().unwrap(),
         account: "000000000000".parse().unwrap(),
@@ -156,20 +165,20 @@ pub async fn of_two_hundred_conflicting_pairs_at_once_never_both_are_granted(por
         Arc::new(Names),
         Arc::new(PairsConflict),
         (ports.reader.clone(), ports.holdings.clone(), ports.delegations.clone(), ports.reviews.clone()),
-        Arc::new(ToldUses::default()),
+        Arc::new(RecordedUses::default()),
         (contended.clone(), ports.ids.clone()),
         deployment,
         Bounds { skew_s: 2, quiet_s: 10, call_s: 8 },
     ));
-    // Stores may be shared between runs: sponsors of this one alone.
+    // Sponsors of this run alone, because runs may share a store.
     let run = ports.ids.grant_id(at(0)).ulid().to_string().to_lowercase();
     let mut asks = JoinSet::new();
     for pair in 0..200_u64 {
-        for (bot, what) in ["pay", "check"].into_iter().enumerate() {
+        for (bot, action) in ["pay", "check"].into_iter().enumerate() {
             let (ports, decider) = (ports.clone(), decider.clone());
-            let who = format!("s{}-{run}-bot-{bot}", pair.checked_rem(40).unwrap());
+            let caller = format!("s{}-{run}-bot-{bot}", pair.checked_rem(40).unwrap());
             asks.spawn(async move {
-                let ask = json!({ "entitlement": format!("{what}-{pair}"), "term_s": 60 });
+                let ask = json!({ "entitlement": format!("{action}-{pair}"), "term_s": 60 });
                 let request = Request {
                     id: ports.ids.grant_id(at(0)),
                     ask: serde_json::from_value(ask).unwrap(),
@@ -177,8 +186,8 @@ pub async fn of_two_hundred_conflicting_pairs_at_once_never_both_are_granted(por
                     decide_by: at(600),
                 };
                 ports.requests.put_request(&request).await.unwrap();
-                // As a caller does who is told to ask again.
-                while let Err(refusal) = decider.decide(request.id, &RawProof::new(who.as_str()), at(1)).await {
+                // Retries as a caller does after an answer with `Retry-After`.
+                while let Err(refusal) = decider.decide(request.id, &RawProof::new(caller.as_str()), at(1)).await {
                     assert!(refusal.retry_after_s.is_some(), "{refusal:?}");
                     let pause_ms = request.id.ulid().random().checked_rem(40).unwrap_or(0);
                     tokio::time::sleep(Duration::from_millis(u64::try_from(pause_ms).unwrap_or(40))).await;
@@ -194,7 +203,7 @@ pub async fn of_two_hundred_conflicting_pairs_at_once_never_both_are_granted(por
     }
     assert_eq!(granted.len(), 200);
     let wrong: Vec<_> = granted.iter().filter(|(_, n)| **n != 1).collect();
-    assert!(wrong.is_empty(), "pairs of which not exactly one was granted: {wrong:?}");
-    // Of 400 decisions, each of which is created once at the least, every fifth.
-    assert!(contended.n_lost.load(Ordering::Relaxed) >= 80, "conflicts were injected, and somebody asked again");
+    assert!(wrong.is_empty(), "pairs without exactly one grant: {wrong:?}");
+    // Each of 400 decisions is created at least once, and every fifth creation is lost.
+    assert!(contended.n_lost.load(Ordering::Relaxed) >= 80, "at least 80 creations must be lost and retried");
 }

@@ -1,22 +1,22 @@
-//! Early ends of sessions, and the lease of whoever settles a role.
+//! The contract of early ends of sessions and of the lease on a role.
 
 use brevet_domain::deny::DenyEntry;
 use brevet_domain::time::Timestamp;
 
 use super::samples::{ROLE, approved, at, change, early_end};
 use super::store::{Ports, eventually};
-use crate::port::{Also, Commit};
+use crate::port::{Commit, TransactionItem};
 
 async fn end_early(ports: &Ports, role_arn: &str, stored_at: Timestamp) -> DenyEntry {
     let grant = ports.created("olga", at(0)).await;
     let entry = early_end(role_arn, grant.id, stored_at);
-    let also = vec![Also::Deny(entry.clone())];
-    let commit = Commit { also, ..change(&grant, approved(at(1)), &*ports.ids, at(1)) };
+    let items = vec![TransactionItem::Deny(entry.clone())];
+    let commit = Commit { items, ..change(&grant, approved(at(1)), &*ports.ids, at(1)) };
     ports.grants.commit(&commit).await.unwrap();
     entry
 }
 
-/// Early ends come with the change of their grant, and are found by role, whoever holds the role's lease.
+/// Early ends are stored with the change of their grant and found by role, with or without a lease on the role.
 pub async fn early_ends_are_listed_by_role_until_they_are_dropped(ports: &Ports) {
     let other_role = format!("{ROLE}-2");
     let first = end_early(ports, ROLE, at(1)).await;
@@ -35,19 +35,19 @@ pub async fn early_ends_are_listed_by_role_until_they_are_dropped(ports: &Ports)
     assert_eq!(roles, [other_role]);
 }
 
-/// Whoever read an older entry does not drop the newer one in its place.
-pub async fn an_early_end_stored_anew_is_not_dropped_for_the_old_one(ports: &Ports) {
+/// A caller with an older entry cannot drop the newer one in its place.
+pub async fn newer_early_end_is_not_dropped_for_an_older_one(ports: &Ports) {
     let old = end_early(ports, ROLE, at(1)).await;
     let grant = ports.reader.grant(old.grant).await.unwrap().unwrap();
     let new = early_end(ROLE, old.grant, at(7));
-    let also = vec![Also::Deny(new.clone())];
-    ports.grants.commit(&Commit { also, ..change(&grant, approved(at(7)), &*ports.ids, at(7)) }).await.unwrap();
+    let items = vec![TransactionItem::Deny(new.clone())];
+    ports.grants.commit(&Commit { items, ..change(&grant, approved(at(7)), &*ports.ids, at(7)) }).await.unwrap();
     ports.denies.drop_entry(&old).await.unwrap();
     assert_eq!(ports.denies.entries(ROLE).await.unwrap(), [new]);
 }
 
-/// A lease excludes others until it is over or given back; only its holder gives it back.
-pub async fn a_lease_has_one_holder_at_a_time(ports: &Ports) {
+/// A lease excludes others until it expires or its holder ends it.
+pub async fn lease_has_one_holder_at_a_time(ports: &Ports) {
     let denies = &ports.denies;
     denies.end_lease(ROLE, "one").await.unwrap();
     assert!(denies.lease(ROLE, "one", at(0), at(10)).await.unwrap());
@@ -55,8 +55,8 @@ pub async fn a_lease_has_one_holder_at_a_time(ports: &Ports) {
     assert!(!denies.lease(ROLE, "two", at(10), at(20)).await.unwrap());
     assert!(denies.lease(&format!("{ROLE}-2"), "two", at(0), at(20)).await.unwrap(), "another role is free");
     denies.end_lease(ROLE, "two").await.unwrap();
-    assert!(!denies.lease(ROLE, "two", at(10), at(20)).await.unwrap(), "others cannot give it back");
-    assert!(denies.lease(ROLE, "two", at(11), at(21)).await.unwrap(), "it is over");
+    assert!(!denies.lease(ROLE, "two", at(10), at(20)).await.unwrap(), "only the holder can end the lease");
+    assert!(denies.lease(ROLE, "two", at(11), at(21)).await.unwrap(), "the lease has expired");
     assert!(!denies.lease(ROLE, "one", at(12), at(22)).await.unwrap());
     denies.end_lease(ROLE, "two").await.unwrap();
     assert!(denies.lease(ROLE, "one", at(12), at(22)).await.unwrap());

@@ -1,4 +1,4 @@
-//! What every implementation of attachment principals keeps: reading, attaching, removing, and trying what remains.
+//! The contract of attachment principals: read, attach, remove, and check the effective access.
 
 use std::sync::Arc;
 
@@ -7,20 +7,17 @@ use brevet_domain::plan::{AttachmentPlan, Probe};
 use brevet_domain::time::Timestamp;
 use serde_json::json;
 
-use crate::port::{Deprovisioner, Place, PortError, Principal, Principals, Provisioner, Seen};
+use crate::port::{AttachmentStatus, AttachmentTarget, Deprovisioner, PortError, Principal, Principals, Provisioner};
 
-/// The ports, and what they are tried on.
+/// The ports and the principals to test them on.
 #[derive(Clone)]
-pub struct Tried {
-    /// Reads.
+pub struct Fixture {
     pub principals: Arc<dyn Principals>,
-    /// Attaches.
     pub provisioner: Arc<dyn Provisioner>,
-    /// Removes.
     pub deprovisioner: Arc<dyn Deprovisioner>,
     /// A role with `boundary_arn` and no policies.
     pub role_arn: String,
-    /// Its permissions boundary.
+    /// The permissions boundary of `role_arn`.
     pub boundary_arn: String,
     /// A role without a boundary or policies.
     pub bare_arn: String,
@@ -28,16 +25,16 @@ pub struct Tried {
     pub gone_arn: String,
     /// Two managed policies that exist.
     pub policy_arns: [String; 2],
-    /// AWS's present time, to within five seconds.
+    /// AWS's current time, to within five seconds.
     pub now: Timestamp,
-    /// Whether the simulator heeds conditions and says which policies allow. LocalStack's matches actions and resources
-    /// literally, knows no conditions, and names no policy.
+    /// Whether the simulator evaluates conditions and names the policies that allow. LocalStack's matches actions and
+    /// resources literally, ignores conditions, and names no policy.
     pub has_full_simulator: bool,
 }
 
-impl std::fmt::Debug for Tried {
+impl std::fmt::Debug for Fixture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tried").field("role_arn", &self.role_arn).finish_non_exhaustive()
+        f.debug_struct("Fixture").field("role_arn", &self.role_arn).finish_non_exhaustive()
     }
 }
 
@@ -45,7 +42,7 @@ impl std::fmt::Debug for Tried {
 #[macro_export]
 macro_rules! principals_contract {
     ($made:expr) => {
-        $crate::contract_tests! { principals, $made, a_fresh_principal_shows_its_boundary_and_no_policies what_is_attached_reads_back_as_present attaching_twice_is_attaching_once another_document_under_the_same_name_is_altered there_is_nothing_after_a_removal_and_removing_nothing_is_fine only_the_named_place_is_removed every_reading_has_its_own_id a_principal_that_is_gone_has_nothing_and_takes_nothing an_arn_that_names_another_path_is_another_principal what_is_attached_is_allowed_until_it_is_removed }
+        $crate::contract_tests! { principals, $made, fresh_principal_shows_its_boundary_and_no_policies attached_policy_reads_back_as_present repeated_attach_leaves_one_policy other_document_under_the_same_name_reads_as_altered removed_policy_reads_as_absent_and_removal_can_be_repeated removal_leaves_other_policies every_reading_has_its_own_id missing_principal_reads_as_absent_and_refuses_an_attach arn_with_another_path_is_refused attached_policy_allows_until_it_is_removed }
     };
 }
 
@@ -56,7 +53,7 @@ fn probe() -> Probe {
     Probe { action: "s3:GetObject".to_owned(), resource: "arn:aws:s3:::shop/orders.csv".to_owned() }
 }
 
-impl Tried {
+impl Fixture {
     fn inline(&self, name: &str, resource: &str) -> AttachmentPlan {
         let statement = json!({
             "Action": [probe().action],
@@ -76,7 +73,7 @@ impl Tried {
         AttachmentPlan::Managed { principal_arn: self.role_arn.clone(), policy_arn }
     }
 
-    /// One of each kind.
+    /// An inline and a managed plan.
     fn both(&self) -> [AttachmentPlan; 2] {
         [self.inline(NAME, &probe().resource), self.managed(0)]
     }
@@ -86,11 +83,11 @@ impl Tried {
     }
 
     async fn remove(&self, plan: &AttachmentPlan) {
-        self.deprovisioner.remove(&place(plan)).await.unwrap();
+        self.deprovisioner.remove(&target(plan)).await.unwrap();
     }
 
-    async fn seen(&self, plan: &AttachmentPlan) -> Seen {
-        let reading = self.principals.read(&place(plan)).await.unwrap();
+    async fn status(&self, plan: &AttachmentPlan) -> AttachmentStatus {
+        let reading = self.principals.read(&target(plan)).await.unwrap();
         assert!(!reading.request_id.is_empty());
         reading.against(plan.digest())
     }
@@ -104,10 +101,14 @@ impl Tried {
     }
 }
 
-fn place(plan: &AttachmentPlan) -> Place {
+fn target(plan: &AttachmentPlan) -> AttachmentTarget {
     match plan.clone() {
-        AttachmentPlan::Inline { principal_arn, policy_name, .. } => Place::Inline { principal_arn, policy_name },
-        AttachmentPlan::Managed { principal_arn, policy_arn } => Place::Managed { principal_arn, policy_arn },
+        AttachmentPlan::Inline { principal_arn, policy_name, .. } => {
+            AttachmentTarget::Inline { principal_arn, policy_name }
+        }
+        AttachmentPlan::Managed { principal_arn, policy_arn } => {
+            AttachmentTarget::Managed { principal_arn, policy_arn }
+        }
     }
 }
 
@@ -126,125 +127,126 @@ fn names(principal: &Principal) -> (Vec<&str>, Vec<&str>) {
     (inline, principal.attached.iter().map(String::as_str).collect())
 }
 
-/// A boundary shows where there is one, and absence is an answer of AWS like any other.
-pub async fn a_fresh_principal_shows_its_boundary_and_no_policies(tried: &Tried) {
-    let principal = tried.principal().await;
-    assert_eq!(principal.boundary_arn.as_deref(), Some(tried.boundary_arn.as_str()));
+/// A boundary is read if there is one. Absence is an answer of AWS like any other.
+pub async fn fresh_principal_shows_its_boundary_and_no_policies(fixture: &Fixture) {
+    let principal = fixture.principal().await;
+    assert_eq!(principal.boundary_arn.as_deref(), Some(fixture.boundary_arn.as_str()));
     assert_eq!(names(&principal), (vec![], vec![]));
     assert!((1..=100).contains(&principal.attached_quota), "{}", principal.attached_quota);
-    assert_eq!(tried.principals.principal(&tried.bare_arn).await.unwrap().boundary_arn, None);
-    for plan in tried.both() {
-        assert_eq!(tried.seen(&plan).await, Seen::Absent, "{plan:?}");
+    assert_eq!(fixture.principals.principal(&fixture.bare_arn).await.unwrap().boundary_arn, None);
+    for plan in fixture.both() {
+        assert_eq!(fixture.status(&plan).await, AttachmentStatus::Absent, "{plan:?}");
     }
 }
 
-/// Documents come back as they were, not encoded.
-pub async fn what_is_attached_reads_back_as_present(tried: &Tried) {
-    let plans = tried.both();
+/// Documents are read back as they were put, not URL-encoded.
+pub async fn attached_policy_reads_back_as_present(fixture: &Fixture) {
+    let plans = fixture.both();
     for plan in &plans {
-        tried.attach(plan).await;
-        assert_eq!(tried.seen(plan).await, Seen::Present, "{plan:?}");
+        fixture.attach(plan).await;
+        assert_eq!(fixture.status(plan).await, AttachmentStatus::Present, "{plan:?}");
     }
-    let principal = tried.principal().await;
-    assert_eq!(names(&principal), (vec![NAME], vec![tried.policy_arns[0].as_str()]));
+    let principal = fixture.principal().await;
+    assert_eq!(names(&principal), (vec![NAME], vec![fixture.policy_arns[0].as_str()]));
     assert!(matches!(&plans[0], AttachmentPlan::Inline { document, .. } if *document == principal.inline[NAME]));
-    // A policy that is not the one that was asked for is not present.
-    assert_eq!(tried.seen(&tried.managed(1)).await, Seen::Absent);
+    // Another policy than the requested one is not present.
+    assert_eq!(fixture.status(&fixture.managed(1)).await, AttachmentStatus::Absent);
 }
 
-/// The same call again is the same policy.
-pub async fn attaching_twice_is_attaching_once(tried: &Tried) {
-    for plan in tried.both() {
-        tried.attach(&plan).await;
-        tried.attach(&plan).await;
-        assert_eq!(tried.seen(&plan).await, Seen::Present, "{plan:?}");
+/// A repeated call leaves one policy.
+pub async fn repeated_attach_leaves_one_policy(fixture: &Fixture) {
+    for plan in fixture.both() {
+        fixture.attach(&plan).await;
+        fixture.attach(&plan).await;
+        assert_eq!(fixture.status(&plan).await, AttachmentStatus::Present, "{plan:?}");
     }
-    assert_eq!(names(&tried.principal().await), (vec![NAME], vec![tried.policy_arns[0].as_str()]));
+    assert_eq!(names(&fixture.principal().await), (vec![NAME], vec![fixture.policy_arns[0].as_str()]));
 }
 
-/// A put is the whole document, and any other than the planned one is told apart.
-pub async fn another_document_under_the_same_name_is_altered(tried: &Tried) {
-    let (plan, other) = (tried.inline(NAME, &probe().resource), tried.inline(NAME, "arn:aws:s3:::shop/other.csv"));
-    tried.attach(&plan).await;
-    tried.attach(&other).await;
-    assert_eq!(tried.seen(&plan).await, Seen::Altered);
-    assert_eq!(tried.seen(&other).await, Seen::Present);
+/// A put replaces the whole document, and any document but the planned one reads as altered.
+pub async fn other_document_under_the_same_name_reads_as_altered(fixture: &Fixture) {
+    let (plan, other) = (fixture.inline(NAME, &probe().resource), fixture.inline(NAME, "arn:aws:s3:::shop/other.csv"));
+    fixture.attach(&plan).await;
+    fixture.attach(&other).await;
+    assert_eq!(fixture.status(&plan).await, AttachmentStatus::Altered);
+    assert_eq!(fixture.status(&other).await, AttachmentStatus::Present);
 }
 
-/// A removal removes, and may be repeated.
-pub async fn there_is_nothing_after_a_removal_and_removing_nothing_is_fine(tried: &Tried) {
-    for plan in tried.both() {
-        tried.remove(&plan).await;
-        tried.attach(&plan).await;
-        tried.remove(&plan).await;
-        assert_eq!(tried.seen(&plan).await, Seen::Absent, "{plan:?}");
-        tried.remove(&plan).await;
+/// A removal can be repeated.
+pub async fn removed_policy_reads_as_absent_and_removal_can_be_repeated(fixture: &Fixture) {
+    for plan in fixture.both() {
+        fixture.remove(&plan).await;
+        fixture.attach(&plan).await;
+        fixture.remove(&plan).await;
+        assert_eq!(fixture.status(&plan).await, AttachmentStatus::Absent, "{plan:?}");
+        fixture.remove(&plan).await;
     }
-    assert_eq!(names(&tried.principal().await), (vec![], vec![]));
+    assert_eq!(names(&fixture.principal().await), (vec![], vec![]));
 }
 
-/// What others hold on the same principal stays.
-pub async fn only_the_named_place_is_removed(tried: &Tried) {
-    let others = [tried.inline(OTHER_NAME, &probe().resource), tried.managed(1)];
-    for plan in tried.both().iter().chain(&others) {
-        tried.attach(plan).await;
+/// Policies of other grants on the same principal stay.
+pub async fn removal_leaves_other_policies(fixture: &Fixture) {
+    let others = [fixture.inline(OTHER_NAME, &probe().resource), fixture.managed(1)];
+    for plan in fixture.both().iter().chain(&others) {
+        fixture.attach(plan).await;
     }
-    for plan in tried.both() {
-        tried.remove(&plan).await;
+    for plan in fixture.both() {
+        fixture.remove(&plan).await;
     }
     for plan in &others {
-        assert_eq!(tried.seen(plan).await, Seen::Present, "{plan:?}");
+        assert_eq!(fixture.status(plan).await, AttachmentStatus::Present, "{plan:?}");
     }
-    assert_eq!(names(&tried.principal().await), (vec![OTHER_NAME], vec![tried.policy_arns[1].as_str()]));
+    assert_eq!(names(&fixture.principal().await), (vec![OTHER_NAME], vec![fixture.policy_arns[1].as_str()]));
 }
 
-/// Two readings are two answers.
-pub async fn every_reading_has_its_own_id(tried: &Tried) {
-    for plan in tried.both() {
-        let first = tried.principals.read(&place(&plan)).await.unwrap();
-        let second = tried.principals.read(&place(&plan)).await.unwrap();
+/// Two reads have different request ids.
+pub async fn every_reading_has_its_own_id(fixture: &Fixture) {
+    for plan in fixture.both() {
+        let first = fixture.principals.read(&target(&plan)).await.unwrap();
+        let second = fixture.principals.read(&target(&plan)).await.unwrap();
         assert_ne!(first.request_id, second.request_id);
     }
 }
 
-/// A grant on a role that was deleted can end, and none can begin.
-pub async fn a_principal_that_is_gone_has_nothing_and_takes_nothing(tried: &Tried) {
-    for plan in tried.both() {
-        let plan = on(&tried.gone_arn, plan);
-        assert_eq!(tried.seen(&plan).await, Seen::Absent, "{plan:?}");
-        tried.remove(&plan).await;
-        let answer = tried.provisioner.attach(&plan).await;
+/// A grant on a deleted role can end, and no grant can begin there.
+pub async fn missing_principal_reads_as_absent_and_refuses_an_attach(fixture: &Fixture) {
+    for plan in fixture.both() {
+        let plan = on(&fixture.gone_arn, plan);
+        assert_eq!(fixture.status(&plan).await, AttachmentStatus::Absent, "{plan:?}");
+        fixture.remove(&plan).await;
+        let answer = fixture.provisioner.attach(&plan).await;
         assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
     }
-    let error = tried.principals.principal(&tried.gone_arn).await.unwrap_err();
+    let error = fixture.principals.principal(&fixture.gone_arn).await.unwrap_err();
     assert!(matches!(error, PortError::Refused { .. }), "{error:?}");
-    assert!(error.chain().ends_with(&format!("there is no role `{}`", tried.gone_arn)), "{}", error.chain());
-    let answer = tried.deprovisioner.effective(&tried.gone_arn, &[probe()], tried.now).await;
+    assert!(error.chain().ends_with(&format!("there is no role `{}`", fixture.gone_arn)), "{}", error.chain());
+    let answer = fixture.deprovisioner.effective(&fixture.gone_arn, &[probe()], fixture.now).await;
     assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
 }
 
-/// IAM itself names roles without their paths; rights and rules are about paths.
-pub async fn an_arn_that_names_another_path_is_another_principal(tried: &Tried) {
-    let (account, name) = (tried.role_arn.split(":role/").next().unwrap(), tried.role_arn.rsplit('/').next().unwrap());
-    let answer = tried.principals.principal(&format!("{account}:role/elsewhere/{name}")).await;
+/// IAM itself names roles without their paths, but rights and rules are about paths.
+pub async fn arn_with_another_path_is_refused(fixture: &Fixture) {
+    let (account, name) =
+        (fixture.role_arn.split(":role/").next().unwrap(), fixture.role_arn.rsplit('/').next().unwrap());
+    let answer = fixture.principals.principal(&format!("{account}:role/elsewhere/{name}")).await;
     assert!(matches!(answer, Err(PortError::Refused { .. })), "{answer:?}");
 }
 
-/// The simulator says what remains, and from where.
-pub async fn what_is_attached_is_allowed_until_it_is_removed(tried: &Tried) {
-    assert_eq!(remaining(tried.effective(tried.now).await), None);
-    let plan = tried.inline(NAME, &probe().resource);
-    tried.attach(&plan).await;
-    let policies = remaining(tried.effective(tried.now).await).unwrap();
-    if tried.has_full_simulator {
+/// The simulator names the remaining policies.
+pub async fn attached_policy_allows_until_it_is_removed(fixture: &Fixture) {
+    assert_eq!(remaining(fixture.effective(fixture.now).await), None);
+    let plan = fixture.inline(NAME, &probe().resource);
+    fixture.attach(&plan).await;
+    let policies = remaining(fixture.effective(fixture.now).await).unwrap();
+    if fixture.has_full_simulator {
         assert_eq!(policies, [NAME]);
-        assert_eq!(remaining(tried.effective(tried.now.plus(60)).await), None);
+        assert_eq!(remaining(fixture.effective(fixture.now.plus(60)).await), None);
     }
-    tried.remove(&plan).await;
-    assert_eq!(remaining(tried.effective(tried.now).await), None);
+    fixture.remove(&plan).await;
+    assert_eq!(remaining(fixture.effective(fixture.now).await), None);
 }
 
-/// The policies that still allow something; nothing if nothing is allowed.
+/// The policies that still allow something. `None` if nothing is allowed.
 fn remaining(found: EffectiveAccess) -> Option<Vec<String>> {
     assert!(!matches!(found, EffectiveAccess::Undetermined { .. }), "{found:?}");
     if let EffectiveAccess::Residual { policies } = found { Some(policies) } else { None }

@@ -1,4 +1,4 @@
-//! What every implementation of the reserved deny keeps.
+//! The contract of the reserved deny on session roles.
 
 use std::sync::Arc;
 
@@ -6,18 +6,17 @@ use brevet_domain::deny;
 
 use crate::port::SessionRoles;
 
-/// The port, and the role that it is tried on.
+/// The port and a role to test it on.
 #[derive(Clone)]
-pub struct Tried {
-    /// The port.
+pub struct Fixture {
     pub roles: Arc<dyn SessionRoles>,
     /// A session role without inline policies.
     pub role_arn: String,
 }
 
-impl std::fmt::Debug for Tried {
+impl std::fmt::Debug for Fixture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tried").field("role_arn", &self.role_arn).finish_non_exhaustive()
+        f.debug_struct("Fixture").field("role_arn", &self.role_arn).finish_non_exhaustive()
     }
 }
 
@@ -27,7 +26,7 @@ const POLICY: &str = "brevet-dev-ended";
 #[macro_export]
 macro_rules! roles_contract {
     ($made:expr) => {
-        $crate::contract_tests! { roles, $made, no_policy_reads_as_none_with_an_id_and_a_date what_is_put_reads_back_exactly a_put_replaces_what_stood there_is_nothing_after_a_delete_and_deleting_nothing_is_fine policies_of_other_names_are_left_alone every_read_has_its_own_id_and_time_does_not_run_back }
+        $crate::contract_tests! { roles, $made, missing_policy_reads_as_none_with_an_id_and_a_date put_document_reads_back_exactly put_replaces_the_previous_document deleted_policy_reads_as_none_and_delete_can_be_repeated policies_with_other_names_are_left_alone every_read_has_its_own_id_and_dates_do_not_run_back }
     };
 }
 
@@ -36,53 +35,53 @@ fn document(names: &[&str]) -> String {
 }
 
 /// Absence is an answer of AWS like any other.
-pub async fn no_policy_reads_as_none_with_an_id_and_a_date(tried: &Tried) {
-    let reading = tried.roles.read_deny(&tried.role_arn, POLICY).await.unwrap();
+pub async fn missing_policy_reads_as_none_with_an_id_and_a_date(fixture: &Fixture) {
+    let reading = fixture.roles.read_deny(&fixture.role_arn, POLICY).await.unwrap();
     assert_eq!(reading.document, None);
     assert!(!reading.request_id.is_empty());
     assert!(reading.aws_date.as_seconds() > 1_700_000_000, "{}", reading.aws_date);
 }
 
-/// What is put comes back as it was, not encoded.
-pub async fn what_is_put_reads_back_exactly(tried: &Tried) {
+/// A document is read back as it was put, not URL-encoded.
+pub async fn put_document_reads_back_exactly(fixture: &Fixture) {
     let text = document(&["dev.01A", "dev.01B"]);
-    tried.roles.put_deny(&tried.role_arn, POLICY, &text).await.unwrap();
-    let reading = tried.roles.read_deny(&tried.role_arn, POLICY).await.unwrap();
+    fixture.roles.put_deny(&fixture.role_arn, POLICY, &text).await.unwrap();
+    let reading = fixture.roles.read_deny(&fixture.role_arn, POLICY).await.unwrap();
     assert_eq!(reading.document, Some(text));
     assert!(!reading.request_id.is_empty());
     assert!(reading.aws_date.as_seconds() > 1_700_000_000, "{}", reading.aws_date);
 }
 
-/// A put is the whole document.
-pub async fn a_put_replaces_what_stood(tried: &Tried) {
-    tried.roles.put_deny(&tried.role_arn, POLICY, &document(&["dev.01A"])).await.unwrap();
-    tried.roles.put_deny(&tried.role_arn, POLICY, &document(&["dev.01B"])).await.unwrap();
-    let reading = tried.roles.read_deny(&tried.role_arn, POLICY).await.unwrap();
+/// A put replaces the whole document.
+pub async fn put_replaces_the_previous_document(fixture: &Fixture) {
+    fixture.roles.put_deny(&fixture.role_arn, POLICY, &document(&["dev.01A"])).await.unwrap();
+    fixture.roles.put_deny(&fixture.role_arn, POLICY, &document(&["dev.01B"])).await.unwrap();
+    let reading = fixture.roles.read_deny(&fixture.role_arn, POLICY).await.unwrap();
     assert_eq!(reading.document, Some(document(&["dev.01B"])));
 }
 
-/// A delete deletes, and may be repeated.
-pub async fn there_is_nothing_after_a_delete_and_deleting_nothing_is_fine(tried: &Tried) {
-    tried.roles.put_deny(&tried.role_arn, POLICY, &document(&["dev.01A"])).await.unwrap();
-    tried.roles.delete_deny(&tried.role_arn, POLICY).await.unwrap();
-    assert_eq!(tried.roles.read_deny(&tried.role_arn, POLICY).await.unwrap().document, None);
-    tried.roles.delete_deny(&tried.role_arn, POLICY).await.unwrap();
+/// A delete can be repeated.
+pub async fn deleted_policy_reads_as_none_and_delete_can_be_repeated(fixture: &Fixture) {
+    fixture.roles.put_deny(&fixture.role_arn, POLICY, &document(&["dev.01A"])).await.unwrap();
+    fixture.roles.delete_deny(&fixture.role_arn, POLICY).await.unwrap();
+    assert_eq!(fixture.roles.read_deny(&fixture.role_arn, POLICY).await.unwrap().document, None);
+    fixture.roles.delete_deny(&fixture.role_arn, POLICY).await.unwrap();
 }
 
-/// Two installations do not touch each other's policy.
-pub async fn policies_of_other_names_are_left_alone(tried: &Tried) {
+/// Two installations do not touch each other's policies.
+pub async fn policies_with_other_names_are_left_alone(fixture: &Fixture) {
     let other = "brevet-other-ended";
-    tried.roles.put_deny(&tried.role_arn, other, &document(&["other.01A"])).await.unwrap();
-    tried.roles.put_deny(&tried.role_arn, POLICY, &document(&["dev.01A"])).await.unwrap();
-    tried.roles.delete_deny(&tried.role_arn, POLICY).await.unwrap();
-    let reading = tried.roles.read_deny(&tried.role_arn, other).await.unwrap();
+    fixture.roles.put_deny(&fixture.role_arn, other, &document(&["other.01A"])).await.unwrap();
+    fixture.roles.put_deny(&fixture.role_arn, POLICY, &document(&["dev.01A"])).await.unwrap();
+    fixture.roles.delete_deny(&fixture.role_arn, POLICY).await.unwrap();
+    let reading = fixture.roles.read_deny(&fixture.role_arn, other).await.unwrap();
     assert_eq!(reading.document, Some(document(&["other.01A"])));
 }
 
-/// Two readings are two answers.
-pub async fn every_read_has_its_own_id_and_time_does_not_run_back(tried: &Tried) {
-    let first = tried.roles.read_deny(&tried.role_arn, POLICY).await.unwrap();
-    let second = tried.roles.read_deny(&tried.role_arn, POLICY).await.unwrap();
+/// Two reads have different request ids.
+pub async fn every_read_has_its_own_id_and_dates_do_not_run_back(fixture: &Fixture) {
+    let first = fixture.roles.read_deny(&fixture.role_arn, POLICY).await.unwrap();
+    let second = fixture.roles.read_deny(&fixture.role_arn, POLICY).await.unwrap();
     assert_ne!(first.request_id, second.request_id);
     assert!(first.aws_date <= second.aws_date);
     assert_eq!(second.aws_date, second.aws_date.floor());

@@ -1,4 +1,4 @@
-//! A decision, the grant that it creates, and changes of that grant.
+//! Sample decisions, the grants that they create, and changes of those grants.
 
 use std::collections::BTreeMap;
 
@@ -46,12 +46,12 @@ pub(super) fn template(id: GrantId, role_arn: &str) -> PlanTemplate {
     })
 }
 
-/// A plan on `role_arn`, whose session policy denies everything from `deadline` on.
+/// A plan on `role_arn` with a session policy that denies everything from `deadline` on.
 pub(super) fn plan(id: GrantId, role_arn: &str, deadline: Timestamp, now: Timestamp) -> SessionPlan {
     template(id, role_arn).render(deadline, now).unwrap()
 }
 
-/// A decision that awaits approval until ten minutes after `now`; its grant, and the evidence of its creation.
+/// A decision that awaits approval until ten minutes after `now`, with its grant and the evidence of its creation.
 pub(super) fn decided(ids: &dyn IdSource, identity: &str, now: Timestamp) -> (Decision, Grant, Entry) {
     let id = ids.grant_id(now);
     let identity: IdentityId = identity.parse().unwrap();
@@ -108,14 +108,14 @@ fn sealed(grant: Grant, ids: &dyn IdSource, event: &str, now: Timestamp) -> (Gra
     (Grant { evidence: entry.head(), ..grant }, entry)
 }
 
-/// The change that brings `grant` into `state`.
+/// The commit that moves `grant` into `state`.
 pub(super) fn change(grant: &Grant, state: State, ids: &dyn IdSource, now: Timestamp) -> Commit {
     let next = Grant { version: grant.version.saturating_add(1), state, ..grant.clone() };
     let (after, entry) = sealed(next, ids, "Changed", now);
-    Commit { expected_version: grant.version, after, entry, also: Vec::new() }
+    Commit { expected_version: grant.version, after, entry, items: Vec::new() }
 }
 
-/// To be started from `now` on, for five minutes.
+/// Approved: the grant can start within five minutes of `now`.
 pub(super) fn approved(now: Timestamp) -> State {
     State::Approved { starts_at: now, start_by: now.plus(300) }
 }

@@ -1,40 +1,40 @@
-//! What is in service: the reaper's heart, the table, the bundle.
+//! The contract of the reaper's health, the table's identity and confirmation, and the bundle.
 
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
 use brevet_domain::confirmation::Confirmation;
-use brevet_domain::heart::{Beyond, Heart, Late, LateGrant};
+use brevet_domain::reaper_health::{Late, LateGrant, OverdueOverflow, ReaperHealth};
 
 use super::samples::{ROLE, at};
 use super::store::Ports;
 use crate::port::PortError;
 
-/// The heart reads as it last beat.
-pub async fn the_heart_is_the_last_that_beat(ports: &Ports) {
-    assert_eq!(ports.reader.heart().await.unwrap(), None);
-    for (before, beats, seconds) in [(0, 1, 5), (1, 2, 65)] {
-        let heart = Heart { beats, ..late_heart(seconds) };
-        ports.heart.beat(&heart, Some(before)).await.unwrap();
-        assert_eq!(ports.reader.heart().await.unwrap(), Some(heart));
+/// The last heartbeat is read back.
+pub async fn reaper_health_is_the_last_heartbeat(ports: &Ports) {
+    assert_eq!(ports.reader.reaper_health().await.unwrap(), None);
+    for (before, heartbeats, seconds) in [(0, 1, 5), (1, 2, 65)] {
+        let reaper_health = ReaperHealth { heartbeats, ..late_heartbeat(seconds) };
+        ports.reaper_health.record_heartbeat(&reaper_health, Some(before)).await.unwrap();
+        assert_eq!(ports.reader.reaper_health().await.unwrap(), Some(reaper_health));
     }
 }
 
-/// Of two passes at once the second one to beat is told, and the heart stays as the first one left it.
-pub async fn a_beat_over_another_than_the_last_is_a_conflict(ports: &Ports) {
-    let first = late_heart(5);
-    ports.heart.beat(&first, Some(0)).await.unwrap();
-    for (before, beats) in [(0, 1), (2, 3)] {
-        let late = Heart { beats, ..Heart::first(at(65)) };
-        let answer = ports.heart.beat(&late, Some(before)).await;
+/// The second of two concurrent passes gets a conflict, and the heartbeat of the first stays.
+pub async fn heartbeat_over_another_than_the_last_is_a_conflict(ports: &Ports) {
+    let first = late_heartbeat(5);
+    ports.reaper_health.record_heartbeat(&first, Some(0)).await.unwrap();
+    for (before, heartbeats) in [(0, 1), (2, 3)] {
+        let late = ReaperHealth { heartbeats, ..ReaperHealth::first(at(65)) };
+        let answer = ports.reaper_health.record_heartbeat(&late, Some(before)).await;
         assert!(matches!(answer, Err(PortError::Conflict { .. })), "{answer:?}");
-        assert_eq!(ports.reader.heart().await.unwrap(), Some(first.clone()));
+        assert_eq!(ports.reader.reaper_health().await.unwrap(), Some(first.clone()));
     }
-    // Over whatever is there: where the last one cannot be read.
-    ports.heart.beat(&Heart::first(at(65)), None).await.unwrap();
-    assert_eq!(ports.reader.heart().await.unwrap(), Some(Heart::first(at(65))));
+    // Without an expected value, the heartbeat overwrites any other: for when the last one cannot be read.
+    ports.reaper_health.record_heartbeat(&ReaperHealth::first(at(65)), None).await.unwrap();
+    assert_eq!(ports.reader.reaper_health().await.unwrap(), Some(ReaperHealth::first(at(65))));
 }
 
-fn late_heart(seconds: u32) -> Heart {
+fn late_heartbeat(seconds: u32) -> ReaperHealth {
     let grant = |text: &str| text.parse().unwrap();
     let named = LateGrant {
         grant: grant("grt_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
@@ -48,24 +48,24 @@ fn late_heart(seconds: u32) -> Heart {
         since: at(1),
         acknowledged: false,
     };
-    let beyond = Some(Beyond { since: at(2), until: at(200) });
-    Heart { late: Late { grants: vec![named, unread], beyond }, ..Heart::first(at(seconds)) }
+    let beyond = Some(OverdueOverflow { since: at(2), until: at(200) });
+    ReaperHealth { late: Late { grants: vec![named, unread], beyond }, ..ReaperHealth::first(at(seconds)) }
 }
 
-/// A table is the same one each time it is asked, and the word that stands in it reads back.
-pub async fn the_table_tells_which_it_is_and_which_was_confirmed(ports: &Ports) {
+/// The table's identity is stable, and the stored confirmation is read back.
+pub async fn table_identity_is_stable_and_its_confirmation_reads_back(ports: &Ports) {
     let table = ports.service.table().await.unwrap();
     assert!(table.contains(":table/") && table.contains('@'), "{table}");
     assert_eq!(ports.service.table().await.unwrap(), table);
     for (table, by) in [(table.clone(), "ana"), ("another".to_owned(), "olga")] {
-        let word = Confirmation { table: table.clone(), at: at(5), by: by.to_owned(), is_first: by == "ana" };
-        (ports.confirm)(word.clone()).await;
-        assert_eq!(ports.service.confirmation().await.unwrap(), Some(word));
+        let confirmation = Confirmation { table: table.clone(), at: at(5), by: by.to_owned(), is_first: by == "ana" };
+        (ports.confirm)(confirmation.clone()).await;
+        assert_eq!(ports.service.confirmation().await.unwrap(), Some(confirmation));
     }
 }
 
-/// The bundle in force is the last published; older ones can still be read by their digest.
-pub async fn the_bundle_in_force_reads_back_by_its_parts(ports: &Ports) {
+/// The bundle in force is the last one published. Older bundles can still be read by their digests.
+pub async fn bundle_in_force_reads_back_by_its_parts(ports: &Ports) {
     assert_eq!(ports.bundles.current().await.unwrap(), None);
     let bundle = |index: &str| BundleText {
         digest: Digest::of_bytes(index.as_bytes()),
@@ -84,8 +84,8 @@ pub async fn the_bundle_in_force_reads_back_by_its_parts(ports: &Ports) {
     assert_eq!(ports.bundles.bundle(Digest::ZERO, None).await.unwrap().parts.len(), 0);
 }
 
-/// Some megabytes in as many parts as there can be, and one as long as one can be: by name, and all at once.
-pub async fn a_bundle_of_many_and_long_parts_reads_back(ports: &Ports) {
+/// Several megabytes in the maximum number of parts, one of them of the maximum length: read by name and all at once.
+pub async fn bundle_of_many_and_long_parts_reads_back(ports: &Ports) {
     let (index, long) = ("{\"many\":1}", "x".repeat(380 * 1024));
     let mut bundle = BundleText {
         digest: Digest::of_bytes(index.as_bytes()),

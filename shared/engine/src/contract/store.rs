@@ -1,4 +1,4 @@
-//! What every store keeps.
+//! The contract of every store.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,59 +19,49 @@ use tokio::task::JoinSet;
 
 use super::samples::{approved, at, change, decided, vote, withdrawn};
 use crate::port::{
-    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, DrillStore, Due, DueList, Findings,
-    GrantReader, GrantStore, HeartStore, HoldingsReader, IdSource, InService, KeyClaim, PortError, PortResult,
-    ProgressStore, RequestStore, ReviewReader, RevocationReader, RevocationStore, shard_of,
+    Activation, AttachmentHoldersReader, BundleSource, Commit, Delegations, DenyStore, DrillStore, Due, DueList,
+    Findings, GrantReader, GrantStore, HoldingsReader, IdSource, InService, KeyClaim, PortError, PortResult,
+    ProgressStore, ReaperHealthStore, RequestStore, ReviewReader, RevocationReader, RevocationStore, TransactionItem,
+    shard_of,
 };
 
-/// Publishes a bundle and puts it in force, as the deploying role does: no port offers that.
+/// Publishes a bundle and puts it in force, as the deploying role does. No port offers that.
 pub type Publish = Arc<dyn Fn(BundleText) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// Puts the word that a table is in service, as the deploying role does: no port offers that.
+/// Stores a confirmation that a table is in service, as the deploying role does. No port offers that.
 pub type Confirm = Arc<dyn Fn(Confirmation) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// The ports of one empty store.
 #[derive(Clone)]
 pub struct Ports {
-    /// What intake writes.
     pub requests: Arc<dyn RequestStore>,
-    /// What everybody reads.
     pub reader: Arc<dyn GrantReader>,
-    /// What changes grants.
     pub grants: Arc<dyn GrantStore>,
-    /// The reaper's to-do list.
+    /// The reaper's due list.
     pub due: Arc<dyn DueList>,
-    /// What sponsors' identities hold.
     pub holdings: Arc<dyn HoldingsReader>,
-    /// What is delegated.
     pub delegations: Arc<dyn Delegations>,
-    /// Who holds managed policies.
-    pub counts: Arc<dyn Counts>,
-    /// Uses of break-glass that await their review.
+    /// The holders of managed attachments.
+    pub holders: Arc<dyn AttachmentHoldersReader>,
+    /// Break-glass uses that await their review.
     pub reviews: Arc<dyn ReviewReader>,
-    /// What is read of the kill switch.
+    /// Reads of the kill switch.
     pub revocations: Arc<dyn RevocationReader>,
-    /// Acts on it.
+    /// Acts on the kill switch.
     pub revocation_store: Arc<dyn RevocationStore>,
-    /// What the reaper tells of it.
+    /// The progress of the kill switch, as the reaper records it.
     pub progress: Arc<dyn ProgressStore>,
-    /// What the sweep found.
+    /// The sweep's findings.
     pub findings: Arc<dyn Findings>,
-    /// What drills showed.
     pub drills: Arc<dyn DrillStore>,
-    /// Early ends.
     pub denies: Arc<dyn DenyStore>,
-    /// The heart.
-    pub heart: Arc<dyn HeartStore>,
-    /// The bundle.
+    pub reaper_health: Arc<dyn ReaperHealthStore>,
     pub bundles: Arc<dyn BundleSource>,
-    /// Publishes a bundle.
     pub publish: Publish,
-    /// Which table this is.
+    /// The table's identity and confirmation.
     pub service: Arc<dyn InService>,
-    /// Puts the word that it is in service.
+    /// Stores a confirmation.
     pub confirm: Confirm,
-    /// Fresh ids.
     pub ids: Arc<dyn IdSource>,
 }
 
@@ -85,12 +75,19 @@ impl Ports {
     /// All ports of `store`.
     pub fn of<S>(store: Arc<S>, (publish, confirm): (Publish, Confirm), ids: Arc<dyn IdSource>) -> Self
     where
-        S: RequestStore + GrantReader + GrantStore + DueList + Counts + HoldingsReader + Delegations + ReviewReader,
+        S: RequestStore
+            + GrantReader
+            + GrantStore
+            + DueList
+            + AttachmentHoldersReader
+            + HoldingsReader
+            + Delegations
+            + ReviewReader,
         S: InService
             + DenyStore
             + Findings
             + DrillStore
-            + HeartStore
+            + ReaperHealthStore
             + BundleSource
             + RevocationReader
             + RevocationStore
@@ -104,7 +101,7 @@ impl Ports {
             due: store.clone(),
             holdings: store.clone(),
             delegations: store.clone(),
-            counts: store.clone(),
+            holders: store.clone(),
             reviews: store.clone(),
             revocations: store.clone(),
             revocation_store: store.clone(),
@@ -112,7 +109,7 @@ impl Ports {
             findings: store.clone(),
             drills: store.clone(),
             denies: store.clone(),
-            heart: store.clone(),
+            reaper_health: store.clone(),
             service: store.clone(),
             bundles: store,
             publish,
@@ -138,100 +135,100 @@ impl Ports {
 macro_rules! store_contract {
     ($made:expr) => {
         $crate::contract_tests! { store, $made,
-            what_is_created_reads_back_whole
-            nothing_is_created_over_a_decision_that_stands
-            the_same_creation_again_is_the_same_creation
-            a_change_moves_state_and_evidence_together
-            a_change_of_another_version_changes_nothing
-            the_same_change_again_is_the_same_change
-            of_two_hundred_concurrent_changes_one_wins
-            a_decision_is_used_once
+            created_grant_reads_back_with_decision_and_evidence
+            creation_over_an_existing_decision_is_refused
+            repeated_creation_succeeds_and_changes_nothing
+            change_stores_state_and_evidence_together
+            change_of_another_version_is_refused
+            repeated_change_succeeds_and_changes_nothing
+            one_of_two_hundred_concurrent_changes_wins
+            decision_is_activated_once
             votes_are_added_only_to_the_votes_that_were_read
             evidence_reads_in_order_after_a_number
-            a_key_names_one_request_for_a_day
-            a_key_belongs_to_its_caller
-            a_request_is_never_overwritten
+            idempotency_key_names_one_request_for_a_day
+            idempotency_key_belongs_to_its_caller
+            request_is_never_overwritten
         }
         $crate::contract_tests! { lists, $made,
-            a_mark_is_due_at_once_and_its_block_outlives_it
-            a_grant_is_due_when_its_next_instant_comes_and_never_again_once_terminal
-            the_to_do_list_comes_in_pages_oldest_first
+            mark_is_due_at_once_and_its_block_outlives_it
+            grant_is_due_from_its_next_instant_until_it_is_terminal
+            due_list_comes_in_pages_oldest_first
             grants_are_listed_by_identity_newest_first_in_pages
-            a_cursor_that_was_not_handed_out_is_refused
+            invalid_grant_cursor_is_refused
         }
         $crate::contract_tests! { early_ends, $made,
             early_ends_are_listed_by_role_until_they_are_dropped
-            an_early_end_stored_anew_is_not_dropped_for_the_old_one
-            a_lease_has_one_holder_at_a_time
+            newer_early_end_is_not_dropped_for_an_older_one
+            lease_has_one_holder_at_a_time
         }
         $crate::contract_tests! { service, $made,
-            the_heart_is_the_last_that_beat
-            a_beat_over_another_than_the_last_is_a_conflict
-            the_table_tells_which_it_is_and_which_was_confirmed
-            the_bundle_in_force_reads_back_by_its_parts
-            a_bundle_of_many_and_long_parts_reads_back
+            reaper_health_is_the_last_heartbeat
+            heartbeat_over_another_than_the_last_is_a_conflict
+            table_identity_is_stable_and_its_confirmation_reads_back
+            bundle_in_force_reads_back_by_its_parts
+            bundle_of_many_and_long_parts_reads_back
         }
-        $crate::contract_tests! { counts, $made,
-            nobody_holds_what_was_never_counted
+        $crate::contract_tests! { holders, $made,
+            managed_attachment_without_a_record_has_no_holders
             holders_change_with_a_grant_or_not_at_all
-            of_many_who_join_at_once_each_is_counted
-            a_fuse_that_is_gone_can_be_put_out
+            concurrent_joins_are_all_recorded
+            missing_backstop_can_be_removed
         }
         $crate::contract_tests! { reviews, $made,
-            a_use_awaits_its_review_from_its_decision_until_it_is_reviewed
-            a_use_is_stored_once_and_taken_away_as_often_as_one_likes
-            a_made_up_cursor_of_reviews_is_refused
+            use_awaits_its_review_from_its_decision_until_it_is_reviewed
+            use_is_stored_once_and_its_removal_can_be_repeated
+            invalid_review_cursor_is_refused
         }
         $crate::contract_tests! { duties, $made,
-            what_sponsors_hold_moves_with_a_decision_or_not_at_all
-            of_two_hundred_conflicting_pairs_at_once_never_both_are_granted
+            holdings_change_with_a_decision_or_not_at_all
+            one_of_each_of_two_hundred_concurrent_conflicting_pairs_is_granted
         }
         $crate::contract_tests! { delegations, $made,
-            the_latest_version_of_each_delegation_is_read
+            latest_version_of_each_delegation_is_read
             every_delegation_of_a_human_is_listed
-            a_version_of_a_delegation_is_never_written_over
-            a_version_ends_grants_only_if_nothing_was_taken_meanwhile
-            a_version_ends_more_grants_than_one_transaction_takes
-            what_rests_on_a_delegation_is_decided_only_while_that_stands
+            delegation_version_is_never_overwritten
+            delegation_version_ends_grants_only_if_none_was_taken_meanwhile
+            delegation_version_ends_more_grants_than_one_transaction_takes
+            decision_on_behalf_is_stored_only_while_its_delegation_is_the_latest
         }
         $crate::contract_tests! { drills, $made,
-            a_drill_is_a_chain_that_is_never_written_over
+            drill_chain_is_never_overwritten
         }
         $crate::contract_tests! { findings, $made,
-            findings_are_a_chain_that_is_never_written_over
-            a_finding_and_its_count_are_written_together_or_not_at_all
+            finding_chain_is_never_overwritten
+            finding_and_holders_are_written_together_or_not_at_all
         }
         $crate::contract_tests! { revocations, $made,
-            a_block_stands_from_its_placing_to_its_lifting
-            an_act_on_the_kill_switch_is_never_written_over
+            block_exists_from_its_placing_to_its_lifting
+            kill_switch_act_is_never_overwritten
             every_block_is_listed_once_in_pages
-            a_walk_that_began_earlier_does_not_hide_a_later_one
+            earlier_progress_does_not_overwrite_a_later_one
         }
     };
 }
 
-/// Tries again for a second, since indexes may lag.
+/// Reads again for up to a second, because indexes may lag.
 pub(super) async fn eventually<T, F>(mut read: impl FnMut() -> F, is_right: impl Fn(&T) -> bool) -> T
 where
     F: Future<Output = PortResult<T>>,
 {
-    let mut seen = read().await.unwrap();
+    let mut found = read().await.unwrap();
     for _ in 0..20 {
-        if is_right(&seen) {
+        if is_right(&found) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-        seen = read().await.unwrap();
+        found = read().await.unwrap();
     }
-    seen
+    found
 }
 
 pub(super) fn is_conflict<T: fmt::Debug>(answer: PortResult<T>) {
-    assert!(matches!(answer, Err(PortError::Conflict { .. })), "a conflict was expected: {answer:?}");
+    assert!(matches!(answer, Err(PortError::Conflict { .. })), "expected a conflict, got {answer:?}");
 }
 
-/// Decision, grant and evidence come back as they were, and the chain holds.
-pub async fn what_is_created_reads_back_whole(ports: &Ports) {
+/// Decision, grant and evidence are read back as they were written, and the chain is valid.
+pub async fn created_grant_reads_back_with_decision_and_evidence(ports: &Ports) {
     let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
     assert_eq!(ports.reader.grant(grant.id).await.unwrap(), None);
     assert_eq!(ports.reader.decision(grant.id).await.unwrap(), None);
@@ -244,8 +241,8 @@ pub async fn what_is_created_reads_back_whole(ports: &Ports) {
     evidence::verify(grant.id, grant.evidence, &entries).unwrap();
 }
 
-/// A second decision of the same request loses, and nothing of it stays.
-pub async fn nothing_is_created_over_a_decision_that_stands(ports: &Ports) {
+/// A second decision of the same request is refused, and nothing of it is stored.
+pub async fn creation_over_an_existing_decision_is_refused(ports: &Ports) {
     let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
     ports.grants.create(&decision, &grant, &entry, &[]).await.unwrap();
     let other = change(&grant, approved(at(1)), &*ports.ids, at(1));
@@ -255,16 +252,16 @@ pub async fn nothing_is_created_over_a_decision_that_stands(ports: &Ports) {
     assert_eq!(ports.reader.evidence(grant.id, 0, 10).await.unwrap(), [entry]);
 }
 
-/// A creation whose answer got lost may be repeated.
-pub async fn the_same_creation_again_is_the_same_creation(ports: &Ports) {
+/// A creation can be repeated after a lost answer.
+pub async fn repeated_creation_succeeds_and_changes_nothing(ports: &Ports) {
     let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
     ports.grants.create(&decision, &grant, &entry, &[]).await.unwrap();
     ports.grants.create(&decision, &grant, &entry, &[]).await.unwrap();
     assert_eq!(ports.reader.evidence(grant.id, 0, 10).await.unwrap(), [entry]);
 }
 
-/// After a change, both the grant and its evidence tell it.
-pub async fn a_change_moves_state_and_evidence_together(ports: &Ports) {
+/// After a change, both the grant and its evidence show it.
+pub async fn change_stores_state_and_evidence_together(ports: &Ports) {
     let grant = ports.created("olga", at(0)).await;
     let commit = change(&grant, approved(at(1)), &*ports.ids, at(1));
     ports.grants.commit(&commit).await.unwrap();
@@ -274,27 +271,27 @@ pub async fn a_change_moves_state_and_evidence_together(ports: &Ports) {
     assert_eq!(entries.len(), 2);
 }
 
-/// Whoever read an older version changes nothing, and leaves no evidence.
-pub async fn a_change_of_another_version_changes_nothing(ports: &Ports) {
+/// A change based on an older version changes nothing and leaves no evidence.
+pub async fn change_of_another_version_is_refused(ports: &Ports) {
     let grant = ports.created("olga", at(0)).await;
     let first = change(&grant, approved(at(1)), &*ports.ids, at(1));
     let late = change(&grant, withdrawn(at(2)), &*ports.ids, at(2));
-    let unborn = change(&decided(&*ports.ids, "olga", at(0)).1, approved(at(1)), &*ports.ids, at(1));
+    let uncreated = change(&decided(&*ports.ids, "olga", at(0)).1, approved(at(1)), &*ports.ids, at(1));
     ports.grants.commit(&first).await.unwrap();
     is_conflict(ports.grants.commit(&late).await);
-    is_conflict(ports.grants.commit(&unborn).await);
-    // Each condition alone: evidence that would fit, but the version does not; and the other way round.
+    is_conflict(ports.grants.commit(&uncreated).await);
+    // Each condition alone: matching evidence with the wrong version, and the reverse.
     let next = change(&first.after, withdrawn(at(2)), &*ports.ids, at(2));
     is_conflict(ports.grants.commit(&Commit { expected_version: grant.version, ..next.clone() }).await);
     is_conflict(ports.grants.commit(&Commit { entry: late.entry, ..next }).await);
     assert_eq!(ports.reader.grant(grant.id).await.unwrap(), Some(first.after));
-    assert_eq!(ports.reader.grant(unborn.after.id).await.unwrap(), None);
+    assert_eq!(ports.reader.grant(uncreated.after.id).await.unwrap(), None);
     assert_eq!(ports.reader.evidence(grant.id, 1, 10).await.unwrap(), [first.entry]);
-    assert_eq!(ports.reader.evidence(unborn.after.id, 0, 10).await.unwrap(), []);
+    assert_eq!(ports.reader.evidence(uncreated.after.id, 0, 10).await.unwrap(), []);
 }
 
-/// A change whose answer got lost may be repeated, even after the next change.
-pub async fn the_same_change_again_is_the_same_change(ports: &Ports) {
+/// A change can be repeated after a lost answer, even after the next change.
+pub async fn repeated_change_succeeds_and_changes_nothing(ports: &Ports) {
     let grant = ports.created("olga", at(0)).await;
     let first = change(&grant, approved(at(1)), &*ports.ids, at(1));
     ports.grants.commit(&first).await.unwrap();
@@ -306,11 +303,11 @@ pub async fn the_same_change_again_is_the_same_change(ports: &Ports) {
     assert_eq!(ports.reader.evidence(grant.id, 0, 10).await.unwrap().len(), 3);
 }
 
-/// How often in a row a change may be answered so that its outcome is unknown.
+/// The maximum number of times in a row that a change may get an unknown outcome.
 const MOST_UNKNOWN: usize = 20;
 
-/// INVARIANT: every change is conditional on the version. Of many at once, exactly one is made.
-pub async fn of_two_hundred_concurrent_changes_one_wins(ports: &Ports) {
+/// INVARIANT: every change is conditional on the version. Of many concurrent changes, exactly one succeeds.
+pub async fn one_of_two_hundred_concurrent_changes_wins(ports: &Ports) {
     let grant = ports.created("olga", at(0)).await;
     let mut tasks = JoinSet::new();
     for _ in 0..200 {
@@ -318,8 +315,8 @@ pub async fn of_two_hundred_concurrent_changes_one_wins(ports: &Ports) {
         let grants = ports.grants.clone();
         tasks.spawn(async move {
             let mut outcome = grants.commit(&commit).await;
-            // An emulator on a busy machine gives up waiting for its lock. What is unknown is asked again: that is the
-            // same change, made or not.
+            // An emulator on a busy machine gives up waiting for its lock. An unknown outcome is retried with the same
+            // change, whether it was made or not.
             for _ in 0..MOST_UNKNOWN {
                 if outcome.as_ref().is_ok() || outcome.as_ref().is_err_and(PortError::is_surely_without_effect) {
                     break;
@@ -334,7 +331,7 @@ pub async fn of_two_hundred_concurrent_changes_one_wins(ports: &Ports) {
     let (won, lost): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|(_, outcome)| outcome.is_ok());
     assert_eq!(won.len(), 1);
     for (_, outcome) in lost {
-        // Contended: surely not done, though somebody else may not have won either.
+        // A contended change is surely not done, even if no other one has won either.
         let surely = outcome.as_ref().is_err_and(PortError::is_surely_without_effect);
         assert!(surely, "{outcome:?}");
     }
@@ -342,18 +339,18 @@ pub async fn of_two_hundred_concurrent_changes_one_wins(ports: &Ports) {
     assert_eq!(ports.reader.evidence(grant.id, 1, 10).await.unwrap(), [won[0].0.entry.clone()]);
 }
 
-/// INVARIANT: one decision, one activation, even if the grant was put back to before it.
-pub async fn a_decision_is_used_once(ports: &Ports) {
+/// INVARIANT: one decision, one activation, even if the grant was rewound to before it.
+pub async fn decision_is_activated_once(ports: &Ports) {
     let grant = ports.created("olga", at(0)).await;
     let activation = Activation { id: grant.id, deadline: at(61) };
     let using = |grant: &Grant, activation| Commit {
-        also: vec![Also::Activation(activation)],
+        items: vec![TransactionItem::Activation(activation)],
         ..change(grant, approved(at(1)), &*ports.ids, at(1))
     };
     let first = using(&grant, activation);
     ports.grants.commit(&first).await.unwrap();
     assert_eq!(ports.reader.activation(grant.id).await.unwrap(), Some(activation));
-    // The version is right and the evidence is new: only the activation stands in the way, and stops all of it.
+    // The version is right and the evidence is new. Only the existing activation prevents the whole transaction.
     let second = using(&first.after, Activation { id: grant.id, deadline: at(99) });
     is_conflict(ports.grants.commit(&second).await);
     assert_eq!(ports.reader.activation(grant.id).await.unwrap(), Some(activation));
@@ -361,12 +358,12 @@ pub async fn a_decision_is_used_once(ports: &Ports) {
     assert_eq!(ports.reader.evidence(grant.id, first.entry.body.seq, 10).await.unwrap(), []);
 }
 
-/// Two votes at once: the second to be stored loses, with the change of the grant that came with it.
+/// Of two concurrent votes, the second to be stored is refused, together with its change of the grant.
 pub async fn votes_are_added_only_to_the_votes_that_were_read(ports: &Ports) {
     let (decision, grant, entry) = decided(&*ports.ids, "olga", at(0));
     ports.grants.create(&decision, &grant, &entry, &[]).await.unwrap();
     let voting = |grant: &Grant, voted| Commit {
-        also: vec![Also::Decision { decision: Box::new(voted), votes_before: 0 }],
+        items: vec![TransactionItem::Decision { decision: Box::new(voted), votes_before: 0 }],
         ..change(grant, approved(at(1)), &*ports.ids, at(1))
     };
     let first = voting(&grant, vote(&decision, "ada"));
@@ -376,7 +373,7 @@ pub async fn votes_are_added_only_to_the_votes_that_were_read(ports: &Ports) {
     assert_eq!(ports.reader.grant(grant.id).await.unwrap(), Some(first.after));
 }
 
-/// Evidence comes in the order of its numbers, from any of them, bounded; ten comes after nine.
+/// Evidence is read in the order of its numbers, after any of them, up to a limit. Ten comes after nine.
 pub async fn evidence_reads_in_order_after_a_number(ports: &Ports) {
     let mut grant = ports.created("olga", at(0)).await;
     for n in 1..=11 {
@@ -404,8 +401,8 @@ fn claim(ports: &Ports, caller: &str, at: Timestamp) -> KeyClaim {
     }
 }
 
-/// The first claim of a key stands for 24 h; after that the key is free, whether or not the old claim is still there.
-pub async fn a_key_names_one_request_for_a_day(ports: &Ports) {
+/// The first claim of a key holds for 24 h. After that the key is free, whether or not the old claim is still stored.
+pub async fn idempotency_key_names_one_request_for_a_day(ports: &Ports) {
     let first = claim(ports, "olga", at(0));
     assert_eq!(ports.requests.claim_key(&first).await.unwrap(), first);
     assert_eq!(ports.requests.claim_key(&first).await.unwrap(), first);
@@ -417,14 +414,14 @@ pub async fn a_key_names_one_request_for_a_day(ports: &Ports) {
 }
 
 /// The same key of two callers is two keys.
-pub async fn a_key_belongs_to_its_caller(ports: &Ports) {
+pub async fn idempotency_key_belongs_to_its_caller(ports: &Ports) {
     let (hers, his) = (claim(ports, "olga", at(0)), claim(ports, "oleg", at(0)));
     assert_eq!(ports.requests.claim_key(&hers).await.unwrap(), hers);
     assert_eq!(ports.requests.claim_key(&his).await.unwrap(), his);
 }
 
-/// What was asked first under an id stays.
-pub async fn a_request_is_never_overwritten(ports: &Ports) {
+/// The first request under an id stays.
+pub async fn request_is_never_overwritten(ports: &Ports) {
     let id = ports.ids.grant_id(at(0));
     let request = |seconds| Request {
         id,

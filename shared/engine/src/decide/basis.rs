@@ -1,4 +1,4 @@
-//! What a request rests on beside policy: a delegation that its human stored beforehand, a grant that it carries on.
+//! The basis of a request beside policy: a delegation that its human stored before, or a grant that it renews.
 
 use brevet_domain::decision::{Outcome, Verdict};
 use brevet_domain::delegation::{Delegated, Delegation, DelegationError, Use};
@@ -9,41 +9,41 @@ use brevet_domain::rule;
 use brevet_domain::time::Timestamp;
 
 use super::{Decider, deny, unwritable};
-use crate::port::Also;
+use crate::port::TransactionItem;
+use crate::records::GrantRecords;
 use crate::refusal::Refusal;
-use crate::report::Report;
 
-/// What was found.
+/// The basis of one request.
 #[derive(Debug, Default)]
-pub(super) struct Basis {
-    /// The version of the delegation, as the decision names it.
+pub(super) struct DecisionBasis {
+    /// The delegation's version, as the decision names it.
     pub(super) delegation: Option<Delegated>,
-    /// The row of renewals that it goes on with.
+    /// The chain of renewals that the request continues.
     pub(super) renewal: Option<Renewal>,
-    /// The version itself.
+    /// The delegation itself.
     given: Option<Delegation>,
 }
 
-/// As of when it is looked at.
+/// The times to which a basis must hold.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AsOf {
-    /// For how long people may still take to say yes, in seconds.
+    /// How long approvers may still take, in seconds.
     pub(super) waits_s: u32,
-    /// When it was decided first: a grant that could be renewed then is not too old when people have said yes.
+    /// When the request was first decided: a grant that could be renewed then can still be renewed at quorum.
     pub(super) decided_at: Timestamp,
 }
 
-impl Basis {
-    /// That what it rests on still stands, as a condition of the write that rests on it.
-    pub(super) fn still(&self) -> Option<Also> {
-        self.given.as_ref().map(Also::still)
+impl DecisionBasis {
+    /// The condition, on the write of the decision, that the delegation is still the latest version.
+    pub(super) fn still_delegated(&self) -> Option<TransactionItem> {
+        self.given.as_ref().map(TransactionItem::still_delegated)
     }
 }
 
 impl Decider {
-    /// Finds what `request` rests on; the verdict is a denial if that is not there.
+    /// Finds the basis of `request`; the verdict becomes a denial if it is missing.
     ///
-    /// INVARIANT: nothing is had on a human's behalf but by what that human stored, and never for longer.
+    /// INVARIANT: access on a human's behalf needs a delegation that this human stored, and lasts no longer than it.
     pub(super) async fn basis(
         &self,
         caller: &Caller,
@@ -51,11 +51,11 @@ impl Decider {
         verdict: &mut Verdict,
         as_of: AsOf,
         now: Timestamp,
-    ) -> Result<Basis, Refusal> {
+    ) -> Result<DecisionBasis, Refusal> {
         if matches!(verdict.outcome, Outcome::Deny { .. }) {
-            return Ok(Basis::default());
+            return Ok(DecisionBasis::default());
         }
-        let mut basis = Basis::default();
+        let mut basis = DecisionBasis::default();
         match self.delegation(caller, request, verdict, as_of, now).await? {
             Ok(given) => {
                 basis.delegation = given.as_ref().map(Delegation::named).transpose().map_err(unwritable)?;
@@ -106,7 +106,7 @@ impl Decider {
         as_of: AsOf,
     ) -> Result<Result<Option<Renewal>, RenewalError>, Refusal> {
         let Some(of) = request.ask.renews else { return Ok(Ok(None)) };
-        let Report { request: asked, decision, grant } = Report::read(&self.reader, of).await?;
+        let GrantRecords { request: asked, decision, grant } = GrantRecords::read(&self.reader, of).await?;
         let (Some(asked), Some(decision), Some(grant)) = (asked, decision, grant) else {
             return Ok(Err(RenewalError::NoneOfYours(of)));
         };

@@ -1,4 +1,4 @@
-//! Delegations: what a human lets another identity ask for on their behalf, stored by the human alone.
+//! Delegations: what a human lets another identity request on their behalf. Only that human can store one.
 
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::canonical::Digest;
@@ -13,19 +13,19 @@ use super::{Decider, unwritable};
 use crate::port::{Mark, PortError, RawProof};
 use crate::refusal::{Refusal, RefusalKind};
 
-/// How often a change is tried anew after something else of the same human came in between.
+/// How often a conflict with another change of the same human is retried.
 const ATTEMPTS: u32 = 8;
 
 impl Decider {
-    /// Stores what the caller, a human, lets `to` ask for on their behalf from now on: `scope`, or nothing any more.
+    /// Stores what the caller, a human, lets `to` request on their behalf from now on: `scope`, which may end it.
     ///
-    /// Live grants that rest on what was there before and that the new version does not cover are marked to be ended, in
-    /// the same transaction. What says nothing new is not written again.
+    /// Live grants that rest on the previous version and that the new one does not cover are marked to be ended, in the
+    /// same transaction. An unchanged scope is not written again.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the proof shows no human, `to` is none that anything can be delegated to, `scope` is out of
-    /// bounds, or the store does not answer. Then nothing is stored.
+    /// [`Refusal`] if the proof is not a human's, `to` cannot have delegations, `scope` is out of bounds, or the store
+    /// does not answer. Nothing is stored then.
     pub async fn delegate(
         &self,
         proof: &RawProof,
@@ -33,9 +33,9 @@ impl Decider {
         scope: Scope,
         now: Timestamp,
     ) -> Result<Delegation, Refusal> {
-        // INVARIANT: a token for approvals, which intake never sees: whoever takes requests in cannot delegate.
+        // INVARIANT: the token's audience is approvals, which intake never sees: intake cannot delegate.
         let caller = self.human(proof, now).await?;
-        scope.check(now).map_err(|error| unfit("delegation_unfit", error.to_string()))?;
+        scope.check(now).map_err(|error| invalid("invalid_delegation", error.to_string()))?;
         if matches!(scope, Scope::Given { .. }) {
             self.check_delegate(to, now).await?;
         }
@@ -46,12 +46,14 @@ impl Decider {
             match &before {
                 Some(before) if before.scope == scope => return Ok(before.clone()),
                 None if matches!(scope, Scope::Ended) => {
-                    let detail = format!("there is no delegation of yours to `{to}`");
+                    let detail = format!("you have no delegation to `{to}`");
                     return Err(Refusal::new(RefusalKind::NotFound, "delegation_not_found", detail));
                 }
                 None if self.delegations.delegations_of(by).await?.len() >= MAX_DELEGATES => {
-                    let detail =
-                        format!("one human can have delegations for {MAX_DELEGATES} identities, past ones included");
+                    let detail = format!(
+                        "a human can delegate to at most {MAX_DELEGATES} identities, past delegations \
+                                 included"
+                    );
                     return Err(Refusal::new(RefusalKind::Conflict, "delegations_full", detail));
                 }
                 Some(_) | None => {}
@@ -68,11 +70,11 @@ impl Decider {
         Err(raced.into())
     }
 
-    /// The latest version of each of the caller's delegations, ended and past ones too.
+    /// The latest version of each of the caller's delegations, including ended and past ones.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the proof shows no human, or the store does not answer.
+    /// [`Refusal`] if the proof is not a human's, or the store does not answer.
     pub async fn delegations(&self, proof: &RawProof, now: Timestamp) -> Result<Vec<Delegation>, Refusal> {
         let caller = self.human(proof, now).await?;
         Ok(self.delegations.delegations_of(&caller.identity.id).await?)
@@ -83,7 +85,7 @@ impl Decider {
         if caller.identity.class == IdentityClass::Human {
             return Ok(caller);
         }
-        let detail = "only a human has delegations: what a machine may ask for is said in the catalogue";
+        let detail = "only humans can delegate: the catalogue says what a machine may request";
         Err(Refusal::new(RefusalKind::Forbidden, "delegator_not_human", detail))
     }
 
@@ -92,15 +94,15 @@ impl Decider {
         if registered.is_some_and(|identity| identity.class != IdentityClass::Human) {
             return Ok(());
         }
-        let detail = format!("`{to}` is no registered pipeline, workload or agent: only to such is anything delegated");
-        Err(unfit("delegate_unknown", detail))
+        let detail = format!("`{to}` is not a registered pipeline, workload or agent: delegate to one of these");
+        Err(invalid("delegate_unknown", detail))
     }
 
-    /// The marks that end what rests on an earlier version and must not go on under `new`.
+    /// The marks that end grants that rest on an earlier version and are not covered by `new`.
     async fn ends(&self, new: &Delegation, held: &Holdings) -> Result<Vec<Mark>, Refusal> {
         let mut over = Vec::new();
-        let live = held.held.iter().filter(|one| one.ended_at.is_none() && one.identity == new.to);
-        for id in live.map(|one| one.grant) {
+        let live = held.held.iter().filter(|holding| holding.ended_at.is_none() && holding.identity == new.to);
+        for id in live.map(|holding| holding.grant) {
             let grant = self.reader.grant(id).await?;
             let rests = |grant: &Grant| grant.on_behalf_of.as_ref() == Some(&new.by) && !grant.state.is_terminal();
             over.extend(grant.filter(|grant| rests(grant) && !new.keeps(grant)).map(|grant| grant.id));
@@ -129,12 +131,12 @@ fn next(
         version: before.map_or(0, |before| before.version).saturating_add(1),
         prev: before.map_or(Ok(Digest::ZERO), Delegation::digest).map_err(unwritable)?,
         scope,
-        // A clock that went back must not have this version dropped before the one that it replaces.
+        // Even if the clock went back, this version must not expire before the one that it replaces.
         at: before.map_or(now, |before| now.max(before.at)),
         proof: caller.proof.clone(),
     })
 }
 
-fn unfit(code: &'static str, detail: String) -> Refusal {
-    Refusal::new(RefusalKind::Unfit, code, detail)
+fn invalid(code: &'static str, detail: String) -> Refusal {
+    Refusal::new(RefusalKind::Invalid, code, detail)
 }

@@ -1,4 +1,4 @@
-//! Separation of duties: what is held with a grant among it, taken in the deciding transaction.
+//! Separation of duties: the holdings that include a new grant, stored in the deciding transaction.
 
 use brevet_domain::decision::{Outcome, Verdict};
 use brevet_domain::duties::{DutiesError, Holding, Holdings};
@@ -10,16 +10,16 @@ use brevet_domain::time::Timestamp;
 
 use super::basis::AsOf;
 use super::{Decider, deny};
-use crate::port::Also;
+use crate::port::TransactionItem;
 use crate::refusal::Refusal;
 
-/// How many grants of a sponsor are looked at for one decision, at most: those in the way first.
-const MAX_LOOKS: usize = 60;
+/// The most grants of a sponsor that one decision reads; those that stand in the way come first.
+const MAX_READ: usize = 60;
 
-/// How long after its term a grant has surely been reaped if nothing went wrong, in seconds.
+/// How long after its term a grant has surely been reaped if nothing failed, in seconds.
 const REAPED_S: u32 = 600;
 
-/// For how long people may take to say yes to what `verdict` says at `now`, in seconds.
+/// How long approvers may take under `verdict`, from `now`, in seconds.
 pub(super) fn waits_s(verdict: &Verdict, now: Timestamp) -> u32 {
     match &verdict.outcome {
         Outcome::Allow | Outcome::Deny { .. } => 0,
@@ -28,12 +28,12 @@ pub(super) fn waits_s(verdict: &Verdict, now: Timestamp) -> u32 {
 }
 
 impl Decider {
-    /// What the sponsor's identities hold with this grant among it, and what the human has on whose behalf it is; a
-    /// denial if it must not be held beside the one or the other.
+    /// Adds this grant to the holdings of the sponsor and of the human on whose behalf it is. The verdict becomes a
+    /// denial if it must not be held beside what they hold.
     ///
-    /// What is decided again, at quorum, is taken anew: it is not in its own way.
+    /// At quorum, the grant's earlier entry is replaced, so that it does not exclude itself.
     ///
-    /// INVARIANT: it is stored in the deciding transaction, so of two requests that race one is decided anew.
+    /// INVARIANT: holdings are stored in the deciding transaction, so of two concurrent requests one is decided again.
     pub(super) async fn take(
         &self,
         caller: &Caller,
@@ -41,7 +41,7 @@ impl Decider {
         verdict: &mut Verdict,
         as_of: AsOf,
         now: Timestamp,
-    ) -> Result<Vec<Also>, Refusal> {
+    ) -> Result<Vec<TransactionItem>, Refusal> {
         if matches!(verdict.outcome, Outcome::Deny { .. }) {
             return Ok(Vec::new());
         }
@@ -63,21 +63,21 @@ impl Decider {
         for of in std::iter::once(sponsor).chain(human) {
             taken.push(self.taken(of, &new, verdict, now).await?);
         }
-        let (barred, mut also) = self.barred(caller, verdict).await?;
+        let (barred, mut items) = self.barred(caller, verdict).await?;
         if let Some(reason) = barred {
             deny(verdict, reason, rule::REVIEW);
             return Ok(Vec::new());
         }
         for taken in taken {
             match taken {
-                Ok(taken) => also.push(Also::Holdings(taken)),
+                Ok(taken) => items.push(TransactionItem::Holdings(taken)),
                 Err(error) => {
                     deny(verdict, error.to_string(), rule::DUTIES);
                     return Ok(Vec::new());
                 }
             }
         }
-        Ok(also)
+        Ok(items)
     }
 
     async fn taken(
@@ -88,12 +88,13 @@ impl Decider {
         now: Timestamp,
     ) -> Result<Result<Holdings, DutiesError>, Refusal> {
         let mut holdings = self.holdings.holdings(of).await?;
-        holdings.held.retain(|one| one.grant != new.grant);
-        // What stands in the way may have ended meanwhile; what is probably over is worth a look when there is time.
-        let mut looks = holdings.in_the_way(new, &verdict.duties);
-        looks.truncate(MAX_LOOKS);
-        looks.extend(holdings.probably_over(now, 4));
-        for id in looks {
+        holdings.held.retain(|holding| holding.grant != new.grant);
+        // A grant that stands in the way may have ended meanwhile; a few that are probably over are tidied up on the
+        // way.
+        let mut to_read = holdings.in_the_way(new, &verdict.duties);
+        to_read.truncate(MAX_READ);
+        to_read.extend(holdings.probably_over(now, 4));
+        for id in to_read {
             let grant = self.reader.grant(id).await?;
             holdings.note(id, grant.as_ref());
         }

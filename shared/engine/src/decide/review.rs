@@ -1,4 +1,4 @@
-//! Reviews of break-glass: who looks at a use, what awaits them, and what came of it.
+//! Reviews of break-glass: who reviews a use, what awaits their review, and its outcome.
 
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Outcome, Verdict, check_approver};
@@ -12,48 +12,52 @@ use serde_json::json;
 
 use super::Decider;
 use crate::journal::StepError;
-use crate::port::{Also, PortError, PortResult, RawProof};
+use crate::port::{PortError, PortResult, RawProof, TransactionItem};
+use crate::records::GrantRecords;
 use crate::refusal::{Refusal, RefusalKind};
-use crate::report::Report;
 
-/// How many uses that turned out to be none are tidied away with one decision, at most.
+/// The most stale entries of the to-review list that one decision removes.
 const MAX_TIDIED: usize = 20;
 
-/// A review as it came in.
+/// A review as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReviewBallot {
-    /// What it came to.
     pub outcome: ReviewOutcome,
-    /// What the reviewer notes. Evidence; never logged.
+    /// The reviewer's note. Evidence; never logged.
     pub note: Note,
     /// The digest of the decision that the reviewer saw.
     pub digest: Digest,
 }
 
-/// A page of what awaits a reviewer.
+/// A page of the uses that await a reviewer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reviews {
-    /// The grants, those that wait longest first. A page may hold none and yet not be the last.
-    pub reports: Vec<Report>,
+    /// The grants, longest-waiting first. A page may be empty without being the last.
+    pub reports: Vec<GrantRecords>,
     /// Opaque; where the next page starts.
     pub next: Option<String>,
 }
 
-/// Why nothing ordinary is to be had.
+/// Why only break-glass can be granted.
 fn reason(awaited: &AwaitedReview) -> String {
     format!(
-        "grant `{}` on `{}` was break-glass, and its use was not reviewed yet: `{}` gets nothing but break-glass until it was",
+        "the use of break-glass grant `{}` on `{}` is not reviewed yet: until it is, `{}` gets only break-glass grants",
         awaited.grant, awaited.entitlement, awaited.identity
     )
 }
 
-/// That a use awaits its review from now on, if `verdict` permits one.
-pub(super) fn use_awaits_review(caller: &Caller, request: &Request, verdict: &Verdict, now: Timestamp) -> Option<Also> {
+/// The record that a use awaits its review, if `verdict` permits one.
+pub(super) fn use_awaits_review(
+    caller: &Caller,
+    request: &Request,
+    verdict: &Verdict,
+    now: Timestamp,
+) -> Option<TransactionItem> {
     if matches!(verdict.outcome, Outcome::Deny { .. }) {
         return None;
     }
     verdict.traits.break_glass.as_ref().map(|_| {
-        Also::ReviewAwaited(AwaitedReview {
+        TransactionItem::ReviewAwaited(AwaitedReview {
             identity: caller.identity.id.clone(),
             grant: request.id,
             entitlement: request.ask.entitlement.clone(),
@@ -63,67 +67,75 @@ pub(super) fn use_awaits_review(caller: &Caller, request: &Request, verdict: &Ve
 }
 
 impl Decider {
-    /// Why `verdict` must be a denial, if it is not for an emergency and a use of `caller` awaits its review; and what is
-    /// tidied away with it if not.
+    /// The reason for a denial, if `verdict` is not break-glass and a use of `caller` awaits its review; and the
+    /// removals of stale entries.
     ///
-    /// INVARIANT: read after what the sponsor's identities hold. Every decision of theirs writes that: a break-glass
-    /// decision that comes in between undoes this one.
-    pub(super) async fn barred(&self, caller: &Caller, verdict: &Verdict) -> PortResult<(Option<String>, Vec<Also>)> {
+    /// INVARIANT: read after the holdings. Every decision for the sponsor writes those, so a break-glass decision that
+    /// comes in between makes this one conflict.
+    pub(super) async fn barred(
+        &self,
+        caller: &Caller,
+        verdict: &Verdict,
+    ) -> PortResult<(Option<String>, Vec<TransactionItem>)> {
         let (standing, over) = self.awaited(&caller.identity.id).await?;
         let barring = standing.filter(|_| verdict.traits.break_glass.is_none());
         Ok((barring.as_ref().map(reason), over))
     }
 
-    /// A use of `identity` that awaits its review, if there is one, and what tidies away those before it that turned out
-    /// to be none.
-    async fn awaited(&self, identity: &IdentityId) -> PortResult<(Option<AwaitedReview>, Vec<Also>)> {
+    /// A use of `identity` that awaits its review, if there is one, and the removals of the stale entries before it.
+    async fn awaited(&self, identity: &IdentityId) -> PortResult<(Option<AwaitedReview>, Vec<TransactionItem>)> {
         let mut over = Vec::new();
-        for one in self.reviews.awaited(identity).await? {
-            let grant = self.reader.grant(one.grant).await?;
-            // One without a grant cannot be, since they are stored together: it stands.
+        for awaited in self.reviews.awaited(identity).await? {
+            let grant = self.reader.grant(awaited.grant).await?;
+            // An entry without a grant is impossible, since both are stored together: it counts as awaited.
             if grant.as_ref().is_none_or(Grant::awaits_review) {
-                return Ok((Some(one), over));
+                return Ok((Some(awaited), over));
             }
             if over.len() < MAX_TIDIED {
-                over.push(Also::ReviewOver { identity: one.identity, grant: one.grant });
+                over.push(TransactionItem::ReviewOver { identity: awaited.identity, grant: awaited.grant });
             }
         }
         Ok((None, over))
     }
 
-    /// Records what came of reviewing a break-glass grant, which is over.
+    /// Records the review of a break-glass grant that has ended.
     ///
-    /// The entitlement's reviewer reviews, as the bundle in force names them; where they left, or the use was theirs or of
-    /// somebody they answer for, its owner does.
+    /// The bundle in force names the entitlement's reviewer. Its owner reviews if the reviewer is no longer registered,
+    /// or if the use was the reviewer's own or that of somebody they answer for.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the proof shows nobody, the caller is not its reviewer or saw another decision, there is nothing to
-    /// review, or its end is not proved yet.
+    /// [`Refusal`] if the proof is invalid, the caller is not the reviewer, the digest is another decision's, there is
+    /// nothing to review, or the grant's end is not proved yet.
     pub async fn review(
         &self,
         proof: &RawProof,
         id: GrantId,
         ballot: ReviewBallot,
         now: Timestamp,
-    ) -> Result<Report, Refusal> {
+    ) -> Result<GrantRecords, Refusal> {
         let caller = self.proofs.verify(proof, Audience::Approvals, now).await?;
-        let report = Report::read(&self.reader, id).await?;
-        let reviews = match report.decision.as_ref() {
-            Some(decision) => self.reviews_it(&caller, decision, now).await?,
+        let records = GrantRecords::read(&self.reader, id).await?;
+        let is_reviewer = match records.decision.as_ref() {
+            Some(decision) => self.is_reviewer(&caller, decision, now).await?,
             None => false,
         };
-        let grant = if reviews {
-            report.grant.as_ref().ok_or_else(|| Refusal::no_such_grant(id))?
+        let grant = if is_reviewer {
+            records.grant.as_ref().ok_or_else(|| Refusal::no_such_grant(id))?
         } else {
-            report.seen_by(id, &caller.identity.id)?
+            records.visible_to(id, &caller.identity.id)?
         };
         let conflict = |code, detail: String| Err(Refusal::new(RefusalKind::Conflict, code, detail).about(id));
         if grant.review.is_none() {
-            return conflict("not_break_glass", "only the use of break-glass is reviewed".to_owned());
+            return conflict(
+                "not_break_glass",
+                "the grant is not break-glass: only uses of break-glass are \
+                reviewed"
+                    .to_owned(),
+            );
         }
-        if !reviews {
-            let detail = "only its entitlement's reviewer can review it: or the owner, where the reviewer cannot";
+        if !is_reviewer {
+            let detail = "only the entitlement's reviewer can review this use, or its owner if the reviewer cannot";
             return Err(Refusal::new(RefusalKind::Forbidden, "not_reviewer", detail).about(id));
         }
         if grant.decision_digest != ballot.digest {
@@ -135,38 +147,36 @@ impl Decider {
             if !grant.awaits_review() {
                 return conflict(
                     "nothing_to_review",
-                    "nothing was touched under this grant: there is nothing to review".to_owned(),
+                    "nothing was touched under this grant, so there is no use to review".to_owned(),
                 );
             }
             if !matches!(grant.state, State::Ended { .. }) {
                 let state = grant.state.name();
-                return conflict(
-                    "not_over",
-                    format!("the grant is `{state}`: it can be reviewed once its end is proved"),
-                );
+                return conflict("not_over", format!("the grant is `{state}`: review it once its end is proved"));
             }
         }
         let event = Event::Reviewed { by: caller.identity.id.clone(), outcome: ballot.outcome };
         let with = json!({ "proof": caller.proof, "digest": ballot.digest, "note": ballot.note });
-        let also = vec![Also::ReviewOver { identity: grant.identity.clone(), grant: id }];
-        match self.journal.record(grant, &event, Some(with), also, now).await {
-            Ok(_) => Ok(Report::read(&self.reader, id).await?),
+        let items = vec![TransactionItem::ReviewOver { identity: grant.identity.clone(), grant: id }];
+        match self.journal.record(grant, &event, Some(with), items, now).await {
+            Ok(_) => Ok(GrantRecords::read(&self.reader, id).await?),
             Err(StepError::Transition(_)) => {
-                conflict("reviewed_already", "it was reviewed already, and otherwise; a review is final".to_owned())
+                conflict("reviewed_already", "this use already has another review; a review is final".to_owned())
             }
             Err(StepError::Port(PortError::Conflict { .. })) => {
-                let detail = "the grant changed while the review was recorded; nothing was: send it again";
+                let detail = "the grant changed while the review was recorded, and the review was not stored: send \
+                              it again";
                 Err(Refusal::new(RefusalKind::Conflict, "changed_meanwhile", detail).about(id).retry_after(1))
             }
             Err(StepError::Port(error)) => Err(Refusal::from(error).about(id)),
         }
     }
 
-    /// Lists what awaits the caller's review, those that wait longest first; also what is not over yet.
+    /// Lists the uses that await the caller's review, longest-waiting first, including grants that have not ended yet.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the proof shows nobody, or the cursor or the store is not right.
+    /// [`Refusal`] if the proof or the cursor is invalid, or the store does not answer.
     pub async fn reviews(
         &self,
         proof: &RawProof,
@@ -179,21 +189,21 @@ impl Decider {
         let page = page.map_err(|error| Refusal::of_page(error, cursor))?;
         let mut reports = Vec::new();
         for id in page.grants {
-            let report = Report::read(&self.reader, id).await?;
-            let (Some(decision), true) = (&report.decision, report.grant.as_ref().is_some_and(Grant::awaits_review))
+            let records = GrantRecords::read(&self.reader, id).await?;
+            let (Some(decision), true) = (&records.decision, records.grant.as_ref().is_some_and(Grant::awaits_review))
             else {
                 continue;
             };
-            if self.reviews_it(&caller, decision, now).await? {
-                reports.push(report);
+            if self.is_reviewer(&caller, decision, now).await? {
+                reports.push(records);
             }
         }
         Ok(Reviews { reports, next: page.next })
     }
 
-    /// Whether `caller` is the one who reviews the use that `decision` allowed: the first of those named who is still
-    /// registered and stands apart from it.
-    async fn reviews_it(&self, caller: &Caller, decision: &Decision, now: Timestamp) -> Result<bool, Refusal> {
+    /// Whether `caller` reviews the use that `decision` allowed: the first named person who is still registered and is
+    /// neither the requester nor their sponsor.
+    async fn is_reviewer(&self, caller: &Caller, decision: &Decision, now: Timestamp) -> Result<bool, Refusal> {
         let terms = &decision.terms;
         let Some(then) = &terms.traits.break_glass else { return Ok(false) };
         let about = |error| Refusal::from(error).about(decision.id);

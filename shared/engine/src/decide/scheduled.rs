@@ -1,9 +1,8 @@
-//! Schedules: what the catalogue itself asks for, decided once a window.
+//! Schedules: grants that the catalogue itself asks for, decided once per window.
 //!
-//! Nobody shows a proof: the authority is the declaration in the bundle in force. So an event is believed in nothing.
-//! Who sends one, how often, early or late, or names a schedule without being the scheduler, gets what is declared in the
-//! window that is open by this function's own clock, and that once: the grant's id follows from the window, and the
-//! decision is put only where none is.
+//! There is no proof: the authority is the declaration in the bundle in force, and the event is not trusted. Any
+//! sender, at any time and however often, gets what is declared for the window that is open by this function's own
+//! clock, and only once. The grant's id follows from the window, and the decision is put only if absent.
 
 use std::cmp::Reverse;
 
@@ -19,51 +18,47 @@ use super::{ATTEMPTS, Decider, deny, unwritable};
 use crate::port::{Clock, PortError};
 use crate::refusal::{Refusal, RefusalKind};
 
-/// What became of a schedule when somebody looked at it.
+/// The result of processing one schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "schedule", rename_all = "snake_case")]
-pub enum Turn {
-    /// No window of it is open.
+pub enum ScheduleOutcome {
+    /// No window of the schedule is open.
     Closed,
-    /// The open window was decided before, whatever it came to.
-    Standing {
-        /// Its grant.
-        grant: GrantId,
-    },
+    /// The open window was already decided, with any outcome.
+    Standing { grant: GrantId },
     /// The open window was decided now.
     Decided {
-        /// Its grant.
         grant: GrantId,
-        /// Whether it gets what is declared; if not, the grant is denied, with the reason.
+        /// Whether the declared grant was allowed; if not, the grant is denied with a reason.
         allowed: bool,
     },
 }
 
-/// What one look at all schedules came to.
+/// The result of one pass over all schedules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SchedulePass {
-    /// How many the bundle in force has.
+    /// Schedules in the bundle in force.
     pub n_schedules: usize,
-    /// Of how many a window is open.
+    /// Schedules with an open window.
     pub n_open: usize,
-    /// How many windows were granted now.
+    /// Windows granted now.
     pub n_granted: usize,
-    /// How many windows were denied now.
+    /// Windows denied now.
     pub n_denied: usize,
-    /// How many could not be decided, and are left to the next tick.
+    /// Windows that could not be decided and are left to the next tick.
     pub n_failed: usize,
-    /// For how many there was no time.
+    /// Windows left because the budget was used up.
     pub n_left: usize,
 }
 
 impl Decider {
-    /// Looks at every schedule, what closes soonest first, and decides each window that is open and was not decided.
-    /// None is begun once `budget_s` seconds are over. One that fails holds up no other.
+    /// Decides each open window that has no decision yet, those that close soonest first. No window is started after
+    /// `budget_s` seconds. A schedule that fails does not hold up the others.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the schedules cannot be read. Then nothing is decided.
-    pub async fn look_at_schedules(&self, clock: &dyn Clock, budget_s: u32) -> Result<SchedulePass, Refusal> {
+    /// [`Refusal`] if the schedules cannot be read. Nothing is decided then.
+    pub async fn decide_open_windows(&self, clock: &dyn Clock, budget_s: u32) -> Result<SchedulePass, Refusal> {
         let started = clock.now();
         let schedules = self.policy.schedules(started).await?;
         let mut pass = SchedulePass { n_schedules: schedules.len(), ..SchedulePass::default() };
@@ -77,10 +72,10 @@ impl Decider {
                 pass.n_left = open.len().saturating_add(1);
                 break;
             }
-            let count = match self.look_at(&schedule, now).await {
-                Ok(Turn::Decided { allowed: true, .. }) => &mut pass.n_granted,
-                Ok(Turn::Decided { allowed: false, .. }) => &mut pass.n_denied,
-                Ok(Turn::Closed | Turn::Standing { .. }) => continue,
+            let count = match self.decide_open_window(&schedule, now).await {
+                Ok(ScheduleOutcome::Decided { allowed: true, .. }) => &mut pass.n_granted,
+                Ok(ScheduleOutcome::Decided { allowed: false, .. }) => &mut pass.n_denied,
+                Ok(ScheduleOutcome::Closed | ScheduleOutcome::Standing { .. }) => continue,
                 Err(refusal) => {
                     tracing::error!(schedule.id = %schedule.id, code = refusal.code.as_ref(), problem = refusal.detail, "a window was not decided");
                     &mut pass.n_failed
@@ -91,24 +86,26 @@ impl Decider {
         Ok(pass)
     }
 
-    /// Looks at one schedule, for an event that names it.
+    /// Decides the open window of one schedule, for an event that names it.
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the bundle in force has no such schedule, or something needed does not answer. Then nothing is
-    /// decided.
-    pub async fn look_at_schedule(&self, id: &ScheduleId, now: Timestamp) -> Result<Turn, Refusal> {
+    /// [`Refusal`] if the bundle in force has no such schedule, or a port does not answer. Nothing is decided then.
+    pub async fn decide_schedule(&self, id: &ScheduleId, now: Timestamp) -> Result<ScheduleOutcome, Refusal> {
         let mut schedules = self.policy.schedules(now).await?;
         let schedule = schedules.remove(id).ok_or_else(|| {
-            let detail = format!("the bundle in force has no schedule `{id}`: stop naming it, or declare it");
-            Refusal::new(RefusalKind::Unfit, "schedule_unknown", detail)
+            let detail = format!(
+                "the bundle in force has no schedule `{id}`: declare it, or stop sending events \
+                                  for it"
+            );
+            Refusal::new(RefusalKind::Invalid, "schedule_unknown", detail)
         })?;
-        self.look_at(&schedule, now).await
+        self.decide_open_window(&schedule, now).await
     }
 
-    async fn look_at(&self, schedule: &Schedule, now: Timestamp) -> Result<Turn, Refusal> {
-        // INVARIANT: never outside a window, by this function's own clock. An event that comes early is not the last.
-        let Some(window) = schedule.window_at(now) else { return Ok(Turn::Closed) };
+    async fn decide_open_window(&self, schedule: &Schedule, now: Timestamp) -> Result<ScheduleOutcome, Refusal> {
+        // INVARIANT: never outside a window, by this function's own clock. After an early event, another one comes.
+        let Some(window) = schedule.window_at(now) else { return Ok(ScheduleOutcome::Closed) };
         let id = schedule.grant_id(window, &self.deployment);
         if let Some(decision) = self.reader.decision(id).await? {
             return standing(&decision, schedule);
@@ -118,9 +115,9 @@ impl Decider {
             match self.decide_window(schedule, window, id, now).await? {
                 Ok(allowed) => {
                     tracing::info!(schedule.id = %schedule.id, grant.id = %id, allowed, "decided a window of `{}`", schedule.id);
-                    return Ok(Turn::Decided { grant: id, allowed });
+                    return Ok(ScheduleOutcome::Decided { grant: id, allowed });
                 }
-                // As for a request: the store tells.
+                // As for a request, the store shows whether a decision is stored.
                 Err(error) => match self.reader.decision(id).await? {
                     Some(decision) => return standing(&decision, schedule),
                     None if matches!(error, PortError::Conflict { .. }) => raced = Some(error),
@@ -131,7 +128,7 @@ impl Decider {
         Err(raced.map_or_else(|| Refusal::no_such_grant(id), Refusal::from).about(id))
     }
 
-    /// Decides `window` as any other request, and writes that down; whether it is allowed.
+    /// Decides `window` like a request and stores the decision; returns whether it is allowed.
     async fn decide_window(
         &self,
         schedule: &Schedule,
@@ -143,17 +140,17 @@ impl Decider {
             let detail = format!("`{}` is not registered in the bundle in force", schedule.identity);
             Refusal::new(RefusalKind::Unregistered, "identity_unregistered", detail)
         })?;
-        // It belongs to no task: no proof named one.
+        // No proof names a task, so the grant belongs to none.
         let caller = Caller { identity, task: None, proof: schedule.proof(window).map_err(unwritable)? };
         let request = schedule.request(window, id);
         let mut verdict = self.policy.decide(&caller, &request, now).await?;
-        // INVARIANT: worth no more than is declared: it must be started within its window.
+        // INVARIANT: a scheduled grant must be started within its window.
         verdict.start_within_s = verdict.start_within_s.min(window.left_s(now));
         if verdict.traits.break_glass.is_some() {
-            let reason = "break-glass is for people in an emergency: a schedule never asks for it".to_owned();
+            let reason = "break-glass is for people in an emergency: a schedule cannot request it".to_owned();
             deny(&mut verdict, reason, rule::NOBODY_WAITS);
         } else if matches!(verdict.outcome, Outcome::NeedsApproval { .. }) {
-            let reason = "policy wants people to approve this, and nobody waits for a schedule".to_owned();
+            let reason = "policy requires approval, and a schedule cannot wait for people".to_owned();
             verdict.outcome = Outcome::Deny { reason };
             verdict.determining.push(rule::NOBODY_WAITS.to_owned());
             verdict.template = None;
@@ -163,14 +160,14 @@ impl Decider {
     }
 }
 
-/// The decision that stands under a window's id, if it is the window's own.
-fn standing(decision: &Decision, schedule: &Schedule) -> Result<Turn, Refusal> {
+/// The outcome for a window whose id already has a decision, if that decision is the window's own.
+fn standing(decision: &Decision, schedule: &Schedule) -> Result<ScheduleOutcome, Refusal> {
     let grant = decision.id;
     if decision.terms.proof.schedule() == Some(&schedule.id) {
-        return Ok(Turn::Standing { grant });
+        return Ok(ScheduleOutcome::Standing { grant });
     }
-    // Only whoever can store requests under ids of their choice can have done this, and it got them no more than their
-    // own request: but the window is lost, and a person should look.
-    let detail = format!("the id of this window of `{}` is taken by another decision: nothing is granted", schedule.id);
+    // Only a caller who can store requests under chosen ids can cause this, and gains only their own request. The
+    // window is lost, so a person must look.
+    let detail = format!("the id of this window of `{}` is used by another decision: nothing is granted", schedule.id);
     Err(Refusal::new(RefusalKind::Conflict, "window_taken", detail).about(grant))
 }

@@ -1,4 +1,4 @@
-//! Votes: who may vote, what is counted, and the decision that is made once more when enough have said yes.
+//! Votes: who may vote, which votes count, and the second decision once the quorum is reached.
 
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{ApproverError, Decision, NotAdmitted, Outcome, Step, Vote, VoteError, are_met};
@@ -8,37 +8,34 @@ use brevet_domain::identity::{Audience, Caller, Identity};
 use brevet_domain::time::Timestamp;
 use serde_json::json;
 
-use super::basis::{AsOf, Basis};
+use super::basis::{AsOf, DecisionBasis};
 use super::{Decider, unwritable};
 use crate::journal::StepError;
-use crate::port::{Also, EvaluatorError, PortError, RawProof};
+use crate::port::{EvaluatorError, PortError, RawProof, TransactionItem};
+use crate::records::GrantRecords;
 use crate::refusal::{Refusal, RefusalKind};
-use crate::report::Report;
 
-/// A vote as it came in.
+/// A vote as received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ballot {
-    /// Yes or no.
     pub approve: bool,
     /// The digest of the decision that the voter saw.
     pub digest: Digest,
 }
 
-/// What a decision with enough votes comes to when it is made once more.
-enum Again {
-    /// The same, under this bundle.
+/// The result of deciding again once the quorum is reached.
+enum Redecided {
+    /// The same plan, under this bundle.
     Same {
-        /// Its digest.
         bundle: Digest,
-        /// What it rests on.
-        basis: Box<Basis>,
-        /// What is held with it, written with the vote: whoever decides for the same sponsor at this moment has to look
-        /// again.
-        taken: Vec<Also>,
+        basis: Box<DecisionBasis>,
+        /// The holdings with this grant, written with the vote: a concurrent decision for the same sponsor then
+        /// conflicts and is made again.
+        taken: Vec<TransactionItem>,
     },
-    /// A denial, with the reason and the rules that determine it.
+    /// A denial, with its reason and its determining rules.
     Against(String, Vec<String>),
-    /// Another plan: the decision without votes, and what happens to the grant.
+    /// Another plan: the new decision, without votes, and the event for the grant.
     Changed(Box<Decision>, Event),
 }
 
@@ -47,20 +44,26 @@ impl Decider {
     ///
     /// # Errors
     ///
-    /// [`Refusal`] if the proof shows nobody, the voter may not vote on it, saw another decision, comes too late, or
-    /// the grant does not await approval. Then nothing is counted.
-    pub async fn vote(&self, proof: &RawProof, id: GrantId, ballot: Ballot, now: Timestamp) -> Result<Report, Refusal> {
+    /// [`Refusal`] if the proof is invalid, the voter may not vote on the grant, the digest is another decision's, the
+    /// vote is late, or the grant does not await approval. Nothing is counted then.
+    pub async fn vote(
+        &self,
+        proof: &RawProof,
+        id: GrantId,
+        ballot: Ballot,
+        now: Timestamp,
+    ) -> Result<GrantRecords, Refusal> {
         let caller = self.proofs.verify(proof, Audience::Approvals, now).await?;
-        let report = Report::read(&self.reader, id).await?;
-        let grant = report.seen_by(id, &caller.identity.id)?;
-        let decision = report.decision.as_ref().ok_or_else(|| Refusal::no_such_grant(id))?;
+        let records = GrantRecords::read(&self.reader, id).await?;
+        let grant = records.visible_to(id, &caller.identity.id)?;
+        let decision = records.decision.as_ref().ok_or_else(|| Refusal::no_such_grant(id))?;
         let terms = &decision.terms;
         terms.check_approver(&caller.identity).map_err(|error| not_apart(error, id))?;
         let determining =
             self.policy.may_approve(&caller, decision, now).await.map_err(|error| Refusal::from(error).about(id))?;
         self.check_ballot(grant, decision, &caller, ballot, now)?;
         if let Some(vote) = decision.votes.iter().find(|vote| vote.by == caller.identity.id) {
-            return if vote.approve == ballot.approve { Ok(report) } else { Err(voted_otherwise(id)) };
+            return if vote.approve == ballot.approve { Ok(records) } else { Err(voted_otherwise(id)) };
         }
         let by = caller.identity.id.clone();
         let vote = Vote {
@@ -70,28 +73,29 @@ impl Decider {
             digest: ballot.digest,
             proof: caller.proof.clone(),
         };
-        // A refusal takes away only: whoever may approve in any step can give it at any time.
+        // A refusal only takes away, so an approver of any step may give it at any time.
         let mut event = if ballot.approve {
             Event::ApprovalGiven { by, step: decision.place(&vote).map_err(|error| not_counted(&error, id))? }
         } else {
             Event::ApprovalRefused { by }
         };
         let (mut confirmed_under, mut rests_on, mut taken, mut denied_by) =
-            (None, Basis::default(), Vec::new(), Vec::new());
+            (None, DecisionBasis::default(), Vec::new(), Vec::new());
         let (proof, digest) = (vote.proof.clone(), vote.digest);
         let mut voted = decision.clone();
         voted.votes.push(vote);
         if ballot.approve && voted.permits() {
-            // INVARIANT: at quorum it is decided again, under the bundle in force now.
-            match self.again(&voted, now).await? {
-                Again::Same { bundle, basis, taken: also } => {
-                    (confirmed_under, rests_on, taken) = (Some(bundle), *basis, also);
+            // INVARIANT: at quorum the request is decided again, under the bundle in force now.
+            match self.redecide(&voted, now).await? {
+                Redecided::Same { bundle, basis, taken: items } => {
+                    (confirmed_under, rests_on, taken) = (Some(bundle), *basis, items);
                 }
-                // The decision keeps lacking this vote: by itself it permits nothing, whatever becomes of the grant.
-                Again::Against(reason, rules) => {
+                // The stored decision stays without this vote: by itself it permits nothing, whatever happens to the
+                // grant.
+                Redecided::Against(reason, rules) => {
                     (voted, event, denied_by) = (decision.clone(), Event::DecidedAgainst { reason }, rules);
                 }
-                Again::Changed(changed, void) => (voted, event) = (*changed, void),
+                Redecided::Changed(changed, void) => (voted, event) = (*changed, void),
             }
         }
         let with = json!({
@@ -99,68 +103,69 @@ impl Decider {
             "confirmed_under": confirmed_under, "delegation": rests_on.delegation, "denied_by": denied_by,
         });
         let is_void = matches!(event, Event::PlanChanged { .. });
-        let mut also = vec![Also::Decision { decision: Box::new(voted), votes_before: decision.votes.len() }];
-        also.extend(rests_on.still());
-        also.extend(taken);
+        let mut items =
+            vec![TransactionItem::Decision { decision: Box::new(voted), votes_before: decision.votes.len() }];
+        items.extend(rests_on.still_delegated());
+        items.extend(taken);
         if grant.review.is_some() && matches!(event, Event::ApprovalRefused { .. } | Event::DecidedAgainst { .. }) {
-            also.push(Also::ReviewOver { identity: grant.identity.clone(), grant: id });
+            items.push(TransactionItem::ReviewOver { identity: grant.identity.clone(), grant: id });
         }
-        match self.journal.record(grant, &event, Some(with), also, now).await {
+        match self.journal.record(grant, &event, Some(with), items, now).await {
             Ok(_) if is_void => {
-                let detail = "what the bundle in force would give now is not what was voted on: all votes are void; read the \
-                              grant again and vote on what it shows";
+                let detail = "the bundle in force now gives another plan than the one voted on: all votes are void; read \
+                              the grant again and vote on what it shows";
                 Err(Refusal::new(RefusalKind::Conflict, "plan_changed", detail).about(id))
             }
-            Ok(_) => Ok(Report::read(&self.reader, id).await?),
+            Ok(_) => Ok(GrantRecords::read(&self.reader, id).await?),
             Err(StepError::Transition(error)) => {
                 Err(Refusal::new(RefusalKind::Conflict, "vote_not_possible", error.to_string()).about(id))
             }
             Err(StepError::Port(PortError::Conflict { .. })) => {
-                let detail = "the grant changed while the vote was counted; nothing was counted: vote again";
+                let detail = "the grant changed while the vote was counted, and the vote was not counted: vote again";
                 Err(Refusal::new(RefusalKind::Conflict, "changed_meanwhile", detail).about(id).retry_after(1))
             }
             Err(StepError::Port(error)) => Err(Refusal::from(error).about(id)),
         }
     }
 
-    /// Judges a decision that has its votes once more, as if it were asked for now.
-    async fn again(&self, voted: &Decision, now: Timestamp) -> Result<Again, Refusal> {
+    /// Decides again, as if the request came now, once a decision has its votes.
+    async fn redecide(&self, voted: &Decision, now: Timestamp) -> Result<Redecided, Refusal> {
         let (id, terms) = (voted.id, &voted.terms);
-        let against = |why: String| Ok(Again::Against(why, Vec::new()));
+        let against = |why: String| Ok(Redecided::Against(why, Vec::new()));
         let Outcome::NeedsApproval { steps, deadline } = &terms.outcome else {
-            return against("it does not wait for an approval".to_owned());
+            return against("the decision does not wait for an approval".to_owned());
         };
         let request = self.reader.request(id).await?;
         let Some(request) = request.filter(|request| Digest::of(request).ok() == Some(terms.request_digest)) else {
-            return against("the request is not there any more as it was decided".to_owned());
+            return against("the stored request is missing or differs from the one that was decided".to_owned());
         };
         let about = |error: EvaluatorError| Refusal::from(error).about(id);
         let registered = self.policy.registered(&terms.identity, now).await.map_err(about)?;
         let same = |identity: &Identity| identity.class == terms.class && identity.owner == terms.sponsor;
         let Some(identity) = registered.filter(same) else {
-            return against(format!("`{}` is not registered any more as it was when it asked", terms.identity));
+            return against(format!("the registration of `{}` has changed or ended since the request", terms.identity));
         };
         let caller = Caller { identity, task: terms.task.clone(), proof: terms.proof.clone() };
         let mut verdict = match self.policy.decide(&caller, &request, now).await {
             Ok(verdict) => verdict,
-            Err(error @ (EvaluatorError::UnknownEntitlement(_) | EvaluatorError::Misfit(_))) => {
+            Err(error @ (EvaluatorError::UnknownEntitlement(_) | EvaluatorError::InvalidRequest(_))) => {
                 return against(error.to_string());
             }
             Err(error) => return Err(about(error)),
         };
         self.apply_blocks(&caller, &request, &mut verdict).await?;
         if terms.delegation.is_some() {
-            // It was cut to what its delegation left then; that it leaves less now is for the delegation to say.
+            // The first decision cut it to the delegation then. The delegation itself denies if it allows less now.
             verdict.start_within_s = verdict.start_within_s.min(terms.start_within_s);
         }
         let as_of = AsOf { waits_s: 0, decided_at: terms.decided_at };
         let basis = self.basis(&caller, &request, &mut verdict, as_of, now).await?;
-        // INVARIANT: what is held is read anew, and written with the vote: nothing that must not be held beside it, and no
-        // use that awaits its review, comes in between.
+        // INVARIANT: holdings are read again and written with the vote, so that no excluded grant and no unreviewed use
+        // of break-glass can come in between.
         let taken = self.take(&caller, &request, &mut verdict, as_of, now).await?;
         let needed = match &verdict.outcome {
-            Outcome::Deny { reason } => return Ok(Again::Against(reason.clone(), verdict.determining)),
-            // What needs nobody any more has enough of them.
+            Outcome::Deny { reason } => return Ok(Redecided::Against(reason.clone(), verdict.determining)),
+            // A request that no longer needs approval has enough of it.
             Outcome::Allow => None,
             Outcome::NeedsApproval { steps, .. } => Some(steps.clone()),
         };
@@ -170,7 +175,7 @@ impl Decider {
             && verdict.start_within_s == terms.start_within_s;
         let still_enough = needed.as_ref().is_none_or(|steps| are_met(steps, voted.votes.iter()));
         if same_plan && still_enough {
-            return Ok(Again::Same { bundle: verdict.bundle_digest, basis: Box::new(basis), taken });
+            return Ok(Redecided::Same { bundle: verdict.bundle_digest, basis: Box::new(basis), taken });
         }
         let steps = needed.unwrap_or_else(|| steps.clone());
         let start_within_s = verdict.start_within_s;
@@ -184,7 +189,7 @@ impl Decider {
             steps: tallies,
             start_within_s,
         };
-        Ok(Again::Changed(Box::new(changed), event))
+        Ok(Redecided::Changed(Box::new(changed), event))
     }
 
     fn check_ballot(
@@ -203,15 +208,15 @@ impl Decider {
         }
         if let State::ApprovalAwaited { deadline, .. } = &grant.state {
             if now >= *deadline {
-                return conflict("approval_too_late", format!("approval was possible until {deadline}"));
+                return conflict("approval_too_late", format!("the deadline for approvals was {deadline}"));
             }
             return Ok(());
         }
-        // A repeated vote is answered as the first one was.
+        // A repeated vote gets the same answer as the first.
         if decision.votes.iter().any(|vote| vote.by == voter.identity.id) {
             return Ok(());
         }
-        let detail = format!("the grant is `{}`: there is nothing to approve", grant.state.name());
+        let detail = format!("the grant is `{}` and does not await approval", grant.state.name());
         conflict("not_awaiting_approval", detail)
     }
 }
@@ -238,5 +243,11 @@ fn not_counted(error: &VoteError, id: GrantId) -> Refusal {
 }
 
 fn voted_otherwise(id: GrantId) -> Refusal {
-    Refusal::new(RefusalKind::Conflict, "voted_otherwise", "you have voted otherwise before; a vote is final").about(id)
+    Refusal::new(
+        RefusalKind::Conflict,
+        "voted_otherwise",
+        "you have already voted the other way; a vote is \
+        final",
+    )
+    .about(id)
 }

@@ -1,23 +1,25 @@
-//! Bundles for tests: people and what they can ask for, without policies.
+//! Bundles for tests: identities and entitlements, without policies.
 
 use brevet_domain::bundle::{BundleText, INDEX_VERSION, Index, Listing, Rules};
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::identity::Identity;
 
-/// The bundle that registers `people` and lists `entitlements`, and says nothing else.
+/// A bundle of `people` and `entitlements` only.
 #[must_use]
 #[expect(clippy::expect_used, reason = "only tests use it")]
 pub fn bundle_of<'a>(people: impl IntoIterator<Item = &'a Identity>, entitlements: &[Entitlement]) -> BundleText {
     let index = Index {
         version: INDEX_VERSION,
         issuers: Vec::new(),
-        identities: people.into_iter().map(|one| (one.id.clone(), one.clone())).collect(),
-        lanes: [].into(),
+        identities: people.into_iter().map(|identity| (identity.id.clone(), identity.clone())).collect(),
+        class_limits: [].into(),
         steps: Vec::new(),
         n_buckets: 0,
         parts: [].into(),
     };
-    let listing = |one: &Entitlement| (one.id.clone(), Listing { entitlement: one.clone(), rules: Rules::default() });
+    let listing = |entitlement: &Entitlement| {
+        (entitlement.id.clone(), Listing { entitlement: entitlement.clone(), rules: Rules::default() })
+    };
     let listings = entitlements.iter().map(listing).collect();
-    BundleText::build(index, &listings, &Rules::default(), &[].into()).expect("all of it has a JSON form")
+    BundleText::build(index, &listings, &Rules::default(), &[].into()).expect("every part has a JSON form")
 }

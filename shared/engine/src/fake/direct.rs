@@ -1,4 +1,4 @@
-//! The way from intake to the evaluator, without the Invoke between.
+//! Calls the evaluator from intake directly, without a Lambda invocation.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use brevet_domain::id::GrantId;
 use crate::decide::Decider;
 use crate::port::{Clock, EvaluateAnswer, EvaluateCall, PortResult, RawProof};
 
-/// The evaluator, called as intake calls it; it goes by its own clock.
+/// An evaluator with a clock of its own, called as intake calls it.
 #[derive(Debug)]
 pub struct Direct<C>(pub Arc<Decider>, pub Arc<C>);
 

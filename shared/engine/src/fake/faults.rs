@@ -1,4 +1,4 @@
-//! The fault plan: which port call fails, how, and whether it did.
+//! The fault plan: which port call fails, how it fails, and whether the fault fired.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,37 +9,38 @@ use async_trait::async_trait;
 use super::{locked, polling};
 use crate::port::{PortError, PortResult};
 
-/// A way in which one port call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// It never left: surely not done.
+    /// The call was never sent: surely not done.
     NotSent,
-    /// It was throttled: surely not done.
+    /// The call was throttled: surely not done.
     Throttled,
-    /// It was refused, and will be again.
+    /// The call was refused, and every retry will be.
     Refused,
-    /// It lost against another transaction that was under way: surely not done. Writes only.
+    /// The call lost against another transaction in progress: surely not done. Writes only.
     Contended,
-    /// Somebody else was first. Conditional writes of grants only.
+    /// Another writer was first. Conditional writes of grants only.
     Conflict,
-    /// It got lost on its way: not done, but nobody can tell.
+    /// The request was lost: not done, but the caller cannot know.
     RequestLost,
-    /// It was done, but its answer got lost.
+    /// The call was done, but its answer was lost.
     AnswerLost,
-    /// It got no answer, and is done only this many seconds later. Calls that change AWS only.
+    /// The call gets no answer and is done this many seconds later. Calls that change AWS only.
     LandsLate(u32),
-    /// It was done, and then the caller died: see [`super::run`].
+    /// The call was done, and then the caller crashed: see [`super::run`].
     CrashAfter,
-    /// It answers as if the last write had not reached the index yet. Index reads only.
+    /// The call answers as if the last write had not reached the index yet. Index reads only.
     StaleRead,
-    /// It was done, but its answer comes only once its caller is polled again: somebody else's step lies between.
+    /// The call is done at once, but answers only at the caller's next poll. Other callers may act in between.
     AnswersLate,
-    /// The same, and it is done only then. Not for calls that change AWS: those have a time-out, see `LandsLate`.
+    /// Like `AnswersLate`, but the call is done only at the next poll. Not for calls that change AWS: those have a
+    /// timeout, see `LandsLate`.
     SentLate,
 }
 
 impl Fault {
-    /// Every kind that ends by itself, to put each at each call of a use case; those that a call cannot have do not fire.
+    /// Every kind that ends by itself, to inject at each call of a use case. A kind that a call cannot have does not
+    /// fire.
     pub const ALL: [Self; 10] = [
         Self::NotSent,
         Self::Throttled,
@@ -53,10 +54,10 @@ impl Fault {
         Self::StaleRead,
     ];
 
-    /// The kinds that only a caller who is polled again can tell from a crash.
+    /// The kinds that look like a crash unless the caller is polled again.
     pub const LATE: [Self; 2] = [Self::AnswersLate, Self::SentLate];
 
-    /// Its name, without its figures.
+    /// The kind's name, without its seconds.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -76,41 +77,38 @@ impl Fault {
     }
 }
 
-/// A fault that fired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fired {
-    /// The number of the port call, from 1.
     pub number: u64,
-    /// The port call, as the port's method is named.
+    /// The name of the port's method.
     pub call: &'static str,
-    /// What happened to it.
     pub fault: Fault,
 }
 
-/// What kind of call it is: decides which faults it can have.
+/// The kind of a port call. It decides which faults the call can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nature {
-    /// A reading.
+pub enum CallKind {
+    /// A consistent read.
     Read,
-    /// A reading of an index, which may lag.
+    /// A read of an index, which may lag.
     IndexRead,
     /// A write of the table.
     Write,
     /// A conditional write of a grant.
     GrantWrite,
-    /// A call that changes AWS: IAM or STS.
+    /// A call that changes IAM or STS.
     RoleWrite,
 }
 
-impl Nature {
-    /// Whether it changes nothing.
+impl CallKind {
+    /// Whether the call changes nothing.
     #[must_use]
     pub fn is_read(self) -> bool {
         matches!(self, Self::Read | Self::IndexRead)
     }
 }
 
-impl Nature {
+impl CallKind {
     fn can_have(self, fault: Fault) -> bool {
         match fault {
             Fault::StaleRead => self == Self::IndexRead,
@@ -129,16 +127,16 @@ impl Nature {
     }
 }
 
-/// How fast the model of the world is.
+/// The speed of the simulated world.
 #[async_trait]
 pub trait Pace: Send + Sync {
-    /// Over once `call` may be made; what befalls it instead, if anything.
-    async fn turn(&self, call: &'static str, nature: Nature) -> Option<Fault>;
+    /// Returns once `call` may be made. A fault that it returns happens to the call.
+    async fn turn(&self, call: &'static str, kind: CallKind) -> Option<Fault>;
 }
 
-/// How a call that goes through is to be done.
+/// How a call that succeeds is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(super) enum CallMode {
     Now,
     Stale,
     Late(u32),
@@ -153,14 +151,14 @@ struct Plan {
     meanwhile: BTreeMap<u64, Action>,
     calls: Vec<&'static str>,
     fired: Vec<Fired>,
-    unfit: Vec<(u64, Fault)>,
+    not_applicable: Vec<(u64, Fault)>,
     n_crashed: u64,
     is_stepwise: bool,
-    upcoming: Option<(&'static str, Nature)>,
+    upcoming: Option<(&'static str, CallKind)>,
     pace: Option<Arc<dyn Pace>>,
 }
 
-/// The plan, and the record of every port call made. Shared by all fakes of a test.
+/// The plan and the record of every port call. All fakes of a test share it.
 #[derive(Default)]
 pub struct Faults {
     plan: Mutex<Plan>,
@@ -178,13 +176,13 @@ impl fmt::Debug for Faults {
 }
 
 impl Faults {
-    /// Nothing fails.
+    /// A plan without faults.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Port call `number` (from 1) fails with `fault`.
+    /// A plan in which port call `number` (from 1) fails with `fault`.
     #[must_use]
     pub fn at(number: u64, fault: Fault) -> Self {
         let faults = Self::default();
@@ -192,66 +190,65 @@ impl Faults {
         faults
     }
 
-    /// Lets port call `number` (from 1) fail with `fault`.
+    /// Makes port call `number` (from 1) fail with `fault`.
     pub fn plan(&self, number: u64, fault: Fault) {
         locked(&self.plan).by_number.insert(number, fault);
     }
 
-    /// Lets the next call of the port method `call` that can have it fail with `fault`.
+    /// Makes the next call of the port method `call` that can have `fault` fail with it.
     pub fn plan_next(&self, call: &'static str, fault: Fault) {
         locked(&self.plan).by_name.push((call, fault));
     }
 
-    /// Does `action` right before port call `number`: what somebody else does at the same time.
+    /// Runs `action` right before port call `number`, as a concurrent caller would.
     pub fn meanwhile(&self, number: u64, action: impl FnOnce() + Send + 'static) {
         locked(&self.plan).meanwhile.insert(number, Box::new(action));
     }
 
-    /// The port calls so far, in order; call `n` is at place `n - 1`.
+    /// The port calls so far, in order. Call `n` has index `n - 1`.
     #[must_use]
     pub fn calls(&self) -> Vec<&'static str> {
         locked(&self.plan).calls.clone()
     }
 
-    /// How many port calls were made so far.
+    /// The number of port calls so far.
     #[must_use]
     pub fn n_calls(&self) -> u64 {
         u64::try_from(locked(&self.plan).calls.len()).unwrap_or(u64::MAX)
     }
 
-    /// The faults that fired, in order.
     #[must_use]
     pub fn fired(&self) -> Vec<Fired> {
         locked(&self.plan).fired.clone()
     }
 
-    /// The numbered faults whose call was reached and cannot have them.
+    /// The faults planned by number whose call was made but cannot have them.
     #[must_use]
-    pub fn unfit(&self) -> Vec<(u64, Fault)> {
-        locked(&self.plan).unfit.clone()
+    pub fn not_applicable(&self) -> Vec<(u64, Fault)> {
+        locked(&self.plan).not_applicable.clone()
     }
 
-    /// How many callers have died: of two that are pending after a poll, the one that died is never to be polled again.
+    /// The number of crashed callers. If two callers are pending after a poll, the crashed one must not be polled
+    /// again.
     #[must_use]
     pub fn n_crashed(&self) -> u64 {
         locked(&self.plan).n_crashed
     }
 
-    /// From now on every port call first waits to be polled once more, so that whoever polls decides what comes before
-    /// it; or no longer.
+    /// Makes every port call wait for one more poll first, or stops that. The test that polls decides which calls come
+    /// before it.
     pub fn step_by_step(&self, is_stepwise: bool) {
         let mut plan = locked(&self.plan);
         (plan.is_stepwise, plan.upcoming) = (is_stepwise, None);
     }
 
-    /// The call that the last one who waited will make once it is polled; nothing if nobody began to wait since this was
-    /// last asked.
+    /// The next call of the caller that last began to wait. `None` if no caller began to wait since the last query.
     #[must_use]
-    pub fn take_upcoming(&self) -> Option<(&'static str, Nature)> {
+    pub fn take_upcoming(&self) -> Option<(&'static str, CallKind)> {
         locked(&self.plan).upcoming.take()
     }
 
-    /// Forgets what was planned and has not fired.
+    /// Removes the planned faults and actions that have not fired.
     pub fn clear(&self) {
         let mut plan = locked(&self.plan);
         plan.by_number.clear();
@@ -259,29 +256,29 @@ impl Faults {
         plan.meanwhile.clear();
     }
 
-    /// From now on calls take as long as `pace` says.
+    /// Makes calls take as long as `pace` says from now on.
     pub fn at_pace(&self, pace: Arc<dyn Pace>) {
         locked(&self.plan).pace = Some(pace);
     }
 
-    fn begin(&self, call: &'static str, nature: Nature) -> Option<Fault> {
+    fn begin(&self, call: &'static str, kind: CallKind) -> Option<Fault> {
         let mut plan = locked(&self.plan);
         plan.calls.push(call);
         let number = u64::try_from(plan.calls.len()).unwrap_or(u64::MAX);
         if let Some(action) = plan.meanwhile.remove(&number) {
-            // Unlocked: the action makes port calls of its own.
+            // Unlocked, because the action makes port calls of its own.
             drop(plan);
             action();
             plan = locked(&self.plan);
         }
         let planned = plan.by_number.get(&number).copied();
-        let numbered = planned.filter(|fault| nature.can_have(*fault));
+        let numbered = planned.filter(|fault| kind.can_have(*fault));
         if numbered.is_none() {
-            plan.unfit.extend(planned.map(|fault| (number, fault)));
+            plan.not_applicable.extend(planned.map(|fault| (number, fault)));
         }
         let fault = numbered.or_else(|| {
-            let place = plan.by_name.iter().position(|(name, fault)| *name == call && nature.can_have(*fault))?;
-            Some(plan.by_name.remove(place).1)
+            let index = plan.by_name.iter().position(|(name, fault)| *name == call && kind.can_have(*fault))?;
+            Some(plan.by_name.remove(index).1)
         })?;
         plan.fired.push(Fired { number, call, fault });
         Some(fault)
@@ -292,71 +289,71 @@ impl Faults {
         *n_crashed = n_crashed.saturating_add(1);
     }
 
-    fn waits(&self, call: &'static str, nature: Nature) -> bool {
+    fn waits(&self, call: &'static str, kind: CallKind) -> bool {
         let mut plan = locked(&self.plan);
         if plan.is_stepwise {
-            plan.upcoming = Some((call, nature));
+            plan.upcoming = Some((call, kind));
         }
         plan.is_stepwise
     }
 
-    /// Makes one port call: `act` does it in the fake's memory.
+    /// Makes one port call. `act` performs it in the fake's memory.
     pub(super) async fn call<T>(
         &self,
         call: &'static str,
-        nature: Nature,
-        act: impl FnOnce(Manner) -> PortResult<T> + Send,
+        kind: CallKind,
+        act: impl FnOnce(CallMode) -> PortResult<T> + Send,
     ) -> PortResult<T>
     where
         T: Send,
     {
         polling::while_alive().await;
-        if self.waits(call, nature) {
+        if self.waits(call, kind) {
             polling::pause().await;
-            // Of what the caller does at the same time, something else may have died since.
+            // Another concurrent part of the same caller may have crashed since.
             polling::while_alive().await;
         }
         let pace = locked(&self.plan).pace.clone();
-        let held_up = match pace {
-            Some(pace) => pace.turn(call, nature).await,
+        let paced = match pace {
+            Some(pace) => pace.turn(call, kind).await,
             None => None,
         };
-        let Some(fault) = self.begin(call, nature).or(held_up) else {
-            return act(Manner::Now);
+        let Some(fault) = self.begin(call, kind).or(paced) else {
+            return act(CallMode::Now);
         };
-        let not_done = |why: &str| Err(PortError::NotDone { operation: call, source: why.into() });
+        let not_done = |reason: &str| Err(PortError::NotDone { operation: call, source: reason.into() });
         let unknown = || Err(PortError::Unknown { operation: call, source: "the connection was lost".into() });
         match fault {
             Fault::NotSent => not_done("the connection was refused"),
             Fault::Throttled => not_done("the rate was exceeded"),
-            Fault::Contended => not_done("another transaction is under way"),
+            Fault::Contended => not_done("another transaction is in progress"),
             Fault::Refused => Err(PortError::Refused { operation: call, source: "access was denied".into() }),
             Fault::Conflict => Err(PortError::Conflict { operation: call }),
             Fault::RequestLost => unknown(),
             Fault::AnswerLost => {
-                // Whatever it answered, nobody heard it.
-                drop(act(Manner::Now));
+                // The answer is lost, whatever it is.
+                drop(act(CallMode::Now));
                 unknown()
             }
             Fault::LandsLate(seconds) => {
-                drop(act(Manner::Late(seconds)));
+                drop(act(CallMode::Late(seconds)));
                 unknown()
             }
             Fault::CrashAfter => {
-                drop(act(Manner::Now));
+                drop(act(CallMode::Now));
                 self.count_crash();
                 polling::die();
                 std::future::pending().await
             }
-            Fault::StaleRead => act(Manner::Stale),
+            Fault::StaleRead => act(CallMode::Stale),
             Fault::AnswersLate => {
-                let answer = act(Manner::Now);
+                let answer = act(CallMode::Now);
                 polling::pause().await;
                 answer
             }
             Fault::SentLate => {
                 polling::pause().await;
-                act(Manner::Now)
+                act(CallMode::Now)
             }
         }
     }

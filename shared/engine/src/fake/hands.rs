@@ -1,4 +1,4 @@
-//! A policy of revocations that keeps two duties apart.
+//! A revocation policy with the two-person rule.
 
 use async_trait::async_trait;
 use brevet_domain::id::IdentityId;
@@ -8,7 +8,7 @@ use brevet_domain::time::Timestamp;
 
 use crate::port::{EvaluatorError, RevocationPolicy};
 
-/// Each of two people places blocks, and lifts what the other one placed.
+/// Each of two people may place blocks, and lift only the blocks of the other.
 #[derive(Clone, Copy, Debug)]
 pub struct TwoHands(pub [&'static str; 2]);
 
@@ -22,9 +22,9 @@ impl RevocationPolicy for TwoHands {
         placed_by: Option<&IdentityId>,
         _: Timestamp,
     ) -> Result<Vec<String>, EvaluatorError> {
-        let who = &caller.identity.id;
-        let own = right == Right::Lift && placed_by == Some(who);
-        if !own && self.0.contains(&who.as_str()) {
+        let identity = &caller.identity.id;
+        let own = right == Right::Lift && placed_by == Some(identity);
+        if !own && self.0.contains(&identity.as_str()) {
             return Ok(vec!["two-hands".to_owned()]);
         }
         Err(EvaluatorError::Refused("no policy allows it".to_owned()))

@@ -1,4 +1,4 @@
-//! The fake of session roles: their reserved inline policies, and calls that land late.
+//! The fake of session roles: their reserved inline policies, and writes that land late.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -7,37 +7,33 @@ use async_trait::async_trait;
 use brevet_domain::deny::MAX_ROLE_INLINE;
 use brevet_domain::time::Timestamp;
 
-use super::faults::{Faults, Manner, Nature};
+use super::faults::{CallKind, CallMode, Faults};
 use super::locked;
 use super::principals::size;
 use super::time::ManualClock;
 use crate::port::{Clock, DenyReading, PortError, PortResult, SessionRoles};
 
-/// One write that reached a role.
+/// One write that took effect on a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DenyWrite {
-    /// How many port calls had been begun when it was made; nothing for what was done behind everybody's back.
+    /// The number of port calls begun before the write. `None` if a test made it without a port call.
     pub number: Option<u64>,
-    /// When it took effect.
+    /// The instant at which it took effect.
     pub at: Timestamp,
-    /// The role.
     pub role_arn: String,
-    /// The policy.
     pub policy_name: String,
-    /// What was put; nothing for a deletion.
+    /// The document that was put. `None` for a deletion.
     pub document: Option<String>,
 }
 
-/// One reading of a reserved policy, as AWS remembers it.
+/// One reading of a reserved policy, as AWS recorded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DenyRead {
-    /// AWS's id of the call.
+    /// The AWS request id.
     pub request_id: String,
-    /// When.
     pub at: Timestamp,
-    /// The role.
     pub role_arn: String,
-    /// What stood there.
+    /// The document that was read, if any.
     pub document: Option<String>,
 }
 
@@ -50,7 +46,7 @@ struct Held {
 }
 
 impl Held {
-    /// Lands what is due at `now`, in the order of landing.
+    /// Applies the writes that are due at `now`, in the order of landing.
     fn settle(&mut self, now: Timestamp) {
         let (mut due, later): (Vec<_>, Vec<_>) = self.underway.drain(..).partition(|write| write.at <= now);
         self.underway = later;
@@ -61,16 +57,16 @@ impl Held {
     }
 
     fn land(&mut self, write: DenyWrite) {
-        let place = (write.role_arn.clone(), write.policy_name.clone());
+        let key = (write.role_arn.clone(), write.policy_name.clone());
         match &write.document {
-            Some(document) => self.standing.insert(place, document.clone()),
-            None => self.standing.remove(&place),
+            Some(document) => self.standing.insert(key, document.clone()),
+            None => self.standing.remove(&key),
         };
         self.landed.push(write);
     }
 }
 
-/// Session roles in memory. Every role exists.
+/// Session roles in memory. Every role ARN exists.
 #[derive(Debug)]
 pub struct MemoryRoles {
     held: Mutex<Held>,
@@ -79,22 +75,22 @@ pub struct MemoryRoles {
 }
 
 impl MemoryRoles {
-    /// Roles without a reserved policy; AWS's clock is `clock`.
+    /// Starts without reserved policies. AWS's clock is `clock`.
     #[must_use]
     pub fn new(clock: Arc<ManualClock>, faults: Arc<Faults>) -> Self {
         Self { held: Mutex::default(), clock, faults }
     }
 
-    /// The reserved policy that stands now. No port call.
+    /// The reserved policy now. No port call.
     #[must_use]
     pub fn standing(&self, role_arn: &str, policy_name: &str) -> Option<String> {
         let mut held = locked(&self.held);
         held.settle(self.clock.now());
-        let place = (role_arn.to_owned(), policy_name.to_owned());
-        held.standing.get(&place).cloned()
+        let key = (role_arn.to_owned(), policy_name.to_owned());
+        held.standing.get(&key).cloned()
     }
 
-    /// Every role on which a policy stands now, by ARN. No port call.
+    /// The ARNs of all roles that have a reserved policy now. No port call.
     #[must_use]
     pub fn denying(&self) -> Vec<String> {
         let mut held = locked(&self.held);
@@ -103,7 +99,7 @@ impl MemoryRoles {
         roles.into_iter().collect()
     }
 
-    /// Every write that has landed, in the order of landing. No port call.
+    /// Every write that took effect, in the order of landing. No port call.
     #[must_use]
     pub fn landed(&self) -> Vec<DenyWrite> {
         let mut held = locked(&self.held);
@@ -117,7 +113,7 @@ impl MemoryRoles {
         locked(&self.held).reads.clone()
     }
 
-    /// The policies that may be enforced now: what stands, and what stood up to `lag_s` seconds ago. No port call.
+    /// The policies that may be enforced now: the current one, and those of the last `lag_s` seconds. No port call.
     #[must_use]
     pub fn maybe_enforced(&self, role_arn: &str, policy_name: &str, lag_s: u32) -> Vec<Option<String>> {
         let now = self.clock.now();
@@ -140,7 +136,7 @@ impl MemoryRoles {
         enforced
     }
 
-    /// Changes or removes the policy behind everybody's back. No port call.
+    /// Changes or removes the policy outside Brevet. No port call.
     pub fn tamper(&self, role_arn: &str, policy_name: &str, document: Option<&str>) {
         let now = self.clock.now();
         let mut held = locked(&self.held);
@@ -161,12 +157,15 @@ impl MemoryRoles {
         policy_name: &str,
         document: Option<&str>,
     ) -> PortResult<()> {
-        let act = |manner: Manner| {
+        let act = |mode: CallMode| {
             let now = self.clock.now();
             let mut held = locked(&self.held);
             held.settle(now);
             if document.is_some_and(|text| size(text) > MAX_ROLE_INLINE) {
-                return Err(PortError::Refused { operation: call, source: "it is too long".into() });
+                return Err(PortError::Refused {
+                    operation: call,
+                    source: "the document exceeds the inline quota of the role".into(),
+                });
             }
             let number = Some(self.faults.n_calls());
             let write = |at| DenyWrite {
@@ -176,25 +175,25 @@ impl MemoryRoles {
                 policy_name: policy_name.to_owned(),
                 document: document.map(str::to_owned),
             };
-            match manner {
-                Manner::Late(seconds) => held.underway.push(write(now.plus(seconds))),
-                Manner::Now | Manner::Stale => held.land(write(now)),
+            match mode {
+                CallMode::Late(seconds) => held.underway.push(write(now.plus(seconds))),
+                CallMode::Now | CallMode::Stale => held.land(write(now)),
             }
             Ok(())
         };
-        self.faults.call(call, Nature::RoleWrite, act).await
+        self.faults.call(call, CallKind::RoleWrite, act).await
     }
 }
 
 #[async_trait]
 impl SessionRoles for MemoryRoles {
     async fn read_deny(&self, role_arn: &str, policy_name: &str) -> PortResult<DenyReading> {
-        let act = |_: Manner| {
+        let act = |_: CallMode| {
             let now = self.clock.now();
             let mut held = locked(&self.held);
             held.settle(now);
-            let place = (role_arn.to_owned(), policy_name.to_owned());
-            let document = held.standing.get(&place).cloned();
+            let key = (role_arn.to_owned(), policy_name.to_owned());
+            let document = held.standing.get(&key).cloned();
             let request_id = format!("read-{}", held.reads.len().saturating_add(1));
             held.reads.push(DenyRead {
                 request_id: request_id.clone(),
@@ -204,7 +203,7 @@ impl SessionRoles for MemoryRoles {
             });
             Ok(DenyReading { document, request_id, aws_date: now.floor() })
         };
-        self.faults.call("read_deny", Nature::Read, act).await
+        self.faults.call("read_deny", CallKind::Read, act).await
     }
 
     async fn put_deny(&self, role_arn: &str, policy_name: &str, document: &str) -> PortResult<()> {

@@ -1,4 +1,4 @@
-//! The fake of secrets: their versions, and rotations that take their time.
+//! The fake of Secrets Manager: secrets, their versions, and rotations that take time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -7,28 +7,27 @@ use async_trait::async_trait;
 use brevet_domain::canonical::Digest;
 use brevet_domain::time::Timestamp;
 
-use super::faults::{Faults, Manner, Nature};
+use super::faults::{CallKind, CallMode, Faults};
 use super::locked;
 use super::time::ManualClock;
 use crate::port::{Clock, PortError, PortResult, Rotator, VersionReading, VersionStage};
 
-/// How long a rotation takes, in seconds.
+/// Seconds that a rotation takes.
 const TAKES_S: u32 = 3;
 
-/// A rotation that was done.
+/// A completed rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rotated {
-    /// The secret.
     pub secret: String,
-    /// The version that it made.
+    /// The version that the rotation made.
     pub token: Digest,
-    /// When it began: what was read before then is not what it made.
+    /// The start of the rotation. A value that was read earlier is not the new version.
     pub began_at: Timestamp,
 }
 
 #[derive(Debug, Default)]
 struct Secret {
-    /// Whether a rotation gets done, once it was begun.
+    /// Whether a rotation that has begun completes.
     works: bool,
     is_set_up: bool,
     current: Option<Digest>,
@@ -39,7 +38,7 @@ struct Secret {
 #[derive(Debug, Default)]
 struct Held {
     secrets: BTreeMap<String, Secret>,
-    /// Calls that land later: when, which secret, which version.
+    /// Calls that land later: instant, secret, version.
     underway: Vec<(Timestamp, String, Digest)>,
     done: Vec<Rotated>,
     n_reads: u64,
@@ -50,7 +49,7 @@ impl Held {
         let (due, later): (Vec<_>, Vec<_>) = self.underway.drain(..).partition(|(at, ..)| *at <= now);
         self.underway = later;
         for (at, secret, token) in due {
-            // Whatever it is answered, nobody hears it.
+            // The answer is lost, whatever it is.
             let _: Result<(), &str> = self.begin(&secret, token, at);
         }
         for (name, secret) in self.secrets.iter_mut().filter(|(_, secret)| secret.works) {
@@ -66,7 +65,7 @@ impl Held {
             return Err("no rotation function is associated with it");
         }
         if secret.current == Some(token) || secret.previous == Some(token) {
-            // The same call again: what it asks for is there.
+            // A repeated call: its version exists already.
             return Ok(());
         }
         if secret.pending.is_some() {
@@ -77,7 +76,7 @@ impl Held {
     }
 }
 
-/// Secrets in memory. None exists that was not added.
+/// Secrets in memory. A secret exists only if it was added.
 #[derive(Debug)]
 pub struct MemorySecrets {
     held: Mutex<Held>,
@@ -86,7 +85,7 @@ pub struct MemorySecrets {
 }
 
 impl MemorySecrets {
-    /// No secrets; AWS's clock is `clock`.
+    /// Starts without secrets. AWS's clock is `clock`.
     #[must_use]
     pub fn new(clock: Arc<ManualClock>, faults: Arc<Faults>) -> Self {
         Self { held: Mutex::default(), clock, faults }
@@ -94,8 +93,8 @@ impl MemorySecrets {
 
     /// Adds a secret whose rotation is set up and works. No port call.
     pub fn add(&self, secret: &str) {
-        let secret_as_set_up = Secret { works: true, is_set_up: true, ..Secret::default() };
-        locked(&self.held).secrets.insert(secret.to_owned(), secret_as_set_up);
+        let added = Secret { works: true, is_set_up: true, ..Secret::default() };
+        locked(&self.held).secrets.insert(secret.to_owned(), added);
     }
 
     /// Removes a secret. No port call.
@@ -103,21 +102,21 @@ impl MemorySecrets {
         locked(&self.held).secrets.remove(secret);
     }
 
-    /// Whether a rotation function is associated with it. No port call.
+    /// Sets whether the secret has a rotation function. No port call.
     pub fn set_up(&self, secret: &str, is_set_up: bool) {
         if let Some(secret) = locked(&self.held).secrets.get_mut(secret) {
             secret.is_set_up = is_set_up;
         }
     }
 
-    /// Whether rotations of it get done; those that do not stay under way. No port call.
+    /// Sets whether rotations of the secret complete. Those that do not stay pending. No port call.
     pub fn works(&self, secret: &str, works: bool) {
         if let Some(secret) = locked(&self.held).secrets.get_mut(secret) {
             secret.works = works;
         }
     }
 
-    /// Rotates it as somebody else does; refused rotations of others are nobody's business here. No port call.
+    /// Rotates the secret outside Brevet and ignores a refusal. No port call.
     pub fn rotate_elsewhere(&self, secret: &str, token: Digest) {
         let now = self.clock.now();
         let mut held = locked(&self.held);
@@ -125,7 +124,7 @@ impl MemorySecrets {
         let _: Result<(), &str> = held.begin(secret, token, now);
     }
 
-    /// Every rotation that was done, in order. No port call.
+    /// Every completed rotation, in order. No port call.
     #[must_use]
     pub fn done(&self) -> Vec<Rotated> {
         let mut held = locked(&self.held);
@@ -137,7 +136,7 @@ impl MemorySecrets {
 #[async_trait]
 impl Rotator for MemorySecrets {
     async fn read_version(&self, secret: &str, token: Digest) -> PortResult<VersionReading> {
-        let act = |_: Manner| {
+        let act = |_: CallMode| {
             let mut held = locked(&self.held);
             held.settle(self.clock.now());
             held.n_reads = held.n_reads.saturating_add(1);
@@ -156,24 +155,24 @@ impl Rotator for MemorySecrets {
             };
             Ok(VersionReading { stage, request_id })
         };
-        self.faults.call("read_version", Nature::Read, act).await
+        self.faults.call("read_version", CallKind::Read, act).await
     }
 
     async fn rotate(&self, secret: &str, token: Digest) -> PortResult<()> {
-        let act = |manner: Manner| {
+        let act = |mode: CallMode| {
             let now = self.clock.now();
             let mut held = locked(&self.held);
             held.settle(now);
-            match manner {
-                Manner::Late(seconds) => {
+            match mode {
+                CallMode::Late(seconds) => {
                     held.underway.push((now.plus(seconds), secret.to_owned(), token));
                     Ok(())
                 }
-                Manner::Now | Manner::Stale => held
+                CallMode::Now | CallMode::Stale => held
                     .begin(secret, token, now)
-                    .map_err(|why| PortError::Refused { operation: "rotate", source: why.into() }),
+                    .map_err(|reason| PortError::Refused { operation: "rotate", source: reason.into() }),
             }
         };
-        self.faults.call("rotate", Nature::RoleWrite, act).await
+        self.faults.call("rotate", CallKind::RoleWrite, act).await
     }
 }

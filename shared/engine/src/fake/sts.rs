@@ -1,4 +1,4 @@
-//! The fake of STS: it remembers what it vended, and can tell who could still act.
+//! The fake of STS. It keeps the vended sessions and tells which of them could still act.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,24 +7,20 @@ use brevet_domain::plan::SessionPlan;
 use brevet_domain::time::Timestamp;
 use serde_json::Value;
 
-use super::faults::{Faults, Manner, Nature};
+use super::faults::{CallKind, CallMode, Faults};
 use super::locked;
 use super::roles::MemoryRoles;
 use super::time::ManualClock;
 use crate::port::{Clock, Credentials, PortResult, Vended, Vendor};
 
-/// One session that was vended, whether or not anybody heard of it.
+/// A vended session, whether or not its answer arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// How many port calls had been begun when it was asked for.
+    /// The number of port calls begun before the vend.
     pub number: u64,
-    /// Its access key id.
     pub access_key_id: String,
-    /// The plan that it was vended for.
     pub plan: SessionPlan,
-    /// When it was vended.
     pub vended_at: Timestamp,
-    /// When it expires.
     pub expires_at: Timestamp,
 }
 
@@ -37,13 +33,13 @@ pub struct MemorySts {
 }
 
 impl MemorySts {
-    /// STS with nothing vended; its clock is `clock`.
+    /// Starts without sessions. AWS's clock is `clock`.
     #[must_use]
     pub fn new(clock: Arc<ManualClock>, faults: Arc<Faults>) -> Self {
         Self { vended: Mutex::default(), clock, faults }
     }
 
-    /// Everything that was vended up to now, in the order in which it was asked for. No port call.
+    /// Every session vended up to now, in the order of the calls. No port call.
     #[must_use]
     pub fn vended(&self) -> Vec<Session> {
         let now = self.clock.now();
@@ -54,14 +50,14 @@ impl MemorySts {
     /// The sessions that could act now: not expired, and denied neither by their own time limit nor by the reserved
     /// policy `policy_name` of their role.
     ///
-    /// It reads the policies itself, and shares no code with what renders them. No port call.
+    /// Reads the policies itself and shares no code with the rendering. No port call.
     #[must_use]
     pub fn live(&self, roles: &MemoryRoles, policy_name: &str) -> Vec<Session> {
         self.maybe_live(roles, policy_name, 0)
     }
 
-    /// The same, where what is enforced lags what is configured by an unknown time up to `lag_s` seconds: the sessions
-    /// that some policy which may be enforced now does not deny.
+    /// Like [`Self::live`], if enforcement lags configuration by an unknown time up to `lag_s` seconds: the sessions
+    /// that at least one possibly enforced policy does not deny.
     #[must_use]
     pub fn maybe_live(&self, roles: &MemoryRoles, policy_name: &str, lag_s: u32) -> Vec<Session> {
         let now = self.clock.now();
@@ -123,10 +119,10 @@ fn denies_issued(policy: &str, at: Timestamp) -> bool {
 #[async_trait]
 impl Vendor for MemorySts {
     async fn vend(&self, plan: &SessionPlan) -> PortResult<Vended> {
-        let act = |manner: Manner| {
-            let now = match manner {
-                Manner::Late(seconds) => self.clock.now().plus(seconds),
-                Manner::Now | Manner::Stale => self.clock.now(),
+        let act = |mode: CallMode| {
+            let now = match mode {
+                CallMode::Late(seconds) => self.clock.now().plus(seconds),
+                CallMode::Now | CallMode::Stale => self.clock.now(),
             };
             let expires_at = now.plus(plan.duration_s).floor();
             let mut vended = locked(&self.vended);
@@ -148,6 +144,6 @@ impl Vendor for MemorySts {
                 packed_percent: Some(10),
             })
         };
-        self.faults.call("vend", Nature::RoleWrite, act).await
+        self.faults.call("vend", CallKind::RoleWrite, act).await
     }
 }

@@ -1,4 +1,4 @@
-//! What the store fake holds, and the rules of its writes: conditions first, then all or nothing.
+//! The content of the store fake and the rules of its writes: all conditions first, then all writes or none.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 
@@ -6,7 +6,6 @@ use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
 use brevet_domain::confirmation::Confirmation;
-use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
@@ -15,22 +14,23 @@ use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
 use brevet_domain::finding::Finding;
 use brevet_domain::grant::{Grant, RETENTION_S};
-use brevet_domain::heart::Heart;
+use brevet_domain::holders::AttachmentHolders;
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::identity::{AuthContext, ProofSummary};
+use brevet_domain::reaper_health::ReaperHealth;
 use brevet_domain::request::Request;
 use brevet_domain::review::AwaitedReview;
-use brevet_domain::revocation::{Act, Progress, Reason, Revocation, WideScope};
+use brevet_domain::revocation::{Progress, Reason, Revocation, RevocationAction, WideScope};
 use brevet_domain::time::Timestamp;
 
-use crate::port::{Activation, Also, Commit, Fuse, KeyClaim, Mark};
+use crate::port::{Activation, Commit, KeyClaim, Mark, TransactionItem, TtlBackstop};
 
-/// How long an idempotency key is remembered, in seconds: 24 h.
+/// Seconds that an idempotency key is kept: 24 h.
 const KEY_LIFE_S: u32 = 86_400;
-/// How long a mark is kept, in seconds: longer than any grant.
+/// Seconds that a mark is kept: longer than any grant.
 const MARK_LIFE_S: u32 = 30 * 86_400;
 
-/// Everything the store holds at one instant: to be put back later, as restoring a table would.
+/// The content of the store at one instant. A test can restore it later.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub(super) keys: BTreeMap<(IdentityId, String), KeyClaim>,
@@ -39,57 +39,56 @@ pub struct Snapshot {
     pub(super) grants: BTreeMap<GrantId, Grant>,
     pub(super) evidence: BTreeMap<(GrantId, u64), Entry>,
     pub(super) activations: BTreeMap<GrantId, Activation>,
-    /// By [`brevet_domain::block::BlockScope::key`].
+    /// Keyed by [`brevet_domain::block::BlockScope::key`].
     pub(super) blocks: BTreeMap<String, Block>,
-    /// Grants that are off the to-do list as long as they have this version.
+    /// Grants that the due index omits while they have this version.
     pub(super) unlisted: BTreeMap<GrantId, u64>,
-    /// Marks that are on the to-do list.
+    /// Marks that are listed as due.
     pub(super) marks: BTreeMap<GrantId, Timestamp>,
     pub(super) denies: BTreeMap<(String, GrantId), DenyEntry>,
-    /// Role to holder and end.
+    /// Role to holder and end of the lease.
     pub(super) leases: BTreeMap<String, (String, Timestamp)>,
-    /// By principal and policy.
-    pub(super) counts: BTreeMap<(String, String), Count>,
+    /// Keyed by principal and policy.
+    pub(super) holders: BTreeMap<(String, String), AttachmentHolders>,
     pub(super) holdings: BTreeMap<IdentityId, Holdings>,
-    /// By scope and version.
+    /// Keyed by scope and version.
     pub(super) revocations: BTreeMap<(WideScope, u64), Revocation>,
     pub(super) progress: BTreeMap<WideScope, Progress>,
-    /// By human, other identity and version.
+    /// Keyed by human, delegate and version.
     pub(super) delegations: BTreeMap<(IdentityId, IdentityId, u64), Delegation>,
-    pub(super) fuses: BTreeMap<GrantId, Fuse>,
+    pub(super) backstops: BTreeMap<GrantId, TtlBackstop>,
     pub(super) reviews: BTreeMap<(IdentityId, GrantId), AwaitedReview>,
     pub(super) findings: Vec<Finding>,
-    /// By delivery and number.
+    /// Keyed by delivery and sequence number.
     pub(super) drills: BTreeMap<(Drilled, u64), Drill>,
     pub(super) confirmation: Option<Confirmation>,
-    pub(super) heart: Option<Heart>,
+    pub(super) reaper_health: Option<ReaperHealth>,
     pub(super) bundle: Option<Digest>,
     pub(super) bundles: BTreeMap<Digest, BundleText>,
 }
 
-/// A condition did not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unmet;
 
 impl Snapshot {
     pub(super) fn claim_key(&mut self, claim: &KeyClaim) -> KeyClaim {
-        let place = (claim.caller.clone(), claim.key.clone());
-        let standing = self.keys.get(&place).filter(|held| claim.at < held.at.plus(KEY_LIFE_S));
+        let slot = (claim.caller.clone(), claim.key.clone());
+        let standing = self.keys.get(&slot).filter(|held| claim.at < held.at.plus(KEY_LIFE_S));
         if let Some(held) = standing {
             return held.clone();
         }
-        self.keys.insert(place, claim.clone());
+        self.keys.insert(slot, claim.clone());
         claim.clone()
     }
 
     pub(super) fn put_mark(&mut self, mark: &Mark) {
-        if let btree_map::Entry::Vacant(place) = self.blocks.entry(BlockScope::Grant(mark.id).key()) {
-            place.insert(mark.block.clone());
+        if let btree_map::Entry::Vacant(slot) = self.blocks.entry(BlockScope::Grant(mark.id).key()) {
+            slot.insert(mark.block.clone());
             self.marks.insert(mark.id, mark.block.at);
         }
     }
 
-    /// Whether `entry` is there already: then the very transaction that carried it was made before.
+    /// Whether `entry` is stored already, which means that the same transaction was made before.
     fn is_done(&self, id: GrantId, entry: &Entry) -> bool {
         self.evidence.get(&(id, entry.body.seq)) == Some(entry)
     }
@@ -99,7 +98,7 @@ impl Snapshot {
         decision: &Decision,
         grant: &Grant,
         entry: &Entry,
-        also: &[Also],
+        items: &[TransactionItem],
     ) -> Result<(), Unmet> {
         let id = grant.id;
         if self.is_done(id, entry) {
@@ -108,14 +107,14 @@ impl Snapshot {
         if self.decisions.contains_key(&decision.id)
             || self.grants.contains_key(&id)
             || self.evidence.contains_key(&(id, entry.body.seq))
-            || !also.iter().all(|also| self.allows(also))
+            || !items.iter().all(|item| self.allows(item))
         {
             return Err(Unmet);
         }
         self.decisions.insert(decision.id, decision.clone());
         self.grants.insert(id, grant.clone());
         self.evidence.insert((id, entry.body.seq), entry.clone());
-        also.iter().for_each(|also| self.put(also));
+        items.iter().for_each(|item| self.put(item));
         Ok(())
     }
 
@@ -129,98 +128,103 @@ impl Snapshot {
         if version != Some(commit.expected_version) || self.evidence.contains_key(&(id, seq)) {
             return Err(Unmet);
         }
-        if !commit.also.iter().all(|also| self.allows(also)) {
+        if !commit.items.iter().all(|item| self.allows(item)) {
             return Err(Unmet);
         }
         self.grants.insert(id, commit.after.clone());
         self.evidence.insert((id, seq), commit.entry.clone());
-        commit.also.iter().for_each(|also| self.put(also));
+        commit.items.iter().for_each(|item| self.put(item));
         Ok(())
     }
 
-    fn put(&mut self, also: &Also) {
-        match also {
-            Also::Activation(activation) => {
+    fn put(&mut self, item: &TransactionItem) {
+        match item {
+            TransactionItem::Activation(activation) => {
                 self.activations.insert(activation.id, *activation);
             }
-            Also::Decision { decision, .. } => {
+            TransactionItem::Decision { decision, .. } => {
                 self.decisions.insert(decision.id, (**decision).clone());
             }
-            Also::Deny(entry) => {
-                let place = (entry.role_arn.clone(), entry.grant);
-                self.denies.insert(place, entry.clone());
+            TransactionItem::Deny(entry) => {
+                let slot = (entry.role_arn.clone(), entry.grant);
+                self.denies.insert(slot, entry.clone());
             }
-            Also::Count(count) => {
-                let place = (count.principal_arn.clone(), count.policy_arn.clone());
-                self.counts.insert(place, count.clone());
+            TransactionItem::Holders(holders) => {
+                let slot = (holders.principal_arn.clone(), holders.policy_arn.clone());
+                self.holders.insert(slot, holders.clone());
             }
-            Also::Holdings(holdings) => {
+            TransactionItem::Holdings(holdings) => {
                 self.holdings.insert(holdings.sponsor.clone(), holdings.clone());
             }
-            Also::StillDelegated { .. } => {}
-            Also::ReviewAwaited(review) => {
+            TransactionItem::StillDelegated { .. } => {}
+            TransactionItem::ReviewAwaited(review) => {
                 self.reviews.insert((review.identity.clone(), review.grant), review.clone());
             }
-            Also::ReviewOver { identity, grant } => {
+            TransactionItem::ReviewOver { identity, grant } => {
                 self.reviews.remove(&(identity.clone(), *grant));
             }
-            Also::Fuse(fuse) => {
-                self.fuses.insert(fuse.id, *fuse);
+            TransactionItem::Backstop(backstop) => {
+                self.backstops.insert(backstop.id, *backstop);
             }
-            Also::PutOut(id) => {
-                self.fuses.remove(id);
+            TransactionItem::RemoveBackstop(id) => {
+                self.backstops.remove(id);
             }
         }
     }
 
-    fn allows(&self, also: &Also) -> bool {
-        match also {
-            Also::Activation(activation) => !self.activations.contains_key(&activation.id),
-            Also::Decision { decision, votes_before } => {
+    fn allows(&self, item: &TransactionItem) -> bool {
+        match item {
+            TransactionItem::Activation(activation) => !self.activations.contains_key(&activation.id),
+            TransactionItem::Decision { decision, votes_before } => {
                 self.decisions.get(&decision.id).is_some_and(|stored| stored.votes.len() == *votes_before)
             }
-            Also::Count(count) => {
-                let stored = self.count(&count.principal_arn, &count.policy_arn);
-                stored.version.checked_add(1) == Some(count.version)
+            TransactionItem::Holders(holders) => {
+                let stored = self.count(&holders.principal_arn, &holders.policy_arn);
+                stored.version.checked_add(1) == Some(holders.version)
             }
-            Also::Holdings(holdings) => {
+            TransactionItem::Holdings(holdings) => {
                 let stored = self.holdings(&holdings.sponsor);
                 stored.version.checked_add(1) == Some(holdings.version)
             }
-            Also::StillDelegated { by, to, version } => {
+            TransactionItem::StillDelegated { by, to, version } => {
                 !self.delegations.contains_key(&(by.clone(), to.clone(), version.saturating_add(1)))
             }
-            Also::ReviewAwaited(review) => !self.reviews.contains_key(&(review.identity.clone(), review.grant)),
-            Also::Deny(_) | Also::Fuse(_) | Also::PutOut(_) | Also::ReviewOver { .. } => true,
+            TransactionItem::ReviewAwaited(review) => {
+                !self.reviews.contains_key(&(review.identity.clone(), review.grant))
+            }
+            TransactionItem::Deny(_)
+            | TransactionItem::Backstop(_)
+            | TransactionItem::RemoveBackstop(_)
+            | TransactionItem::ReviewOver { .. } => true,
         }
     }
 
-    pub(super) fn count(&self, principal_arn: &str, policy_arn: &str) -> Count {
-        let place = (principal_arn.to_owned(), policy_arn.to_owned());
-        self.counts.get(&place).cloned().unwrap_or_else(|| Count::nobody(principal_arn, policy_arn))
+    pub(super) fn count(&self, principal_arn: &str, policy_arn: &str) -> AttachmentHolders {
+        let slot = (principal_arn.to_owned(), policy_arn.to_owned());
+        self.holders.get(&slot).cloned().unwrap_or_else(|| AttachmentHolders::nobody(principal_arn, policy_arn))
     }
 
-    pub(super) fn add_finding(&mut self, finding: &Finding, count: Option<&Count>) -> Result<(), Unmet> {
+    pub(super) fn add_finding(&mut self, finding: &Finding, holders: Option<&AttachmentHolders>) -> Result<(), Unmet> {
         if self.findings.last() == Some(finding) {
             return Ok(());
         }
-        let also = count.cloned().map(Also::Count);
+        let items = holders.cloned().map(TransactionItem::Holders);
         let last = self.findings.last().map_or(0, |last| last.seq);
-        if last.checked_add(1) != Some(finding.seq) || !also.iter().all(|also| self.allows(also)) {
+        if last.checked_add(1) != Some(finding.seq) || !items.iter().all(|item| self.allows(item)) {
             return Err(Unmet);
         }
         self.findings.push(finding.clone());
-        also.iter().for_each(|also| self.put(also));
+        items.iter().for_each(|item| self.put(item));
         Ok(())
     }
 
     pub(super) fn add_drill(&mut self, drill: &Drill) -> Result<(), Unmet> {
-        let place = (drill.drilled, drill.seq);
-        match self.drills.get(&place) {
+        let slot = (drill.drilled, drill.seq);
+        match self.drills.get(&slot) {
             Some(standing) if standing == drill => Ok(()),
             Some(_) => Err(Unmet),
             None => {
-                self.drills.insert(place, drill.clone());
+                self.drills.insert(slot, drill.clone());
                 Ok(())
             }
         }
@@ -238,15 +242,15 @@ impl Snapshot {
     }
 
     pub(super) fn delegate(&mut self, new: &Delegation, ends: &[Mark], held: u64) -> Result<(), Unmet> {
-        let place = (new.by.clone(), new.to.clone(), new.version);
-        if self.delegations.get(&place) == Some(new) {
+        let slot = (new.by.clone(), new.to.clone(), new.version);
+        if self.delegations.get(&slot) == Some(new) {
             return Ok(());
         }
         let marked = ends.iter().any(|mark| self.blocks.contains_key(&mark.block.scope.key()));
-        if marked || self.delegations.contains_key(&place) || self.holdings(&new.by).version != held {
+        if marked || self.delegations.contains_key(&slot) || self.holdings(&new.by).version != held {
             return Err(Unmet);
         }
-        self.delegations.insert(place, new.clone());
+        self.delegations.insert(slot, new.clone());
         ends.iter().for_each(|mark| self.put_mark(mark));
         Ok(())
     }
@@ -255,13 +259,13 @@ impl Snapshot {
         self.holdings.get(sponsor).cloned().unwrap_or_else(|| Holdings::none(sponsor))
     }
 
-    /// Whether the use `grant` of `identity` is marked as one that awaits its review.
+    /// Whether the break-glass use `grant` of `identity` awaits its review.
     #[must_use]
     pub fn review_awaited(&self, identity: &IdentityId, grant: GrantId) -> bool {
         self.reviews.contains_key(&(identity.clone(), grant))
     }
 
-    /// By scope, as their texts sort.
+    /// The latest revocation of every scope, sorted by the scope's text.
     pub(super) fn latest(&self) -> Vec<Revocation> {
         let latest: BTreeMap<String, &Revocation> =
             self.revocations.iter().map(|((scope, _), version)| (scope.to_string(), version)).collect();
@@ -273,8 +277,8 @@ impl Snapshot {
     }
 
     pub(super) fn revoke(&mut self, new: &Revocation) -> Result<(), Unmet> {
-        let place = (new.scope.clone(), new.version);
-        if self.revocations.get(&place) == Some(new) {
+        let slot = (new.scope.clone(), new.version);
+        if self.revocations.get(&slot) == Some(new) {
             return Ok(());
         }
         let before = self.history(&new.scope).next().map_or(0, |before| before.version);
@@ -286,27 +290,27 @@ impl Snapshot {
             Some(block) => self.blocks.insert(key, block),
             None => self.blocks.remove(&key),
         };
-        self.revocations.insert(place, new.clone());
+        self.revocations.insert(slot, new.clone());
         Ok(())
     }
 
     pub(super) fn block(&mut self, block: Block) {
-        self.act_on(&block.scope, Act::Placed, &block.by, block.at);
+        self.act_on(&block.scope, RevocationAction::Placed, &block.by, block.at);
         self.blocks.insert(block.scope.key(), block);
     }
 
     pub(super) fn unblock(&mut self, scope: &BlockScope) {
         if let Some(block) = self.blocks.remove(&scope.key()) {
-            self.act_on(scope, Act::Lifted, &block.by, block.at);
+            self.act_on(scope, RevocationAction::Lifted, &block.by, block.at);
         }
     }
 
-    /// Adds the version of a wide block, where it is not so already.
-    fn act_on(&mut self, scope: &BlockScope, act: Act, by: &IdentityId, at: Timestamp) {
-        let wanted = (WideScope::try_from(scope.clone()), Reason::try_from("a test".to_owned()), "test".parse());
-        let (Ok(scope), Ok(reason), Ok(issuer)) = wanted else { return };
+    /// Adds a version for a wide block, unless the latest version says the same.
+    fn act_on(&mut self, scope: &BlockScope, act: RevocationAction, by: &IdentityId, at: Timestamp) {
+        let parsed = (WideScope::try_from(scope.clone()), Reason::try_from("a test".to_owned()), "test".parse());
+        let (Ok(scope), Ok(reason), Ok(issuer)) = parsed else { return };
         let before = self.history(&scope).next();
-        if before.map(|before| before.act).unwrap_or(Act::Lifted) == act {
+        if before.map(|before| before.act).unwrap_or(RevocationAction::Lifted) == act {
             return;
         }
         let proof = ProofSummary::Token {
@@ -332,12 +336,12 @@ impl Snapshot {
         }
     }
 
-    pub(super) fn beat(&mut self, heart: &Heart, before: Option<u64>) -> Result<(), Unmet> {
-        let stands = self.heart.as_ref().map_or(0, |heart| heart.beats);
+    pub(super) fn record_heartbeat(&mut self, reaper_health: &ReaperHealth, before: Option<u64>) -> Result<(), Unmet> {
+        let stands = self.reaper_health.as_ref().map_or(0, |reaper_health| reaper_health.heartbeats);
         if before.is_some_and(|before| before != stands) {
             return Err(Unmet);
         }
-        self.heart = Some(heart.clone());
+        self.reaper_health = Some(reaper_health.clone());
         Ok(())
     }
 
@@ -356,13 +360,13 @@ impl Snapshot {
     }
 
     pub(super) fn drop_entry(&mut self, entry: &DenyEntry) {
-        let place = (entry.role_arn.clone(), entry.grant);
-        if self.denies.get(&place) == Some(entry) {
-            self.denies.remove(&place);
+        let slot = (entry.role_arn.clone(), entry.grant);
+        if self.denies.get(&slot) == Some(entry) {
+            self.denies.remove(&slot);
         }
     }
 
-    /// Drops what the TTL of its item lets DynamoDB drop at `now`, but for fuses.
+    /// Drops everything that DynamoDB's TTL may drop at `now`, except TTL backstops.
     pub(super) fn expire(&mut self, now: Timestamp) {
         let is_over = |at: Timestamp| at < now;
         self.keys.retain(|_, claim| !is_over(claim.at.plus(KEY_LIFE_S)));

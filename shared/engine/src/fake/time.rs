@@ -1,4 +1,4 @@
-//! A clock that tests move, and ids that come out the same in every run.
+//! A clock that tests set, and ids that are the same in every run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -9,25 +9,25 @@ use ulid::Ulid;
 
 use crate::port::{Clock, IdSource};
 
-/// A clock that stands still until it is moved.
+/// A clock that moves only when a test moves it.
 #[derive(Debug)]
 pub struct ManualClock {
     millis: AtomicI64,
 }
 
 impl ManualClock {
-    /// A clock that stands at `now`.
+    /// A clock that shows `now`.
     #[must_use]
     pub fn at(now: Timestamp) -> Self {
         Self { millis: AtomicI64::new(now.as_millis()) }
     }
 
-    /// Moves it `seconds` on.
+    /// Advances the clock by `seconds`.
     pub fn advance(&self, seconds: u32) {
         self.set(self.now().plus(seconds));
     }
 
-    /// Sets it to `now`, forwards or back.
+    /// Sets the clock to `now`, forwards or back.
     pub fn set(&self, now: Timestamp) {
         self.millis.store(now.as_millis(), Ordering::SeqCst);
     }
@@ -39,7 +39,7 @@ impl Clock for ManualClock {
     }
 }
 
-/// One function's clock: it goes as another does, but is wrong by so much.
+/// One function's clock: it follows another clock with an error.
 #[derive(Debug)]
 pub struct SkewedClock {
     true_clock: Arc<ManualClock>,
@@ -47,13 +47,13 @@ pub struct SkewedClock {
 }
 
 impl SkewedClock {
-    /// A clock that is `ahead_ms` milliseconds ahead of `true_clock`, or behind it.
+    /// A clock that is `ahead_ms` milliseconds ahead of `true_clock`, or behind it if negative.
     #[must_use]
     pub fn new(true_clock: Arc<ManualClock>, ahead_ms: i64) -> Self {
         Self { true_clock, ahead_ms: AtomicI64::new(ahead_ms) }
     }
 
-    /// Sets by how much it is ahead: it may jump.
+    /// Sets the error. The clock may jump.
     pub fn set_ahead(&self, ahead_ms: i64) {
         self.ahead_ms.store(ahead_ms, Ordering::SeqCst);
     }
@@ -66,14 +66,13 @@ impl Clock for SkewedClock {
     }
 }
 
-/// Counts: the n-th id of a run is the same in every run.
+/// Ids from a counter: the n-th id is the same in every run.
 #[derive(Debug, Default)]
 pub struct SeqIds {
     n: AtomicU64,
 }
 
 impl SeqIds {
-    /// Counts from 1.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -1,4 +1,4 @@
-//! A watch over the bundle that notes what it is told.
+//! Observers that keep the notifications they receive.
 
 use std::sync::Mutex;
 
@@ -9,31 +9,31 @@ use brevet_domain::time::Timestamp;
 use super::locked;
 use crate::port::{BundleLapse, BundleWatch, UseWatch};
 
-/// What was told of the bundle in force: what stood in for it, and why.
+/// The recorded lapses of the bundle in force: the bundle used instead, and the problem.
 #[derive(Debug, Default)]
 pub struct Watched(Mutex<Vec<(Option<Digest>, String)>>);
 
 impl Watched {
-    /// Everything told since the last time this was asked.
+    /// Returns and removes everything recorded so far.
     #[must_use]
     pub fn take(&self) -> Vec<(Option<Digest>, String)> {
         std::mem::take(&mut *locked(&self.0))
     }
 }
 
-/// The uses of break-glass that were told.
+/// The recorded uses of break-glass.
 #[derive(Debug, Default)]
-pub struct ToldUses(Mutex<Vec<GrantId>>);
+pub struct RecordedUses(Mutex<Vec<GrantId>>);
 
-impl ToldUses {
-    /// Everything told since the last time this was asked.
+impl RecordedUses {
+    /// Returns and removes everything recorded so far.
     #[must_use]
     pub fn take(&self) -> Vec<GrantId> {
         std::mem::take(&mut *locked(&self.0))
     }
 }
 
-impl UseWatch for ToldUses {
+impl UseWatch for RecordedUses {
     fn used(&self, grant: GrantId, _: &IdentityId, _: &EntitlementId, _: Timestamp) {
         locked(&self.0).push(grant);
     }

@@ -1,4 +1,4 @@
-//! Ports of the expiry drill: its records, the API as any client sees it, and the canary.
+//! Ports of the expiry drill: its records, the API as a client sees it, and the canary.
 
 use async_trait::async_trait;
 use brevet_domain::drill::{Drill, Drilled, Outcome};
@@ -8,69 +8,69 @@ use brevet_domain::time::{Term, Timestamp};
 
 use super::{Credentials, PortResult, RawProof};
 
-/// Reads how far drills have come.
+/// Reads the records of drills.
 #[async_trait]
 pub trait DrillReader: Send + Sync {
     /// The last record of one delivery's drill. Consistent.
     async fn last_drill(&self, drilled: Drilled) -> PortResult<Option<Drill>>;
 }
 
-/// The chains of drills. Only the drill adds to them.
+/// The chains of drill records. Only the drill adds to them.
 #[async_trait]
 pub trait DrillStore: DrillReader {
-    /// Puts the next record where none is.
+    /// Adds the next record; put if absent.
     ///
     /// # Errors
     ///
-    /// [`super::PortError::Conflict`] if another one has its number.
+    /// [`super::PortError::Conflict`] if another record has its number.
     async fn add_drill(&self, drill: &Drill) -> PortResult<()>;
 }
 
-/// A proof of who the drill is.
+/// Provides the drill's own proof of identity.
 #[async_trait]
 pub trait ProofSource: Send + Sync {
-    /// A fresh one for `audience`.
+    /// A fresh proof for `audience`.
     async fn proof(&self, audience: Audience) -> PortResult<RawProof>;
 }
 
-/// A grant, as the API shows it.
+/// The state of a grant, as the API shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
+pub enum GrantProgress {
     /// Not live yet.
     Waiting,
-    /// Live until its deadline.
     Live(Timestamp),
-    /// It will not be live any more.
+    /// The grant has ended or will never be live.
     Over,
 }
 
-/// The HTTP API, as any client calls it.
+/// The HTTP API, as a client calls it.
 #[async_trait]
 pub trait Grants: Send + Sync {
-    /// Asks for a grant; the same `key` yields the same one.
+    /// Requests a grant; the same `key` returns the same grant.
     async fn ask(&self, key: &str, entitlement: &EntitlementId, term: Term) -> PortResult<GrantId>;
 
-    /// Looks at one.
-    async fn show(&self, id: GrantId) -> PortResult<Shown>;
+    /// Reads the state of a grant.
+    async fn show(&self, id: GrantId) -> PortResult<GrantProgress>;
 
-    /// Fetches the credentials of one that is a session.
+    /// Fetches the credentials of a session grant.
     async fn fetch(&self, id: GrantId) -> PortResult<Credentials>;
 }
 
-/// By which access the canary is tried.
+/// The access with which the canary is called.
 #[derive(Clone, Copy, Debug)]
-pub enum As<'a> {
-    /// By the drill's own: it has none to the canary.
+pub enum ProbeIdentity<'a> {
+    /// The drill's own access, which does not include the canary.
     Itself,
-    /// By those of a session that was vended.
+    /// The credentials of a vended session.
     Session(&'a Credentials),
-    /// By those of the canary principal of a delivery.
+    /// The canary principal of a delivery.
     Principal(Drilled),
 }
 
-/// A harmless call that nothing but a canary grant allows.
+/// A harmless call that only a canary grant allows.
 #[async_trait]
 pub trait Canary: Send + Sync {
-    /// What comes of the call, and AWS's id of its answer if there is one. A failure shows nothing, and is an outcome too.
-    async fn probe(&self, by: As<'_>) -> (Outcome, Option<String>);
+    /// The outcome of the call, and the id of AWS's answer if there is one. A failed call is an outcome that shows
+    /// nothing.
+    async fn probe(&self, by: ProbeIdentity<'_>) -> (Outcome, Option<String>);
 }

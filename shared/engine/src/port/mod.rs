@@ -1,21 +1,22 @@
-//! What the use cases need from outside: small object-safe ports, and how a call through one can fail.
+//! The ports that adapters implement: small, object-safe, each for one role. Also how a call through a port can fail.
 
 mod attach;
 mod delegations;
 mod drill;
-mod echo;
 mod outside;
 mod policy;
 mod revocations;
 mod rotate;
 mod service;
+mod standby_tick;
 mod store;
 mod sweep;
 
-pub use attach::{Deprovisioner, Place, PlaceReading, Principal, Principals, Provisioner, Seen};
+pub use attach::{
+    AttachmentStatus, AttachmentTarget, Deprovisioner, Principal, Principals, Provisioner, TargetReading,
+};
 pub use delegations::Delegations;
-pub use drill::{As, Canary, DrillReader, DrillStore, Grants, ProofSource, Shown};
-pub use echo::Echoes;
+pub use drill::{Canary, DrillReader, DrillStore, GrantProgress, Grants, ProbeIdentity, ProofSource};
 pub use outside::{Clock, Credentials, DenyReading, IdSource, SessionRoles, Vended, Vendor};
 pub use policy::{
     BundleLapse, BundleSource, BundleWatch, EvaluateAnswer, EvaluateCall, Evaluator, EvaluatorError, ProofRefused,
@@ -25,57 +26,50 @@ pub use revocations::{ProgressStore, RevocationPage, RevocationPolicy, Revocatio
 pub use rotate::{Rotator, VersionReading, VersionStage};
 pub use service::InService;
 pub(crate) use service::in_service;
+pub use standby_tick::StandbyTicks;
 pub(crate) use store::shards_at;
 pub use store::{
-    Activation, Also, Commit, Counts, DenyStore, Due, DueList, DuePage, Fuse, GrantPage, GrantReader, GrantStore,
-    GrantSummary, HeartStore, HoldingsReader, KeyClaim, Mark, RequestStore, ReviewPage, ReviewReader, SHARDS, shard_of,
+    Activation, AttachmentHoldersReader, Commit, DenyStore, Due, DueList, DuePage, GrantPage, GrantReader, GrantStore,
+    GrantSummary, HoldingsReader, KeyClaim, Mark, ReaperHealthStore, RequestStore, ReviewPage, ReviewReader, SHARDS,
+    TransactionItem, TtlBackstop, shard_of,
 };
 
-pub use sweep::{Estate, Findings, Roles, Standing};
+pub use sweep::{AccountListing, Findings, Roles, Standing};
 
-/// The cause of a [`PortError`], as the adapter saw it.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call through a port failed, by what is known of its effect.
 #[derive(Debug, thiserror::Error)]
 pub enum PortError {
-    /// Refused, and retrying the same call will be refused again. Nothing changed.
+    /// Refused; a retry will be refused as well. Nothing changed.
     #[error("`{operation}` was refused")]
     Refused {
         /// The call, as the AWS API names it, e.g. `iam:PutRolePolicy`.
         operation: &'static str,
-        /// What was answered.
         #[source]
         source: Cause,
     },
-    /// Surely not done: throttled, never sent, or lost against another transaction. The same call may go through later.
+    /// Surely not done: throttled, never sent, or lost to another transaction. A retry may succeed.
     #[error("`{operation}` was not done and may be tried again")]
     NotDone {
-        /// The call.
         operation: &'static str,
-        /// What was answered, or why it was not sent.
+        /// AWS's answer, or why the call was not sent.
         #[source]
         source: Cause,
     },
-    /// A condition did not hold: somebody else changed it first. Nothing changed.
-    #[error("`{operation}` found it changed by somebody else")]
-    Conflict {
-        /// The call.
-        operation: &'static str,
-    },
+    /// A condition did not hold, because another writer changed the item first. Nothing changed.
+    #[error("`{operation}` lost to another writer: read again and retry")]
+    Conflict { operation: &'static str },
     /// No answer. The change may have been made: read back before deciding anything.
     #[error("`{operation}` did not answer; its effect is unknown")]
     Unknown {
-        /// The call.
         operation: &'static str,
-        /// What happened instead.
         #[source]
         source: Cause,
     },
-    /// An answer or a stored item that cannot be read.
-    #[error("`{operation}` answered something that cannot be read: {what}")]
+    /// An answer or a stored item that cannot be parsed.
+    #[error("`{operation}` returned something unreadable: {what}")]
     Unreadable {
-        /// The call.
         operation: &'static str,
         /// What is wrong with it.
         what: String,
@@ -103,5 +97,4 @@ impl PortError {
     }
 }
 
-/// What a call through a port yields.
 pub type PortResult<T> = Result<T, PortError>;

@@ -1,4 +1,4 @@
-//! Ports to AWS, the clock and chance.
+//! Ports to AWS, the clock and randomness.
 
 use std::fmt;
 
@@ -9,29 +9,22 @@ use brevet_domain::time::Timestamp;
 
 use super::PortResult;
 
-/// Reads the time.
 pub trait Clock: Send + Sync {
-    /// The present instant.
     fn now(&self) -> Timestamp;
 }
 
-/// Makes names that nobody can guess.
+/// Makes ids that cannot be guessed.
 pub trait IdSource: Send + Sync {
-    /// A new grant id.
     fn grant_id(&self, now: Timestamp) -> GrantId;
 
-    /// A new evidence id.
     fn evidence_id(&self, now: Timestamp) -> EvidenceId;
 }
 
-/// STS credentials. Handed to the caller and to nothing else; `Debug` hides them.
+/// STS credentials. Only the caller gets them; `Debug` hides them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The access key id.
     pub access_key_id: String,
-    /// The secret access key.
     pub secret_access_key: String,
-    /// The session token.
     pub session_token: String,
 }
 
@@ -41,14 +34,13 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What a vend yields.
+/// The result of a vend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vended {
-    /// The credentials.
     pub credentials: Credentials,
-    /// When AWS lets them expire.
+    /// When AWS expires the credentials.
     pub expires_at: Timestamp,
-    /// `PackedPolicySize` in percent, where STS says it.
+    /// `PackedPolicySize` in percent, if STS returned it.
     pub packed_percent: Option<u32>,
 }
 
@@ -59,12 +51,12 @@ pub trait Vendor: Send + Sync {
     async fn vend(&self, plan: &SessionPlan) -> PortResult<Vended>;
 }
 
-/// What reading the reserved deny of a session role showed.
+/// One reading of the reserved deny of a session role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DenyReading {
-    /// The document as JSON text (not URL-encoded); absent where the role has no such policy.
+    /// The document as JSON text (not URL-encoded); absent if the role has no such policy.
     pub document: Option<String>,
-    /// AWS's id of this call.
+    /// The id of this AWS call.
     pub request_id: String,
     /// The `Date` of the answer, by AWS's clock, in whole seconds.
     pub aws_date: Timestamp,
@@ -73,12 +65,12 @@ pub struct DenyReading {
 /// The reserved deny on session roles.
 #[async_trait]
 pub trait SessionRoles: Send + Sync {
-    /// Reads it from IAM. Never answered from the outcome of a write.
+    /// Reads the deny from IAM. A read is never answered from the result of a write.
     async fn read_deny(&self, role_arn: &str, policy_name: &str) -> PortResult<DenyReading>;
 
-    /// Puts it, replacing what stands there.
+    /// Puts the deny, replacing the document that is there.
     async fn put_deny(&self, role_arn: &str, policy_name: &str, document: &str) -> PortResult<()>;
 
-    /// Deletes it; nothing to delete is fine.
+    /// Deletes the deny. Succeeds if there is none.
     async fn delete_deny(&self, role_arn: &str, policy_name: &str) -> PortResult<()>;
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use brevet_domain::bundle::{BundleText, Schedules};
 use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Verdict};
-use brevet_domain::entitlement::MisfitError;
+use brevet_domain::entitlement::InvalidRequest;
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::{Audience, Caller, Identity};
 use brevet_domain::request::Request;
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{PortError, PortResult};
 use crate::refusal::Refusal;
 
-/// A proof as it came in, not verified. `Debug` hides it.
+/// A proof as received, not yet verified. `Debug` hides it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawProof(String);
 
@@ -28,7 +28,7 @@ impl RawProof {
         Self(token.into())
     }
 
-    /// The token itself: for the verifier and for handing it on to the evaluator.
+    /// The token itself, for the verifier and for the call to the evaluator.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -41,17 +41,17 @@ impl fmt::Debug for RawProof {
     }
 }
 
-/// A proof that shows nobody, or could not be checked.
+/// A proof that identifies no registered caller, or could not be checked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct ProofRefused {
-    /// A short stable name of what is wrong, e.g. `token_expired`.
+    /// A short stable name of the problem, e.g. `token_expired`.
     pub code: &'static str,
-    /// What is wrong and what would be right; never part of the token.
+    /// What was wrong and what to send instead; never part of the token.
     pub message: String,
-    /// Whether it could not be checked just now, rather than being wrong.
+    /// Whether the proof could not be checked now, rather than being invalid.
     pub unavailable: bool,
-    /// Whether it was verified, but proves nobody who is registered.
+    /// Whether the proof is valid, but its subject is not registered.
     pub unregistered: bool,
 }
 
@@ -62,16 +62,15 @@ pub trait ProofVerifier: Send + Sync {
     async fn verify(&self, proof: &RawProof, audience: Audience, now: Timestamp) -> Result<Caller, ProofRefused>;
 }
 
-/// Why policy says nothing.
+/// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluatorError {
-    /// Nobody can be asked for it.
+    /// The catalogue lists no such entitlement.
     #[error("there is no entitlement `{0}`")]
     UnknownEntitlement(EntitlementId),
-    /// The request does not fit its entitlement.
     #[error(transparent)]
-    Misfit(#[from] MisfitError),
-    /// This person may not.
+    InvalidRequest(#[from] InvalidRequest),
+    /// This person may not do this.
     #[error("{0}")]
     Refused(String),
     /// The bundle cannot be read or used: nothing is decided.
@@ -85,21 +84,21 @@ pub trait Evaluator: Send + Sync {
     /// Judges a request of a verified caller.
     async fn decide(&self, caller: &Caller, request: &Request, now: Timestamp) -> Result<Verdict, EvaluatorError>;
 
-    /// Who is registered as `id` in the bundle in force; nobody, if it left.
+    /// The identity `id` as registered in the bundle in force, if it is.
     async fn registered(&self, id: &IdentityId, now: Timestamp) -> Result<Option<Identity>, EvaluatorError>;
 
-    /// What the catalogue in force itself asks for, and when.
+    /// The grants that the catalogue in force itself requests, and when.
     async fn schedules(&self, now: Timestamp) -> Result<Schedules, EvaluatorError>;
 
-    /// Who reviews uses of `entitlement`, and who answers for it, in the bundle in force; nobody, where it is not for
-    /// emergencies or not there any more.
+    /// Who reviews uses of `entitlement` and who owns it, in the bundle in force; nothing if it is not break-glass or
+    /// not listed any more.
     async fn reviewer(
         &self,
         entitlement: &EntitlementId,
         now: Timestamp,
     ) -> Result<Option<BreakGlassUse>, EvaluatorError>;
 
-    /// Judges whether a verified caller may vote on a decision; the determining policies if so.
+    /// Judges whether a verified caller may vote on a decision; returns the determining policies if so.
     async fn may_approve(
         &self,
         approver: &Caller,
@@ -108,36 +107,34 @@ pub trait Evaluator: Send + Sync {
     ) -> Result<Vec<String>, EvaluatorError>;
 }
 
-/// Where the bundle in force is read from.
+/// Reads published bundles.
 #[async_trait]
 pub trait BundleSource: Send + Sync {
     /// The digest of the bundle in force, if one was ever published. Consistent.
     async fn current(&self) -> PortResult<Option<Digest>>;
 
-    /// The parts of a bundle: those named, or all. Not verified here: [`BundleText`] does that when they are used.
+    /// The named parts of a bundle, or all. [`BundleText`] verifies them when they are used.
     async fn bundle(&self, digest: Digest, parts: Option<&[&str]>) -> PortResult<BundleText>;
 }
 
-/// The bundle in force could not be used.
+/// A call that could not use the bundle in force.
 #[derive(Debug)]
 pub struct BundleLapse<'a> {
-    /// Why.
     pub problem: &'a PortError,
-    /// The older bundle that is used in its stead; none if nothing is decided.
+    /// The older bundle that stands in; absent if nothing is decided.
     pub using: Option<Digest>,
-    /// When.
     pub at: Timestamp,
 }
 
-/// Who is told when the bundle in force cannot be used: an alarm hangs on it.
+/// Gets reports of calls that could not use the bundle in force. An alarm depends on it.
 pub trait BundleWatch: Send + Sync {
-    /// It could not, for one call.
+    /// Reports one such call.
     fn lapsed(&self, lapse: &BundleLapse<'_>);
 }
 
-/// Who is told of each use of break-glass as it is decided: an alarm hangs on it.
+/// Gets a report of each use of break-glass as it is decided. An alarm depends on it.
 pub trait UseWatch: Send + Sync {
-    /// `grant` of `identity` on `entitlement` may be used from now on.
+    /// Reports that `identity` may use `grant` on `entitlement` from now on.
     fn used(&self, grant: GrantId, identity: &IdentityId, entitlement: &EntitlementId, at: Timestamp);
 }
 
@@ -145,16 +142,13 @@ pub trait UseWatch: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum EvaluateAnswer {
-    /// The decision is stored, whatever it says.
+    /// The decision is stored, with any outcome.
     Decided,
     /// Nothing was decided.
-    Refused {
-        /// Why.
-        refusal: Refusal,
-    },
+    Refused { refusal: Refusal },
 }
 
-/// How intake reaches the evaluator.
+/// Intake's way to the evaluator.
 #[async_trait]
 pub trait EvaluateCall: Send + Sync {
     /// Asks for the decision of a stored request, with the caller's raw proof.

@@ -1,4 +1,4 @@
-//! The ports of the kill switch: acts of people are written by evaluate, progress by reap, and both read them.
+//! The ports of the kill switch: evaluate writes the acts of people, reap writes progress, and both read them.
 
 use async_trait::async_trait;
 use brevet_domain::id::IdentityId;
@@ -11,52 +11,52 @@ use super::{EvaluatorError, PortResult};
 /// A page of the latest versions of blocks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RevocationPage {
-    /// By scope, as their texts sort.
+    /// Sorted by the text of their scope.
     pub latest: Vec<Revocation>,
     /// Opaque; where the next page starts.
     pub next: Option<String>,
 }
 
-/// What of the kill switch is read. All reads are consistent: no index stands between a block and the reaper.
+/// Reads the kill switch. All reads are consistent: no index stands between a block and the reaper.
 #[async_trait]
 pub trait RevocationReader: Send + Sync {
     /// The latest version for `scope`.
     async fn latest(&self, scope: &WideScope) -> PortResult<Option<Revocation>>;
 
-    /// The latest version for each scope that ever was blocked, standing or not, at most `limit`.
+    /// The latest version for each scope that was ever blocked, standing or lifted, at most `limit`.
     async fn revocations(&self, cursor: Option<&str>, limit: u32) -> PortResult<RevocationPage>;
 
     /// The last `limit` versions for `scope`, newest first.
     async fn history(&self, scope: &WideScope, limit: u32) -> PortResult<Vec<Revocation>>;
 
-    /// How far the end of what `scope` covers has come.
+    /// How far the grants that `scope` covers have ended.
     async fn progress(&self, scope: &WideScope) -> PortResult<Option<Progress>>;
 }
 
-/// What evaluate writes of it.
+/// Evaluate's writes to the kill switch.
 #[async_trait]
 pub trait RevocationStore: Send + Sync {
-    /// Stores a version, and with it the block that it places, or takes the block away that it lifts; all or nothing.
+    /// Stores a version, and places or lifts its block, all or nothing.
     ///
     /// # Errors
     ///
-    /// [`super::PortError::Conflict`] if the version is there already, or the one before is not the latest. A version that
-    /// is there just so was put by an own attempt whose answer got lost: no error.
+    /// [`super::PortError::Conflict`] if another version is stored under this number, or the one before is not the
+    /// latest. An equal stored version comes from an attempt whose answer was lost, and is no error.
     async fn revoke(&self, new: &Revocation) -> PortResult<()>;
 }
 
-/// What reap writes of it.
+/// Reap's writes to the kill switch.
 #[async_trait]
 pub trait ProgressStore: Send + Sync {
-    /// Stores what a walk showed; kept out by what a walk that began later showed.
+    /// Stores the result of a pass, unless a pass that began later has stored one.
     async fn put_progress(&self, progress: &Progress) -> PortResult<()>;
 }
 
 /// Policy on the kill switch.
 #[async_trait]
 pub trait RevocationPolicy: Send + Sync {
-    /// Judges whether a verified caller may do this with `scope`, whose block `placed_by` placed; the determining policies
-    /// if so.
+    /// Judges whether a verified caller may do this with `scope`, whose block `placed_by` placed; returns the
+    /// determining policies if so.
     async fn may(
         &self,
         caller: &Caller,

@@ -1,37 +1,36 @@
-//! The port to the secrets that are rotated once a grant has ended.
+//! The port to the secrets that are rotated after a grant has ended.
 
 use async_trait::async_trait;
 use brevet_domain::canonical::Digest;
 
 use super::PortResult;
 
-/// Where the version stands that a rotation makes.
+/// The stage of the version that a rotation makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionStage {
-    /// There is none of that name, or none that is labelled any more.
+    /// There is no such version, or it has no label any more.
     Absent,
-    /// It is being made: the rotation is under way, or failed on its way.
+    /// The version is being made: the rotation is under way, or stopped halfway.
     Pending,
-    /// It is, or was, the one that everybody gets: the rotation is done.
+    /// The version is, or was, the current one: the rotation is done.
     Current,
 }
 
-/// What reading a secret showed of one version.
+/// One reading of one version of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionReading {
-    /// Where it stands.
     pub stage: VersionStage,
-    /// AWS's id of this call.
+    /// The id of this AWS call.
     pub request_id: String,
 }
 
-/// Rotates secrets. Only reap holds it; it neither reads nor sets what a secret says.
+/// Rotates secrets. Only reap has this port, and it neither reads nor sets a secret's value.
 #[async_trait]
 pub trait Rotator: Send + Sync {
-    /// Reads where the version `token` of `secret` stands. Never answered from the outcome of a rotation.
+    /// Reads the stage of version `token` of `secret`. A read is never answered from the result of a rotation.
     async fn read_version(&self, secret: &str, token: Digest) -> PortResult<VersionReading>;
 
-    /// Asks for a rotation of `secret` that makes the version `token`, at once, as the secret is set up for it. It goes on
-    /// after the answer. Refused while another one is under way.
+    /// Asks for an immediate rotation of `secret` that makes version `token`, as the secret is configured. The rotation
+    /// continues after the answer. AWS refuses it while another one is under way.
     async fn rotate(&self, secret: &str, token: Digest) -> PortResult<()>;
 }

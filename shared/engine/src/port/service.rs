@@ -1,29 +1,29 @@
-//! Which table this is, and which one was confirmed to be in service.
+//! The table at hand, and the table that was confirmed to be in service.
 
 use async_trait::async_trait;
 use brevet_domain::confirmation::{Confirmation, Unconfirmed};
 
 use super::PortResult;
 
-/// Tells the table at hand from the one in service.
+/// Compares the table at hand with the one in service.
 #[async_trait]
 pub trait InService: Send + Sync {
-    /// What tells the table at hand from every other one: see [`brevet_domain::confirmation::table_identity`]. Asked afresh
-    /// each time: a table may be put in the place of another while a function runs.
+    /// The identity of the table at hand: see [`brevet_domain::confirmation::table_identity`]. Read afresh each time,
+    /// because the table may be replaced while a function runs.
     async fn table(&self) -> PortResult<String>;
 
-    /// The deploying role's word, if it stands in the table. Consistent.
+    /// The deploying role's confirmation, if the table has one. Consistent.
     async fn confirmation(&self) -> PortResult<Option<Confirmation>>;
 }
 
-/// The word that the table at hand is in service, or why it is not.
+/// The confirmation of the table at hand, or why it does not hold.
 ///
 /// # Errors
 ///
 /// [`super::PortError`] if either cannot be read.
 pub(crate) async fn in_service(port: &dyn InService) -> PortResult<Result<Confirmation, Unconfirmed>> {
-    // The table after the word: where it changes meanwhile, the older word does not fit it.
-    let standing = port.confirmation().await?;
+    // The table is read second: if it is replaced in between, the older confirmation does not match it.
+    let confirmation = port.confirmation().await?;
     let table = port.table().await?;
-    Ok(Confirmation::check(standing, &table))
+    Ok(Confirmation::check(confirmation, &table))
 }

@@ -1,4 +1,5 @@
-//! What the drills showed goes into the heart: where one does not show that access ends, nothing is issued.
+//! The drills' results go into the reaper's health record: if a drill does not show that access ends, nothing is
+//! issued.
 
 use std::sync::Arc;
 
@@ -7,42 +8,41 @@ use brevet_domain::drill::{Drilled, Unproved};
 use super::Reaper;
 use crate::port::{DrillReader, PortResult};
 
-/// The drills that there are.
+/// The drills that the reaper checks.
 #[derive(Clone)]
 pub struct Drills {
-    /// How far they have come.
     pub reader: Arc<dyn DrillReader>,
-    /// Which must pass; none where nothing is drilled.
-    pub wanted: Vec<Drilled>,
-    /// How long ago each must have passed at most, in seconds.
+    /// The deliveries whose drills must pass; empty if nothing is drilled.
+    pub required: Vec<Drilled>,
+    /// How old the last passed run may be, in seconds.
     pub max_age_s: u32,
 }
 
 impl Drills {
-    /// Nothing is drilled, and nothing is wanted of drills.
+    /// No drill is required.
     #[must_use]
     pub fn none(reader: Arc<dyn DrillReader>) -> Self {
-        Self { reader, wanted: Vec::new(), max_age_s: 0 }
+        Self { reader, required: Vec::new(), max_age_s: 0 }
     }
 }
 
 impl std::fmt::Debug for Drills {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Drills").field("wanted", &self.wanted).finish_non_exhaustive()
+        f.debug_struct("Drills").field("required", &self.required).finish_non_exhaustive()
     }
 }
 
 impl Reaper {
-    /// The drills that do not show that access ends; the last heart knew of those `before`.
+    /// The drills that do not show that access ends. The last health record named those in `before`.
     ///
     /// # Errors
     ///
-    /// [`crate::port::PortError`] if one cannot be read. Then the pass does not count: its heart grows old, as it must where it
-    /// is not known whether anything may be issued.
+    /// [`crate::port::PortError`] if a drill cannot be read. The pass is then not recorded and the last heartbeat grows
+    /// old, as it must while it is unknown whether anything may be issued.
     pub(super) async fn unproved(&self, before: &[Unproved]) -> PortResult<Vec<Unproved>> {
-        let Drills { reader, wanted, max_age_s } = &self.ports.drills;
+        let Drills { reader, required, max_age_s } = &self.ports.drills;
         let mut unproved = Vec::new();
-        for drilled in wanted {
+        for drilled in required {
             let last = reader.last_drill(*drilled).await?;
             unproved.extend(Unproved::of((*drilled, last.as_ref()), before, *max_age_s, self.ports.clock.now()));
         }

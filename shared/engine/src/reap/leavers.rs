@@ -1,8 +1,9 @@
-//! Leavers: whose identity, sponsor or entitlement is in the catalogue no more holds nothing any longer.
+//! Leavers: when an identity, sponsor or entitlement is removed from the catalogue, its grants end on the next reaper
+//! run.
 //!
-//! A grant is otherwise looked at when it is due. When another bundle or another table is in force, and when this process has just
-//! started, the next pass looks at every live grant, and one a minute later at all of them once more: the index that
-//! lists them lags, and what it does not show yet must not be missed. What is new by then is checked by issue.
+//! Otherwise a grant is reconciled only when it is due. The next pass reconciles every live grant after a change of the
+//! bundle or the table, and after the start of this process. A minute later another pass repeats that, because the
+//! index that lists live grants lags. Issue checks grants that are newer than that.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,76 +15,76 @@ use brevet_domain::identity::IdentityClass;
 use brevet_domain::time::Timestamp;
 use futures_util::stream::StreamExt as _;
 
-use super::{AT_ONCE, Look, PassReport, Reaper, Work};
+use super::{AT_ONCE, PassContext, PassReport, Reaper, Work};
 use crate::catalogue::InForce;
 use crate::port::{PortError, PortResult};
 
-/// After how long every live grant is looked at once more, in seconds: far more than an index lags.
-const AGAIN_S: u32 = 60;
+/// After how long every live grant is reconciled again, in seconds: far longer than an index lags.
+const REPEAT_S: u32 = 60;
 
-/// How far this process has come with looking at every live grant.
+/// The progress of this process in reconciling every live grant.
 #[derive(Debug, Default)]
-pub(super) struct Walk {
-    /// Under which bundle, and since when the table is in service.
+pub(super) struct CataloguePass {
+    /// The bundle, and since when the table is confirmed.
     under: Option<(Digest, Option<Timestamp>)>,
-    /// Whether that is done.
+    /// Whether every live grant was reconciled under it.
     is_over: bool,
-    /// When to do it once more; nothing once that was begun.
-    again_at: Option<Timestamp>,
-    /// The grants that were looked at, until it is.
+    /// When to repeat the pass; absent once that has begun.
+    repeat_at: Option<Timestamp>,
+    /// The grants that were reconciled, until the pass is over.
     seen: BTreeSet<GrantId>,
 }
 
 impl Reaper {
-    /// The bundle in force, and no other that may stand in for it: what it granted would seem to have left by an older
-    /// one. Nobody leaves by one that cannot be read; nothing is vended under it either.
-    pub(super) async fn known(&self) -> Option<Arc<InForce>> {
+    /// The bundle in force, without a stand-in: by an older bundle, new identities would seem to have left. If the
+    /// bundle cannot be read, no grant counts as having left; nothing is vended under it either.
+    pub(super) async fn current_bundle(&self) -> Option<Arc<InForce>> {
         let current = self.ports.catalogue.exactly(self.ports.clock.now()).await;
         let unread = |error: &PortError| {
             tracing::error!(
                 problem = error.chain(),
-                "the bundle in force cannot be read: nobody is known to have left"
+                "the bundle in force cannot be read: no grant counts as having left the catalogue"
             );
         };
         current.inspect_err(unread).ok()
     }
 
-    /// Looks at every live grant if another bundle or table is in force than when that was last done. What a pass has no time
-    /// for is left to the next one: nothing of it is due, so the heart beats on.
-    pub(super) async fn walk_leavers(&self, look: Look<'_>, work: &mut Work, report: &mut PassReport) {
+    /// Reconciles every live grant if the bundle or the table has changed since that was last done. The next pass does
+    /// what this one has no time for. None of it is due, so the pass still counts as good.
+    pub(super) async fn run_catalogue_pass(&self, context: PassContext<'_>, work: &mut Work, report: &mut PassReport) {
         let confirmed_at = self.confirmed_at();
-        let Some(under) = look.known.map(|known| (known.digest(), confirmed_at)) else { return };
+        let Some(under) = context.bundle.map(|bundle| (bundle.digest(), confirmed_at)) else { return };
         let mut seen = {
-            let mut walk = super::locked(&self.walk);
-            if walk.under != Some(under) {
-                let again_at = Some(look.started.plus(AGAIN_S));
-                *walk = Walk { under: Some(under), again_at, ..Walk::default() };
+            let mut pass = super::locked(&self.catalogue_pass);
+            if pass.under != Some(under) {
+                let repeat_at = Some(context.started.plus(REPEAT_S));
+                *pass = CataloguePass { under: Some(under), repeat_at, ..CataloguePass::default() };
             }
-            if walk.is_over && walk.again_at.is_some_and(|at| look.started >= at) {
-                *walk = Walk { under: Some(under), ..Walk::default() };
+            if pass.is_over && pass.repeat_at.is_some_and(|at| context.started >= at) {
+                *pass = CataloguePass { under: Some(under), ..CataloguePass::default() };
             }
-            if walk.is_over {
+            if pass.is_over {
                 return;
             }
-            std::mem::take(&mut walk.seen)
+            std::mem::take(&mut pass.seen)
         };
-        // What was due was looked at in this very pass.
-        let begun: BTreeSet<GrantId> = seen.iter().chain(work.looked.keys()).copied().collect();
-        let mut live = self.live("leavers", look.started.plus(self.budget_s), begun);
-        let looks = live.lines().map(|(_, line)| self.look(line.id, look.known, look.found_by));
-        work.take_all(looks.buffer_unordered(AT_ONCE), report).await;
+        // Due grants were reconciled earlier in this pass.
+        let begun: BTreeSet<GrantId> = seen.iter().chain(work.reconciled.keys()).copied().collect();
+        let mut live = self.live("leavers", context.started.plus(self.budget_s), begun);
+        let outcomes = live.lines().map(|(_, line)| self.reconcile(line.id, context.bundle, context.found_by));
+        work.take_all(outcomes.buffer_unordered(AT_ONCE), report).await;
         report.good &= live.is_readable;
-        let is_over = live.is_whole && work.looked.values().all(|is_sure| *is_sure);
-        let mut walk = super::locked(&self.walk);
-        walk.is_over = is_over;
+        let is_over = live.is_whole && work.reconciled.values().all(|is_sure| *is_sure);
+        let mut pass = super::locked(&self.catalogue_pass);
+        pass.is_over = is_over;
         if !is_over {
-            seen.extend(work.looked.iter().filter(|(_, is_sure)| **is_sure).map(|(id, _)| *id));
-            walk.seen = seen;
+            seen.extend(work.reconciled.iter().filter(|(_, is_sure)| **is_sure).map(|(id, _)| *id));
+            pass.seen = seen;
         }
     }
 }
 
-/// Whether the catalogue does not know the grant any more as it was decided.
+/// Whether the grant's identity, sponsor, human or entitlement has left the catalogue or changed its class.
 ///
 /// # Errors
 ///
@@ -102,18 +103,19 @@ pub(crate) async fn has_left(grant: &Grant, bundle: &InForce) -> PortResult<bool
 }
 
 impl Reaper {
-    /// Whether the bundle in force, if it can be read, does not know `grant` any more; nothing where its part cannot be
-    /// read. Then it stays, and the next pass looks again.
-    pub(super) async fn left_by(&self, grant: &Grant, known: Option<&InForce>) -> Option<bool> {
-        let Some(bundle) = known else { return Some(false) };
+    /// Whether `grant` has left the catalogue. False if the bundle in force cannot be read; nothing if only the part
+    /// with its entitlement cannot be read. The grant then stays, and the next pass checks it again.
+    pub(super) async fn has_left_catalogue(&self, grant: &Grant, bundle: Option<&InForce>) -> Option<bool> {
+        let Some(bundle) = bundle else { return Some(false) };
         let unread = |error: &PortError| {
-            tracing::error!(grant.id = %grant.id, problem = error.chain(), "whether it has left cannot be read");
+            tracing::error!(grant.id = %grant.id, problem = error.chain(), "a part of the bundle cannot be read: the \
+                grant may have left");
         };
         has_left(grant, bundle).await.inspect_err(unread).ok()
     }
 }
 
-/// That it is stopped for having left; see [`Event::Stopped`].
-pub(super) fn left(grant: &Grant, now: Timestamp) -> Event {
+/// The event that ends a grant that has left the catalogue; see [`Event::Stopped`].
+pub(super) fn leaver_event(grant: &Grant, now: Timestamp) -> Event {
     Event::Stopped { cause: EndCause::Leaver, by: None, fence: now.plus(grant.bounds.landing_s()) }
 }

@@ -1,56 +1,59 @@
-//! The heart of a good pass: it carries what is late, so that issuing stops where ending does not work.
+//! The heartbeat of a good pass: it names late grants, so that issuing stops when ending does not work.
 //!
-//! A look that fails puts a grant off, so not every pass comes by it. What the last heart names is therefore read again,
-//! and named until it is over; a process that was just started goes on from the heart that is stored.
+//! A step that fails postpones its grant, so not every pass reaches it. Grants that the last health record names are
+//! therefore read again and named until they have ended. A new process continues from the stored record.
 
 use std::collections::BTreeMap;
 
 use brevet_domain::block::BlockScope;
 use brevet_domain::drill::Unproved;
 use brevet_domain::grant::State;
-use brevet_domain::heart::{Beyond, Heart, Late, LateGrant, Pulse};
 use brevet_domain::id::GrantId;
+use brevet_domain::reaper_health::{IssuanceGate, Late, LateGrant, OverdueOverflow, ReaperHealth};
 use brevet_domain::time::Timestamp;
 
 use super::{PassReport, Reaper};
 use crate::port::{Due, PortError, PortResult};
 
-/// How often a beat is made anew after another pass beat in between.
+/// How often a heartbeat is retried after another pass recorded one in between.
 const ATTEMPTS: u32 = 4;
-/// How many grants are read again in one pass, at most: all that the last heart can name, and as many whose look failed.
+/// The most grants read again in one pass: all that the last record can name, and as many whose step failed.
 const MAX_READ: usize = 2 * Late::MAX;
 
 impl Reaper {
-    /// Records the good pass that began at `started`, with what it left late.
+    /// Records the good pass that began at `started`, with the grants that it left late.
     ///
     /// # Errors
     ///
-    /// [`PortError`] if the last heart cannot be read or this one not be recorded: then the last one grows old.
-    pub(super) async fn beat(&self, started: Timestamp, report: &mut PassReport) -> PortResult<()> {
-        let mut raced = PortError::Conflict { operation: "beat" };
+    /// [`PortError`] if the last health record cannot be read or this one cannot be written: the last one then grows
+    /// old.
+    pub(super) async fn record_heartbeat(&self, started: Timestamp, report: &mut PassReport) -> PortResult<()> {
+        let mut raced = PortError::Conflict { operation: "record_heartbeat" };
         for _ in 0..ATTEMPTS {
-            let (before, number, drills) = match self.ports.reader.heart().await {
+            let (before, number, drills) = match self.ports.reader.reaper_health().await {
                 Ok(before) => {
-                    let number = before.as_ref().map_or(0, |before| before.beats);
+                    let number = before.as_ref().map_or(0, |before| before.heartbeats);
                     let (late, drills) = before.map(|before| (before.late, before.drills)).unwrap_or_default();
                     (late, Some(number), drills)
                 }
-                // INVARIANT: fail closed. What it named is unknown, until all of that must have come by again.
+                // INVARIANT: fail closed. Its late grants are unknown until every one of them must have been found
+                // again.
                 Err(PortError::Unreadable { what, .. }) => {
-                    tracing::error!(problem = what, "the last heart cannot be read: everything stops for a while");
-                    (self.unknown(), None, Vec::new())
+                    tracing::error!(problem = what, "the last health record is unreadable: issuing stops for a while");
+                    (self.assume_overflow(), None, Vec::new())
                 }
                 Err(error) => return Err(error),
             };
             let late = self.late_after(before, report).await;
             let drills = self.unproved(&drills).await?;
-            let heart = Heart { beats: number.unwrap_or(0).saturating_add(1), read_up_to: started, late, drills };
-            match self.ports.heart.beat(&heart, number).await {
+            let reaper_health =
+                ReaperHealth { heartbeats: number.unwrap_or(0).saturating_add(1), read_up_to: started, late, drills };
+            match self.ports.reaper_health.record_heartbeat(&reaper_health, number).await {
                 Ok(()) => {
-                    self.tell_overdue(&heart, report);
+                    self.report_overdue(&reaper_health, report);
                     return Ok(());
                 }
-                // Another pass beat meanwhile, and may have found what this one did not come by.
+                // Another pass was recorded meanwhile, and may have found late grants that this one did not.
                 Err(error @ PortError::Conflict { .. }) => raced = error,
                 Err(error) => return Err(error),
             }
@@ -58,28 +61,28 @@ impl Reaper {
         Err(raced)
     }
 
-    /// As if more were overdue than anybody can name.
-    fn unknown(&self) -> Late {
+    /// A record with more overdue grants than it can name.
+    fn assume_overflow(&self) -> Late {
         let now = self.ports.clock.now();
-        let since = now.minus(self.tolerance.overdue_s.saturating_add(1));
-        Late { grants: Vec::new(), beyond: Some(Beyond { since, until: now.plus(Beyond::COUNTS_S) }) }
+        let since = now.minus(self.issuance_policy.overdue_s.saturating_add(1));
+        Late { grants: Vec::new(), beyond: Some(OverdueOverflow { since, until: now.plus(OverdueOverflow::COUNTS_S) }) }
     }
 
-    /// What is late now: what this pass found, and of what was late `before` what it did not come by.
+    /// The late grants now: those that this pass found, and those of `before` that it did not reach.
     async fn late_after(&self, before: Late, report: &PassReport) -> Late {
-        let looked = report.late.values().flatten();
-        let (mut late, unseen): (Vec<LateGrant>, Vec<_>) = looked.cloned().partition(|late| late.principal.is_some());
-        let mut again: BTreeMap<GrantId, LateGrant> = unseen.into_iter().map(|one| (one.grant, one)).collect();
-        // What is known of a grant is more than that a look at it failed.
+        let found = report.late.values().flatten();
+        let (mut late, unread): (Vec<LateGrant>, Vec<_>) = found.cloned().partition(|late| late.principal.is_some());
+        let mut to_read: BTreeMap<GrantId, LateGrant> = unread.into_iter().map(|late| (late.grant, late)).collect();
+        // The last record knows more of a grant than that its step failed.
         let known = before.grants.into_iter();
-        again.extend(known.map(|known| (known.grant, known)));
-        let is_told = |id: &GrantId| {
-            report.late.get(id).is_some_and(|told| told.as_ref().is_none_or(|late| late.principal.is_some()))
+        to_read.extend(known.map(|known| (known.grant, known)));
+        let is_recorded = |id: &GrantId| {
+            report.late.get(id).is_some_and(|found| found.as_ref().is_none_or(|late| late.principal.is_some()))
         };
-        again.retain(|id, _| !is_told(id));
+        to_read.retain(|id, _| !is_recorded(id));
         let now = self.ports.clock.now();
-        for (n, (id, last)) in again.into_iter().enumerate() {
-            // INVARIANT: fail closed. What cannot be read is not over; and how many are read in one pass is bounded.
+        for (n, (id, last)) in to_read.into_iter().enumerate() {
+            // INVARIANT: fail closed. An unread grant counts as late, and the readings of one pass are bounded.
             if n >= MAX_READ {
                 late.push(last);
                 continue;
@@ -87,16 +90,17 @@ impl Reaper {
             match self.still_late(id, now).await {
                 Ok(found) => late.extend(found),
                 Err(error) => {
-                    tracing::warn!(grant.id = %id, problem = error.chain(), "a grant that is late cannot be read: it stays so");
+                    tracing::warn!(grant.id = %id, problem = error.chain(), "a late grant cannot be read: it still \
+                        counts as late");
                     late.push(last);
                 }
             }
         }
-        late.retain(|late| now.seconds_since(late.since) >= u64::from(self.tolerance.late_s()));
-        Late::of(late, before.beyond, now, self.tolerance.overdue_s)
+        late.retain(|late| now.seconds_since(late.since) >= u64::from(self.issuance_policy.late_s()));
+        Late::of(late, before.beyond, now, self.issuance_policy.overdue_s)
     }
 
-    /// Grant `id`, if its end is late: by its own record, or by a block that covers it and on which nothing followed.
+    /// Grant `id`, if its end is late: by its own record, or because a block covers it and its end has not begun.
     async fn still_late(&self, id: GrantId, now: Timestamp) -> PortResult<Option<LateGrant>> {
         let Some(grant) = self.ports.reader.grant(id).await? else { return Ok(None) };
         if let Some(late) = LateGrant::of(&grant, now) {
@@ -111,29 +115,31 @@ impl Reaper {
         Ok(since.map(|since| LateGrant { grant: id, principal, since, acknowledged: false }))
     }
 
-    fn tell_overdue(&self, heart: &Heart, report: &mut PassReport) {
-        let (now, tolerance) = (self.ports.clock.now(), self.tolerance);
-        report.is_stopped = Heart::pulse(Some(heart), None, now, tolerance) != Pulse::Beating;
-        for late in heart.late.overdue(now, tolerance.overdue_s) {
+    fn report_overdue(&self, reaper_health: &ReaperHealth, report: &mut PassReport) {
+        let (now, issuance_policy) = (self.ports.clock.now(), self.issuance_policy);
+        report.is_stopped =
+            ReaperHealth::issuance_gate(Some(reaper_health), None, now, issuance_policy) != IssuanceGate::Open;
+        for late in reaper_health.late.overdue(now, issuance_policy.overdue_s) {
             let LateGrant { grant, principal, since, acknowledged } = late;
             report.n_overdue = report.n_overdue.saturating_add(1);
             report.n_unacknowledged = report.n_unacknowledged.saturating_add(u32::from(!acknowledged));
-            tracing::error!(grant.id = %grant, principal, %since, acknowledged, "a grant is overdue: nothing is issued on its principal");
+            tracing::error!(grant.id = %grant, principal, %since, acknowledged, "a grant is overdue: issuing on its \
+                principal is stopped");
         }
-        report.n_unproved = u32::try_from(heart.drills.len()).unwrap_or(u32::MAX);
-        for Unproved { drilled, why, since } in &heart.drills {
-            tracing::error!(%drilled, ?why, %since, "a drill does not show that access ends: nothing is issued");
+        report.n_unproved = u32::try_from(reaper_health.drills.len()).unwrap_or(u32::MAX);
+        for Unproved { drilled, why, since } in &reaper_health.drills {
+            tracing::error!(%drilled, ?why, %since, "a drill does not show that access ends: issuing is stopped");
         }
-        if report.is_stopped && heart.drills.is_empty() {
-            tracing::error!(n = report.n_unacknowledged, "nothing is issued: too many grants are overdue");
+        if report.is_stopped && reaper_health.drills.is_empty() {
+            tracing::error!(n = report.n_unacknowledged, "too many grants are overdue: issuing is stopped");
         }
     }
 }
 
 impl PassReport {
-    /// A look that failed says nothing of its grant: it is late since its line was due.
-    pub(super) fn note_unseen(&mut self, line: &Due) {
-        let unseen = LateGrant { grant: line.id, principal: None, since: line.next_at, acknowledged: false };
-        self.late.entry(line.id).or_insert(Some(unseen));
+    /// Notes a grant whose step failed. Its state is unknown, so it counts as late since its line was due.
+    pub(super) fn note_unread(&mut self, line: &Due) {
+        let unread = LateGrant { grant: line.id, principal: None, since: line.next_at, acknowledged: false };
+        self.late.entry(line.id).or_insert(Some(unread));
     }
 }

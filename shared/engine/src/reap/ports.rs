@@ -1,48 +1,36 @@
-//! What the reaper needs from outside.
+//! The ports of the reaper.
 
 use std::sync::Arc;
 
-use super::{Drills, Kills, Sweep};
+use super::{Drills, KillSwitchPorts, Sweep};
 use crate::catalogue::Catalogue;
 use crate::port::{
-    Clock, Counts, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, HeartStore, IdSource, InService,
-    Principals, ReviewReader, Rotator, SessionRoles,
+    AttachmentHoldersReader, Clock, DenyStore, Deprovisioner, DueList, GrantReader, GrantStore, IdSource, InService,
+    Principals, ReaperHealthStore, ReviewReader, Rotator, SessionRoles,
 };
 
 /// The ports of the reap function.
 #[derive(Clone)]
 pub struct Ports {
-    /// Consistent reads.
     pub reader: Arc<dyn GrantReader>,
-    /// Changes of grants.
     pub store: Arc<dyn GrantStore>,
-    /// The to-do list.
     pub due: Arc<dyn DueList>,
-    /// Live early ends.
+    /// The entries of reserved denies.
     pub deny: Arc<dyn DenyStore>,
-    /// Uses of break-glass that await their review.
     pub reviews: Arc<dyn ReviewReader>,
-    /// The kill switch.
-    pub kills: Kills,
-    /// The sweep from AWS's side.
+    pub kill_switch: KillSwitchPorts,
     pub sweep: Sweep,
-    /// Which table this is.
     pub service: Arc<dyn InService>,
-    /// The heart.
-    pub heart: Arc<dyn HeartStore>,
-    /// What the drills showed.
+    pub reaper_health: Arc<dyn ReaperHealthStore>,
     pub drills: Drills,
-    /// The reserved deny on session roles.
     pub roles: Arc<dyn SessionRoles>,
-    /// Attachment principals.
     pub attachments: Attachments,
-    /// Secrets that are rotated once a grant has ended.
+    /// Rotates secrets after a grant has ended.
     pub rotator: Arc<dyn Rotator>,
-    /// The bundle in force: who is registered, and what can be asked for.
+    /// The bundle in force: the registered identities and the listed entitlements.
     pub catalogue: Arc<Catalogue>,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Names for evidence.
+    /// Makes evidence ids.
     pub ids: Arc<dyn IdSource>,
 }
 
@@ -55,12 +43,9 @@ impl std::fmt::Debug for Ports {
 /// The ports to attachment principals.
 #[derive(Clone)]
 pub struct Attachments {
-    /// Reads them.
     pub principals: Arc<dyn Principals>,
-    /// Removes from them.
     pub deprovisioner: Arc<dyn Deprovisioner>,
-    /// Who holds managed policies on them.
-    pub counts: Arc<dyn Counts>,
+    pub holders: Arc<dyn AttachmentHoldersReader>,
 }
 
 impl std::fmt::Debug for Attachments {

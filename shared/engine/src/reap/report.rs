@@ -1,94 +1,92 @@
-//! What a pass of the reaper did, and which way led it there.
+//! The report of a reaper pass, and the way that led to what it ended.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
 
-use brevet_domain::heart::LateGrant;
 use brevet_domain::id::GrantId;
+use brevet_domain::reaper_health::LateGrant;
 use brevet_domain::time::Timestamp;
 use futures_util::stream::{Stream, StreamExt as _};
 use serde::Serialize;
 
-/// Which of the ways that do not need each other led the reaper to what it ends. Its evidence tells.
+/// The independent ways that lead the reaper to a grant. Stored in its evidence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FoundBy {
-    /// The schedule: what is due, or is blocked, or has left the catalogue.
+    /// The schedule: grants that are due, blocked, or removed from the catalogue.
     #[default]
     Schedule,
-    /// The echo of an earlier pass, where the schedule did not come: the same as the schedule finds.
-    Echo,
-    /// The table's stream, which named it: a mark, or what began to end.
+    /// A standby tick, when the schedule failed: it finds the same grants.
+    StandbyTick,
+    /// The table's stream, which named the grant: a mark, or the start of its end.
     Stream,
-    /// DynamoDB, which deleted its fuse.
-    Fuse,
-    /// The sweep of what stands in AWS.
+    /// DynamoDB deleted the grant's expired backstop.
+    Backstop,
+    /// The sweep of policies in AWS.
     Sweep,
 }
 
-/// What a pass did.
+/// The report of a pass, or of a part of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PassReport {
-    /// Which way led to what it did.
+    /// The way that led to the pass.
     #[serde(skip)]
     pub found_by: FoundBy,
-    /// Lines of the to-do list that were looked at, with what came due meanwhile.
+    /// Lines of the to-do lists that were reconciled, with retries that came due meanwhile.
     pub n_due: u32,
-    /// Changes that were written.
+    /// Changes of grants that were written.
     pub n_changed: u32,
-    /// Grants that ended with a proof.
     pub n_ended: u32,
-    /// Grants or roles about which something failed; each is looked at again.
+    /// Grants or roles for which a call failed; each is retried.
     pub n_failed: u32,
-    /// Writes of a reserved deny.
+    /// Writes of reserved denies.
     pub n_deny_written: u32,
-    /// Early ends that are denied by when their sessions were issued: their names do not fit the quota of their role, or
-    /// all that was issued on it until then is void. Who else holds such a role from before then fetches new credentials.
+    /// Early ends that are denied by issue time: their session names do not fit their role's quota, or every session
+    /// issued on it until then is void. Other holders of such a role with older credentials must fetch new ones.
     pub n_denied_by_time: u32,
-    /// For how many seconds what is most overdue is: a line that was not looked at, or an end that is not proved.
+    /// The age of what is most overdue, in seconds: a line that was not reconciled, or an end that is not proved.
     pub oldest_overdue_s: u64,
-    /// How many uses of break-glass await their review, up to a page; unknown where they could not be read.
+    /// Uses of break-glass that await their review, up to a page; absent if they could not be read.
     pub n_unreviewed: Option<u32>,
-    /// What looks left that should be over; nothing for what they ended. A later look at a grant says it anew.
+    /// Grants whose end is late after their last step in this pass; absent values are grants that ended.
     #[serde(skip)]
     pub late: BTreeMap<GrantId, Option<LateGrant>>,
-    /// Grants that are overdue, as far as the heart names them.
+    /// Overdue grants that the reaper's health record names.
     pub n_overdue: u32,
-    /// Those of them that nobody acknowledged.
+    /// Those that nobody has acknowledged.
     pub n_unacknowledged: u32,
     /// Drills that do not show that access ends.
     pub n_unproved: u32,
-    /// Whether that, or what is overdue, stops all issuing.
+    /// Whether drills or overdue grants stop all issuing.
     pub is_stopped: bool,
-    /// Rotations of secrets that were seen done.
+    /// Secret rotations that were observed to be done.
     pub n_rotated: u32,
-    /// Looks at a rotation that found it not done, or failed; each is looked at again.
+    /// Steps of a rotation that found it not done, or failed; each is retried.
     pub n_unrotated: u32,
-    /// For how many seconds a secret that was looked at waits to be rotated, from the end of its grant; unknown where none
-    /// was, and not every list could be looked at.
+    /// The age of the oldest pending rotation that was read, in seconds from the end of its grant; absent if there was
+    /// none and some list could not be read.
     pub oldest_rotation_s: Option<u64>,
-    /// Blocks of the kill switch that stand.
+    /// Standing blocks of the kill switch.
     pub n_blocks: u32,
-    /// How many grants that they cover a walk over every live grant still found alive; nothing if none came through.
+    /// Covered grants that a whole kill-switch pass still found alive; absent if no whole pass was completed.
     pub n_blocked_alive: Option<u64>,
-    /// Of the blocks whose zero this pass proved first: how many seconds that took at the longest.
+    /// For blocks whose zero this pass proved first: the longest time from the block to that proof, in seconds.
     pub zero_after_s: Option<u64>,
-    /// What a sweep found in AWS that no live grant explains.
+    /// Policies in AWS that the sweep found and no live grant explains.
     pub n_swept: u32,
-    /// Whether the sweep saw every role of this installation.
     pub swept: bool,
-    /// Whether every shard was read up to the start of the pass; where the stream named grants, whether each was
-    /// looked at.
+    /// Whether every shard was read up to the start of the pass. For grants that the stream named: whether each was
+    /// reconciled.
     pub good: bool,
 }
 
 impl PassReport {
-    /// What a pass reports that has done nothing yet, or a part of it.
+    /// The empty report of a pass or of a part of it.
     pub(super) fn begun(found_by: FoundBy) -> Self {
         Self { found_by, good: true, ..Self::default() }
     }
 
-    /// Adds what a part of the pass did. Nothing is shared between parts that run together.
+    /// Adds the report of a part. Parts that run concurrently share nothing.
     pub fn add(&mut self, part: Self) {
         let sum = u32::saturating_add;
         let mut late = std::mem::take(&mut self.late);
@@ -120,7 +118,7 @@ impl PassReport {
         };
     }
 
-    /// Adds what parts did, as each comes to its end.
+    /// Adds the reports of parts as each completes.
     pub(super) async fn add_all(&mut self, parts: impl Stream<Item = Self> + Send) {
         let mut parts = pin!(parts);
         while let Some(part) = parts.next().await {
@@ -136,7 +134,7 @@ impl PassReport {
         self.oldest_rotation_s = self.oldest_rotation_s.max(Some(seconds));
     }
 
-    /// A look left it as it was, though it should be over.
+    /// Notes a grant that a step left alive though its end is late.
     pub(super) fn note_late(&mut self, late: Option<LateGrant>, now: Timestamp) {
         let Some(late) = late else { return };
         self.note_overdue(now.seconds_since(late.since));

@@ -1,4 +1,4 @@
-//! Break-glass: at once, told, and nothing ordinary for its requester until somebody apart has reviewed the use.
+//! Break-glass: usable at once, always notified. Until the use is reviewed, its requester is denied ordinary grants.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,19 +10,20 @@ use brevet_domain::id::GrantId;
 use brevet_domain::review::{Note, Review, ReviewOutcome};
 use brevet_domain::rule;
 
-use super::scheduled::hourly;
+use super::schedules::hourly;
 use super::world::{
-    Rules, TICK_S, TOLERANCE, World, ask_for, entitlement, entitlements, id_of, people, proof, publish_with, refused,
+    ISSUANCE_POLICY, Rules, TICK_S, World, ask_for, entitlement, entitlements, id_of, people, proof, publish_with,
+    refused,
 };
 use crate::decide::{ReviewBallot, Reviews};
 use crate::fake::run;
 use crate::port::{Clock, GrantReader, ReviewReader};
+use crate::records::GrantRecords;
 use crate::refusal::Refusal;
-use crate::report::Report;
 
-/// The same as `deploy`, for emergencies; lea reviews, dana answers for it.
+/// Like `deploy`, for emergencies, with the given reviewer. Dana owns it.
 pub(super) fn rescue(reviewer: &str, while_overdue: bool) -> Entitlement {
-    let glass = BreakGlass { reviewer: reviewer.parse().unwrap(), heart_max_age_s: Some(3_600), while_overdue };
+    let glass = BreakGlass { reviewer: reviewer.parse().unwrap(), heartbeat_max_age_s: Some(3_600), while_overdue };
     Entitlement { id: "rescue".parse().unwrap(), break_glass: Some(glass), ..entitlement() }
 }
 
@@ -30,13 +31,13 @@ fn with(world: &World, change: impl FnOnce(&mut Rules)) {
     change(&mut world.rules.lock().unwrap());
 }
 
-/// From now on there is `rescue`, which omar may use at once.
+/// Adds `rescue` to the catalogue. Omar may use it without approval.
 pub(super) fn prepare(world: &World) {
     prepare_with(world, rescue("lea", false));
     world.tick();
 }
 
-/// The same for `rescue` as it is given, beside all that there is.
+/// Adds the given entitlement to the catalogue.
 pub(super) fn prepare_with(world: &World, rescue: Entitlement) {
     with(world, |rules| rules.entitlements.push(rescue.clone()));
     publish_with(&world.store, &people(), entitlements().into_iter().chain([rescue]).collect());
@@ -48,31 +49,31 @@ fn world() -> World {
     world
 }
 
-fn asked(world: &World, who: &str, key: &str, what: &str) -> Option<Result<Report, Refusal>> {
-    run(world.intake.submit(&proof(who), key, ask_for(what), world.clock.now()))
+fn asked(world: &World, caller: &str, key: &str, entitlement: &str) -> Option<Result<GrantRecords, Refusal>> {
+    run(world.intake.submit(&proof(caller), key, ask_for(entitlement), world.clock.now()))
 }
 
-pub(super) fn reviewed(world: &World, who: &str, id: GrantId) -> Option<Result<Report, Refusal>> {
+pub(super) fn reviewed(world: &World, caller: &str, id: GrantId) -> Option<Result<GrantRecords, Refusal>> {
     let digest = world.grant(id).decision_digest;
-    review_of(world, who, id, ReviewOutcome::Justified, digest)
+    review_of(world, caller, id, ReviewOutcome::Justified, digest)
 }
 
 fn review_of(
     world: &World,
-    who: &str,
+    caller: &str,
     id: GrantId,
     outcome: ReviewOutcome,
     digest: Digest,
-) -> Option<Result<Report, Refusal>> {
+) -> Option<Result<GrantRecords, Refusal>> {
     let note = Note::try_from("nobody answered".to_owned()).unwrap();
-    run(world.decider.review(&proof(who), id, ReviewBallot { outcome, note, digest }, world.clock.now()))
+    run(world.decider.review(&proof(caller), id, ReviewBallot { outcome, note, digest }, world.clock.now()))
 }
 
-fn listed(world: &World, who: &str) -> Reviews {
-    run(world.decider.reviews(&proof(who), None, 10, world.clock.now())).unwrap().unwrap()
+fn listed(world: &World, caller: &str) -> Reviews {
+    run(world.decider.reviews(&proof(caller), None, 10, world.clock.now())).unwrap().unwrap()
 }
 
-/// A use that is over; nobody has looked at it.
+/// An ended break-glass use without a review.
 fn used(world: &World) -> GrantId {
     let id = id_of(asked(world, "omar ask run-1", "glass", "rescue"));
     world.vend("omar credentials run-1", id).unwrap().unwrap();
@@ -88,47 +89,47 @@ fn reason(world: &World, id: GrantId) -> String {
 }
 
 #[test]
-fn a_use_is_told_at_once_and_counted_until_it_was_reviewed() {
+fn break_glass_use_is_notified_at_once_and_counted_until_reviewed() {
     let world = world();
     assert_eq!(world.tick().unwrap().unwrap().n_unreviewed, Some(0));
     let id = id_of(asked(&world, "omar ask run-1", "glass", "rescue"));
     assert!(matches!(world.grant(id).state, State::Approved { .. }), "usable at once");
-    assert_eq!(world.told.take(), [id]);
-    // Counted from the store: also before it is used, and if the word of it got lost.
+    assert_eq!(world.recorded_uses.take(), [id]);
+    // The count comes from the store: it covers grants that are not used yet and lost notifications.
     assert_eq!(world.tick().unwrap().unwrap().n_unreviewed, Some(1));
     world.vend("omar credentials run-1", id).unwrap().unwrap();
     assert_eq!(refused(reviewed(&world, "lea approve", id)).1, "not_over");
     world.release("omar ask run-1", id).unwrap().unwrap();
     world.tick_for(4 * TICK_S);
     assert_eq!(world.tick().unwrap().unwrap().n_unreviewed, Some(1));
-    assert_eq!(world.grant(id).drop_at(), None, "what is to be reviewed is kept");
+    assert_eq!(world.grant(id).drop_at(), None, "a grant that awaits its review gets no TTL");
     reviewed(&world, "lea approve", id).unwrap().unwrap();
     assert_eq!(world.tick().unwrap().unwrap().n_unreviewed, Some(0));
     assert!(world.grant(id).drop_at().is_some());
-    // An ordinary grant is told to nobody.
+    // An ordinary grant notifies nobody.
     id_of(world.submit("bot ask run-1", "key"));
-    assert_eq!(world.told.take(), []);
-    world.assert_invariants("told");
+    assert_eq!(world.recorded_uses.take(), []);
+    world.assert_invariants("notified");
 }
 
 #[test]
-fn until_its_use_was_reviewed_its_requester_gets_nothing_ordinary_but_break_glass() {
+fn unreviewed_use_denies_its_requester_all_but_break_glass() {
     let world = world();
     with(&world, |rules| rules.humans_with_approval = true);
     let id = used(&world);
     let denied = id_of(asked(&world, "omar ask run-1", "ordinary", "deploy"));
-    let said = reason(&world, denied);
-    assert!(said.contains(&id.to_string()) && said.contains("was not reviewed yet"), "{said}");
+    let reason = reason(&world, denied);
+    assert!(reason.contains(&id.to_string()) && reason.contains("is not reviewed yet"), "{reason}");
     let decision = run(world.store.decision(denied)).unwrap().unwrap().unwrap();
     assert_eq!(decision.terms.determining, [rule::REVIEW]);
-    // Others go on, and so does an emergency.
+    // Other identities are not affected, and neither is an emergency.
     assert!(matches!(world.grant(id_of(world.submit("bot ask run-1", "key"))).state, State::Approved { .. }));
     let again = id_of(asked(&world, "omar ask run-2", "again", "rescue"));
     assert!(matches!(world.grant(again).state, State::Approved { .. }));
     world.release("omar ask run-2", again).unwrap().unwrap();
     world.tick();
     reviewed(&world, "lea approve", id).unwrap().unwrap();
-    // The second use was none: nothing was touched.
+    // The second grant was withdrawn before use, so it needs no review.
     assert!(matches!(world.grant(again).state, State::Withdrawn { .. }));
     assert_eq!(refused(reviewed(&world, "lea approve", again)).1, "nothing_to_review");
     let ordinary = id_of(asked(&world, "omar ask run-1", "now", "deploy"));
@@ -136,12 +137,12 @@ fn until_its_use_was_reviewed_its_requester_gets_nothing_ordinary_but_break_glas
     assert_eq!(
         run(world.store.awaited(&"omar".parse().unwrap())).unwrap().unwrap(),
         [],
-        "what was none is tidied away"
+        "the withdrawn use is no longer listed"
     );
 }
 
 #[test]
-fn what_awaits_approval_when_the_glass_breaks_is_denied_at_quorum() {
+fn quorum_denies_a_request_whose_requester_used_break_glass() {
     let world = world();
     with(&world, |rules| (rules.humans_with_approval, rules.approvers) = (true, vec!["lea", "dana"]));
     let ordinary = id_of(asked(&world, "omar ask run-1", "ordinary", "deploy"));
@@ -151,16 +152,16 @@ fn what_awaits_approval_when_the_glass_breaks_is_denied_at_quorum() {
 }
 
 #[test]
-fn only_the_reviewer_reviews_and_never_their_own_use() {
+fn review_is_accepted_only_from_the_reviewer_and_never_for_their_own_use() {
     let world = world();
     let id = used(&world);
-    for (who, code) in [
+    for (caller, code) in [
         ("omar approve", "not_reviewer"),
         ("dana approve", "not_reviewer"),
         ("agent approve", "grant_not_found"),
         ("lea ask", "token_audience"),
     ] {
-        assert_eq!(refused(reviewed(&world, who, id)).1, code, "{who}");
+        assert_eq!(refused(reviewed(&world, caller, id)).1, code, "{caller}");
     }
     let other = review_of(&world, "lea approve", id, ReviewOutcome::Justified, Digest::ZERO);
     assert_eq!(refused(other).1, "digest_mismatch");
@@ -169,7 +170,7 @@ fn only_the_reviewer_reviews_and_never_their_own_use() {
     assert!(listed(&world, "omar approve").reports.is_empty());
     reviewed(&world, "lea approve", id).unwrap().unwrap();
     assert!(listed(&world, "lea approve").reports.is_empty());
-    // Said once more it is the same; said otherwise it is refused.
+    // The same review again is accepted; a different one is refused.
     reviewed(&world, "lea approve", id).unwrap().unwrap();
     let digest = world.grant(id).decision_digest;
     let otherwise = review_of(&world, "lea approve", id, ReviewOutcome::Unjustified, digest);
@@ -183,20 +184,20 @@ fn only_the_reviewer_reviews_and_never_their_own_use() {
 }
 
 #[test]
-fn where_the_reviewer_cannot_the_owner_reviews() {
+fn owner_reviews_when_the_reviewer_cannot() {
     // The reviewer has left.
     let world_one = world();
     let id = used(&world_one);
     with(&world_one, |rules| drop(rules.registered.remove("lea")));
     assert_eq!(refused(reviewed(&world_one, "lea approve", id)).1, "not_reviewer");
     reviewed(&world_one, "dana approve", id).unwrap().unwrap();
-    // The catalogue names another by now.
+    // The catalogue now names another reviewer.
     let world_two = world();
     let id = used(&world_two);
     with(&world_two, |rules| *rules.entitlements.last_mut().unwrap() = rescue("dana", false));
     assert_eq!(refused(reviewed(&world_two, "lea approve", id)).1, "not_reviewer");
     reviewed(&world_two, "dana approve", id).unwrap().unwrap();
-    // Who used it is its reviewer, too.
+    // The user of the grant is also its reviewer.
     let world_three = world();
     with(&world_three, |rules| *rules.entitlements.last_mut().unwrap() = rescue("omar", false));
     let id = used(&world_three);
@@ -205,56 +206,59 @@ fn where_the_reviewer_cannot_the_owner_reviews() {
 }
 
 #[test]
-fn two_requests_at_once_never_both_slip_by() {
-    // The glass is broken right before each port call of the ordinary request.
+fn ordinary_request_is_denied_or_decided_before_a_concurrent_break_glass_use() {
+    // Break-glass is used right before each port call of the ordinary request.
     let mut number = 1;
     loop {
         let world = Arc::new(world());
         with(&world, |rules| rules.humans_with_approval = true);
-        let (other, stood) = (Arc::clone(&world), Arc::new(Mutex::new(None)));
-        let seen = Arc::clone(&stood);
+        let (other, was_decided) = (Arc::clone(&world), Arc::new(Mutex::new(None)));
+        let recorded = Arc::clone(&was_decided);
         let start = world.faults.n_calls();
         world.faults.meanwhile(start + number, move || {
-            *seen.lock().unwrap() = Some(other.store.snapshot().grants().next().is_some());
+            *recorded.lock().unwrap() = Some(other.store.snapshot().grants().next().is_some());
             id_of(asked(&other, "omar ask run-1", "glass", "rescue"));
         });
         let ordinary = id_of(asked(&world, "omar ask run-1", "ordinary", "deploy"));
-        let Some(stood) = *stood.lock().unwrap() else {
-            assert!(number > 8, "the glass never broke in between");
+        let Some(was_decided) = *was_decided.lock().unwrap() else {
+            assert!(number > 8, "break-glass was never used during the request");
             return;
         };
-        assert_eq!(world.told.take().len(), 1, "call {number}");
+        assert_eq!(world.recorded_uses.take().len(), 1, "call {number}");
         let decision = run(world.store.decision(ordinary)).unwrap().unwrap().unwrap();
-        // What was decided before the glass broke stands; what is decided after it is denied.
+        // A request decided before the use stands. One decided after it is denied.
         let denied = decision.terms.determining == [rule::REVIEW];
-        assert_eq!(denied, !stood, "call {number}: {:?}", decision.terms.outcome);
+        assert_eq!(denied, !was_decided, "call {number}: {:?}", decision.terms.outcome);
         number += 1;
     }
 }
 
 #[test]
-fn break_glass_works_while_the_heart_is_old_up_to_its_own_setting() {
+fn break_glass_is_issued_with_an_old_heartbeat_up_to_its_own_limit() {
     let world = world();
     let id = id_of(asked(&world, "omar ask run-1", "glass", "rescue"));
     let bot = id_of(world.submit("bot ask run-1", "key"));
     world.clock.advance(500);
-    assert_eq!(refused(world.vend("bot credentials run-1", bot)).1, "heart_stopped");
+    assert_eq!(refused(world.vend("bot credentials run-1", bot)).1, "heartbeat_missing");
     world.vend("omar credentials run-1", id).unwrap().unwrap();
-    world.assert_all_ends("heart");
+    world.assert_all_ends("reaper_health");
 }
 
 #[test]
-fn a_dry_run_tells_that_a_review_is_awaited_and_that_its_use_would_be_reviewed() {
+fn dry_run_reports_an_awaited_review_and_the_future_reviewer() {
     let world = world();
     with(&world, |rules| rules.humans_with_approval = true);
     let id = used(&world);
     let now = world.clock.now();
-    let said =
-        |what| run(world.decider.rehearse(&proof("omar ask run-1"), ask_for(what), TOLERANCE, now)).unwrap().unwrap();
-    let ordinary = said("deploy").verdict;
+    let rehearse = |entitlement| {
+        run(world.decider.rehearse(&proof("omar ask run-1"), ask_for(entitlement), ISSUANCE_POLICY, now))
+            .unwrap()
+            .unwrap()
+    };
+    let ordinary = rehearse("deploy").verdict;
     assert_eq!(ordinary.determining, [rule::REVIEW]);
     assert!(matches!(&ordinary.outcome, Outcome::Deny { reason } if reason.contains(&id.to_string())));
-    let glass = said("rescue").verdict;
+    let glass = rehearse("rescue").verdict;
     assert_eq!(
         (glass.outcome, glass.traits.break_glass.map(|glass| glass.reviewer)),
         (Outcome::Allow, "lea".parse().ok())
@@ -262,11 +266,11 @@ fn a_dry_run_tells_that_a_review_is_awaited_and_that_its_use_would_be_reviewed()
 }
 
 #[test]
-fn a_schedule_never_breaks_the_glass() {
+fn schedule_is_denied_break_glass() {
     let world = world();
     world.declare(hourly("night", "omar", "rescue"));
     world.next_hour();
-    assert_eq!(world.look().unwrap().unwrap().n_denied, 1);
-    assert_eq!(world.told.take(), []);
+    assert_eq!(world.run_schedules().unwrap().unwrap().n_denied, 1);
+    assert_eq!(world.recorded_uses.take(), []);
     assert_eq!(run(world.store.awaited(&"omar".parse().unwrap())).unwrap().unwrap(), []);
 }

@@ -1,28 +1,28 @@
-//! The invariants that the use cases keep, each with a test named after it.
+//! The invariants of the use cases. Each test is named after its invariant.
 
 use brevet_domain::canonical::canonical;
 use brevet_domain::grant::{Proof, State, VendAnswer};
-use brevet_domain::heart::Heart;
+use brevet_domain::reaper_health::ReaperHealth;
 
 use super::world::{TERM_S, World, active, approved, id_of, proof, refused};
 use crate::decide::Ballot;
 use crate::fake::{Fault, run};
-use crate::port::{Clock, HeartStore};
+use crate::port::{Clock, ReaperHealthStore};
 use crate::refusal::RefusalKind;
 
 #[test]
-fn invariant_01_nothing_is_asked_of_aws_that_is_not_recorded_first() {
+fn invariant_01_vend_calls_aws_only_after_it_is_recorded() {
     let (world, id) = approved();
     world.faults.plan_next("commit", Fault::Refused);
     world.faults.plan_next("commit", Fault::Refused);
     world.faults.plan_next("commit", Fault::Refused);
     assert_eq!(refused(world.vend("bot credentials run-1", id)).0, RefusalKind::Unavailable);
     assert_eq!(world.faults.fired().len(), 3);
-    assert_eq!(world.sts.vended(), [], "AWS was asked though nothing could be recorded");
+    assert_eq!(world.sts.vended(), [], "AWS was called although no record could be stored");
 }
 
 #[test]
-fn invariant_02_removal_that_keeps_failing_is_never_given_up() {
+fn invariant_02_failing_removal_is_retried_for_ever() {
     let (world, id) = active();
     world.release("bot ask run-1", id);
     for _ in 0..15 {
@@ -39,29 +39,29 @@ fn invariant_02_removal_that_keeps_failing_is_never_given_up() {
 }
 
 #[test]
-fn invariant_03_a_lost_answer_of_assume_role_stays_unknown_and_bounds_the_end() {
+fn invariant_03_lost_assume_role_answer_stays_unknown_and_bounds_the_end() {
     let (world, id) = approved();
     world.faults.plan_next("vend", Fault::AnswerLost);
     assert_eq!(refused(world.vend("bot credentials run-1", id)).0, RefusalKind::Unavailable);
     assert_eq!(world.faults.fired().len(), 1);
-    assert_eq!(world.sts.vended().len(), 1, "the credential exists though nobody heard of it");
+    assert_eq!(world.sts.vended().len(), 1, "the credential exists although its answer was lost");
     assert!(world.can_act(id));
     let State::Active { vends, .. } = world.grant(id).state else { panic!("not in use") };
     assert_eq!(vends.last.last().unwrap().answer, VendAnswer::Awaited, "a lost answer is not a failed vend");
     world.release("bot ask run-1", id);
     world.tick();
-    assert!(!world.can_act(id), "the early end holds for what was never heard of, too");
+    assert!(!world.can_act(id), "the early end also covers a session whose answer was lost");
     world.assert_all_ends("lost answer");
     assert!(matches!(world.proof_of(id), Proof::Observed { .. }));
 }
 
 #[test]
-fn invariant_04_a_credential_whose_vend_cannot_be_evidenced_is_not_handed_out() {
+fn invariant_04_credential_is_withheld_when_its_vend_cannot_be_recorded() {
     let (world, id) = active();
     let first_commit = world.faults.calls().iter().filter(|call| **call == "commit").count();
     assert_eq!(first_commit, 2, "one before the call, one after it");
     let calls = world.faults.n_calls();
-    // Dry run: which calls are the commits after the `AssumeRole` of a second vend.
+    // A second vend shows which calls are the commits after its `AssumeRole`.
     world.vend("bot credentials run-1", id).unwrap().unwrap();
     let after = world.faults.calls().into_iter().skip(usize::try_from(calls).unwrap()).position(|call| call == "vend");
     let n = world.faults.n_calls() + u64::try_from(after.unwrap()).unwrap() + 1;
@@ -70,67 +70,73 @@ fn invariant_04_a_credential_whose_vend_cannot_be_evidenced_is_not_handed_out() 
     }
     assert_eq!(refused(world.vend("bot credentials run-1", id)).0, RefusalKind::Unavailable);
     assert!(world.faults.fired().iter().any(|fired| fired.call == "commit"));
-    assert_eq!(world.sts.vended().len(), 3, "AWS made the credential: what failed came after it");
+    assert_eq!(world.sts.vended().len(), 3, "AWS made the credential before the failure");
     world.assert_all_ends("an unevidenced credential");
 }
 
 #[test]
-fn invariant_05_with_the_reaper_gone_access_ends_at_the_deadline_all_the_same() {
+fn invariant_05_session_ends_at_its_deadline_without_the_reaper() {
     let (world, id) = active();
     world.clock.advance(TERM_S - 1);
     assert!(world.can_act(id));
     world.clock.advance(1);
-    assert!(!world.can_act(id), "nothing but the session policy's own time limit was at work");
+    assert!(!world.can_act(id), "the session policy's own time limit must end it");
 }
 
 #[test]
-fn invariant_06_credentials_are_neither_stored_nor_put_in_evidence_nor_shown_by_debug() {
+fn invariant_06_credentials_are_not_stored_recorded_or_shown_by_debug() {
     let (world, id) = approved();
-    let handout = world.vend("bot credentials run-1", id).unwrap().unwrap();
+    let issued = world.vend("bot credentials run-1", id).unwrap().unwrap();
     world.release("bot ask run-1", id).unwrap().unwrap();
     world.assert_all_ends("a released grant");
-    let credentials = &handout.credentials;
-    let told = [
+    let credentials = &issued.credentials;
+    let outputs = [
         ("the table", format!("{:?}", world.store.snapshot())),
         ("evidence", canonical(&world.store.snapshot().evidence_of(id)).unwrap()),
         ("IAM", format!("{:?}", world.roles.landed())),
-        ("debug", format!("{handout:?}")),
+        ("debug", format!("{issued:?}")),
     ];
-    for (place, text) in &told {
-        assert!(!text.contains(&credentials.secret_access_key), "{place} holds the secret key");
-        assert!(!text.contains(&credentials.session_token), "{place} holds the session token");
+    for (output, text) in &outputs {
+        assert!(!text.contains(&credentials.secret_access_key), "{output} holds the secret key");
+        assert!(!text.contains(&credentials.session_token), "{output} holds the session token");
     }
-    for (place, text) in &told[..2] {
-        assert!(text.contains(&credentials.access_key_id), "{place} names the key id: it is looked at rightly");
+    for (output, text) in &outputs[..2] {
+        assert!(
+            text.contains(&credentials.access_key_id),
+            "{output} must hold the key id, or this test searches the wrong text"
+        );
     }
 }
 
 #[test]
-fn invariant_10_a_later_vend_takes_the_stored_deadline() {
+fn invariant_10_later_vend_takes_the_stored_deadline() {
     let (world, id) = active();
     let State::Active { deadline, .. } = world.grant(id).state else { panic!() };
     world.clock.advance(100);
-    let handout = world.vend("bot credentials run-1", id).unwrap().unwrap();
-    assert_eq!(handout.expiration, deadline);
+    let issued = world.vend("bot credentials run-1", id).unwrap().unwrap();
+    assert_eq!(issued.expiration, deadline);
     world.clock.advance(TERM_S - 100);
     assert!(!world.can_act(id));
     assert_eq!(refused(world.vend("bot credentials run-1", id)).0, RefusalKind::Over);
 }
 
 #[test]
-fn invariant_12_no_heart_or_an_old_one_stops_issuing() {
+fn invariant_12_missing_or_old_heartbeat_stops_issuing() {
     let world = World::new();
     let id = id_of(world.submit("bot ask run-1", "key"));
-    assert_eq!(refused(world.vend("bot credentials run-1", id)), (RefusalKind::Stopped, "heart_stopped".to_owned()));
+    assert_eq!(
+        refused(world.vend("bot credentials run-1", id)),
+        (RefusalKind::Stopped, "heartbeat_missing".to_owned())
+    );
     world.tick();
     world.clock.advance(181);
     assert_eq!(refused(world.vend("bot credentials run-1", id)).0, RefusalKind::Stopped);
-    run(world.store.beat(&Heart::first(world.clock.now()), None)).unwrap().unwrap();
-    assert!(world.vend("bot credentials run-1", id).unwrap().is_ok(), "it recovers by itself");
+    run(world.store.record_heartbeat(&ReaperHealth::first(world.clock.now()), None)).unwrap().unwrap();
+    assert!(world.vend("bot credentials run-1", id).unwrap().is_ok(), "issuing resumes by itself");
 }
 
 #[test]
-fn invariant_12_a_pass_that_could_not_read_a_shard_does_not_beat() {
+fn invariant_12_pass_with_an_unread_shard_records_no_heartbeat() {
     let world = World::new();
     world.faults.plan_next("due", Fault::Throttled);
     let report = world.tick().unwrap().unwrap();
@@ -141,7 +147,7 @@ fn invariant_12_a_pass_that_could_not_read_a_shard_does_not_beat() {
 }
 
 #[test]
-fn invariant_14_an_ended_grant_that_is_rewound_vends_nothing() {
+fn invariant_14_rewound_grant_vends_nothing() {
     let (world, id) = approved();
     let rewound = world.grant(id);
     world.vend("bot credentials run-1", id).unwrap().unwrap();
@@ -151,18 +157,18 @@ fn invariant_14_an_ended_grant_that_is_rewound_vends_nothing() {
     let n_vended = world.sts.vended().len();
     world.store.overwrite(rewound);
     let (kind, code) = refused(world.vend("bot credentials run-1", id));
-    assert_eq!((kind, code.as_str()), (RefusalKind::Forbidden, "records_unfit"));
+    assert_eq!((kind, code.as_str()), (RefusalKind::Forbidden, "records_inconsistent"));
     assert_eq!(world.sts.vended().len(), n_vended);
 }
 
 #[test]
-fn invariant_14_a_grant_whose_deadline_was_moved_vends_nothing() {
+fn invariant_14_grant_with_a_moved_deadline_vends_nothing() {
     let (world, id) = active();
     let mut grant = world.grant(id);
     let State::Active { deadline, .. } = &mut grant.state else { panic!() };
     *deadline = deadline.plus(3_600);
     world.store.overwrite(grant);
-    assert_eq!(refused(world.vend("bot credentials run-1", id)).1, "records_unfit");
+    assert_eq!(refused(world.vend("bot credentials run-1", id)).1, "records_inconsistent");
 }
 
 #[test]
@@ -178,7 +184,7 @@ fn invariant_11_neither_requester_nor_sponsor_approves() {
     let answer = run(world.decider.vote(&proof("omar approve"), id, other, world.clock.now()));
     assert_eq!(refused(answer).1, "digest_mismatch");
     world.vote("omar approve", id, true).unwrap().unwrap();
-    assert!(world.vote("omar approve", id, true).unwrap().is_ok(), "the same vote again is the same answer");
+    assert!(world.vote("omar approve", id, true).unwrap().is_ok(), "a repeated vote gets the same answer");
     assert_eq!(refused(world.vote("omar approve", id, false)).1, "voted_otherwise");
     assert!(world.vend("agent credentials", id).unwrap().is_ok());
 }

@@ -1,16 +1,16 @@
-//! Leavers: who is in the catalogue no more holds nothing any longer, from the next tick on.
+//! Leavers: when an identity, sponsor or entitlement leaves the catalogue, the next tick ends its grants.
 
 use brevet_domain::grant::{EndCause, State};
 use brevet_domain::id::GrantId;
 
-use super::attaching::submit_for;
+use super::attachments::submit_for;
 use super::world::{World, active, approved, entitlements, id_of, people, publish, publish_with, refused};
 use crate::fake::Fault;
 
-/// Publishes the catalogue without `who`.
-fn without(world: &World, who: &str) {
+/// Publishes the catalogue without the identity `id`.
+fn without(world: &World, id: &str) {
     let mut people = people();
-    people.remove(who).unwrap();
+    people.remove(id).unwrap();
     publish(&world.store, &people);
 }
 
@@ -19,10 +19,10 @@ fn is_leaving(world: &World, id: GrantId) -> bool {
 }
 
 #[test]
-fn an_identity_that_leaves_holds_nothing_from_the_next_tick_on() {
+fn leaving_identity_loses_its_grants_at_the_next_tick() {
     let (world, id) = active();
     without(&world, "bot");
-    assert!(world.can_act(id), "its session lives until the tick");
+    assert!(world.can_act(id), "the session lives until the tick");
     world.tick();
     assert!(is_leaving(&world, id), "{:?}", world.grant(id).state);
     assert!(!world.can_act(id));
@@ -30,10 +30,10 @@ fn an_identity_that_leaves_holds_nothing_from_the_next_tick_on() {
 }
 
 #[test]
-fn a_sponsor_who_leaves_takes_along_all_that_they_answer_for() {
+fn leaving_sponsor_ends_the_grants_of_their_identities() {
     let (world, id) = active();
     let agents = id_of(world.submit("agent ask run-1", "key"));
-    // The bots are handed to somebody else, but what they hold was granted under dana.
+    // The bots get another owner, but dana was their sponsor when their grants were decided.
     let mut people = people();
     people.remove("dana").unwrap();
     for bot in ["bot", "agent"] {
@@ -43,28 +43,28 @@ fn a_sponsor_who_leaves_takes_along_all_that_they_answer_for() {
     world.tick();
     assert!(is_leaving(&world, id));
     let State::Withdrawn { cause, .. } = world.grant(agents).state else { panic!("{:?}", world.grant(agents).state) };
-    assert_eq!(cause, EndCause::Leaver, "what awaited approval is withdrawn");
+    assert_eq!(cause, EndCause::Leaver, "a grant that awaited approval is withdrawn");
     world.assert_all_ends("sponsor left");
 }
 
 #[test]
-fn an_entitlement_that_leaves_is_held_by_nobody() {
+fn removed_entitlement_ends_its_grants() {
     let world = World::new();
     world.tick();
     let (session, batch) = (id_of(world.submit("bot ask run-1", "key")), submit_for(&world, "other", "batch").unwrap());
     world.vend("bot credentials run-1", session).unwrap().unwrap();
     world.activate();
-    let left: Vec<_> = entitlements().into_iter().filter(|one| one.id.as_str() != "batch").collect();
+    let left: Vec<_> = entitlements().into_iter().filter(|known| known.id.as_str() != "batch").collect();
     publish_with(&world.store, &people(), left);
     world.tick();
     assert!(is_leaving(&world, batch));
-    assert!(!world.can_act(batch), "what was attached is removed at once");
-    assert!(world.can_act(session), "others keep what they hold");
+    assert!(!world.can_act(batch), "the reaper detaches the policy at once");
+    assert!(world.can_act(session), "grants of other entitlements stay");
     world.assert_all_ends("entitlement left");
 }
 
 #[test]
-fn who_has_left_gets_nothing_before_the_tick_either() {
+fn left_identity_is_issued_nothing_before_the_tick() {
     let (world, id) = approved();
     let batch = submit_for(&world, "other", "batch").unwrap();
     publish_with(&world.store, &people(), Vec::new());
@@ -79,7 +79,7 @@ fn who_has_left_gets_nothing_before_the_tick_either() {
 }
 
 #[test]
-fn nobody_leaves_by_a_bundle_that_cannot_be_read() {
+fn unreadable_bundle_ends_no_grant() {
     let (world, id) = active();
     without(&world, "bot");
     world.faults.plan_next("current", Fault::NotSent);
@@ -87,12 +87,12 @@ fn nobody_leaves_by_a_bundle_that_cannot_be_read() {
     assert_eq!(world.faults.fired().len(), 1);
     assert!(matches!(world.grant(id).state, State::Active { .. }));
     world.tick();
-    assert!(is_leaving(&world, id), "the next tick reads it");
+    assert!(is_leaving(&world, id), "the next tick reads the bundle");
     world.assert_all_ends("unread bundle");
 }
 
 #[test]
-fn every_live_grant_is_looked_at_once_a_bundle() {
+fn live_grants_are_checked_for_leavers_once_per_bundle() {
     let (world, _) = active();
     world.tick();
     let reads = |world: &World| {
@@ -101,7 +101,7 @@ fn every_live_grant_is_looked_at_once_a_bundle() {
         world.clock.advance(1);
         world.faults.calls().split_off(before).iter().filter(|call| **call == "grant").count()
     };
-    assert_eq!(reads(&world), 0, "nothing is due, and nobody has left");
+    assert_eq!(reads(&world), 0, "nothing is due, and the bundle is unchanged");
     publish(&world.store, &people());
     assert_eq!(reads(&world), 0, "the same bundle");
     without(&world, "lea");
@@ -109,7 +109,7 @@ fn every_live_grant_is_looked_at_once_a_bundle() {
 }
 
 #[test]
-fn more_live_grants_than_one_pass_can_look_at_stop_no_heart_and_are_all_looked_at() {
+fn leaver_check_over_several_passes_keeps_the_heartbeat_and_reads_every_grant() {
     let world = World::new();
     world.tick();
     let n_grants = 60;
@@ -117,9 +117,9 @@ fn more_live_grants_than_one_pass_can_look_at_stop_no_heart_and_are_all_looked_a
         world.submit("bot ask run-1", &format!("key-{n}")).unwrap().unwrap();
     }
     without(&world, "lea");
-    let mut looks = Vec::new();
+    let mut reads = Vec::new();
     for n in 1..=20 {
-        // Each port call takes a second of the forty that a pass has.
+        // Each port call takes one second of the pass's forty.
         let before = world.faults.n_calls();
         for number in before + 1..before + 100 {
             let clock = world.clock.clone();
@@ -127,20 +127,20 @@ fn more_live_grants_than_one_pass_can_look_at_stop_no_heart_and_are_all_looked_a
         }
         let report = world.tick().unwrap().unwrap();
         world.faults.clear();
-        assert!(report.good, "pass {n}: all that was due was read: {report:?}");
+        assert!(report.good, "pass {n}: every due grant was read: {report:?}");
         let calls = world.faults.calls().split_off(usize::try_from(before).unwrap());
-        looks.push(calls.iter().filter(|call| **call == "grant").count());
-        if looks.last() == Some(&0) {
+        reads.push(calls.iter().filter(|call| **call == "grant").count());
+        if reads.last() == Some(&0) {
             break;
         }
     }
-    assert!(looks[0] > 5 && looks[0] < 50, "what is begun when the time is up is brought to its end: {looks:?}");
-    assert_eq!(looks.last(), Some(&0), "{looks:?}");
-    assert_eq!(looks.iter().sum::<usize>(), 2 * n_grants, "each was looked at, and once more: {looks:?}");
+    assert!(reads[0] > 5 && reads[0] < 50, "a grant that is begun when the budget is spent is finished: {reads:?}");
+    assert_eq!(reads.last(), Some(&0), "{reads:?}");
+    assert_eq!(reads.iter().sum::<usize>(), 2 * n_grants, "each grant is read twice: {reads:?}");
 }
 
 #[test]
-fn a_leaver_whose_record_could_not_be_read_is_found_by_the_next_tick() {
+fn leaver_with_an_unreadable_record_is_found_by_the_next_tick() {
     let (world, id) = active();
     without(&world, "bot");
     world.faults.plan_next("grant", Fault::Throttled);

@@ -1,14 +1,14 @@
-//! Managed policies: several grants hold one at a time, and the last one out detaches it.
+//! Managed policies: several grants hold one at a time, and the last holder detaches it.
 
 use std::collections::BTreeSet;
 
 use brevet_domain::grant::{Before, EffectiveAccess, EndCause, EndedBy, Event, LapseCause, Proof, State};
 use brevet_domain::id::GrantId;
 
-use super::attaching::{FENCE_S, Spoil, hold, race, release, state, submit_for};
+use super::attachments::{FENCE_S, Spoil, race, release, set_single_holder, state, submit_for};
 use super::world::{BATCH, TERM_S, TICK_S, World};
 use crate::fake::{Fault, run};
-use crate::port::{Clock, Place};
+use crate::port::{AttachmentTarget, Clock};
 use crate::reap::FoundBy;
 
 fn submit(world: &World, key: &str) -> GrantId {
@@ -29,7 +29,7 @@ fn active() -> (World, GrantId) {
     (world, id)
 }
 
-/// Two grants on one principal, the second a little later; what the first called can land no more.
+/// Two grants on one principal. The second starts later, past the fence of the first.
 pub(super) fn overlapping() -> (World, GrantId, GrantId) {
     let (world, first) = active();
     world.clock.advance(FENCE_S);
@@ -40,7 +40,7 @@ pub(super) fn overlapping() -> (World, GrantId, GrantId) {
 }
 
 fn is_attached(world: &World, id: GrantId) -> bool {
-    world.principals.standing(&world.place(id).unwrap()).is_some()
+    world.principals.standing(&world.target(id).unwrap()).is_some()
 }
 
 fn n_detached(world: &World) -> usize {
@@ -48,10 +48,10 @@ fn n_detached(world: &World) -> usize {
 }
 
 #[test]
-fn a_managed_policy_runs_to_its_deadline_and_is_detached() {
+fn managed_policy_is_detached_at_its_deadline() {
     let (world, id) = active();
     world.clock.advance(TERM_S);
-    assert!(world.can_act(id), "it carries no time limit of its own: the reaper ends it");
+    assert!(world.can_act(id), "a managed policy has no time limit of its own; the reaper ends it");
     world.tick();
     assert!(!world.can_act(id));
     world.tick_for(60);
@@ -63,7 +63,7 @@ fn a_managed_policy_runs_to_its_deadline_and_is_detached() {
 }
 
 #[test]
-fn of_two_that_overlap_the_first_is_handed_over_and_the_last_detaches() {
+fn first_of_two_holders_hands_over_and_the_last_detaches() {
     let (world, first, second) = overlapping();
     release(&world, first);
     world.tick();
@@ -71,7 +71,7 @@ fn of_two_that_overlap_the_first_is_handed_over_and_the_last_detaches() {
     assert_eq!((cause, ended_by), (EndCause::Released, EndedBy::HandOver));
     let Proof::HandedOver { holders, .. } = proof else { panic!("{proof:?}") };
     assert_eq!(holders, [second]);
-    // Another live grant is no residual access.
+    // The access through another live grant is not residual access.
     assert_eq!(effective, Some(EffectiveAccess::NotAllowed { but_by: vec![second] }));
     assert!(is_attached(&world, second), "the access stays for the second");
     assert_eq!(n_detached(&world), 0);
@@ -83,7 +83,7 @@ fn of_two_that_overlap_the_first_is_handed_over_and_the_last_detaches() {
 }
 
 #[test]
-fn two_that_end_at_the_same_tick_leave_nothing_behind() {
+fn two_holders_that_end_at_the_same_tick_leave_nothing_attached() {
     let (world, first, second) = overlapping();
     release(&world, first);
     release(&world, second);
@@ -96,7 +96,7 @@ fn two_that_end_at_the_same_tick_leave_nothing_behind() {
 }
 
 #[test]
-fn what_stood_before_is_recorded() {
+fn activation_records_what_was_attached_before() {
     let (world, first, second) = overlapping();
     let before = |id: GrantId| {
         let snapshot = world.store.snapshot();
@@ -112,11 +112,11 @@ fn what_stood_before_is_recorded() {
 }
 
 #[test]
-fn nobody_joins_what_is_being_detached_and_a_late_detach_takes_nothing_from_them() {
+fn grant_waits_for_a_detach_in_progress_and_a_late_detach_removes_nothing_of_it() {
     let (world, first) = active();
     world.clock.advance(FENCE_S);
     release(&world, first);
-    // As late as a call can land.
+    // The detach lands as late as it can.
     world.faults.plan_next("remove", Fault::LandsLate(FENCE_S - 1));
     world.tick();
     assert_eq!(world.faults.fired().len(), 1);
@@ -124,25 +124,28 @@ fn nobody_joins_what_is_being_detached_and_a_late_detach_takes_nothing_from_them
     for _ in 0..20 {
         world.activate();
         world.tick();
-        let (one, other) = (state(&world, first), state(&world, second));
-        assert!(one == "Ended" || other == "Approved", "it waits until the end is proved: {one}, {other}");
-        if other == "Active" {
+        let (first_state, second_state) = (state(&world, first), state(&world, second));
+        assert!(
+            first_state == "Ended" || second_state == "Approved",
+            "the join waits for the proof: {first_state}, {second_state}"
+        );
+        if second_state == "Active" {
             break;
         }
         world.clock.advance(TICK_S);
     }
     assert_eq!((state(&world, first), state(&world, second)), ("Ended", "Active"));
     world.clock.advance(FENCE_S);
-    assert!(is_attached(&world, second), "no detaching of the first can land any more");
+    assert!(is_attached(&world, second), "the first grant's detach can no longer land");
     world.assert_all_ends("late detach");
 }
 
 #[test]
-fn an_attach_that_lands_late_is_never_left_behind_by_handing_over() {
+fn late_attach_is_removed_after_a_hand_over() {
     let (world, first, second) = {
         let (world, second) = active();
         let first = submit(&world, "other key");
-        // It would land when everybody else is gone.
+        // The attach would land after both grants have ended.
         world.faults.plan_next("attach", Fault::LandsLate(FENCE_S - 1));
         world.activate();
         (world, first, second)
@@ -160,36 +163,36 @@ fn an_attach_that_lands_late_is_never_left_behind_by_handing_over() {
 }
 
 #[test]
-fn a_principal_that_is_not_fit_gets_nothing_attached() {
-    let policy = |n: usize| Place::Managed {
+fn attachment_is_refused_when_the_preflight_fails() {
+    let policy = |n: usize| AttachmentTarget::Managed {
         principal_arn: BATCH.to_owned(),
         policy_arn: format!("arn:aws:iam::000000000000:policy/own-{n}"),
     };
-    let attach = |world: &World, place: &Place| {
-        let Place::Managed { policy_arn, .. } = place else { panic!("not managed") };
-        world.principals.tamper(place, Some(policy_arn));
+    let attach = |world: &World, target: &AttachmentTarget| {
+        let AttachmentTarget::Managed { policy_arn, .. } = target else { panic!("not managed") };
+        world.principals.tamper(target, Some(policy_arn));
     };
     let spoil: [(&str, Spoil); 4] = [
-        ("somebody else's", &|world, id| hold(world, id, "ci")),
+        ("another single holder", &|world, id| set_single_holder(world, id, "ci")),
         ("no boundary", &|world, _| world.principals.add(BATCH, None)),
-        ("attached and unexplained", &|world, id| attach(world, &world.place(id).unwrap())),
+        ("attached and unexplained", &|world, id| attach(world, &world.target(id).unwrap())),
         ("no room", &|world, _| (0..10).for_each(|n| attach(world, &policy(n)))),
     ];
-    for (what, spoil) in spoil {
+    for (flaw, spoil) in spoil {
         let (world, id) = approved();
         spoil(&world, id);
         world.activate();
-        assert!(!world.faults.calls().contains(&"attach"), "{what}");
-        let State::Lapsed { cause, .. } = world.grant(id).state else { panic!("{what}: {:?}", world.grant(id).state) };
-        assert_eq!(cause, LapseCause::Unfit, "{what}");
-        assert_eq!(world.store.snapshot().counts().count(), 0, "{what}: nobody is counted");
+        assert!(!world.faults.calls().contains(&"attach"), "{flaw}");
+        let State::Lapsed { cause, .. } = world.grant(id).state else { panic!("{flaw}: {:?}", world.grant(id).state) };
+        assert_eq!(cause, LapseCause::PreflightFailed, "{flaw}");
+        assert_eq!(world.store.snapshot().holders().count(), 0, "{flaw}: no holder is recorded");
     }
 }
 
 #[test]
-fn what_somebody_detached_ends_every_holder_as_drift() {
+fn foreign_detach_ends_every_holder_as_drift() {
     let (world, first, second) = overlapping();
-    world.principals.tamper(&world.place(first).unwrap(), None);
+    world.principals.tamper(&world.target(first).unwrap(), None);
     world.clock.advance(280);
     world.tick_for(90);
     for id in [first, second] {
@@ -200,22 +203,22 @@ fn what_somebody_detached_ends_every_holder_as_drift() {
 }
 
 #[test]
-fn a_burnt_fuse_ends_what_the_to_do_list_has_lost() {
+fn expired_backstop_ends_a_grant_that_the_index_lost() {
     let (world, id) = active();
-    assert_eq!(world.store.snapshot().fuses().collect::<Vec<_>>(), [id]);
+    assert_eq!(world.store.snapshot().backstops().collect::<Vec<_>>(), [id]);
     world.clock.advance(TERM_S);
-    assert_eq!(world.store.burn(world.clock.now()), [], "it burns past the deadline");
+    assert_eq!(world.store.expire_backstops(world.clock.now()), [], "a backstop expires after the deadline");
     world.clock.advance(301);
-    // No tick: only what DynamoDB deleted names the grant, and the stored grant says what to do.
-    let burnt = world.store.burn(world.clock.now());
-    assert_eq!(burnt, [id]);
-    run(world.reaper.wake(&burnt, FoundBy::Fuse)).unwrap();
+    // No tick. The deleted TTL backstop names the grant, and the stored grant says what to do.
+    let expired = world.store.expire_backstops(world.clock.now());
+    assert_eq!(expired, [id]);
+    run(world.reaper.wake(&expired, FoundBy::Backstop)).unwrap();
     assert_eq!(state(&world, id), "Revoking");
     assert!(!world.can_act(id));
-    world.assert_all_ends("fuse");
+    world.assert_all_ends("backstop");
 }
 
-/// Which ways led to what the reaper did about `id`, as its evidence tells.
+/// The values of `found_by` in the reaper's evidence of `id`.
 fn found_by(world: &World, id: GrantId) -> BTreeSet<String> {
     let entries = world.store.snapshot().evidence_of(id);
     let of_reap = entries.iter().filter(|entry| entry.body.by == "reap");
@@ -223,7 +226,7 @@ fn found_by(world: &World, id: GrantId) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_evidence_says_which_way_led_to_the_end() {
+fn evidence_names_what_found_the_due_grant() {
     let by_schedule = |world: &World, _: GrantId| {
         world.clock.advance(TERM_S);
         world.tick_for(60);
@@ -236,29 +239,29 @@ fn the_evidence_says_which_way_led_to_the_end() {
             world.clock.advance(10);
         }
     };
-    let by_fuse = |world: &World, id: GrantId| {
+    let by_backstop = |world: &World, id: GrantId| {
         world.clock.advance(TERM_S + 301);
-        assert_eq!(world.store.burn(world.clock.now()), [id]);
+        assert_eq!(world.store.expire_backstops(world.clock.now()), [id]);
         for _ in 0..6 {
-            run(world.reaper.wake(&[id], FoundBy::Fuse)).unwrap();
+            run(world.reaper.wake(&[id], FoundBy::Backstop)).unwrap();
             world.clock.advance(10);
         }
     };
     type End = fn(&World, GrantId);
-    let ways: [(&str, End); 3] = [("schedule", by_schedule), ("stream", by_stream), ("fuse", by_fuse)];
-    for (way, end) in ways {
+    let paths: [(&str, End); 3] = [("schedule", by_schedule), ("stream", by_stream), ("backstop", by_backstop)];
+    for (path, end) in paths {
         let (world, id) = active();
         end(&world, id);
-        assert_eq!(state(&world, id), "Ended", "{way}");
-        assert_eq!(found_by(&world, id), [way.to_owned()].into(), "{way}");
+        assert_eq!(state(&world, id), "Ended", "{path}");
+        assert_eq!(found_by(&world, id), [path.to_owned()].into(), "{path}");
     }
 }
 
 #[test]
-fn a_burnt_fuse_whose_grant_could_not_be_looked_at_asks_to_be_named_again() {
+fn expired_backstop_is_redelivered_when_its_grant_cannot_be_processed() {
     let (world, id) = active();
     world.clock.advance(TERM_S);
-    // Nothing but the fuse knows of the grant: a record that the stream holds for done is never seen again.
+    // Only the backstop names the grant: a stream record that is reported as handled is never delivered again.
     for call in ["grant", "blocks", "commit"] {
         world.faults.plan_next(call, Fault::Throttled);
         assert!(!run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap().good, "{call}");
@@ -266,29 +269,29 @@ fn a_burnt_fuse_whose_grant_could_not_be_looked_at_asks_to_be_named_again() {
     }
     assert!(run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap().good);
     assert_eq!((state(&world, id), world.faults.fired().len()), ("Revoking", 3));
-    // A removal that fails is stored with the grant, and the next tick finds it.
+    // A failed removal is stored with the grant, and the next tick finds it.
     assert!(run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap().good);
 }
 
 #[test]
-fn a_grant_that_ends_puts_its_fuse_out() {
+fn ended_grant_deletes_its_backstop() {
     let (world, id) = active();
     world.clock.advance(TERM_S);
     world.tick_for(60);
     assert_eq!(state(&world, id), "Ended");
-    assert_eq!(world.store.snapshot().fuses().count(), 0);
+    assert_eq!(world.store.snapshot().backstops().count(), 0);
 }
 
 #[test]
-fn a_fuse_that_burns_early_ends_nothing() {
+fn early_backstop_expiry_ends_nothing() {
     let (world, id) = active();
     run(world.reaper.wake(&[id], FoundBy::Stream)).unwrap();
     assert_eq!(state(&world, id), "Active");
 }
 
 #[test]
-fn two_reapers_at_once_hand_over_or_detach_once() {
-    let one = |world: &World| drop(world.tick());
+fn concurrent_reapers_hand_over_or_detach_once() {
+    let first = |world: &World| drop(world.tick());
     let other = |world: &World| drop(run(world.other_reaper.pass()));
     let start = || {
         let (world, first, second) = overlapping();
@@ -297,11 +300,11 @@ fn two_reapers_at_once_hand_over_or_detach_once() {
         release(&world, second);
         (world, first)
     };
-    race("two reapers, two holders", start, one, other);
+    race("two reapers, two holders", start, first, other);
 }
 
 #[test]
-fn one_joins_while_the_other_leaves() {
+fn managed_policy_survives_a_join_while_a_holder_leaves() {
     let start = || {
         let (world, first) = active();
         world.clock.advance(FENCE_S);
@@ -311,14 +314,14 @@ fn one_joins_while_the_other_leaves() {
     };
     let leaves = |world: &World| drop(world.tick());
     let joins = |world: &World| assert!(run(world.other_activator.pass()).is_some());
-    race("a join within a leaving", start, leaves, joins);
+    race("a join while a holder leaves", start, leaves, joins);
     let joins_first = |world: &World| assert!(world.activate().is_some());
     let leaves_beside = |world: &World| drop(run(world.other_reaper.pass()));
-    race("a leaving within a join", start, joins_first, leaves_beside);
+    race("a holder leaves during a join", start, joins_first, leaves_beside);
 }
 
-/// Two grants on one principal: the first is released while the second still runs, and the second to its deadline.
-fn tell(world: &World) {
+/// Two grants on one principal. The first is released while the second is active; the second runs to its deadline.
+fn story(world: &World) {
     world.tick();
     let Some(first) = submit_for(world, "key", "sync") else { return };
     world.activate();
@@ -336,9 +339,9 @@ fn tell(world: &World) {
 }
 
 #[test]
-fn every_single_fault_of_two_overlapping_managed_attachments() {
+fn overlapping_managed_attachments_end_under_any_single_fault() {
     let clean = World::new();
-    tell(&clean);
+    story(&clean);
     let n_calls = clean.faults.n_calls();
     clean.assert_all_ends("clean");
     let mut fired = 0_usize;
@@ -347,7 +350,7 @@ fn every_single_fault_of_two_overlapping_managed_attachments() {
             let context = format!("call {number} with {fault:?}");
             let world = World::new();
             world.faults.plan(number, fault);
-            tell(&world);
+            story(&world);
             world.assert_invariants(&context);
             let n_fired = world.faults.fired().len();
             world.assert_all_ends(&context);

@@ -1,4 +1,4 @@
-//! At quorum it is decided again: votes count for what was voted on, under the bundle in force, and for nothing else.
+//! At quorum the request is decided again under the bundle in force. A vote counts only for the plan that it named.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::world::{Rules, World, ask_for, id_of, refused};
 use crate::fake::run;
 use crate::port::{Clock, GrantReader, HoldingsReader};
 
-/// A request that waits for both omar and lea; omar has said yes.
+/// A request that needs both omar and lea. Omar has approved it.
 fn awaited() -> (World, GrantId) {
     let world = World::new();
     world.tick();
@@ -36,35 +36,35 @@ fn denied_because(world: &World, id: GrantId) -> String {
 }
 
 #[test]
-fn what_policy_has_turned_against_meanwhile_is_denied_at_quorum() {
+fn quorum_denies_what_policy_denies_by_then() {
     let (world, id) = awaited();
     with(&world, |rules| rules.denied = Some("frozen for the holidays".to_owned()));
     world.vote("lea approve", id, true).unwrap().unwrap();
     assert_eq!(denied_because(&world, id), "frozen for the holidays");
     let decision = run(world.store.decision(id)).unwrap().unwrap().unwrap();
-    assert!(!decision.permits(), "nor does its decision permit it by itself");
+    assert!(!decision.permits(), "the stored decision alone must not permit it either");
     assert!(world.vend("agent credentials run-1", id).unwrap().is_err());
     world.assert_all_ends("against");
 }
 
 #[test]
-fn who_or_what_has_left_meanwhile_is_denied_at_quorum() {
+fn quorum_denies_when_identity_entitlement_or_sponsor_has_left() {
     let changes: [(&str, Change); 3] = [
         ("identity", |rules| drop(rules.registered.remove("agent"))),
         ("entitlement", |rules| rules.entitlements.clear()),
         ("sponsor", |rules| rules.registered.get_mut("agent").unwrap().owner = "lea".parse().unwrap()),
     ];
-    for (what, change) in changes {
+    for (removed, change) in changes {
         let (world, id) = awaited();
         with(&world, change);
         world.vote("lea approve", id, true).unwrap().unwrap();
-        assert!(!denied_because(&world, id).is_empty(), "{what}");
-        world.assert_all_ends(what);
+        assert!(!denied_because(&world, id).is_empty(), "{removed}");
+        world.assert_all_ends(removed);
     }
 }
 
 #[test]
-fn a_block_that_came_meanwhile_denies_at_quorum() {
+fn quorum_denies_when_a_block_was_placed() {
     let (world, id) = awaited();
     let (by, at) = ("dana".parse().unwrap(), world.clock.now());
     let scope = BlockScope::Identity("agent".parse().unwrap());
@@ -74,7 +74,7 @@ fn a_block_that_came_meanwhile_denies_at_quorum() {
 }
 
 #[test]
-fn a_changed_plan_voids_the_votes_and_can_be_voted_on_anew() {
+fn changed_plan_voids_the_votes_and_can_be_voted_on_again() {
     let (world, id) = awaited();
     let before = world.grant(id).decision_digest;
     with(&world, |rules| {
@@ -85,11 +85,11 @@ fn a_changed_plan_voids_the_votes_and_can_be_voted_on_anew() {
     assert_eq!(code, "plan_changed");
     let grant = world.grant(id);
     let State::ApprovalAwaited { steps, .. } = &grant.state else { panic!("{:?}", grant.state) };
-    assert_eq!((steps[0].approved_by.len(), steps[0].needed), (0, 2), "nobody has approved what it is now");
+    assert_eq!((steps[0].approved_by.len(), steps[0].needed), (0, 2), "nobody has approved the new plan");
     assert_ne!(grant.decision_digest, before);
-    // Each sees the new digest and votes again.
-    for who in ["omar approve", "lea approve"] {
-        world.vote(who, id, true).unwrap().unwrap();
+    // Each approver sees the new digest and votes again.
+    for approver in ["omar approve", "lea approve"] {
+        world.vote(approver, id, true).unwrap().unwrap();
     }
     assert!(matches!(world.grant(id).state, State::Approved { .. }));
     world.vend("agent credentials run-1", id).unwrap().unwrap();
@@ -101,15 +101,15 @@ fn a_changed_plan_voids_the_votes_and_can_be_voted_on_anew() {
 }
 
 #[test]
-fn votes_of_those_who_may_not_any_more_count_for_nothing() {
+fn vote_of_a_former_approver_does_not_count() {
     let (world, id) = awaited();
     with(&world, |rules| rules.approvers = vec!["lea"]);
     let (_, code) = refused(world.vote("lea approve", id, true));
-    assert_eq!(code, "plan_changed", "omar may not approve it any more");
+    assert_eq!(code, "plan_changed", "omar's earlier vote must not count");
 }
 
 #[test]
-fn what_needs_fewer_people_by_now_has_enough_of_them() {
+fn quorum_is_reached_when_fewer_approvals_are_required() {
     let (world, id) = awaited();
     with(&world, |rules| rules.count = 1);
     world.vote("lea approve", id, true).unwrap().unwrap();
@@ -117,7 +117,7 @@ fn what_needs_fewer_people_by_now_has_enough_of_them() {
 }
 
 #[test]
-fn a_changed_plan_does_not_put_off_the_time_to_approve() {
+fn changed_plan_does_not_extend_the_approval_deadline() {
     let (world, id) = awaited();
     let due = |world: &World| {
         let state = world.grant(id).state;
@@ -132,12 +132,12 @@ fn a_changed_plan_does_not_put_off_the_time_to_approve() {
     assert_eq!(due(&world), before);
 }
 
-/// Nothing may be held beside `sync`.
+/// Sets rules under which nothing may be held beside `sync`.
 fn conflicting_with_sync(rules: &mut Rules) {
     rules.duties = Duties { conflicts: [("sync".parse().unwrap(), 0)].into(), ..Duties::default() };
 }
 
-/// The same as [`awaited`], while another bot of the same sponsor has `sync`, and the requester awaits `batch` too.
+/// Like [`awaited`], with two more grants: `sync` of another bot of the same sponsor, and `batch` of the requester.
 fn beside_others() -> (World, GrantId) {
     let (world, id) = awaited();
     let others = [
@@ -151,10 +151,10 @@ fn beside_others() -> (World, GrantId) {
 }
 
 #[test]
-fn what_must_not_be_held_together_by_now_is_denied_at_quorum() {
+fn quorum_denies_what_separation_of_duties_forbids_by_then() {
     let capped: Change = |rules| rules.duties = Duties { max_live: Some(1), ..Duties::default() };
     let changes: [(&str, Change); 2] = [
-        ("it conflicts with `sync`, which `bot`", conflicting_with_sync),
+        ("the entitlement conflicts with `sync`, which `bot`", conflicting_with_sync),
         ("`agent` may have 1 grants at once", capped),
     ];
     for (reason, change) in changes {
@@ -164,7 +164,7 @@ fn what_must_not_be_held_together_by_now_is_denied_at_quorum() {
         assert!(denied_because(&world, id).contains(reason), "{}", denied_because(&world, id));
         let last = world.store.snapshot().evidence_of(id).pop().unwrap();
         assert_eq!(last.body.detail["with"]["denied_by"], serde_json::json!([rule::DUTIES]));
-        // What was denied is in nobody's way.
+        // A denied grant conflicts with nothing.
         with(&world, |rules| {
             rules.duties = Duties { conflicts: [("deploy".parse().unwrap(), 0)].into(), ..Duties::default() }
         });
@@ -175,26 +175,26 @@ fn what_must_not_be_held_together_by_now_is_denied_at_quorum() {
 }
 
 #[test]
-fn what_others_hold_denies_nothing_at_quorum_while_no_rule_says_so() {
+fn quorum_ignores_other_grants_without_a_duties_rule() {
     let (world, id) = beside_others();
     world.vote("lea approve", id, true).unwrap().unwrap();
     assert!(matches!(world.grant(id).state, State::Approved { .. }));
 }
 
 #[test]
-fn what_is_approved_is_not_in_its_own_way_and_is_held_once() {
+fn approved_grant_does_not_conflict_with_itself_and_is_held_once() {
     let (world, id) = awaited();
     let conflicts = [("deploy".parse().unwrap(), 600)].into();
     with(&world, |rules| rules.duties = Duties { conflicts, remember_s: 600, max_live: Some(1) });
     world.vote("lea approve", id, true).unwrap().unwrap();
     assert!(matches!(world.grant(id).state, State::Approved { .. }));
     let held = run(world.store.holdings(&"dana".parse().unwrap())).unwrap().unwrap().held;
-    let held: Vec<_> = held.iter().map(|one| (one.grant, one.remember_s)).collect();
-    assert_eq!(held, [(id, 600)], "its end is remembered for as long as the bundle in force wants");
+    let held: Vec<_> = held.iter().map(|holding| (holding.grant, holding.remember_s)).collect();
+    assert_eq!(held, [(id, 600)], "its end is remembered as long as the bundle in force says");
 }
 
 #[test]
-fn what_is_decided_at_any_moment_of_the_last_vote_is_seen_by_it() {
+fn last_vote_sees_a_conflicting_grant_decided_at_any_moment_of_it() {
     let mut number = 1;
     loop {
         let (world, id) = awaited();
@@ -211,16 +211,19 @@ fn what_is_decided_at_any_moment_of_the_last_vote_is_seen_by_it() {
             let committed = calls.iter().skip(usize::try_from(start).unwrap()).position(|call| *call == "commit");
             assert!(
                 committed.unwrap() + 1 < usize::try_from(number).unwrap(),
-                "decided before call {number}, and not seen"
+                "the vote missed a grant decided before call {number}"
             );
-            assert!(number > 8, "it was never decided in between");
+            assert!(number > 8, "the other grant was never decided during the vote");
             break;
         }
         if let Err(refusal) = vote {
             assert_eq!((refusal.code.as_ref(), refusal.retry_after_s), ("changed_meanwhile", Some(1)));
             world.vote("lea approve", id, true).unwrap().unwrap();
         }
-        assert!(denied_because(&world, id).contains("it conflicts with `sync`"), "decided before call {number}");
+        assert!(
+            denied_because(&world, id).contains("the entitlement conflicts with `sync`"),
+            "decided before call {number}"
+        );
         number += 1;
     }
 }

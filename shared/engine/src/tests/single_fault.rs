@@ -1,7 +1,7 @@
-//! Every port call of every use case, with every fault it can have: one fault a run, and the invariants after it.
+//! Every port call of every use case with every fault it can have: one fault per run, followed by the invariants.
 
 use super::break_glass;
-use super::scheduled::hourly;
+use super::schedules::hourly;
 use super::world::{TERM_S, TICK_S, World, ask_for, id_of, proof};
 use crate::fake::{Fault, run};
 use crate::port::Clock;
@@ -9,16 +9,16 @@ use brevet_domain::grant::State;
 use brevet_domain::id::GrantId;
 use brevet_domain::review::Review;
 
-/// A story told to a world. Each step is tried again as a client would, so that one fault does not end the story.
+/// A sequence of use cases. Each step is retried as a client would, so that one fault does not stop the story.
 type Story = fn(&World);
 
-fn submit(world: &World, who: &str) -> Option<GrantId> {
-    submit_for(world, who, "deploy")
+fn submit(world: &World, caller: &str) -> Option<GrantId> {
+    submit_for(world, caller, "deploy")
 }
 
-fn submit_for(world: &World, who: &str, what: &str) -> Option<GrantId> {
+fn submit_for(world: &World, caller: &str, entitlement: &str) -> Option<GrantId> {
     for _ in 0..3 {
-        let answer = run(world.intake.submit(&proof(who), what, ask_for(what), world.clock.now()));
+        let answer = run(world.intake.submit(&proof(caller), entitlement, ask_for(entitlement), world.clock.now()));
         if let Some(Ok(report)) = answer
             && let Some(grant) = report.grant
         {
@@ -38,7 +38,7 @@ fn vend(world: &World, id: GrantId) {
     }
 }
 
-/// A pipeline asks, uses it, and its time runs out.
+/// A pipeline requests, uses the grant, and its term runs out.
 fn runs_to_its_deadline(world: &World) {
     world.tick();
     let Some(id) = submit(world, "bot ask run-1") else { return };
@@ -49,7 +49,7 @@ fn runs_to_its_deadline(world: &World) {
     world.tick_for(4 * TICK_S);
 }
 
-/// A pipeline asks, uses it, and gives it back before its time.
+/// A pipeline requests, uses the grant and releases it early.
 fn is_released_early(world: &World) {
     world.tick();
     let Some(id) = submit(world, "bot ask run-1") else { return };
@@ -62,7 +62,7 @@ fn is_released_early(world: &World) {
     world.tick_for(4 * TICK_S);
 }
 
-/// An agent asks, somebody approves, and it is used.
+/// An agent requests, a person approves, and the grant is used.
 fn is_approved_by_a_person(world: &World) {
     world.tick();
     let Some(id) = submit(world, "agent ask") else { return };
@@ -80,23 +80,23 @@ fn is_approved_by_a_person(world: &World) {
     }
 }
 
-/// The schedule asks, for something that is attached, and its time runs out.
+/// A schedule requests an attachment, and its term runs out.
 fn is_asked_for_by_the_schedule(world: &World) {
     world.declare(hourly("night", "bot", "batch"));
     world.next_hour();
     for _ in 0..4 {
-        world.look();
+        world.run_schedules();
         world.activate();
         world.tick();
         world.clock.advance(TICK_S);
     }
-    // Whatever failed, the next tick made up for it: the window is decided, and once.
+    // After any single fault, the next tick decides the window, exactly once.
     assert_eq!(world.store.snapshot().grants().count(), 1);
     world.clock.advance(TERM_S.saturating_sub(4 * TICK_S));
     world.tick_for(4 * TICK_S);
 }
 
-/// A person breaks the glass and uses it, gives it back, and somebody apart reviews it.
+/// A person uses break-glass and releases it, and the reviewer reviews it.
 fn is_broken_and_reviewed(world: &World) {
     break_glass::prepare(world);
     let Some(id) = submit_for(world, "omar ask run-1", "rescue") else { return };
@@ -112,10 +112,10 @@ fn is_broken_and_reviewed(world: &World) {
         }
     }
     world.tick_for(6 * TICK_S);
-    // Whatever failed so far, the use is not forgotten: it awaits its review, and nothing ordinary is had.
+    // After any fault, the use still awaits its review, and its requester is denied ordinary grants.
     let grant = world.grant(id);
-    let stands = || world.store.snapshot().review_awaited(&grant.identity, id);
-    assert!(stands());
+    let is_listed = || world.store.snapshot().review_awaited(&grant.identity, id);
+    assert!(is_listed());
     if grant.awaits_review()
         && let Some(ordinary) = submit(world, "omar ask run-1")
     {
@@ -127,11 +127,11 @@ fn is_broken_and_reviewed(world: &World) {
         }
         world.clock.advance(1);
     }
-    // The review and what frees the requester are one change.
-    assert_eq!(world.grant(id).review == Some(Review::Awaited), stands());
+    // The review and the removal of the entry that blocks the requester are one change.
+    assert_eq!(world.grant(id).review == Some(Review::Awaited), is_listed());
 }
 
-/// Plays `story` once for each port call and fault. Answers how many faults fired.
+/// Runs `story` once for each port call and fault. Returns the number of faults that fired.
 fn play(name: &str, story: Story) -> usize {
     let clean = World::new();
     story(&clean);
@@ -155,7 +155,7 @@ fn play(name: &str, story: Story) -> usize {
             fired = fired.saturating_add(1);
         }
     }
-    // Six kinds can befall every call: had fewer fired, the runs would prove nothing.
+    // Six kinds of fault apply to every call. If fewer fired, the runs would prove nothing.
     assert!(
         fired >= usize::try_from(n_calls.saturating_mul(6)).unwrap(),
         "{name}: only {fired} faults fired at {n_calls} calls"
@@ -165,33 +165,33 @@ fn play(name: &str, story: Story) -> usize {
 }
 
 #[test]
-fn every_single_fault_of_a_grant_that_runs_to_its_deadline() {
+fn grant_to_its_deadline_ends_under_any_single_fault() {
     play("runs to its deadline", runs_to_its_deadline);
 }
 
 #[test]
-fn every_single_fault_of_a_grant_that_is_released_early() {
+fn grant_released_early_ends_under_any_single_fault() {
     play("is released early", is_released_early);
 }
 
 #[test]
-fn every_single_fault_of_a_grant_that_a_person_approves() {
+fn approved_grant_ends_under_any_single_fault() {
     play("is approved by a person", is_approved_by_a_person);
 }
 
 #[test]
-fn every_single_fault_of_a_grant_that_a_schedule_asks_for() {
+fn scheduled_grant_ends_under_any_single_fault() {
     play("is asked for by the schedule", is_asked_for_by_the_schedule);
 }
 
 #[test]
-fn every_single_fault_of_a_use_of_break_glass_and_its_review() {
+fn break_glass_use_and_review_hold_under_any_single_fault() {
     play("is broken and reviewed", is_broken_and_reviewed);
 }
 
 #[test]
-fn two_reapers_at_once_end_a_grant_once() {
-    // The second reaper makes its whole pass right before each port call of the first one's.
+fn concurrent_reapers_end_a_grant_once() {
+    // The second reaper makes its whole pass right before each port call of the first.
     let mut number = 1;
     loop {
         let world = std::sync::Arc::new(World::new());
@@ -208,7 +208,7 @@ fn two_reapers_at_once_end_a_grant_once() {
         world.assert_all_ends(&format!("a second reaper before call {number} of the first"));
         assert!(matches!(world.grant(id).state, State::Ended { .. }));
         if !raced {
-            assert!(number > 10, "the second reaper never came in between");
+            assert!(number > 10, "the second reaper never ran during the first pass");
             return;
         }
         number += 1;

@@ -1,4 +1,4 @@
-//! A small world: all use cases over one set of fakes, and an observer that asks the fakes of AWS, never Brevet.
+//! A test world: all use cases over one set of fakes. Its observer asks the fakes of AWS, never Brevet.
 
 mod catalogue;
 mod rules;
@@ -10,8 +10,8 @@ use brevet_domain::canonical::{Digest, canonical};
 use brevet_domain::duties::Duties;
 use brevet_domain::evidence;
 use brevet_domain::grant::{Grant, Proof, State};
-use brevet_domain::heart::Tolerance;
 use brevet_domain::id::GrantId;
+use brevet_domain::reaper_health::IssuancePolicy;
 use brevet_domain::request::Ask;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
@@ -21,15 +21,15 @@ use crate::activate::{self, ActivateReport, Activator};
 use crate::catalogue::Catalogue;
 use crate::decide::{Ballot, Decider};
 use crate::fake::{
-    Direct, Faults, ManualClock, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts,
-    Rotated, SeqIds, ToldUses, TwoHands, Watched, run,
+    Direct, Faults, ManualClock, MemoryAccountListing, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore,
+    MemorySts, RecordedUses, Rotated, SeqIds, TwoHands, Watched, run,
 };
 use crate::intake::Intake;
-use crate::issue::{Handout, Issuer};
-use crate::port::{Clock, GrantStore, IdSource, Place, PortResult, ProofVerifier};
-use crate::reap::{Attachments, Drills, Kills, PassReport, Ports, Reaper, Sweep};
+use crate::issue::{IssuedCredentials, Issuer};
+use crate::port::{AttachmentTarget, Clock, GrantStore, IdSource, PortResult, ProofVerifier};
+use crate::reap::{Attachments, Drills, KillSwitchPorts, PassReport, Ports, Reaper, Sweep};
+use crate::records::GrantRecords;
 use crate::refusal::{Refusal, RefusalKind};
-use crate::report::Report;
 use crate::revoke::KillSwitch;
 
 pub(super) use self::catalogue::{
@@ -41,10 +41,9 @@ use self::rules::{ClassPolicy, TextProofs};
 pub(super) const SKEW_S: u32 = 2;
 pub(super) const CALL_S: u32 = 8;
 pub(super) const TERM_S: u32 = 300;
-/// What issuing puts up with.
-pub(super) const TOLERANCE: Tolerance =
-    Tolerance { max_age_s: 180, overdue_s: 180, max_overdue: 2, while_overdue: false, is_canary: false };
-/// How far apart the ticks of the world's schedule are.
+pub(super) const ISSUANCE_POLICY: IssuancePolicy =
+    IssuancePolicy { max_age_s: 180, overdue_s: 180, max_overdue: 2, while_overdue: false, is_canary: false };
+/// Seconds between two ticks of the world's schedule.
 pub(super) const TICK_S: u32 = 15;
 
 pub(super) struct World {
@@ -56,7 +55,7 @@ pub(super) struct World {
     pub(super) deployment: Deployment,
     pub(super) proofs: Arc<dyn ProofVerifier>,
     pub(super) rules: Arc<Mutex<Rules>>,
-    pub(super) told: Arc<ToldUses>,
+    pub(super) recorded_uses: Arc<RecordedUses>,
     pub(super) intake: Intake,
     pub(super) decider: Arc<Decider>,
     pub(super) kill_switch: KillSwitch,
@@ -106,12 +105,12 @@ impl World {
             denied: None,
         }));
         let proofs: Arc<dyn ProofVerifier> = Arc::new(TextProofs(people));
-        let told = Arc::new(ToldUses::default());
+        let recorded_uses = Arc::new(RecordedUses::default());
         let decider = Arc::new(Decider::new(
             Arc::clone(&proofs),
             Arc::new(ClassPolicy(deployment.clone(), Arc::clone(&rules))),
             (store.clone(), store.clone(), store.clone(), store.clone()),
-            told.clone(),
+            recorded_uses.clone(),
             (store.clone(), ids.clone()),
             deployment.clone(),
             bounds,
@@ -124,7 +123,7 @@ impl World {
             Arc::new(TwoHands(["omar", "lea"])),
             store.clone(),
             writing,
-            TOLERANCE.overdue_s,
+            ISSUANCE_POLICY.overdue_s,
         );
         let catalogue = || Arc::new(Catalogue::new(store.clone(), 900, Arc::new(Watched::default())));
         let intake = Intake {
@@ -134,7 +133,7 @@ impl World {
             reader: store.clone(),
             evaluator: Arc::new(Direct(Arc::clone(&decider), Arc::clone(&clock))),
             ids: ids.clone(),
-            tolerance: TOLERANCE,
+            issuance_policy: ISSUANCE_POLICY,
         };
         let issuer = Issuer::new(
             Arc::clone(&proofs),
@@ -142,7 +141,7 @@ impl World {
             (store.clone(), ids.clone()),
             sts.clone(),
             clock.clone(),
-            TOLERANCE,
+            ISSUANCE_POLICY,
         );
         principals.add(BATCH, Some(&deployment.boundary_arn()));
         let activate_ports = activate::Ports {
@@ -153,33 +152,33 @@ impl World {
             due: store.clone(),
             principals: principals.clone(),
             provisioner: principals.clone(),
-            counts: store.clone(),
+            holders: store.clone(),
             clock: clock.clone(),
             ids: ids.clone(),
         };
         let activator = || {
             let ports = activate::Ports { catalogue: catalogue(), ..activate_ports.clone() };
-            Activator::new(ports, deployment.clone(), TOLERANCE, 600)
+            Activator::new(ports, deployment.clone(), ISSUANCE_POLICY, 600)
         };
         let (activator, other_activator) = (activator(), activator());
         let attachments =
-            Attachments { principals: principals.clone(), deprovisioner: principals.clone(), counts: store.clone() };
-        let estate = MemoryEstate::new(
+            Attachments { principals: principals.clone(), deprovisioner: principals.clone(), holders: store.clone() };
+        let listing = MemoryAccountListing::new(
             Arc::clone(&principals),
             (Arc::clone(&roles), ["deploy"].map(|name| deployment.session_role_arn(&name.parse().unwrap())).into()),
             Arc::clone(&faults),
         );
-        let sweep = Sweep { estate: Arc::new(estate), findings: store.clone() };
+        let sweep = Sweep { listing: Arc::new(listing), findings: store.clone() };
         let reap_ports = Ports {
             reader: store.clone(),
             store: store.clone(),
             due: store.clone(),
             deny: store.clone(),
             reviews: store.clone(),
-            kills: Kills { reader: store.clone(), progress: store.clone() },
+            kill_switch: KillSwitchPorts { reader: store.clone(), progress: store.clone() },
             sweep: sweep.clone(),
             service: store.clone(),
-            heart: store.clone(),
+            reaper_health: store.clone(),
             drills: Drills::none(store.clone()),
             roles: roles.clone(),
             attachments: attachments.clone(),
@@ -189,7 +188,7 @@ impl World {
             ids: ids.clone(),
         };
         let reaper = |holder: &str| {
-            Reaper::new(reap_ports.clone(), deployment.clone(), holder.to_owned(), (bounds, 40), TOLERANCE)
+            Reaper::new(reap_ports.clone(), deployment.clone(), holder.to_owned(), (bounds, 40), ISSUANCE_POLICY)
         };
         let (reaper, other_reaper) = (reaper("one"), reaper("two"));
         Self {
@@ -201,7 +200,7 @@ impl World {
             deployment,
             proofs,
             rules,
-            told,
+            recorded_uses,
             intake,
             decider,
             kill_switch,
@@ -219,44 +218,44 @@ impl World {
         }
     }
 
-    /// A reaper like the world's own that wants `drills` to pass.
+    /// A reaper over the world's ports that requires `drills` to pass.
     pub(super) fn reaper_with(&self, drills: Drills) -> Reaper {
         let ports = Ports { drills, ..self.reap_ports.clone() };
-        Reaper::new(ports, self.deployment.clone(), "drilled".to_owned(), (self.bounds, 40), TOLERANCE)
+        Reaper::new(ports, self.deployment.clone(), "drilled".to_owned(), (self.bounds, 40), ISSUANCE_POLICY)
     }
 
-    /// A reaper of which a pass has `budget_s` seconds.
+    /// A reaper whose passes have a budget of `budget_s` seconds.
     pub(super) fn reaper_for(&self, budget_s: u32) -> Reaper {
         let ports = self.reap_ports.clone();
-        Reaper::new(ports, self.deployment.clone(), "hurried".to_owned(), (self.bounds, budget_s), TOLERANCE)
+        Reaper::new(ports, self.deployment.clone(), "hurried".to_owned(), (self.bounds, budget_s), ISSUANCE_POLICY)
     }
 
-    /// An issuer of attachments of which a pass has `budget_s` seconds.
+    /// An activator whose passes have a budget of `budget_s` seconds.
     pub(super) fn activator_for(&self, budget_s: u32) -> Activator {
-        Activator::new(self.activate_ports.clone(), self.deployment.clone(), TOLERANCE, budget_s)
+        Activator::new(self.activate_ports.clone(), self.deployment.clone(), ISSUANCE_POLICY, budget_s)
     }
 
-    /// Submits; nothing if the function crashed.
-    pub(super) fn submit(&self, who: &str, key: &str) -> Option<Result<Report, Refusal>> {
-        run(self.intake.submit(&proof(who), key, ask(), self.clock.now()))
+    /// Submits the default request. `None` if the function crashed.
+    pub(super) fn submit(&self, caller: &str, key: &str) -> Option<Result<GrantRecords, Refusal>> {
+        run(self.intake.submit(&proof(caller), key, ask(), self.clock.now()))
     }
 
-    /// Submits for somebody or something else than [`ask`] does.
-    pub(super) fn submit_ask(&self, who: &str, key: &str, ask: Ask) -> Option<Result<Report, Refusal>> {
-        run(self.intake.submit(&proof(who), key, ask, self.clock.now()))
+    /// Submits `ask` instead of the default request.
+    pub(super) fn submit_ask(&self, caller: &str, key: &str, ask: Ask) -> Option<Result<GrantRecords, Refusal>> {
+        run(self.intake.submit(&proof(caller), key, ask, self.clock.now()))
     }
 
-    pub(super) fn vend(&self, who: &str, id: GrantId) -> Option<Result<Handout, Refusal>> {
-        run(self.issuer.vend(&proof(who), id))
+    pub(super) fn vend(&self, caller: &str, id: GrantId) -> Option<Result<IssuedCredentials, Refusal>> {
+        run(self.issuer.vend(&proof(caller), id))
     }
 
-    pub(super) fn vote(&self, who: &str, id: GrantId, approve: bool) -> Option<Result<Report, Refusal>> {
+    pub(super) fn vote(&self, caller: &str, id: GrantId, approve: bool) -> Option<Result<GrantRecords, Refusal>> {
         let digest = self.grant(id).decision_digest;
-        run(self.decider.vote(&proof(who), id, Ballot { approve, digest }, self.clock.now()))
+        run(self.decider.vote(&proof(caller), id, Ballot { approve, digest }, self.clock.now()))
     }
 
-    pub(super) fn release(&self, who: &str, id: GrantId) -> Option<Result<Report, Refusal>> {
-        run(self.intake.release(&proof(who), id, self.clock.now()))
+    pub(super) fn release(&self, caller: &str, id: GrantId) -> Option<Result<GrantRecords, Refusal>> {
+        run(self.intake.release(&proof(caller), id, self.clock.now()))
     }
 
     pub(super) fn tick(&self) -> Option<PortResult<PassReport>> {
@@ -267,7 +266,7 @@ impl World {
         run(self.activator.pass())
     }
 
-    /// The schedule: a tick, then time goes on.
+    /// Runs the schedule for `seconds`: each step is one tick, then [`TICK_S`] pass.
     pub(super) fn tick_for(&self, seconds: u32) {
         for _ in 0..seconds.div_ceil(TICK_S) {
             self.activate();
@@ -281,14 +280,14 @@ impl World {
         self.store.peek(|held| held.grants().find(|grant| grant.id == id).cloned()).unwrap()
     }
 
-    /// Where the grant is attached, if it is an attachment.
-    pub(super) fn place(&self, id: GrantId) -> Option<Place> {
-        Place::of(&self.grant(id))
+    /// The grant's attachment target. `None` for a session.
+    pub(super) fn target(&self, id: GrantId) -> Option<AttachmentTarget> {
+        AttachmentTarget::of(&self.grant(id))
     }
 
-    /// Which sessions of this grant AWS would still let act, by the model of AWS.
+    /// Whether the model of AWS would still let this grant act.
     pub(super) fn can_act(&self, id: GrantId) -> bool {
-        if self.place(id).is_some_and(|place| self.principals.allows(&place)) {
+        if self.target(id).is_some_and(|target| self.principals.allows(&target)) {
             return true;
         }
         let name = self.deployment.session_name(id);
@@ -296,65 +295,79 @@ impl World {
         live.iter().any(|session| session.plan.session_name == name)
     }
 
-    /// What must hold at any time, whatever failed.
+    /// Asserts what must hold at any time, whatever has failed.
     pub(super) fn assert_invariants(&self, context: &str) {
         let snapshot = self.store.snapshot();
         for grant in snapshot.grants() {
             let id = grant.id;
             let chain = evidence::verify(id, grant.evidence, &snapshot.evidence_of(id));
             assert_eq!(chain, Ok(()), "{context}: invariant 4: evidence of {id}");
-            assert_eq!(grant.version, grant.evidence.seq, "{context}: invariant 4: one entry a change");
+            assert_eq!(grant.version, grant.evidence.seq, "{context}: invariant 4: one entry per change");
             let last = snapshot.evidence_of(id).pop().unwrap().body.grant_digest;
             assert_eq!(grant.digest().unwrap(), last, "{context}: the last entry binds the grant");
             if let State::Ended { proof, .. } = &grant.state {
-                let shared = |other: &Grant| !other.state.is_terminal() && Place::of(other) == Place::of(grant);
-                let held_on = self.place(id).is_some() && snapshot.grants().any(shared);
-                let over = held_on || !self.can_act(id);
-                assert!(over, "{context}: invariant 2: {id} ended by {proof:?}, yet AWS lets it act");
+                let shared = |other: &Grant| {
+                    !other.state.is_terminal() && AttachmentTarget::of(other) == AttachmentTarget::of(grant)
+                };
+                let held_on = self.target(id).is_some() && snapshot.grants().any(shared);
+                let is_over = held_on || !self.can_act(id);
+                assert!(is_over, "{context}: invariant 2: {id} ended by {proof:?}, yet AWS lets it act");
             }
             let rotates = grant.pending_rotations().next().is_some();
             assert_eq!(
                 grant.due_at().is_none(),
                 grant.state.is_terminal() && !rotates,
-                "{context}: {id} is on the list while it lives, or has secrets to rotate"
+                "{context}: {id} is due exactly while it is live or has secrets to rotate"
             );
             let kept = grant.awaits_review() || rotates || !grant.state.is_terminal();
-            assert_eq!(grant.drop_at().is_none(), kept, "{context}: TTL only once it is over, rotated and reviewed");
-            for one in &grant.rotations {
-                let n = self.rotated_since_the_end(grant, &one.secret);
-                assert!(n >= usize::from(one.done), "{context}: {id} counts {} rotations, there were {n}", one.done);
+            assert_eq!(
+                grant.drop_at().is_none(),
+                kept,
+                "{context}: {id} has a TTL only once it is terminal, rotated and reviewed"
+            );
+            for rotation in &grant.rotations {
+                let n = self.rotated_since_the_end(grant, &rotation.secret);
+                assert!(
+                    n >= usize::from(rotation.done),
+                    "{context}: {id} has {} rotations, AWS has {n}",
+                    rotation.done
+                );
             }
         }
         for write in self.principals.landed().into_iter().filter(|write| write.put.is_some()) {
             let digest = Digest::of_bytes(write.put.unwrap().as_bytes()).to_string();
-            let mut there = snapshot.grants().filter(|grant| Place::of(grant).as_ref() == Some(&write.place));
+            let mut grants =
+                snapshot.grants().filter(|grant| AttachmentTarget::of(grant).as_ref() == Some(&write.target));
             let recorded = |grant: &Grant| canonical(&snapshot.evidence_of(grant.id)).unwrap().contains(&digest);
-            assert!(there.any(recorded), "{context}: invariant 1: nobody recorded {:?}", write.place);
+            assert!(grants.any(recorded), "{context}: invariant 1: no grant recorded the write to {:?}", write.target);
         }
-        for id in snapshot.fuses() {
-            assert!(!self.grant(id).state.is_terminal(), "{context}: the fuse of {id} outlived it");
+        for id in snapshot.backstops() {
+            assert!(
+                !self.grant(id).state.is_terminal(),
+                "{context}: {id} has ended, but its TTL backstop is still stored"
+            );
         }
-        for count in snapshot.counts() {
-            let (principal_arn, policy_arn) = (count.principal_arn.clone(), count.policy_arn.clone());
-            let stands = self.principals.standing(&Place::Managed { principal_arn, policy_arn }).is_some();
-            assert!(!stands || !count.holders.is_empty(), "{context}: attached, and nobody holds it");
+        for record in snapshot.holders() {
+            let (principal_arn, policy_arn) = (record.principal_arn.clone(), record.policy_arn.clone());
+            let stands = self.principals.standing(&AttachmentTarget::Managed { principal_arn, policy_arn }).is_some();
+            assert!(!stands || !record.holders.is_empty(), "{context}: the policy is attached, but has no holder");
             let live = |id: &GrantId| !self.grant(*id).state.is_terminal();
-            assert!(count.holders.iter().all(live), "{context}: {count:?} counts one who has ended");
+            assert!(record.holders.iter().all(live), "{context}: {record:?} names a holder that has ended");
         }
         for session in self.sts.vended() {
             let name = &session.plan.session_name;
             let grant = snapshot.grants().find(|grant| self.deployment.session_name(grant.id) == *name);
-            let grant = grant.unwrap_or_else(|| panic!("{context}: invariant 1: nobody recorded {name}"));
+            let grant = grant.unwrap_or_else(|| panic!("{context}: invariant 1: no grant recorded {name}"));
             let text = canonical(&snapshot.evidence_of(grant.id)).unwrap();
             let digest = session.plan.policy_digest.to_string();
             assert!(text.contains(&digest), "{context}: invariant 1: the vend of {name} was not recorded");
         }
     }
 
-    /// Lets the schedule run until everything must be over, then asserts that it is.
+    /// Runs the schedule until everything must have ended, then asserts that it has.
     pub(super) fn assert_all_ends(&self, context: &str) {
         self.faults.clear();
-        // The longest life there is: start-by, then the term, then a credential.
+        // The longest possible life: start-by, then the term, then a credential.
         for _ in 0..200 {
             self.activate();
             self.tick();
@@ -367,26 +380,29 @@ impl World {
         self.assert_invariants(context);
         let snapshot = self.store.snapshot();
         let stored = format!("{snapshot:?}");
-        let kept = ["secret of", "token of"].iter().any(|word| stored.contains(word));
-        assert!(!kept, "{context}: invariant 6: a credential is stored");
+        let has_credential = ["secret of", "token of"].iter().any(|word| stored.contains(word));
+        assert!(!has_credential, "{context}: invariant 6: a credential is stored");
         for grant in snapshot.grants() {
             assert!(grant.state.is_terminal(), "{context}: {} is stuck in {:?}", grant.id, grant.state);
-            assert!(!self.can_act(grant.id), "{context}: {} still acts", grant.id);
+            assert!(!self.can_act(grant.id), "{context}: {} can still act", grant.id);
             assert_eq!(grant.pending_rotations().count(), 0, "{context}: {} has secrets to rotate", grant.id);
-            let left = Place::of(grant).and_then(|place| self.principals.standing(&place));
-            assert_eq!(left, None, "{context}: {} left something behind", grant.id);
+            let left = AttachmentTarget::of(grant).and_then(|target| self.principals.standing(&target));
+            assert_eq!(left, None, "{context}: {} left an attachment behind", grant.id);
         }
-        assert!(snapshot.counts().all(|count| count.holders.is_empty()), "{context}: somebody is still counted");
-        assert_eq!(snapshot.denies().count(), 0, "{context}: early ends are left over");
+        assert!(
+            snapshot.holders().all(|record| record.holders.is_empty()),
+            "{context}: a managed attachment still has holders"
+        );
+        assert_eq!(snapshot.denies().count(), 0, "{context}: early-end denies are left over");
         let role = self.deployment.session_role_arn(&"deploy".parse().unwrap());
         let reserved = self.roles.standing(&role, &self.deployment.deny_policy_name());
         assert_eq!(reserved, None, "{context}: the reserved deny is left over");
     }
 
-    /// How often `secret` was rotated, as AWS knows it, by rotations that began once `grant` had ended.
+    /// Counts the rotations of `secret` in AWS that began after `grant` had ended.
     pub(super) fn rotated_since_the_end(&self, grant: &Grant, secret: &str) -> usize {
         let State::Ended { verified_at, .. } = &grant.state else { return 0 };
-        let counts = |one: &&Rotated| one.secret == secret && one.began_at >= *verified_at;
+        let counts = |done: &&Rotated| done.secret == secret && done.began_at >= *verified_at;
         self.secrets.done().iter().filter(counts).count()
     }
 
@@ -397,7 +413,7 @@ impl World {
     }
 }
 
-pub(super) fn id_of(answer: Option<Result<Report, Refusal>>) -> GrantId {
+pub(super) fn id_of(answer: Option<Result<GrantRecords, Refusal>>) -> GrantId {
     answer.unwrap().unwrap().grant.unwrap().id
 }
 
@@ -407,7 +423,7 @@ pub(super) fn refused<T: std::fmt::Debug>(answer: Option<Result<T, Refusal>>) ->
     (refusal.kind, refusal.code.into_owned())
 }
 
-/// A world whose reaper is well, with an approved grant of `bot`.
+/// A world with a healthy reaper and an approved grant of `bot`.
 pub(super) fn approved() -> (World, GrantId) {
     let world = World::new();
     world.tick();
@@ -416,7 +432,7 @@ pub(super) fn approved() -> (World, GrantId) {
     (world, id)
 }
 
-/// The same, once its credentials were fetched.
+/// Like [`approved`], after a first vend.
 pub(super) fn active() -> (World, GrantId) {
     let (world, id) = approved();
     world.vend("bot credentials run-1", id).unwrap().unwrap();

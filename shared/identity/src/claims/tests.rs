@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::testing::{NOW_S, at, claims_with};
 
-/// How the bearer of a good token with `changes` signed in, by `rule`; the token was issued at [`NOW_S`].
+/// The sign-in of a valid token with `changes`, by `rule`. The token was issued at [`NOW_S`].
 fn auth_by(rule: &MfaRule, changes: &Value) -> AuthContext {
     let Value::Object(claims) = claims_with(changes) else { panic!("claims are an object") };
     Claims::new(claims).auth(rule, at(0))
@@ -21,12 +21,12 @@ fn rule(amr: &[&str], acr: &[&str]) -> MfaRule {
 }
 
 #[test]
-fn a_token_that_tells_of_no_sign_in_shows_none() {
+fn a_token_without_sign_in_claims_has_an_empty_auth_context() {
     assert!(auth(&json!({})).is_unsaid());
 }
 
 #[test]
-fn methods_class_and_time_are_kept_as_the_token_has_them() {
+fn auth_keeps_methods_class_and_time_of_the_token() {
     let kept = auth(&json!({"amr": ["pwd", "otp"], "acr": "urn:two", "auth_time": NOW_S - 60}));
     let amr = vec!["pwd".to_owned(), "otp".to_owned()];
     let expected = AuthContext { mfa: false, amr, acr: Some("urn:two".to_owned()), auth_time: Some(at(-60)) };
@@ -34,7 +34,7 @@ fn methods_class_and_time_are_kept_as_the_token_has_them() {
 }
 
 #[test]
-fn unless_the_issuer_says_otherwise_the_method_mfa_alone_shows_two_factors() {
+fn by_default_only_the_method_mfa_proves_two_factors() {
     assert!(auth(&json!({"amr": ["pwd", "mfa"]})).mfa);
     for other in [
         json!({"amr": ["pwd", "otp", "hwk", "sms"]}),
@@ -48,16 +48,18 @@ fn unless_the_issuer_says_otherwise_the_method_mfa_alone_shows_two_factors() {
 }
 
 #[test]
-fn an_issuer_says_which_methods_and_classes_show_two_factors() {
+fn the_issuers_rule_defines_which_methods_and_classes_prove_two_factors() {
     let both = rule(&["hwk", "swk"], &["urn:two", "urn:three"]);
-    for told in [json!({"amr": ["pwd", "swk"]}), json!({"acr": "urn:three"}), json!({"amr": ["pwd"], "acr": "urn:two"})]
+    for claims in
+        [json!({"amr": ["pwd", "swk"]}), json!({"acr": "urn:three"}), json!({"amr": ["pwd"], "acr": "urn:two"})]
     {
-        assert!(auth_by(&both, &told).mfa, "{told}");
+        assert!(auth_by(&both, &claims).mfa, "{claims}");
     }
-    // What the issuer names stands in place of what counts otherwise; a class is no method, and a method no class.
-    for told in [json!({"amr": ["mfa"]}), json!({"acr": "hwk"}), json!({"amr": ["urn:two"]}), json!({"acr": "urn:one"})]
+    // The issuer's rule replaces the default. A class does not count as a method, nor a method as a class.
+    for claims in
+        [json!({"amr": ["mfa"]}), json!({"acr": "hwk"}), json!({"amr": ["urn:two"]}), json!({"acr": "urn:one"})]
     {
-        assert!(!auth_by(&both, &told).mfa, "{told}");
+        assert!(!auth_by(&both, &claims).mfa, "{claims}");
     }
     let by_class = rule(&[], &["urn:two"]);
     assert!(auth_by(&by_class, &json!({"acr": "urn:two"})).mfa);
@@ -65,7 +67,7 @@ fn an_issuer_says_which_methods_and_classes_show_two_factors() {
 }
 
 #[test]
-fn methods_of_another_form_show_nothing_not_even_those_that_are_right() {
+fn amr_of_a_wrong_type_is_ignored_with_its_valid_methods() {
     for amr in [
         json!("mfa"),
         json!({"mfa": true}),
@@ -82,16 +84,16 @@ fn methods_of_another_form_show_nothing_not_even_those_that_are_right() {
 }
 
 #[test]
-fn a_class_of_another_form_shows_nothing() {
-    let one = rule(&[], &["1", "true", "urn:two"]);
+fn acr_of_a_wrong_type_is_ignored() {
+    let rule = rule(&[], &["1", "true", "urn:two"]);
     for acr in [json!(1), json!(true), json!(["urn:two"]), json!({"urn:two": 1})] {
-        let kept = auth_by(&one, &json!({"acr": acr}));
+        let kept = auth_by(&rule, &json!({"acr": acr}));
         assert!(kept.is_unsaid(), "{acr}: {kept:?}");
     }
 }
 
 #[test]
-fn so_many_methods_are_kept_and_one_more_shows_nothing() {
+fn amr_is_kept_up_to_the_most_methods_and_ignored_beyond() {
     let methods = |n: usize| {
         let mut amr = vec!["pwd"; n - 1];
         amr.push("mfa");
@@ -104,13 +106,13 @@ fn so_many_methods_are_kept_and_one_more_shows_nothing() {
 }
 
 #[test]
-fn texts_are_kept_up_to_their_longest_in_bytes() {
+fn texts_are_kept_up_to_the_longest_in_bytes_and_ignored_beyond() {
     let (longest, longer) = ("x".repeat(AuthContext::MAX_TEXT), "x".repeat(AuthContext::MAX_TEXT + 1));
     let wide = "é".repeat(AuthContext::MAX_TEXT / 2 + 1);
     assert_eq!(auth(&json!({"acr": longest})).acr.as_deref(), Some(longest.as_str()));
     assert_eq!(auth(&json!({"amr": [longest]})).amr, std::slice::from_ref(&longest));
     for text in [&longer, &wide] {
-        // Not even an issuer that names it makes it count, and what stands beside it is lost with it.
+        // The text does not count even if the issuer's rule names it, and the methods beside it are ignored too.
         let named = rule(&["mfa", text], &[text]);
         let kept = auth_by(&named, &json!({"amr": ["mfa", text], "acr": text}));
         assert!(kept.is_unsaid(), "{kept:?}");
@@ -118,7 +120,7 @@ fn texts_are_kept_up_to_their_longest_in_bytes() {
 }
 
 #[test]
-fn a_sign_in_later_than_the_token_is_none() {
+fn auth_time_later_than_the_token_is_ignored() {
     assert_eq!(auth(&json!({"auth_time": NOW_S})).auth_time, Some(at(0)));
     for offset in [1, 60, 86_400] {
         assert_eq!(auth(&json!({"auth_time": NOW_S + offset})).auth_time, None, "{offset}");
@@ -126,7 +128,7 @@ fn a_sign_in_later_than_the_token_is_none() {
 }
 
 #[test]
-fn a_time_of_another_form_shows_nothing_and_what_stands_beside_it_does() {
+fn auth_time_of_a_wrong_type_is_ignored_without_the_other_claims() {
     for time in [
         json!("1795348740"),
         json!(1_795_348_740.5),

@@ -7,19 +7,19 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// A server that answers every connection with the same bytes, or never, and counts.
+/// A server that answers every connection with the same bytes, or never. It counts the connections.
 struct Server {
     uri: String,
-    n_asked: Arc<AtomicUsize>,
+    n_requests: Arc<AtomicUsize>,
 }
 
 impl Server {
     async fn start(answer: Option<Vec<u8>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let uri = format!("http://{}/keys", listener.local_addr().unwrap());
-        let n_asked = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&n_asked);
-        // Ends with the test's runtime.
+        let n_requests = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&n_requests);
+        // The task ends with the test's runtime.
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
@@ -35,27 +35,27 @@ impl Server {
                 });
             }
         });
-        Self { uri, n_asked }
+        Self { uri, n_requests }
     }
 
     async fn answering(head: &str, body: &str) -> Self {
         Self::start(Some(format!("HTTP/1.1 {head}\r\n\r\n{body}").into())).await
     }
 
-    fn n_asked(&self) -> usize {
-        self.n_asked.load(Ordering::SeqCst)
+    fn n_requests(&self) -> usize {
+        self.n_requests.load(Ordering::SeqCst)
     }
 
     async fn read(&self) -> Result<serde_json::Value, KeyError> {
         let source = HttpKeySource::without_tls(Duration::from_millis(1_500)).unwrap();
         let answer = source.jwks(&self.uri).await;
-        assert_eq!(self.n_asked(), 1, "the server was asked exactly once");
+        assert_eq!(self.n_requests(), 1, "the server got exactly one request");
         answer
     }
 }
 
 #[tokio::test]
-async fn a_key_set_is_read() {
+async fn jwks_reads_a_key_set() {
     let server = Server::answering("200 OK\r\ncontent-length: 11", r#"{"keys":[]}"#).await;
     assert_eq!(server.read().await.unwrap(), json!({"keys": []}));
 }
@@ -68,7 +68,7 @@ async fn a_redirect_is_not_followed() {
         let error = Server::answering(&head, "").await.read().await.unwrap_err();
         assert_eq!(error.to_string(), format!("the key endpoint answered {status} instead of 200"));
     }
-    assert_eq!(target.n_asked(), 0);
+    assert_eq!(target.n_requests(), 0);
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn any_status_but_200_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_bound_is_refused_with_and_without_its_length() {
+async fn a_body_over_the_bound_is_refused_with_or_without_content_length() {
     let padded = |n: usize| {
         let mut body = r#"{"keys":[]}"#.as_bytes().to_vec();
         body.resize(n, b' ');
@@ -104,7 +104,7 @@ async fn a_body_over_the_bound_is_refused_with_and_without_its_length() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json_or_stops_half_way_is_refused() {
+async fn a_body_without_json_or_cut_off_is_refused() {
     let server = Server::answering("200 OK\r\ncontent-length: 6", "<html>").await;
     let error = server.read().await.unwrap_err();
     assert!(matches!(error, KeyError::NotJson { .. }), "{error}");
@@ -115,7 +115,7 @@ async fn a_body_that_is_no_json_or_stops_half_way_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_is_given_up() {
+async fn a_silent_server_is_unreachable_after_the_time_out() {
     let server = Server::start(None).await;
     let answer = tokio::time::timeout(Duration::from_secs(10), server.read()).await;
     let error = answer.expect("still waiting").unwrap_err();
@@ -133,10 +133,10 @@ async fn a_closed_port_is_unreachable() {
 }
 
 #[tokio::test]
-async fn the_shipped_source_asks_nothing_without_tls() {
+async fn the_default_source_sends_no_request_without_tls() {
     let server = Server::answering("200 OK\r\ncontent-length: 11", r#"{"keys":[]}"#).await;
     let source = HttpKeySource::new().unwrap();
     let error = source.jwks(&server.uri).await.unwrap_err();
     assert!(matches!(error, KeyError::Unreachable { .. }), "{error}");
-    assert_eq!(server.n_asked(), 0);
+    assert_eq!(server.n_requests(), 0);
 }

@@ -8,7 +8,7 @@ fn usable(jwk: Value) -> bool {
 }
 
 #[test]
-fn keys_of_the_accepted_kinds_are_read() {
+fn key_set_reads_keys_of_accepted_kinds() {
     for signer in [&*ES256, &*ES384, &*RS256] {
         assert!(usable(signer.jwk()));
         let mut bare = signer.jwk();
@@ -20,7 +20,7 @@ fn keys_of_the_accepted_kinds_are_read() {
 }
 
 #[test]
-fn keys_for_anything_else_are_passed_over() {
+fn key_set_ignores_keys_of_other_kinds() {
     for (member, value) in [
         ("use", json!("enc")),
         ("alg", json!("ES384")),
@@ -46,7 +46,7 @@ fn keys_for_anything_else_are_passed_over() {
 }
 
 #[test]
-fn one_strange_key_does_not_hide_the_others() {
+fn an_unsupported_key_does_not_hide_the_others() {
     let mut set = jwks([&*ES256]);
     let keys = set["keys"].as_array_mut().unwrap();
     keys.insert(0, json!({"kty": "AKP", "alg": "ML-DSA-44"}));
@@ -56,14 +56,14 @@ fn one_strange_key_does_not_hide_the_others() {
 }
 
 #[test]
-fn two_keys_of_one_name_and_kind_are_one_too_many() {
+fn two_keys_with_one_kid_and_algorithm_are_ambiguous() {
     let twin = Signer::p256("es256");
     let set = KeySet::from_jwks(&jwks([&*ES256, &twin])).unwrap();
     assert!(matches!(set.choose(Some("es256"), TokenAlgorithm::ES256), Choice::Several));
 }
 
 #[test]
-fn json_that_is_no_key_set_is_refused() {
+fn json_without_a_key_set_is_refused() {
     for other in [json!({}), json!([]), json!({"keys": {}}), json!(null)] {
         let error = KeySet::from_jwks(&other).err().unwrap();
         assert!(error.to_string().contains("no array `keys`"), "{error}");

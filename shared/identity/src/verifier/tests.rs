@@ -32,7 +32,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-/// Verifies against inline keys: the key source must not be asked, and panics if it is.
+/// Verifies with inline keys. The key source panics if the verifier calls it.
 fn verify_in(index: &Index, token: &str, audience: Audience) -> Result<Caller, ProofError> {
     run(verifier(ScriptedKeys::new([])).verify(token, audience, index, at(0)))
 }
@@ -41,7 +41,7 @@ fn ask(claims: &Value) -> Result<Caller, ProofError> {
     verify_in(&known(), &ES256.token(claims), Ask)
 }
 
-/// Asserts that `token` is refused with `code`, and that the message gives nothing of it away.
+/// Asserts that the verifier refused the token with `code` and a text that contains `message`.
 #[track_caller]
 fn refused(result: Result<Caller, ProofError>, code: &str, message: &str) {
     let error = result.expect_err("accepted");
@@ -51,7 +51,7 @@ fn refused(result: Result<Caller, ProofError>, code: &str, message: &str) {
 }
 
 #[test]
-fn a_good_token_of_each_algorithm_proves_its_caller() {
+fn a_valid_token_of_each_algorithm_proves_its_caller() {
     for signer in [&*ES256, &*ES384, &*RS256] {
         let token = signer.token(&claims());
         let caller = verify_in(&known(), &token, Ask).unwrap();
@@ -70,7 +70,7 @@ fn a_good_token_of_each_algorithm_proves_its_caller() {
 }
 
 #[test]
-fn a_token_without_kid_is_good_while_one_key_fits_its_algorithm() {
+fn a_token_without_kid_is_accepted_if_one_key_has_its_algorithm() {
     let header = r#"{"alg":"ES256"}"#;
     let token = ES256.sign(header, &claims().to_string());
     assert!(verify_in(&known(), &token, Ask).is_ok());
@@ -81,16 +81,16 @@ fn a_token_without_kid_is_good_while_one_key_fits_its_algorithm() {
 }
 
 #[test]
-fn a_token_is_good_for_its_own_use_alone() {
+fn a_token_is_accepted_only_for_its_own_use() {
     let uses = [(Ask, ASK), (Approvals, APPROVALS), (Credentials, CREDENTIALS)];
     for (made_for, aud) in uses {
         let token = ES256.token(&claims_with(&json!({"aud": [aud]})));
-        for (used_for, wanted) in uses {
+        for (used_for, expected) in uses {
             let result = verify_in(&known(), &token, used_for);
             if made_for == used_for {
                 assert!(result.is_ok(), "{made_for:?}");
             } else {
-                refused(result, "token_audience", &format!("`aud` must hold `{wanted}`"));
+                refused(result, "token_audience", &format!("`aud` must contain `{expected}`"));
             }
         }
     }
@@ -112,7 +112,7 @@ fn a_token_for_several_uses_is_refused_for_each() {
 }
 
 #[test]
-fn audiences_that_do_not_differ_let_nobody_in() {
+fn duplicate_audiences_refuse_every_token() {
     let audiences = Audiences { ask: ASK.to_owned(), approvals: APPROVALS.to_owned(), credentials: ASK.to_owned() };
     let verifier = Verifier::new(audiences, LEEWAY_S, ScriptedKeys::new([]));
     for audience in [Ask, Credentials] {
@@ -122,7 +122,7 @@ fn audiences_that_do_not_differ_let_nobody_in() {
 }
 
 #[test]
-fn an_audience_must_be_equal_and_not_merely_alike() {
+fn an_audience_must_match_exactly() {
     for aud in [
         json!("brevet-de"),
         json!("brevet-dev "),
@@ -134,13 +134,13 @@ fn an_audience_must_be_equal_and_not_merely_alike() {
         refused(ask(&claims_with(&json!({"aud": aud}))), "token_audience", "`aud`");
     }
     for aud in [json!(7), json!(true), json!({"brevet-dev": 1}), json!([ASK, 7])] {
-        refused(ask(&claims_with(&json!({"aud": aud}))), "token_claim", "a text or an array of texts");
+        refused(ask(&claims_with(&json!({"aud": aud}))), "token_claim", "a string or an array of strings");
     }
     assert!(ask(&claims_with(&json!({"aud": ["other", ASK]}))).is_ok());
 }
 
 #[test]
-fn a_token_ends_at_its_expiry_plus_the_leeway_to_the_second() {
+fn a_token_expires_at_exp_plus_the_leeway_to_the_second() {
     let leeway = i64::from(LEEWAY_S);
     let ending = |offset| claims_with(&json!({"iat": NOW_S - 60, "exp": NOW_S - offset}));
     assert!(ask(&ending(leeway - 1)).is_ok());
@@ -148,7 +148,7 @@ fn a_token_ends_at_its_expiry_plus_the_leeway_to_the_second() {
 }
 
 #[test]
-fn a_token_begins_at_iat_and_nbf_less_the_leeway_to_the_second() {
+fn a_token_is_valid_from_iat_and_nbf_minus_the_leeway_to_the_second() {
     let leeway = i64::from(LEEWAY_S);
     for claim in ["iat", "nbf"] {
         assert!(ask(&claims_with(&json!({claim: NOW_S + leeway}))).is_ok());
@@ -161,7 +161,7 @@ fn a_token_begins_at_iat_and_nbf_less_the_leeway_to_the_second() {
 }
 
 #[test]
-fn expiry_and_issue_time_are_required_and_the_start_is_not() {
+fn exp_and_iat_are_required_and_nbf_is_optional() {
     for claim in ["exp", "iat"] {
         refused(ask(&claims_with(&json!({claim: null}))), "token_claim", &format!("`{claim}` must be present"));
     }
@@ -169,7 +169,7 @@ fn expiry_and_issue_time_are_required_and_the_start_is_not() {
 }
 
 #[test]
-fn times_of_another_form_are_refused() {
+fn times_of_a_wrong_type_are_refused() {
     for claim in ["exp", "iat", "nbf"] {
         for wrong in [
             json!("1795348800"),
@@ -223,7 +223,7 @@ fn garbage_is_refused() {
 }
 
 #[test]
-fn a_claim_that_stands_twice_is_refused_though_it_is_signed() {
+fn a_signed_token_with_a_duplicate_claim_is_refused() {
     let text = claims().to_string();
     let twice = format!("{{\"environment\":\"staging\",{}", &text[1..]);
     let token = ES256.sign(&ES256.header().to_string(), &twice);
@@ -231,7 +231,7 @@ fn a_claim_that_stands_twice_is_refused_though_it_is_signed() {
 }
 
 #[test]
-fn a_token_too_large_is_refused_before_it_is_read() {
+fn an_oversized_token_is_refused_before_it_is_parsed() {
     let fill = |n: usize| claims_with(&json!({"fill": "x".repeat(n)}));
     let large = ES256.token(&fill(8_000));
     assert!(large.len() > 8 * 1024);
@@ -242,7 +242,7 @@ fn a_token_too_large_is_refused_before_it_is_read() {
 }
 
 #[test]
-fn an_issuer_must_be_configured_to_the_character() {
+fn an_issuer_must_match_a_configured_issuer_exactly() {
     for iss in ["https://issuer.example/", "https://Issuer.example", "", "https://evil"] {
         refused(ask(&claims_with(&json!({"iss": iss}))), "issuer_unknown", iss);
     }
@@ -254,57 +254,57 @@ fn an_issuer_must_be_configured_to_the_character() {
 }
 
 #[test]
-fn two_issuers_with_one_name_let_nobody_in() {
+fn two_issuers_with_one_iss_refuse_every_token() {
     let mut index = known();
     index.issuers.push(index.issuers[0].clone());
     refused(verify_in(&index, &ES256.token(&claims()), Ask), "issuer_ambiguous", "exactly one");
 }
 
-/// How whoever shows `claims` signed in, as the proof keeps it.
+/// The sign-in in the proof of a token with `claims`.
 fn signed_in(index: &Index, claims: &Value) -> AuthContext {
     let caller = verify_in(index, &ES256.token(claims), Ask).unwrap();
     caller.proof.auth().unwrap().clone()
 }
 
 #[test]
-fn how_somebody_signed_in_is_kept_with_the_proof_as_their_issuer_reads_it() {
+fn the_proof_keeps_the_sign_in_by_the_rule_of_its_issuer() {
     let claims = claims_with(&json!({"amr": ["pwd", "hwk"], "acr": "urn:two", "auth_time": NOW_S - 60}));
-    let told = AuthContext {
+    let sign_in = AuthContext {
         mfa: false,
         amr: vec!["pwd".to_owned(), "hwk".to_owned()],
         acr: Some("urn:two".to_owned()),
         auth_time: Some(at(-60)),
     };
-    assert_eq!(signed_in(&known(), &claims), told);
+    assert_eq!(signed_in(&known(), &claims), sign_in);
     let mut index = known();
     for mfa in [json!({"amr": ["hwk"]}), json!({"acr": ["urn:two"]})] {
         index.issuers[0].mfa = serde_json::from_value(mfa).unwrap();
-        assert_eq!(signed_in(&index, &claims), AuthContext { mfa: true, ..told.clone() });
+        assert_eq!(signed_in(&index, &claims), AuthContext { mfa: true, ..sign_in.clone() });
     }
 }
 
 #[test]
-fn a_sign_in_between_issue_and_now_is_none() {
-    // Issued ten seconds ago.
+fn a_sign_in_after_the_issue_of_the_token_is_ignored() {
+    // The token was issued ten seconds ago.
     assert_eq!(signed_in(&known(), &claims_with(&json!({"auth_time": NOW_S - 10}))).auth_time, Some(at(-10)));
     assert!(signed_in(&known(), &claims_with(&json!({"auth_time": NOW_S - 9}))).is_unsaid());
 }
 
 #[test]
-fn what_is_told_wrongly_of_a_sign_in_keeps_nobody_out() {
+fn malformed_sign_in_claims_do_not_refuse_the_token() {
     let claims = claims_with(&json!({"amr": "mfa", "acr": 7, "auth_time": "yesterday"}));
     assert!(signed_in(&known(), &claims).is_unsaid());
 }
 
 #[test]
-fn a_subject_is_required() {
+fn a_token_without_a_subject_is_refused() {
     for sub in [json!(null), json!(""), json!(7)] {
         refused(ask(&claims_with(&json!({"sub": sub}))), "token_claim", "`sub`");
     }
 }
 
 #[test]
-fn no_message_holds_the_token_or_its_signature() {
+fn no_message_contains_the_token_or_its_signature() {
     let good = ES256.token(&claims());
     let signature = good.rsplit_once('.').unwrap().1;
     let forged = Signer::p256("es256").token(&claims());
@@ -323,30 +323,30 @@ fn no_message_holds_the_token_or_its_signature() {
 }
 
 #[test]
-fn a_verifier_says_nothing_of_keys_when_printed() {
+fn debug_output_of_a_verifier_contains_no_keys() {
     let shown = format!("{:?}", verifier(ScriptedKeys::new([])));
     assert!(shown.contains(ASK) && shown.ends_with(".. }"), "{shown}");
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_down_is_a_503_and_not_a_401() {
+async fn an_endpoint_that_is_down_makes_the_error_unavailable() {
     let keys = ScriptedKeys::new([Answer::Down]);
     let index = pipeline(crate::testing::fetched_issuer());
     let verifier = verifier(Arc::clone(&keys) as Arc<dyn KeySource>);
     let token = ES256.token(&claims());
     let error = verifier.verify(&token, Ask, &index, at(0)).await.unwrap_err();
-    assert_eq!(keys.fired(), ["down"]);
+    assert_eq!(keys.played(), ["down"]);
     assert_eq!(error.code(), "keys_unavailable");
     assert!(error.is_unavailable());
 }
 
 #[tokio::test]
-async fn an_unregistered_identity_of_an_unknown_issuer_costs_no_fetch() {
+async fn a_token_of_an_unknown_issuer_causes_no_fetch() {
     let keys = ScriptedKeys::new([]);
     let index = pipeline(crate::testing::fetched_issuer());
     let verifier = verifier(Arc::clone(&keys) as Arc<dyn KeySource>);
     let token = ES256.token(&claims_with(&json!({"iss": "https://evil.example"})));
     let result = verifier.verify(&token, Ask, &index, at(0)).await;
     refused(result, "issuer_unknown", "evil");
-    assert!(keys.fired().is_empty());
+    assert!(keys.played().is_empty());
 }

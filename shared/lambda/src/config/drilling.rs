@@ -1,4 +1,4 @@
-//! What the drill is told.
+//! Settings of the drill.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use brevet_domain::time::Term;
 
 use super::{ConfigError, Environment};
 
-/// What is drilled, and how often.
+/// The drilled deliveries and their schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drilling {
-    /// The deliveries; none where nothing is drilled.
+    /// The deliveries to drill; empty if drills are off.
     pub drilled: Vec<Drilled>,
-    /// The term that is asked for.
+    /// The term of each canary grant.
     pub term: Term,
-    /// From the begin of one run to that of the next, in seconds.
+    /// The seconds from the start of one run to the start of the next.
     pub period_s: u32,
-    /// How long ago each must have passed at most, in seconds.
+    /// The maximum age of each delivery's last passed drill, in seconds.
     pub max_age_s: u32,
 }
 
@@ -32,15 +32,17 @@ impl Drilling {
     }
 
     fn read<L: Fn(&'static str) -> Option<String>>(env: &Environment<L>) -> Result<Self, ConfigError> {
-        let wanted = "of `session`, `inline` and `managed` any, each once, with commas between, or empty";
-        let named = |text: &str| Drilled::ALL.into_iter().find(|one| one.name() == text.trim());
-        let all = |text: &str| text.split(',').filter(|one| !one.is_empty()).map(named).collect::<Option<Vec<_>>>();
-        let is_once =
-            |list: &Vec<Drilled>| (1..).zip(list).all(|(n, one)| !list.iter().skip(n).any(|other| other == one));
-        let text = env.checked("BREVET_DRILLS", wanted, |text| all(text).is_some_and(|list| is_once(&list)))?;
+        let expected = "any of `session`, `inline` and `managed`, each at most once, separated by commas, or empty";
+        let named = |text: &str| Drilled::ALL.into_iter().find(|drilled| drilled.name() == text.trim());
+        let parse_all =
+            |text: &str| text.split(',').filter(|part| !part.is_empty()).map(named).collect::<Option<Vec<_>>>();
+        let is_once = |list: &Vec<Drilled>| {
+            (1..).zip(list).all(|(n, drilled)| !list.iter().skip(n).any(|other| other == drilled))
+        };
+        let text = env.checked("BREVET_DRILLS", expected, |text| parse_all(text).is_some_and(|list| is_once(&list)))?;
         let term_s = env.seconds("BREVET_DRILL_TERM_S", "60 to 43200 seconds", Term::MIN..=Term::MAX)?;
         Ok(Self {
-            drilled: all(&text).unwrap_or_default(),
+            drilled: parse_all(&text).unwrap_or_default(),
             term: Term::from_seconds(i64::from(term_s)).unwrap_or(Term::SHORTEST),
             period_s: env.seconds("BREVET_DRILL_PERIOD_S", "1 to 43200 seconds", 1..=43_200)?,
             max_age_s: env.seconds("BREVET_DRILL_MAX_AGE_S", "60 to 604800 seconds", 60..=604_800)?,
@@ -55,18 +57,18 @@ impl Drilling {
     }
 }
 
-/// Where the canary is.
+/// The targets of the canary's calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CanaryPlaces {
-    /// Where the API listens.
+pub struct CanaryTargets {
+    /// The URL of the API.
     pub api_url: String,
-    /// The table of which one item is read.
+    /// The canary table; the canary reads one item of it.
     pub table: String,
-    /// The ARNs of the canary principals that are attached to.
+    /// The ARNs of the canary attachment principals.
     pub principals: BTreeMap<Drilled, String>,
 }
 
-impl CanaryPlaces {
+impl CanaryTargets {
     /// Reads the environment.
     ///
     /// # Errors
@@ -91,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn drills_are_none_or_deliveries_each_once() {
+    fn drilling_accepts_only_distinct_deliveries_or_nothing() {
         let read = |drills: &'static str, term: &'static str| {
             let lookup = move |name: &'static str| {
                 let given = if name == "BREVET_DRILLS" { drills } else { term };

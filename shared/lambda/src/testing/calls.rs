@@ -1,4 +1,4 @@
-//! HTTP events as API Gateway hands them over, and its answers taken apart.
+//! Builds HTTP events in API Gateway's form and parses the answers.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub struct HttpCall(Value);
 
 impl HttpCall {
-    /// A call of `route`, e.g. `GET /v1/grants/{id}`, as API Gateway hands it over.
+    /// A call of `route`, e.g. `GET /v1/grants/{id}`.
     #[must_use]
     pub fn to(route: &str) -> Self {
         let method = route.split(' ').next().unwrap_or_default();
@@ -19,31 +19,31 @@ impl HttpCall {
         }))
     }
 
-    /// With a bearer token.
+    /// Adds a bearer token.
     #[must_use]
     pub fn token(self, token: &str) -> Self {
         self.header("authorization", &format!("Bearer {token}"))
     }
 
-    /// With a header.
+    /// Adds a header.
     #[must_use]
     pub fn header(self, name: &str, value: &str) -> Self {
         self.within("headers", name, value)
     }
 
-    /// With `{id}` of the path.
+    /// Sets `{id}` of the path.
     #[must_use]
     pub fn id(self, id: &str) -> Self {
         self.within("pathParameters", "id", id)
     }
 
-    /// With a part of the query.
+    /// Adds a query parameter.
     #[must_use]
     pub fn query(self, name: &str, value: &str) -> Self {
         self.within("queryStringParameters", name, value)
     }
 
-    /// With a body.
+    /// Sets the body.
     #[must_use]
     pub fn body(self, text: &str) -> Self {
         let Self(mut event) = self;
@@ -53,7 +53,6 @@ impl HttpCall {
         Self(event)
     }
 
-    /// The event.
     #[must_use]
     pub fn event(self) -> Value {
         self.0
@@ -71,9 +70,9 @@ impl HttpCall {
     }
 }
 
-/// An HTTP answer taken apart again: status, headers, body.
+/// Splits an HTTP answer into status, headers and body.
 #[must_use]
-pub fn taken_apart(event: &Value) -> (u64, BTreeMap<String, String>, Value) {
+pub fn split_answer(event: &Value) -> (u64, BTreeMap<String, String>, Value) {
     let status = event.get("statusCode").and_then(Value::as_u64).unwrap_or(0);
     let headers = event.get("headers").cloned().and_then(|h| serde_json::from_value(h).ok()).unwrap_or_default();
     let body = event.get("body").and_then(Value::as_str).and_then(|text| serde_json::from_str(text).ok());

@@ -1,7 +1,7 @@
-//! For the tests of handlers: a small world over the engine's fakes, proofs that say who they are, HTTP events.
+//! Support for handler tests: an installation over the engine's fakes, plain-text proofs and HTTP events.
 
 mod calls;
 mod world;
 
-pub use calls::{HttpCall, taken_apart};
+pub use calls::{HttpCall, split_answer};
 pub use world::{ClassPolicy, NamedProofs, World};

@@ -1,4 +1,4 @@
-//! One installation over fakes: a pipeline that is let in, an agent that needs a yes, people, one entitlement.
+//! One installation over fakes: a pipeline that is allowed at once, an agent that needs approval, people, entitlements.
 
 #![expect(clippy::unwrap_used, reason = "only tests use it")]
 
@@ -10,10 +10,10 @@ use brevet_domain::canonical::Digest;
 use brevet_domain::decision::{Decision, Outcome, Step, Traits, Verdict};
 use brevet_domain::duties::Duties;
 use brevet_domain::entitlement::Entitlement;
-use brevet_domain::heart::{Heart, Late, LateGrant, Tolerance};
 use brevet_domain::id::{EntitlementId, GrantId, IdentityId};
 use brevet_domain::identity::{Audience, AuthContext, Caller, Identity, IdentityClass, ProofSummary};
 use brevet_domain::plan::PlanTemplate;
+use brevet_domain::reaper_health::{IssuancePolicy, Late, LateGrant, ReaperHealth};
 use brevet_domain::request::Request;
 use brevet_domain::review::BreakGlassUse;
 use brevet_domain::revocation::{Right, WideScope};
@@ -23,19 +23,20 @@ use brevet_engine::acknowledge::Acknowledging;
 use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::fake::{
-    Direct, Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts, SeqIds,
-    ToldUses, Watched, bundle_of, run,
+    Direct, Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts, RecordedUses,
+    SeqIds, Watched, bundle_of, run,
 };
 use brevet_engine::port::{
-    Clock, Evaluator, EvaluatorError, HeartStore, IdSource, ProofRefused, ProofVerifier, RawProof, RevocationPolicy,
+    Clock, Evaluator, EvaluatorError, IdSource, ProofRefused, ProofVerifier, RawProof, ReaperHealthStore,
+    RevocationPolicy,
 };
 use brevet_engine::revoke::KillSwitch;
 use serde_json::json;
 
-/// Proofs are texts: the audience (`ask`, `approvals`, `credentials`), a dot, and the identity. Nothing is signed.
+/// Accepts unsigned text as proof: the audience (`ask`, `approvals`, `credentials`), a dot, and the identity.
 #[derive(Clone, Debug, Default)]
 pub struct NamedProofs {
-    /// Who is registered.
+    /// The registered identities.
     pub registered: Vec<Identity>,
 }
 
@@ -48,13 +49,13 @@ impl ProofVerifier for NamedProofs {
             unavailable: false,
             unregistered,
         };
-        let wanted = match audience {
+        let expected = match audience {
             Audience::Ask => "ask",
             Audience::Approvals => "approvals",
             Audience::Credentials => "credentials",
         };
         let (found, name) = proof.expose().split_once('.').ok_or_else(|| refused("token_malformed", false))?;
-        if found != wanted {
+        if found != expected {
             return Err(refused("token_audience", false));
         }
         let identity = self.registered.iter().find(|identity| identity.id.as_str() == name);
@@ -72,7 +73,7 @@ impl ProofVerifier for NamedProofs {
     }
 }
 
-/// Pipelines get it at once, agents with the yes of omar, others not at all.
+/// Allows pipelines at once and agents with omar's approval; denies all others.
 #[derive(Clone, Debug)]
 pub struct ClassPolicy {
     deployment: Deployment,
@@ -95,9 +96,10 @@ impl Evaluator for ClassPolicy {
                 Outcome::Deny { reason: "no policy allows it".to_owned() }
             }
         };
-        let (who, ask) = (&caller.identity.id, &request.ask);
-        let entitlement = self.entitlements.iter().find(|one| one.id == ask.entitlement).unwrap();
-        let template = PlanTemplate::for_grant(&self.deployment, entitlement, &ask.parameters, who, None, request.id);
+        let (requester, ask) = (&caller.identity.id, &request.ask);
+        let entitlement = self.entitlements.iter().find(|entitlement| entitlement.id == ask.entitlement).unwrap();
+        let template =
+            PlanTemplate::for_grant(&self.deployment, entitlement, &ask.parameters, requester, None, request.id);
         Ok(Verdict {
             bundle_digest: self.bundle,
             outcome,
@@ -125,8 +127,8 @@ impl Evaluator for ClassPolicy {
         entitlement: &EntitlementId,
         _: Timestamp,
     ) -> Result<Option<BreakGlassUse>, EvaluatorError> {
-        let one = self.entitlements.iter().find(|one| one.id == *entitlement);
-        Ok(one.and_then(Entitlement::break_glass_use))
+        let found = self.entitlements.iter().find(|registered| registered.id == *entitlement);
+        Ok(found.and_then(Entitlement::break_glass_use))
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
@@ -134,7 +136,7 @@ impl Evaluator for ClassPolicy {
     }
 }
 
-/// Omar stops things, and ana lifts it.
+/// Omar may place blocks, ana may lift them, and both may read them.
 #[async_trait]
 impl RevocationPolicy for ClassPolicy {
     async fn may(
@@ -152,34 +154,29 @@ impl RevocationPolicy for ClassPolicy {
     }
 }
 
-/// The installation. Its reaper's heart beats at the start.
+/// The installation. It starts with a fresh heartbeat of the reaper.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// Which port calls were made, and which fail.
+    /// Records port calls and injects faults.
     pub faults: Arc<Faults>,
-    /// The time.
     pub clock: Arc<ManualClock>,
-    /// The table.
     pub store: Arc<MemoryStore>,
-    /// STS.
     pub sts: Arc<MemorySts>,
-    /// IAM: session roles.
+    /// Session roles in IAM.
     pub roles: Arc<MemoryRoles>,
-    /// IAM: attachment principals, [`World::PRINCIPAL`] among them.
+    /// Attachment principals in IAM, including [`World::PRINCIPAL`].
     pub principals: Arc<MemoryPrincipals>,
-    /// Secrets Manager; no secrets.
+    /// Secrets Manager, without secrets.
     pub secrets: Arc<MemorySecrets>,
-    /// Names.
+    /// Grant and evidence ids.
     pub ids: Arc<SeqIds>,
-    /// Who is registered: `bot`, `agent`, `dana` who answers for both, `omar` and `ana`.
+    /// Registered identities: `bot`, `agent`, their sponsor `dana`, `omar` and `ana`.
     pub proofs: Arc<NamedProofs>,
-    /// The bundle in force; another goes on for [`World::BUNDLE_MAX_AGE_S`].
+    /// The bundle in force; the previous one is used for [`World::BUNDLE_MAX_AGE_S`].
     pub catalogue: Arc<Catalogue>,
-    /// What was told of a bundle in force that could not be used.
+    /// The reports of an unusable bundle in force.
     pub watched: Arc<Watched>,
-    /// Its names.
     pub deployment: Deployment,
-    /// Its bounds.
     pub bounds: Bounds,
     policy: ClassPolicy,
 }
@@ -194,14 +191,13 @@ impl World {
     /// The role that `batch` is attached to.
     pub const PRINCIPAL: &str = "arn:aws:iam::000000000000:role/legacy/batch";
 
-    /// How long a bundle that was in force goes on if the one in force cannot be used, in seconds.
+    /// How long the previous bundle is used if the bundle in force cannot be, in seconds.
     pub const BUNDLE_MAX_AGE_S: u32 = 900;
 
-    /// What issuing puts up with.
-    pub const TOLERANCE: Tolerance =
-        Tolerance { max_age_s: 180, overdue_s: 180, max_overdue: 2, while_overdue: false, is_canary: false };
+    /// The limits beyond which issuing stops.
+    pub const ISSUANCE_POLICY: IssuancePolicy =
+        IssuancePolicy { max_age_s: 180, overdue_s: 180, max_overdue: 2, while_overdue: false, is_canary: false };
 
-    /// A new installation.
     #[must_use]
     pub fn new() -> Self {
         let faults = Arc::new(Faults::none());
@@ -235,7 +231,7 @@ impl World {
         let secrets = Arc::new(MemorySecrets::new(Arc::clone(&clock), Arc::clone(&faults)));
         store.publish(bundle);
         let watched = Arc::new(Watched::default());
-        run(store.beat(&Heart::first(clock.now()), Some(0))).unwrap().unwrap();
+        run(store.record_heartbeat(&ReaperHealth::first(clock.now()), Some(0))).unwrap().unwrap();
         Self {
             sts: Arc::new(MemorySts::new(Arc::clone(&clock), Arc::clone(&faults))),
             roles: Arc::new(MemoryRoles::new(Arc::clone(&clock), Arc::clone(&faults))),
@@ -258,7 +254,7 @@ impl World {
         }
     }
 
-    /// Its evaluator.
+    /// Builds the evaluator.
     #[must_use]
     pub fn decider(&self) -> Decider {
         Decider::new(
@@ -270,14 +266,14 @@ impl World {
                 Arc::clone(&self.store) as _,
                 Arc::clone(&self.store) as _,
             ),
-            Arc::new(ToldUses::default()),
+            Arc::new(RecordedUses::default()),
             (Arc::clone(&self.store) as _, Arc::clone(&self.ids) as _),
             self.deployment.clone(),
             self.bounds,
         )
     }
 
-    /// Its kill switch.
+    /// Builds the kill switch.
     #[must_use]
     pub fn kill_switch(&self) -> KillSwitch {
         KillSwitch::new(
@@ -287,7 +283,7 @@ impl World {
         )
     }
 
-    /// Who acknowledges what is overdue.
+    /// Builds the use case that acknowledges overdue grants.
     #[must_use]
     pub fn acknowledging(&self) -> Acknowledging {
         Acknowledging::new(
@@ -295,11 +291,11 @@ impl World {
             Arc::new(self.policy.clone()),
             Arc::clone(&self.store) as _,
             (Arc::clone(&self.store) as _, Arc::clone(&self.ids) as _),
-            Self::TOLERANCE.overdue_s,
+            Self::ISSUANCE_POLICY.overdue_s,
         )
     }
 
-    /// Declares schedule `id` for `identity`: `batch`, for ten minutes from each hour on.
+    /// Declares schedule `id` for `identity`: `batch`, in a window of ten minutes from each full hour.
     pub fn schedule(&mut self, id: &str, identity: &str) {
         let schedule = json!({
             "id": id, "owner": "dana", "description": "every hour", "identity": identity, "cron": "0 * * * *",
@@ -308,19 +304,19 @@ impl World {
         self.policy.schedules.insert(id.parse().unwrap(), serde_json::from_value(schedule).unwrap());
     }
 
-    /// Its evaluator, as intake calls it.
+    /// Builds the evaluator call that intake uses.
     #[must_use]
     pub fn direct(&self) -> Direct<ManualClock> {
         Direct(Arc::new(self.decider()), Arc::clone(&self.clock))
     }
 
-    /// A stored request of nobody in particular, as intake puts it.
+    /// Stores a request for `deploy`, as intake does.
     #[must_use]
     pub fn request(&self) -> Request {
         self.request_for("deploy")
     }
 
-    /// The same, for another entitlement.
+    /// Stores a request for `entitlement`.
     #[must_use]
     pub fn request_for(&self, entitlement: &str) -> Request {
         use brevet_engine::port::RequestStore;
@@ -336,13 +332,13 @@ impl World {
         run(self.store.put_request(&request)).unwrap().unwrap()
     }
 
-    /// A grant for whoever `token` names, decided.
+    /// Stores and decides a grant of `deploy` for the identity in `token`.
     #[must_use]
     pub fn decided(&self, token: &str) -> GrantId {
         self.decided_for(token, "deploy")
     }
 
-    /// The same, for another entitlement.
+    /// Stores and decides a grant of `entitlement` for the identity in `token`.
     #[must_use]
     pub fn decided_for(&self, token: &str, entitlement: &str) -> GrantId {
         let id = self.request_for(entitlement).id;
@@ -350,20 +346,20 @@ impl World {
         id
     }
 
-    /// The last good pass found `n` grants overdue on `principal`, and nothing else.
+    /// Records a good pass that found `n` overdue grants on `principal` and no others.
     pub fn overdue_on(&self, principal: &str, n: u64) {
         let now = self.clock.now();
         let late = |_| LateGrant {
             grant: self.ids.grant_id(now),
             principal: Some(principal.to_owned()),
-            since: now.minus(Self::TOLERANCE.overdue_s.saturating_add(1)),
+            since: now.minus(Self::ISSUANCE_POLICY.overdue_s.saturating_add(1)),
             acknowledged: false,
         };
         let late = Late { grants: (0..n).map(late).collect(), beyond: None };
-        run(self.store.beat(&Heart { late, ..Heart::first(now) }, None)).unwrap().unwrap();
+        run(self.store.record_heartbeat(&ReaperHealth { late, ..ReaperHealth::first(now) }, None)).unwrap().unwrap();
     }
 
-    /// Everything that is stored, to see that nothing changed.
+    /// Dumps the whole store, so that a test can compare two states.
     #[must_use]
     pub fn stored(&self) -> String {
         format!("{:?}", self.store.snapshot())
@@ -375,7 +371,7 @@ fn identity((id, class, owner): (&str, IdentityClass, &str)) -> Identity {
     Identity { id, class, owner, teams: [].into(), proofs: Vec::new() }
 }
 
-/// `deploy` is a session, `batch` an inline policy on a principal.
+/// `deploy` is delivered as a session, `batch` as an inline policy on a principal.
 fn entitlement(id: &str) -> Entitlement {
     let session = json!({"session": {"target": "deploy", "credential_s": 900, "iam_allowed": false}});
     let inline = json!({"inline": {"principal_arn": World::PRINCIPAL, "holder": "shared"}});

@@ -1,4 +1,4 @@
-//! Who must say yes: the steps of each entitlement's approval, and those that all approvals have.
+//! Approval steps: those of each entitlement, and the general ones that apply to all approvals.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,16 @@ use super::form::{EntitlementForm, StepForm};
 use super::forms::Forms;
 use super::sources::APPROVALS;
 
-/// The most people that a step may want: more would never come together in time.
+/// The most people that a step may require. More would rarely answer in time.
 const MAX_COUNT: u8 = 10;
 
-/// The most steps that one file may ask for.
+/// The most steps in one file.
 const MAX_STEPS: usize = 8;
 
-/// The longest that a sign-in may be asked to lie back, in seconds: a day, as long as any token lives.
+/// The largest `auth_within_s`, in seconds: a day, as long as any token lives.
 const MAX_AUTH_S: u32 = 86_400;
 
-/// The steps that all approvals have.
+/// The steps that apply to all approvals.
 pub(super) fn general(forms: &Forms, findings: &mut Findings) -> Vec<StepRule> {
     rules(APPROVALS, &forms.steps, forms, findings)
 }
@@ -32,13 +32,17 @@ pub(super) fn of(file: &str, form: &EntitlementForm, forms: &Forms, findings: &m
     let count = approval.and_then(|approval| approval.count.as_ref());
     let within_s = approval.and_then(|approval| approval.within_s.as_ref()).map_or(1_800, |within| within.value);
     if let Some(count) = count.filter(|count| count.value == 0) {
-        findings.at(file, count, "`count` is 0; what needs nobody is said by an `autoApprove` policy, not here");
+        findings.at(
+            file,
+            count,
+            "`count` is 0; it must be at least 1; to waive approval, write an `autoApprove` policy",
+        );
     }
     let Some(steps) = approval.and_then(|approval| approval.steps.as_ref()) else {
         return Approval::by(count.map_or(1, |count| count.value), within_s);
     };
     if let Some(count) = count {
-        // It would say how many there are where no step is asked for: fewer steps, then, could mean fewer people.
+        // It would apply when no step does, so fewer steps could mean fewer people.
         findings.at(file, count, "`count` cannot stand beside `steps`; each step has a `count` of its own");
     }
     if steps.value.is_empty() {
@@ -48,16 +52,16 @@ pub(super) fn of(file: &str, form: &EntitlementForm, forms: &Forms, findings: &m
 }
 
 fn rules(file: &str, steps: &[Spanned<StepForm>], forms: &Forms, findings: &mut Findings) -> Vec<StepRule> {
-    if let Some(one) = steps.get(MAX_STEPS) {
-        findings.at(file, one, format!("these are more than {MAX_STEPS} steps; put some together"));
+    if let Some(step) = steps.get(MAX_STEPS) {
+        findings.at(file, step, format!("there are more than {MAX_STEPS} steps; merge some"));
     }
     let teams: BTreeSet<&TeamId> = forms.identities.iter().flat_map(|in_file| &in_file.form.teams).collect();
     for (n, step) in steps.iter().map(|step| &step.value).enumerate() {
         check(file, step, &teams, findings);
         let same = steps.iter().take(n).any(|other| other.value.name.value == step.name.value);
-        if same && step.when.is_unsaid() {
+        if same && step.when.is_empty() {
             let message =
-                format!("step `{}` stands here before; say all of it there, or `when` this one holds", step.name.value);
+                format!("step `{}` is listed twice; merge the two, or give this one a `when`", step.name.value);
             findings.at(file, &step.name, message);
         }
     }
@@ -69,8 +73,10 @@ fn check(file: &str, step: &StepForm, teams: &BTreeSet<&TeamId>, findings: &mut 
         findings.at(file, count, format!("`count` is {}; it must be 1 to {MAX_COUNT} people", count.value));
     }
     for team in step.of.iter().filter(|team| !teams.contains(&team.value)) {
-        let message =
-            format!("nobody is in team `{}`, so nobody could take this step; name a team of `identities`", team.value);
+        let message = format!(
+            "team `{}` has no members, so nobody could take this step; name a team from `identities`",
+            team.value
+        );
         findings.at(file, team, message);
     }
     if let Some(within) = step.auth_within_s.as_ref().filter(|within| !(60..=MAX_AUTH_S).contains(&within.value)) {
@@ -80,9 +86,9 @@ fn check(file: &str, step: &StepForm, teams: &BTreeSet<&TeamId>, findings: &mut 
     if let Some(limit) = step.when.longer_than_s.as_ref().filter(|limit| i64::from(limit.value) >= i64::from(Term::MAX))
     {
         let message = format!(
-            "no term is longer than {} seconds, so a step for longer than {} is never asked for",
-            Term::MAX,
-            limit.value
+            "`longer_than_s` is {}, but no term is longer than {} seconds, so the step never applies; write less",
+            limit.value,
+            Term::MAX
         );
         findings.at(file, limit, message);
     }

@@ -1,4 +1,4 @@
-//! Cases: decisions that the people who keep a catalogue expect of it. One that comes out otherwise is a finding.
+//! Cases: decisions that the authors of a catalogue expect. A case with another result is a finding.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,11 +14,11 @@ use serde_saphyr::Spanned;
 
 use super::finding::Findings;
 use super::forms::{Forms, InFile};
-use super::longest::Stage;
+use super::longest::RenderSample;
 use crate::bundle::Bundle;
 use crate::decide::DecideError;
 
-/// When a case is judged that does not say when: a Wednesday at noon (UTC).
+/// The instant of a case without `at`: a Wednesday at noon (UTC).
 const WHEN: i64 = 1_767_787_200;
 
 #[derive(Debug, Deserialize)]
@@ -50,18 +50,16 @@ pub(super) struct CaseForm {
     says: Option<Spanned<String>>,
 }
 
-/// What is expected to be said.
+/// The expected outcome of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Expected {
-    /// It may have it.
     Allow,
-    /// Once people have said yes.
+    /// Allowed after approval.
     Approval,
-    /// It may not.
     Deny,
-    /// The request is wrong, whoever asks.
-    Misfit,
+    /// The request is invalid for every caller.
+    InvalidRequest,
 }
 
 impl Expected {
@@ -70,12 +68,12 @@ impl Expected {
             Self::Allow => "allow",
             Self::Approval => "approval",
             Self::Deny => "deny",
-            Self::Misfit => "misfit",
+            Self::InvalidRequest => "invalid_request",
         }
     }
 }
 
-/// Puts every case to `bundle`.
+/// Decides every case under `bundle`, and reports those with another result.
 pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
     for InFile { file, form } in &forms.cases {
         for case in &form.cases {
@@ -102,45 +100,44 @@ fn check_one(bundle: &Bundle, file: &str, case: &CaseForm, findings: &mut Findin
         let message = format!("case `{name}`: identity `{}` is not in `identities`", human.value);
         return findings.at(file, human, message);
     }
-    let Some((stage, request)) = Stage::longest().zip(request(case)) else {
-        return findings.at(file, &case.name, format!("case `{name}` cannot be tried"));
+    let Some((sample, request)) = RenderSample::longest().zip(request(case)) else {
+        return findings.at(file, &case.name, format!("case `{name}` cannot be decided"));
     };
     let now = request.asked_at;
-    // The compiler has seen to it that there is a proof.
+    // The compiler has checked that there is a proof.
     let Some(caller) = caller(identity, case.task.clone(), now) else { return };
-    let answer = bundle.decide(&caller, &request, &stage.deployment, now);
-    let said = Said::of(answer);
-    let mut slip = |place, what: &str, expected: String, found: String| {
+    let result = CaseResult::of(bundle.decide(&caller, &request, &sample.deployment, now));
+    let mut mismatch = |place, what: &str, expected: String, found: String| {
         let message = format!(
-            "case `{name}`: {what} should be {expected}, but is {found}; change the policies, or what is expected here"
+            "case `{name}`: {what} should be {expected}, but is {found}; change the policies or the expectation"
         );
         findings.place(file, place, message);
     };
     let expected = case.expect.value;
-    if expected != said.outcome {
-        let found = format!("`{}` ({})", said.outcome.as_str(), said.words());
-        return slip(case.expect.referenced, "the outcome", format!("`{}`", expected.as_str()), found);
+    if expected != result.outcome {
+        let found = format!("`{}` ({})", result.outcome.as_str(), result.words());
+        return mismatch(case.expect.referenced, "the outcome", format!("`{}`", expected.as_str()), found);
     }
-    if let Some(approvers) = case.approvers.as_ref().filter(|approvers| approvers.value != said.approvers) {
+    if let Some(approvers) = case.approvers.as_ref().filter(|approvers| approvers.value != result.approvers) {
         let names = |set: &BTreeSet<IdentityId>| list(set.iter().map(IdentityId::as_str));
-        slip(approvers.referenced, "who may approve", names(&approvers.value), names(&said.approvers));
+        mismatch(approvers.referenced, "approvers", names(&approvers.value), names(&result.approvers));
     }
-    if let Some(steps) = case.steps.as_ref().filter(|steps| steps.value != said.steps) {
+    if let Some(steps) = case.steps.as_ref().filter(|steps| steps.value != result.steps) {
         let names = |steps: &[StepName]| list(steps.iter().map(StepName::as_str));
-        slip(steps.referenced, "its steps", names(&steps.value), names(&said.steps));
+        mismatch(steps.referenced, "steps", names(&steps.value), names(&result.steps));
     }
-    if let Some(by) = case.determining.as_ref().filter(|by| by.value != said.determining) {
+    if let Some(by) = case.determining.as_ref().filter(|by| by.value != result.determining) {
         let names = |set: &BTreeSet<String>| list(set.iter().map(String::as_str));
-        slip(by.referenced, "what determines it", names(&by.value), names(&said.determining));
+        mismatch(by.referenced, "determining policies", names(&by.value), names(&result.determining));
     }
-    if let Some(says) = case.says.as_ref().filter(|says| !said.reason.contains(&says.value)) {
-        let expected = format!("something with `{}`", says.value);
-        slip(says.referenced, "what is said", expected, format!("`{}`", said.reason));
+    if let Some(says) = case.says.as_ref().filter(|says| !result.reason.contains(&says.value)) {
+        let expected = format!("a text with `{}`", says.value);
+        mismatch(says.referenced, "the reason", expected, format!("`{}`", result.reason));
     }
 }
 
-/// What came of a case.
-struct Said {
+/// The result of a case.
+struct CaseResult {
     outcome: Expected,
     approvers: BTreeSet<IdentityId>,
     steps: Vec<StepName>,
@@ -148,12 +145,12 @@ struct Said {
     reason: String,
 }
 
-impl Said {
+impl CaseResult {
     fn of(answer: Result<Verdict, DecideError>) -> Self {
         let none = BTreeSet::new;
         match answer {
             Err(error) => Self {
-                outcome: Expected::Misfit,
+                outcome: Expected::InvalidRequest,
                 approvers: none(),
                 steps: Vec::new(),
                 determining: BTreeSet::new(),
@@ -181,7 +178,7 @@ impl Said {
         }
     }
 
-    /// Why it is so, for a message.
+    /// The reason or the determining policies, for a message.
     fn words(&self) -> String {
         if self.reason.is_empty() {
             format!("by {}", list(self.determining.iter().map(String::as_str)))
@@ -193,7 +190,7 @@ impl Said {
 
 fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
-    if names.is_empty() { "nobody and nothing".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 fn request(case: &CaseForm) -> Option<Request> {
@@ -206,13 +203,13 @@ fn request(case: &CaseForm) -> Option<Request> {
         ticket: case.ticket.clone(),
         justification: case.justification.clone(),
         on_behalf_of: case.on_behalf_of.as_ref().map(|human| human.value.clone()),
-        // Of no grant in particular: what is said to a renewal, not which could be renewed.
+        // Any grant id will do: the case tests the decision on a renewal, not which grant it renews.
         renews: case.renewal.then_some(id),
     };
     Some(Request { id, ask, asked_at, decide_by: asked_at.plus(60) })
 }
 
-/// The caller that a proof of `identity` would have yielded.
+/// The caller that a verified proof of `identity` would yield.
 fn caller(identity: &Identity, task: Option<Task>, now: Timestamp) -> Option<Caller> {
     let issuer = identity.proofs.first()?.issuer.clone();
     let proof = ProofSummary::Token {

@@ -1,4 +1,4 @@
-//! How access reaches its holder: what each delivery needs, and what it has no use for.
+//! Deliveries: the keys that each delivery needs, and those that it does not allow.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use super::finding::Findings;
 use super::form::{DeliveryForm, EntitlementForm};
 use super::forms::{Forms, InFile};
 
-/// What `holder` says where several hold a principal.
+/// The value of `holder` if several identities use a principal.
 pub(super) const SHARED: &str = "shared";
 
 /// The longest term of a managed attachment, in seconds.
 ///
-/// Its policy carries no time limit: should the reaper stop, access stands until people act. An hour is what a
-/// session that was vended just before would be worth as well.
+/// Its policy carries no time limit: if the reaper stops, access stands until people act. An hour is also the longest
+/// life of a session credential that was vended just before.
 pub(super) const MAX_MANAGED_TERM_S: u32 = 3_600;
 
-/// The delivery that `form` describes; `None` only where a finding said why.
+/// The delivery that `form` describes; `None` only after a finding.
 pub(super) fn compile(file: &str, form: &EntitlementForm, forms: &Forms, findings: &mut Findings) -> Option<Delivery> {
     check_keys(file, form, findings);
     match form.delivery() {
@@ -49,17 +49,17 @@ fn word(delivery: DeliveryForm) -> &'static str {
     }
 }
 
-/// A key of another delivery is a slip in one of the two.
+/// Reports keys that belong to another delivery.
 fn check_keys(file: &str, form: &EntitlementForm, findings: &mut Findings) {
     const SESSION: &[DeliveryForm] = &[DeliveryForm::Session];
     const ATTACHED: &[DeliveryForm] = &[DeliveryForm::Inline, DeliveryForm::Managed];
     let mut only = |name: &str, place: Option<serde_saphyr::Location>, of: &[DeliveryForm]| {
         let delivery = form.delivery();
         let Some(place) = place.filter(|_| !of.contains(&delivery)) else { return };
-        let of: Vec<_> = of.iter().map(|one| format!("`{}`", word(*one))).collect();
+        let of: Vec<_> = of.iter().map(|kind| format!("`{}`", word(*kind))).collect();
         let (of, is) = (of.join(" or "), word(delivery));
         let message =
-            format!("`{name}` belongs to delivery {of}, but this one is `{is}`; drop it, or write that `delivery`");
+            format!("`{name}` belongs to delivery {of}, but this one is `{is}`; remove it, or change `delivery`");
         findings.place(file, place, message);
     };
     only("target", form.target.as_ref().map(|key| key.referenced), SESSION);
@@ -74,7 +74,7 @@ fn missing<T>(file: &str, form: &EntitlementForm, key: &str, findings: &mut Find
     let what = match key {
         "target" => "the session role that is assumed",
         "policy" => "the managed policy that is attached, by its short name",
-        "principal" => "the role that is attached to: a short name, or an ARN",
+        "principal" => "the role to attach to, as a short name or an ARN",
         _ => "the one identity that uses the principal, or `shared` if several do",
     };
     let delivery = word(form.delivery());
@@ -108,19 +108,19 @@ fn attached(file: &str, form: &EntitlementForm, forms: &Forms, findings: &mut Fi
     Some((arn?, holder?))
 }
 
-/// The ARN of a principal, with what the deployment fixes left open, so that a catalogue fits any deployment.
+/// The ARN of a principal, with variables for the values of the deployment, so that a catalogue fits any deployment.
 fn principal_arn(text: &str) -> Result<String, String> {
     const ROLE: &str = "arn:${partition}:iam::${account}:role/";
     if let Ok(name) = text.parse::<TargetName>() {
         return Ok(format!("{ROLE}brevet/${{deployment}}/attachment/brevet-${{deployment}}-{name}"));
     }
-    let wanted = format!(
+    let hint = format!(
         "it must be the short name of a role of this installation (2 to 32 of `a-z`, `0-9`, `-`), or `{ROLE}` with the path and name of another role of the same account"
     );
-    let path = text.strip_prefix(ROLE).ok_or_else(|| format!("`{text}` is no principal; {wanted}"))?;
-    let good = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/".contains(c);
-    if path.is_empty() || path.ends_with('/') || !path.chars().all(good) {
-        return Err(format!("`{text}` is no principal; {wanted}"));
+    let path = text.strip_prefix(ROLE).ok_or_else(|| format!("`{text}` is not a principal; {hint}"))?;
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-/".contains(c);
+    if path.is_empty() || path.ends_with('/') || !path.chars().all(is_allowed) {
+        return Err(format!("`{text}` is not a principal; {hint}"));
     }
     if path.starts_with("brevet/") {
         return Err(format!(
@@ -130,23 +130,24 @@ fn principal_arn(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// What a managed policy cannot do, since its document is fixed and carries no time limit.
+/// Checks the limits of a managed policy, whose document is fixed and carries no time limit.
 fn check_managed(file: &str, form: &EntitlementForm, findings: &mut Findings) {
     if let Some((name, parameter)) = form.parameters.iter().next() {
         let message = format!(
-            "parameter `{name}` can narrow nothing: the document of a managed policy is fixed; drop it, or write `delivery: inline`"
+            "parameter `{name}` has no effect: the document of a managed policy is fixed; remove it, or use `delivery: inline`"
         );
         findings.at(file, parameter, message);
     }
     for (_, seconds, place) in form.terms().into_iter().filter(|(_, seconds, _)| *seconds > MAX_MANAGED_TERM_S) {
         let message = format!(
-            "`max_term_s` is {seconds}; a managed attachment has at most {MAX_MANAGED_TERM_S}: its policy carries no time limit, so its end depends on the reaper"
+            "`max_term_s` is {seconds}; a managed attachment may have at most {MAX_MANAGED_TERM_S} seconds, because its policy carries no time limit and its end depends on the reaper"
         );
         findings.place(file, place, message);
     }
 }
 
-/// What is attached to a principal elevates all who hold it: so the catalogue says one thing about who that is.
+/// Checks that all entitlements name the same holder for a principal, since an attachment elevates everyone who uses
+/// it.
 pub(super) fn check_holders(
     forms: &Forms,
     entitlements: &BTreeMap<EntitlementId, Entitlement>,
@@ -159,12 +160,12 @@ pub(super) fn check_holders(
         else {
             continue;
         };
-        // Names of roles differ in an account whatever their path, and whatever their case.
+        // Role names are unique in an account, regardless of path and case.
         let name = principal_arn.rsplit('/').next().unwrap_or(principal_arn).to_ascii_lowercase();
         let (other, theirs) = *first.entry(name).or_insert((&form.id.value, holder));
         if theirs != holder {
             let message = format!(
-                "principal `{}` has holder `{}` here and `{}` in `{other}`; who holds it is one fact: write the same in both",
+                "principal `{}` has holder `{}` here and `{}` in `{other}`; write the same holder in both",
                 form.principal.as_ref().map_or("", |principal| principal.value.as_str()),
                 holder_word(holder),
                 holder_word(theirs),

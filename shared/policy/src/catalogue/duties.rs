@@ -1,12 +1,12 @@
-//! What must not be held together, and what each class can have at most.
+//! Separation of duties between entitlements, and the limits of each class.
 
 use std::collections::BTreeMap;
 
+use brevet_domain::class_limits::ClassLimits;
 use brevet_domain::duties::MAX_AFTER_S;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::EntitlementId;
 use brevet_domain::identity::IdentityClass;
-use brevet_domain::lane::Lane;
 use brevet_domain::time::Term;
 use serde_saphyr::Spanned;
 
@@ -15,11 +15,10 @@ use super::form::ClassForm;
 use super::forms::{Forms, InFile};
 use super::sources::CLASSES;
 
-/// Every class: completed classes can be matched without a wildcard.
 const ALL: [IdentityClass; 4] =
     [IdentityClass::Human, IdentityClass::Pipeline, IdentityClass::Workload, IdentityClass::Agent];
 
-/// Writes each conflict to both of its entitlements: a rule holds whichever is asked for first.
+/// Writes each conflict to both of its entitlements, so that it holds in either order of requests.
 pub(super) fn conflicts(
     forms: &Forms,
     entitlements: &mut BTreeMap<EntitlementId, Entitlement>,
@@ -27,15 +26,15 @@ pub(super) fn conflicts(
 ) {
     for InFile { file, form } in &forms.entitlements {
         let id = &form.id.value;
-        for conflict in form.conflicts.iter().map(|one| &one.value) {
+        for conflict in form.conflicts.iter().map(|conflict| &conflict.value) {
             let (with, after_s) = (&conflict.with, conflict.after_s.as_ref().map_or(0, |after| after.value));
             if with.value == *id {
                 let message = format!(
-                    "`{id}` cannot conflict with itself; how many an identity may have at once is said in `classes.yaml`"
+                    "`{id}` cannot conflict with itself; to limit concurrent grants, set `max_live` in `classes.yaml`"
                 );
                 findings.at(file, with, message);
             } else if !forms.entitlements.iter().any(|other| other.form.id.value == with.value) {
-                findings.at(file, with, format!("there is no entitlement `{}` to conflict with", with.value));
+                findings.at(file, with, format!("`conflicts` names `{}`, which is not in `entitlements`", with.value));
             }
             if let Some(after) = conflict.after_s.as_ref().filter(|after| after.value > MAX_AFTER_S) {
                 let message = format!("`after_s` is {}; it must be at most {MAX_AFTER_S} seconds", after.value);
@@ -51,20 +50,20 @@ pub(super) fn conflicts(
     }
 }
 
-/// The limits of every class: what is built in, tightened by what the catalogue says.
-pub(super) fn lanes(forms: &Forms, findings: &mut Findings) -> BTreeMap<IdentityClass, Lane> {
-    let said = |class| forms.classes.as_ref().and_then(|classes| classes.get(&class));
-    ALL.into_iter().map(|class| (class, lane(class, said(class), findings))).collect()
+/// The limits of every class: the built-in ones, tightened by the catalogue.
+pub(super) fn class_limits(forms: &Forms, findings: &mut Findings) -> BTreeMap<IdentityClass, ClassLimits> {
+    let form = |class| forms.classes.as_ref().and_then(|classes| classes.get(&class));
+    ALL.into_iter().map(|class| (class, limits_of(class, form(class), findings))).collect()
 }
 
-fn lane(class: IdentityClass, form: Option<&Spanned<ClassForm>>, findings: &mut Findings) -> Lane {
-    let built_in = Lane::built_in(class);
+fn limits_of(class: IdentityClass, form: Option<&Spanned<ClassForm>>, findings: &mut Findings) -> ClassLimits {
+    let built_in = ClassLimits::built_in(class);
     let Some(form) = form else { return built_in };
     let form = &form.value;
-    let mut lane = built_in;
+    let mut limits = built_in;
     if let Some(seconds) = &form.max_term_s {
         match Term::from_seconds(i64::from(seconds.value)).ok().filter(|term| *term <= built_in.max_term) {
-            Some(term) => lane.max_term = term,
+            Some(term) => limits.max_term = term,
             None => {
                 let (least, most) = (Term::MIN, built_in.max_term.as_seconds());
                 let class = class.as_str();
@@ -78,7 +77,7 @@ fn lane(class: IdentityClass, form: Option<&Spanned<ClassForm>>, findings: &mut 
     }
     if let Some(n) = &form.max_live {
         match std::num::NonZeroU32::new(n.value).filter(|n| *n <= built_in.max_live) {
-            Some(n) => lane.max_live = n,
+            Some(n) => limits.max_live = n,
             None => {
                 let (class, most) = (class.as_str(), built_in.max_live);
                 let message = format!("`max_live` is {}; for class `{class}` it must be 1 to {most}", n.value);
@@ -88,13 +87,13 @@ fn lane(class: IdentityClass, form: Option<&Spanned<ClassForm>>, findings: &mut 
     }
     if let Some(n) = &form.max_renewals {
         if n.value <= built_in.max_renewals {
-            lane.max_renewals = n.value;
+            limits.max_renewals = n.value;
         } else {
             let (class, most) = (class.as_str(), built_in.max_renewals);
             let message = format!("`max_renewals` is {}; for class `{class}` it must be 0 to {most}", n.value);
             findings.at(CLASSES, n, message);
         }
     }
-    lane.people_always |= form.people_always;
-    built_in.tightened(lane)
+    limits.people_always |= form.people_always;
+    built_in.tightened(limits)
 }

@@ -1,11 +1,11 @@
-//! Entitlements: what may be asked for, and that no request can make more of it than is written.
+//! Entitlements. The checks ensure that no request can widen what an entitlement states.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use brevet_domain::class_limits::ClassLimits;
 use brevet_domain::entitlement::{BreakGlass, Entitlement, Risk, Statement};
 use brevet_domain::id::EntitlementId;
 use brevet_domain::identity::IdentityClass;
-use brevet_domain::lane::Lane;
 use brevet_domain::plan::MIN_CREDENTIAL_S;
 use serde_saphyr::Spanned;
 
@@ -15,21 +15,21 @@ use super::form::{BreakGlassForm, DeliveryForm, EntitlementForm, StatementForm};
 use super::forms::{Forms, InFile};
 use super::{approvals, delivery, duties, longest, parameters, rules};
 
-/// The longest that STS gives under role chaining, in seconds.
+/// The longest session of STS under role chaining, in seconds.
 ///
 /// Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
 const MAX_CREDENTIAL_S: u32 = 3_600;
 
-/// The longest that people may take to approve, or a requester to start, in seconds: a week.
+/// The longest time to approve or to start a grant, in seconds: a week.
 const MAX_WAIT_S: u32 = 604_800;
 
-/// Variables that every statement may use beside the parameters.
+/// Variables that every statement may use besides the parameters.
 pub(super) const GIVEN: [&str; 3] = ["account", "partition", "region"];
 
-/// Compiles all entitlements; `warnings` are about what is allowed, but should be known.
+/// Compiles all entitlements. `warnings` collects what is allowed but deserves attention.
 pub(super) fn compile(
     forms: &Forms,
-    lanes: &BTreeMap<IdentityClass, Lane>,
+    class_limits: &BTreeMap<IdentityClass, ClassLimits>,
     findings: &mut Findings,
     warnings: &mut Findings,
 ) -> BTreeMap<EntitlementId, Entitlement> {
@@ -47,7 +47,7 @@ pub(super) fn compile(
         let mut used = BTreeSet::new();
         check_statements(file, form, &mut used, findings);
         for rotation in &form.rotate {
-            // A parameter that chooses no more than this narrows nothing.
+            // A use here does not count: a parameter that only chooses a secret does not narrow access.
             let secret = &rotation.value.secret;
             check_variables(file, secret, &secret.value, form, &mut BTreeSet::new(), findings);
         }
@@ -60,7 +60,7 @@ pub(super) fn compile(
                 findings.at(file, parameter, message);
             }
         }
-        if let Some(entitlement) = entitlement(file, form, forms, lanes, &escalation, findings) {
+        if let Some(entitlement) = entitlement(file, form, forms, class_limits, &escalation, findings) {
             longest::check(file, form, &entitlement, findings);
             entitlements.insert(entitlement.id.clone(), entitlement);
         }
@@ -70,19 +70,19 @@ pub(super) fn compile(
     entitlements
 }
 
-/// The entitlement that `form` describes; `None` only where a finding said why.
+/// The entitlement that `form` describes; `None` only after a finding.
 fn entitlement(
     file: &str,
     form: &EntitlementForm,
     forms: &Forms,
-    lanes: &BTreeMap<IdentityClass, Lane>,
+    class_limits: &BTreeMap<IdentityClass, ClassLimits>,
     escalation: &List,
     findings: &mut Findings,
 ) -> Option<Entitlement> {
     let or = |value: &Option<Spanned<u32>>, default| value.as_ref().map_or(default, |v| v.value);
-    // Each says what is wrong with it, also where another is not there.
+    // Each of these reports its own findings, even if another one fails.
     let delivery = delivery::compile(file, form, forms, findings);
-    let terms = rules::terms(file, form, lanes, findings);
+    let terms = rules::terms(file, form, class_limits, findings);
     let parameters = parameters::compile(file, form, findings);
     let ticket = rules::ticket(file, form, findings);
     let justification = rules::justification(file, form, findings);
@@ -105,11 +105,11 @@ fn entitlement(
         ticket,
         justification,
         rotate,
-        // Filled in once all are known: a conflict stands in both.
+        // `duties::conflicts` fills this in once all entitlements are known.
         conflicts: BTreeMap::new(),
         break_glass: form.break_glass.as_ref().map(|form| BreakGlass {
             reviewer: form.reviewer.value.clone(),
-            heart_max_age_s: form.heart_max_age_s.as_ref().map(|limit| limit.value),
+            heartbeat_max_age_s: form.heartbeat_max_age_s.as_ref().map(|limit| limit.value),
             while_overdue: form.while_overdue,
         }),
         canary: form.canary.as_ref().is_some_and(|canary| canary.value),
@@ -134,7 +134,7 @@ fn check_names(file: &str, form: &EntitlementForm, forms: &Forms, findings: &mut
     let owner = &form.owner;
     if !forms.is_human(&owner.value) {
         let message = format!(
-            "owner `{}` is no registered human; name the person who answers for `{}`",
+            "owner `{}` is not a registered human; name the person who answers for `{}`",
             owner.value, form.id.value
         );
         findings.at(file, owner, message);
@@ -163,7 +163,7 @@ fn check_times(file: &str, form: &EntitlementForm, findings: &mut Findings) {
     }
 }
 
-/// A canary is issued while a drill shows nothing: nothing that anybody needs may hide behind that.
+/// A canary is issued even while a drill is failing, so no other entitlement may be marked as one.
 fn check_canary(file: &str, form: &EntitlementForm, findings: &mut Findings) {
     let Some(canary) = form.canary.as_ref().filter(|canary| canary.value) else { return };
     if form.break_glass.is_some() || form.iam_allowed() {
@@ -174,21 +174,21 @@ fn check_canary(file: &str, form: &EntitlementForm, findings: &mut Findings) {
 
 fn check_break_glass(file: &str, form: &EntitlementForm, forms: &Forms, findings: &mut Findings) {
     match (&form.break_glass, &form.iam_allowed) {
-        (Some(BreakGlassForm { reviewer, heart_max_age_s, .. }), _) => {
-            if let Some(limit) = heart_max_age_s.as_ref().filter(|limit| !(60..=86_400).contains(&limit.value)) {
-                let message = format!("`heart_max_age_s` is {}; it must be 60 to 86400 seconds", limit.value);
+        (Some(BreakGlassForm { reviewer, heartbeat_max_age_s, .. }), _) => {
+            if let Some(limit) = heartbeat_max_age_s.as_ref().filter(|limit| !(60..=86_400).contains(&limit.value)) {
+                let message = format!("`heartbeat_max_age_s` is {}; it must be 60 to 86400 seconds", limit.value);
                 findings.at(file, limit, message);
             }
             if !forms.is_human(&reviewer.value) {
                 let message = format!(
-                    "reviewer `{}` is no registered human; name the person who reviews each use",
+                    "reviewer `{}` is not a registered human; name the person who reviews each use",
                     reviewer.value
                 );
                 findings.at(file, reviewer, message);
             }
         }
         (None, Some(allowed)) if allowed.value && form.delivery() == DeliveryForm::Session => {
-            let message = "`iam_allowed` is for break-glass alone; name who reviews its use, as `break_glass: {reviewer: …}`, or leave it out";
+            let message = "`iam_allowed` is only for break-glass; name the reviewer, as `break_glass: {reviewer: …}`, or leave it out";
             findings.at(file, allowed, message);
         }
         (None, _) => {}
@@ -220,7 +220,7 @@ fn check_statements<'a>(file: &str, form: &'a EntitlementForm, used: &mut BTreeS
         for (operator, keys) in &statement.conditions {
             for (key, values) in keys {
                 if operator.contains('$') || key.contains('$') {
-                    findings.at(file, values, "condition operators and keys cannot hold variables; only values can");
+                    findings.at(file, values, "condition operators and keys cannot contain variables; only values can");
                 }
                 for value in &values.value {
                     check_variables(file, values, value, form, used, findings);
@@ -230,14 +230,14 @@ fn check_statements<'a>(file: &str, form: &'a EntitlementForm, used: &mut BTreeS
     }
 }
 
-/// What is wrong with an action, if anything.
+/// The problem with an action, if any.
 ///
-/// `sts` is denied in every session policy, since what it hands out would outlive the grant; `iam` likewise but
-/// for entitlements that are allowed to touch it. An attachment, which can deny nothing, may have neither.
+/// Every session policy denies `sts`, since its credentials would outlive the grant. It also denies `iam`, except for
+/// entitlements with `iam_allowed`. An attachment cannot deny anything, so it may have neither.
 pub(super) fn action_problem(action: &str, form: &EntitlementForm) -> Option<String> {
     let (attached, iam_allowed) = (form.delivery() != DeliveryForm::Session, form.iam_allowed());
     if action.contains('$') {
-        return Some(format!("action `{action}` holds a variable; actions are always written out"));
+        return Some(format!("action `{action}` contains a variable; write actions out in full"));
     }
     if action == "*" {
         let what = "allows everything, IAM included; name the service, e.g. `s3:GetObject`";
@@ -248,7 +248,7 @@ pub(super) fn action_problem(action: &str, form: &EntitlementForm) -> Option<Str
     let name_ok = |n: &str| !n.is_empty() && n.chars().all(|c| c.is_ascii_alphanumeric() || c == '*' || c == '?');
     match action.split_once(':') {
         Some((service @ ("iam" | "sts"), _)) if attached => Some(format!(
-            "action `{action}` is nothing to attach: what `{service}` makes could outlive the grant; use `delivery: session`"
+            "action `{action}` cannot be attached, because what `{service}` creates could outlive the grant; use `delivery: session`"
         )),
         Some(("sts", _)) => Some(format!("action `{action}` can never work: every session policy denies `sts:*`")),
         Some(("iam", _)) if !iam_allowed => Some(format!(
@@ -256,7 +256,7 @@ pub(super) fn action_problem(action: &str, form: &EntitlementForm) -> Option<Str
         )),
         Some((service, name)) if service_ok(service) && name_ok(name) => None,
         Some(_) | None => Some(format!(
-            "`{action}` is no action; it must be `service:Name` with the service in lower case and without wildcard, e.g. `s3:GetObject`"
+            "`{action}` is not an action; it must be `service:Name` with the service in lower case and without wildcard, e.g. `s3:GetObject`"
         )),
     }
 }
@@ -272,14 +272,14 @@ fn check_variables<'a, T>(
     let mut rest = text;
     while let Some((_, after)) = rest.split_once("${") {
         let Some((name, after)) = after.split_once('}') else {
-            findings.at(file, place, format!("`{text}` holds `${{` without its `}}`"));
+            findings.at(file, place, format!("`{text}` contains `${{` without a closing `}}`"));
             return;
         };
         used.insert(name);
         if !GIVEN.contains(&name) && !form.parameters.contains_key(name) {
             let mut known: Vec<_> = form.parameters.keys().map(String::as_str).collect();
             known.extend(GIVEN);
-            let message = format!("`${{{name}}}` is no parameter; it could be: {}", known.join(", "));
+            let message = format!("`${{{name}}}` is not a parameter; use one of: {}", known.join(", "));
             findings.at(file, place, message);
         }
         rest = after;
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_that_reach_iam_or_sts_are_refused_however_they_are_written() {
+    fn actions_that_reach_iam_or_sts_are_refused_in_any_spelling() {
         let plain = form("target: ef");
         for action in [
             "*",
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn no_attachment_reaches_iam_whatever_it_says() {
+    fn attachment_with_iam_or_sts_actions_is_refused() {
         for delivery in ["delivery: inline", "delivery: managed", "delivery: inline, iam_allowed: true"] {
             for action in ["*", "iam:PassRole", "sts:AssumeRole"] {
                 assert!(action_problem(action, &form(delivery)).is_some(), "{delivery} {action}");

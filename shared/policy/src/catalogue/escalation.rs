@@ -1,4 +1,4 @@
-//! The escalation lint: what an entitlement allows, held against the list in `escalation.yaml`, wildcards included.
+//! The escalation lint: compares the actions of an entitlement, wildcards included, with the list in `escalation.yaml`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::form::{EntitlementForm, StatementForm};
 
 const LIST: &str = include_str!("escalation.yaml");
 
-/// The list. Its file says what is in it, and where it comes from.
+/// The list of `escalation.yaml`, which documents its content and sources.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct List {
@@ -23,7 +23,7 @@ pub(super) struct List {
     outliving: Vec<Outlives>,
 }
 
-/// A way to more than was granted, by all of these actions together.
+/// An escalation path, which needs all of these actions together.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Escalation {
@@ -31,7 +31,7 @@ struct Escalation {
     actions: Vec<String>,
 }
 
-/// Actions that write who may do what.
+/// Actions that change permissions.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PolicyWriting {
@@ -46,34 +46,34 @@ struct Outlives {
     why: String,
 }
 
-/// What an action of the catalogue reaches: for the place where it stands.
+/// The findings of each action, by its line and column.
 type Reached<'a> = BTreeMap<(u64, u64), (&'a Spanned<String>, BTreeSet<String>)>;
 
 impl List {
-    /// The list that belongs to this compiler.
+    /// The list built into this compiler.
     pub(super) fn built_in() -> Result<Self, String> {
         let list: Self =
             serde_saphyr::from_str(LIST).map_err(|error| format!("the list of escalations cannot be read: {error}"))?;
-        let sources = list.escalations.iter().map(|one| one.id.split('/').next().unwrap_or_default());
+        let sources = list.escalations.iter().map(|path| path.id.split('/').next().unwrap_or_default());
         let mut sources = sources.chain([list.policy_writing.source.as_str()]);
         if let Some(id) = sources.find(|id| !list.sources.contains_key(*id)) {
-            return Err(format!("the list of escalations names source `{id}`, which it does not have"));
+            return Err(format!("the list of escalations names source `{id}`, which is not in its `sources`"));
         }
         drop(sources);
         Ok(list)
     }
 
-    /// Finds what leads to more than is granted; for break-glass that is a warning, which names who reviews it.
+    /// Reports actions that allow escalation. For break-glass this is a warning that names the reviewer.
     pub(super) fn check(&self, file: &str, form: &EntitlementForm, findings: &mut Findings, warnings: &mut Findings) {
         let version = &self.version;
-        for (place, ways) in self.escalations(form).into_values().chain(pass_role(form).into_values()) {
-            let (action, ways) = (&place.value, ways.into_iter().collect::<Vec<_>>().join("; "));
-            let what = format!("action `{action}` leads to more than is granted: {ways} (list of {version})");
+        for (place, paths) in self.escalations(form).into_values().chain(pass_role(form).into_values()) {
+            let (action, paths) = (&place.value, paths.into_iter().collect::<Vec<_>>().join("; "));
+            let what = format!("action `{action}` allows privilege escalation: {paths} (list of {version})");
             match &form.break_glass {
                 None => findings.at(
                     file,
                     place,
-                    format!("{what}; leave it out or name narrower ones, or mark the entitlement `break_glass: {{reviewer: …}}`"),
+                    format!("{what}; remove it, name narrower actions, or mark the entitlement `break_glass: {{reviewer: …}}`"),
                 ),
                 Some(glass) => warnings.at(file, place, format!("{what}; `{}` reviews its use", glass.reviewer.value)),
             }
@@ -88,7 +88,7 @@ impl List {
         }
     }
 
-    /// What the entitlement allows whose effect outlives the grant, each action once.
+    /// The allowed actions whose effect outlives the grant, each action once.
     pub(super) fn outliving(&self, form: &EntitlementForm) -> Vec<Outliving> {
         let all: BTreeSet<_> = self.outlived(form).into_iter().map(|(_, outliving)| outliving).collect();
         all.into_iter().collect()
@@ -112,7 +112,7 @@ impl List {
         for Escalation { id, actions } in &self.escalations {
             let by = |action: &String| allowed.iter().copied().find(|allowed| reaches(&allowed.value, action));
             let Some(by) = actions.iter().map(by).collect::<Option<Vec<_>>>() else { continue };
-            // It is told where the last of them stands: the first is `iam:PassRole`, if that is among them.
+            // The finding is placed at the last action, since the first one may be `iam:PassRole`.
             if let Some(last) = by.last() {
                 note(&mut reached, last, format!("`{}` is path {id}", actions.join("` with `")));
             }
@@ -120,24 +120,25 @@ impl List {
         for action in &self.policy_writing.actions {
             for by in allowed.iter().copied().filter(|allowed| reaches(&allowed.value, action)) {
                 let source = &self.policy_writing.source;
-                note(&mut reached, by, format!("`{action}` writes who may do what ({source})"));
+                note(&mut reached, by, format!("`{action}` changes permissions ({source})"));
             }
         }
         reached
     }
 }
 
-fn note<'a>(reached: &mut Reached<'a>, by: &'a Spanned<String>, way: String) {
+fn note<'a>(reached: &mut Reached<'a>, by: &'a Spanned<String>, path: String) {
     let place = (by.referenced.line(), by.referenced.column());
-    reached.entry(place).or_insert_with(|| (by, BTreeSet::new())).1.insert(way);
+    reached.entry(place).or_insert_with(|| (by, BTreeSet::new())).1.insert(path);
 }
 
-/// A role may be passed to a named service alone, and be one of those named.
+/// Reports `iam:PassRole` unless it is limited to named services and to roles by their whole names.
 fn pass_role(form: &EntitlementForm) -> Reached<'_> {
     let mut reached = Reached::new();
     let narrow = |statement: &StatementForm| {
         let named = |key: &String| key.eq_ignore_ascii_case("iam:PassedToService");
-        // Neither `StringEqualsIfExists` nor `ForAllValues:StringEquals`: both hold where the key is not there at all.
+        // `StringEqualsIfExists` and `ForAllValues:StringEquals` also match when the key is absent, so they do not
+        // count.
         let equals = |operator: &String| operator.eq_ignore_ascii_case("StringEquals");
         statement.conditions.iter().any(|(operator, keys)| equals(operator) && keys.keys().any(named))
             && statement.resources.value.iter().all(|resource| !resource.value.contains(['*', '?']))
@@ -145,22 +146,22 @@ fn pass_role(form: &EntitlementForm) -> Reached<'_> {
     for statement in form.statements.value.iter().filter(|statement| !narrow(statement)) {
         for action in statement.actions.value.iter().filter(|action| action_problem(&action.value, form).is_none()) {
             if reaches(&action.value, "iam:PassRole") {
-                let way =
+                let path =
                     "`iam:PassRole` without `StringEquals` on `iam:PassedToService` and roles by their whole names";
-                note(&mut reached, action, way.to_owned());
+                note(&mut reached, action, path.to_owned());
             }
         }
     }
     reached
 }
 
-/// The actions of all statements, but for those that are refused anyhow.
+/// The actions of all statements, except those that are refused for another reason.
 fn allowed(form: &EntitlementForm) -> impl Iterator<Item = &Spanned<String>> {
     let actions = form.statements.value.iter().flat_map(|statement| &statement.actions.value);
     actions.filter(|action| action_problem(&action.value, form).is_none())
 }
 
-/// Whether `pattern`, with `*` and `?`, takes in `action`. IAM reads actions whatever their case.
+/// Whether `pattern`, with `*` and `?`, matches `action`. IAM ignores the case of actions.
 fn reaches(pattern: &str, action: &str) -> bool {
     fn from(pattern: &[u8], action: &[u8]) -> bool {
         match (pattern.split_first(), action.split_first()) {
@@ -173,7 +174,7 @@ fn reaches(pattern: &str, action: &str) -> bool {
             (None, Some(_)) | (Some(_), None) => false,
         }
     }
-    // Several stars in a row are one; so the time stays short.
+    // Merging consecutive stars keeps the matching fast.
     let mut pattern = pattern.as_bytes().to_vec();
     pattern.dedup_by(|a, b| *a == b'*' && *b == b'*');
     from(&pattern, action.as_bytes())
@@ -184,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_names_actions_and_its_sources() {
+    fn escalation_list_names_valid_actions_and_known_sources() {
         let list = List::built_in().unwrap();
         assert!(list.escalations.len() >= 55, "{}", list.escalations.len());
         let ids: BTreeSet<_> = list.escalations.iter().map(|one| &one.id).collect();
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_reaches_what_iam_would_let_it() {
+    fn action_pattern_matches_as_in_iam() {
         for (pattern, action, expected) in [
             ("lambda:UpdateFunctionCode", "lambda:UpdateFunctionCode", true),
             ("lambda:updatefunctioncode", "lambda:UpdateFunctionCode", true),

@@ -1,19 +1,19 @@
-//! What is wrong in a catalogue, and where.
+//! Findings: the mistakes in a catalogue, with their places.
 
 use std::fmt;
 
 use serde_saphyr::{Location, Spanned};
 
-/// One thing that is wrong: what it is and what would be right, with its place.
+/// One mistake, with its correction and its place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     /// The file, relative to the catalogue.
     pub file: String,
-    /// The line, from 1; 0 where the whole file is meant.
+    /// The line, from 1; 0 if the finding concerns the whole file.
     pub line: u64,
-    /// The column, from 1; 0 where the whole file is meant.
+    /// The column, from 1; 0 if the finding concerns the whole file.
     pub column: u64,
-    /// What is wrong; what would be right.
+    /// The mistake and its correction.
     pub message: String,
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for Finding {
 /// A catalogue that does not compile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogueError {
-    /// Everything found, in the order of the files; never empty.
+    /// All findings, in the order of the files; never empty.
     pub findings: Vec<Finding>,
 }
 
@@ -48,22 +48,21 @@ impl fmt::Display for CatalogueError {
 
 impl std::error::Error for CatalogueError {}
 
-/// Findings so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
-    /// At the place of `value` in `file`.
+    /// Adds a finding at the place of `value` in `file`.
     pub(super) fn at<T>(&mut self, file: &str, value: &Spanned<T>, message: impl Into<String>) {
         self.place(file, value.referenced, message);
     }
 
-    /// At a place in `file`.
+    /// Adds a finding at a place in `file`.
     pub(super) fn place(&mut self, file: &str, place: Location, message: impl Into<String>) {
         self.push(file, place.line(), place.column(), message.into());
     }
 
-    /// At byte `offset` of `text`, which is the whole of `file`.
+    /// Adds a finding at byte `offset` of `text`, the whole text of `file`.
     pub(super) fn offset(&mut self, file: &str, text: &str, offset: usize, message: impl Into<String>) {
         let before = text.get(..offset).unwrap_or(text);
         let line = before.matches('\n').count().saturating_add(1);
@@ -72,7 +71,7 @@ impl Findings {
         self.push(file, number(line), number(column), message.into());
     }
 
-    /// About the whole of `file`.
+    /// Adds a finding about the whole `file`.
     pub(super) fn whole(&mut self, file: &str, message: impl Into<String>) {
         self.push(file, 0, 0, message.into());
     }
@@ -81,7 +80,7 @@ impl Findings {
         self.0.push(Finding { file: file.to_owned(), line, column, message });
     }
 
-    /// Stops if anything was found.
+    /// Returns an error if there is any finding.
     pub(super) fn stop(&mut self) -> Result<(), CatalogueError> {
         if self.0.is_empty() {
             return Ok(());
@@ -89,7 +88,7 @@ impl Findings {
         Err(CatalogueError { findings: std::mem::take(self).sorted() })
     }
 
-    /// All, in the order of the files.
+    /// All findings, in the order of the files.
     pub(super) fn sorted(self) -> Vec<Finding> {
         let mut findings = self.0;
         findings.sort();
@@ -98,7 +97,7 @@ impl Findings {
     }
 }
 
-/// An error with its causes, on one line.
+/// The text of an error with its causes, on one line.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,9 +1,9 @@
-//! The catalogue's files as they are written, with the place of everything that a finding may point at.
+//! The file formats of a catalogue, with the place of every value that a finding may point at.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use brevet_domain::entitlement::{Need, ParameterValue, Risk};
+use brevet_domain::entitlement::{ParameterValue, Requirement, Risk};
 use brevet_domain::id::{
     EntitlementId, EnvironmentName, IdentityId, IssuerId, PolicyName, ScheduleId, StepName, TargetName, TeamId,
 };
@@ -119,12 +119,12 @@ pub(super) struct ClassForm {
 #[serde(deny_unknown_fields)]
 pub(super) struct BreakGlassForm {
     pub(super) reviewer: Spanned<IdentityId>,
-    pub(super) heart_max_age_s: Option<Spanned<u32>>,
+    pub(super) heartbeat_max_age_s: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) while_overdue: bool,
 }
 
-/// Who only marks it, as `true`, is told what else is to be said.
+/// Reads `break_glass`. For `true`, the error asks for a reviewer.
 fn break_glass<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BreakGlassForm>, D::Error> {
     struct Keys;
 
@@ -132,7 +132,7 @@ fn break_glass<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Brea
         type Value = BreakGlassForm;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("who reviews its use, as `break_glass: {reviewer: lea}`")
+            f.write_str("a reviewer, as `break_glass: {reviewer: lea}`")
         }
 
         fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<BreakGlassForm, A::Error> {
@@ -143,7 +143,7 @@ fn break_glass<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Brea
     deserializer.deserialize_any(Keys).map(Some)
 }
 
-/// The longest term: one for all classes, or one for each.
+/// The maximum term: one for all classes, or one for each.
 #[derive(Debug)]
 pub(super) enum MaxTermForm {
     Same(u32),
@@ -161,7 +161,7 @@ pub(super) struct TermsForm {
 }
 
 impl TermsForm {
-    /// Those that are said of a class.
+    /// The maximum terms of single classes.
     pub(super) fn of_classes(&self) -> impl Iterator<Item = (IdentityClass, &Spanned<u32>)> {
         let all = [
             (IdentityClass::Human, &self.human),
@@ -173,7 +173,7 @@ impl TermsForm {
     }
 }
 
-/// Not by guessing from either: what is wrong inside is told at its place.
+/// Deserialized by hand rather than as an untagged enum, so that an error inside keeps its place.
 impl<'de> Deserialize<'de> for MaxTermForm {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
@@ -186,8 +186,8 @@ impl<'de> Deserialize<'de> for MaxTermForm {
             }
 
             fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<MaxTermForm, E> {
-                let fitting = u32::try_from(seconds).map(MaxTermForm::Same);
-                fitting.map_err(|_| E::custom(format!("`max_term_s` is {seconds}; it must be 60 to 43200 seconds")))
+                let term = u32::try_from(seconds).map(MaxTermForm::Same);
+                term.map_err(|_| E::custom(format!("`max_term_s` is {seconds}; it must be 60 to 43200 seconds")))
             }
 
             fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<MaxTermForm, E> {
@@ -204,7 +204,7 @@ impl<'de> Deserialize<'de> for MaxTermForm {
     }
 }
 
-/// How access reaches its holder; each form has keys of its own.
+/// The delivery of an entitlement; each delivery has its own keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum DeliveryForm {
@@ -214,30 +214,31 @@ pub(super) enum DeliveryForm {
 }
 
 impl EntitlementForm {
-    /// How access reaches its holder: by session unless said.
+    /// The delivery; `session` by default.
     pub(super) fn delivery(&self) -> DeliveryForm {
         self.delivery.as_ref().map_or(DeliveryForm::Session, |delivery| delivery.value)
     }
 
-    /// Every longest term that is said, of which class, and where.
+    /// Every maximum term in the form, with its class and its place.
     pub(super) fn terms(&self) -> Vec<(Option<IdentityClass>, u32, Location)> {
         match &self.max_term_s.value {
             MaxTermForm::Same(seconds) => vec![(None, *seconds, self.max_term_s.referenced)],
             MaxTermForm::Each(terms) => {
-                let of_classes = terms.of_classes().map(|(class, one)| (Some(class), one.value, one.referenced));
+                let of_classes =
+                    terms.of_classes().map(|(class, seconds)| (Some(class), seconds.value, seconds.referenced));
                 let default = (None, terms.default.value, terms.default.referenced);
                 std::iter::once(default).chain(of_classes).collect()
             }
         }
     }
 
-    /// Whether it may touch IAM.
+    /// Whether the entitlement may allow IAM actions.
     pub(super) fn iam_allowed(&self) -> bool {
         self.iam_allowed.as_ref().is_some_and(|allowed| allowed.value)
     }
 }
 
-/// A parameter; each type has keys of its own.
+/// A parameter; each type has its own keys.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ParameterForm {
@@ -250,7 +251,7 @@ pub(super) struct ParameterForm {
     pub(super) values: Option<Spanned<Vec<Spanned<ParameterValue>>>>,
 }
 
-/// What kind of value it takes: text unless said.
+/// The type of a parameter; `text` by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ParameterKind {
@@ -272,7 +273,7 @@ pub(super) struct TicketForm {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct JustificationForm {
-    pub(super) need: Spanned<Need>,
+    pub(super) need: Spanned<Requirement>,
     pub(super) min_length: Option<Spanned<u32>>,
 }
 
@@ -318,8 +319,8 @@ pub(super) struct WhenForm {
 }
 
 impl WhenForm {
-    /// Whether it says nothing.
-    pub(super) fn is_unsaid(&self) -> bool {
+    /// Whether there is no condition.
+    pub(super) fn is_empty(&self) -> bool {
         let Self { classes, risks, environments, longer_than_s } = self;
         classes.is_empty() && risks.is_empty() && environments.is_empty() && longer_than_s.is_none()
     }

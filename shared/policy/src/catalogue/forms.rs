@@ -1,4 +1,4 @@
-//! All files of a catalogue, read: what is not as a form wants it is found, with its place.
+//! Reads all files of a catalogue. A value that does not fit its form becomes a finding at its place.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use super::form::{
 };
 use super::sources::{APPROVALS, CLASSES, ISSUERS, Sources};
 
-/// A form and the file that it stands in.
+/// A form with its file.
 #[derive(Debug)]
 pub(super) struct InFile<T> {
     pub(super) file: String,
     pub(super) form: T,
 }
 
-/// All files of a catalogue but its policies.
+/// All files of a catalogue except its policies.
 #[derive(Debug)]
 pub(super) struct Forms {
     pub(super) issuers: Vec<InFile<IssuerForm>>,
@@ -31,12 +31,12 @@ pub(super) struct Forms {
     pub(super) schedules: Vec<InFile<ScheduleForm>>,
     pub(super) cases: Vec<InFile<CasesForm>>,
     pub(super) classes: Option<BTreeMap<IdentityClass, Spanned<ClassForm>>>,
-    /// Steps of all approvals.
+    /// The steps that apply to all approvals.
     pub(super) steps: Vec<Spanned<StepForm>>,
 }
 
 impl Forms {
-    /// Reads all files; what cannot be read is found, not returned.
+    /// Reads all files. A file that cannot be read becomes a finding and is left out.
     pub(super) fn read(sources: &Sources, findings: &mut Findings) -> Self {
         let mut issuers = Vec::new();
         match sources.0.get(ISSUERS) {
@@ -46,7 +46,7 @@ impl Forms {
                     issuers.extend(form.issuers.into_iter().map(in_file));
                 }
             }
-            None => findings.whole(ISSUERS, "the file is missing; it lists whose tokens are accepted"),
+            None => findings.whole(ISSUERS, "the file is missing; it must list the accepted token issuers"),
         }
         let classes = sources.0.get(CLASSES).and_then(|text| parse::<ClassesForm>(CLASSES, text, findings));
         let approvals = sources.0.get(APPROVALS).and_then(|text| parse::<ApprovalsForm>(APPROVALS, text, findings));
@@ -71,7 +71,6 @@ impl Forms {
         forms
     }
 
-    /// The registered identity `id`.
     pub(super) fn identity(&self, id: &IdentityId) -> Option<&IdentityForm> {
         let forms = self.identities.iter().map(|in_file| &in_file.form);
         forms.into_iter().find(|form| form.id.value == *id)
@@ -105,29 +104,29 @@ fn parse<T: DeserializeOwned>(file: &str, text: &str, findings: &mut Findings) -
     }
 }
 
-/// The reader's message, without what only its programmer can act on: the finding tells the place.
+/// The message of the YAML reader in plain words. The place is left out, since the finding carries it.
 fn plain(message: &str) -> String {
     let message = message.split(" at line ").next().unwrap_or(message);
     match message {
         "invalid u8" | "invalid u32" => "this must be a whole number, not negative".to_owned(),
         _ if message.starts_with("multiple YAML documents") => {
-            "a file holds one document; move the others to files of their own".to_owned()
+            "a file may have only one document; move the others to their own files".to_owned()
         }
         "invalid boolean" => "this must be `true` or `false`".to_owned(),
         "expected mapping start" => "this must be keys with their values, as `{key: value}`".to_owned(),
         "expected sequence start" => "this must be a list, as `[one, another]`".to_owned(),
         "misplaced bracket" => {
-            "misplaced bracket; drop it, open it before, or put quotes around a text that holds it".to_owned()
+            "misplaced bracket; remove it, open it first, or quote the text that contains it".to_owned()
         }
         _ => {
             let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or(message);
-            let twice = message.strip_prefix("duplicate mapping key: ");
-            twice.map_or_else(|| message.to_owned(), |key| format!("`{key}` stands here twice; leave one of them out"))
+            let duplicate = message.strip_prefix("duplicate mapping key: ");
+            duplicate.map_or_else(|| message.to_owned(), |key| format!("`{key}` is given twice; remove one"))
         }
     }
 }
 
-/// One document per file, named like the file: so no two can have one name.
+/// Checks that the file is named after its id, so that ids are unique.
 fn check_name<T: ToString>(file: &str, id: &Spanned<T>, findings: &mut Findings) {
     let id_text = id.value.to_string();
     let stem = file.rsplit('/').next().and_then(|name| name.strip_suffix(".yaml"));

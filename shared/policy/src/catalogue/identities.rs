@@ -1,4 +1,4 @@
-//! Identities: each has a human who answers for it, and proofs that no other identity could give.
+//! Identities. Each has a human owner, and proofs that no other identity could give.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use super::finding::Findings;
 use super::form::{IdentityForm, ProofForm};
 use super::forms::{Forms, InFile};
 
-/// GitHub's claims that hold a name, and those that hold the number of the same: a name can be given up and taken anew.
+/// GitHub's claims that carry a name, each with the claim that carries its number. A name can be reused after a rename.
 ///
 /// Source: <https://docs.github.com/en/actions/reference/security/oidc>
 const RENAMED: [(&str, &str); 3] =
     [("repository", "repository_id"), ("repository_owner", "repository_owner_id"), ("actor", "actor_id")];
 
-/// Who signs the tokens of GitHub's jobs.
+/// The issuer of the tokens of GitHub's jobs.
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 
 pub(super) fn compile(
@@ -27,11 +27,11 @@ pub(super) fn compile(
     let mut identities = BTreeMap::new();
     for (n, InFile { file, form }) in forms.identities.iter().enumerate() {
         if form.id.value.as_str() == delivery::SHARED {
-            findings.at(file, &form.id, "no identity can be called `shared`: as a holder the word means several");
+            findings.at(file, &form.id, "`shared` cannot be an identity: as a `holder` it means several identities");
         }
         check_owner(file, form, forms, findings);
         if form.proofs.value.is_empty() {
-            let message = format!("`{}` has no proofs; without one nobody can be it", form.id.value);
+            let message = format!("`{}` has no proofs; add at least one", form.id.value);
             findings.at(file, &form.proofs, message);
         }
         for proof in &form.proofs.value {
@@ -83,7 +83,7 @@ fn check_owner(file: &str, form: &IdentityForm, forms: &Forms, findings: &mut Fi
                     format!("owner `{}` is not registered; the owner must be a human in `identities`", owner.value);
                 findings.at(file, owner, message);
             } else if !forms.is_human(&owner.value) {
-                let message = format!("owner `{}` is no human; only a human can answer for `{id}`", owner.value);
+                let message = format!("owner `{}` is not human; name the person who answers for `{id}`", owner.value);
                 findings.at(file, owner, message);
             }
         }
@@ -98,7 +98,7 @@ fn check_proof(file: &str, form: &IdentityForm, proof: &ProofForm, forms: &Forms
     }
     if proof.claims.value.is_empty() {
         let message = format!(
-            "a proof of `{}` names no claims, so every token of `{}` would be it; name at least one",
+            "a proof of `{}` names no claims, so every token of `{}` would match; name at least one",
             form.id.value, issuer.value
         );
         findings.at(file, &proof.claims, message);
@@ -114,25 +114,24 @@ fn check_proof(file: &str, form: &IdentityForm, proof: &ProofForm, forms: &Forms
     }
 }
 
-/// Warns of claims that hold a name where the number is not asked for as well.
+/// Warns of claims that carry a name if the proof does not also match its number.
 fn check_names(file: &str, proof: &ProofForm, forms: &Forms, warnings: &mut Findings) {
     let is_github = forms
         .issuers
         .iter()
-        .map(|one| &one.form)
-        .any(|one| one.id.value == proof.issuer.value && one.issuer.value == GITHUB);
+        .map(|in_file| &in_file.form)
+        .any(|issuer| issuer.id.value == proof.issuer.value && issuer.issuer.value == GITHUB);
     let claims = &proof.claims.value;
     for (name, number) in RENAMED.into_iter().filter(|_| is_github) {
         if claims.contains_key(name) && !claims.contains_key(number) {
-            let message = format!(
-                "claim `{name}` is a name, which somebody else can take once it is given up; ask for `{number}` as well"
-            );
+            let message =
+                format!("claim `{name}` is a name that somebody else can reuse later; match `{number}` as well");
             warnings.at(file, &proof.claims, message);
         }
     }
 }
 
-/// Two identities that one token could prove: it would be both, or whichever comes first.
+/// Reports two identities that one token could prove.
 fn check_apart(file: &str, form: &IdentityForm, earlier: &InFile<IdentityForm>, findings: &mut Findings) {
     for proof in &form.proofs.value {
         for other in &earlier.form.proofs.value {
@@ -157,7 +156,7 @@ mod tests {
     use crate::tests::example;
 
     #[test]
-    fn a_name_without_its_number_is_warned_of() {
+    fn github_name_claim_without_its_number_gets_a_warning() {
         let warned = |claim: &str, issuer: &str| {
             let mut sources = example();
             let mut edit = |file: &str, find: &str, replace: &str| {
@@ -168,22 +167,20 @@ mod tests {
             edit("identities/release-pipeline.yaml", "repository_id: \"74012\"", claim);
             edit("issuers.yaml", "issuer: https://token.actions.githubusercontent.com", issuer);
             let warnings = compile(&sources).unwrap().warnings;
-            let told = warnings.iter().filter(|one| one.file.starts_with("identities/"));
-            told.map(|one| one.message.clone()).collect::<Vec<_>>()
+            let on_identities = warnings.iter().filter(|warning| warning.file.starts_with("identities/"));
+            on_identities.map(|warning| warning.message.clone()).collect::<Vec<_>>()
         };
         let github = format!("issuer: {}", super::GITHUB);
         assert_eq!(warned("repository_id: \"74012\"", &github), [""; 0]);
         assert_eq!(
             warned("repository: acme/shop", &github),
-            [
-                "claim `repository` is a name, which somebody else can take once it is given up; ask for `repository_id` as well"
-            ]
+            ["claim `repository` is a name that somebody else can reuse later; match `repository_id` as well"]
         );
         assert_eq!(warned("repository: acme/shop\n      repository_id: \"74012\"", &github), [""; 0]);
         assert_eq!(
             warned("repository: acme/shop", "issuer: https://jobs.acme.example"),
             [""; 0],
-            "others' are not known"
+            "the claims of other issuers are unknown"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Issuers: whose tokens are accepted, and the keys that check them.
+//! Issuers of accepted tokens, and the keys that verify them.
 
 use brevet_domain::identity::{AuthContext, Issuer, IssuerKeys, MfaRule};
 use serde_json::Value;
@@ -15,8 +15,7 @@ pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> Vec<Issuer> {
             findings.at(file, &form.id, format!("there are two issuers `{}`; names must differ", form.id.value));
         }
         if let Some(other) = issuers.iter().find(|other| other.issuer == form.issuer.value) {
-            let message =
-                format!("issuer `{}` already stands for this `iss`; one token would have two issuers", other.id);
+            let message = format!("issuer `{}` already uses this `iss`; a token must have one issuer", other.id);
             findings.at(file, &form.issuer, message);
         }
         if form.issuer.value.is_empty() {
@@ -26,7 +25,7 @@ pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> Vec<Issuer> {
             findings.at(
                 file,
                 &form.algorithms,
-                "`algorithms` is empty; name what this issuer signs with: RS256, ES256 or ES384",
+                "`algorithms` is empty; name the algorithms that this issuer signs with: RS256, ES256 or ES384",
             );
         }
         if let Some(keys) = keys(file, form, findings) {
@@ -43,19 +42,19 @@ pub(super) fn compile(forms: &Forms, findings: &mut Findings) -> Vec<Issuer> {
     issuers
 }
 
-/// What tells of a second factor: what the form says, and nothing beside it.
+/// The claims that show a second factor, exactly as in the form.
 fn mfa(file: &str, form: &IssuerForm, findings: &mut Findings) -> MfaRule {
-    let Some(said) = &form.mfa else { return MfaRule::default() };
-    let MfaForm { amr, acr } = &said.value;
+    let Some(given) = &form.mfa else { return MfaRule::default() };
+    let MfaForm { amr, acr } = &given.value;
     if amr.is_empty() && acr.is_empty() {
-        let message = "`mfa` names no claim; say which members of `amr` or values of `acr` tell of a second factor, or leave it out for `amr: [mfa]`";
-        findings.at(file, said, message);
+        let message = "`mfa` names no claim; list the members of `amr` or values of `acr` that show a second factor, or leave it out for `amr: [mfa]`";
+        findings.at(file, given, message);
     }
     for text in amr.iter().chain(acr).filter(|text| text.is_empty() || text.len() > AuthContext::MAX_TEXT) {
         let most = AuthContext::MAX_TEXT;
         let message =
             format!("a value in `mfa` has {} bytes; it must have 1 to {most}, or no token could show it", text.len());
-        findings.at(file, said, message);
+        findings.at(file, given, message);
     }
     MfaRule { amr: amr.clone(), acr: acr.clone() }
 }
@@ -81,7 +80,8 @@ fn keys(file: &str, form: &IssuerForm, findings: &mut Findings) -> Option<Issuer
     }
 }
 
-/// Public asymmetric keys only: a private or shared key in the catalogue would be a leak, and HMAC is never accepted.
+/// Allows only public asymmetric keys. A private or shared key in the catalogue would be a leak, and HMAC is never
+/// accepted.
 fn check_jwks(file: &str, jwks: &Spanned<Value>, findings: &mut Findings) {
     let keys = jwks.value.get("keys").and_then(Value::as_array).filter(|keys| !keys.is_empty());
     let Some(keys) = keys else {

@@ -1,4 +1,4 @@
-//! Whether what an entitlement says can be rendered for every request that fits it: tried at its longest.
+//! Checks that an entitlement can be rendered for every valid request, by rendering it with the longest values.
 
 use std::collections::BTreeMap;
 
@@ -11,40 +11,41 @@ use brevet_domain::time::Timestamp;
 use super::finding::{Findings, chain};
 use super::form::{EntitlementForm, StatementForm};
 
-/// 2030-01-01T00:00:00Z; every instant of a policy has as many characters.
+/// 2030-01-01T00:00:00Z. Every instant in a policy has the same length.
 const SOME_INSTANT: i64 = 1_893_456_000;
 
-/// The longest name of a secret, in characters, with what is added to it.
+/// The longest name of a secret, in characters, including the suffix that Secrets Manager adds.
 ///
 /// Source: <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html> (512, and 7 more)
 const MAX_SECRET_NAME: usize = 519;
 
-/// Finds what cannot be rendered: too long, without room for the plan's own time limit, nothing to try afterwards.
+/// Reports an entitlement that cannot be rendered: its policy is too long, a condition collides with the grant's time
+/// limit, or no action can be simulated after the grant ends.
 pub(super) fn check(file: &str, form: &EntitlementForm, entitlement: &Entitlement, findings: &mut Findings) {
-    let Some(stage) = Stage::longest() else {
-        findings.whole(file, "the longest rendering cannot be tried");
+    let Some(sample) = RenderSample::longest() else {
+        findings.whole(file, "the longest rendering cannot be computed");
         return;
     };
-    // One by one first, so that a finding has its place.
+    // Statements are rendered one by one first, so that a finding has its place.
     for (n, statement) in form.statements.value.iter().enumerate() {
         let own = entitlement.statements.get(n).cloned().into_iter().collect();
         let alone = Entitlement { statements: own, ..entitlement.clone() };
-        if let Err(PlanError::OwnTimeLimit(key)) = stage.render(&limited(&alone)) {
+        if let Err(PlanError::OwnTimeLimit(key)) = sample.render(&as_inline(&alone)) {
             own_time_limit(file, statement, &key, findings);
             return;
         }
     }
-    for (form, rotation) in form.rotate.iter().zip(stage.rotations(entitlement).unwrap_or_default()) {
+    for (form, rotation) in form.rotate.iter().zip(sample.rotations(entitlement).unwrap_or_default()) {
         let name = rotation.secret.split(":secret:").nth(1).unwrap_or_default();
         let n = name.chars().count();
         if n > MAX_SECRET_NAME {
             let message = format!(
-                "with the longest parameters, the secret's name has {n} characters; it has at most {MAX_SECRET_NAME}; shorten it or `max_length`"
+                "with the longest parameters, the secret's name has {n} characters; it may have at most {MAX_SECRET_NAME}; shorten it or `max_length`"
             );
             findings.at(file, &form.value.secret, message);
         }
     }
-    let rendered = stage.render(entitlement);
+    let rendered = sample.render(entitlement);
     if let Some(problem) = rendered.as_ref().err().and_then(problem) {
         findings.at(file, &form.statements, problem);
     }
@@ -53,14 +54,14 @@ pub(super) fn check(file: &str, form: &EntitlementForm, entitlement: &Entitlemen
         && !form.statements.value.is_empty()
         && rendered.is_ok_and(|template| template.probes().tried.is_empty())
     {
-        let message = "every action holds a wildcard, so after the end there is nothing to try whether it is still allowed; write at least one out, e.g. `s3:GetObject`";
+        let message = "every action contains a wildcard, so none can be simulated after the grant ends; name at least one in full, e.g. `s3:GetObject`";
         findings.at(file, &form.statements, message);
     }
 }
 
 fn problem(error: &PlanError) -> Option<String> {
     match error {
-        // Found one by one, with their place, where the form is checked.
+        // The check of the form reports these, with their places.
         PlanError::UnknownVariable(_) | PlanError::Unclosed(_) | PlanError::Outlives(_) => None,
         PlanError::TooLong { .. } | PlanError::InlineTooLong { .. } | PlanError::Canonical(_) => {
             Some(format!("with the longest parameters, {}; shorten statements or `max_length`", chain(error)))
@@ -73,9 +74,9 @@ fn problem(error: &PlanError) -> Option<String> {
 
 fn own_time_limit(file: &str, statement: &StatementForm, key: &str, findings: &mut Findings) {
     let message = format!(
-        "an attachment's statement cannot have a condition on `{key}`: the grant's own time limit stands there; drop it, and limit the time in a policy, by `context.now`"
+        "an attachment's statement cannot have a condition on `{key}`: the grant's own time limit uses it; remove it, and limit the time by `context.now` in a policy"
     );
-    // The name is that of a key, or of an operator that is one of the limit's own in other letters.
+    // The name is a condition key, or an operator that equals one of the limit's own except for its case.
     let named = |operator: &String, name: &String| operator == key || name == key;
     let places = statement.conditions.iter().flat_map(|(operator, keys)| {
         keys.iter().filter(move |(name, _)| named(operator, name)).map(|(_, values)| values)
@@ -86,9 +87,9 @@ fn own_time_limit(file: &str, statement: &StatementForm, key: &str, findings: &m
     }
 }
 
-/// The same entitlement, put inline: a managed policy's statements have to be such as could carry a time limit, too,
-/// though the policy itself carries none.
-fn limited(entitlement: &Entitlement) -> Entitlement {
+/// The same entitlement as an inline attachment. The statements of a managed policy must be able to carry a time limit,
+/// too, although the policy itself carries none.
+fn as_inline(entitlement: &Entitlement) -> Entitlement {
     match &entitlement.delivery {
         Delivery::Session { .. } | Delivery::Inline { .. } => entitlement.clone(),
         Delivery::Managed { principal_arn, holder, .. } => Entitlement {
@@ -98,13 +99,13 @@ fn limited(entitlement: &Entitlement) -> Entitlement {
     }
 }
 
-/// Where a grant is rendered for: a deployment whose names are as long as any.
-pub(super) struct Stage {
+/// A sample deployment with the longest names, and a sample grant, to render plans with.
+pub(super) struct RenderSample {
     pub(super) deployment: Deployment,
     grant: GrantId,
 }
 
-impl Stage {
+impl RenderSample {
     pub(super) fn longest() -> Option<Self> {
         let deployment = Deployment {
             id: "longestdep".parse().ok()?,
@@ -115,7 +116,7 @@ impl Stage {
         Some(Self { deployment, grant: "grt_00000000000000000000000000".parse().ok()? })
     }
 
-    /// The plan with the longest values there can be, once it was seen that it renders.
+    /// Renders the plan with the longest possible values.
     fn render(&self, entitlement: &Entitlement) -> Result<PlanTemplate, PlanError> {
         let parameters = longest_values(entitlement);
         let who = match &entitlement.delivery {
@@ -133,14 +134,14 @@ impl Stage {
     }
 }
 
-/// A value as long as any, for each parameter.
+/// The longest possible value of each parameter.
 fn longest_values(entitlement: &Entitlement) -> BTreeMap<String, ParameterValue> {
     let value = |parameter: &Parameter| match parameter {
         Parameter::Text { max_length, .. } => {
             let n = usize::try_from(*max_length).unwrap_or(0).clamp(1, ParameterValue::MAX);
             ParameterValue::try_from("x".repeat(n)).ok()
         }
-        // A number gets no shorter the farther it lies from 0.
+        // The longest number is one of the two bounds.
         Parameter::Integer { min, max } => {
             let longest = [min.to_string(), max.to_string()].into_iter().max_by_key(String::len);
             longest.and_then(|text| ParameterValue::try_from(text).ok())
@@ -170,21 +171,21 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_rendering_is_really_rendered() {
-        let stage = Stage::longest().unwrap();
+    fn longest_rendering_is_checked_against_the_size_limits() {
+        let sample = RenderSample::longest().unwrap();
         let session = json!({ "session": { "target": "tt", "credential_s": 900, "iam_allowed": false } });
-        assert!(stage.render(&entitlement(session.clone(), 1)).is_ok());
-        let error = stage.render(&entitlement(session, 8)).unwrap_err();
+        assert!(sample.render(&entitlement(session.clone(), 1)).is_ok());
+        let error = sample.render(&entitlement(session, 8)).unwrap_err();
         assert!(matches!(error, PlanError::TooLong { size } if size > 2_048), "{error}");
         let arn = "arn:${partition}:iam::${account}:role/brevet/${deployment}/attachment/brevet-${deployment}-x";
         let inline = json!({ "inline": { "principal_arn": arn, "holder": { "single": "batch" } } });
-        assert!(stage.render(&entitlement(inline.clone(), 8)).is_ok());
-        let error = stage.render(&entitlement(inline, 40)).unwrap_err();
+        assert!(sample.render(&entitlement(inline.clone(), 8)).is_ok());
+        let error = sample.render(&entitlement(inline, 40)).unwrap_err();
         assert!(matches!(error, PlanError::InlineTooLong { size } if size > 10_240), "{error}");
     }
 
     #[test]
-    fn each_type_of_parameter_is_tried_at_its_longest() {
+    fn longest_value_is_found_for_each_type_of_parameter() {
         let session = json!({ "session": { "target": "tt", "credential_s": 900, "iam_allowed": false } });
         for (parameter, n) in [
             (json!({ "type": "text", "pattern": "a+", "max_length": 17 }), 17),

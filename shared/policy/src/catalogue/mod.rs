@@ -1,8 +1,8 @@
-//! The compiler: a catalogue folder becomes a bundle, or a list of what is wrong in it.
+//! The compiler: turns a catalogue folder into a bundle, or into a list of findings.
 //!
-//! Steps: read the files, read each into its shape (`form`), check what depends on other files, compile the
-//! policies, put the bundle together, load it, ask it whether every approval can be given and every schedule gets what it
-//! declares, and put the cases to it.
+//! Steps: read the files, read each into its `form`, check references between files, compile the policies, build the
+//! bundle, and load it. Then check that every approval can be given and that every schedule is allowed, and decide the
+//! cases.
 
 mod approvals;
 mod cases;
@@ -33,13 +33,13 @@ use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::EntitlementId;
 
 pub use finding::{CatalogueError, Finding};
-pub use policies::{Place, places};
+pub use policies::{SourcePosition, positions};
 pub use sources::Sources;
 
 use crate::bundle::Bundle;
 use finding::Findings;
 
-/// The longest part, in bytes: one item of the table holds it, with its keys.
+/// The longest part, in bytes. One item of the table holds it, with its keys.
 ///
 /// Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html> (400 KB an item)
 const MAX_PART_BYTES: usize = 380 * 1024;
@@ -47,11 +47,10 @@ const MAX_PART_BYTES: usize = 380 * 1024;
 /// A catalogue that compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
-    /// What a deployment runs on.
     pub bundle: BundleText,
-    /// What is allowed, but should be known, in the order of the files.
+    /// Allowed settings that deserve attention, in the order of the files.
     pub warnings: Vec<Finding>,
-    /// How many cases came out as expected.
+    /// The number of cases, all of which gave the expected result.
     pub n_cases: usize,
 }
 
@@ -59,7 +58,7 @@ pub struct Compiled {
 ///
 /// # Errors
 ///
-/// [`CatalogueError`] with everything that was found wrong; files are named relative to `dir`.
+/// [`CatalogueError`] with all findings; file names are relative to `dir`.
 pub fn compile_dir(dir: &Path) -> Result<Compiled, CatalogueError> {
     compile(&Sources::read(dir)?)
 }
@@ -68,15 +67,15 @@ pub fn compile_dir(dir: &Path) -> Result<Compiled, CatalogueError> {
 ///
 /// # Errors
 ///
-/// [`CatalogueError`] with everything that was found wrong. A case that comes out otherwise than expected counts as such.
+/// [`CatalogueError`] with all findings. A case with another result than expected is a finding.
 pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
     let Draft { forms, text, warnings } = draft(sources)?;
-    // 4. As its readers will see it.
+    // 4. The bundle as a deployment loads it.
     let mut findings = Findings::default();
     match Bundle::load(&text) {
         Ok(bundle) => {
             reach::check(&bundle, &forms, &mut findings);
-            findings.stop()?; // a schedule or a case about it would only say so again
+            findings.stop()?; // a schedule or a case would only report the same mistake again
             schedules::check(&bundle, &forms, &mut findings);
             cases::check(&bundle, &forms, &mut findings);
         }
@@ -87,7 +86,7 @@ pub fn compile(sources: &Sources) -> Result<Compiled, CatalogueError> {
     Ok(Compiled { bundle: text, warnings: warnings.sorted(), n_cases })
 }
 
-/// A bundle before anything was asked of it.
+/// A bundle before its schedules and cases were decided.
 struct Draft {
     forms: forms::Forms,
     text: BundleText,
@@ -97,29 +96,29 @@ struct Draft {
 /// Steps 1 to 3 of [`compile`].
 fn draft(sources: &Sources) -> Result<Draft, CatalogueError> {
     let (mut findings, mut warnings) = (Findings::default(), Findings::default());
-    // 1. Each file by itself. What refers to a file that cannot be read is not reported as well.
+    // 1. Each file by itself. References to a file that cannot be read are not reported as well.
     let forms = forms::Forms::read(sources, &mut findings);
     findings.stop()?;
-    // 2. What depends on other files.
+    // 2. References between files.
     let issuers = issuers::compile(&forms, &mut findings);
     let identities = identities::compile(&forms, &mut findings, &mut warnings);
-    let lanes = duties::lanes(&forms, &mut findings);
+    let class_limits = duties::class_limits(&forms, &mut findings);
     let steps = approvals::general(&forms, &mut findings);
-    let entitlements = entitlements::compile(&forms, &lanes, &mut findings, &mut warnings);
+    let entitlements = entitlements::compile(&forms, &class_limits, &mut findings, &mut warnings);
     let policies = policies::compile(sources, &forms, &entitlements, &mut findings);
     let schedules = schedules::compile(&forms, &mut findings);
     findings.stop()?;
     // 3. The bundle.
     let (version, parts) = (INDEX_VERSION, BTreeMap::new());
-    let index = Index { version, issuers, identities, lanes, steps, n_buckets: 0, parts };
+    let index = Index { version, issuers, identities, class_limits, steps, n_buckets: 0, parts };
     let text = bundle(index, entitlements, policies, &schedules, &mut findings);
     findings.stop()?;
     Ok(Draft { forms, text, warnings })
 }
 
-/// The bundle of a catalogue that compiles, without asking it anything: a small part of the work of [`compile`].
+/// The bundle of a catalogue that compiles, without step 4. This is a small part of the work of [`compile`].
 #[cfg(test)]
-pub(crate) fn unasked(sources: &Sources) -> BundleText {
+pub(crate) fn compile_unchecked(sources: &Sources) -> BundleText {
     match draft(sources) {
         Ok(draft) => draft.text,
         Err(error) => panic!("{error}"),
@@ -147,7 +146,7 @@ fn bundle(
         if text.len() > MAX_PART_BYTES {
             let n = text.len();
             findings
-                .whole(name, format!("this part of the bundle has {n} bytes; at most {MAX_PART_BYTES} can be stored"));
+                .whole(name, format!("this part of the bundle has {n} bytes; it may have at most {MAX_PART_BYTES}"));
         }
     }
     text

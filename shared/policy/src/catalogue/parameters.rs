@@ -1,4 +1,4 @@
-//! Parameters: what a request may give, each of a type, bounded, and never a wildcard.
+//! Parameters of a request. Each has a type and bounds, and never admits a wildcard.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,17 +14,17 @@ use super::pattern::{self, VALUES};
 /// The most values that one parameter may list.
 const MAX_VALUES: usize = 64;
 
-/// The numbers that a parameter may take lie between this and its opposite: more than any name needs.
+/// The largest absolute value of an integer parameter. No name needs more.
 const MAX_NUMBER: i64 = 1_000_000_000_000_000;
 
-/// Compiles all parameters of an entitlement; one is left out only where a finding said why.
+/// Compiles all parameters of an entitlement. A parameter is left out only after a finding.
 pub(super) fn compile(file: &str, form: &EntitlementForm, findings: &mut Findings) -> BTreeMap<String, Parameter> {
     let mut parameters = BTreeMap::new();
     for (name, parameter) in &form.parameters {
         check_name(file, name, parameter, findings);
-        let one = One { file, name, form: &parameter.value, place: parameter.referenced };
-        one.check_keys(findings);
-        if let Some(parameter) = one.compile(findings) {
+        let in_file = ParameterInFile { file, name, form: &parameter.value, place: parameter.referenced };
+        in_file.check_keys(findings);
+        if let Some(parameter) = in_file.compile(findings) {
             parameters.insert(name.clone(), parameter);
         }
     }
@@ -35,17 +35,18 @@ fn check_name(file: &str, name: &str, parameter: &Spanned<ParameterForm>, findin
     let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
     let rest = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if !(starts && rest && name.len() <= 32) {
-        let message =
-            format!("`{name}` is no parameter name; it must be 1 to 32 of `a-z`, `0-9`, `_`, starting with a letter");
+        let message = format!(
+            "`{name}` is not a parameter name; it must be 1 to 32 of `a-z`, `0-9`, `_`, starting with a letter"
+        );
         findings.at(file, parameter, message);
     }
     if GIVEN.contains(&name) {
-        findings.at(file, parameter, format!("`{name}` cannot be a parameter: the deployment gives it"));
+        findings.at(file, parameter, format!("`{name}` cannot be a parameter: the deployment sets it"));
     }
 }
 
-/// One parameter, and where it stands.
-struct One<'a> {
+/// One parameter with its place.
+struct ParameterInFile<'a> {
     file: &'a str,
     name: &'a str,
     form: &'a ParameterForm,
@@ -61,12 +62,12 @@ fn word(kind: ParameterKind) -> &'static str {
     }
 }
 
-impl One<'_> {
+impl ParameterInFile<'_> {
     fn kind(&self) -> ParameterKind {
         self.form.kind.as_ref().map_or_else(ParameterKind::default, |kind| kind.value)
     }
 
-    /// A key of another type is a slip in one of the two.
+    /// Reports keys that belong to another type.
     fn check_keys(&self, findings: &mut Findings) {
         use ParameterKind::{Date, Enum, Integer, Text};
         let form = self.form;
@@ -82,7 +83,7 @@ impl One<'_> {
             let of: Vec<_> = of.iter().map(|kind| format!("`{}`", word(*kind))).collect();
             let (of, is) = (of.join(" or "), word(self.kind()));
             let message =
-                format!("`{key}` belongs to type {of}, but `{}` is `{is}`; drop it, or write that `type`", self.name);
+                format!("`{key}` belongs to type {of}, but `{}` is `{is}`; remove it, or change `type`", self.name);
             findings.place(self.file, found, message);
         }
     }
@@ -132,8 +133,10 @@ impl One<'_> {
             }
             number
         };
-        let (min, max) =
-            (bound("min", "the least number", &self.form.min), bound("max", "the greatest number", &self.form.max));
+        let (min, max) = (
+            bound("min", "the smallest allowed number", &self.form.min),
+            bound("max", "the largest allowed number", &self.form.max),
+        );
         let (min, max) = (min?, max?);
         self.check_order(min <= max, findings);
         Some(Parameter::Integer { min, max })
@@ -158,23 +161,23 @@ impl One<'_> {
 
     fn check_order(&self, in_order: bool, findings: &mut Findings) {
         if let Some(min) = self.form.min.as_ref().filter(|_| !in_order) {
-            let message = format!("`min` is after `max`, so no value of `{}` could fit; exchange them", self.name);
+            let message = format!("`min` is greater than `max`, so no value of `{}` fits; swap them", self.name);
             findings.at(self.file, min, message);
         }
     }
 
     fn list(&self, findings: &mut Findings) -> Option<Parameter> {
         let Some(values) = &self.form.values else {
-            return self.missing("values", "all that it may be", findings);
+            return self.missing("values", "the allowed values", findings);
         };
         if !(1..=MAX_VALUES).contains(&values.value.len()) {
             let n = values.value.len();
-            findings.at(self.file, values, format!("`values` has {n}; it must list 1 to {MAX_VALUES}"));
+            findings.at(self.file, values, format!("`values` lists {n} values; it must list 1 to {MAX_VALUES}"));
         }
         let mut known = BTreeSet::new();
         for value in &values.value {
             if !known.insert(value.value.clone()) {
-                findings.at(self.file, value, format!("`{}` stands twice in `values`", value.value.as_str()));
+                findings.at(self.file, value, format!("`{}` is listed twice in `values`", value.value.as_str()));
             }
         }
         Some(Parameter::Enum { values: known })

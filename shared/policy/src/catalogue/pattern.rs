@@ -1,14 +1,13 @@
-//! Patterns of parameters and tickets: a part of the regular expressions in which it is plain that no value can be a
-//! wildcard.
+//! Patterns of parameters and tickets: a subset of regular expressions in which no value can contain a wildcard.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// What a text can consist of, beside letters and digits.
+/// The characters of a text besides letters and digits.
 #[derive(Debug)]
 pub(super) struct Alphabet {
     marks: &'static str,
-    /// The same as a pattern writes them, for messages.
+    /// The same characters as a pattern writes them, for messages.
     written: &'static str,
 }
 
@@ -18,21 +17,23 @@ pub(super) const VALUES: Alphabet = Alphabet { marks: "_.:/=+-@,", written: r"`_
 /// The alphabet of `Ticket`.
 pub(super) const TICKETS: Alphabet = Alphabet { marks: "-_#/.", written: r"`-_#/`, `\.`" };
 
-/// What is wrong with `pattern`, if anything.
+/// The problem with `pattern`, if any.
 ///
-/// Refuses everything that could match `*`, `?` or `$` (a bare `.`, negated classes, `\S` and the like), and
-/// what would undo the anchoring of the whole value.
+/// Refuses every construct that could match `*`, `?` or `$` (a bare `.`, negated classes, `\S` and the like), and those
+/// that would undo the anchoring of the whole value.
 pub(super) fn problem(pattern: &str, alphabet: &Alphabet) -> Option<String> {
     if let Some(odd) = alphabet.odd_part(pattern) {
         let written = alphabet.written;
         return Some(format!(
-            "pattern `{pattern}` holds `{odd}`, which could admit a wildcard or is not needed; a pattern may hold letters, digits, {written}, `\\d`, classes such as `[a-z0-9-]`, groups, `|`, `?`, `*`, `+` and `{{m,n}}`, and always matches the whole value"
+            "pattern `{pattern}` contains `{odd}`, which could admit a wildcard or is not supported; a pattern may contain letters, digits, {written}, `\\d`, classes such as `[a-z0-9-]`, groups, `|`, `?`, `*`, `+` and `{{m,n}}`, and always matches the whole value"
         ));
     }
-    // By itself: `a)|(b` compiles once it is wrapped, and is then no longer anchored.
+    // The pattern is compiled without a group: `a)|(b` would compile inside one and lose its anchors.
     match regex_lite::Regex::new(pattern) {
         Err(error) => Some(format!("pattern `{pattern}` does not compile: {error}")),
-        Ok(_) if pattern.is_empty() => Some("the pattern is empty; it must say what a value looks like".to_owned()),
+        Ok(_) if pattern.is_empty() => {
+            Some("the pattern is empty; write a pattern that the whole value must match".to_owned())
+        }
         Ok(_) => None,
     }
 }
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tickets_pattern_may_hold_what_a_ticket_may() {
+    fn ticket_pattern_accepts_only_ticket_characters() {
         for pattern in ["INC-[0-9]{1,8}", "[a-z]+/[a-z]+#\\d+", r"[A-Z#/_.-]+\.\d"] {
             assert_eq!(problem(pattern, &TICKETS), None, "{pattern}");
         }

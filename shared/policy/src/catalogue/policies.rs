@@ -1,4 +1,4 @@
-//! Policies: validated strictly against the schema, named by their `@id`, and split by the entitlement they are about.
+//! Policies: validated strictly against the schema, named by their `@id`, and grouped by the entitlement they concern.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,8 @@ struct Known {
     entitlements: BTreeSet<String>,
 }
 
-/// Compiles all policy files: those about one entitlement alone by its id, and under none those that are about more.
+/// Compiles all policy files. The key is the id of the single entitlement that the policies concern, or `None` for the
+/// general ones.
 pub(super) fn compile(
     sources: &Sources,
     forms: &Forms,
@@ -37,7 +38,7 @@ pub(super) fn compile(
     };
     let known = Known::of(forms);
     let mut first: BTreeMap<String, String> = BTreeMap::new();
-    // By `@id`: so neither the files' names nor their order change the bundle.
+    // Sorted by `@id`, so that neither the names of files nor the order of policies change the bundle.
     let mut parts: BTreeMap<Option<EntitlementId>, BTreeMap<String, Policy>> = BTreeMap::new();
     for (file, text) in sources.folder("policies") {
         let mut in_file = PolicySet::new();
@@ -45,15 +46,13 @@ pub(super) fn compile(
             let Some(id) = id_of(file, text, &policy, offset, findings) else { continue };
             let policy = policy.new_id(PolicyId::new(&id));
             if let Some(other) = first.insert(id.clone(), file.to_owned()) {
-                let message = format!(
-                    "two policies have the `@id` `{id}`, the other is in `{other}`; a reason must name one policy"
-                );
+                let message = format!("two policies have the `@id` `{id}`; the other is in `{other}`; rename one");
                 findings.offset(file, text, offset, message);
                 continue;
             }
             check_names(file, text, &policy, offset, &known, findings);
             parts.entry(about(&policy)).or_default().insert(id, policy.clone());
-            // It has no duplicates, since no two files together have any.
+            // This cannot fail: duplicates were refused above.
             let _ = in_file.add(policy);
         }
         validate(file, text, &in_file, schema, findings);
@@ -66,25 +65,25 @@ pub(super) fn compile(
     parts.into_iter().map(rules).collect()
 }
 
-/// Where a policy begins.
+/// The start of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SourcePosition {
     /// The file, relative to the catalogue.
     pub file: String,
     /// The line, from 1.
     pub line: u64,
 }
 
-/// Where each policy of a catalogue that compiles begins, by its `@id`.
+/// The start of each policy of a catalogue that compiles, by `@id`.
 #[must_use]
-pub fn places(sources: &Sources) -> BTreeMap<String, Place> {
+pub fn positions(sources: &Sources) -> BTreeMap<String, SourcePosition> {
     let mut all = BTreeMap::new();
     for (file, text) in sources.folder("policies") {
         for (policy, offset) in in_order(file, text, &mut Findings::default()) {
             let Some(id) = policy.annotation("id") else { continue };
             let n_before = text.get(..offset).unwrap_or_default().matches('\n').count();
             let line = u64::try_from(n_before).unwrap_or(u64::MAX).saturating_add(1);
-            all.insert(id.to_owned(), Place { file: file.to_owned(), line });
+            all.insert(id.to_owned(), SourcePosition { file: file.to_owned(), line });
         }
     }
     all
@@ -101,26 +100,26 @@ impl Known {
         }
     }
 
-    /// What is wrong with naming `uid`, if anything.
+    /// The problem with naming `uid` in a policy, if any.
     fn problem(&self, uid: &EntityUid) -> Option<String> {
         let (kind, name) = (uid.type_name().to_string(), uid.id().unescaped());
-        let (names, wanted) = match kind.as_str() {
+        let (names, hint) = match kind.as_str() {
             "Brevet::Identity" => (&self.identities, "identities are in `identities`"),
-            "Brevet::Team" => (&self.teams, "a team is there once an identity is in it"),
+            "Brevet::Team" => (&self.teams, "a team exists once an identity lists it"),
             "Brevet::Entitlement" => (&self.entitlements, "entitlements are in `entitlements`"),
             "Brevet::Grant" => return Some("a policy cannot name a grant; name its entitlement".to_owned()),
             "Brevet::Scope" => return Some("a policy cannot name a scope; compare its `kind` and `name`".to_owned()),
             _ => return None, // actions, and types that validation refuses
         };
-        (!names.contains(name)).then(|| format!("`{uid}` is not in the catalogue; {wanted}"))
+        (!names.contains(name)).then(|| format!("`{uid}` is not in the catalogue; {hint}"))
     }
 }
 
-/// The deepest that brackets may nest. Cedar's parser recovers from each bracket that is out of place, and the time it
-/// takes grows with the square of their number: 16 000 of them take minutes.
+/// The deepest nesting of brackets. Cedar's parser recovers from each misplaced bracket, in a time that grows with the
+/// square of their number: 16 000 of them take minutes.
 const MAX_DEPTH: usize = 64;
 
-/// Where brackets nest deeper than [`MAX_DEPTH`], strings and comments left out.
+/// The offset where brackets nest deeper than [`MAX_DEPTH`], if any. Strings and comments do not count.
 fn too_deep(text: &str) -> Option<usize> {
     let (mut depth, mut quoted, mut comment, mut before) = (0_usize, false, false, ' ');
     for (at, c) in text.char_indices() {
@@ -137,13 +136,13 @@ fn too_deep(text: &str) -> Option<usize> {
         if depth > MAX_DEPTH {
             return Some(at);
         }
-        // A backslash that was itself escaped escapes nothing.
+        // An escaped backslash does not escape the next character.
         before = if quoted && before == '\\' && c == '\\' { ' ' } else { c };
     }
     None
 }
 
-/// The policies of a file in the order of its text, each with the offset where it starts.
+/// The policies of a file in the order of its text, each with the offset of its start.
 fn in_order(file: &str, text: &str, findings: &mut Findings) -> Vec<(Policy, usize)> {
     if let Some(offset) = too_deep(text) {
         let message = format!("brackets nest deeper than {MAX_DEPTH} here; split the condition into several policies");
@@ -154,7 +153,7 @@ fn in_order(file: &str, text: &str, findings: &mut Findings) -> Vec<(Policy, usi
         Ok(parsed) => parsed,
         Err(errors) => {
             for error in errors.iter() {
-                detailed(file, text, &DetailedError::from(error), "this is not Cedar", findings);
+                detailed(file, text, &DetailedError::from(error), "this is not valid Cedar", findings);
             }
             return Vec::new();
         }
@@ -163,7 +162,7 @@ fn in_order(file: &str, text: &str, findings: &mut Findings) -> Vec<(Policy, usi
         let start = text.find(&template.to_cedar()).unwrap_or(0);
         findings.offset(file, text, start, "this is a template; write a policy without `?principal` and `?resource`");
     }
-    // Cedar numbers them `policy0`, `policy1` … as they come.
+    // Cedar numbers policies `policy0`, `policy1` … in the order of the text.
     let number = |policy: &Policy| -> Option<usize> { policy.id().to_string().strip_prefix("policy")?.parse().ok() };
     let mut policies: Vec<Policy> = parsed.policies().cloned().collect();
     policies.sort_by_key(number);
@@ -185,7 +184,7 @@ fn id_of(file: &str, text: &str, policy: &Policy, offset: usize, findings: &mut 
             file,
             text,
             offset,
-            "this policy has no `@id`, so it could not be given as a reason; write `@id(\"what-it-says\")` above it",
+            "this policy has no `@id`, so no decision could name it; write `@id(\"what-it-says\")` above it",
         );
         return None;
     };
@@ -207,7 +206,7 @@ fn check_names(file: &str, text: &str, policy: &Policy, offset: usize, known: &K
     }
 }
 
-/// The one entitlement that a policy can concern, if it can never concern another.
+/// The single entitlement that a policy concerns by its scope, if there is one.
 fn about(policy: &Policy) -> Option<EntitlementId> {
     if let ResourceConstraint::Eq(uid) = policy.resource_constraint()
         && uid.type_name().to_string() == "Brevet::Entitlement"
@@ -226,9 +225,9 @@ fn validate(file: &str, text: &str, policies: &PolicySet, schema: &Schema, findi
     if !result.validation_passed() {
         return; // warnings often follow from an error
     }
-    // A policy that can never apply, or names that only look alike: never meant.
+    // Warnings, such as a policy that can never apply or names that look alike, are always mistakes.
     for warning in result.validation_warnings() {
-        detailed(file, text, &DetailedError::from(warning), "policy cannot be meant so", findings);
+        detailed(file, text, &DetailedError::from(warning), "policy looks wrong", findings);
     }
 }
 

@@ -1,6 +1,6 @@
-//! Whether every approval that could be asked for could also be given, and each holder could ask.
+//! Checks that every approval can be given, and that each holder can request its entitlement.
 
-use brevet_domain::decision::{Shortage, check_approver};
+use brevet_domain::decision::{MissingApprovers, check_approver};
 use brevet_domain::entitlement::{Delivery, Entitlement, Holder};
 use brevet_domain::id::IdentityId;
 use brevet_domain::identity::Identity;
@@ -16,12 +16,12 @@ use crate::bundle::Bundle;
 use crate::decide::Weighed;
 use crate::steps::where_short;
 
-/// Instants that stand for all: a Wednesday and a Sunday, by day and by night (UTC). A policy about one date
-/// is not seen through, nor one about renewals or what is asked on a human's behalf; a request that nobody could approve
-/// then is denied when it comes.
+/// The sampled instants: a Wednesday and a Sunday, by day and by night (UTC). The check does not cover policies about
+/// one date, renewals, or requests on a human's behalf. Such a request is denied when it comes, if nobody could approve
+/// it.
 const SAMPLES: [i64; 4] = [1_767_787_200, 1_767_830_400, 1_768_132_800, 1_768_176_000];
 
-/// Finds entitlements that some identity may request, with approval, while too few people may approve it.
+/// Reports entitlements that some identity may request with approval, although too few people may approve.
 pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
     for in_file in &forms.entitlements {
         let Some(entitlement) = bundle.entitlement(&in_file.form.id.value) else { continue };
@@ -35,9 +35,9 @@ pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
             continue;
         };
         let (id, count, n) = (&entitlement.id, short.needed, short.n_people);
-        let apart = if who.owner == who.id { format!("`{}`", who.id) } else { format!("its owner `{}`", who.owner) };
+        let excluded = if who.owner == who.id { format!("`{}`", who.id) } else { format!("its owner `{}`", who.owner) };
         let message = format!(
-            "`{}` may request `{id}` with approval by {count}{}, but policy lets only {n} registered people approve it; allow `approve` to more people, apart from {apart}",
+            "`{}` may request `{id}` with approval by {count}{}, but policy lets only {n} registered people approve it; allow `approve` to more people, apart from {excluded}",
             who.id,
             where_short(&short)
         );
@@ -46,9 +46,9 @@ pub(super) fn check(bundle: &Bundle, forms: &Forms, findings: &mut Findings) {
     }
 }
 
-/// Where what is short is asked for: the last such step of the entitlement's own, or else of all approvals; or its
-/// approval as a whole.
-fn place<'a>(in_file: &'a InFile<EntitlementForm>, forms: &Forms, short: &Shortage) -> (&'a str, Location) {
+/// The place of the step that lacks people: the last such step of the entitlement, else of the general steps, else the
+/// whole `approval`.
+fn place<'a>(in_file: &'a InFile<EntitlementForm>, forms: &Forms, short: &MissingApprovers) -> (&'a str, Location) {
     let is_short = |step: &&Spanned<StepForm>| short.steps.contains(&step.value.name.value);
     let approval = in_file.form.approval.as_ref();
     let own = approval.and_then(|approval| approval.value.steps.as_ref());
@@ -59,8 +59,8 @@ fn place<'a>(in_file: &'a InFile<EntitlementForm>, forms: &Forms, short: &Shorta
     own.or_else(general).unwrap_or_else(whole)
 }
 
-/// What is critical and not for emergencies, while a policy would waive people: the evaluator asks them all the same, so
-/// one of the two is a slip.
+/// Reports a policy that waives approval of a critical entitlement that is not break-glass. The evaluator asks for
+/// approval all the same, so the policy or the risk is a mistake.
 fn check_critical(
     bundle: &Bundle,
     in_file: &InFile<EntitlementForm>,
@@ -72,7 +72,7 @@ fn check_critical(
     }
     let waived = bundle.index().identities.values().find_map(|identity| {
         let mut all = circumstances(identity, entitlement, &[]).into_iter();
-        // What cannot be evaluated is denied.
+        // A request that cannot be evaluated is denied.
         let policies = all.find_map(|facts| bundle.waived_by(identity, entitlement, &facts).ok().flatten())?;
         Some((identity, policies))
     });
@@ -89,7 +89,8 @@ fn check_critical(
     }
 }
 
-/// Break-glass whose use nobody could review: whoever may have it, and both its reviewer and its owner are not apart.
+/// Reports break-glass whose use nobody could review: for some requester, neither its reviewer nor its owner is
+/// independent.
 fn check_reviewer(
     bundle: &Bundle,
     in_file: &InFile<EntitlementForm>,
@@ -98,27 +99,27 @@ fn check_reviewer(
 ) {
     let (Some(glass), Some(form)) = (&entitlement.break_glass, &in_file.form.break_glass) else { return };
     let identities = &bundle.index().identities;
-    let apart = |who: &IdentityId, requester: &Identity| {
+    let may_review = |who: &IdentityId, requester: &Identity| {
         identities.get(who).is_some_and(|person| check_approver(person, &requester.id, &requester.owner).is_ok())
     };
     let stuck = identities.values().find(|requester| {
         bundle.might_request(requester, &entitlement.id)
-            && !apart(&glass.reviewer, requester)
-            && !apart(&entitlement.owner, requester)
+            && !may_review(&glass.reviewer, requester)
+            && !may_review(&entitlement.owner, requester)
     });
     if let Some(requester) = stuck {
         let message = format!(
-            "`{}` might use `{}`, and neither reviewer `{}` nor owner `{}` stands apart from that; name another reviewer",
+            "`{}` might use `{}`, and neither reviewer `{}` nor owner `{}` may review that; name another reviewer",
             requester.id, entitlement.id, glass.reviewer, entitlement.owner
         );
         findings.at(&in_file.file, &form.reviewer, message);
     }
 }
 
-/// A single holder whom no policy lets ask: nobody could ever have it.
+/// Reports a single holder whom no policy lets ask, so that nobody could ever have the entitlement.
 ///
-/// Only what policies say of whom and what they are about is seen through, not their conditions: so no holder is found
-/// who might be allowed one day.
+/// The check reads only the scopes of policies, not their conditions. So it does not report a holder who may be allowed
+/// later.
 fn check_holder(
     bundle: &Bundle,
     in_file: &InFile<EntitlementForm>,
@@ -137,10 +138,14 @@ fn check_holder(
     }
 }
 
-/// The identity and what is short, if it can end up with too few approvers.
-fn stuck<'a>(bundle: &Bundle, identity: &'a Identity, entitlement: &Entitlement) -> Option<(&'a Identity, Shortage)> {
+/// The identity and the steps that lack people, if some request of it has too few approvers.
+fn stuck<'a>(
+    bundle: &Bundle,
+    identity: &'a Identity,
+    entitlement: &Entitlement,
+) -> Option<(&'a Identity, MissingApprovers)> {
     let rules = entitlement.approval.steps.iter().chain(&bundle.index().steps);
-    // A rule on terms matches from the next second on.
+    // `longer_than_s` matches from the next second on.
     let terms: Vec<_> = rules.filter_map(|rule| rule.when.longer_than_s).map(|s| s.saturating_add(1)).collect();
     circumstances(identity, entitlement, &terms).into_iter().find_map(|facts| {
         match bundle.weigh(identity, entitlement, &facts) {

@@ -1,10 +1,10 @@
-//! What an entitlement asks and says beside its access: terms by class, ticket, justification, secrets to rotate.
+//! The rules of an entitlement besides its access: terms by class, ticket, justification, secrets to rotate.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use brevet_domain::entitlement::{JustificationRule, Need, Rotation, TicketRule};
+use brevet_domain::class_limits::ClassLimits;
+use brevet_domain::entitlement::{JustificationRule, Requirement, Rotation, TicketRule};
 use brevet_domain::identity::IdentityClass;
-use brevet_domain::lane::Lane;
 use brevet_domain::request::Justification;
 use brevet_domain::time::Term;
 
@@ -12,20 +12,20 @@ use super::finding::Findings;
 use super::form::EntitlementForm;
 use super::pattern::{self, TICKETS};
 
-/// The most secrets that one entitlement may have rotated.
+/// The most secrets to rotate for one entitlement.
 const MAX_ROTATIONS: usize = 8;
 
-/// How the ARN of a secret of this deployment begins.
+/// The start of the ARN of a secret of this deployment.
 const SECRET: &str = "arn:${partition}:secretsmanager:${region}:${account}:secret:";
 
-/// What stands for the six characters that Secrets Manager adds to each name.
+/// The wildcard for the six characters that Secrets Manager adds to each name.
 const SUFFIX: &str = "-??????";
 
-/// The longest term of all classes, and of those that have their own; `None` only where a finding said why.
+/// The maximum term of all classes, and those of single classes; `None` only after a finding.
 pub(super) fn terms(
     file: &str,
     form: &EntitlementForm,
-    lanes: &BTreeMap<IdentityClass, Lane>,
+    class_limits: &BTreeMap<IdentityClass, ClassLimits>,
     findings: &mut Findings,
 ) -> Option<(Term, BTreeMap<IdentityClass, Term>)> {
     let (mut default, mut of_classes) = (None, BTreeMap::new());
@@ -39,11 +39,14 @@ pub(super) fn terms(
             default = Some(term);
             continue;
         };
-        let most = lanes.get(&class).map_or_else(|| Lane::built_in(class), |lane| *lane).max_term;
+        let most = class_limits
+            .get(&class)
+            .map_or_else(|| ClassLimits::built_in(class), |class_limits| *class_limits)
+            .max_term;
         if term > most {
             let (class, most) = (class.as_str(), most.as_seconds());
             let message = format!(
-                "`max_term_s` of `{class}` is {seconds}, but nobody of that class has anything for more than {most} seconds; write at most that"
+                "`max_term_s` of `{class}` is {seconds}, but that class allows at most {most} seconds; write at most that"
             );
             findings.place(file, place, message);
         }
@@ -52,7 +55,7 @@ pub(super) fn terms(
     Some((default?, of_classes))
 }
 
-/// What a request says about a ticket.
+/// The rule on the ticket of a request.
 pub(super) fn ticket(file: &str, form: &EntitlementForm, findings: &mut Findings) -> TicketRule {
     let Some(ticket) = &form.ticket else { return TicketRule::default() };
     let pattern = ticket.value.pattern.as_ref();
@@ -62,16 +65,16 @@ pub(super) fn ticket(file: &str, form: &EntitlementForm, findings: &mut Findings
     TicketRule { required: ticket.value.required, pattern: pattern.map(|pattern| pattern.value.clone()) }
 }
 
-/// What a request says about why it is made.
+/// The rule on the justification of a request.
 pub(super) fn justification(file: &str, form: &EntitlementForm, findings: &mut Findings) -> JustificationRule {
     let Some(rule) = form.justification.as_ref().map(|rule| &rule.value) else {
         return JustificationRule::default();
     };
     let most = u32::try_from(Justification::MAX).unwrap_or(u32::MAX);
     if let Some(length) = &rule.min_length {
-        if rule.need.value == Need::None {
+        if rule.need.value == Requirement::None {
             let message =
-                "`min_length` is said of a `justification` that nobody may give; drop it, or write another `need`";
+                "`min_length` is set, but `need: none` allows no `justification`; remove it, or change `need`";
             findings.at(file, length, message);
         } else if !(1..=most).contains(&length.value) {
             let message = format!("`min_length` is {}; it must be 1 to {most} characters", length.value);
@@ -87,24 +90,20 @@ pub(super) fn rotations(file: &str, form: &EntitlementForm, findings: &mut Findi
     let mut rotations = Vec::new();
     for (n, rotation) in form.rotate.iter().enumerate() {
         let secret = &rotation.value.secret;
-        // Variables are looked at where those of statements are.
+        // `entitlements::compile` checks the variables.
         let name = secret.value.strip_prefix(SECRET).map(|name| name.strip_suffix(SUFFIX).unwrap_or(name));
         if name.is_none_or(|name| name.is_empty() || name.contains(['*', '?'])) {
             let message = format!(
-                "`{}` names no one secret; it must be `{SECRET}` with the secret's name, whose six last characters may be `{SUFFIX}` and which holds no other wildcard",
+                "`{}` does not name one secret; it must be `{SECRET}` followed by the secret's name, without a wildcard other than a final `{SUFFIX}`",
                 secret.value
             );
             findings.at(file, secret, message);
         }
         if !known.insert(&secret.value) {
-            findings.at(file, secret, format!("`{}` stands twice in `rotate`", secret.value));
+            findings.at(file, secret, format!("`{}` is listed twice in `rotate`", secret.value));
         }
         if n == MAX_ROTATIONS {
-            findings.at(
-                file,
-                rotation,
-                format!("`rotate` lists more than {MAX_ROTATIONS} secrets; it may list that many"),
-            );
+            findings.at(file, rotation, format!("`rotate` lists more than {MAX_ROTATIONS} secrets; remove some"));
         }
         let times = rotation.value.times.as_ref().map_or(1, |times| times.value);
         if let Some(given) = rotation.value.times.as_ref().filter(|times| !(1..=2).contains(&times.value)) {

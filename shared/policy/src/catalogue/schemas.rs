@@ -1,4 +1,4 @@
-//! The JSON Schemas in `infra/schemas` say what the compiler reads: key by key, and on every broken catalogue.
+//! Compares the JSON Schemas in `infra/schemas` with the compiler: key by key, and on every broken catalogue.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -31,27 +31,27 @@ fn schema(name: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-/// The schema of a file of a catalogue, if files of its kind have one.
+/// The schema of a catalogue file, if files of its kind have one.
 fn schema_of(file: &str) -> Option<Value> {
     KINDS.iter().find(|(start, _)| file.starts_with(start)).map(|(_, name)| schema(name))
 }
 
-/// What `value` breaks of `schema`. Knows the keywords that the schemas use, and panics at any other.
-fn breaks(schema: &Value, value: &Value, at: &str) -> Vec<String> {
+/// The violations of `schema` by `value`. It supports the keywords that the schemas use, and panics at any other.
+fn violations(schema: &Value, value: &Value, at: &str) -> Vec<String> {
     let Value::Object(keywords) = schema else {
         return if schema == &json!(false) { vec![format!("{at} must not be there")] } else { Vec::new() };
     };
-    let valid = |schema: &Value| breaks(schema, value, at).is_empty();
+    let valid = |schema: &Value| violations(schema, value, at).is_empty();
     let mut all = Vec::new();
     let mut must = |holds: bool, what: &str| {
         if !holds {
             all.push(format!("{at}: {what}"));
         }
     };
-    let number = |value: &Value| value.as_i64().unwrap_or_else(|| panic!("{value} is no number"));
+    let number = |value: &Value| value.as_i64().unwrap_or_else(|| panic!("{value} is not a number"));
     let length = |n: usize| i64::try_from(n).unwrap();
     let mut inner = Vec::new();
-    for (keyword, wanted) in keywords {
+    for (keyword, expected) in keywords {
         let (text, list, object) = (value.as_str(), value.as_array(), value.as_object());
         match keyword.as_str() {
             "$schema" | "title" | "description" | "default" | "then" | "else" => {}
@@ -64,55 +64,55 @@ fn breaks(schema: &Value, value: &Value, at: &str) -> Vec<String> {
                     "object" => value.is_object(),
                     other => panic!("type {other}"),
                 };
-                must(wanted.as_array().map_or_else(|| is(wanted), |any| any.iter().any(is)), "type");
+                must(expected.as_array().map_or_else(|| is(expected), |any| any.iter().any(is)), "type");
             }
-            "enum" => must(wanted.as_array().unwrap().contains(value), "enum"),
+            "enum" => must(expected.as_array().unwrap().contains(value), "enum"),
             "pattern" => {
-                let pattern = regex_lite::Regex::new(wanted.as_str().unwrap()).unwrap();
+                let pattern = regex_lite::Regex::new(expected.as_str().unwrap()).unwrap();
                 must(text.is_none_or(|text| pattern.is_match(text)), "pattern");
             }
-            "minLength" => must(text.is_none_or(|text| length(text.chars().count()) >= number(wanted)), "minLength"),
-            "minimum" => must(value.as_i64().is_none_or(|n| n >= number(wanted)), "minimum"),
-            "maximum" => must(value.as_i64().is_none_or(|n| n <= number(wanted)), "maximum"),
-            "minItems" => must(list.is_none_or(|list| length(list.len()) >= number(wanted)), "minItems"),
-            "maxItems" => must(list.is_none_or(|list| length(list.len()) <= number(wanted)), "maxItems"),
+            "minLength" => must(text.is_none_or(|text| length(text.chars().count()) >= number(expected)), "minLength"),
+            "minimum" => must(value.as_i64().is_none_or(|n| n >= number(expected)), "minimum"),
+            "maximum" => must(value.as_i64().is_none_or(|n| n <= number(expected)), "maximum"),
+            "minItems" => must(list.is_none_or(|list| length(list.len()) >= number(expected)), "minItems"),
+            "maxItems" => must(list.is_none_or(|list| length(list.len()) <= number(expected)), "maxItems"),
             "uniqueItems" => must(
                 list.is_none_or(|list| list.iter().map(Value::to_string).collect::<BTreeSet<_>>().len() == list.len()),
                 "uniqueItems",
             ),
-            "minProperties" => must(object.is_none_or(|o| length(o.len()) >= number(wanted)), "minProperties"),
-            "maxProperties" => must(object.is_none_or(|o| length(o.len()) <= number(wanted)), "maxProperties"),
+            "minProperties" => must(object.is_none_or(|o| length(o.len()) >= number(expected)), "minProperties"),
+            "maxProperties" => must(object.is_none_or(|o| length(o.len()) <= number(expected)), "maxProperties"),
             "required" => {
-                for key in wanted.as_array().unwrap() {
+                for key in expected.as_array().unwrap() {
                     must(object.is_none_or(|o| o.contains_key(key.as_str().unwrap())), &format!("required {key}"));
                 }
             }
             "items" => {
                 let items = list.into_iter().flatten().enumerate();
-                inner.extend(items.flat_map(|(n, item)| breaks(wanted, item, &format!("{at}/{n}"))));
+                inner.extend(items.flat_map(|(n, item)| violations(expected, item, &format!("{at}/{n}"))));
             }
             "properties" => {
                 for (key, value) in object.into_iter().flatten() {
-                    let of = wanted.get(key).unwrap_or(&Value::Bool(true));
-                    inner.extend(breaks(of, value, &format!("{at}/{key}")));
+                    let of = expected.get(key).unwrap_or(&Value::Bool(true));
+                    inner.extend(violations(of, value, &format!("{at}/{key}")));
                 }
             }
             "additionalProperties" => {
                 let named = keywords.get("properties").and_then(Value::as_object);
                 for (key, value) in object.into_iter().flatten() {
                     if named.is_none_or(|named| !named.contains_key(key)) {
-                        inner.extend(breaks(wanted, value, &format!("{at}/{key}")));
+                        inner.extend(violations(expected, value, &format!("{at}/{key}")));
                     }
                 }
             }
             "propertyNames" => {
                 let names = object.into_iter().flatten().map(|(key, _)| Value::String(key.clone()));
-                inner.extend(names.flat_map(|name| breaks(wanted, &name, at)));
+                inner.extend(names.flat_map(|name| violations(expected, &name, at)));
             }
-            "allOf" => inner.extend(wanted.as_array().unwrap().iter().flat_map(|one| breaks(one, value, at))),
+            "allOf" => inner.extend(expected.as_array().unwrap().iter().flat_map(|one| violations(one, value, at))),
             "if" => {
-                let branch = if valid(wanted) { "then" } else { "else" };
-                inner.extend(keywords.get(branch).into_iter().flat_map(|one| breaks(one, value, at)));
+                let branch = if valid(expected) { "then" } else { "else" };
+                inner.extend(keywords.get(branch).into_iter().flat_map(|one| violations(one, value, at)));
             }
             other => panic!("keyword `{other}` at {at}"),
         }
@@ -121,7 +121,7 @@ fn breaks(schema: &Value, value: &Value, at: &str) -> Vec<String> {
     all
 }
 
-/// The keys that the compiler reads into `T`, as it says itself when it meets another.
+/// The keys that the compiler reads into `T`, taken from its error on an unknown key.
 fn keys<T: DeserializeOwned + std::fmt::Debug>() -> BTreeSet<String> {
     let error = serde_saphyr::from_str::<T>("{zz-unknown: 1}").unwrap_err().without_snippet().to_string();
     let listed = error.split(", expected ").nth(1).unwrap_or_else(|| panic!("{error}"));
@@ -129,7 +129,7 @@ fn keys<T: DeserializeOwned + std::fmt::Debug>() -> BTreeSet<String> {
     listed.split([',', ' ']).map(|key| key.trim_matches('`').to_owned()).filter(|key| !key.is_empty()).collect()
 }
 
-/// Compares keys and which of them must be there, in the schema and in `T`; `sample` has them all.
+/// Compares the keys and the required keys of the schema with those of `T`; `sample` has all keys.
 fn same_keys<T: DeserializeOwned + std::fmt::Debug>(schema: &Value, sample: &Value) {
     let object = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<String>>();
     let known = keys::<T>();
@@ -148,7 +148,7 @@ fn same_keys<T: DeserializeOwned + std::fmt::Debug>(schema: &Value, sample: &Val
 }
 
 #[test]
-fn the_schemas_name_the_keys_that_the_compiler_reads_and_needs() {
+fn schemas_list_the_keys_that_the_compiler_reads_and_requires() {
     let entitlement = schema("entitlement");
     let of = &entitlement["properties"];
     let parameter = json!({
@@ -162,7 +162,7 @@ fn the_schemas_name_the_keys_that_the_compiler_reads_and_needs() {
     let when = json!({ "classes": ["agent"], "risks": ["low"], "environments": ["ab"], "longer_than_s": 60 });
     let step = json!({ "name": "ab", "when": when, "count": 1, "of": ["ab"], "mfa": true, "auth_within_s": 60 });
     let approval = json!({ "count": 1, "within_s": 60, "steps": [step] });
-    let glass = json!({ "reviewer": "omar", "heart_max_age_s": 60, "while_overdue": true });
+    let glass = json!({ "reviewer": "omar", "heartbeat_max_age_s": 60, "while_overdue": true });
     let conflict = json!({ "with": "cd", "after_s": 60 });
     same_keys::<ParameterForm>(&of["parameters"]["additionalProperties"], &parameter);
     same_keys::<TermsForm>(&of["max_term_s"], &terms);
@@ -231,7 +231,7 @@ fn every_file_of_the_example_fits_its_schema_and_names_it() {
     for (file, text) in &example().0 {
         let Some((_, name)) = KINDS.iter().find(|(start, _)| file.starts_with(start)) else { continue };
         let value: Value = serde_saphyr::from_str(text).unwrap();
-        assert_eq!(breaks(&schema(name), &value, ""), [""; 0], "{file}");
+        assert_eq!(violations(&schema(name), &value, ""), [""; 0], "{file}");
         let up = if file.contains('/') { "../../schemas" } else { "../schemas" };
         let line = format!("# yaml-language-server: $schema={up}/{name}.schema.json\n");
         assert!(text.starts_with(&line), "{file} must start with `{line}`");
@@ -241,19 +241,19 @@ fn every_file_of_the_example_fits_its_schema_and_names_it() {
 }
 
 #[test]
-fn an_editor_sees_what_can_be_seen_in_one_file() {
-    let mut told = String::new();
+fn schema_reports_each_mistake_that_shows_in_one_file() {
+    let mut table = String::new();
     for slip in slips() {
         let mut sources = example();
         slip.apply(&mut sources);
         let file = slip.renamed.as_ref().unwrap_or(&slip.file);
         let Some(schema) = schema_of(file) else { continue };
         let broken = match serde_saphyr::from_str::<Value>(&sources.0[file]) {
-            Ok(value) => breaks(&schema, &value, ""),
+            Ok(value) => violations(&schema, &value, ""),
             Err(_) => vec!["not YAML".to_owned()],
         };
         let broken = if broken.is_empty() { "-".to_owned() } else { broken.join("; ") };
-        writeln!(told, "{} → {broken}", slip.name).unwrap();
+        writeln!(table, "{} → {broken}", slip.name).unwrap();
     }
-    assert_golden(&told, include_str!("../tests/schemas.golden"), "schemas.golden");
+    assert_golden(&table, include_str!("../tests/schemas.golden"), "schemas.golden");
 }

@@ -10,13 +10,13 @@ use super::finding::{CatalogueError, Findings};
 /// The file with the issuers.
 pub(super) const ISSUERS: &str = "issuers.yaml";
 
-/// The file with the limits of each class; it may be left out.
+/// The file with the limits of each class; optional.
 pub(super) const CLASSES: &str = "classes.yaml";
 
-/// The file with the steps that all approvals have; it may be left out.
+/// The file with the steps that apply to all approvals; optional.
 pub(super) const APPROVALS: &str = "approvals.yaml";
 
-/// Folders that are compiled, and how their files end.
+/// The folders that are compiled, with the endings of their files.
 const FOLDERS: [(&str, &str); 5] = [
     ("cases", ".yaml"),
     ("entitlements", ".yaml"),
@@ -25,20 +25,20 @@ const FOLDERS: [(&str, &str); 5] = [
     ("schedules", ".yaml"),
 ];
 
-/// What else may stand beside them; not compiled.
+/// A file that may also be in the folder; not compiled.
 const BESIDE: &str = "README.md";
 
-/// The files of a catalogue: path relative to its folder, with `/`, to text.
+/// The texts of a catalogue's files, by path relative to its folder, with `/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sources(pub BTreeMap<String, String>);
 
 impl Sources {
-    /// Reads folder `dir`. Names that are not part of a catalogue are refused, so that a slip in a name does not
-    /// leave a rule out; hidden files are passed over.
+    /// Reads folder `dir`. It refuses names that are not part of a catalogue, so that a typo in a name does not leave a
+    /// rule out. It skips hidden files.
     ///
     /// # Errors
     ///
-    /// [`CatalogueError`] if something cannot be read or does not belong there.
+    /// [`CatalogueError`] if a file cannot be read or does not belong there.
     pub fn read(dir: &Path) -> Result<Self, CatalogueError> {
         let (mut files, mut findings) = (BTreeMap::new(), Findings::default());
         for name in names(dir, ".", &mut findings) {
@@ -57,7 +57,7 @@ impl Sources {
             } else if name != BESIDE {
                 findings.whole(
                     &name,
-                    "this is no part of a catalogue; it has `issuers.yaml`, `classes.yaml`, `approvals.yaml`, `identities`, `entitlements`, `policies`, `schedules`, `cases` and `README.md`",
+                    "this is not part of a catalogue, which holds `issuers.yaml`, `classes.yaml`, `approvals.yaml`, `identities`, `entitlements`, `policies`, `schedules`, `cases` and `README.md`",
                 );
             }
         }
@@ -65,7 +65,7 @@ impl Sources {
         Ok(Self(files))
     }
 
-    /// The files of `folder`: path and text.
+    /// The paths and texts of the files of `folder`.
     pub(super) fn folder(&self, folder: &str) -> impl Iterator<Item = (&str, &str)> {
         let prefix = format!("{folder}/");
         self.0

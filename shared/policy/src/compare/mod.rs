@@ -1,20 +1,20 @@
-//! What a change of the catalogue does to decisions: identity × entitlement, before and after.
+//! Compares the decisions of two versions of a catalogue, for each pair of identity and entitlement.
 //!
-//! Every pair is put to both bundles under all circumstances that their policies can tell apart: with and without a
+//! Both bundles decide every pair under all circumstances that their policies can distinguish: with and without a
 //! ticket and a task, as a renewal and not, and for terms on both sides of every number that a policy or an entitlement
-//! names. Time of day and day of the week are sampled: a window of an hour can be missed.
+//! names. Time of day and day of the week are sampled, so a window of an hour can be missed.
 //!
-//! Where a policy looks at on whose behalf it is asked, a machine asks for itself, for its sponsor and for at most
-//! eight others who may have it themselves: those whom policies name, and one for each set of teams that
-//! they name. More than that is noted.
+//! If a policy reads `context.onBehalfOf`, a machine asks for itself, for its sponsor, and for at most eight other
+//! people who may have the entitlement themselves. These are the people whom policies name, and one for each set of
+//! teams that policies name. A note says if there are more.
 //!
-//! What a requester holds already is not looked at: of conflicts it is told that they changed, and so of how much a class may
-//! hold at once or renew in a row. A request is taken to hold what it must, a justification say: of the rules on that it is
-//! told that they changed. That a schedule asks is no circumstance either: of schedules their windows are compared, and
-//! where a policy that looks at one is other than before, it is noted.
+//! The comparison ignores existing grants. For conflicts, concurrent grants and renewals it only reports that the rule
+//! changed. It assumes that a request contains every required field, such as a justification, and only reports that the
+//! rule changed. It does not decide scheduled requests: it compares the windows of schedules, and notes a change to a
+//! policy that reads `context.schedule`.
 
+mod distinctions;
 mod offer;
-mod telling;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,35 +27,35 @@ use brevet_domain::time::Term;
 
 use crate::bundle::Bundle;
 use crate::declared::Declared;
+use distinctions::{Circumstance, Distinctions, MAX_PEOPLE};
 use offer::Offer;
-use telling::{Circumstance, MAX_PEOPLE, Telling};
 
-/// What kind of change it is; those that give more come first.
+/// The kind of a change. Kinds that give more come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// It could not be had, and can be now.
+    /// The entitlement was denied and is now allowed.
     NewlyAllowed,
-    /// The catalogue asks for it itself, and did not before.
+    /// A schedule now asks for the entitlement.
     NewWindow,
-    /// People had to say yes, and need not any more.
+    /// Approval was needed and no longer is.
     NoLongerNeedsApproval,
-    /// It can be had for longer.
+    /// The maximum term is longer.
     Longer,
-    /// Who has it gets something else.
+    /// The holder gets different access.
     OtherAccess,
-    /// The catalogue asks for it at other times, or for something else.
+    /// A schedule has other windows, or asks with other values.
     OtherWindow,
-    /// Others, or another number of people, or in another time, have to say yes.
+    /// The approvers, their number or the time for approval changed.
     OtherApprovers,
-    /// Something else has changed.
+    /// Any other change.
     Otherwise,
-    /// It can be had for less long.
+    /// The maximum term is shorter.
     Shorter,
-    /// People have to say yes who had not.
+    /// Approval was not needed and now is.
     NowNeedsApproval,
-    /// The catalogue asked for it itself, and does not any more.
+    /// A schedule no longer asks for the entitlement.
     WindowGone,
-    /// It could be had, and cannot any more.
+    /// The entitlement was allowed and is now denied.
     NewlyDenied,
 }
 
@@ -80,18 +80,15 @@ impl Kind {
     }
 }
 
-/// One consequence for one pair.
+/// One changed decision for one pair.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Change {
-    /// What kind it is.
     pub kind: Kind,
-    /// For whom.
     pub identity: IdentityId,
-    /// On what.
     pub entitlement: EntitlementId,
-    /// What was and what is, in words.
+    /// The old and the new state, in words.
     pub detail: String,
-    /// Under which circumstances; empty for all.
+    /// The circumstances in which the decision changes; empty for all.
     pub when: Vec<String>,
 }
 
@@ -103,69 +100,69 @@ impl fmt::Display for Change {
     }
 }
 
-/// The consequences of a change.
+/// The decisions that a change of the catalogue changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Comparison {
-    /// How many pairs were compared.
+    /// The number of pairs compared.
     pub n_pairs: usize,
-    /// What came out otherwise, those that give more first.
+    /// The changed decisions. Those that give more come first.
     pub changes: Vec<Change>,
-    /// Limits of classes that changed and that no single decision shows, in words.
+    /// Changed class limits that no single decision shows, in words.
     pub limits: Vec<String>,
-    /// What was not compared although policies look at it, in words.
+    /// Parts that policies read but that were not compared, in words.
     pub notes: Vec<String>,
 }
 
-/// Compares what `old` and `new` decide.
+/// Compares the decisions of `old` and `new`.
 #[must_use]
 pub fn compare(old: &Bundle, new: &Bundle) -> Comparison {
     let keys = |bundle: &Bundle| bundle.index().identities.keys().cloned().collect::<BTreeSet<_>>();
     let identities: BTreeSet<IdentityId> = keys(old).union(&keys(new)).cloned().collect();
     let names = |bundle: &Bundle| bundle.entitlements().map(|one| one.id.clone()).collect::<BTreeSet<_>>();
     let entitlements: BTreeSet<EntitlementId> = names(old).union(&names(new)).cloned().collect();
-    let (mut changes, mut n_cut) = (Vec::new(), 0_usize);
+    let (mut changes, mut n_incomplete) = (Vec::new(), 0_usize);
     for entitlement in &entitlements {
-        let telling = Telling::of(&[old, new], entitlement);
-        n_cut = n_cut.saturating_add((telling.n_left_out > 0).into());
+        let distinctions = Distinctions::of(&[old, new], entitlement);
+        n_incomplete = n_incomplete.saturating_add((distinctions.n_left_out > 0).into());
         for identity in &identities {
-            changes.extend(pair(old, new, identity, entitlement, &telling));
+            changes.extend(pair(old, new, identity, entitlement, &distinctions));
         }
     }
     changes.extend(windows::changes(old, new));
     changes.sort();
     let n_pairs = identities.len().saturating_mul(entitlements.len());
-    let notes = cut(n_cut).into_iter().chain(unseen(old, new, &entitlements)).collect();
+    let notes = incomplete_note(n_incomplete).into_iter().chain(schedule_note(old, new, &entitlements)).collect();
     Comparison { n_pairs, changes, limits: limits(old, new), notes }
 }
 
-/// That not everybody was tried on whose behalf it can be asked.
-fn cut(n_entitlements: usize) -> Option<String> {
+/// The note that not every human was tried for `context.onBehalfOf`.
+fn incomplete_note(n_entitlements: usize) -> Option<String> {
     (n_entitlements > 0).then(|| {
         format!(
-            "not compared in full: `context.onBehalfOf`, on {n_entitlements} of the entitlements: beside a sponsor, only \
-             {MAX_PEOPLE} people were tried there, and policies tell more apart"
+            "not compared in full: `context.onBehalfOf` on {n_entitlements} of the entitlements: only the sponsor and \
+             {MAX_PEOPLE} other people were tried, and policies distinguish more"
         )
     })
 }
 
-/// That a policy which looks at what is no circumstance here is new, gone or other than before.
-fn unseen(old: &Bundle, new: &Bundle, entitlements: &BTreeSet<EntitlementId>) -> Option<String> {
-    let looking = |bundle: &Bundle, entitlement: &EntitlementId| -> BTreeSet<String> {
+/// The note that a policy which reads `context.schedule` was added, removed or changed.
+fn schedule_note(old: &Bundle, new: &Bundle, entitlements: &BTreeSet<EntitlementId>) -> Option<String> {
+    let reading = |bundle: &Bundle, entitlement: &EntitlementId| -> BTreeSet<String> {
         let all = bundle.policies(entitlement).policies();
         let some = all.filter(|policy| Declared::of(std::iter::once(*policy)).names("schedule"));
         some.filter_map(|policy| policy.to_json().ok()).map(|json| json.to_string()).collect()
     };
-    let changed = entitlements.iter().filter(|one| looking(old, one) != looking(new, one));
-    let n = changed.count();
-    let what = "what policies say of `context.schedule`, and one that looks at it is other than before";
-    (n > 0).then(|| format!("not compared: {what}, on {n} of the entitlements"))
+    let n = entitlements.iter().filter(|id| reading(old, id) != reading(new, id)).count();
+    (n > 0).then(|| {
+        format!("not compared: `context.schedule` on {n} of the entitlements: a policy that reads it has changed")
+    })
 }
 
-/// How many at once, and how often in a row: what depends on what is held already.
+/// Changes to the class limits that depend on existing grants: concurrent grants and renewals in a row.
 fn limits(old: &Bundle, new: &Bundle) -> Vec<String> {
     let classes = [IdentityClass::Human, IdentityClass::Pipeline, IdentityClass::Workload, IdentityClass::Agent];
-    let told = classes.into_iter().flat_map(|class| {
-        let (was, is) = (old.index().lane(class), new.index().lane(class));
+    let lines = classes.into_iter().flat_map(|class| {
+        let (was, is) = (old.index().class_limits(class), new.index().class_limits(class));
         let pairs = [
             ("grants at once", was.max_live.get(), is.max_live.get()),
             ("renewals in a row", was.max_renewals, is.max_renewals),
@@ -173,7 +170,7 @@ fn limits(old: &Bundle, new: &Bundle) -> Vec<String> {
         let changed = pairs.into_iter().filter(|(_, was, is)| was != is);
         changed.map(move |(what, was, is)| format!("class `{}`: at most {is} {what}, was {was}", class.as_str()))
     });
-    told.collect()
+    lines.collect()
 }
 
 fn pair(
@@ -181,15 +178,15 @@ fn pair(
     new: &Bundle,
     identity: &IdentityId,
     entitlement: &EntitlementId,
-    telling: &Telling,
+    distinctions: &Distinctions,
 ) -> Vec<Change> {
     let mut found: BTreeMap<(Kind, String), BTreeSet<Circumstance>> = BTreeMap::new();
-    let mut kept = false;
-    let circumstances = telling.circumstances(&[old, new], identity, entitlement);
+    let mut stays_allowed = false;
+    let circumstances = distinctions.circumstances(&[old, new], identity, entitlement);
     for circumstance in &circumstances {
-        let of = |bundle| Offer::of(bundle, identity, entitlement, circumstance, &telling.terms);
+        let of = |bundle| Offer::of(bundle, identity, entitlement, circumstance, &distinctions.terms);
         let (was, is) = (of(old), of(new));
-        kept |= was.is_some() && is.is_some();
+        stays_allowed |= was.is_some() && is.is_some();
         for (kind, detail) in changes(&was, &is) {
             found.entry((kind, detail)).or_default().insert(circumstance.clone());
         }
@@ -203,10 +200,10 @@ fn pair(
     };
     let mut all: Vec<Change> = found
         .into_iter()
-        .map(|((kind, detail), when)| entry(kind, detail, telling::words(&circumstances, &when)))
+        .map(|((kind, detail), when)| entry(kind, detail, distinctions::words(&circumstances, &when)))
         .collect();
     let of = |bundle: &Bundle| bundle.entitlement(entitlement).cloned();
-    if kept && let (Some(was), Some(is)) = (of(old), of(new)) {
+    if stays_allowed && let (Some(was), Some(is)) = (of(old), of(new)) {
         let parts = other_access(&was, &is);
         if !parts.is_empty() {
             all.push(entry(Kind::OtherAccess, format!("its {} changed", parts.join(" and its ")), Vec::new()));
@@ -215,7 +212,7 @@ fn pair(
     all
 }
 
-/// What of an entitlement changed that decides what its holder gets.
+/// The changed parts of an entitlement that decide what its holder gets.
 fn other_access(was: &Entitlement, is: &Entitlement) -> Vec<&'static str> {
     [
         ("delivery", was.delivery != is.delivery),
@@ -236,7 +233,7 @@ fn other_access(was: &Entitlement, is: &Entitlement) -> Vec<&'static str> {
     .collect()
 }
 
-/// What is different between two offers under the same circumstance.
+/// The differences between two offers under the same circumstance.
 fn changes(was: &Option<Offer>, is: &Option<Offer>) -> Vec<(Kind, String)> {
     let (was, is) = match (was, is) {
         (None, None) => return Vec::new(),
@@ -269,7 +266,7 @@ fn changes(was: &Option<Offer>, is: &Option<Offer>) -> Vec<(Kind, String)> {
     all.into_iter().map(|kind| (kind, detail())).collect()
 }
 
-/// Whether a term is one at all.
+/// `seconds` as a term, if it is in range.
 fn term(seconds: u32) -> Option<Term> {
     Term::from_seconds(i64::from(seconds)).ok()
 }

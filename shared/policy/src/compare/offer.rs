@@ -1,4 +1,4 @@
-//! What one identity may have of one entitlement under one circumstance.
+//! The terms for which one identity may have one entitlement under one circumstance.
 
 use std::collections::BTreeSet;
 
@@ -6,24 +6,24 @@ use brevet_domain::decision::Outcome;
 use brevet_domain::id::{EntitlementId, IdentityId};
 use brevet_domain::time::Timestamp;
 
-use super::telling::Circumstance;
+use super::distinctions::Circumstance;
 use crate::ask::Facts;
 use crate::bundle::Bundle;
 use crate::steps::in_words;
 
-/// What may be had: terms in seconds, out of those that were tried.
+/// The allowed terms in seconds, out of those that were tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Offer {
-    /// Without a person.
+    /// Terms that need no approval.
     pub(super) alone: BTreeSet<u32>,
-    /// Once people have said yes.
+    /// Terms that need approval.
     pub(super) asked: BTreeSet<u32>,
-    /// How many of whom, as the words are.
+    /// The number of approvers and their names, in words.
     pub(super) by: BTreeSet<String>,
 }
 
 impl Offer {
-    /// What `bundle` lets `identity` have; `None` if nothing.
+    /// The offer of `bundle` to `identity`; `None` if it allows no term.
     pub(super) fn of(
         bundle: &Bundle,
         identity: &IdentityId,
@@ -36,8 +36,10 @@ impl Offer {
         if entitlement.ticket.required && !circumstance.has_ticket {
             return None;
         }
-        let most =
-            entitlement.longest_term(identity.class).min(bundle.index().lane(identity.class).max_term).as_seconds();
+        let most = entitlement
+            .longest_term(identity.class)
+            .min(bundle.index().class_limits(identity.class).max_term)
+            .as_seconds();
         let mut offer = Self { alone: BTreeSet::new(), asked: BTreeSet::new(), by: BTreeSet::new() };
         for term_s in terms.iter().copied().filter(|term_s| *term_s <= most) {
             let facts = Facts {
@@ -64,7 +66,7 @@ impl Offer {
         offer.longest().is_some().then_some(offer)
     }
 
-    /// The longest term that may be had.
+    /// The longest allowed term.
     pub(super) fn longest(&self) -> Option<u32> {
         self.alone.last().max(self.asked.last()).copied()
     }

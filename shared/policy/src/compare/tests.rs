@@ -4,8 +4,9 @@ use crate::tests::{example, example_bundle};
 
 type Edit = (&'static str, &'static str, &'static str);
 
-/// What is told about the example with these edits (file, text there, what stands in its place).
-fn told(edits: &[Edit]) -> Vec<String> {
+/// The lines of the comparison of the example with an edited copy. Each edit is a file, a text in it, and its
+/// replacement.
+fn compare_after(edits: &[Edit]) -> Vec<String> {
     let mut sources = example();
     sources.0.retain(|file, _| !file.starts_with("cases/"));
     for (file, find, replace) in edits {
@@ -26,14 +27,14 @@ const ARCHIVE: &str = "entitlements/read-orders-archive.yaml";
 const ORDERS: &str = "entitlements/read-orders-table.yaml";
 
 #[test]
-fn a_change_that_means_nothing_says_nothing() {
-    assert_eq!(told(&[]), [""; 0]);
-    assert_eq!(told(&[(SECRET, "context.termSeconds <= 300", "300 >= context.termSeconds")]), [""; 0]);
-    assert_eq!(told(&[(ORDERS, "Read the orders table", "Read all of the orders table")]), [""; 0]);
+fn compare_reports_nothing_for_an_equivalent_change() {
+    assert_eq!(compare_after(&[]), [""; 0]);
+    assert_eq!(compare_after(&[(SECRET, "context.termSeconds <= 300", "300 >= context.termSeconds")]), [""; 0]);
+    assert_eq!(compare_after(&[(ORDERS, "Read the orders table", "Read all of the orders table")]), [""; 0]);
 }
 
 #[test]
-fn each_kind_of_change_is_told() {
+fn compare_reports_each_kind_of_change() {
     let cases: &[(&[Edit], &[&str])] = &[
         (
             &[(
@@ -187,7 +188,7 @@ fn each_kind_of_change_is_told() {
                 "other approvers: ana × read-orders-archive: up to 1800 s with approval by 1 of lea for team, then 1 of omar for security who signed in at most 3600 s before within 3600 s, was up to 1800 s with approval by 1 of lea for team, then 1 of omar for security with two factors who signed in at most 3600 s before within 3600 s (with a ticket)",
             ],
         ),
-        // What an entitlement says no longer, a rule on all of its risk says.
+        // A general rule on this risk replaces the one that the entitlement dropped.
         (
             &[
                 (ARCHIVE, "      mfa: true\n", ""),
@@ -196,17 +197,17 @@ fn each_kind_of_change_is_told() {
             &[],
         ),
     ];
-    let told = cases.iter().map(|(edits, expected)| (edits, told(edits), expected));
+    let results = cases.iter().map(|(edits, expected)| (edits, compare_after(edits), expected));
     let wrong: Vec<_> =
-        told.filter(|(_, told, expected)| told != *expected).map(|(edits, told, _)| (edits, told)).collect();
-    assert!(wrong.is_empty(), "these are told otherwise: {wrong:#?}");
+        results.filter(|(_, lines, expected)| lines != *expected).map(|(edits, lines, _)| (edits, lines)).collect();
+    assert!(wrong.is_empty(), "these edits give other lines than expected: {wrong:#?}");
 }
 
 const SYNC: &str = "policies/third-party-sync.cedar";
 const SHOPS: &str = "policies/read-shop-orders.cedar";
 
 #[test]
-fn a_renewal_is_told_apart_where_a_policy_looks_at_it() {
+fn compare_separates_renewals_when_a_policy_reads_is_renewal() {
     let change = "acme-sync × third-party-sync: up to 900 s with approval by 1 of lea within 900 s, was up to 300 s alone, up to 900 s with approval by 1 of lea within 900 s";
     for (condition, when) in [
         ("!context.isRenewal", "as a renewal"),
@@ -214,12 +215,12 @@ fn a_renewal_is_told_apart_where_a_policy_looks_at_it() {
         ("(context.hasTicket || !context.isRenewal)", "without a ticket, as a renewal"),
     ] {
         let replaced = format!("context.termSeconds <= 300 && {condition}").leak();
-        let told = told(&[(SYNC, "context.termSeconds <= 300", replaced)]);
-        assert_eq!(told, [format!("now needs approval: {change} ({when})")], "{condition}");
+        let lines = compare_after(&[(SYNC, "context.termSeconds <= 300", replaced)]);
+        assert_eq!(lines, [format!("now needs approval: {change} ({when})")], "{condition}");
     }
-    // No respect alone tells these apart from the others.
+    // No single dimension separates these circumstances from the others.
     let apart = "context.termSeconds <= 300 && context.isRenewal != context.hasTicket";
-    let told = told(&[(SYNC, "context.termSeconds <= 300", apart)]);
+    let lines = compare_after(&[(SYNC, "context.termSeconds <= 300", apart)]);
     let (at, renewal) = ("at 2026-01-07T12:00:00.000Z", "as a renewal");
     let when = [
         format!("without a ticket and without a task, {at}"),
@@ -227,13 +228,13 @@ fn a_renewal_is_told_apart_where_a_policy_looks_at_it() {
         format!("with a ticket and without a task, {renewal}, {at}"),
         format!("with a ticket and with a task, {renewal}, {at}"),
     ];
-    assert_eq!(told, [format!("now needs approval: {change} ({})", when.join("; "))]);
+    assert_eq!(lines, [format!("now needs approval: {change} ({})", when.join("; "))]);
 }
 
 #[test]
-fn on_whose_behalf_it_is_asked_is_told_apart_where_a_policy_looks_at_it() {
+fn compare_separates_requests_on_behalf_when_a_policy_reads_it() {
     let low = "resource.risk == \"low\"";
-    // It needs approval since she does.
+    // The request needs approval, since `ana` would need it.
     let change =
         "newly denied: remediation-agent × read-shop-orders: was up to 300 s with approval by 1 of lea within 900 s";
     let alone = "newly denied: remediation-agent × read-shop-orders: was up to 300 s alone";
@@ -246,11 +247,11 @@ fn on_whose_behalf_it_is_asked_is_told_apart_where_a_policy_looks_at_it() {
         ),
     ] {
         let replaced = format!("{low} && {condition}").leak();
-        assert_eq!(told(&[(SHOPS, low, replaced)]), [expected], "{condition}");
+        assert_eq!(compare_after(&[(SHOPS, low, replaced)]), [expected], "{condition}");
     }
 }
 
-/// The example, where `rules` alone say who may have what.
+/// The example, where only `rules` decide who may have which entitlement.
 fn under(rules: &str) -> Bundle {
     crate::tests::bundle_with(&format!(
         "@id(\"all\") permit (principal, action in [Brevet::Action::\"request\", Brevet::Action::\"autoApprove\"], resource); {rules}"
@@ -258,7 +259,7 @@ fn under(rules: &str) -> Bundle {
 }
 
 #[test]
-fn sponsors_named_people_and_one_of_each_kind_are_tried() {
+fn compare_tries_sponsors_named_people_and_one_of_each_set_of_teams() {
     let forbid = |human: &str| {
         under(&format!(
             "@id(\"not\") forbid (principal, action, resource == Brevet::Entitlement::\"read-secret\") \
@@ -271,30 +272,29 @@ fn sponsors_named_people_and_one_of_each_kind_are_tried() {
         agents.flat_map(|one| [one.kind.as_str().to_owned()].into_iter().chain(one.when)).collect()
     };
     let (nobody, named) = (forbid("== context.onBehalfOf"), forbid("== Brevet::Identity::\"lea\""));
-    // Rui answers for it, lea is named, ana is the first of all the others.
+    // Rui is the sponsor, the policy names Lea, and Ana is the first of all the others.
     assert_eq!(agents(&nobody, &named), ["newly allowed", "on behalf of `ana` or `rui`"]);
     assert_eq!(agents(&named, &nobody), ["newly denied", "on behalf of `ana` or `rui`"]);
-    // Dana stands for all who are neither.
+    // Dana represents the people in neither team.
     let of_oncall = forbid("in [Brevet::Team::\"oncall\", Brevet::Team::\"security\"]");
     assert_eq!(agents(&nobody, &of_oncall), ["newly allowed", "on behalf of `dana` or `rui`"]);
     assert_eq!(agents(&under(""), &of_oncall), ["newly denied", "on behalf of `ana` or `omar`"]);
-    // Nobody asks for a human but themselves.
-    let told = compare(&nobody, &under("")).changes;
-    assert!(!told.is_empty() && told.iter().all(|one| !["ana", "rui"].contains(&one.identity.as_str())), "{told:?}");
+    // A human only asks for themselves.
+    let changes = compare(&nobody, &under("")).changes;
+    let is_human = |change: &Change| ["ana", "rui"].contains(&change.identity.as_str());
+    assert!(!changes.is_empty() && !changes.iter().any(is_human), "{changes:?}");
 }
 
 #[test]
-fn what_is_not_compared_is_noted() {
-    let told_of = told(&[(
+fn compare_notes_the_parts_that_it_does_not_cover() {
+    let lines = compare_after(&[(
         "policies/legacy-batch.cedar",
         "context.schedule == \"nightly-batch\" && context.termSeconds <= 1800",
         "context.schedule == \"nightly-batch\" && context.termSeconds <= 1799 + 1",
     )]);
     assert_eq!(
-        told_of,
-        [
-            "not compared: what policies say of `context.schedule`, and one that looks at it is other than before, on 1 of the entitlements"
-        ]
+        lines,
+        ["not compared: `context.schedule` on 1 of the entitlements: a policy that reads it has changed"]
     );
     let mut sources = example();
     let names: Vec<_> = (0..=MAX_PEOPLE).map(|n| format!("human-{n}")).collect();
@@ -316,7 +316,7 @@ fn what_is_not_compared_is_noted() {
     assert_eq!(
         notes,
         [
-            "not compared in full: `context.onBehalfOf`, on 1 of the entitlements: beside a sponsor, only 8 people were tried there, and policies tell more apart"
+            "not compared in full: `context.onBehalfOf` on 1 of the entitlements: only the sponsor and 8 other people were tried, and policies distinguish more"
         ]
     );
 }

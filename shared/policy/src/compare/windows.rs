@@ -1,4 +1,4 @@
-//! What the catalogue itself asks for, before and after.
+//! Compares the schedules of two versions of a catalogue.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use brevet_domain::schedule::Schedule;
 use super::{Change, Kind};
 use crate::bundle::Bundle;
 
-/// Windows that are new, gone or other than before.
+/// Windows that were added, removed or changed.
 pub(super) fn changes(old: &Bundle, new: &Bundle) -> Vec<Change> {
     let ids: BTreeSet<_> = old.schedules().keys().chain(new.schedules().keys()).collect();
     let pairs = ids.into_iter().map(|id| (old.schedules().get(id), new.schedules().get(id)));
@@ -34,7 +34,7 @@ fn entry(kind: Kind, schedule: &Schedule, detail: String) -> Change {
     Change { kind, identity, entitlement, detail, when: Vec::new() }
 }
 
-/// What it gives, in words.
+/// The request and windows of a schedule, in words.
 fn words(schedule: &Schedule) -> String {
     let Schedule { id, ask, cron, window_s, .. } = schedule;
     let given: Vec<_> = ask.parameters.iter().map(|(name, value)| format!("{name} = {}", value.as_str())).collect();
@@ -43,7 +43,7 @@ fn words(schedule: &Schedule) -> String {
     format!("`{id}` at `{cron}` (UTC), to be started within {window_s} s, for {term_s} s{given}")
 }
 
-/// What changed of it that changes nothing of what it gives.
+/// The changed parts of a schedule that do not affect its request or windows.
 fn reasons(was: &Schedule, is: &Schedule) -> String {
     let parts = [
         ("owner", was.owner != is.owner),

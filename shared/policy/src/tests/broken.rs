@@ -1,4 +1,4 @@
-//! Catalogues with one thing wrong: each is refused, at its place, with what would be right.
+//! Catalogues with one mistake each: the compiler reports it at its place, with its correction.
 
 use std::fmt::Write;
 
@@ -9,40 +9,40 @@ use super::*;
 const GENERAL: &str = "policies/general.cedar";
 const SECRETS: &str = "policies/read-secret.cedar";
 
-/// One slip in the example catalogue, as `broken/*.yaml` has it.
+/// One mistake in the example catalogue, as listed in `broken/*.yaml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Slip {
     pub(crate) name: String,
-    /// The file that it is in.
+    /// The file with the mistake.
     pub(crate) file: String,
-    /// The file's other name, if it gets one.
+    /// The new name of the file, if it is renamed.
     #[serde(rename = "as")]
     pub(crate) renamed: Option<String>,
     find: String,
     replace: String,
-    also: Option<Again>,
+    repeat: Option<Replacement>,
 }
 
-/// Another text that is replaced, by many: `#` stands for the number of each.
+/// A second text that is replaced by `times` copies; `#` stands for the number of the copy.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Again {
+struct Replacement {
     find: String,
     replace: String,
     times: usize,
 }
 
-/// All slips, in the order of the files.
+/// All mistakes, in the order of the files.
 pub(crate) fn slips() -> Vec<Slip> {
     let dir = Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("src/tests/broken");
     let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let read = |file| serde_saphyr::from_str::<Vec<Slip>>(&std::fs::read_to_string(file).unwrap()).unwrap();
     let slips: Vec<_> = files.into_iter().flat_map(read).collect();
-    // The golden file is read by name.
+    // The golden file is read by name, so names are unique.
     let names: std::collections::BTreeSet<_> = slips.iter().map(|slip| &slip.name).collect();
-    assert_eq!(names.len(), slips.len(), "two slips have one name");
+    assert_eq!(names.len(), slips.len(), "two entries have the same name");
     slips
 }
 
@@ -52,19 +52,19 @@ impl Slip {
         let mut text = sources.0.remove(file).unwrap_or_else(|| panic!("{name}: there is no {file}"));
         assert!(text.contains(find), "{name}: `{find}` is not in {file}");
         text = text.replacen(find, &self.replace, 1);
-        if let Some(again) = &self.also {
-            let many: String = (0..again.times).map(|n| again.replace.replace('#', &n.to_string())).collect();
-            assert!(text.contains(&again.find), "{name}: `{}` is not in {file}", again.find);
-            text = text.replacen(&again.find, &many, 1);
+        if let Some(repeat) = &self.repeat {
+            let many: String = (0..repeat.times).map(|n| repeat.replace.replace('#', &n.to_string())).collect();
+            assert!(text.contains(&repeat.find), "{name}: `{}` is not in {file}", repeat.find);
+            text = text.replacen(&repeat.find, &many, 1);
         }
         sources.0.insert(self.renamed.clone().unwrap_or_else(|| file.clone()), text);
     }
 }
 
 #[test]
-fn the_example_compiles_and_always_to_the_same_bundle() {
+fn example_compiles_to_the_same_bundle_in_any_order() {
     assert_eq!(compile(&example()).unwrap().bundle, example_text());
-    // Neither where a policy stands nor in what order changes what it means.
+    // Neither the file nor the order of policies changes the bundle.
     let mut moved = example();
     let secrets = moved.0.remove(SECRETS).unwrap();
     let general = moved.0.get_mut(GENERAL).unwrap();
@@ -73,20 +73,20 @@ fn the_example_compiles_and_always_to_the_same_bundle() {
 }
 
 #[test]
-fn each_slip_is_refused_at_its_place_with_what_would_be_right() {
-    let mut told = String::new();
+fn each_mistake_is_reported_at_its_place_with_its_correction() {
+    let mut all = String::new();
     for slip in slips() {
         let mut sources = example();
         slip.apply(&mut sources);
         let name = &slip.name;
         let error = compile(&sources).expect_err(name);
-        writeln!(told, "# {name}\n{error}\n").unwrap();
+        writeln!(all, "# {name}\n{error}\n").unwrap();
     }
-    assert_golden(&told, include_str!("broken.golden"), "broken.golden");
+    assert_golden(&all, include_str!("broken.golden"), "broken.golden");
 }
 
-/// The example with `replace` instead of `find` in `file`, its cases left out: what it warns of.
-fn warned(file: &str, find: &str, replace: &str) -> Vec<String> {
+/// The warnings of the example with `replace` instead of `find` in `file`, without its cases.
+fn warnings_after(file: &str, find: &str, replace: &str) -> Vec<String> {
     let mut sources = example();
     sources.0.retain(|file, _| !file.starts_with("cases/"));
     let text = sources.0.get_mut(file).unwrap();
@@ -96,13 +96,13 @@ fn warned(file: &str, find: &str, replace: &str) -> Vec<String> {
 }
 
 const SECRET_WARNINGS: [&str; 2] = [
-    "entitlements/read-secret.yaml:15:9: action `secretsmanager:GetSecretValue` has an effect that outlives the grant: who has read a secret knows it until it is rotated",
-    "entitlements/rescue-secret.yaml:15:9: action `secretsmanager:GetSecretValue` has an effect that outlives the grant: who has read a secret knows it until it is rotated",
+    "entitlements/read-secret.yaml:15:9: action `secretsmanager:GetSecretValue` has an effect that outlives the grant: a secret that was read stays known until it is rotated",
+    "entitlements/rescue-secret.yaml:15:9: action `secretsmanager:GetSecretValue` has an effect that outlives the grant: a secret that was read stays known until it is rotated",
 ];
 
 #[test]
-fn what_outlives_a_grant_is_warned_of_and_listed() {
-    assert_eq!(warned("entitlements/deploy-release.yaml", "s3:PutObject", "s3:PutObject"), SECRET_WARNINGS);
+fn outliving_actions_are_warned_of_and_listed() {
+    assert_eq!(warnings_after("entitlements/deploy-release.yaml", "s3:PutObject", "s3:PutObject"), SECRET_WARNINGS);
     let bundle = example_bundle();
     let listed: Vec<_> = bundle
         .entitlement(&"read-secret".parse().unwrap())
@@ -113,48 +113,48 @@ fn what_outlives_a_grant_is_warned_of_and_listed() {
         .collect();
     assert_eq!(listed, ["secretsmanager:GetSecretValue"]);
     assert!(bundle.entitlement(&"deploy-release".parse().unwrap()).unwrap().outlives.is_empty());
-    let told = warned("entitlements/deploy-release.yaml", "s3:PutObject", "kms:*Grant");
+    let warnings = warnings_after("entitlements/deploy-release.yaml", "s3:PutObject", "kms:*Grant");
     assert!(
-        told[0].contains("action `kms:*Grant` reaches `kms:CreateGrant`, which has an effect that outlives"),
-        "{told:?}"
+        warnings[0].contains("action `kms:*Grant` reaches `kms:CreateGrant`, which has an effect that outlives"),
+        "{warnings:?}"
     );
-    let told = warned("entitlements/deploy-release.yaml", "s3:PutObject", "s3express:CreateSession");
-    assert!(told[0].ends_with("the bucket's session lives 5 minutes"), "{told:?}");
+    let warnings = warnings_after("entitlements/deploy-release.yaml", "s3:PutObject", "s3express:CreateSession");
+    assert!(warnings[0].ends_with("the bucket's session lives 5 minutes"), "{warnings:?}");
 }
 
 #[test]
-fn break_glass_may_escalate_and_says_who_reviews_it() {
-    let told = warned(
+fn break_glass_escalation_is_a_warning_that_names_the_reviewer() {
+    let warnings = warnings_after(
         "entitlements/deploy-release.yaml",
         "credential_s: 900",
         "credential_s: 900\niam_allowed: true\nbreak_glass: {reviewer: omar}",
     );
-    assert_eq!(told, SECRET_WARNINGS);
+    assert_eq!(warnings, SECRET_WARNINGS);
     let mut sources = example();
     let text = sources.0.get_mut("entitlements/deploy-release.yaml").unwrap();
     *text = text
         .replace("credential_s: 900", "credential_s: 900\niam_allowed: true\nbreak_glass: {reviewer: omar}")
         .replace("- s3:PutObject", "- iam:PassRole\n      - lambda:*Function");
     let compiled = compile(&sources).unwrap();
-    let told: Vec<_> = compiled.warnings.iter().map(ToString::to_string).collect();
+    let warnings: Vec<_> = compiled.warnings.iter().map(ToString::to_string).collect();
     for (expected, n) in [
         ("`iam:PassRole` without `StringEquals` on `iam:PassedToService` and roles by their whole names", 1),
         ("`iam:PassRole` with `lambda:CreateFunction` with `lambda:InvokeFunction` is path pathfinding/lambda-001", 1),
         ("`omar` reviews its use", 2),
         ("reaches `lambda:CreateFunction`, which has an effect that outlives the grant", 1),
     ] {
-        assert_eq!(told.iter().filter(|line| line.contains(expected)).count(), n, "{expected}: {told:#?}");
+        assert_eq!(warnings.iter().filter(|line| line.contains(expected)).count(), n, "{expected}: {warnings:#?}");
     }
     let bundle = Bundle::load(&compiled.bundle).unwrap();
     let reviewer =
         &bundle.entitlement(&"deploy-release".parse().unwrap()).unwrap().break_glass.as_ref().unwrap().reviewer;
     assert_eq!(reviewer.as_str(), "omar");
-    // A role by name, for one service, is no escalation by itself.
+    // A role by its whole name, for one service, is not an escalation.
     let text = sources.0.get_mut("entitlements/deploy-release.yaml").unwrap();
     *text = text.replace("      - lambda:*Function\n", "").replace("arn:${partition}:s3:::acme-release-artifacts/${version}/*", "arn:${partition}:iam::${account}:role/run-${version}\n    conditions: {StringEquals: {iam:PassedToService: [lambda.amazonaws.com]}}");
-    let told = compile(&sources).unwrap().warnings;
-    assert_eq!(told.len(), 2, "{told:#?}");
-    // Several roles are none by name, and a condition that holds without the key names no service.
+    let warnings = compile(&sources).unwrap().warnings;
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    // A wildcard does not name one role, and a condition that also holds without the key does not name a service.
     for (find, replace) in [
         ("role/run-${version}", "role/*-${version}"),
         ("role/run-${version}", "role/run-?${version}"),
@@ -167,9 +167,9 @@ fn break_glass_may_escalate_and_says_who_reviews_it() {
         let text = wider.0.get_mut("entitlements/deploy-release.yaml").unwrap();
         assert!(text.contains(find), "{find}");
         *text = text.replacen(find, replace, 1);
-        let told = compile(&wider).unwrap().warnings;
-        let wide = |one: &crate::catalogue::Finding| one.message.contains("`iam:PassRole` without `StringEquals`");
-        assert_eq!((told.len(), told.iter().filter(|one| wide(one)).count()), (3, 1), "{replace}: {told:#?}");
+        let warnings = compile(&wider).unwrap().warnings;
+        let wide = warnings.iter().filter(|one| one.message.contains("`iam:PassRole` without `StringEquals`"));
+        assert_eq!((warnings.len(), wide.count()), (3, 1), "{replace}: {warnings:#?}");
     }
 }
 
@@ -184,19 +184,19 @@ fn a_folder_with_something_that_does_not_belong_is_refused() {
     assert_eq!(
         error,
         "identities/ana.yml: files in `identities` must end in `.yaml`\n\
-         policy.cedar: this is no part of a catalogue; it has `issuers.yaml`, `classes.yaml`, `approvals.yaml`, `identities`, `entitlements`, `policies`, `schedules`, `cases` and `README.md`"
+         policy.cedar: this is not part of a catalogue, which holds `issuers.yaml`, `classes.yaml`, `approvals.yaml`, `identities`, `entitlements`, `policies`, `schedules`, `cases` and `README.md`"
     );
     assert!(Sources::read(&dir).unwrap_err().to_string().starts_with(".: the folder cannot be read"));
 }
 
 #[test]
-fn brackets_without_end_are_refused_before_cedar_recovers_from_each() {
+fn brackets_without_end_are_refused_before_cedar_parses_them() {
     let mut sources = example();
     let text = format!("@id(\"deep\")\npermit (principal == {}", "{".repeat(16_000));
     sources.0.insert(GENERAL.to_owned(), text);
-    let told = compile(&sources).unwrap_err().to_string();
+    let error = compile(&sources).unwrap_err().to_string();
     assert_eq!(
-        told,
+        error,
         "policies/general.cedar:2:85: brackets nest deeper than 64 here; split the condition into several policies"
     );
 }

@@ -1,4 +1,4 @@
-//! Identity × entitlement → outcome, for the example catalogue.
+//! The outcomes of each identity on each entitlement of the example catalogue.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::*;
 use crate::DecideError;
 
-fn outcome_told(outcome: &Outcome) -> String {
+fn outcome_text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Allow => "allow".to_owned(),
         Outcome::Deny { reason } => format!("deny: {reason}"),
@@ -22,13 +22,13 @@ fn outcome_told(outcome: &Outcome) -> String {
 }
 
 #[test]
-fn every_identity_gets_what_the_table_says_on_every_entitlement() {
+fn decisions_match_the_golden_table() {
     let bundle = example_bundle();
     let mut table = String::new();
     for identity in bundle.index().identities.keys() {
         for entitlement in bundle.entitlements().map(|entitlement| &entitlement.id) {
-            // Given with the request, and what is said to that; the same said to all is told once.
-            let mut told: Vec<(String, String)> = Vec::new();
+            // The proofs given with the request, and the answer. If all answers are the same, one line stands for all.
+            let mut answers: Vec<(String, String)> = Vec::new();
             for (ticket, task) in
                 [(None, None), (None, Some("run-7")), (Some("INC-1"), None), (Some("INC-1"), Some("run-7"))]
             {
@@ -40,16 +40,16 @@ fn every_identity_gets_what_the_table_says_on_every_entitlement() {
                     Ok(verdict) => {
                         let by = verdict.determining.join(", ");
                         assert_eq!(verdict.template.is_none(), matches!(verdict.outcome, Outcome::Deny { .. }));
-                        format!("{} [{by}]", outcome_told(&verdict.outcome))
+                        format!("{} [{by}]", outcome_text(&verdict.outcome))
                     }
-                    Err(error) => format!("misfit: {error}"),
+                    Err(error) => format!("invalid_request: {error}"),
                 };
-                told.push((if given.is_empty() { "-".to_owned() } else { given.join("+") }, answer));
+                answers.push((if given.is_empty() { "-".to_owned() } else { given.join("+") }, answer));
             }
-            if told.iter().all(|(_, answer)| *answer == told[0].1) {
-                told = vec![("any".to_owned(), told[0].1.clone())];
+            if answers.iter().all(|(_, answer)| *answer == answers[0].1) {
+                answers = vec![("any".to_owned(), answers[0].1.clone())];
             }
-            for (given, answer) in told {
+            for (given, answer) in answers {
                 writeln!(table, "{identity} · {entitlement} · {given} → {answer}").unwrap();
             }
         }
@@ -58,7 +58,7 @@ fn every_identity_gets_what_the_table_says_on_every_entitlement() {
 }
 
 #[test]
-fn requests_that_do_not_fit_are_the_callers_mistake_and_no_denial() {
+fn invalid_request_is_an_error_and_not_a_denial() {
     let bundle = example_bundle();
     let pipeline = caller(&bundle, "release-pipeline", Some("7"));
     let decide = |request: &Request| bundle.decide(&pipeline, request, &deployment(), now());
@@ -72,12 +72,12 @@ fn requests_that_do_not_fit_are_the_callers_mistake_and_no_denial() {
         let mut wrong = request("deploy-release", 60, None);
         wrong.ask.parameters = serde_json::from_value(json!({ "version": version })).unwrap();
         let error = decide(&wrong).unwrap_err();
-        assert!(matches!(error, DecideError::Misfit(_)), "{version}: {error}");
+        assert!(matches!(error, DecideError::InvalidRequest(_)), "{version}: {error}");
     }
 }
 
 #[test]
-fn a_plan_narrows_to_the_asked_parameters() {
+fn plan_is_narrowed_to_the_requested_parameters() {
     let bundle = example_bundle();
     let pipeline = caller(&bundle, "release-pipeline", Some("7"));
     let verdict = bundle.decide(&pipeline, &request("deploy-release", 60, None), &deployment(), now()).unwrap();
@@ -89,7 +89,7 @@ fn a_plan_narrows_to_the_asked_parameters() {
 }
 
 #[test]
-fn an_attachment_names_this_deployments_principal_and_fits_the_term() {
+fn attachment_plan_names_the_principal_of_the_deployment() {
     let bundle = example_bundle();
     let batch = caller(&bundle, "nightly-batch", Some("7"));
     let verdict = bundle.decide(&batch, &request("legacy-batch", 90, None), &deployment(), now()).unwrap();
@@ -100,26 +100,25 @@ fn an_attachment_names_this_deployments_principal_and_fits_the_term() {
     assert_eq!(inline.statements[0].resources, ["arn:aws:s3:::acme-batch-out/2026-11-22/*"]);
     let sync = caller(&bundle, "acme-sync", None);
     let verdict = bundle.decide(&sync, &request("third-party-sync", 301, None), &deployment(), now()).unwrap();
-    assert_eq!(outcome_told(&verdict.outcome), "1 of lea within 900 s");
+    assert_eq!(outcome_text(&verdict.outcome), "1 of lea within 900 s");
     let Some(PlanTemplate::Managed(managed)) = verdict.template else { panic!("{verdict:?}") };
     assert_eq!(managed.policy_arn, "arn:aws:iam::000000000000:policy/brevet/dev/managed/brevet-dev-vendor-sync");
     let too_long = bundle.decide(&sync, &request("third-party-sync", 901, None), &deployment(), now()).unwrap_err();
-    assert!(matches!(too_long, DecideError::Misfit(_)), "{too_long}");
+    assert!(matches!(too_long, DecideError::InvalidRequest(_)), "{too_long}");
 }
 
 #[test]
-fn no_policy_gives_anybody_what_is_attached_to_somebody_elses_principal() {
+fn attachment_with_a_single_holder_is_denied_to_others_under_any_policy() {
     let all = bundle_with("@id(\"all\") permit (principal, action, resource);");
     let ask = |bundle: &Bundle, who: &str| {
         let verdict =
             bundle.decide(&caller(bundle, who, None), &request("legacy-batch", 90, None), &deployment(), now());
-        outcome_told(&verdict.unwrap().outcome)
+        outcome_text(&verdict.unwrap().outcome)
     };
     assert_eq!(ask(&all, "nightly-batch"), "allow");
-    let reason =
-        "deny: `legacy-batch` is attached to a principal that `nightly-batch` alone holds; only it may ask for that";
+    let reason = "deny: `legacy-batch` is attached to a principal that only `nightly-batch` holds; only `nightly-batch` may request it";
     assert_eq!(ask(&all, "acme-sync"), reason);
-    // The control: shared, it is for policy to say.
+    // Control: if the holder is shared, policy decides.
     let text = text_of("@id(\"all\") permit (principal, action, resource);", |listings| {
         let entitlement = &mut listings.get_mut(&"legacy-batch".parse().unwrap()).unwrap().entitlement;
         let Delivery::Inline { holder, .. } = &mut entitlement.delivery else { panic!("{entitlement:?}") };
@@ -129,16 +128,16 @@ fn no_policy_gives_anybody_what_is_attached_to_somebody_elses_principal() {
 }
 
 #[test]
-fn who_is_not_registered_just_so_is_denied() {
+fn caller_is_denied_when_the_catalogue_registers_it_differently() {
     let bundle = example_bundle();
     let ask = |caller: &Caller| {
         let request = request("deploy-release", 60, None);
         let verdict = bundle.decide(caller, &request, &deployment(), now());
-        outcome_told(&verdict.unwrap().outcome)
+        outcome_text(&verdict.unwrap().outcome)
     };
     let good = caller(&bundle, "release-pipeline", Some("7"));
     assert_eq!(ask(&good), "allow");
-    // Verified under another catalogue: other owner, other class, other name.
+    // The caller was verified under another catalogue, with another owner or id.
     let mut other = good.clone();
     other.identity.owner = "rui".parse().unwrap();
     assert!(ask(&other).starts_with("deny: `release-pipeline` is not registered"));

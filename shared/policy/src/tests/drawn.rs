@@ -1,9 +1,9 @@
-//! Policies that chance draws.
+//! Strategies for random policies.
 
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// One policy: on one of `principals`, on one action or on any, under one of `conditions`.
+/// One policy on one of `principals`, on one action or any, under one of `conditions`.
 pub(super) fn policy(
     principals: Vec<&'static str>,
     conditions: Vec<&'static str>,
@@ -19,8 +19,8 @@ pub(super) fn policy(
         .prop_map(|(effect, principal, action, when)| format!("{effect} ({principal}, {action}, resource) {when};"))
 }
 
-/// What everybody may, as one of `common` says, so that chance alone need not let anything through; then fewer than `n` as
-/// `policy` draws them. Each is named `p-` and its number.
+/// Permits for everybody on the actions of one of `common`, so that some requests are allowed, and then fewer than `n`
+/// drawn policies. Each `@id` is `p-` and a number.
 pub(super) fn policies(
     common: Vec<Vec<&'static str>>,
     policy: impl Strategy<Value = String>,

@@ -1,4 +1,4 @@
-//! Separation of duties and class limits, as the catalogue says them.
+//! Separation of duties and class limits of the catalogue.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use brevet_domain::decision::{Outcome, Verdict};
 
 use super::*;
 
-/// The example, with `replace` instead of `find` in `file`, its cases left out.
+/// The example with each `find` replaced in its file, without its cases.
 fn changed(changes: &[(&str, &str, &str)]) -> Bundle {
     let mut sources = example();
     sources.0.retain(|file, _| !file.starts_with("cases/"));
@@ -25,7 +25,7 @@ fn decide(bundle: &Bundle, who: &str, what: &str, term_s: u32) -> Verdict {
 const DEPLOY: &str = "entitlements/deploy-release.yaml";
 
 #[test]
-fn a_conflict_said_once_holds_for_both_and_is_remembered_for_both() {
+fn conflict_declared_once_holds_for_both_entitlements() {
     let bundle =
         changed(&[(DEPLOY, "max_term_s: 600", "max_term_s: 600\nconflicts: [{with: read-secret, after_s: 7200}]")]);
     for (one, other) in [("deploy-release", "read-secret"), ("read-secret", "deploy-release")] {
@@ -38,22 +38,22 @@ fn a_conflict_said_once_holds_for_both_and_is_remembered_for_both() {
 }
 
 #[test]
-fn no_policy_and_no_entitlement_gives_a_class_a_longer_term() {
-    let said = [
+fn class_limit_bounds_the_term_under_any_policy_or_entitlement() {
+    let changes = [
         ("classes.yaml", "max_term_s: 3600", "max_term_s: 300"),
         (DEPLOY, "max_term_s: 600", "max_term_s: 43200"),
         ("policies/deploy-release.cedar", "context.termSeconds <= 600", "context.termSeconds <= 99999"),
     ];
-    let bundle = changed(&said);
+    let bundle = changed(&changes);
     assert_eq!(decide(&bundle, "release-pipeline", "deploy-release", 300).outcome, Outcome::Allow);
     let Outcome::Deny { reason } = decide(&bundle, "release-pipeline", "deploy-release", 301).outcome else {
-        panic!("a class limit was passed")
+        panic!("the term exceeds the class limit")
     };
     assert_eq!(reason, "a term of 301 s is too long for class `pipeline`: at most 300 s; for 300 s it would pass");
 }
 
 #[test]
-fn where_people_always_decide_no_policy_waives_them() {
+fn people_always_requires_approval_despite_an_auto_approve_policy() {
     let always = ("classes.yaml", "max_term_s: 3600", "max_term_s: 3600\n    people_always: true");
     let approve = (
         "policies/deploy-release.cedar",

@@ -23,14 +23,14 @@ fn denied_for(policies: &str, who: &str, what: &str) -> (String, Vec<String>) {
 }
 
 #[test]
-fn the_control_without_an_error_is_allowed() {
+fn control_without_an_error_is_allowed() {
     let (outcome, by) = outcome(&bundle_with(PERMIT_ALL), "ana", "read-orders-table");
     assert_eq!((outcome, by), (Outcome::Allow, vec!["all".to_owned()]));
 }
 
 #[test]
 fn invariant_09_erroring_forbid_policy_denies() {
-    // A human has no `sponsor`: Cedar skips this forbid, and would allow.
+    // A human has no `sponsor`, so Cedar skips this forbid and would allow the request.
     let forbid = r#"@id("not-ruis") forbid (principal, action == Brevet::Action::"request", resource)
         when { principal.sponsor == Brevet::Identity::"rui" };"#;
     let (reason, by) = denied_for(&format!("{PERMIT_ALL}{forbid}"), "ana", "read-orders-table");
@@ -68,7 +68,7 @@ fn invariant_09_an_error_about_one_approver_denies() {
 }
 
 #[test]
-fn a_policy_tells_deliveries_apart() {
+fn policy_can_read_the_delivery() {
     let forbid = r#"@id("no-managed") forbid (principal, action == Brevet::Action::"request", resource)
         when { resource.delivery == "managed" };"#;
     let bundle = bundle_with(&format!("{PERMIT_ALL}{forbid}"));
@@ -79,14 +79,14 @@ fn a_policy_tells_deliveries_apart() {
 }
 
 #[test]
-fn too_few_approvers_denies_and_says_so() {
+fn too_few_approvers_deny_with_their_number() {
     let policies = r#"
         @id("ask") permit (principal, action == Brevet::Action::"request", resource);
         @id("own") permit (principal == Brevet::Identity::"ana", action == Brevet::Action::"approve", resource);"#;
     let (reason, _) = denied_for(policies, "ana", "read-orders-table");
     assert_eq!(
         reason,
-        "`read-orders-table` needs 1 to approve it, but only 0 of the registered people may approve this request"
+        "`read-orders-table` needs approval by 1, but only 0 registered people may approve this request"
     );
 }
 
@@ -110,7 +110,7 @@ fn invariant_09_a_bundle_that_was_touched_is_not_loaded() {
 }
 
 #[test]
-fn policies_that_could_not_be_named_as_reasons_are_not_loaded() {
+fn bundle_with_policies_without_a_unique_id_is_not_loaded() {
     let load = |policies: &str| Bundle::load(&text_with(policies)).unwrap_err();
     let permit = "permit (principal, action, resource);";
     assert!(matches!(load(permit), PolicyError::Unnamed { .. }));

@@ -1,4 +1,4 @@
-//! Adding a forbid never allows more, and no yes is without a reason that somebody wrote.
+//! Adding a forbid never allows more, and each allowed request names a policy.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use proptest::test_runner::TestRunner;
 
 use super::*;
 
-/// A policy but for its `@id`; some of them cannot be evaluated for everybody.
+/// A policy without its `@id`. Some of these cannot be evaluated for every identity.
 fn policy(effect: &'static str) -> impl Strategy<Value = String> {
     let principal = select(vec![
         "principal",
@@ -46,7 +46,7 @@ fn named(policies: &[String]) -> String {
     lines.map(|(n, text)| format!("@id(\"p-{n}\") {text}\n")).collect()
 }
 
-/// How much an outcome gives, and to whose hands.
+/// The rank of an outcome by how much it gives, with its approvers.
 fn given(outcome: &Outcome) -> (u8, BTreeSet<IdentityId>) {
     match outcome {
         Outcome::Deny { .. } => (0, BTreeSet::new()),
@@ -92,6 +92,6 @@ fn adding_a_forbid_never_allows_more() {
             Ok(())
         })
         .unwrap();
-    // The generated policies are not all denials, or this would prove nothing.
+    // The test needs all of these outcomes to prove anything.
     assert!(n_yes.get() > 0 && n_people.get() > 0 && n_less.get() > 0);
 }

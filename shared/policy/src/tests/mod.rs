@@ -1,4 +1,4 @@
-//! The example catalogue, people who ask, and bundles with policies that no compiler would let through.
+//! Helpers: the example catalogue, callers, and bundles with policies that the compiler would refuse.
 
 mod behalf;
 pub(crate) mod broken;
@@ -30,7 +30,7 @@ use proptest::test_runner::{Config as ProptestConfig, RngSeed, TestRunner};
 use serde_json::json;
 
 use crate::Bundle;
-use crate::catalogue::{Sources, compile, unasked};
+use crate::catalogue::{Sources, compile, compile_unchecked};
 
 /// The most rounds of cases that a property test draws until it has seen every kind of case.
 const MAX_ROUNDS: u64 = 10;
@@ -59,22 +59,22 @@ pub(crate) fn example() -> Sources {
     Sources::read(&dir).unwrap()
 }
 
-/// The bundle of the example. That it is what the compiler gives is a test in [`broken`].
+/// The bundle of the example. A test in [`broken`] checks that the compiler gives the same one.
 fn example_text() -> BundleText {
     static TEXT: OnceLock<BundleText> = OnceLock::new();
-    TEXT.get_or_init(|| unasked(&example())).clone()
+    TEXT.get_or_init(|| compile_unchecked(&example())).clone()
 }
 
 pub(crate) fn example_bundle() -> Bundle {
     Bundle::load(&example_text()).unwrap()
 }
 
-/// The example's identities and entitlements under `policies` alone, past the compiler.
+/// The example's identities and entitlements under `policies` alone, without the compiler's checks.
 fn text_with(policies: &str) -> BundleText {
     text_of(policies, |_| {})
 }
 
-/// The same, with the listings changed.
+/// The same as [`text_with`], with changed listings.
 fn text_of(policies: &str, change: impl FnOnce(&mut BTreeMap<EntitlementId, Listing>)) -> BundleText {
     let text = example_text();
     let index = text.index().unwrap();
@@ -138,7 +138,7 @@ fn request(entitlement: &str, term_s: u32, ticket: Option<&str>) -> Request {
     }
 }
 
-/// Compares with a golden file, and prints what would be the new one.
+/// Compares `actual` with a golden file, and prints the new file if they differ.
 pub(crate) fn assert_golden(actual: &str, golden: &str, name: &str) {
     let differs = actual.lines().zip(golden.lines()).find(|(actual, golden)| actual != golden);
     assert!(actual == golden, "`{name}` differs first at {differs:?}; now it would be:\n{actual}");

@@ -1,4 +1,4 @@
-//! What is named as the nearest request passes when it is asked, costs what it may, and is what a person would call near.
+//! The nearest request passes when it is decided, stays within its evaluation bound, and matches the golden table.
 
 use std::cell::Cell;
 use std::fmt::Write;
@@ -10,9 +10,9 @@ use proptest::sample::select;
 
 use super::*;
 use crate::ask::N_ASKED;
-use crate::nearest::{MAX_ASKED, MAX_LOOKS};
+use crate::nearest::{MAX_APPROVER_SEARCHES, MAX_ASKED};
 
-/// One request and when it is judged.
+/// One request and the instant of its decision.
 #[derive(Clone, Debug)]
 struct Asked {
     who: &'static str,
@@ -45,15 +45,15 @@ impl Asked {
         bundle.decide(&caller, &request(self.what, self.term_s, self.ticket.then_some("INC-1")), &deployment(), self.at)
     }
 
-    /// What is said to the request that is named, where whoever asks is what is named.
-    fn again(&self, nearest: &Nearest, text: &BundleText, bundle: &Bundle) -> Outcome {
+    /// The outcome of the nearest request. For a change of class, the requester is registered with that class.
+    fn decide_nearest(&self, nearest: &Nearest, text: &BundleText, bundle: &Bundle) -> Outcome {
         let (mut asked, mut other) = (self.clone(), None);
         for change in &nearest.changes {
             match change {
                 Change::Ticket { .. } => asked.ticket = true,
                 Change::NoTicket => asked.ticket = false,
                 Change::Term { term_s } => asked.term_s = term_s.as_seconds(),
-                // One that no policy names: of a certain task nothing is promised.
+                // A task that no policy names, since the advice does not promise a certain task.
                 Change::Task => asked.task = Some("run-8"),
                 Change::At { at } => asked.at = *at,
                 Change::Class { class } => {
@@ -72,20 +72,20 @@ impl Asked {
         asked.decide(other.as_ref().unwrap_or(bundle)).unwrap().outcome
     }
 
-    /// What is said, in words; what is named as passing was seen to pass.
-    fn told(&self, text: &BundleText) -> String {
+    /// The reason of the refusal, with its determining policies. The nearest request must pass.
+    fn refusal(&self, text: &BundleText) -> String {
         let bundle = Bundle::load(text).unwrap();
         let verdict = self.decide(&bundle).unwrap();
-        let Outcome::Deny { reason } = &verdict.outcome else { panic!("{self:?} is no refusal: {verdict:?}") };
+        let Outcome::Deny { reason } = &verdict.outcome else { panic!("{self:?} is not refused: {verdict:?}") };
         if let Some(nearest) = &verdict.nearest {
             assert!(reason.ends_with(&format!("; {nearest}")), "{reason}");
-            assert_eq!(self.again(nearest, text, &bundle), nearest.outcome, "{self:?}");
+            assert_eq!(self.decide_nearest(nearest, text, &bundle), nearest.outcome, "{self:?}");
         }
         format!("{reason} [{}]", verdict.determining.join(", "))
     }
 }
 
-/// The example, with `more` policies.
+/// The example with `more` policies, without its cases and schedules.
 fn example_with(more: &str) -> BundleText {
     let mut sources = example();
     sources.0.retain(|file, _| !file.starts_with("cases/") && !file.starts_with("schedules/"));
@@ -94,7 +94,7 @@ fn example_with(more: &str) -> BundleText {
 }
 
 #[test]
-fn every_refusal_names_what_would_pass() {
+fn refusals_name_the_nearest_request_that_passes() {
     let (agent, pipeline, batch) = ("remediation-agent", "release-pipeline", "nightly-batch");
     let office = r#"@id("nights-are-quiet") forbid (principal, action == Brevet::Action::"request", resource)
         when { context.now.toTime() < duration("8h") || context.now.toTime() >= duration("18h") };"#;
@@ -108,7 +108,7 @@ fn every_refusal_names_what_would_pass() {
         unless { context.hasTicket && context.termSeconds <= 120 && context has task };"#;
     let least = r#"@id("not-for-a-minute") forbid (principal, action == Brevet::Action::"request", resource)
         when { context.termSeconds < 240 };"#;
-    let untold = r#"@id("no-tickets") forbid (principal, action == Brevet::Action::"request", resource)
+    let no_tickets = r#"@id("no-tickets") forbid (principal, action == Brevet::Action::"request", resource)
         when { context.hasTicket };"#;
     let people = r#"@id("people-only") forbid (principal, action == Brevet::Action::"request", resource)
         unless { principal.class == "human" };"#;
@@ -162,7 +162,7 @@ fn every_refusal_names_what_would_pass() {
         ("not too short", least, vec![asked(pipeline, "deploy-release", 60)]),
         (
             "no tickets",
-            untold,
+            no_tickets,
             vec![asked(pipeline, "deploy-release", 60).ticket(), asked("ana", "read-orders-table", 600).ticket()],
         ),
         ("people only", people, vec![asked(pipeline, "deploy-release", 600), asked(agent, "read-secret", 60).task()]),
@@ -176,7 +176,7 @@ fn every_refusal_names_what_would_pass() {
             let Asked { who, what, term_s, ticket, task, at } = &asked;
             let given = [ticket.then_some(" ticket"), task.map(|_| " task")];
             let given: String = given.into_iter().flatten().collect();
-            writeln!(table, "{who} · {what} · {term_s} s{given} · {} → {}", at.policy_form(), asked.told(&text))
+            writeln!(table, "{who} · {what} · {term_s} s{given} · {} → {}", at.policy_form(), asked.refusal(&text))
                 .unwrap();
         }
     }
@@ -184,19 +184,19 @@ fn every_refusal_names_what_would_pass() {
 }
 
 #[test]
-fn a_class_limit_names_the_longest_term_that_passes_and_its_rule() {
+fn class_limit_denial_names_the_longest_term_that_passes_and_its_rule() {
     let mut sources = example();
     sources.0.retain(|file, _| !file.starts_with("cases/") && !file.starts_with("schedules/"));
     let classes = sources.0.get_mut("classes.yaml").unwrap();
     *classes = classes.replace("max_term_s: 3600", "max_term_s: 240");
     let text = compile(&sources).unwrap().bundle;
     assert_eq!(
-        asked("release-pipeline", "deploy-release", 600).told(&text),
+        asked("release-pipeline", "deploy-release", 600).refusal(&text),
         "a term of 600 s is too long for class `pipeline`: at most 240 s; for 240 s it would pass [brevet:class-term]"
     );
 }
 
-/// Cedar's evaluations in `what`.
+/// The result of `what`, with the number of Cedar evaluations in it.
 fn counted<T>(what: impl FnOnce() -> T) -> (T, u32) {
     let before = N_ASKED.get();
     let result = what();
@@ -204,7 +204,7 @@ fn counted<T>(what: impl FnOnce() -> T) -> (T, u32) {
 }
 
 #[test]
-fn what_is_allowed_costs_nothing_more_and_a_refusal_no_more_than_it_may() {
+fn nearest_search_costs_nothing_when_allowed_and_stays_within_its_bound() {
     let example = example_bundle();
     let humans = u32::try_from(example.index().identities.values().filter(|one| one.class.as_str() == "human").count());
     let humans = humans.unwrap();
@@ -212,11 +212,11 @@ fn what_is_allowed_costs_nothing_more_and_a_refusal_no_more_than_it_may() {
     let allowed = || example.decide(&pipeline, &request("deploy-release", 60, None), &deployment(), now()).unwrap();
     let (verdict, n) = counted(allowed);
     assert_eq!((verdict.outcome, n), (Outcome::Allow, 2));
-    // No permit is about them: nothing is tried.
+    // No permit covers Ana, so nothing is tried.
     let ana = caller(&example, "ana", None);
     let denied = || example.decide(&ana, &request("deploy-release", 60, None), &deployment(), now()).unwrap();
     assert_eq!(counted(denied).1, 1);
-    // The most that can be tried: everything may matter, and nothing passes.
+    // The largest search: policies read everything, and no request passes.
     let matters = |n: u32| {
         let tried = format!("context.termSeconds == {} || context.now.toTime() == duration(\"{n}h\")", n * 17 + 60);
         format!(
@@ -232,14 +232,15 @@ fn what_is_allowed_costs_nothing_more_and_a_refusal_no_more_than_it_may() {
     };
     let (verdict, n) = refused("@id(\"never\") forbid (principal, action == Brevet::Action::\"request\", resource);");
     assert_eq!((verdict.nearest, verdict.determining), (None, vec!["never".to_owned()]));
-    assert_eq!(n, 1 + MAX_ASKED + 3, "each is refused by its first question");
-    // People are looked for again and again, and none are found.
+    assert_eq!(n, 1 + MAX_ASKED + 3, "the first evaluation refuses each request");
+    // The search for approvers is repeated, and finds none.
     let (verdict, n) = refused("");
     assert_eq!((verdict.nearest, verdict.determining), (None, vec!["brevet:enough-approvers".to_owned()]));
-    assert!(n > MAX_LOOKS * (humans - 1) && n <= 2 + humans + 2 * MAX_ASKED + MAX_LOOKS * humans, "{n}");
+    let most = 2 + humans + 2 * MAX_ASKED + MAX_APPROVER_SEARCHES * humans;
+    assert!(n > MAX_APPROVER_SEARCHES * (humans - 1) && n <= most, "{n}");
 }
 
-/// A condition that tells requests apart; some of them cannot be evaluated for everybody.
+/// A condition that distinguishes requests. Some of these cannot be evaluated for every identity.
 fn condition() -> impl Strategy<Value = String> {
     let number = select(vec![60_u32, 61, 90, 120, 299, 300, 301, 600]);
     let compared = select(vec!["<=", "<", ">=", ">", "==", "!="]);
@@ -261,15 +262,15 @@ fn policy(effect: &'static str, actions: &'static [&'static str]) -> impl Strate
     let when = prop::collection::vec((any::<bool>(), condition()), 1..3);
     (select(actions), when).prop_map(move |(action, when)| {
         // Policies on approval see no ticket.
-        let seen = when.iter().filter(|(_, text)| action != "approve" || !text.contains("hasTicket"));
-        let told = seen.map(|(not, text)| if *not { format!("!({text})") } else { text.clone() });
-        let when: Vec<_> = std::iter::once("true".to_owned()).chain(told).collect();
+        let valid = when.iter().filter(|(_, text)| action != "approve" || !text.contains("hasTicket"));
+        let conditions = valid.map(|(not, text)| if *not { format!("!({text})") } else { text.clone() });
+        let when: Vec<_> = std::iter::once("true".to_owned()).chain(conditions).collect();
         let when = when.join(" && ");
         format!("{effect} (principal, action == Brevet::Action::\"{action}\", resource) when {{ {when} }};")
     })
 }
 
-/// Somebody may request it somehow; what more is needed for a yes is often there.
+/// Policies that permit some requests, and often waive or permit approval.
 fn policies() -> impl Strategy<Value = String> {
     let always = |action| format!("permit (principal, action == Brevet::Action::\"{action}\", resource);");
     let may = prop::collection::vec(policy("permit", &["request"]), 1..3);
@@ -284,7 +285,7 @@ fn policies() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn whatever_is_named_as_passing_passes_when_it_is_asked() {
+fn nearest_request_passes_when_it_is_decided() {
     let (n_one, n_two, n_none, n_people) = (Cell::new(0), Cell::new(0), Cell::new(0), Cell::new(0));
     let kinds = [const { Cell::new(0) }; 6];
     let add = |n: &Cell<u32>, if_so: bool| n.set(n.get() + u32::from(if_so));
@@ -296,7 +297,7 @@ fn whatever_is_named_as_passing_passes_when_it_is_asked() {
     let drawn = (policies(), whom, facts);
     let seen = [&n_one, &n_two, &n_none, &n_people];
     let all_seen = || seen.iter().all(|n| n.get() > 0) && kinds.iter().all(|n| n.get() > 0);
-    // Some kinds come about twice in a round, so that now and then one lacks them.
+    // Some kinds occur about twice in a round, so a round may lack them.
     for mut runner in rounds(128) {
         if all_seen() {
             break;
@@ -310,15 +311,15 @@ fn whatever_is_named_as_passing_passes_when_it_is_asked() {
             prop_assert!(is_denied || verdict.nearest.is_none());
             add(&n_none, is_denied && verdict.nearest.is_none());
             let Some(nearest) = verdict.nearest else { return Ok(()) };
-            let said = asked.again(&nearest, &text, &bundle);
-            prop_assert_eq!(&said, &nearest.outcome, "{:?} {} in {}", asked, nearest, policies);
-            let passes = !matches!(said, Outcome::Deny { .. });
+            let outcome = asked.decide_nearest(&nearest, &text, &bundle);
+            prop_assert_eq!(&outcome, &nearest.outcome, "{:?} {} in {}", asked, nearest, policies);
+            let passes = !matches!(outcome, Outcome::Deny { .. });
             prop_assert!(passes, "{:?}", nearest);
             let n = nearest.changes.len();
             prop_assert!(n == 1 || n == 2);
             add(&n_one, n == 1);
             add(&n_two, n == 2);
-            add(&n_people, said != Outcome::Allow);
+            add(&n_people, outcome != Outcome::Allow);
             for change in &nearest.changes {
                 let kind = match change {
                     Change::Ticket { .. } => 0,
@@ -334,6 +335,6 @@ fn whatever_is_named_as_passing_passes_when_it_is_asked() {
         });
         round.unwrap();
     }
-    // Every kind was seen, or this would prove little.
+    // The test needs every kind of change to prove anything.
     assert!(all_seen(), "{seen:?} {kinds:?}");
 }

@@ -1,13 +1,13 @@
-//! What each identity may ask for: told in a table, and each way passes when it is asked.
+//! The offers to each identity, as a table. Each option passes when it is requested.
 
 use std::fmt::Write;
 
 use brevet_domain::decision::Outcome;
-use brevet_domain::offer::Way;
+use brevet_domain::offer::DeliveryOption;
 
 use super::*;
 
-fn told(way: &Way) -> String {
+fn in_words(way: &DeliveryOption) -> String {
     let ticket = if way.needs_ticket { " with a ticket" } else { "" };
     let who = match &way.outcome {
         Outcome::Allow => "alone".to_owned(),
@@ -15,12 +15,12 @@ fn told(way: &Way) -> String {
             let steps: Vec<_> = steps.iter().map(crate::steps::in_words).collect();
             format!("with {} within {} s", steps.join(", then "), deadline.seconds_since(now()))
         }
-        Outcome::Deny { .. } => panic!("a way is no denial: {way:?}"),
+        Outcome::Deny { .. } => panic!("an offer cannot be a denial: {way:?}"),
     };
     format!("up to {} s {who}{ticket}", way.max_term.as_seconds())
 }
 
-/// What `who` is offered; each way was asked, and the outcome is the one that was told.
+/// The offers to `who`. Each option is decided, and the outcome must be the offered one.
 fn offered(bundle: &Bundle, who: &str, task: Option<&str>) -> String {
     let caller = caller(bundle, who, task);
     let mut table = String::new();
@@ -31,14 +31,14 @@ fn offered(bundle: &Bundle, who: &str, task: Option<&str>) -> String {
             let verdict = bundle.decide(&caller, &request, &deployment(), now()).unwrap();
             assert_eq!(verdict.outcome, way.outcome, "{who} {entitlement} {way:?}");
         }
-        let ways: Vec<_> = offer.ways.iter().map(told).collect();
+        let ways: Vec<_> = offer.ways.iter().map(in_words).collect();
         writeln!(table, "{who} · {entitlement} · {}", ways.join("; ")).unwrap();
     }
     table
 }
 
 #[test]
-fn everybody_is_offered_what_they_may_have_and_no_more() {
+fn offers_match_what_each_identity_may_have() {
     let bundle = example_bundle();
     let mut table = String::new();
     for identity in bundle.index().identities.values() {
@@ -64,7 +64,7 @@ remediation-agent · read-shop-orders · up to 300 s alone
 }
 
 #[test]
-fn what_cannot_be_evaluated_is_not_offered() {
+fn entitlement_is_not_offered_on_a_policy_error() {
     let permit = "@id(\"all\") permit (principal, action in [Brevet::Action::\"request\", Brevet::Action::\"autoApprove\"], resource);";
     assert!(offered(&bundle_with(permit), "ana", None).contains("ana · deploy-release · up to 600 s alone"));
     let error = format!(
@@ -76,30 +76,34 @@ fn what_cannot_be_evaluated_is_not_offered() {
 }
 
 #[test]
-fn nobody_is_offered_what_is_not_theirs() {
+fn entitlement_is_not_offered_to_other_holders_or_unregistered_callers() {
     let permit = "@id(\"all\") permit (principal, action in [Brevet::Action::\"request\", Brevet::Action::\"autoApprove\"], resource);";
     let bundle = bundle_with(permit);
     let legacy = "legacy-batch".parse().unwrap();
     assert!(bundle.offer(&caller(&bundle, "nightly-batch", None), &legacy, now()).is_some());
-    assert_eq!(bundle.offer(&caller(&bundle, "acme-sync", None), &legacy, now()), None, "somebody else holds it");
+    assert_eq!(
+        bundle.offer(&caller(&bundle, "acme-sync", None), &legacy, now()),
+        None,
+        "another identity is the single holder"
+    );
     let mut other = caller(&bundle, "nightly-batch", None);
     other.identity.owner = "ana".parse().unwrap();
-    assert_eq!(bundle.offer(&other, &legacy, now()), None, "it is not registered so");
-    // A class limit holds here too.
+    assert_eq!(bundle.offer(&other, &legacy, now()), None, "the catalogue registers it with another owner");
+    // Class limits apply to offers, too.
     let agent = offered(&bundle, "remediation-agent", None);
     assert!(agent.contains("read-orders-table · up to 900 s alone with a ticket"), "{agent}");
 }
 
 #[test]
-fn an_offer_tells_the_limits_of_the_class() {
-    let told = |bundle: &Bundle| {
+fn offer_carries_the_class_limits() {
+    let limits = |bundle: &Bundle| {
         let caller = caller(bundle, "ana", None);
-        let lane = bundle.offer(&caller, &"read-shop-orders".parse().unwrap(), now()).unwrap().lane;
-        (lane.max_live.get(), lane.max_renewals)
+        let class_limits = bundle.offer(&caller, &"read-shop-orders".parse().unwrap(), now()).unwrap().class_limits;
+        (class_limits.max_live.get(), class_limits.max_renewals)
     };
-    assert_eq!(told(&example_bundle()), (10, 2));
+    assert_eq!(limits(&example_bundle()), (10, 2));
     let mut sources = example();
     let classes = sources.0.get_mut("classes.yaml").unwrap();
     *classes = classes.replace("max_live: 10", "max_live: 4\n    max_renewals: 0");
-    assert_eq!(told(&Bundle::load(&compile(&sources).unwrap().bundle).unwrap()), (4, 0));
+    assert_eq!(limits(&Bundle::load(&compile(&sources).unwrap().bundle).unwrap()), (4, 0));
 }

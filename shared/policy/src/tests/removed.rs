@@ -1,4 +1,4 @@
-//! Who is taken out of the catalogue has nothing any more, and no say in what others have.
+//! An identity that is removed from the catalogue is denied everything, and may no longer approve.
 
 use std::cell::Cell;
 
@@ -40,7 +40,7 @@ fn policy() -> impl Strategy<Value = String> {
     drawn::policy(principals, conditions)
 }
 
-/// What everybody may, so that chance alone need not let anything through; then whatever is drawn.
+/// Permits for everybody, so that some requests are allowed, and then drawn policies.
 fn policies() -> impl Strategy<Value = String> {
     let common = vec![
         vec![],
@@ -51,8 +51,8 @@ fn policies() -> impl Strategy<Value = String> {
     drawn::policies(common, policy(), 5)
 }
 
-/// The example under `policies`, and the same without `who`, whom the policies go on naming; without what it owns,
-/// either, where that goes with it.
+/// The example under `policies`, and the same without `who`, whom the policies still name. With `owned_go`, the
+/// identities and entitlements that `who` owns are removed as well.
 fn with_and_without(policies: &str, who: &IdentityId, owned_go: bool) -> [Bundle; 2] {
     let text = text_with(policies);
     let index = text.index().unwrap();
@@ -67,11 +67,11 @@ fn with_and_without(policies: &str, who: &IdentityId, owned_go: bool) -> [Bundle
     [Bundle::load(&text).unwrap(), Bundle::load(&without).unwrap()]
 }
 
-/// Who asks, on whose behalf, for what.
+/// The requester, the human on whose behalf it asks, and the entitlement.
 type Asked = (&'static str, Option<&'static str>, &'static str);
 
-/// What `bundle` says to `caller`, however the request is wrong, with the rules and policies that determine it.
-fn said(bundle: &Bundle, caller: &Caller, (_, human, what): Asked) -> (Outcome, Vec<String>) {
+/// The outcome of the request of `caller`, with its determining rules and policies.
+fn decide(bundle: &Bundle, caller: &Caller, (_, human, what): Asked) -> (Outcome, Vec<String>) {
     let mut request = request(what, 60, Some("INC-1"));
     request.ask.on_behalf_of = human.map(|human| human.parse().unwrap());
     match bundle.decide(caller, &request, &deployment(), now()) {
@@ -87,16 +87,17 @@ fn is_denied(outcome: &Outcome) -> bool {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// What was taken from whoever was removed: allowed, and awaiting approval.
+    /// The removed identity was allowed before.
     allowed: Cell<u32>,
+    /// The removed identity could get approval before.
     awaited: Cell<u32>,
-    /// From what it answered for.
+    /// An identity that it sponsored lost access.
     of_sponsored: Cell<u32>,
-    /// From whoever asked on its behalf.
+    /// An identity that asked on its behalf lost access.
     on_behalf: Cell<u32>,
-    /// It could have approved what others still ask for.
+    /// It was an approver of a request that still needs approval.
     as_approver: Cell<u32>,
-    /// Others kept what they had.
+    /// Another identity kept its access.
     kept: Cell<u32>,
 }
 
@@ -107,9 +108,9 @@ impl Seen {
     }
 }
 
-/// Whatever the policies, also those that go on naming it.
+/// This holds under any policies, including those that still name the identity.
 #[test]
-fn removing_an_identity_denies_all_it_had_and_takes_its_say_in_what_others_have() {
+fn removed_identity_is_denied_everything_and_approves_nothing() {
     let seen = Seen::default();
     let add = |n: &Cell<u32>, if_so: bool| n.set(n.get() + u32::from(if_so));
     let everybody = || PEOPLE.into_iter().chain(MACHINES);
@@ -126,14 +127,14 @@ fn removing_an_identity_denies_all_it_had_and_takes_its_say_in_what_others_have(
             for (who, human) in alone.chain(behalf) {
                 for what in THINGS {
                     let (asked, caller) = ((who, human, what), caller(&before, who, Some("run-7")));
-                    let (had, _) = said(&before, &caller, asked);
-                    let (has, by) = said(&after, &caller, asked);
+                    let (had, _) = decide(&before, &caller, asked);
+                    let (has, by) = decide(&after, &caller, asked);
                     let is_sponsored = who != gone && caller.identity.owner == id;
                     if who == gone || is_sponsored || human.is_some() {
                         prop_assert!(is_denied(&has), "{asked:?} without {gone}: {has:?} in {policies}");
                     }
                     if who == gone || is_sponsored {
-                        // Because of who asks: not by chance, for want of a policy.
+                        // The rule on registration must deny, not a missing policy.
                         let is_known = after.entitlement(&what.parse().unwrap()).is_some();
                         prop_assert!(!is_known || by == [rule::REGISTERED], "{asked:?} without {gone}: {by:?}");
                     }
@@ -154,6 +155,6 @@ fn removing_an_identity_denies_all_it_had_and_takes_its_say_in_what_others_have(
         });
         round.unwrap();
     }
-    // Every kind was seen, or this would prove little.
+    // The test needs every kind of removal to prove anything.
     assert!(seen.all(), "{seen:?}");
 }

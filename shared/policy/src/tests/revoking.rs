@@ -1,4 +1,4 @@
-//! Who has their hands on the kill switch.
+//! Rights on the kill switch.
 
 use brevet_domain::revocation::{Right, WideScope};
 
@@ -21,7 +21,7 @@ fn may(bundle: &Bundle, who: &str, right: Right, scope: &str, by: Option<&str>) 
 }
 
 #[test]
-fn in_the_example_security_and_leads_stop_and_another_of_them_lifts() {
+fn example_lets_security_and_leads_place_a_block_and_another_of_them_lift_it() {
     let bundle = example_bundle();
     for scope in SCOPES {
         for who in ["omar", "lea"] {
@@ -30,8 +30,8 @@ fn in_the_example_security_and_leads_stop_and_another_of_them_lifts() {
         }
         assert_eq!(may(&bundle, "lea", Right::Lift, scope, Some("omar")), Ok(vec!["another-one-lifts".to_owned()]));
         for (who, right, by) in [
-            ("omar", Right::Lift, Some("omar")), // their own
-            ("omar", Right::Lift, None),         // nobody's
+            ("omar", Right::Lift, Some("omar")), // his own block
+            ("omar", Right::Lift, None),         // there is no block
             ("ana", Right::Place, None),
             ("dana", Right::Lift, Some("omar")),
             ("rui", Right::Read, None),
@@ -47,7 +47,7 @@ fn in_the_example_security_and_leads_stop_and_another_of_them_lifts() {
 }
 
 #[test]
-fn a_policy_sees_what_a_scope_covers() {
+fn policy_can_read_the_scope_of_a_block() {
     let bundle = bundle_with(
         r#"@id("agents") permit (principal, action == Brevet::Action::"revoke", resource)
            when { resource.kind == "class" && resource.name == "agent" };
@@ -60,7 +60,7 @@ fn a_policy_sees_what_a_scope_covers() {
 }
 
 #[test]
-fn an_erring_policy_and_a_leaver_stop_nothing() {
+fn kill_switch_is_refused_on_a_policy_error_and_to_a_leaver() {
     let bundle = bundle_with(
         r#"@id("open") permit (principal, action, resource);
            @id("errs") forbid (principal, action, resource) when { context.placedBy == principal };"#,

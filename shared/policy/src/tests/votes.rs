@@ -1,4 +1,4 @@
-//! Who may vote, and who never may.
+//! The people who may vote on a decision, and those who never may.
 
 use brevet_domain::decision::{ApproverError, Decision, Terms};
 
@@ -41,7 +41,7 @@ fn vote(bundle: &Bundle, who: &str, decision: &Decision) -> Result<Vec<String>, 
 }
 
 #[test]
-fn those_whom_policy_lists_may_vote_and_nobody_else() {
+fn only_listed_approvers_may_vote() {
     let bundle = example_bundle();
     let orders = decision(&bundle, "ana", "read-orders-table", Some("INC-1"));
     let yes = Ok(vec!["security-or-leads-approve-orders".to_owned()]);
@@ -57,14 +57,14 @@ fn those_whom_policy_lists_may_vote_and_nobody_else() {
 }
 
 #[test]
-fn the_sponsor_never_votes_on_what_its_agent_asks_for() {
+fn sponsor_may_not_vote_on_a_request_of_its_agent() {
     let open = r#"@id("ask") permit (principal, action == Brevet::Action::"request", resource);
         @id("yes") permit (principal, action == Brevet::Action::"approve", resource);"#;
     let bundle = bundle_with(open);
     let secret = decision(&bundle, "remediation-agent", "read-secret", None);
     assert_eq!(vote(&bundle, "rui", &secret), Err(Refusal::Apart(ApproverError::Sponsor)));
     assert_eq!(vote(&bundle, "dana", &secret), Ok(vec!["yes".to_owned()]));
-    // Nor whoever answered for it when it asked, nor whoever does now.
+    // Neither the sponsor at the time of the request nor the current owner may vote.
     let mut moved = secret;
     moved.terms.sponsor = "dana".parse().unwrap();
     assert_eq!(vote(&bundle, "dana", &moved), Err(Refusal::Apart(ApproverError::Sponsor)));
@@ -75,7 +75,7 @@ fn the_sponsor_never_votes_on_what_its_agent_asks_for() {
 fn votes_are_judged_under_the_catalogue_in_force() {
     let bundle = example_bundle();
     let orders = decision(&bundle, "ana", "read-orders-table", Some("INC-1"));
-    // Omar has left the team, but not the catalogue.
+    // Omar has left the team, but is still in the catalogue.
     let mut left = example();
     let omar = left.0.get_mut("identities/omar.yaml").unwrap();
     *omar = omar.replace("security", "security-alumni");
@@ -84,7 +84,7 @@ fn votes_are_judged_under_the_catalogue_in_force() {
     for names_the_team in ["policies/read-secret.cedar", "policies/kill-switch.cedar"] {
         left.0.remove(names_the_team).unwrap();
     }
-    // These expect omar, or somebody else of his team.
+    // These files need Omar or another member of his team.
     let expects_him =
         |file: &str| file.starts_with("cases/") || file.contains("orders-archive") || file == "approvals.yaml";
     left.0.retain(|file, _| !expects_him(file));
@@ -93,13 +93,13 @@ fn votes_are_judged_under_the_catalogue_in_force() {
         vote(&left, "omar", &orders).unwrap_err().to_string(),
         "no policy allows `omar` to approve requests for `read-orders-table` like this"
     );
-    // And whom the catalogue does not know as verified does not vote at all.
+    // A caller who differs from the catalogue's entry may not vote.
     let stale = caller(&bundle, "omar", None);
     assert_eq!(left.may_approve(&stale, &orders, now()), Err(Refusal::Unregistered("omar".to_owned())));
 }
 
 #[test]
-fn a_forbid_or_an_error_about_the_vote_refuses_it() {
+fn vote_is_refused_on_a_forbid_or_a_policy_error() {
     let open = r#"@id("ask") permit (principal, action == Brevet::Action::"request", resource);
         @id("yes") permit (principal, action == Brevet::Action::"approve", resource);"#;
     let orders = decision(&bundle_with(open), "ana", "read-orders-table", Some("INC-1"));
@@ -112,7 +112,7 @@ fn a_forbid_or_an_error_about_the_vote_refuses_it() {
 }
 
 #[test]
-fn what_does_not_wait_for_people_takes_no_votes() {
+fn decision_that_needs_no_approval_takes_no_votes() {
     let bundle = example_bundle();
     let secret = decision(&bundle, "remediation-agent", "read-secret", Some("INC-1"));
     assert_eq!(vote(&bundle, "omar", &secret), Err(Refusal::NotAwaited));

@@ -1,7 +1,7 @@
-//! Deciding about one entitlement at a time says what plain Cedar says over the whole bundle at once.
+//! Deciding on one entitlement at a time gives the same answers as plain Cedar over the whole bundle.
 //!
-//! Plain Cedar here shares no code with the library: every policy of the bundle in one set, every identity, team and
-//! entitlement in one hierarchy, made by Cedar's own reader from JSON that is written here.
+//! Plain Cedar here shares no code with the library: it has every policy of the bundle in one set, and every identity,
+//! team and entitlement in one hierarchy. Cedar's own reader builds these from JSON that is written here.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -24,26 +24,26 @@ const PEOPLE: [&str; 4] = ["ana", "omar", "lea", "rui"];
 const OTHERS: [&str; 3] = ["remediation-agent", "release-pipeline", "nightly-batch"];
 const THINGS: [&str; 4] = ["read-orders-table", "read-secret", "deploy-release", "legacy-batch"];
 
-/// One thing or another that a policy may name.
+/// An entity that a policy may name.
 fn name(kind: &'static str, of: &'static [&'static str]) -> impl Strategy<Value = String> {
     select(of).prop_map(move |id| format!("Brevet::{kind}::\"{id}\""))
 }
 
-/// A condition that leads Cedar about: from whoever asks, from what is asked for, and from whatever is named.
+/// A condition that makes Cedar follow attributes and parents, from the principal, the resource and named entities.
 fn condition(approve: bool) -> BoxedStrategy<String> {
     let person = || name("Identity", &["ana", "omar", "lea", "rui", "remediation-agent", "nobody-known"]);
     let team = || name("Team", &["security", "leads", "nowhere"]);
     let thing = || name("Entitlement", &["read-orders-table", "read-secret", "deploy-release", "nothing-known"]);
     let common = prop_oneof![
         1 => Just("principal has sponsor && principal.sponsor.class == \"human\"".to_owned()),
-        // Humans have none: an error.
+        // Humans have no sponsor: an error.
         2 => Just("principal.sponsor.class == \"human\"".to_owned()),
-        // Not every proof names one: an error.
+        // Not every proof names a task: an error.
         2 => Just("context.task == \"run-7\"".to_owned()),
         1 => team().prop_map(|team| format!("principal in {team}")),
         1 => team().prop_map(|team| format!("principal has sponsor && principal.sponsor in {team}")),
         1 => person().prop_map(|who| format!("{who} has class && {who}.class == \"human\"")),
-        // Of somebody unknown: an error.
+        // Some of these identities are unknown: an error.
         1 => person().prop_map(|who| format!("{who}.class == \"human\"")),
         1 => (person(), team()).prop_map(|(who, team)| format!("{who} in {team}")),
         1 => person().prop_map(|who| format!("{who} has sponsor && {who}.sponsor == principal")),
@@ -70,18 +70,18 @@ fn condition(approve: bool) -> BoxedStrategy<String> {
         Just("resource.delivery == \"session\" && resource.target like \"*r*\"".to_owned()),
         select(vec!["low", "medium", "high", "critical"]).prop_map(|risk| format!("resource.risk == \"{risk}\"")),
         Just("resource has environment && resource.environment == \"production\"".to_owned()),
-        // Not every entitlement says it: an error.
+        // Not every entitlement has an environment: an error.
         Just("resource.environment == \"production\"".to_owned()),
         Just("context.hasTicket".to_owned()),
         Just("context.isRenewal".to_owned()),
         team().prop_map(|team| format!("context has onBehalfOf && context.onBehalfOf in {team}")),
-        // Not every request says it: an error.
+        // Not every request is on a human's behalf: an error.
         Just("context.onBehalfOf == resource.owner".to_owned()),
     ];
     if approve { prop_oneof![common, on_grant].boxed() } else { prop_oneof![common, on_entitlement].boxed() }
 }
 
-/// A policy without its `@id`, and the one entitlement that it is about by its scope, if there is one.
+/// A policy without its `@id`, and the single entitlement in its scope, if there is one.
 fn policy() -> impl Strategy<Value = (Option<&'static str>, String)> {
     let effect = select(vec!["permit", "permit", "permit", "forbid"]);
     let about_grants = any::<bool>();
@@ -114,10 +114,10 @@ fn policy() -> impl Strategy<Value = (Option<&'static str>, String)> {
     })
 }
 
-/// Who is in which team, who answers for whom, and who owns what: a number for each, in the order of the example.
+/// The teams, the sponsors and the owners of entitlements: a number for each, in the order of the example.
 type Shape = (Vec<usize>, Vec<usize>, Vec<usize>);
 
-/// Gives the example's people, others and things another shape.
+/// Changes teams, sponsors and owners in the example.
 fn reshape((teams, sponsors, owners): &Shape, index: &mut Index, listings: &mut BTreeMap<EntitlementId, Listing>) {
     let person = |number: usize| PEOPLE[number].parse().unwrap();
     for (identity, number) in index.identities.values_mut().zip(teams.iter().cycle()) {
@@ -134,7 +134,7 @@ fn reshape((teams, sponsors, owners): &Shape, index: &mut Index, listings: &mut 
     }
 }
 
-/// The bundle that the compiler would make of these policies, and all of them as one text.
+/// The bundle that the compiler would build from these policies, and all policies as one text.
 fn split(policies: &[(Option<&str>, String)], shape: &Shape) -> (BundleText, String) {
     let text = example_text();
     let mut index = text.index().unwrap();
@@ -157,7 +157,7 @@ fn split(policies: &[(Option<&str>, String)], shape: &Shape) -> (BundleText, Str
     (bundle, written.into_iter().map(|(_, text)| text).collect())
 }
 
-/// All at once.
+/// Plain Cedar over the whole bundle.
 struct Plain {
     policies: PolicySet,
     entities: Entities,
@@ -208,7 +208,7 @@ impl Plain {
         Self { policies, entities, schema }
     }
 
-    fn ask(&self, who: &str, action: &str, resource: Value, grant: Option<Value>, facts: &Facts) -> Said {
+    fn ask(&self, who: &str, action: &str, resource: Value, grant: Option<Value>, facts: &Facts) -> PlainAnswer {
         let mut context = json!({ "termSeconds": facts.term_s, "now": facts.now.to_string() });
         if action != "approve" {
             context["hasTicket"] = json!(facts.has_ticket);
@@ -235,34 +235,34 @@ impl Plain {
         });
         let errors: BTreeSet<_> = errors.collect();
         if !errors.is_empty() {
-            return Said::Error(errors);
+            return PlainAnswer::Error(errors);
         }
         let by = response.diagnostics().reason().map(ToString::to_string).collect();
         match response.decision() {
-            cedar_policy::Decision::Allow => Said::Yes(by),
-            cedar_policy::Decision::Deny => Said::No(by),
+            cedar_policy::Decision::Allow => PlainAnswer::Yes(by),
+            cedar_policy::Decision::Deny => PlainAnswer::No(by),
         }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Said {
+enum PlainAnswer {
     Yes(BTreeSet<String>),
     No(BTreeSet<String>),
     /// One of these could not be evaluated.
     Error(BTreeSet<String>),
 }
 
-/// The library's answer names one of several policies that err.
-fn agree(answer: &Result<Answer, Fault>, said: &Said) -> bool {
-    match (answer, said) {
-        (Ok(Answer::Yes(by)), Said::Yes(all)) | (Ok(Answer::No(by)), Said::No(all)) => by.iter().eq(all),
-        (Err(Fault::Policy { policy, .. }), Said::Error(policies)) => policies.contains(policy),
+/// Whether both answers agree. If several policies err, the library's answer names one of them.
+fn agree(answer: &Result<Answer, Fault>, expected: &PlainAnswer) -> bool {
+    match (answer, expected) {
+        (Ok(Answer::Yes(by)), PlainAnswer::Yes(all)) | (Ok(Answer::No(by)), PlainAnswer::No(all)) => by.iter().eq(all),
+        (Err(Fault::Policy { policy, .. }), PlainAnswer::Error(policies)) => policies.contains(policy),
         _ => false,
     }
 }
 
-/// As `evaluate` has it: one entitlement and nothing else.
+/// A bundle with a single entitlement, as `evaluate` loads it.
 fn sliced(text: &BundleText, what: &str) -> Bundle {
     let index = std::sync::Arc::new(text.index().unwrap());
     let rules = text.rules(&index).unwrap();
@@ -271,7 +271,7 @@ fn sliced(text: &BundleText, what: &str) -> Bundle {
 }
 
 #[test]
-fn one_entitlement_at_a_time_decides_as_plain_cedar_does_over_the_whole_bundle() {
+fn single_entitlement_bundle_decides_as_plain_cedar_over_the_whole_bundle() {
     let n = [const { Cell::new(0_u32) }; 3];
     let config = ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() };
     let facts = (select(vec![60_u32, 90]), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
@@ -296,12 +296,15 @@ fn one_entitlement_at_a_time_decides_as_plain_cedar_does_over_the_whole_bundle()
                         let world = bundle.world(&id, people, None).unwrap();
                         for (action, name) in [(Action::Request, "request"), (Action::AutoApprove, "autoApprove")] {
                             let answer = world.ask(&Question::new(&who, &id, &facts).unwrap(), action);
-                            let said = plain.ask(who.as_str(), name, reference("Entitlement", what), None, &facts);
-                            prop_assert!(agree(&answer, &said), "{who} {name} {what}: {answer:?}, but {said:?}\n{all}");
-                            let kind = match said {
-                                Said::Yes(_) => 0,
-                                Said::No(_) => 1,
-                                Said::Error(_) => 2,
+                            let expected = plain.ask(who.as_str(), name, reference("Entitlement", what), None, &facts);
+                            prop_assert!(
+                                agree(&answer, &expected),
+                                "{who} {name} {what}: {answer:?}, but {expected:?}\n{all}"
+                            );
+                            let kind = match expected {
+                                PlainAnswer::Yes(_) => 0,
+                                PlainAnswer::No(_) => 1,
+                                PlainAnswer::Error(_) => 2,
                             };
                             n[kind].set(n[kind].get() + 1);
                         }
@@ -328,13 +331,16 @@ fn one_entitlement_at_a_time_decides_as_plain_cedar_does_over_the_whole_bundle()
                         let who: IdentityId = who.parse().unwrap();
                         let world = bundle.world(&id, std::iter::once(&who), Some(&grant)).unwrap();
                         let answer = world.on_grant(&who, &grant, &facts);
-                        let said =
+                        let expected =
                             plain.ask(who.as_str(), "approve", reference("Grant", "-"), Some(entity.clone()), &facts);
-                        prop_assert!(agree(&answer, &said), "{who} approve {what}: {answer:?}, but {said:?}\n{all}");
+                        prop_assert!(
+                            agree(&answer, &expected),
+                            "{who} approve {what}: {answer:?}, but {expected:?}\n{all}"
+                        );
                     }
                 }
-                // And so the verdicts are the same, reasons and all.
-                // Of one thing: a refusal also looks for what would pass, which takes its time.
+                // The verdicts are the same, including their reasons.
+                // This compares one entitlement only, since each refusal also searches the nearest request.
                 for who in ["ana", "remediation-agent"].into_iter().filter(|_| what == "read-secret") {
                     let caller = caller(&whole, who, facts.task.as_deref());
                     let mut request = request(what, term_s, has_ticket.then_some("INC-1"));
@@ -348,12 +354,12 @@ fn one_entitlement_at_a_time_decides_as_plain_cedar_does_over_the_whole_bundle()
             Ok(())
         })
         .unwrap();
-    // All three were seen, or this would prove little.
+    // The test needs all three answers to prove anything.
     assert!(n.iter().all(|n| n.get() > 20), "{n:?}");
 }
 
 #[test]
-fn the_compiler_gives_each_part_what_its_policies_name_elsewhere() {
+fn compiler_adds_the_entitlements_that_policies_mention_to_each_part() {
     let mut sources = example();
     let added = r#"
 @id("owner-of-another") permit (principal, action == Brevet::Action::"request", resource == Brevet::Entitlement::"read-secret")
@@ -369,7 +375,7 @@ fn the_compiler_gives_each_part_what_its_policies_name_elsewhere() {
     assert_eq!(named(&listings[&"read-secret".parse().unwrap()].rules), ["deploy-release"]);
     assert!(named(&text.rules(&index).unwrap()).contains(&"legacy-batch".to_owned()));
     assert!(named(&listings[&"deploy-release".parse().unwrap()].rules).is_empty());
-    // So each is judged without the other's part: its owner may ask, and nothing errs.
+    // So each part is decided without the other one: the owner may ask, and no policy errs.
     let owner = listings[&"deploy-release".parse().unwrap()].entitlement.owner.to_string();
     let slice = sliced(&text, "read-secret");
     let (who, what) = (owner.parse().unwrap(), "read-secret".parse().unwrap());

@@ -11,14 +11,14 @@ use super::expression::{attributes, equals};
 use super::{Asker, Call, Check, Context, Facts, Needs, Unmapped, put};
 use crate::live::TableKeys;
 
-/// Parts of a `TransactWriteItems` entry and the actions they need.
+/// The parts of a `TransactWriteItems` entry, with the action of each.
 const PARTS: [(&str, &str); 4] = [
     ("Put", "dynamodb:PutItem"),
     ("Update", "dynamodb:UpdateItem"),
     ("Delete", "dynamodb:DeleteItem"),
     ("ConditionCheck", "dynamodb:ConditionCheckItem"),
 ];
-/// Parameters from before expressions: not modelled.
+/// Parameters that predate expressions. Not modelled.
 const LEGACY: [&str; 7] = [
     "AttributesToGet",
     "AttributeUpdates",
@@ -75,7 +75,7 @@ pub(super) fn map(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call
                 ..Call::default()
             })
         }
-        // What is left in the table is about tables.
+        // The remaining operations in the table are about tables.
         operation => {
             let table = required(body, "TableName")?;
             let check =
@@ -85,7 +85,7 @@ pub(super) fn map(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call
     }
 }
 
-/// One item that is read or written.
+/// An item that is read or written.
 struct Item {
     check: Check,
     pk: String,
@@ -109,7 +109,7 @@ impl Item {
 
         let mut context = requested(request);
         put(&mut context, "dynamodb:LeadingKeys", [pk.as_str()]);
-        // Reading without a projection reads everything: AWS then has no attributes to name.
+        // A read without a projection reads the whole item: AWS then has no attributes to name.
         if action != "dynamodb:GetItem" || request.get("ProjectionExpression").is_some() {
             let mut names: BTreeSet<String> = item.keys().cloned().collect();
             names.extend(expressed(request));
@@ -119,7 +119,7 @@ impl Item {
         Ok(Self { check, pk, sk })
     }
 
-    /// What the call log keeps of a write.
+    /// The write, for the call log.
     fn written(&self, asker: &Asker<'_>, body: &Value) -> Option<Value> {
         (asker.operation != "GetItem")
             .then(|| json!({ "items": [self.as_written()], "token": body.get("ClientRequestToken") }))
@@ -169,7 +169,7 @@ fn transaction_parts(body: &Value) -> Vec<(&'static str, &Value)> {
         .collect()
 }
 
-/// AWS asks once a table for a batch, with all its leading keys.
+/// AWS makes one check a table for a batch, with all leading keys of the table.
 fn batch(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call, Unmapped> {
     let tables = body
         .get("RequestItems")
@@ -208,19 +208,19 @@ fn batch(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call, Unmappe
     Ok(call)
 }
 
-/// Items with the single call that each stands for.
+/// The items of a batch, each with the equivalent single call.
 type Items<'a> = Vec<(&'static str, &'a Map<String, Value>)>;
 
 fn batch_items(requests: &Value) -> Result<Items<'_>, Unmapped> {
-    let odd = || Unmapped::because("an item of its batch is of no known kind");
+    let unknown_kind = || Unmapped::because("an item of its batch is of no known kind");
     if let Some(writes) = requests.as_array() {
         return writes
             .iter()
             .map(|write| {
                 let put = write.pointer("/PutRequest/Item").map(|item| ("PutItem", item));
                 let delete = || Some(("DeleteItem", write.pointer("/DeleteRequest/Key")?));
-                let (kind, item) = put.or_else(delete).ok_or_else(odd)?;
-                Ok((kind, item.as_object().ok_or_else(odd)?))
+                let (kind, item) = put.or_else(delete).ok_or_else(unknown_kind)?;
+                Ok((kind, item.as_object().ok_or_else(unknown_kind)?))
             })
             .collect();
     }
@@ -228,9 +228,9 @@ fn batch_items(requests: &Value) -> Result<Items<'_>, Unmapped> {
     requests
         .get("Keys")
         .and_then(Value::as_array)
-        .ok_or_else(odd)?
+        .ok_or_else(unknown_kind)?
         .iter()
-        .map(|key| Ok(("GetItem", key.as_object().ok_or_else(odd)?)))
+        .map(|key| Ok(("GetItem", key.as_object().ok_or_else(unknown_kind)?)))
         .collect()
 }
 
@@ -270,7 +270,7 @@ fn search(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call, Unmapp
     Ok(Call { checks: vec![asker.check(&action, kind, resource, context)?], keys, ..Call::default() })
 }
 
-/// The condition keys that a request's own parameters fill.
+/// The condition keys that the request's own parameters fill.
 fn requested(request: &Value) -> Context {
     let mut context = Context::new();
     for (parameter, key) in [

@@ -1,4 +1,4 @@
-//! The little of DynamoDB's expression language that IAM's condition keys depend on.
+//! The part of DynamoDB's expression language that IAM's condition keys depend on.
 //!
 //! Source: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html>
 
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// A token: enough of one to tell attribute names from the rest.
+/// A token, just enough to tell attribute names from the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
     /// A bare word: a name, a keyword or a function.
@@ -15,7 +15,7 @@ enum Token {
     Alias(String),
     /// `:value`.
     Value(String),
-    /// Anything else that is not space.
+    /// Any other character that is not white space.
     Sign(char),
 }
 
@@ -49,7 +49,7 @@ fn tokens(text: &str, names: &Value) -> Vec<Token> {
     out
 }
 
-/// The top-level attributes that `expression` names, placeholders resolved through `names`.
+/// The top-level attributes in `expression`, with placeholders resolved through `names`.
 pub(super) fn attributes(expression: &str, names: &Value) -> BTreeSet<String> {
     let tokens = tokens(expression, names);
     let mut out = BTreeSet::new();
@@ -75,7 +75,7 @@ pub(super) fn attributes(expression: &str, names: &Value) -> BTreeSet<String> {
     out
 }
 
-/// The placeholder that `expression` says `attribute` equals, e.g. `:pk`.
+/// The placeholder that `expression` compares with `attribute` by `=`, e.g. `:pk`.
 pub(super) fn equals(expression: &str, names: &Value, attribute: &str) -> Option<String> {
     let tokens = tokens(expression, names);
     tokens.windows(3).find_map(|window| match window {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_value_of_a_key_is_found_wherever_it_stands() {
+    fn key_condition_is_found_at_any_position() {
         let names = json!({ "#pk": "pk" });
         let found = |text| equals(text, &names, "pk");
         assert_eq!(found("#pk = :k AND begins_with(sk, :p)"), Some(":k".to_owned()));

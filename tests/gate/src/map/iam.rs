@@ -12,7 +12,7 @@ use crate::sigv4::sha256;
 /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 const MAX_INLINE: usize = 10_240;
 
-/// Managed policies of a role: the default, which `GetAccountSummary` names as `AttachedPoliciesPerRoleQuota`.
+/// Managed policies of a role: the default quota, `AttachedPoliciesPerRoleQuota` in `GetAccountSummary`.
 ///
 /// Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>
 const MAX_ATTACHED: usize = 10;
@@ -29,10 +29,10 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
         "role" => {
             let name = role_name(form).ok_or_else(|| Unmapped::because("it names no role"))?;
             let role = facts.role(&name);
-            // A role that does not exist has no path: AWS asks about the name alone.
+            // A role that does not exist has no path: AWS checks the name alone.
             let found =
                 || role.map_or_else(|| asker.global_arn("iam", &format!("role/{name}")), |role| role.arn.clone());
-            // Whoever simulates gives the whole ARN, and is asked about that one.
+            // A simulation gives the whole ARN, and AWS checks that ARN.
             let arn = form.field("PolicySourceArn").map_or_else(found, str::to_owned);
             let context = context_of(asker, &action, role, form);
             call.checks.push(asker.check(&action, kind, arn.clone(), context)?);
@@ -41,7 +41,7 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
             call.document = form.field("PolicyDocument").map(str::to_owned);
             call.invalid = match asker.operation {
                 "PutRolePolicy" => role.and_then(|role| over_quota(role, form)),
-                "AttachRolePolicy" => role.and_then(|role| one_too_many(role, form)),
+                "AttachRolePolicy" => role.and_then(|role| over_attachment_quota(role, form)),
                 _ => None,
             };
         }
@@ -72,7 +72,7 @@ fn context_of(asker: &Asker<'_>, action: &str, role: Option<&Role>, form: &Form)
     };
     if let Some(role) = role {
         super::sts::put_role_tags(&mut context, role);
-        // `PutRolePermissionsBoundary` is asked about the boundary that is to be, the others about the one that is.
+        // AWS checks `PutRolePermissionsBoundary` against the new boundary, the other writes against the present one.
         if models("iam:PermissionsBoundary") && asker.operation != "PutRolePermissionsBoundary" {
             let boundary = role.boundary.as_ref().map(|policy| policy.name.as_str());
             put(&mut context, "iam:PermissionsBoundary", boundary);
@@ -87,7 +87,7 @@ fn context_of(asker: &Asker<'_>, action: &str, role: Option<&Role>, form: &Form)
     context
 }
 
-/// What a write on `target`, a role or a managed policy, will have written.
+/// The content of a write on `target` (a role or a managed policy), for the call log.
 fn write(operation: &str, target: &str, form: &Form) -> Option<serde_json::Value> {
     let role = target;
     let digest = || form.field("PolicyDocument").map(|text| sha256(text.as_bytes()));
@@ -111,7 +111,7 @@ fn write(operation: &str, target: &str, form: &Form) -> Option<serde_json::Value
     }
 }
 
-/// AWS's quota, which the emulator does not enforce.
+/// AWS's quota on inline policies, which the emulator does not enforce.
 fn over_quota(role: &Role, form: &Form) -> Option<(&'static str, String)> {
     let length = |text: &str| text.chars().filter(|c| !c.is_whitespace()).count();
     let name = form.field("PolicyName");
@@ -128,8 +128,8 @@ fn over_quota(role: &Role, form: &Form) -> Option<(&'static str, String)> {
     })
 }
 
-/// AWS's quota, which the emulator does not enforce. Attaching once more what is attached changes nothing.
-fn one_too_many(role: &Role, form: &Form) -> Option<(&'static str, String)> {
+/// AWS's quota on managed policies, which the emulator does not enforce. Attaching an attached policy changes nothing.
+fn over_attachment_quota(role: &Role, form: &Form) -> Option<(&'static str, String)> {
     let arn = form.field("PolicyArn");
     let attached = role.attached.iter().any(|policy| Some(policy.name.as_str()) == arn);
     (!attached && role.attached.len() >= MAX_ATTACHED)

@@ -1,8 +1,8 @@
-//! From a call to what AWS would ask IAM about it: a list of (action, resource, context).
+//! Maps a call to AWS's IAM checks: a list of (action, resource, context).
 //!
-//! Mapping is pure. A call first says what must be looked up ([`Needs`]); with those [`Facts`] it becomes a [`Call`].
-//! Which actions an operation needs, on which type of resource, with which condition keys, is data: [`table`].
-//! A call that is not in the table, or that carries something the table does not model, is [`Unmapped`].
+//! Mapping is pure. A call first names the state to look up ([`Needs`]); with those [`Facts`] it becomes a [`Call`].
+//! The table ([`table`]) holds the actions of each operation, the resource type of each action, and its condition
+//! keys. A call outside the table, or with content that the table does not model, is [`Unmapped`].
 
 mod dynamodb;
 mod expression;
@@ -51,9 +51,9 @@ impl Service {
     }
 }
 
-/// Where the call is, for the ARNs of its resources.
+/// Partition, region and account of the call, for the ARNs of its resources.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct CallLocation {
     pub(crate) partition: String,
     pub(crate) region: String,
     pub(crate) account: String,
@@ -68,40 +68,40 @@ pub(crate) type Context = BTreeMap<String, Vec<String>>;
 pub(crate) struct Check {
     /// `service:Action`.
     pub(crate) action: &'static str,
-    /// An ARN, or `*` for actions that have no resource.
+    /// An ARN, or `*` for an action without a resource.
     pub(crate) resource: String,
     /// Account of the resource.
     pub(crate) account: String,
-    /// The keys that this call has; the keys that every call has are added by the proxy.
+    /// The keys of this call. The proxy adds the keys that every call has.
     pub(crate) context: Context,
-    /// The keys that the mapping knows of: one that is not in `context` is absent in AWS too.
+    /// The keys that the mapping knows. One of them that is missing in `context` is absent in AWS too.
     pub(crate) modelled: Vec<&'static str>,
-    /// The policy on the resource that takes part: a role's trust policy.
+    /// The resource-based policy that takes part: a role's trust policy.
     pub(crate) resource_policy: Option<Value>,
 }
 
-/// A call, understood.
+/// A mapped call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Call {
-    /// All must be allowed. Empty: the operation needs no permission.
+    /// Every check must be allowed. Empty if the operation needs no permission.
     pub(crate) checks: Vec<Check>,
-    /// Partition keys of the items that are touched.
+    /// Partition keys of the items that the call touches.
     pub(crate) keys: Vec<String>,
     /// In IAM: the name of the inline policy, or the ARN of the managed one.
     pub(crate) policy: Option<String>,
     /// For `PutRolePolicy`: the document. Never logged.
     pub(crate) document: Option<String>,
-    /// For a write: what to reconcile with. Never a credential or a document.
+    /// The content of a write, for the reconciliation with the evidence. Never a credential or a document.
     pub(crate) wrote: Option<Value>,
-    /// For `AssumeRole`: what the new session will be.
+    /// For `AssumeRole`: the new session.
     pub(crate) assume: Option<Assume>,
-    /// AWS would reject this call although the emulator would not: error code and sentence.
+    /// Set if AWS would reject this call although the emulator would not: error code and message.
     pub(crate) invalid: Option<(&'static str, String)>,
-    /// How many items a transaction has.
+    /// The number of items in a transaction.
     pub(crate) n_items: usize,
 }
 
-/// What has to be looked up before a call can be mapped.
+/// The state to look up before a call can be mapped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
     /// Role names.
@@ -112,7 +112,7 @@ pub(crate) struct Needs {
     pub(crate) secrets: BTreeSet<String>,
 }
 
-/// What was looked up; `None` for what does not exist.
+/// The state that was looked up. `None` if the role, table or secret does not exist.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) roles: BTreeMap<String, Option<Arc<Role>>>,
@@ -126,7 +126,7 @@ impl Facts {
     }
 }
 
-/// Why a call is not mapped; it is refused.
+/// The reason why a call is not mapped. The gate refuses it.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the gate does not map this call: {0}")]
 pub(crate) struct Unmapped(pub(crate) String);
@@ -137,11 +137,11 @@ impl Unmapped {
     }
 }
 
-/// The operation that `call` names, as AWS's API reference spells it.
+/// The operation of `call`, spelled as in AWS's API reference.
 ///
 /// # Errors
 ///
-/// [`Unmapped`] if the call names none.
+/// [`Unmapped`] if the call names no operation.
 pub(crate) fn operation(service: Service, call: &Inbound) -> Result<String, Unmapped> {
     match service {
         Service::DynamoDb | Service::SecretsManager => call
@@ -157,7 +157,7 @@ pub(crate) fn operation(service: Service, call: &Inbound) -> Result<String, Unma
     }
 }
 
-/// What must be looked up to map `operation`.
+/// The state to look up before `operation` can be mapped.
 pub(crate) fn needs(service: Service, operation: &str, call: &Inbound) -> Needs {
     match service {
         Service::DynamoDb => dynamodb::needs(operation, &call.json()),
@@ -168,17 +168,17 @@ pub(crate) fn needs(service: Service, operation: &str, call: &Inbound) -> Needs 
     }
 }
 
-/// Maps `call`, which is `operation` of `service`.
+/// Maps `call` to the checks of `operation` of `service`.
 ///
 /// # Errors
 ///
-/// [`Unmapped`] if the operation is not in the table, or the call holds something that the mapping does not model.
+/// [`Unmapped`] if the operation is not in the table, or if the mapping does not model part of the call.
 pub(crate) fn map(
     service: Service,
     operation: &str,
     call: &Inbound,
     facts: &Facts,
-    place: &Place,
+    place: &CallLocation,
 ) -> Result<Call, Unmapped> {
     if table::FREE.contains(&(service, operation)) {
         return Ok(Call::default());
@@ -202,15 +202,15 @@ pub(crate) fn map(
 struct Asker<'a> {
     service: Service,
     operation: &'a str,
-    place: &'a Place,
+    place: &'a CallLocation,
 }
 
 impl Asker<'_> {
-    /// The question whether `action` is allowed on `resource` of type `kind`.
+    /// The check of `action` on `resource` of type `kind`.
     ///
     /// # Errors
     ///
-    /// [`Unmapped`] if the table has no such row, or `context` has a key that the row does not.
+    /// [`Unmapped`] if the table has no such row, or if `context` has a key that the row lacks.
     fn check(&self, action: &str, kind: &str, resource: String, context: Context) -> Result<Check, Unmapped> {
         let row = table::rows(self.service, self.operation)
             .find(|row| row.action == action && row.resource == kind)
@@ -232,13 +232,13 @@ impl Asker<'_> {
 
     /// `arn:<partition>:<service>:<region>:<account>:<rest>`.
     fn arn(&self, service: &str, rest: &str) -> String {
-        let Place { partition, region, account } = self.place;
+        let CallLocation { partition, region, account } = self.place;
         format!("arn:{partition}:{service}:{region}:{account}:{rest}")
     }
 
-    /// As [`Self::arn`], for services without regions.
+    /// Like [`Self::arn`], for services without regions.
     fn global_arn(&self, service: &str, rest: &str) -> String {
-        let Place { partition, account, .. } = self.place;
+        let CallLocation { partition, account, .. } = self.place;
         format!("arn:{partition}:{service}::{account}:{rest}")
     }
 }

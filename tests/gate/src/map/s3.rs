@@ -6,7 +6,7 @@
 use super::{Asker, Call, Context, Unmapped, put};
 use crate::inbound::{Inbound, decode};
 
-/// Query parameters that ask for nothing more than the operation itself.
+/// Query parameters that need no further permission.
 const PLAIN: &[&str] = &[
     "continuation-token",
     "delimiter",
@@ -19,8 +19,8 @@ const PLAIN: &[&str] = &[
     "start-after",
     "x-id",
 ];
-/// Headers that ask for more than the operation itself.
-const MORE: &[&str] = &[
+/// Headers that need a further permission.
+const NEEDS_MORE: &[&str] = &[
     "x-amz-acl",
     "x-amz-bypass-governance-retention",
     "x-amz-copy-source",
@@ -43,24 +43,24 @@ pub(super) fn operation(call: &Inbound) -> Result<&'static str, Unmapped> {
     if let Some((name, _)) = query.iter().find(|(name, _)| !PLAIN.contains(&name.as_str())) {
         return Err(Unmapped::because(format!("`?{name}` is not modelled")));
     }
-    if let Some(name) = MORE.iter().find(|name| call.headers.contains_key(**name)) {
+    if let Some(name) = NEEDS_MORE.iter().find(|name| call.headers.contains_key(**name)) {
         return Err(Unmapped::because(format!("`{name}` is not modelled")));
     }
-    let second = query.iter().any(|(name, value)| name == "list-type" && value == "2");
+    let is_v2 = query.iter().any(|(name, value)| name == "list-type" && value == "2");
     let (bucket, key) = target(call);
     let operation = match (call.method.as_str(), bucket.is_some(), key.is_some()) {
         ("GET", true, true) => "GetObject",
         ("HEAD", true, true) => "HeadObject",
         ("PUT", true, true) => "PutObject",
         ("DELETE", true, true) => "DeleteObject",
-        ("GET", true, false) if second => "ListObjectsV2",
+        ("GET", true, false) if is_v2 => "ListObjectsV2",
         ("GET", true, false) => "ListObjects",
         ("HEAD", true, false) => "HeadBucket",
         ("PUT", true, false) => "CreateBucket",
         ("DELETE", true, false) => "DeleteBucket",
         ("GET", false, false) => "ListBuckets",
         (method, _, _) => {
-            return Err(Unmapped::because(format!("`{method}` here is not modelled")));
+            return Err(Unmapped::because(format!("`{method}` on this path is not modelled")));
         }
     };
     Ok(operation)

@@ -27,7 +27,7 @@ pub(super) fn map(asker: &Asker<'_>, body: &Value, facts: &Facts) -> Result<Call
             }
             secret.arn.clone()
         }
-        // AWS does not tell whether a secret exists to who may not read it: ask about one of that name.
+        // AWS does not reveal whether a secret exists to a caller without rights: use an ARN with this name.
         None if id.starts_with("arn:") => id.to_owned(),
         None => asker.arn("secretsmanager", &format!("secret:{id}-000000")),
     };

@@ -1,4 +1,4 @@
-//! STS: `AssumeRole`, with the tags, source identity and session policy that it brings; `GetWebIdentityToken`.
+//! STS: `AssumeRole` with its tags, source identity and session policy; `GetWebIdentityToken`.
 //!
 //! Source: <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html>
 
@@ -11,10 +11,10 @@ use crate::inbound::Form;
 use crate::live::Role;
 use crate::sigv4::sha256;
 
-/// Characters of an inline session policy.
+/// The most characters of an inline session policy.
 const MAX_POLICY: usize = 2_048;
 
-/// What a session will be if `AssumeRole` succeeds.
+/// The session that `AssumeRole` creates if it succeeds.
 #[derive(Clone, Debug)]
 pub(crate) struct Assume {
     pub(crate) role_arn: String,
@@ -24,9 +24,9 @@ pub(crate) struct Assume {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) transitive: BTreeSet<String>,
     pub(crate) source_identity: Option<String>,
-    /// `DurationSeconds`, 3600 if the call does not say.
+    /// `DurationSeconds`, by default 3600.
     pub(crate) duration_s: u32,
-    /// The longest session of the role, in seconds.
+    /// The role's maximum session duration, in seconds.
     pub(crate) max_duration_s: u32,
 }
 
@@ -43,14 +43,14 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
     }
     let required = |name: &str| form.field(name).ok_or_else(|| Unmapped::because(format!("it has no `{name}`")));
     let (arn, session_name) = (required("RoleArn")?, required("RoleSessionName")?);
-    for odd in ["PolicyArns.", "ProvidedContexts.", "SerialNumber", "TokenCode"] {
-        if form.has_prefix(odd) {
-            let name = odd.trim_end_matches('.');
+    for unmodelled in ["PolicyArns.", "ProvidedContexts.", "SerialNumber", "TokenCode"] {
+        if form.has_prefix(unmodelled) {
+            let name = unmodelled.trim_end_matches('.');
             return Err(Unmapped::because(format!("`{name}` is not modelled")));
         }
     }
     let name = arn.rsplit('/').next().unwrap_or_default();
-    // The path is part of the ARN: a role of that name in another path is another role.
+    // The path is part of the ARN: a role with the same name in another path is another role.
     let role = facts.role(name).filter(|role| role.arn == arn);
     let tag_keys = form.members("Tags", Some("Key"));
     let tag_values = form.members("Tags", Some("Value"));
@@ -86,12 +86,12 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
     if source_identity.is_some() {
         checks.push(asker.check("sts:SetSourceIdentity", "role", arn.to_owned(), sourced)?);
     }
-    // Who may assume a role that does not exist: nobody.
-    let nobody = json!({ "Version": "2012-10-17", "Statement": [{
+    // A role that does not exist trusts no caller.
+    let trusts_no_caller = json!({ "Version": "2012-10-17", "Statement": [{
         "Effect": "Deny", "Principal": "*", "Action": ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"],
     }] });
     for check in &mut checks {
-        check.resource_policy = Some(role.map_or_else(|| nobody.clone(), |role| role.trust.clone()));
+        check.resource_policy = Some(role.map_or_else(|| trusts_no_caller.clone(), |role| role.trust.clone()));
     }
 
     let text = form.field("Policy");
@@ -124,7 +124,7 @@ pub(super) fn map(asker: &Asker<'_>, form: &Form, facts: &Facts) -> Result<Call,
     })
 }
 
-/// What the token is for is what the caller may be held to; tags of its own are not modelled.
+/// The token's audience, algorithm and duration are condition keys. Tags in the request are not modelled.
 fn identify(asker: &Asker<'_>, form: &Form) -> Result<Call, Unmapped> {
     if form.has_prefix("Tags.") {
         return Err(Unmapped::because("`Tags` is not modelled"));

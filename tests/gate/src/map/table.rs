@@ -1,28 +1,30 @@
-//! The mapping as data: which IAM actions an API operation needs, on which type of resource, with which condition keys.
+//! The mapping as data: the IAM actions of an API operation, the resource type of each action, and its condition keys.
 //!
-//! Source: AWS's Service Authorization Reference, <https://docs.aws.amazon.com/service-authorization/latest/reference/>.
-//! A test compares every row with the copy of it in `decider/facts.json`. DynamoDB's transactions have no action of
-//! their own: <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html>.
+//! Source: AWS's Service Authorization Reference,
+//! <https://docs.aws.amazon.com/service-authorization/latest/reference/>. A test compares every row with the copy in
+//! `decider/facts.json`. DynamoDB's transactions have no action of their own:
+//! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html>.
 
 use super::Service;
 use super::Service::{DynamoDb, Iam, Lambda, S3, SecretsManager, Sts};
 
-/// One permission that an operation needs (some only where the call asks for it, e.g. `sts:TagSession`).
+/// One permission of an operation. Some are needed only if the call asks for them, e.g. `sts:TagSession`.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) service: Service,
-    /// As the API reference spells it.
+    /// Spelled as in the API reference.
     pub(crate) operation: &'static str,
-    /// As the Service Authorization Reference spells it.
+    /// Spelled as in the Service Authorization Reference.
     pub(crate) action: &'static str,
-    /// The resource type there, `*` if the action has none.
+    /// The resource type of the Service Authorization Reference; `*` if the action has none.
     pub(crate) resource: &'static str,
-    /// The condition keys that the mapping fills where AWS does; one that ends in `/*` stands for all with that prefix.
+    /// The condition keys that the mapping fills as AWS does. A key ending in `/*` stands for all keys with that
+    /// prefix.
     pub(crate) keys: &'static [&'static str],
 }
 
 impl Row {
-    /// Whether the row has `key`.
+    /// Whether the row models `key`.
     pub(crate) fn models(&self, key: &str) -> bool {
         self.keys.iter().any(|pattern| match pattern.strip_suffix('*') {
             Some(prefix) => key.starts_with(prefix),
@@ -31,7 +33,7 @@ impl Row {
     }
 }
 
-/// The keys that every call has (or that no role session ever has): filled by the proxy.
+/// The keys that every call has, or that no role session ever has. The proxy fills them.
 pub(crate) const GLOBAL: &[&str] = &[
     "aws:CurrentTime",
     "aws:EpochTime",
@@ -56,7 +58,7 @@ pub(crate) const GLOBAL: &[&str] = &[
 /// Operations that need no permission.
 pub(crate) const FREE: &[(Service, &str)] = &[(Sts, "GetCallerIdentity")];
 
-/// The rows of one operation.
+/// The rows of `operation`.
 pub(crate) fn rows(service: Service, operation: &str) -> impl Iterator<Item = &'static Row> {
     TABLE.iter().filter(move |row| row.service == service && row.operation == operation)
 }
@@ -137,7 +139,7 @@ const LIST_BUCKET: &[&str] = &["s3:delimiter", "s3:max-keys", "s3:prefix"];
 const IF_MATCH: &[&str] = &["s3:if-match"];
 const IF_EITHER: &[&str] = &["s3:if-match", "s3:if-none-match"];
 
-/// Every operation that a session may be allowed.
+/// Every operation that a session may be allowed to call.
 pub(crate) const TABLE: &[Row] = &[
     row(DynamoDb, "GetItem", "dynamodb:GetItem", "table", READ),
     row(DynamoDb, "PutItem", "dynamodb:PutItem", "table", WRITE),

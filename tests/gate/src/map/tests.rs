@@ -1,4 +1,4 @@
-//! The mapping against AWS's service authorization reference, and calls as SDKs send them.
+//! The mapping compared with AWS's service authorization reference, and with calls as SDKs send them.
 
 mod dynamodb;
 mod iam;
@@ -14,7 +14,8 @@ use crate::live::Policy;
 use http::{HeaderMap, Method};
 use serde_json::json;
 
-/// Which parts of AWS's reference the table was last compared with. Made by [`the_checked_in_facts_are_still_aws_s`].
+/// The part of AWS's reference that the table was last compared with. [`checked_in_facts_equal_the_evaluator_s_data`]
+/// writes it.
 const FACTS: &str = include_str!("../../decider/facts.json");
 const ROLE_ARN: &str = "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-deploy";
 
@@ -56,18 +57,18 @@ fn every_row_is_in_aws_s_reference_with_its_resource_type_and_keys() {
 }
 
 #[test]
-fn no_row_is_there_twice_and_no_free_operation_has_one() {
+fn rows_are_unique_and_exclude_free_operations() {
     let mut seen = BTreeSet::new();
     for row in table::TABLE {
         let id = (row.service, row.operation, row.action, row.resource);
-        assert!(seen.insert(id), "{id:?} is there twice");
+        assert!(seen.insert(id), "{id:?} occurs twice");
         assert!(!table::FREE.contains(&(row.service, row.operation)), "{id:?} is free");
     }
 }
 
-/// Every call that the functions, the runner's probes and the demo make.
+/// Every operation that the functions, the runner's probes and the demo call.
 #[test]
-fn what_the_functions_and_the_demo_call_is_mapped() {
+fn every_call_of_the_functions_and_the_demo_is_mapped() {
     for (service, operations) in [
         (
             Service::DynamoDb,
@@ -98,7 +99,7 @@ fn what_the_functions_and_the_demo_call_is_mapped() {
                 "GetPolicy",
                 "GetPolicyVersion",
                 "SimulatePrincipalPolicy",
-                // These no function may make; that is to be seen.
+                // No function may make these calls; the tests show that.
                 "CreatePolicyVersion",
                 "PutRolePermissionsBoundary",
                 "DeleteRolePermissionsBoundary",
@@ -117,8 +118,8 @@ fn what_the_functions_and_the_demo_call_is_mapped() {
 }
 
 #[tokio::test]
-async fn the_checked_in_facts_are_still_aws_s() {
-    let Some(modules) = modules("the_checked_in_facts_are_still_aws_s") else {
+async fn checked_in_facts_equal_the_evaluator_s_data() {
+    let Some(modules) = modules("checked_in_facts_equal_the_evaluator_s_data") else {
         return;
     };
     let actions: Vec<&str> = table::TABLE.iter().map(|row| row.action).collect();
@@ -131,7 +132,7 @@ async fn the_checked_in_facts_are_still_aws_s() {
     let text = format!("{{\n\"global\": {},\n\"actions\": {{\n{}\n}}\n}}\n", fresh["global"], lines.join(",\n"));
     let path = std::env::temp_dir().join("brevet-gate-facts.json");
     std::fs::write(&path, text).unwrap();
-    panic!("`decider/facts.json` is not what the evaluator's data says; that is in `{}`", path.display());
+    panic!("`decider/facts.json` differs from the evaluator's data; replace it with `{}`", path.display());
 }
 
 fn call(method: Method, uri: &str, headers: &[(&'static str, &str)], body: &str) -> Inbound {
@@ -170,8 +171,8 @@ fn facts() -> Facts {
     }
 }
 
-fn place() -> Place {
-    Place { partition: "aws".to_owned(), region: "us-east-1".to_owned(), account: "000000000000".to_owned() }
+fn place() -> CallLocation {
+    CallLocation { partition: "aws".to_owned(), region: "us-east-1".to_owned(), account: "000000000000".to_owned() }
 }
 
 fn mapped(service: Service, inbound: &Inbound) -> Result<Call, Unmapped> {
@@ -195,7 +196,7 @@ fn asked(call: &Call) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn what_the_table_does_not_have_is_unmapped() {
+fn call_outside_the_table_is_unmapped() {
     let message = |call: Result<Call, Unmapped>| call.unwrap_err().to_string();
     assert_eq!(
         message(dynamodb("ExecuteStatement", &json!({}))),

@@ -1,5 +1,5 @@
-//! The whole way of a call, over TCP, against a small upstream in this process. These need the evaluator: a gate that decides
-//! otherwise would be another gate.
+//! Whole calls over TCP, with a small upstream in this process. These tests need the evaluator: a gate with another
+//! decider would be another gate.
 
 mod attachments;
 mod stand;
@@ -23,8 +23,8 @@ fn error(answer: &Response<Bytes>) -> String {
 }
 
 #[tokio::test]
-async fn what_is_allowed_goes_on_unchanged_and_comes_back_with_aws_s_date() {
-    let Some(stand) = stand("what_is_allowed_goes_on_unchanged_and_comes_back_with_aws_s_date").await else {
+async fn allowed_call_is_forwarded_unchanged_and_answered_with_the_upstream_date() {
+    let Some(stand) = stand("allowed_call_is_forwarded_unchanged_and_answered_with_the_upstream_date").await else {
         return;
     };
     let answer = stand.item(WORKER, "GetItem", "GRANT#1").await.unwrap();
@@ -34,7 +34,7 @@ async fn what_is_allowed_goes_on_unchanged_and_comes_back_with_aws_s_date() {
     let calls = stand.behind.calls.lock().unwrap().clone();
     let [(operation, body)] = calls.as_slice() else { panic!("{calls:?}") };
     assert_eq!(operation, "GetItem");
-    // Compared as JSON: the order of keys is serde_json's own business, and differs with its features.
+    // Compared as JSON: the order of keys depends on serde_json's features.
     let body: Value = serde_json::from_str(body).unwrap();
     assert_eq!(body, json!({ "Key": { "pk": { "S": "GRANT#1" } }, "TableName": "T" }));
     let entry = &stand.entries()[0];
@@ -45,8 +45,8 @@ async fn what_is_allowed_goes_on_unchanged_and_comes_back_with_aws_s_date() {
 }
 
 #[tokio::test]
-async fn what_is_not_allowed_goes_nowhere() {
-    let Some(stand) = stand("what_is_not_allowed_goes_nowhere").await else {
+async fn denied_or_unmapped_call_is_not_forwarded() {
+    let Some(stand) = stand("denied_or_unmapped_call_is_not_forwarded").await else {
         return;
     };
     let denied = stand.item(WORKER, "DeleteItem", "GRANT#1").await.unwrap();
@@ -64,8 +64,8 @@ async fn what_is_not_allowed_goes_nowhere() {
 }
 
 #[tokio::test]
-async fn who_is_not_known_gets_nowhere() {
-    let Some(stand) = stand("who_is_not_known_gets_nowhere").await else {
+async fn unauthenticated_call_is_not_forwarded() {
+    let Some(stand) = stand("unauthenticated_call_is_not_forwarded").await else {
         return;
     };
     let mut expired = caller::session(clock::now() - TimeDelta::minutes(16));
@@ -85,8 +85,8 @@ async fn who_is_not_known_gets_nowhere() {
 }
 
 #[tokio::test]
-async fn the_bootstrap_key_may_do_what_is_not_even_mapped() {
-    let Some(stand) = stand("the_bootstrap_key_may_do_what_is_not_even_mapped").await else {
+async fn bootstrap_key_may_make_unmapped_calls() {
+    let Some(stand) = stand("bootstrap_key_may_make_unmapped_calls").await else {
         return;
     };
     let answer = stand.send(BOOTSTRAP, "dynamodb", Some("DynamoDB_20120810.CreateTable"), "{}").await.unwrap();
@@ -95,7 +95,7 @@ async fn the_bootstrap_key_may_do_what_is_not_even_mapped() {
     assert_eq!((entry.decision, entry.principal.as_str()), (Decision::Bypassed, "bootstrap"));
 }
 
-/// Allows reading; denies everything since 2000 by `aws:CurrentTime`.
+/// Allows reading, and denies everything after 2000-01-01 by `aws:CurrentTime`.
 fn ended() -> Value {
     json!({ "Version": "2012-10-17", "Statement": [
         { "Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": TABLE },
@@ -105,8 +105,8 @@ fn ended() -> Value {
 }
 
 #[tokio::test]
-async fn a_vended_session_is_held_to_its_session_policy() {
-    let Some(stand) = stand("a_vended_session_is_held_to_its_session_policy").await else {
+async fn vended_session_is_limited_by_its_session_policy() {
+    let Some(stand) = stand("vended_session_is_limited_by_its_session_policy").await else {
         return;
     };
     let vended = |key| As { key, secret: "made-secret", token: Some("made-token") };
@@ -125,7 +125,7 @@ async fn a_vended_session_is_held_to_its_session_policy() {
     stand.assume("control", &ended()).await.unwrap();
     assert_eq!(stand.item(vended("ASIAcontrol"), "GetItem", "a").await.unwrap().status(), StatusCode::OK);
     let put = stand.item(vended("ASIAcontrol"), "PutItem", "a").await.unwrap();
-    assert!(error(&put).contains("no session policy"), "only the time deny is gone");
+    assert!(error(&put).contains("no session policy"), "the fault removes only the time deny");
 
     let entries = stand.entries();
     let strip = entries.iter().find(|entry| entry.fault.is_some()).unwrap();
@@ -139,8 +139,8 @@ async fn a_vended_session_is_held_to_its_session_policy() {
 }
 
 #[tokio::test]
-async fn an_iam_write_through_the_gate_counts_at_once() {
-    let Some(stand) = stand("an_iam_write_through_the_gate_counts_at_once").await else {
+async fn iam_write_through_the_gate_is_enforced_at_once() {
+    let Some(stand) = stand("iam_write_through_the_gate_is_enforced_at_once").await else {
         return;
     };
     assert_eq!(stand.item(WORKER, "GetItem", "a").await.unwrap().status(), StatusCode::OK);
@@ -156,8 +156,8 @@ async fn an_iam_write_through_the_gate_counts_at_once() {
 }
 
 #[tokio::test]
-async fn faults_lose_calls_and_answers_and_the_log_tells_which() {
-    let Some(stand) = stand("faults_lose_calls_and_answers_and_the_log_tells_which").await else {
+async fn faults_lose_calls_and_answers_and_are_logged() {
+    let Some(stand) = stand("faults_lose_calls_and_answers_and_are_logged").await else {
         return;
     };
     for (kind, pk) in
@@ -174,15 +174,15 @@ async fn faults_lose_calls_and_answers_and_the_log_tells_which() {
         assert!(error(&answer).contains(code), "{}", error(&answer));
     }
     assert_eq!(stand.behind.operations(), ["PutItem"], "only the call whose answer was lost");
-    let told: Vec<(bool, bool)> = stand.entries().iter().map(|entry| (entry.forwarded, entry.answered)).collect();
-    assert_eq!(told, [(false, false), (true, false), (false, true), (false, true), (false, true)]);
-    assert_eq!(stand.item(WORKER, "PutItem", "B#1").await.unwrap().status(), StatusCode::OK, "once only");
+    let outcomes: Vec<(bool, bool)> = stand.entries().iter().map(|entry| (entry.forwarded, entry.answered)).collect();
+    assert_eq!(outcomes, [(false, false), (true, false), (false, true), (false, true), (false, true)]);
+    assert_eq!(stand.item(WORKER, "PutItem", "B#1").await.unwrap().status(), StatusCode::OK, "each fault fires once");
     assert!(stand.gate.faults.list().iter().all(|rule| rule.n_fired == 1));
 }
 
 #[tokio::test]
-async fn a_killed_caller_is_dead_and_its_call_logged() {
-    let Some(stand) = stand("a_killed_caller_is_dead_and_its_call_logged").await else {
+async fn call_of_a_killed_caller_is_logged() {
+    let Some(stand) = stand("call_of_a_killed_caller_is_logged").await else {
         return;
     };
     let mut victim = tokio::process::Command::new("sleep").arg("60").kill_on_drop(true).spawn().unwrap();
@@ -195,11 +195,11 @@ async fn a_killed_caller_is_dead_and_its_call_logged() {
 }
 
 #[tokio::test]
-async fn a_delayed_call_is_decided_when_it_arrives() {
-    let Some(stand) = stand("a_delayed_call_is_decided_when_it_arrives").await else {
+async fn delayed_call_is_decided_at_its_arrival() {
+    let Some(stand) = stand("delayed_call_is_decided_at_its_arrival").await else {
         return;
     };
-    // The evaluator reads its data at the first call.
+    // The evaluator loads its data at the first call, so one call warms it up.
     stand.item(WORKER, "GetItem", "warm").await.unwrap();
     stand.fault(json!({ "id": "slow", "kind": "delay", "ms": 3500, "pk_prefix": "slow" }));
     let until = clock::seconds(clock::now() + TimeDelta::seconds(3));
@@ -213,8 +213,8 @@ async fn a_delayed_call_is_decided_when_it_arrives() {
 }
 
 #[tokio::test]
-async fn control_calls_tell_health_and_refuse_wrong_orders() {
-    let Some(stand) = stand("control_calls_tell_health_and_refuse_wrong_orders").await else {
+async fn control_calls_report_health_and_refuse_invalid_orders() {
+    let Some(stand) = stand("control_calls_report_health_and_refuse_invalid_orders").await else {
         return;
     };
     let send = async |method: Method, path: &str, body: &'static str| {

@@ -1,4 +1,4 @@
-//! The question as SDKs send it, and answers by the real evaluator.
+//! Questions as SDKs send them, and answers of the real evaluator.
 
 use super::*;
 use crate::decide::Decider;
@@ -15,7 +15,7 @@ fn read(body: &str) -> Result<UnverifiedSimulation, String> {
 const ACTION: &str = "ActionNames.member.1=s3%3AGetObject";
 
 #[test]
-fn entries_are_read_by_their_type() {
+fn context_entries_are_read_by_their_type() {
     let entry = |n: u8, name: &str, kind: &str, values: &[&str]| {
         let start = format!("&ContextEntries.member.{n}");
         let mut text = format!("{start}.ContextKeyName={name}{start}.ContextKeyType={kind}");
@@ -39,7 +39,7 @@ fn entries_are_read_by_their_type() {
 }
 
 #[test]
-fn what_aws_would_not_take_is_refused() {
+fn question_that_aws_would_reject_is_refused() {
     for (body, why) in [
         ("", "'actionNames' failed to satisfy constraint: Member must not be null"),
         ("ActionNames.member.1=s3", "have length between 3 and 128"),
@@ -66,7 +66,7 @@ fn until(at: &str) -> Value {
     json!({ "DateLessThan": { "aws:CurrentTime": at } })
 }
 
-/// `s3:GetObject` on `resource`, of a principal that holds `policies` (named `p0`, `p1` …), at [`NOW`].
+/// Simulates `s3:GetObject` on `resource` at [`NOW`] by a principal that holds `policies` (named `p0`, `p1` …).
 async fn ask(decider: &Decider, resource: &str, policies: &[Value], boundary: Option<Value>) -> Outcome {
     let identity: Vec<Value> =
         policies.iter().enumerate().map(|(n, policy)| json!({ "name": format!("p{n}"), "policy": policy })).collect();
@@ -88,8 +88,8 @@ async fn ask(decider: &Decider, resource: &str, policies: &[Value], boundary: Op
 const FILE: &str = "arn:aws:s3:::releases/app/1.tgz";
 
 #[tokio::test]
-async fn decisions_come_with_the_policies_that_made_them() {
-    let Some(modules) = modules("decisions_come_with_the_policies_that_made_them") else { return };
+async fn decision_names_the_policies_that_determined_it() {
+    let Some(modules) = modules("decision_names_the_policies_that_determined_it") else { return };
     let decider = Decider::start(&modules).unwrap();
     let get = |resource: &str| statement("Allow", "s3:Get*", resource, Value::Null);
     let all = get("arn:aws:s3:::releases/*");
@@ -120,8 +120,8 @@ async fn decisions_come_with_the_policies_that_made_them() {
 }
 
 #[tokio::test]
-async fn a_star_in_the_resource_is_a_character() {
-    let Some(modules) = modules("a_star_in_the_resource_is_a_character") else { return };
+async fn star_in_the_resource_is_a_plain_character() {
+    let Some(modules) = modules("star_in_the_resource_is_a_plain_character") else { return };
     let decider = Decider::start(&modules).unwrap();
     let all_of = |resource: &str| [statement("Allow", "s3:GetObject", resource, Value::Null)];
     for (resource, policy, decision) in [
@@ -155,7 +155,7 @@ async fn unknown_actions_and_broken_policies_give_no_decision() {
 }
 
 #[test]
-fn the_answer_has_iam_s_shape() {
+fn answer_has_the_shape_of_iam_s() {
     let outcome = |decision: &str, matched: &[&str]| Outcome {
         action: "s3:GetObject".into(),
         resource: "arn:aws:s3:::a&b".into(),

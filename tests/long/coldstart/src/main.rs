@@ -1,4 +1,4 @@
-//! A Lambda function that does nothing: what cold starts are compared with.
+//! A Lambda function that does nothing, as the baseline of the cold-start measurement.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;

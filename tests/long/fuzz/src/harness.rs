@@ -1,4 +1,4 @@
-//! Runs a target, many times, on every core: counts, times, and tells the first run that went wrong.
+//! Runs a target many times on every core: counts and times the runs, and reports the first failure.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -11,33 +11,32 @@ use std::time::{Duration, Instant};
 
 use brevet_chance::Chance;
 
-/// What a run came to, in a word; or what it should never have come to.
+/// The result of a run: one of the target's outcomes, or an error text.
 pub(crate) type Verdict = Result<&'static str, String>;
 
-/// One thread's share of a target: what it needs is built once.
+/// The part of a target that one thread runs. It builds its inputs once.
 pub trait Worker {
-    /// One run.
+    /// Makes one run.
     ///
     /// # Errors
     ///
-    /// What went wrong, with the input that it went wrong on.
+    /// The failed property, with the input.
     fn run(&mut self, chance: &mut Chance) -> Verdict;
 }
 
-/// One thing that is fuzzed.
+/// A fuzzed part of Brevet.
 #[derive(Clone, Copy)]
 pub struct Target {
-    /// Its name.
     pub name: &'static str,
-    /// What holds, in one line.
+    /// The property, in one line.
     pub holds: &'static str,
-    /// Runs at full length.
+    /// The number of runs at full length.
     pub full: u64,
-    /// Runs in a test.
+    /// The number of runs in a test.
     pub short: u64,
-    /// What runs must come to now and then, or the target has looked at nothing.
+    /// The outcomes that must occur. A target that never reaches one of them has tested nothing.
     pub reaches: &'static [&'static str],
-    /// Builds one thread's share.
+    /// Builds the worker of one thread.
     pub start: fn() -> Result<Box<dyn Worker>, String>,
 }
 
@@ -47,57 +46,55 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Which runs are made.
+/// The selected runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Range {
-    /// What chance follows from.
+    /// The seed of every draw.
     pub seed: u64,
-    /// The first run.
     pub from: u64,
-    /// How many.
+    /// The number of runs.
     pub runs: u64,
-    /// On how many threads.
+    /// The number of threads.
     pub threads: u64,
 }
 
-/// What a target came to.
+/// The results of a target.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
-    /// Runs made.
     pub runs: u64,
-    /// Seconds that they took together.
+    /// The total duration, in seconds.
     pub seconds: f64,
-    /// How long the slowest took.
+    /// The duration of the slowest run.
     pub slowest: Duration,
     /// The slowest run.
     pub slowest_run: u64,
-    /// Runs by what they came to.
+    /// The number of runs by outcome.
     pub tally: BTreeMap<&'static str, u64>,
 }
 
-/// A run that went wrong.
+/// A failed run.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// Which.
+    /// Its number.
     pub run: u64,
-    /// What went wrong.
+    /// The failed property.
     pub why: String,
 }
 
-/// The longest that one run may take, on a busy machine.
+/// The longest that one run may take on a busy machine.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// As much as a thread of the functions' runtime has, so that what goes too deep there goes too deep here.
+/// The stack size of a thread in the functions' runtime, so that deep recursion fails here as it does there.
 const STACK_BYTES: usize = 2 * 1024 * 1024;
 
-/// A run that is not under way.
+/// Stands for a thread without a run.
 const IDLE: u64 = u64::MAX;
 
-/// Makes the runs of `range`. A run that does not end within `LONGEST` ends the process: nothing else could.
+/// Makes the runs of `range`. A run longer than `LONGEST` ends the process, because a thread cannot be stopped.
 ///
 /// # Errors
 ///
-/// The first [`Failure`] that is seen.
+/// The first [`Failure`] that occurs.
 pub fn run(target: &Target, range: Range) -> Result<Figures, Failure> {
     let began = Instant::now();
     let (stop, now_at) = (AtomicBool::new(false), (0..range.threads).map(|_| AtomicU64::new(IDLE)).collect::<Vec<_>>());
@@ -114,7 +111,7 @@ pub fn run(target: &Target, range: Range) -> Result<Figures, Failure> {
                 drop(sender.send(done));
             };
             let spawned = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
-            spawned.map_err(|error| Failure { run: first, why: format!("no thread: {error}") })?;
+            spawned.map_err(|error| Failure { run: first, why: format!("no thread could be started: {error}") })?;
         }
         drop(sender);
         let mut all = Figures::default();
@@ -140,13 +137,13 @@ fn watch(target: &Target, range: Range, now_at: &[AtomicU64], seen: &mut [(u64, 
         if now != *run {
             (*run, *since) = (now, Instant::now());
         } else if now != IDLE && since.elapsed() > LONGEST {
-            eprintln!("{}: run {now} of seed {} does not end", target.name, range.seed);
+            eprintln!("{}: run {now} of seed {} does not end within {LONGEST:?}", target.name, range.seed);
             std::process::exit(3);
         }
     }
 }
 
-/// Every `range.threads`-th run from `first` on.
+/// Makes every `range.threads`-th run from `first` on.
 fn share(target: &Target, range: Range, first: u64, at: &AtomicU64, stop: &AtomicBool) -> Result<Figures, Failure> {
     let mut worker = (target.start)().map_err(|why| Failure { run: first, why })?;
     let mut figures = Figures::default();
@@ -157,7 +154,7 @@ fn share(target: &Target, range: Range, first: u64, at: &AtomicU64, stop: &Atomi
         let began = Instant::now();
         let mut chance = Chance::named(range.seed, target.name, run);
         let verdict = catch_unwind(AssertUnwindSafe(|| worker.run(&mut chance)));
-        let verdict = verdict.unwrap_or_else(|payload| Err(format!("panicked: {}", told(payload.as_ref()))));
+        let verdict = verdict.unwrap_or_else(|payload| Err(format!("panicked: {}", panic_text(payload.as_ref()))));
         let word = verdict.map_err(|why| Failure { run, why })?;
         let took = began.elapsed();
         figures.runs += 1;
@@ -170,7 +167,7 @@ fn share(target: &Target, range: Range, first: u64, at: &AtomicU64, stop: &Atomi
     Ok(figures)
 }
 
-fn told(payload: &(dyn Any + Send)) -> String {
+fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
 }
@@ -186,7 +183,7 @@ impl Figures {
         }
     }
 
-    /// What the target says that runs come to, and these never did.
+    /// The expected outcomes that never occurred.
     #[must_use]
     pub fn unreached(&self, target: &Target) -> Vec<&'static str> {
         target.reaches.iter().filter(|word| !self.tally.contains_key(*word)).copied().collect()

@@ -1,18 +1,18 @@
-//! `fuzz [TARGET ...] [--runs N] [--seed S] [--from N] [--threads N]`: at full length unless `--runs` says otherwise.
+//! `fuzz [TARGET ...] [--runs N] [--seed S] [--from N] [--threads N]`: runs at full length unless `--runs` is given.
 //!
-//! Exit code 0 only if every run came to what it should; a target that never came to one of its ends fails too.
+//! Exit code 0 only if every run passed and every target reached each of its outcomes.
 
-#![expect(clippy::print_stdout, reason = "what it finds is printed")]
+#![expect(clippy::print_stdout, reason = "the program prints its findings")]
 
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
 use brevet_fuzz::{Figures, Range, TARGETS, Target, run};
 
-/// The longest that a failure is shown, in characters.
+/// The most characters shown of a failure.
 const SHOWN: usize = 8_000;
 
-/// What the command line asks for.
+/// The command line.
 struct Asked {
     targets: Vec<&'static Target>,
     runs: Option<u64>,
@@ -26,7 +26,7 @@ fn asked(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
     while let Some(argument) = arguments.next() {
         let mut number = || {
             let text = arguments.next().unwrap_or_default();
-            text.parse::<u64>().map_err(|_| format!("`{argument}` wants a whole number, not `{text}`"))
+            text.parse::<u64>().map_err(|_| format!("`{argument}` needs a whole number; you gave `{text}`"))
         };
         match argument.as_str() {
             "--runs" => asked.runs = Some(number()?),
@@ -35,7 +35,7 @@ fn asked(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
             "--threads" => asked.range.threads = number()?.max(1),
             name => asked.targets.push(TARGETS.iter().find(|target| target.name == name).ok_or_else(|| {
                 let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
-                format!("no target is called `{name}`; there are: {}", names.join(", "))
+                format!("there is no target `{name}`; use one of {}", names.join(", "))
             })?),
         }
     }
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
                 println!("{:<12} {}", "", tally.join(", "));
                 let unreached = figures.unreached(target);
                 if range.runs >= target.short && !unreached.is_empty() {
-                    println!("{:<12} never: {}", "", unreached.join(", "));
+                    println!("{:<12} never reached: {}", "", unreached.join(", "));
                     failed = true;
                 }
                 all.runs = all.runs.saturating_add(figures.runs);
@@ -85,8 +85,8 @@ fn main() -> ExitCode {
             }
             Err(failure) => {
                 let why: String = failure.why.chars().take(SHOWN).collect();
-                println!("{}: run {} of seed {seed} went wrong: {why}", target.name, failure.run);
-                println!("again: fuzz {} --seed {seed} --from {} --runs 1", target.name, failure.run);
+                println!("{}: run {} of seed {seed} failed: {why}", target.name, failure.run);
+                println!("to reproduce: fuzz {} --seed {seed} --from {} --runs 1", target.name, failure.run);
                 failed = true;
             }
         }

@@ -1,12 +1,12 @@
-//! Changes to what is well formed: to bytes, line by line and word by word, and to JSON, node by node.
+//! Mutations of well-formed input: of bytes by byte, word and line, and of JSON by node.
 
 use brevet_chance::Chance;
 use serde_json::{Value, json};
 
-/// The longest that a mutation gets, in bytes.
+/// The longest mutated text, in bytes.
 const LONGEST: usize = 48 * 1024;
 
-/// Numbers at which readers go wrong.
+/// Numbers at which parsers fail.
 const NUMBERS: [&str; 18] = [
     "0",
     "-1",
@@ -28,10 +28,10 @@ const NUMBERS: [&str; 18] = [
     "0.5",
 ];
 
-/// What is repeated to go deep.
+/// Tokens that are repeated to nest deeply.
 const NESTS: [&str; 10] = ["[", "{", "(", "- ", "{\"a\":", "[[", "!", "-", "? ", "{a: "];
 
-/// `start` with a few changes. `others` lend what is spliced in; `words` are what its language is made of.
+/// `start` with a few changes. Parts of `others` are spliced in; `words` are tokens of the language.
 pub(crate) fn bytes(chance: &mut Chance, start: &[u8], others: &[&[u8]], words: &[&str]) -> Vec<u8> {
     let mut text = start.to_vec();
     let n_changes = if chance.one_in(64) { 1 + chance.below(40) } else { 1 + chance.below(4) };
@@ -42,7 +42,7 @@ pub(crate) fn bytes(chance: &mut Chance, start: &[u8], others: &[&[u8]], words: 
     text
 }
 
-/// As [`bytes`], for what holds text: bytes that are none become replacement characters.
+/// As [`bytes`], for text. Bytes that are not UTF-8 become replacement characters.
 pub(crate) fn text(chance: &mut Chance, start: &str, others: &[&[u8]], words: &[&str]) -> String {
     String::from_utf8_lossy(&bytes(chance, start.as_bytes(), others, words)).into_owned()
 }
@@ -93,7 +93,7 @@ fn change(chance: &mut Chance, text: &mut Vec<u8>, others: &[&[u8]], words: &[&s
     }
 }
 
-/// Leaves a line out, says it twice, swaps two, or moves one to the right.
+/// Removes a line, copies one, swaps two, or indents one.
 fn change_lines(chance: &mut Chance, text: &mut Vec<u8>) {
     let mut lines: Vec<Vec<u8>> = text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     let (one, other) = (chance.below(lines.len()), chance.below(lines.len()));
@@ -106,7 +106,7 @@ fn change_lines(chance: &mut Chance, text: &mut Vec<u8>) {
     *text = lines.join(&b'\n');
 }
 
-/// The word that `at` lies in, or nothing there.
+/// The range of the word at `at`; empty if there is none.
 fn word_at(text: &[u8], at: usize) -> (usize, usize) {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
     let before = text[..at].iter().rev().take_while(|byte| is_word(byte)).count();
@@ -114,14 +114,14 @@ fn word_at(text: &[u8], at: usize) -> (usize, usize) {
     (at - before, at + after)
 }
 
-/// The first number from `at` on, or nothing there.
+/// The range of the first number from `at` on; empty if there is none.
 fn number_after(text: &[u8], at: usize) -> (usize, usize) {
     let from = text[at..].iter().position(u8::is_ascii_digit).map_or(at, |skipped| at + skipped);
     let n = text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     (from, from + n)
 }
 
-/// Changes a few nodes of `value`. `others` lend nodes.
+/// Changes a few nodes of `value`. Nodes of `others` may replace them.
 pub(crate) fn json(chance: &mut Chance, value: &mut Value, others: &[Value]) {
     let n_changes = if chance.one_in(2) { 1 } else { 1 + chance.below(4) };
     for _ in 0..n_changes {
@@ -136,7 +136,7 @@ pub(crate) fn json(chance: &mut Chance, value: &mut Value, others: &[Value]) {
 
 fn change_node(chance: &mut Chance, node: &mut Value, lent: Value) {
     if chance.one_in(4) {
-        *node = if chance.one_in(2) { lent } else { odd(chance) };
+        *node = if chance.one_in(2) { lent } else { edge_value(chance) };
         return;
     }
     match node {
@@ -144,7 +144,7 @@ fn change_node(chance: &mut Chance, node: &mut Value, lent: Value) {
         Value::Bool(truth) => *truth = !*truth,
         Value::Number(number) => {
             let near = number.as_i64().and_then(|n| n.checked_add(if chance.one_in(2) { 1 } else { -1 }));
-            *node = near.filter(|_| chance.one_in(2)).map_or_else(|| odd(chance), Value::from);
+            *node = near.filter(|_| chance.one_in(2)).map_or_else(|| edge_value(chance), Value::from);
         }
         Value::String(old) if is_instant(old) && !chance.one_in(4) => *node = instant(chance),
         Value::String(old) => *old = text(chance, old, &[], &["*", "?", "${", "}", "\"", "\\", "Z", "-", "9999", " "]),
@@ -179,14 +179,14 @@ fn is_instant(text: &str) -> bool {
     text.len() == 24 && text.starts_with("20") && text.ends_with('Z')
 }
 
-/// An instant near those of the corpus, so that before and after are mixed.
+/// An instant near those of the corpus, so that both orders of two instants occur.
 fn instant(chance: &mut Chance) -> Value {
     let (minute, second, milli) = (chance.below(12), chance.below(60), [0, 0, 1, 999][chance.below(4)]);
     json!(format!("2026-11-22T12:{minute:02}:{second:02}.{milli:03}Z"))
 }
 
-/// A value at which readers go wrong.
-fn odd(chance: &mut Chance) -> Value {
+/// A value at which parsers fail.
+fn edge_value(chance: &mut Chance) -> Value {
     match chance.below(12) {
         0 => Value::Null,
         1 => json!(u64::MAX),

@@ -1,4 +1,4 @@
-//! What is fuzzed, and what must hold there.
+//! The targets, and their properties.
 
 pub(crate) mod catalogue;
 pub(crate) mod chains;
@@ -10,7 +10,7 @@ pub(crate) mod tokens;
 
 use crate::harness::Target;
 
-/// Every target. At full length they come to more than ten million runs.
+/// Every target. At full length they make more than ten million runs together.
 pub const TARGETS: [Target; 7] = [
     catalogue::FILES,
     catalogue::CATALOGUES,
@@ -21,12 +21,12 @@ pub const TARGETS: [Target; 7] = [
     chains::TARGET,
 ];
 
-/// An error as a target tells it.
-pub(crate) fn told(error: impl std::fmt::Display) -> String {
+/// The text of an error.
+pub(crate) fn error_text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-/// Refuses, unless it `holds`.
+/// An error unless `holds`.
 pub(crate) fn must(holds: bool, why: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(why()) }
 }

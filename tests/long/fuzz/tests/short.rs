@@ -1,9 +1,9 @@
-//! A short run of every target, on a fixed seed: what `fuzz` does at length.
+//! A short run of every target, on a fixed seed. `fuzz` makes the long runs.
 
 use brevet_fuzz::{Range, TARGETS, run};
 
 #[test]
-fn every_target_holds_over_a_short_run_and_reaches_each_of_its_ends() {
+fn every_target_passes_a_short_run_and_reaches_its_outcomes() {
     for target in &TARGETS {
         let range = Range { seed: 20_261_122, from: 0, runs: target.short, threads: 2 };
         let figures = run(target, range).unwrap_or_else(|failure| panic!("{}: {failure:?}", target.name));
@@ -14,12 +14,12 @@ fn every_target_holds_over_a_short_run_and_reaches_each_of_its_ends() {
 }
 
 #[test]
-fn ten_million_runs_are_made_at_full_length() {
+fn full_length_is_at_least_ten_million_runs() {
     assert!(TARGETS.iter().map(|target| target.full).sum::<u64>() >= 10_000_000);
 }
 
 #[test]
-fn a_run_is_the_same_whichever_thread_makes_it() {
+fn run_outcome_does_not_depend_on_its_thread() {
     for target in TARGETS.iter().filter(|target| target.name != "tokens") {
         let tally = |threads| {
             let runs = target.short / 10;

@@ -1,16 +1,16 @@
-//! Chance that can be had again: what a run draws follows from the seed and the run's number alone. Test equipment.
+//! Reproducible random numbers: every draw of a run follows from the seed and the run's number. Test equipment.
 
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
-    reason = "test equipment: what goes wrong here is seen as a failure"
+    reason = "test equipment: a panic here is a test failure"
 )]
 
-/// The environment variable that holds the seed of tests that draw.
+/// The environment variable with the seed of randomized tests.
 const SEED_VARIABLE: &str = "BREVET_SEED";
 
-/// The seed of a test that draws: the number in environment variable `BREVET_SEED`, or `usual` where it is not set. The
-/// test runner derives it from the commit. It is printed, so that a failure can be repeated.
+/// The seed of a randomized test: the number in environment variable `BREVET_SEED`, or `usual` if it is not set. The
+/// test runner derives it from the commit. It is printed, so that a failure can be reproduced.
 ///
 /// # Panics
 ///
@@ -28,12 +28,12 @@ fn parsed(text: &str) -> u64 {
     text.parse().unwrap_or_else(|_| panic!("`{SEED_VARIABLE}` must be a whole number; it is `{text}`"))
 }
 
-/// A source of numbers (`SplitMix64`). Source: <https://prng.di.unimi.it/splitmix64.c>
+/// A pseudo-random generator (`SplitMix64`). Source: <https://prng.di.unimi.it/splitmix64.c>
 #[derive(Clone, Debug)]
 pub struct Chance(u64);
 
 impl Chance {
-    /// The source of run `run` under `seed`.
+    /// The generator of run `run` under `seed`.
     #[must_use]
     pub fn new(seed: u64, run: u64) -> Self {
         let mut mixed = Self(seed);
@@ -42,7 +42,7 @@ impl Chance {
         mixed
     }
 
-    /// The same for what is called `name`: what two names draw has nothing to do with each other.
+    /// The generator of run `run` for `name`. Different names draw independently.
     #[must_use]
     pub fn named(seed: u64, name: &str, run: u64) -> Self {
         // FNV-1a. Source: <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>
@@ -52,7 +52,7 @@ impl Chance {
         Self::new(seed ^ named, run)
     }
 
-    /// The next number, any of them.
+    /// The next number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -61,22 +61,22 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`; 0 if there is none.
+    /// A number below `bound`; 0 if `bound` is 0.
     pub fn below(&mut self, bound: usize) -> usize {
         (self.number() >> 16) as usize % bound.max(1)
     }
 
-    /// Whether it happens, once in `times`.
+    /// True once in `times`.
     pub fn one_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
 
-    /// One of `these`, of which there is at least one.
+    /// One of `these`, which must not be empty.
     pub fn pick<'a, T>(&mut self, these: &'a [T]) -> &'a T {
         &these[self.below(these.len())]
     }
 
-    /// A text of at most `longest` letters out of `alphabet`.
+    /// A text of at most `longest` characters of `alphabet`.
     pub fn text(&mut self, alphabet: &[char], longest: usize) -> String {
         (0..self.below(longest + 1)).map(|_| *self.pick(alphabet)).collect()
     }

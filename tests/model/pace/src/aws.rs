@@ -1,27 +1,27 @@
-//! What calls cost: every one so much time, and IAM takes only so many writes a second.
+//! The cost of AWS calls: each takes a fixed time, and IAM accepts a limited rate of writes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use brevet_chance::Chance;
 use brevet_domain::time::Timestamp;
-use brevet_engine::fake::{Fault, Nature, Pace};
+use brevet_engine::fake::{CallKind, Fault, Pace};
 
 use crate::time::VirtualTime;
 
-/// What one call costs, in milliseconds.
+/// The duration of one call, in milliseconds.
 pub const CALL_MS: i64 = 30;
-/// How many writes IAM takes a second; and at once, after a rest.
+/// IAM's write limit a second, which is also the largest burst.
 pub const WRITES_PER_S: u32 = 20;
 
-/// How the SDK tries a throttled call again, as `shared/aws/src/config.rs` sets it: so often in all, after a random part of
-/// a second that doubles.
+/// The SDK's retries of a throttled call, as `shared/aws/src/config.rs` sets them: the number of attempts, and a
+/// random back-off up to a second that doubles.
 ///
 /// Source: <https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html>
 const ATTEMPTS: u32 = 3;
 const BACK_OFF_MS: usize = 1_000;
 
-/// IAM's bucket: a token for each write, in thousandths.
+/// IAM's token bucket: one token for each write, counted in thousandths.
 #[derive(Debug)]
 struct Bucket {
     tokens: i64,
@@ -30,7 +30,7 @@ struct Bucket {
     n_throttled: u64,
 }
 
-/// The pace of the model of AWS.
+/// The timing of the model of AWS.
 #[derive(Debug)]
 pub struct AwsPace {
     time: Arc<VirtualTime>,
@@ -38,20 +38,20 @@ pub struct AwsPace {
 }
 
 impl AwsPace {
-    /// A full bucket.
+    /// A model with a full bucket.
     #[must_use]
     pub fn new(time: Arc<VirtualTime>) -> Self {
         let (tokens, at) = (i64::from(WRITES_PER_S) * 1_000, time.now());
         Self { time, bucket: Mutex::new(Bucket { tokens, at, chance: Chance::new(1, 1), n_throttled: 0 }) }
     }
 
-    /// How often IAM answered that there were too many.
+    /// The number of writes that IAM throttled.
     #[must_use]
     pub fn n_throttled(&self) -> u64 {
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner).n_throttled
     }
 
-    /// Takes a token; where there is none, how long the SDK waits before its attempt after number `attempt`, from 0.
+    /// Takes a token. Without one, returns how long the SDK waits after attempt `attempt`, counted from 0.
     fn take(&self, attempt: u32) -> Result<(), i64> {
         let now = self.time.now();
         let bucket = &mut *self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,8 +71,8 @@ impl AwsPace {
 
 #[async_trait]
 impl Pace for AwsPace {
-    async fn turn(&self, _: &'static str, nature: Nature) -> Option<Fault> {
-        if nature != Nature::RoleWrite {
+    async fn turn(&self, _: &'static str, kind: CallKind) -> Option<Fault> {
+        if kind != CallKind::RoleWrite {
             self.time.sleep(CALL_MS).await;
             return None;
         }

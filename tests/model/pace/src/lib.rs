@@ -1,10 +1,10 @@
-//! How fast the reaper ends a crowd: the real engine, in virtual time, against the model of AWS at AWS's pace.
+//! How fast the reaper ends many grants: the real engine in virtual time, against the model of AWS with AWS's limits.
 
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::expect_used,
     clippy::panic,
-    reason = "test equipment: what goes wrong here is seen as a failure"
+    reason = "test equipment: a panic here is a test failure"
 )]
 
 pub mod aws;
@@ -24,64 +24,63 @@ use crate::aws::{AwsPace, WRITES_PER_S};
 use crate::crowd::Pattern;
 use crate::time::VirtualTime;
 
-/// How far apart the ticks of the schedule are, in milliseconds.
+/// The time between ticks of the schedule, in milliseconds.
 const TICK_MS: i64 = 60_000;
-/// A tick that meets a pass under way is tried again so long after it was over, in milliseconds.
+/// The delay after the end of a pass before a tick that met it is retried, in milliseconds.
 const RETRY_MS: i64 = 2_000;
 
-/// How much memory is in use, where that is counted: bytes.
+/// The memory in use, in bytes, if it is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Heap {
-    /// Now.
+    /// The memory in use now.
     pub now: fn() -> usize,
-    /// At the most since it was last reset.
+    /// The largest memory in use since the last reset.
     pub peak: fn() -> usize,
     /// Resets the peak.
     pub reset: fn(),
 }
 
-/// What ending a crowd came to.
+/// The result of ending many grants.
 #[derive(Clone, Debug)]
 pub struct Pace {
-    /// How many grants were due at once.
+    /// The number of grants due at once.
     pub n: u64,
-    /// How many of them ended with a proof.
+    /// The number that ended with a proof.
     pub n_ended: usize,
-    /// How many passes that took.
+    /// The number of passes that this took.
     pub n_passes: usize,
-    /// How many AWS removed in each minute.
+    /// The number of removals by AWS in each minute.
     pub removed_by_minute: Vec<usize>,
-    /// And how many were proved to have ended.
+    /// The number of proofs of ending in each minute.
     pub proved_by_minute: Vec<usize>,
-    /// From when they were due until AWS had removed the last, in seconds.
+    /// The time from the deadline to the last removal, in seconds.
     pub removed_after_s: f64,
-    /// And until the end of the last was proved.
+    /// The time from the deadline to the last proof, in seconds.
     pub proved_after_s: f64,
-    /// How much of IAM's limit was used until the last removal, as a part of one.
+    /// The used share of IAM's write limit until the last removal, from 0 to 1.
     pub share: f64,
-    /// How often IAM answered that there were too many writes.
+    /// The number of writes that IAM throttled.
     pub n_throttled: u64,
-    /// The most memory that a pass had in use beyond what was in use when it began, in bytes: with what the model wrote
-    /// down meanwhile. Nothing where it is not counted.
+    /// The largest additional memory of a pass, in bytes, including the model's records. `None` if it is not measured.
     pub heap: Option<usize>,
 }
 
 impl Pace {
-    /// Whether none was starved: the last one to be removed and proved waited no more than two ticks longer than the limit
-    /// makes somebody wait.
+    /// Whether no grant starved: the last removal and proof came at most two ticks after the time that the limit
+    /// itself requires.
     #[must_use]
     pub fn is_fair(&self) -> bool {
-        #[expect(clippy::cast_precision_loss, reason = "far from where it shows")]
+        #[expect(clippy::cast_precision_loss, reason = "the error is far below a second")]
         let least_s = self.n as f64 / f64::from(WRITES_PER_S);
         self.proved_after_s <= least_s + 120.0
     }
 }
 
-/// Ends `n` inline attachments that are due at once, tick after tick.
+/// Ends `n` inline attachments that are due at once, pass after pass.
 ///
 /// # Panics
 ///
-/// If they do not end within four times what the limit allows.
+/// If they do not end within four times the time that the limit requires.
 #[must_use]
 pub fn end_at_once(n: u64, heap: Option<Heap>) -> Pace {
     let pattern = Pattern::new();
@@ -99,13 +98,16 @@ pub fn end_at_once(n: u64, heap: Option<Heap>) -> Pace {
             (heap.reset)();
             (heap.now)()
         });
-        drop(time.run(reaper.pass()).expect("a pass that waits for time alone"));
+        drop(time.run(reaper.pass()).expect("a pass that only waits for time"));
         n_passes += 1;
         peak = heap.zip(began_with).map(|(heap, before)| (heap.peak)().saturating_sub(before)).max(peak);
         if world.store.peek(|held| n_ended(held, &ids)) == ids.len() {
             break;
         }
-        assert!(n_passes < 8 + 4 * usize::try_from(n / u64::from(60 * WRITES_PER_S)).unwrap_or(0), "it does not end");
+        assert!(
+            n_passes < 8 + 4 * usize::try_from(n / u64::from(60 * WRITES_PER_S)).unwrap_or(0),
+            "the grants did not all end after {n_passes} passes"
+        );
         let now = time.now().as_millis();
         let next_tick = due_at.as_millis() + i64::try_from(n_passes).unwrap_or(i64::MAX) * TICK_MS;
         let next = if now > next_tick { now + RETRY_MS } else { next_tick };
@@ -134,11 +136,11 @@ pub fn end_at_once(n: u64, heap: Option<Heap>) -> Pace {
     }
 }
 
-/// The port calls of a pass over `n_due` attachments, in a table that holds `n_gone` ended grants besides: how many of each.
+/// The port calls of a pass over `n_due` attachments, by kind, with `n_gone` ended grants in the table.
 ///
 /// # Panics
 ///
-/// If the pass does not go well.
+/// If the pass is not successful.
 #[must_use]
 pub fn calls_beside(n_gone: u64, n_due: u64) -> BTreeMap<&'static str, usize> {
     let pattern = Pattern::new();
@@ -151,7 +153,7 @@ pub fn calls_beside(n_gone: u64, n_due: u64) -> BTreeMap<&'static str, usize> {
     world.clock.set(due_at);
     let reaper = world.reaper_of("pace", PASS_BUDGET_S);
     let before = world.faults.calls().len();
-    let report = run(reaper.pass()).expect("a pass").expect("a heart");
+    let report = run(reaper.pass()).expect("a pass").expect("a report");
     assert!(report.good && u64::from(report.n_due) == n_due, "{report:?}");
     let mut calls = BTreeMap::new();
     for call in world.faults.calls().split_off(before) {
@@ -172,7 +174,7 @@ fn n_ended(held: &Snapshot, ids: &BTreeSet<GrantId>) -> usize {
 fn by_minute(instants: &[Timestamp], from: Timestamp) -> Vec<usize> {
     let minute = |at: &Timestamp| usize::try_from(at.seconds_since(from) / 60).unwrap_or(usize::MAX);
     let n_minutes = instants.iter().map(minute).max().map_or(0, |last| last + 1);
-    (0..n_minutes).map(|wanted| instants.iter().filter(|at| minute(at) == wanted).count()).collect()
+    (0..n_minutes).map(|nth| instants.iter().filter(|at| minute(at) == nth).count()).collect()
 }
 
 fn last_s(instants: &[Timestamp], from: Timestamp) -> f64 {

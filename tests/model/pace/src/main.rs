@@ -1,8 +1,9 @@
-//! `pace [--due N] [--ended N]`: ends N grants that are due at once, and counts the calls of a pass beside N ended ones.
+//! `pace [--due N] [--ended N]`: ends N grants that are due at once, and counts the calls of a pass beside N ended
+//! ones.
 //!
-//! Exit code 0 only if every bound was kept.
+//! Exit code 0 only if every bound was met.
 
-#![expect(clippy::print_stdout, reason = "its figures are printed")]
+#![expect(clippy::print_stdout, reason = "the program prints its figures")]
 
 use std::process::ExitCode;
 
@@ -13,11 +14,11 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// At least so much of IAM's limit is used.
+/// The least used share of IAM's write limit.
 const LEAST_SHARE: f64 = 0.9;
-/// At most so much memory is used by a pass, in bytes.
+/// The most memory of a pass, in bytes.
 const MOST_HEAP: usize = 64 * 1024 * 1024;
-/// Due in the pass that is held against one beside ended grants.
+/// The number of due grants in the two passes that are compared.
 const FEW: u64 = 200;
 
 fn number(name: &str, otherwise: u64) -> Result<u64, String> {
@@ -26,7 +27,7 @@ fn number(name: &str, otherwise: u64) -> Result<u64, String> {
         (None, _) => Ok(otherwise),
         (Some(_), value) => {
             let text = value.unwrap_or_default();
-            text.parse().map_err(|_| format!("`{name}` wants a whole number, not `{text}`"))
+            text.parse().map_err(|_| format!("`{name}` needs a whole number; you gave `{text}`"))
         }
     }
 }
@@ -52,19 +53,19 @@ fn main() -> ExitCode {
     println!("  the last proof       {:.1} s after it was due", pace.proved_after_s);
     println!("  of IAM's limit       {:.1} % used until the last removal", pace.share * 100.0);
     let heap = pace.heap.unwrap_or(usize::MAX);
-    println!("  heap of a pass       {} KiB at the most, with what the model wrote down meanwhile", heap / 1024);
+    println!("  heap of a pass       {} KiB at most, including the model's records", heap / 1024);
     let (alone, beside) = (calls_beside(0, FEW), calls_beside(n_gone, FEW));
     let n_calls = |calls: &std::collections::BTreeMap<_, usize>| calls.values().sum::<usize>();
-    println!("  calls of a pass      {} beside no ended grant, {} beside {n_gone}", n_calls(&alone), n_calls(&beside));
+    println!("  calls of a pass      {} without ended grants, {} beside {n_gone}", n_calls(&alone), n_calls(&beside));
     let bounds = [
         ("every grant ended", u64::try_from(pace.n_ended) == Ok(n_due)),
         ("at least 90 % of IAM's limit was used", pace.share >= LEAST_SHARE),
         ("a pass kept below 64 MiB", heap < MOST_HEAP),
-        ("none waited for more than two ticks longer than the limit itself makes it", pace.is_fair()),
-        ("ended grants cost no call", alone == beside),
+        ("no grant waited more than two ticks longer than the limit requires", pace.is_fair()),
+        ("ended grants add no call", alone == beside),
     ];
     for (bound, _) in bounds.iter().filter(|(_, kept)| !kept) {
-        println!("NOT KEPT: {bound}");
+        println!("NOT MET: {bound}");
     }
     ExitCode::from(u8::from(bounds.iter().any(|(_, kept)| !kept)))
 }

@@ -1,4 +1,4 @@
-//! Virtual time: it stands still while anybody can go on, and then jumps to the next instant at which somebody can.
+//! Virtual time: it stands still while any task can proceed, and then jumps to the next timer.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -10,10 +10,10 @@ use brevet_domain::time::Timestamp;
 use brevet_engine::fake::ManualClock;
 use brevet_engine::port::Clock;
 
-/// Who waits until when; those of one instant in the order in which they began to.
+/// The waiting tasks by their instants. Tasks with the same instant are in the order of their waits.
 type Timers = BTreeMap<(Timestamp, u64), Waker>;
 
-/// Moves a clock. One thread, and the same order in every run.
+/// Moves a clock. It runs on one thread, in the same order in every run.
 #[derive(Debug)]
 pub struct VirtualTime {
     clock: Arc<ManualClock>,
@@ -21,19 +21,18 @@ pub struct VirtualTime {
 }
 
 impl VirtualTime {
-    /// Virtual time that `clock` shows.
+    /// Virtual time shown by `clock`.
     #[must_use]
     pub fn shown_by(clock: Arc<ManualClock>) -> Self {
         Self { clock, timers: Mutex::default() }
     }
 
-    /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// Waits so many milliseconds.
+    /// Waits for `millis` milliseconds.
     pub async fn sleep(&self, millis: i64) {
         let until = Timestamp::from_millis(self.now().as_millis().saturating_add(millis));
         poll_fn(|context| {
@@ -48,7 +47,7 @@ impl VirtualTime {
         .await;
     }
 
-    /// Runs `work` to its end. Nothing if it waits for something that is not time.
+    /// Runs `work` to its end. `None` if it waits for something other than time.
     pub fn run<F: Future>(&self, work: F) -> Option<F::Output> {
         let mut work = pin!(work);
         loop {

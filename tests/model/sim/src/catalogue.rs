@@ -1,4 +1,4 @@
-//! Who and what there is: people, entitlements, and the bundles that name them.
+//! The simulated catalogue: people, entitlements, and the bundles that name them.
 
 use std::collections::BTreeMap;
 
@@ -8,28 +8,30 @@ use brevet_domain::identity::{Identity, IdentityClass};
 use brevet_engine::fake::bundle_of;
 use serde_json::{Value, json};
 
-/// The role that inline and managed policies are attached to.
+/// The role that carries the inline and managed policies.
 pub const BATCH: &str = "arn:aws:iam::000000000000:role/legacy/batch";
-/// What machines ask for: a session, a session that may touch IAM, an inline policy, a managed policy.
+/// The entitlements for machines: a session, a session with IAM rights, an inline policy, a managed policy, and a
+/// session whose secret is rotated.
 pub const ENTITLEMENTS: [&str; 5] = ["deploy", "glass", "batch", "sync", "vault"];
-/// The secret that `vault` lets its holder read, and how often it is rotated at the end.
+/// The secret that `vault` lets its holder read, and the number of rotations at its end.
 pub const SECRET: (&str, u8) = ("arn:aws:secretsmanager:us-east-1:000000000000:secret:payments/db-??????", 2);
-/// A session for emergencies, which people get at once.
+/// A break-glass session, which people get without approval.
 pub const RESCUE: &str = "rescue";
-/// A session that two people say yes to, one after the other.
+/// A session that needs two approvals, one after the other.
 pub const PAIR: &str = "pair";
-/// How often in a row anything may be renewed.
+/// The most renewals in a row.
 pub const MAX_RENEWALS: u32 = 1;
-/// How long the windows of schedules are open, in seconds. They open on the hour.
+/// The length of a schedule's window, in seconds. Windows open on the hour.
 pub const WINDOW_S: u32 = 300;
-/// How far apart the windows of one schedule open, in seconds.
+/// The time between the openings of one schedule's windows, in seconds.
 pub const WINDOW_EVERY_S: u32 = 3_600;
-/// Who asks.
+/// The requesters.
 pub const ASKERS: [&str; 3] = ["bot", "robot", "agent"];
-/// Who approves.
+/// The approvers.
 pub const APPROVERS: [&str; 2] = ["omar", "lea"];
 
-/// For how long each entitlement is granted, in seconds. One term each, so that what AWS shows tells the bound.
+/// The term of each entitlement, in seconds. Each has one fixed term, so that the latest end follows from what AWS
+/// shows.
 #[must_use]
 pub fn term_s(entitlement: &str) -> u32 {
     match entitlement {
@@ -40,7 +42,7 @@ pub fn term_s(entitlement: &str) -> u32 {
     }
 }
 
-/// Everybody who can be registered.
+/// Every identity that can be registered.
 #[must_use]
 pub fn people() -> BTreeMap<String, Identity> {
     let person = |id: &str, class: &str, owner: &str| {
@@ -57,7 +59,7 @@ pub fn people() -> BTreeMap<String, Identity> {
     ])
 }
 
-/// Everything that can be listed.
+/// Every entitlement that can be listed.
 #[must_use]
 pub fn entitlements() -> Vec<Entitlement> {
     let session = |iam_allowed: bool, target: &str| json!({ "session": { "target": target, "credential_s": 900, "iam_allowed": iam_allowed } });
@@ -72,7 +74,7 @@ pub fn entitlements() -> Vec<Entitlement> {
     let rotate = vec![Rotation { secret: secret.to_owned(), times }];
     let vault = Entitlement { rotate, ..named("vault", session(false, "deploy")) };
     let reviewer = "lea".parse().expect("a name");
-    let glass = BreakGlass { reviewer, heart_max_age_s: None, while_overdue: false };
+    let glass = BreakGlass { reviewer, heartbeat_max_age_s: None, while_overdue: false };
     let rescue = Entitlement { break_glass: Some(glass), ..named(RESCUE, session(false, "deploy")) };
     vec![
         named("deploy", session(false, "deploy")),
@@ -85,16 +87,15 @@ pub fn entitlements() -> Vec<Entitlement> {
     ]
 }
 
-/// Whoever or whatever leaves a catalogue.
+/// An identity or entitlement that is removed from the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leaver {
-    /// An identity or a sponsor, by its name.
+    /// An identity or a sponsor, by name.
     Person(&'static str),
-    /// An entitlement.
     Entitlement(&'static str),
 }
 
-/// The catalogue without `leaver`: who is registered, what is listed, and the bundle that says so.
+/// The catalogue without `leaver`: registered identities, listed entitlements, and the bundle.
 #[must_use]
 pub fn without(leaver: Option<Leaver>) -> (BTreeMap<String, Identity>, Vec<Entitlement>, BundleText) {
     let (mut people, mut listed) = (people(), entitlements());
@@ -107,7 +108,7 @@ pub fn without(leaver: Option<Leaver>) -> (BTreeMap<String, Identity>, Vec<Entit
     (people, listed, text)
 }
 
-/// How many people must say yes before this class has it; nothing if it never may.
+/// The number of approvals that this class needs for the entitlement; `None` if policy denies it.
 #[must_use]
 pub fn needs_votes(class: IdentityClass, entitlement: &str) -> Option<usize> {
     match class {
@@ -119,13 +120,13 @@ pub fn needs_votes(class: IdentityClass, entitlement: &str) -> Option<usize> {
     }
 }
 
-/// What the catalogue itself asks for, every hour: an inline policy for one pipeline, a session for another.
+/// The hourly schedules of the catalogue: an inline policy for one pipeline, a session for another.
 #[must_use]
 pub fn schedules() -> Schedules {
     schedules_at("0 * * * *")
 }
 
-/// The same, at other instants.
+/// The same schedules with another cron expression.
 #[must_use]
 pub fn schedules_at(cron: &str) -> Schedules {
     let named = |id: &str, identity: &str, entitlement: &str| {

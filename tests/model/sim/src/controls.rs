@@ -1,5 +1,4 @@
-//! Controls: for each claim of the observer a protection that is taken away or a bug that is planted, and the list of what
-//! happens in which the observer must then turn red.
+//! Controls: each plants a bug or removes a protection, and names the claim of the observer that must then fail.
 
 mod liar;
 
@@ -15,27 +14,26 @@ use crate::world::{Fakes, Model, Seams, World};
 /// One planted bug.
 #[derive(Clone, Debug)]
 pub struct Control {
-    /// What is wrong.
+    /// The planted bug, in words.
     pub name: &'static str,
-    /// Which claim must turn red.
+    /// The claim that must fail.
     pub turns_red: Claim,
-    /// What happens.
+    /// The operations of the run.
     pub ops: Vec<Op>,
-    /// What the model is like, but for its seams.
+    /// The model of the run, except for its seams.
     pub like: Model,
-    /// What is planned before it begins.
+    /// Plans faults and other state before the run begins.
     pub plant: fn(&World),
 }
 
 impl Control {
-    /// The model with the bug in it.
+    /// The model with the planted bug.
     #[must_use]
     pub fn model(&self) -> Model {
         self.like.clone()
     }
 }
 
-/// Every control.
 #[must_use]
 pub fn controls() -> Vec<Control> {
     const REAP: Op = Op::Reap { other: false };
@@ -59,7 +57,7 @@ pub fn controls() -> Vec<Control> {
     let plant = |name, turns_red, ops, plant| Control { name, turns_red, ops, like: Model::default(), plant };
     vec![
         liar("a vend is not recorded", Claim::RecordedFirst, vended(), |fakes| lying(fakes, Lie::ForgetsVends)),
-        liar("nothing is seen standing", Claim::ProofConfirmed, then(inline(), &[Op::Ticks { n: 4 }]), |fakes| {
+        liar("reads never show an attachment", Claim::ProofConfirmed, then(inline(), &[Op::Ticks { n: 4 }]), |fakes| {
             lying(fakes, Lie::SeesNothingStanding)
         }),
         model(
@@ -75,16 +73,19 @@ pub fn controls() -> Vec<Control> {
             |world| world.faults.plan_next("attach", Fault::LandsLate(70)),
         ),
         liar("a removal does nothing", Claim::NothingStuck, inline(), |fakes| lying(fakes, Lie::RemovesNothing)),
-        liar("a detaching does nothing", Claim::OverWithinTicks, managed(), |fakes| lying(fakes, Lie::RemovesNothing)),
+        liar("a detach does nothing", Claim::OverWithinTicks, managed(), |fakes| lying(fakes, Lie::RemovesNothing)),
         liar(
-            "no stop is seen",
+            "blocks are not read",
             Claim::OverWithinTicks,
             then(vended(), &[Op::Release { nth: 0 }, Op::Ticks { n: 12 }]),
             |fakes| lying(fakes, Lie::SeesNoBlock),
         ),
-        liar("no echo comes back", Claim::OverWithinTicks, then(managed(), &[Op::Echoes { seconds: 300 }]), |fakes| {
-            lying(fakes, Lie::LosesEchoes)
-        }),
+        liar(
+            "standby ticks are lost",
+            Claim::OverWithinTicks,
+            then(managed(), &[Op::StandbyTicks { seconds: 300 }]),
+            |fakes| lying(fakes, Lie::LosesStandbyTicks),
+        ),
         liar("evidence is altered", Claim::EvidenceVerifies, vended(), |fakes| lying(fakes, Lie::AltersEvidence)),
         model(
             "the functions' clocks are ten minutes ahead",
@@ -92,21 +93,21 @@ pub fn controls() -> Vec<Control> {
             vended(),
             Model { ahead_ms: [600_000; 5], ..Model::default() },
         ),
-        liar("a credential is kept", Claim::NoCredentialStored, vended(), |fakes| lying(fakes, Lie::KeepsCredential)),
+        liar("a credential is stored", Claim::NoCredentialStored, vended(), |fakes| lying(fakes, Lie::KeepsCredential)),
         liar(
-            "nobody is asked",
+            "approval is skipped",
             Claim::AllowedByDecision,
             vec![REAP, ask("agent", "deploy"), Op::Vend { nth: 0 }],
             |fakes| lying(fakes, Lie::AllowsAll),
         ),
         liar(
-            "the heart always beats",
-            Claim::NotWithoutHeart,
+            "the heartbeat is always fresh",
+            Claim::NotWithoutHeartbeat,
             vec![ask("bot", "deploy"), Op::Vend { nth: 0 }],
             |fakes| lying(fakes, Lie::AlwaysBeats),
         ),
         liar(
-            "a block is not seen",
+            "a block is not read before a vend",
             Claim::NotUnderBlock,
             vec![
                 REAP,
@@ -123,11 +124,11 @@ pub fn controls() -> Vec<Control> {
             then(vended(), &[Op::Ticks { n: 1 }, Op::Vend { nth: 0 }]),
             |fakes| lying(fakes, Lie::MovesDeadline),
         ),
-        liar("somebody's access is taken away", Claim::HolderKeeps, then(managed(), &[Op::Ticks { n: 2 }]), |fakes| {
+        liar("a read removes a holder's access", Claim::HolderKeeps, then(managed(), &[Op::Ticks { n: 2 }]), |fakes| {
             lying(fakes, Lie::TakesAway)
         }),
         liar(
-            "any table will do",
+            "any table counts as confirmed",
             Claim::NotUnderBlock,
             vec![REAP, ask("bot", "deploy"), Op::BackUp, Op::Restore, Op::Wait { seconds: 40 }, Op::Vend { nth: 0 }],
             |fakes| lying(fakes, Lie::ConfirmsAny),
@@ -136,25 +137,25 @@ pub fn controls() -> Vec<Control> {
             lying(fakes, Lie::ListsNoRoles)
         }),
         liar(
-            "a secret is said to be rotated",
+            "a rotation is reported and not made",
             Claim::RotatedSinceItsEnd,
             vec![REAP, ask("bot", "vault"), Op::Vend { nth: 0 }],
             |fakes| lying(fakes, Lie::RotatesNothing),
         ),
         liar(
-            "what was delegated is widened",
+            "a delegation is widened",
             Claim::AllowedByDecision,
             vec![REAP, deploying(600), Op::AskFor { who: "bot", what: "batch", of: "lea" }, Op::Issue],
             |fakes| lying(fakes, Lie::WidensDelegations),
         ),
         liar(
-            "what was delegated is prolonged",
+            "a delegation is prolonged",
             Claim::OverAtItsLimit,
             vec![REAP, deploying(100), Op::AskFor { who: "bot", what: "deploy", of: "lea" }, Op::Vend { nth: 0 }],
             |fakes| lying(fakes, Lie::ProlongsDelegations),
         ),
         liar(
-            "the end of a delegation is not seen",
+            "the end of a delegation is not read",
             Claim::OverWithinTicks,
             vec![
                 REAP,
@@ -167,7 +168,7 @@ pub fn controls() -> Vec<Control> {
             |fakes| lying(fakes, Lie::SeesNoBlock),
         ),
         liar(
-            "a row of renewals is forgotten",
+            "renewals in a row are not counted",
             Claim::AllowedByDecision,
             then(
                 vended(),
@@ -187,11 +188,11 @@ pub fn controls() -> Vec<Control> {
         plant(
             "windows open every minute",
             Claim::OnceAWindow,
-            [REAP, Op::LookAtSchedules, Op::Issue, Op::Wait { seconds: 45 }, REAP, Op::Wait { seconds: 30 }].repeat(2),
+            [REAP, Op::RunSchedules, Op::Issue, Op::Wait { seconds: 45 }, REAP, Op::Wait { seconds: 30 }].repeat(2),
             |world| locked(&world.rules).schedules = catalogue::schedules_at("* * * * *"),
         ),
         liar(
-            "no review is awaited",
+            "awaited reviews are not read",
             Claim::ReviewedFirst,
             vec![
                 REAP,
@@ -205,7 +206,7 @@ pub fn controls() -> Vec<Control> {
             |fakes| lying(fakes, Lie::AwaitsNoReview),
         ),
         liar(
-            "nothing is seen to be overdue",
+            "no grant is read as overdue",
             Claim::NotWhileOverdue,
             then(
                 inline(),
@@ -221,11 +222,11 @@ pub fn controls() -> Vec<Control> {
             |fakes| lying(fakes, Lie::SeesNothingOverdue),
         ),
         liar(
-            "a drill is told that it is denied",
+            "a drill's probes are answered as denied",
             Claim::DrilledAsSeen,
             vec![Op::CanaryOutlives { lasts: true }, Op::Drill { n: 12 }],
             |fakes| lying(fakes, Lie::DeniesProbes),
         ),
-        liar("fuses are not put out", Claim::OnTheList, inline(), |fakes| lying(fakes, Lie::KeepsFuses)),
+        liar("TTL backstops are not deleted", Claim::OnTheList, inline(), |fakes| lying(fakes, Lie::KeepsBackstops)),
     ]
 }

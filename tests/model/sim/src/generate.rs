@@ -1,4 +1,4 @@
-//! Generated lists of what happens, and the shortest list that still goes wrong.
+//! Generated lists of operations, and the shortest list that still fails.
 
 use brevet_chance::Chance;
 
@@ -8,16 +8,14 @@ use crate::run::{Outcome, play};
 use crate::single::{Failure, Tally, faults};
 use crate::world::{CALL_S, Function, Model, SKEW_S, TICK_S};
 
-/// What a run is: a model, and what happens in it.
+/// A run: a model, and the operations in it.
 #[derive(Clone, Debug)]
 pub struct Drawn {
-    /// The model.
     pub model: Model,
-    /// What happens.
     pub ops: Vec<Op>,
 }
 
-/// Which things may happen beside the ordinary ones.
+/// The kinds of operations that may occur beside the ordinary ones.
 #[derive(Clone, Copy, Debug)]
 struct Mix {
     faults: bool,
@@ -32,7 +30,7 @@ struct Mix {
 pub fn draw(seed: u64, run: u64) -> Drawn {
     let mut chance = Chance::new(seed, run);
     let skew_ms = i64::from(SKEW_S) * 1_000;
-    // Any two clocks are apart by the skew at the most, AWS's among them.
+    // Any two clocks, including AWS's, differ by at most the skew.
     let earliest_ms = -(chance.below(13) as i64) * skew_ms / 12;
     let mut ahead = || earliest_ms + chance.below(13) as i64 * skew_ms / 12;
     let ahead_ms = [ahead(), ahead(), ahead(), ahead(), ahead()];
@@ -45,7 +43,7 @@ pub fn draw(seed: u64, run: u64) -> Drawn {
         earliest_ms,
     };
     let mut ops = vec![Op::Reap { other: false }];
-    // Some that are granted and used, so that there is something to end.
+    // Some grants are granted and used first, so that there is something to end.
     for nth in 0..1 + chance.below(3) {
         let who = name(&mut chance, &ASKERS);
         ops.push(Op::Ask { who, what: asked(&mut chance, mix) });
@@ -107,7 +105,7 @@ fn op(chance: &mut Chance, mix: Mix) -> Op {
     }
 }
 
-/// One of these names.
+/// Draws one of `names`.
 fn name(chance: &mut Chance, names: &[&'static str]) -> &'static str {
     chance.pick::<&'static str>(names)
 }
@@ -125,7 +123,7 @@ fn leaver(chance: &mut Chance) -> Option<Leaver> {
     }
 }
 
-/// Plays `runs` runs of `seed` from number `from` on, every `stride`th.
+/// Plays `runs` runs of `seed` from number `from` on, in steps of `stride`.
 #[must_use]
 pub fn generated(seed: u64, from: u64, runs: u64, stride: u64) -> Tally {
     let mut tally = Tally::default();
@@ -149,15 +147,15 @@ pub fn generated(seed: u64, from: u64, runs: u64, stride: u64) -> Tally {
     tally
 }
 
-/// Leaves out whatever can be left out so that it still goes wrong in the same way.
+/// Leaves out every operation without which the run still fails in the same way.
 fn shortest(drawn: &Drawn) -> (Drawn, Outcome) {
     let claims = |outcome: &Outcome| outcome.findings.iter().map(|finding| finding.claim).collect::<Vec<_>>();
     let mut last = play(&drawn.model, &drawn.ops, |_| {});
-    let wanted = claims(&last).first().copied();
+    let claim_of_run = claims(&last).first().copied();
     let mut shortest = drawn.clone();
     let goes_wrong = |drawn: &Drawn| {
         let outcome = play(&drawn.model, &drawn.ops, |_| {});
-        claims(&outcome).iter().any(|claim| Some(*claim) == wanted).then_some(outcome)
+        claims(&outcome).iter().any(|claim| Some(*claim) == claim_of_run).then_some(outcome)
     };
     for plain in [Model { index_lag_s: 0, ..drawn.model.clone() }, Model::default()] {
         let simpler = Drawn { model: plain, ops: shortest.ops.clone() };

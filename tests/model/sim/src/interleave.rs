@@ -1,9 +1,9 @@
-//! The orders in which several functions can make their port calls, for small cases: every one where they are few
-//! enough, and otherwise some that chance draws.
+//! The orders in which several functions can make their port calls, for small cases. Every order is played if there
+//! are few enough; otherwise a random sample is.
 //!
-//! Each schedule is played from the start in a world of its own. Where every one is played, of orders that differ only in
-//! the order of calls that cannot touch each other (two readings, or different things), one is: sleep sets, as in
-//! P. Godefroid, *Partial-Order Methods for the Verification of Concurrent Systems*, 1996.
+//! Each schedule is played from the start in its own world. Orders that differ only in independent calls (two reads,
+//! or calls on different state) are played once: sleep sets, as in P. Godefroid, *Partial-Order Methods for the
+//! Verification of Concurrent Systems*, 1996.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -26,62 +26,61 @@ pub use self::cases::cases;
 
 mod cases;
 
-/// What runs at once.
+/// One of the concurrent runners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Runner {
-    /// Issue looks at the nth grant.
+    /// Issue reconciles the nth grant.
     Issue(usize),
-    /// Reap looks at the nth grant.
+    /// Reap reconciles the nth grant.
     Reap(usize),
-    /// Reap's other process does.
+    /// Reap's other process reconciles the nth grant.
     OtherReap(usize),
     /// The holder of the nth grant fetches credentials.
     Vend(usize),
-    /// The holder of the nth grant gives it back.
+    /// The holder of the nth grant releases it.
     Release(usize),
-    /// So many seconds go by, at one moment or another.
+    /// This many seconds pass at some point.
     Time(u32),
 }
 
-/// A small case.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// Its name.
     pub name: &'static str,
-    /// What happens first.
+    /// The operations that happen first.
     pub before: Vec<Op>,
-    /// What then runs at once.
+    /// The runners that then run concurrently.
     pub runners: Vec<Runner>,
-    /// By how many seconds issue's clock is slow: then reap sees a deadline that issue does not see yet.
+    /// By how many seconds issue's clock is slow. Reap then sees a deadline before issue does.
     pub apart_s: u32,
-    /// Whether every schedule has to be played: then no limit holds for it but [`ALL_AT_MOST`].
+    /// Whether every schedule must be played. Then only the limit [`ALL_AT_MOST`] applies.
     pub must_be_all: bool,
 }
 
-/// Schedules of a case that has to be played whole, at the most: beyond that it has grown too large, which is a failure.
+/// The most schedules of a case that must be played completely. Beyond that the case has grown too large, which is a
+/// failure.
 pub const ALL_AT_MOST: u64 = 5_000;
 
-/// The longest that one goes on before another may, on average, in a schedule that is drawn; in port calls.
+/// The longest average stretch of port calls by one runner before another may run, in a drawn schedule.
 const MAX_STRETCH: usize = 8;
 
-/// What playing a case came to.
+/// The result of playing a case.
 #[derive(Clone, Debug, Default)]
 pub struct Explored {
-    /// Different schedules that were played to their end.
+    /// The number of different schedules that were played to their end.
     pub n_schedules: u64,
-    /// Schedules that were left since another one is the same but for the order of what cannot meet.
+    /// The number of schedules that were skipped because another one differs only in the order of independent calls.
     pub n_left: u64,
-    /// Port calls in the longest.
+    /// The number of port calls in the longest schedule.
     pub n_calls: usize,
-    /// Whether there is no other schedule. Otherwise these were drawn, or the limit was met.
+    /// Whether every schedule was played. Otherwise they were sampled, or the limit was reached.
     pub is_all: bool,
-    /// The states that the grants came to.
+    /// The final states of the grants.
     pub ends: BTreeSet<String>,
-    /// What went wrong, with the schedule.
+    /// The findings, each with its schedule.
     pub failures: Vec<(Vec<usize>, Vec<Finding>)>,
 }
 
-/// What a call reads and writes, one bit a thing.
+/// The state that a call reads and writes, one bit for each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Touches {
     reads: u16,
@@ -92,9 +91,9 @@ const GRANTS: u16 = 1;
 const DECISIONS: u16 = 1 << 1;
 const ACTIVATIONS: u16 = 1 << 2;
 const BLOCKS: u16 = 1 << 3;
-const HEART: u16 = 1 << 4;
+const HEARTBEAT: u16 = 1 << 4;
 const INDEX: u16 = 1 << 5;
-const COUNTS: u16 = 1 << 6;
+const HOLDERS: u16 = 1 << 6;
 const DENIES: u16 = 1 << 7;
 const LEASES: u16 = 1 << 8;
 const PRINCIPALS: u16 = 1 << 9;
@@ -102,26 +101,26 @@ const ROLES: u16 = 1 << 10;
 const STS: u16 = 1 << 11;
 const ALL: u16 = u16::MAX;
 
-/// What is not known touches everything.
+/// An unknown call touches everything.
 fn touches(call: &str) -> Touches {
     let reads = |reads| Touches { reads, writes: 0 };
     let writes = |writes| Touches { reads: 0, writes };
     match call {
-        "commit" | "create" => writes(GRANTS | DECISIONS | ACTIVATIONS | INDEX | COUNTS | DENIES),
+        "commit" | "create" => writes(GRANTS | DECISIONS | ACTIVATIONS | INDEX | HOLDERS | DENIES),
         "grant" => reads(GRANTS),
         "decision" => reads(DECISIONS),
         "activation" => reads(ACTIVATIONS),
         "blocks" => reads(BLOCKS),
         "put_mark" => writes(BLOCKS | INDEX),
         "clear_mark" => writes(INDEX),
-        "heart" => reads(HEART),
-        "beat" => writes(HEART),
+        "reaper_health" => reads(HEARTBEAT),
+        "record_heartbeat" => writes(HEARTBEAT),
         "due" | "denied_roles" | "grants_of" => reads(INDEX),
         "entries" => reads(DENIES),
         "drop_entry" => writes(DENIES | INDEX),
         "lease" | "end_lease" => writes(LEASES),
-        "count" => reads(COUNTS),
-        // Bundles and requests do not change meanwhile.
+        "count" => reads(HOLDERS),
+        // Bundles and requests do not change while the runners run.
         "current" | "bundle" | "request" => reads(0),
         "principal" | "read" | "effective" => reads(PRINCIPALS),
         "attach" | "remove" => writes(PRINCIPALS),
@@ -136,9 +135,9 @@ fn can_meet(one: Touches, other: Touches) -> bool {
     one.writes & (other.reads | other.writes) != 0 || other.writes & (one.reads | one.writes) != 0
 }
 
-/// A point at which somebody is chosen to go on.
+/// A point at which the next runner is chosen.
 struct Choice {
-    /// What each would do next; nothing where it is over.
+    /// The next call of each runner; `None` once it is done.
     next: Vec<Option<Touches>>,
     asleep: BTreeSet<usize>,
     tried: BTreeSet<usize>,
@@ -151,7 +150,8 @@ impl Choice {
         (0..self.next.len()).find(can)
     }
 
-    /// Who need not go first after the one chosen here: whose next step cannot meet that one's was tried already.
+    /// The runners that need not go first after the chosen one: those whose next call was tried and is independent of
+    /// its call.
     fn asleep_after(&self) -> BTreeSet<usize> {
         let chosen = self.next[self.chosen];
         let meets = |n: &usize| match (self.next[*n], chosen) {
@@ -163,31 +163,32 @@ impl Choice {
 }
 
 impl Case {
-    /// What is missing if it had to be played whole and was not.
+    /// The failure to report if a case that must be complete was not.
     #[must_use]
     pub fn missing(&self, explored: &Explored) -> Option<String> {
         let is_missing = self.must_be_all && !explored.is_all;
-        is_missing.then(|| format!("{}: not every schedule was played, but {}", self.name, explored.n_schedules))
+        is_missing
+            .then(|| format!("{}: only {} schedules were played; every one must be", self.name, explored.n_schedules))
     }
 }
 
 impl Explored {
-    /// How many schedules, and which.
+    /// The number of schedules, and whether they are all.
     #[must_use]
     pub fn extent(&self) -> String {
         format!("{:>4} schedules ({})", self.n_schedules, if self.is_all { "all" } else { "drawn" })
     }
 }
 
-/// Plays every schedule of `case` where it has to be, or where there are no more than `limit`; otherwise `limit` of them
-/// that chance draws.
+/// Plays every schedule of `case` if it must be complete or has at most `limit` schedules; otherwise plays a random
+/// sample of `limit`.
 #[must_use]
 pub fn explore(case: &Case, limit: u64, seed: u64) -> Explored {
     let whole = all(case, if case.must_be_all { ALL_AT_MOST } else { limit });
     if whole.is_all || case.must_be_all || !whole.failures.is_empty() { whole } else { drawn(case, limit, seed) }
 }
 
-/// Plays every schedule of `case`, up to `limit` of them, from the deepest choice on.
+/// Plays up to `limit` schedules of `case`, depth first.
 #[must_use]
 pub fn all(case: &Case, limit: u64) -> Explored {
     let mut explored = Explored::default();
@@ -210,9 +211,9 @@ pub fn all(case: &Case, limit: u64) -> Explored {
     explored
 }
 
-/// Draws `n` schedules of `case`, and plays those that differ. Who goes on is drawn before every call: who just did, or,
-/// once in so many calls, anybody. In how many is drawn for each schedule, so that there are finely mixed ones and ones in
-/// which somebody is away for long.
+/// Draws `n` schedules of `case` and plays the different ones. Before every call the last runner continues, or, once
+/// in so many calls, a random one runs. That frequency is drawn for each schedule: some are finely mixed, and in
+/// others a runner pauses for long.
 #[must_use]
 pub fn drawn(case: &Case, n: u64, seed: u64) -> Explored {
     let mut explored = Explored::default();
@@ -229,7 +230,7 @@ pub fn drawn(case: &Case, n: u64, seed: u64) -> Explored {
             }
             let last = schedule.last().copied().filter(|last| open.contains(last));
             let chosen = last.filter(|_| !chance.one_in(stretch)).unwrap_or_else(|| *chance.pick(&open));
-            at.go_on(chosen);
+            at.advance(chosen);
             schedule.push(chosen);
         }
         if played.insert(schedule.clone()) {
@@ -239,7 +240,7 @@ pub fn drawn(case: &Case, n: u64, seed: u64) -> Explored {
     explored
 }
 
-/// Plays what `stack` says, and on from there.
+/// Plays the choices in `stack`, and continues from there.
 fn play_next(case: &Case, stack: &mut Vec<Choice>, explored: &mut Explored) {
     let mut at = Playing::start(case);
     let mut depth = 0;
@@ -253,7 +254,7 @@ fn play_next(case: &Case, stack: &mut Vec<Choice>, explored: &mut Explored) {
             }
             stack.push(choice);
         }
-        at.go_on(stack[depth].chosen);
+        at.advance(stack[depth].chosen);
         depth += 1;
     };
     if is_whole {
@@ -263,12 +264,12 @@ fn play_next(case: &Case, stack: &mut Vec<Choice>, explored: &mut Explored) {
     }
 }
 
-/// A schedule that is being played.
+/// A schedule in progress.
 struct Playing {
     world: World,
     observer: Observer,
     works: Vec<Option<Work>>,
-    /// What each would do next; nothing where it is over.
+    /// The next call of each runner; `None` once it is done.
     next: Vec<Option<Touches>>,
 }
 
@@ -277,25 +278,25 @@ impl Playing {
         let slow_ms = -i64::from(case.apart_s) * 1_000;
         let mut world = World::new(Model { ahead_ms: [0, 0, slow_ms, 0, 0], ..Model::default() });
         let mut observer = Observer::default();
-        run::tell(&mut world, &mut observer, &case.before);
+        run::play_ops(&mut world, &mut observer, &case.before);
         world.faults.step_by_step(true);
         let mut works: Vec<Option<Work>> = case.runners.iter().map(|runner| Some(work(&world, *runner))).collect();
         let next = (0..works.len()).map(|n| step(&mut works, n, &world)).collect();
         Self { world, observer, works, next }
     }
 
-    fn go_on(&mut self, chosen: usize) {
+    fn advance(&mut self, chosen: usize) {
         self.next[chosen] = step(&mut self.works, chosen, &self.world);
     }
 
-    /// Everybody is done: lets the world come to rest.
+    /// Every runner is done. Lets the world settle.
     fn finish(self, schedule: Vec<usize>, explored: &mut Explored) {
         let Self { mut world, mut observer, works, .. } = self;
         world.faults.step_by_step(false);
         drop(works);
         explored.n_calls = explored.n_calls.max(schedule.len());
         explored.n_schedules += 1;
-        observer.look(&world);
+        observer.observe(&world);
         run::settle(&mut world, &mut observer);
         world.store.peek(|held| explored.ends.extend(held.grants().map(|grant| end_of(&grant.state))));
         if !observer.findings.is_empty() && explored.failures.len() < 5 {
@@ -310,14 +311,14 @@ fn end_of(state: &State) -> String {
     format!("Ended {cause:?} {}", proof.split(' ').next().unwrap_or_default())
 }
 
-/// Lets one go on for one call. What it would do next; nothing where it is over.
+/// Lets one runner make one call. Returns its next call; `None` once it is done.
 fn step(works: &mut [Option<Work>], n: usize, world: &World) -> Option<Touches> {
     let work = works[n].as_mut()?;
     if world.poll(work) != Fate::Waiting {
         works[n] = None;
         return None;
     }
-    // Time is no port call, and everything goes by it.
+    // Passing time is no port call, and every call depends on it.
     Some(world.faults.take_upcoming().map_or(Touches { reads: 0, writes: ALL }, |(call, _)| touches(call)))
 }
 

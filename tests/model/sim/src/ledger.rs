@@ -1,4 +1,4 @@
-//! What was asked, allowed and stopped, as those who did it know it. Nothing in it was read from Brevet.
+//! The requests, votes and stops as the outside world knows them. Nothing in the ledger is read from Brevet.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,121 +12,117 @@ use crate::catalogue::{Leaver, MAX_RENEWALS, needs_votes, term_s};
 /// One request, as it reached the policy.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// Who asked.
+    /// The requester.
     pub identity: Identity,
-    /// For what.
     pub entitlement: String,
-    /// When it was first judged, by the true clock.
+    /// When it was first evaluated, by the true clock.
     pub at: Timestamp,
-    /// On whose behalf.
+    /// The human on whose behalf it was made.
     pub on_behalf_of: Option<IdentityId>,
-    /// Which grant it carries on.
+    /// The grant that it renews.
     pub renews: Option<GrantId>,
-    /// The schedule that asked, if nobody did.
+    /// The schedule that made it, if no requester did.
     pub schedule: Option<ScheduleId>,
 }
 
 impl Asked {
-    /// For how long it may last, in seconds.
+    /// The longest term of the grant, in seconds.
     #[must_use]
     pub fn term_s(&self) -> u32 {
         term_s(&self.entitlement)
     }
 }
 
-/// What ends grants before their time.
+/// A reason for ending grants before their deadline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// A block, of one grant or of many.
+    /// A block on one grant or on many.
     Block(BlockScope),
-    /// Somebody or something left the catalogue.
+    /// An identity or entitlement left the catalogue.
     Left(Leaver),
-    /// Everything that was asked for before a table was confirmed.
+    /// A table was confirmed: every earlier request is void.
     Void(Timestamp),
-    /// Somebody delegates less to another one: what was asked for before, and is not among what they keep, ends.
+    /// A human delegates less to a machine: earlier requests for anything outside `keeps` end.
     Undelegated {
-        /// Who.
+        /// The human.
         by: IdentityId,
-        /// To whom.
+        /// The machine.
         to: IdentityId,
-        /// What still may be asked for.
+        /// The entitlements that stay delegated.
         keeps: &'static [&'static str],
-        /// How many requests had been judged by then.
+        /// The number of requests that had been evaluated by then.
         n_asked: usize,
     },
 }
 
-/// What somebody tried to let another one ask for.
+/// An attempt to delegate entitlements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given {
-    /// Who.
+    /// The human.
     pub by: IdentityId,
-    /// To whom.
+    /// The machine.
     pub to: IdentityId,
-    /// What.
     pub what: &'static [&'static str],
-    /// Until when.
     pub until: Timestamp,
 }
 
-/// The knowledge of everybody outside.
+/// The knowledge of the outside world.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    /// Every request that was judged, in order.
+    /// Every evaluated request, in order.
     pub asked: Vec<(GrantId, Asked)>,
-    /// Who tried to say yes to what, and since when.
+    /// The people who tried to approve each request.
     pub yes: BTreeMap<GrantId, BTreeSet<String>>,
-    /// What anybody tried to delegate.
+    /// Every attempt to delegate.
     pub given: Vec<Given>,
-    /// Which uses of break-glass somebody tried to review, and since when.
+    /// The uses of break-glass that somebody tried to review, and since when.
     pub reviewed: BTreeMap<GrantId, Timestamp>,
-    /// When removals were last refused by AWS.
+    /// When AWS last refused removals.
     pub refused_at: Option<Timestamp>,
-    /// What stands in the way of grants, and since when.
+    /// The stops in force, and since when.
     pub stops: Vec<(Stop, Timestamp)>,
-    /// When each pass of a reaper began that may have recorded that it went well.
+    /// The start of each reaper pass that may have recorded success.
     pub passes: Vec<Timestamp>,
-    /// Since when nothing disturbed the schedule.
+    /// Since when the schedule has been undisturbed.
     pub undisturbed_since: Option<Timestamp>,
     /// When somebody last changed AWS behind Brevet's back.
     pub tampered_at: Option<Timestamp>,
-    /// Since when the table at hand is one that nobody confirmed.
+    /// Since when the table in use has been unconfirmed.
     pub unconfirmed_since: Option<Timestamp>,
-    /// When the table was put back to an older state, and of when that was.
+    /// The last restore of the table.
     pub restored: Option<Restored>,
 }
 
-/// A table that was put back.
+/// A restore of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// When.
     pub at: Timestamp,
-    /// To what stood then.
+    /// The instant of the restored state.
     pub of: Timestamp,
 }
 
 impl Ledger {
-    /// What is known of a request.
+    /// The recorded request of a grant.
     #[must_use]
     pub fn of(&self, id: GrantId) -> Option<&Asked> {
         self.asked.iter().find(|(asked, _)| *asked == id).map(|(_, asked)| asked)
     }
 
-    /// The `nth` request, counted round.
+    /// The `nth` request, modulo their number.
     #[must_use]
     pub fn nth(&self, nth: usize) -> Option<(GrantId, &Asked)> {
         let n = nth.checked_rem(self.asked.len())?;
         self.asked.get(n).map(|(id, asked)| (*id, asked))
     }
 
-    /// Notes a request that the policy is asked about.
+    /// Records a request when the policy evaluates it.
     pub fn judge(&mut self, id: GrantId, asked: Asked) {
         if self.of(id).is_none() {
             self.asked.push((id, asked));
         }
     }
 
-    /// Until when what was asked on somebody's behalf may last at the most.
+    /// The latest end of a request on somebody's behalf, by its delegations.
     #[must_use]
     pub fn given_until(&self, id: GrantId) -> Option<Timestamp> {
         let asked = self.of(id)?;
@@ -136,27 +132,27 @@ impl Ledger {
         self.given.iter().filter(rests).filter(covers).map(|given| given.until).max()
     }
 
-    /// How many it carries on, one after the other.
+    /// The number of renewals in a row before this request.
     fn row(&self, asked: &Asked) -> u32 {
         asked.renews.and_then(|of| self.of(of)).map_or(0, |before| 1 + self.row(before))
     }
 
-    /// Notes a stop; one that stands already stays as old as it is.
+    /// Records a stop. A stop that is already recorded keeps its age.
     pub fn stop(&mut self, stop: Stop, at: Timestamp) {
         if !self.stops.iter().any(|(standing, _)| *standing == stop) {
             self.stops.push((stop, at));
         }
     }
 
-    /// Since when something stands in the way of a grant.
+    /// Since when a stop has applied to a grant.
     #[must_use]
     pub fn stopped_at(&self, id: GrantId) -> Option<Timestamp> {
-        let place = self.asked.iter().position(|(asked, _)| *asked == id)?;
-        self.stops.iter().filter(|(stop, _)| self.covers(stop, place)).map(|(_, at)| *at).min()
+        let index = self.asked.iter().position(|(asked, _)| *asked == id)?;
+        self.stops.iter().filter(|(stop, _)| self.covers(stop, index)).map(|(_, at)| *at).min()
     }
 
-    /// Whether anybody could have allowed it: its class needs nobody, or enough of those who may said yes; somebody tried to
-    /// delegate what is had on their behalf, and no row of renewals is too long.
+    /// Whether the request could have been allowed. Its class needs no approval, or enough eligible people approved.
+    /// If it is on somebody's behalf, somebody tried to delegate it. No row of renewals is too long.
     #[must_use]
     pub fn may_be_allowed(&self, id: GrantId) -> bool {
         let Some(asked) = self.of(id) else { return false };
@@ -169,14 +165,14 @@ impl Ledger {
         needs_votes(who.class, &asked.entitlement).is_some_and(|needed| said_yes >= needed)
     }
 
-    /// Something stood in the way of the schedule, or of one of its calls.
+    /// Records a disturbance of the schedule or of one of its calls.
     pub fn disturb(&mut self, at: Timestamp) {
         self.undisturbed_since = self.undisturbed_since.max(Some(at));
     }
 
-    /// Whether `stop` stands in the way of the request at `place`.
-    fn covers(&self, stop: &Stop, place: usize) -> bool {
-        let (id, asked) = &self.asked[place];
+    /// Whether `stop` applies to the request at `index`.
+    fn covers(&self, stop: &Stop, index: usize) -> bool {
+        let (id, asked) = &self.asked[index];
         let who = &asked.identity;
         match stop {
             Stop::Block(BlockScope::Grant(one)) => one == id,
@@ -188,7 +184,7 @@ impl Ledger {
             Stop::Void(at) => asked.at < *at,
             Stop::Undelegated { by, to, keeps, n_asked } => {
                 let rests = asked.on_behalf_of.as_ref() == Some(by) && who.id == *to;
-                rests && place < *n_asked && !keeps.contains(&asked.entitlement.as_str())
+                rests && index < *n_asked && !keeps.contains(&asked.entitlement.as_str())
             }
             Stop::Left(Leaver::Person(one)) => who.id.as_str() == *one || who.owner.as_str() == *one,
             Stop::Left(Leaver::Entitlement(one)) => asked.entitlement == *one,

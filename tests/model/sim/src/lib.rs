@@ -1,15 +1,15 @@
 //! Simulation: the real engine in a model of the world, with faults. Test equipment: never shipped.
 //!
-//! The model is AWS as far as Brevet meets it: clocks that are apart, IAM that enforces later than it is configured and
-//! takes calls that land late, STS sessions under their policies, a table whose indexes lag and whose TTL deletes. What
-//! happens is a list of [`op::Op`]; an [`observer::Observer`] asks the model who could act, and holds every invariant
-//! against it. What a run draws follows from its seed, so that it can be had again.
+//! The model covers AWS as far as Brevet uses it: clocks that differ; IAM that enforces after a lag and accepts late
+//! calls; STS sessions under their policies; a table with lagging indexes and TTL deletion. A run is a list of
+//! [`op::Op`]. An [`observer::Observer`] asks the model who could act, and checks every invariant against it. Every
+//! draw of a run follows from its seed, so that each run can be reproduced.
 
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::indexing_slicing,
     clippy::expect_used,
-    reason = "test equipment: what goes wrong here is seen as a failure"
+    reason = "test equipment: a panic here is a test failure"
 )]
 
 pub mod catalogue;

@@ -1,10 +1,10 @@
-//! `sim [--seed S] [--pairs N] [--runs N] [--from RUN] [WORD ...]`: every single fault at every port call of every use case,
-//! sampled pairs, the orders of calls of small cases, and generated lists. A word picks use cases and cases by their
-//! names; then nothing else is played.
+//! `sim [--seed S] [--pairs N] [--runs N] [--from RUN] [WORD ...]`: every single fault at every port call of every use
+//! case, sampled pairs, the call orders of small cases, and generated lists. A WORD selects use cases and cases by
+//! name; then nothing else is played.
 //!
-//! Exit code 0 only if everything held.
+//! Exit code 0 only if every claim held.
 
-#![expect(clippy::print_stdout, reason = "what it finds is printed")]
+#![expect(clippy::print_stdout, reason = "the program prints its findings")]
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -18,13 +18,13 @@ use brevet_sim::single::{Failure, Tally, every_fault, pairs};
 use brevet_sim::stories::stories;
 use brevet_sim::table;
 
-/// The longest that a failure is shown, in characters.
+/// The most characters shown of a failure.
 const SHOWN: usize = 2_000;
 
-/// Schedules of one small case at the most, unless every one has to be played; if there are more, so many are drawn.
+/// The most schedules of one small case, unless every one must be played. A case with more is sampled.
 const MAX_SCHEDULES: u64 = 3_000;
 
-/// What the command line asks for.
+/// The command line.
 struct Asked {
     seed: u64,
     n_pairs: u64,
@@ -39,7 +39,7 @@ fn asked(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
     while let Some(argument) = arguments.next() {
         let mut number = || {
             let text = arguments.next().unwrap_or_default();
-            text.parse::<u64>().map_err(|_| format!("`{argument}` wants a whole number, not `{text}`"))
+            text.parse::<u64>().map_err(|_| format!("`{argument}` needs a whole number; you gave `{text}`"))
         };
         match argument.as_str() {
             "--seed" => asked.seed = number()?,
@@ -52,7 +52,7 @@ fn asked(arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
     Ok(asked)
 }
 
-/// Does `work` for each of `n` things, on every core, in any order.
+/// Does `work` for each of `n` items, on every core, in any order.
 fn on_every_core(n: usize, work: impl Fn(usize) + Sync) {
     let next = AtomicUsize::new(0);
     let threads = available_parallelism().map_or(1, usize::from);
@@ -90,8 +90,9 @@ fn main() -> ExitCode {
         }
     };
     println!("seed {}", asked.seed);
-    let wanted = |name: &str| asked.words.is_empty() || asked.words.iter().any(|word| name.contains(word.as_str()));
-    let stories: Vec<_> = stories().into_iter().filter(|story| wanted(story.name)).collect();
+    let is_selected =
+        |name: &str| asked.words.is_empty() || asked.words.iter().any(|word| name.contains(word.as_str()));
+    let stories: Vec<_> = stories().into_iter().filter(|story| is_selected(story.name)).collect();
     let all = Mutex::new(Tally::default());
     on_every_core(stories.len(), |n| {
         let Some(story) = stories.get(n) else { return };
@@ -100,17 +101,17 @@ fn main() -> ExitCode {
         let mut all = locked(&all);
         let n_failures = single.failures.len().saturating_add(double.failures.len());
         println!(
-            "{:<62} {:>4} port calls {:>6} single faults (the other {:>5} cannot be) {:>5} pairs \
+            "{:<62} {:>4} port calls {:>6} single faults ({:>5} not applicable) {:>5} pairs \
              {n_failures:>3} failures",
-            story.name, single.n_calls, single.n_runs, single.n_unfit, double.n_runs
+            story.name, single.n_calls, single.n_runs, single.n_not_applicable, double.n_runs
         );
         show(&single.failures);
         show(&double.failures);
         all.merge(single);
         all.merge(double);
     });
-    println!("\norders of port calls: every one, or some that are drawn");
-    let cases: Vec<_> = cases().into_iter().filter(|case| wanted(case.name)).collect();
+    println!("\norders of port calls: all, or a sample");
+    let cases: Vec<_> = cases().into_iter().filter(|case| is_selected(case.name)).collect();
     let n_wrong = AtomicUsize::new(0);
     on_every_core(cases.len(), |n| {
         let Some(case) = cases.get(n) else { return };
@@ -138,9 +139,9 @@ fn main() -> ExitCode {
         println!("{} generated lists from number {}", asked.runs, asked.from);
     }
     let all = all.into_inner().unwrap_or_default();
-    println!("\nwhich faults fired, by port call (-: it cannot have this one)");
+    println!("\nfaults that fired, by port call (-: not applicable)");
     table::lines(&all.table).iter().for_each(|line| println!("{line}"));
-    println!("\nhow often each claim was held against what AWS showed");
+    println!("\nchecks of each claim against AWS");
     all.held.iter().for_each(|(claim, n)| println!("{:<20} {n:>9}", format!("{claim:?}")));
     all.not_asserted.iter().for_each(|(what, n)| println!("not asserted: {what}: {n} times"));
     let n_wrong = all.failures.len().saturating_add(n_wrong.into_inner());

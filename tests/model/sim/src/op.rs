@@ -1,212 +1,200 @@
-//! What can happen, as plain data: a list of it is a run, and can be played again.
+//! The operations of a run, as plain data. A run is a list of operations and can be played again.
 
 use brevet_engine::fake::Fault;
 
 use crate::catalogue::Leaver;
 use crate::world::Function;
 
-/// One thing that happens. Requests are named by the order in which they were first judged, counted round.
+/// One operation. A request is named by its number in the order of first evaluation, modulo their count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Somebody asks for something, under a new key.
+    /// An identity submits a request under a new key.
     Ask {
-        /// Who.
+        /// The requester.
         who: &'static str,
-        /// For what.
+        /// The entitlement.
         what: &'static str,
     },
-    /// Somebody asks for something on somebody else's behalf.
+    /// An identity submits a request on somebody's behalf.
     AskFor {
-        /// Who.
+        /// The requester.
         who: &'static str,
-        /// For what.
+        /// The entitlement.
         what: &'static str,
-        /// On whose.
+        /// The human on whose behalf it is.
         of: &'static str,
     },
-    /// The holder asks for the same once more, to carry on.
+    /// The holder renews a grant.
     Renew {
-        /// Which grant.
+        /// The grant.
         nth: usize,
     },
-    /// Somebody lets another one ask for something on their behalf: this, and nothing else any more.
+    /// A human delegates these entitlements to a machine, and no others.
     Delegate {
-        /// Who.
+        /// The human.
         by: &'static str,
-        /// To whom.
+        /// The machine.
         to: &'static str,
-        /// What; nothing ends it.
+        /// The entitlements; an empty list ends the delegation.
         what: &'static [&'static str],
-        /// For how many seconds.
+        /// The length of the delegation, in seconds.
         for_s: u32,
     },
-    /// Evaluate's own tick: what the catalogue itself asks for is decided.
-    LookAtSchedules,
-    /// Somebody reviews a use of break-glass.
+    /// Evaluate's schedule: decides the requests of the catalogue's schedules.
+    RunSchedules,
+    /// A person reviews a use of break-glass.
     Review {
-        /// Which grant.
+        /// The grant.
         nth: usize,
-        /// Who.
+        /// The reviewer.
         by: &'static str,
     },
-    /// AWS refuses to take anything off principals, or takes it again.
+    /// AWS starts or stops refusing removals from principals.
     RefuseRemovals {
-        /// Whether it refuses.
+        /// Whether AWS refuses.
         refuses: bool,
     },
-    /// Somebody says that they know of an overdue grant.
+    /// A person acknowledges an overdue grant.
     Acknowledge {
-        /// Which grant.
+        /// The grant.
         nth: usize,
-        /// Who.
+        /// The person.
         by: &'static str,
     },
-    /// The drill's own tick, so often, a minute apart.
-    Drill {
-        /// How often.
-        n: u32,
-    },
-    /// What canary grants allow does not end any more, or does again.
+    /// The drill's schedule, `n` times, a minute apart.
+    Drill { n: u32 },
+    /// The access of canary grants stops ending, or ends again.
     CanaryOutlives {
-        /// Whether it lasts.
+        /// Whether the access outlives its end.
         lasts: bool,
     },
-    /// Somebody votes.
+    /// A person votes.
     Vote {
-        /// On which request.
+        /// The request.
         nth: usize,
-        /// Who.
+        /// The voter.
         by: &'static str,
-        /// For what.
+        /// Whether the vote approves.
         yes: bool,
     },
     /// The holder fetches credentials.
     Vend {
-        /// Of which grant.
+        /// The grant.
         nth: usize,
     },
-    /// The holder gives it back.
+    /// The holder releases the grant.
     Release {
-        /// Which grant.
+        /// The grant.
         nth: usize,
     },
-    /// Somebody in charge marks it to end.
+    /// An authorized person marks the grant for revocation.
     Revoke {
-        /// Which grant.
+        /// The grant.
         nth: usize,
     },
     /// A person places a block.
     Kill {
-        /// Over what, seen from this grant.
+        /// The grant that the scope is taken from.
         nth: usize,
-        /// How wide.
+        /// The kind of scope.
         scope: Scope,
     },
-    /// Another person lifts every block that is no mark.
+    /// Another person lifts every block that is not a mark.
     Lift,
-    /// The holder of a grant, and an approver, look at all that they can see.
+    /// The holder of a grant and an approver read everything that they may read.
     ReadAll {
-        /// Of which grant.
+        /// The grant.
         nth: usize,
     },
-    /// Issue's schedule: attach what was approved.
+    /// Issue's schedule: attaches approved grants.
     Issue,
     /// Reap's schedule, in one of its two processes.
     Reap {
-        /// Whether in the other.
+        /// Whether in the other process.
         other: bool,
     },
-    /// The stream wakes both about one grant.
+    /// The stream wakes issue and reap for one grant.
     Wake {
-        /// Which grant.
+        /// The grant.
         nth: usize,
     },
-    /// The schedule: both passes, then a tick goes by; so often.
-    Ticks {
-        /// How often.
-        n: u32,
-    },
-    /// Time goes by, and the schedule stands still.
-    Wait {
-        /// For so many seconds.
-        seconds: u32,
-    },
-    /// The schedule comes once more and then stands still: for so many seconds the reaper's echoes alone come back.
-    Echoes {
-        /// For so many seconds.
-        seconds: u32,
-    },
-    /// Two reapers at once: each port call is made by whichever the bits say.
+    /// The schedule, `n` times: both passes, then the time of a tick.
+    Ticks { n: u32 },
+    /// Time passes without the schedule.
+    Wait { seconds: u32 },
+    /// The schedule ticks once and then stops. For this many seconds only the reaper's standby ticks arrive.
+    StandbyTicks { seconds: u32 },
+    /// Two reapers run concurrently. The bits of `order` choose which one makes each port call.
     TwoReapers {
         /// The bits, lowest first.
         order: u64,
     },
-    /// Issue and reap at once.
+    /// Issue and reap run concurrently.
     IssueAndReap {
         /// The bits, lowest first.
         order: u64,
     },
-    /// The stream wakes issue and reap about one grant, and both look at it at once, while its holder fetches.
+    /// The stream wakes issue and reap for one grant, and both run concurrently with a vend of its holder.
     AllAtOnce {
-        /// Which grant.
+        /// The grant.
         nth: usize,
-        /// What chooses among the three.
+        /// Chooses among the three at each port call.
         order: u64,
     },
-    /// Another catalogue is put in force.
+    /// Another catalogue is deployed.
     Redeploy {
-        /// Without whom.
+        /// The identity or entitlement that it leaves out.
         without: Option<Leaver>,
     },
-    /// Somebody takes the permissions boundary off the principal, or puts it back.
+    /// Somebody removes the permissions boundary from the principal, or restores it.
     Boundary {
-        /// Whether it is there.
+        /// Whether the boundary is present.
         stands: bool,
     },
-    /// Somebody edits what stands for a grant on its principal, if anything does.
+    /// Somebody edits a grant's policy on its principal, if there is one.
     EditPolicy {
-        /// Which grant.
+        /// The grant.
         nth: usize,
-        /// Whether it is taken away, rather than widened.
+        /// Whether the policy is removed rather than widened.
         gone: bool,
     },
-    /// Somebody takes the reserved deny off a session role, or makes it say nothing.
+    /// Somebody removes the reserved deny from a session role, or empties it.
     EditDeny {
-        /// Whether it is taken away.
+        /// Whether it is removed.
         gone: bool,
     },
-    /// DynamoDB deletes what its TTL lets it delete, and the stream tells reap whose fuses burnt.
+    /// DynamoDB deletes items by TTL, and the stream notifies reap of expired TTL backstops.
     Expire,
     /// One function's clock jumps.
     Jump {
-        /// Whose.
+        /// The function.
         function: Function,
-        /// By how much it is ahead from now on, in milliseconds.
+        /// By how much its clock is ahead from now on, in milliseconds.
         ahead_ms: i64,
     },
     /// The table is backed up.
     BackUp,
-    /// The table is put back to its backup, if there is one.
+    /// The table is restored to its backup, if there is one.
     Restore,
-    /// Everything in the table but the bundle is lost.
+    /// The table loses everything but the bundle.
     Empty,
-    /// An operator says that the table is in service.
+    /// An operator confirms the table.
     Confirm,
-    /// A port call to come fails.
+    /// A later port call fails.
     Fail {
-        /// The next is 1.
+        /// Counted from the next call, which is 1.
         ahead: u64,
-        /// How.
+        /// The fault.
         fault: Fault,
     },
 }
 
-/// How wide a block is.
+/// The scope of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The grant's identity.
     Identity,
-    /// The human who answers for it.
+    /// The grant's sponsor.
     Sponsor,
     /// Its class.
     Class,

@@ -1,4 +1,4 @@
-//! Plays what happens to a world.
+//! Plays the operations of a run in a world.
 
 mod people;
 mod reads;
@@ -13,7 +13,7 @@ use brevet_domain::request::Ask;
 use brevet_domain::time::Timestamp;
 use brevet_engine::decide::Ballot;
 use brevet_engine::fake::{Fault, Snapshot};
-use brevet_engine::port::{Clock, Mark, Place, RawProof, RequestStore};
+use brevet_engine::port::{AttachmentTarget, Clock, Mark, RawProof, RequestStore};
 use brevet_engine::reap::{FoundBy, Reaper};
 use brevet_engine::refusal::{Refusal, RefusalKind};
 use serde_json::json;
@@ -24,14 +24,14 @@ use crate::op::Op;
 use crate::policy::locked;
 use crate::world::{Fate, Function, TICK_S, Work, World};
 
-/// How often a client tries what was not answered.
+/// How often a client tries a call that got no answer.
 const TRIES: usize = 3;
 
-/// What somebody puts in the place of a policy: everything, for ever.
+/// The document that somebody puts in place of a policy: it allows everything, without a limit.
 const WIDENED: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
 
 impl World {
-    /// Lets `op` happen. What was answered late before it goes on after it.
+    /// Plays `op`. Calls whose answer was delayed continue after it.
     pub fn play(&mut self, op: &Op) {
         let earlier = std::mem::take(&mut self.parked);
         self.act(op);
@@ -49,7 +49,7 @@ impl World {
             Op::AskFor { who, what, of } => self.ask_for(who, what, of),
             Op::Renew { nth } => self.renew(*nth),
             Op::Delegate { by, to, what, for_s } => self.delegate(by, to, what, *for_s),
-            Op::LookAtSchedules => self.look_at_schedules(),
+            Op::RunSchedules => self.run_schedules(),
             Op::Review { nth, by } => self.review(*nth, by),
             Op::RefuseRemovals { refuses } => self.principals.refuse_removals(*refuses),
             Op::Acknowledge { nth, by } => self.acknowledge(*nth, by),
@@ -70,9 +70,9 @@ impl World {
             Op::Wake { nth } => self.wake(*nth),
             Op::Ticks { n } => (0..*n).for_each(|n| self.tick(n % 2 == 1)),
             Op::Wait { seconds } => self.clock.advance(*seconds),
-            Op::Echoes { seconds } => {
-                self.come_by_schedule();
-                (0..*seconds).for_each(|_| self.hear_echoes());
+            Op::StandbyTicks { seconds } => {
+                self.tick_by_schedule();
+                (0..*seconds).for_each(|_| self.receive_standby_ticks());
             }
             Op::TwoReapers { order } => {
                 let works = vec![self.pass_of(0), self.pass_of(1)];
@@ -97,9 +97,9 @@ impl World {
             Op::EditPolicy { nth, gone } => self.edit_policy(*nth, *gone),
             Op::EditDeny { gone } => self.edit_deny(*gone),
             Op::Expire => {
-                let burnt = self.store.expire(self.now());
+                let expired = self.store.expire(self.now());
                 let reaper = Arc::clone(&self.reapers[0]);
-                self.call(async move { reaper.wake(&burnt, FoundBy::Fuse).await });
+                self.call(async move { reaper.wake(&expired, FoundBy::Backstop).await });
             }
             Op::Jump { function, ahead_ms } => {
                 self.clocks[*function as usize].set_ahead(*ahead_ms);
@@ -131,7 +131,7 @@ impl World {
         self.start(work);
     }
 
-    /// A whole pass. It is noted as one that may have gone well unless it says that it did not.
+    /// A whole pass. It is recorded as possibly successful unless it reports otherwise.
     fn pass_of(&mut self, which: usize) -> Work {
         let began = self.now();
         if began.seconds_since(self.last_pass_at) > u64::from(TICK_S) {
@@ -149,14 +149,14 @@ impl World {
         })
     }
 
-    /// Runs several at once, step by step; each step is made by whichever `order` says.
+    /// Runs several works concurrently, step by step. `order` chooses who makes each step.
     pub fn weave(&mut self, mut works: Vec<Work>, order: u64) {
         self.faults.step_by_step(true);
         let mut order = order;
         while !works.is_empty() {
             let n = u64::try_from(works.len()).unwrap_or(1);
             let next = usize::try_from(order % n).unwrap_or(0);
-            // Round and round, so that every bit counts more than once.
+            // The bits rotate, so that each bit is used more than once.
             order = order.rotate_right(1);
             if self.poll(&mut works[next]) != Fate::Waiting {
                 drop(works.remove(next));
@@ -173,15 +173,15 @@ impl World {
         self.n_keys += 1;
         let (who, key) = (who.to_owned(), format!("key-{}", self.n_keys));
         let ask: Ask = serde_json::from_value(ask).expect("a request");
-        self.insist(|world| {
+        self.retry(|world| {
             let (intake, now) = (Arc::clone(&world.intake), world.now_of(Function::Intake));
             let (proof, key, ask) = (RawProof::new(format!("{who} ask")), key.clone(), ask.clone());
             async move { intake.submit(&proof, &key, ask, now).await }
         });
     }
 
-    /// What a client does who gets no answer, or is told to come again: so.
-    fn insist<T, C>(&mut self, call: impl Fn(&Self) -> C) -> Option<Result<T, Refusal>>
+    /// A client's retries after a lost answer or a `Retry-After`.
+    fn retry<T, C>(&mut self, call: impl Fn(&Self) -> C) -> Option<Result<T, Refusal>>
     where
         T: Send + 'static,
         C: Future<Output = Result<T, Refusal>> + Send + 'static,
@@ -279,14 +279,14 @@ impl World {
     }
 
     fn edit_policy(&mut self, nth: usize, gone: bool) {
-        let Some(place) = self.nth(nth).and_then(|id| self.place(id)) else { return };
-        if self.principals.standing(&place).is_none() {
+        let Some(target) = self.nth(nth).and_then(|id| self.target(id)) else { return };
+        if self.principals.standing(&target).is_none() {
             return;
         }
-        match (&place, gone) {
-            (_, true) => self.principals.tamper(&place, None),
-            (Place::Inline { .. }, false) => self.principals.tamper(&place, Some(WIDENED)),
-            (Place::Managed { .. }, false) => return,
+        match (&target, gone) {
+            (_, true) => self.principals.tamper(&target, None),
+            (AttachmentTarget::Inline { .. }, false) => self.principals.tamper(&target, Some(WIDENED)),
+            (AttachmentTarget::Managed { .. }, false) => return,
         }
         self.tampered();
     }
@@ -302,7 +302,7 @@ impl World {
         }
     }
 
-    /// The operator's clock is AWS's. Nobody confirms a table that is in service: that would void what lives.
+    /// The operator's clock is AWS's. Nobody confirms a table in service, because that would void its live grants.
     fn confirm(&mut self) {
         let now = self.now();
         let mut ledger = locked(&self.ledger);
@@ -323,7 +323,7 @@ impl World {
         self.redeploy(leaver);
         let at = self.now();
         let mut ledger = locked(&self.ledger);
-        // What was stopped since is forgotten; until an operator confirms the table, nothing is issued over it.
+        // Stops since the backup are lost. Until an operator confirms the table, nothing is issued from it.
         ledger.unconfirmed_since = ledger.unconfirmed_since.or(Some(at));
         ledger.stops.retain(|(stop, stood_at)| matches!(stop, Stop::Left(_)) || *stood_at < of);
         ledger.restored = Some(Restored { at, of: ledger.restored.map_or(of, |before| before.of.min(of)) });
@@ -340,7 +340,7 @@ impl World {
         locked(&self.ledger).disturb(self.clock.now());
     }
 
-    /// A fault that fired, or something still under way, disturbs the schedule; what lands late, until it has landed.
+    /// A fired fault or work in progress disturbs the schedule; a late call disturbs it until it has landed.
     fn note_disturbances(&mut self) {
         let fired = self.faults.fired();
         for fired in &fired[self.n_fired..] {
@@ -356,7 +356,6 @@ impl World {
         }
     }
 
-    /// The `nth` request.
     #[must_use]
     pub fn nth(&self, nth: usize) -> Option<GrantId> {
         locked(&self.ledger).nth(nth).map(|(id, _)| id)
@@ -365,32 +364,33 @@ impl World {
     fn holder(&self, nth: usize, audience: &str) -> Option<(GrantId, RawProof)> {
         let ledger = locked(&self.ledger);
         let (id, asked) = ledger.nth(nth)?;
-        // What a schedule asked for belongs to no task.
+        // A scheduled request belongs to no task.
         let task = if asked.schedule.is_some() { " for no task" } else { "" };
         Some((id, RawProof::new(format!("{} {audience}{task}", asked.identity.id))))
     }
 
-    /// The stored grant.
     #[must_use]
     pub fn grant(&self, id: GrantId) -> Option<Grant> {
         self.store.peek(|held| held.grants().find(|grant| grant.id == id).cloned())
     }
 
-    /// Where AWS would show what a request got, by the names that everybody knows.
+    /// The target where AWS would show a request's attachment, by public names.
     #[must_use]
-    pub fn place(&self, id: GrantId) -> Option<Place> {
+    pub fn target(&self, id: GrantId) -> Option<AttachmentTarget> {
         let principal_arn = BATCH.to_owned();
         match locked(&self.ledger).of(id)?.entitlement.as_str() {
-            "batch" => Some(Place::Inline { principal_arn, policy_name: self.deployment.inline_policy_name(id) }),
+            "batch" => {
+                Some(AttachmentTarget::Inline { principal_arn, policy_name: self.deployment.inline_policy_name(id) })
+            }
             "sync" => Some(self.managed()),
             _ => None,
         }
     }
 
-    /// The place of the one managed policy.
+    /// The target of the one managed policy.
     #[must_use]
-    pub fn managed(&self) -> Place {
+    pub fn managed(&self) -> AttachmentTarget {
         let policy_arn = self.deployment.managed_policy_arn(&"sync".parse().expect("a name"));
-        Place::Managed { principal_arn: BATCH.to_owned(), policy_arn }
+        AttachmentTarget::Managed { principal_arn: BATCH.to_owned(), policy_arn }
     }
 }

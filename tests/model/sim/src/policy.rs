@@ -1,4 +1,4 @@
-//! Scripted proofs and policy.
+//! Scripted proofs and a scripted policy.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -22,21 +22,19 @@ use brevet_engine::port::{Clock, Evaluator, EvaluatorError, ProofRefused, ProofV
 use crate::catalogue::{self, APPROVERS, MAX_RENEWALS, PAIR, needs_votes};
 use crate::ledger::{Asked, Ledger};
 
-/// The catalogue in force, as policy and proofs go by it.
+/// The catalogue in force, for the policy and the proofs.
 #[derive(Debug)]
 pub struct Rules {
-    /// Its bundle.
     pub bundle: Digest,
-    /// What is listed.
+    /// The listed entitlements.
     pub entitlements: Vec<Entitlement>,
-    /// Who is registered.
+    /// The registered identities.
     pub registered: BTreeMap<String, Identity>,
-    /// What it asks for itself.
     pub schedules: Schedules,
 }
 
 impl Rules {
-    /// What is in force as a world begins, and the bundle that says so.
+    /// The first catalogue of a world, and its bundle.
     #[must_use]
     pub fn first() -> (Self, BundleText) {
         static BUILT: OnceLock<BundleText> = OnceLock::new();
@@ -46,12 +44,12 @@ impl Rules {
     }
 }
 
-/// Locks, also after a run that went wrong.
+/// Locks, also after a run that panicked.
 pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Proofs are texts: identity and audience, as in `bot ask`. They name a task, unless they end in `for no task`.
+/// A proof is the text of identity and audience, as in `bot ask`. It names a task unless it ends in `for no task`.
 pub(crate) struct TextProofs(pub(crate) Arc<Mutex<Rules>>);
 
 #[async_trait]
@@ -60,7 +58,7 @@ impl ProofVerifier for TextProofs {
         let refused = |code: &'static str, unregistered| {
             Err(ProofRefused { code, message: code.to_owned(), unavailable: false, unregistered })
         };
-        let wanted = match audience {
+        let expected = match audience {
             Audience::Ask => "ask",
             Audience::Approvals => "approve",
             Audience::Credentials => "credentials",
@@ -70,7 +68,7 @@ impl ProofVerifier for TextProofs {
             None => (proof.expose(), true),
         };
         let (who, made_for) = text.split_once(' ').unwrap_or_default();
-        if made_for != wanted {
+        if made_for != expected {
             return refused("token_audience", false);
         }
         let Some(identity) = locked(&self.0).registered.get(who).cloned() else {
@@ -88,7 +86,7 @@ impl ProofVerifier for TextProofs {
     }
 }
 
-/// Who must say yes: one of them, or for what is for two, each after the other.
+/// The approval steps: one vote of either approver, or for [`PAIR`] one vote of each in turn.
 fn steps(entitlement: &str) -> Vec<Step> {
     let people = |names: &[&str]| names.iter().map(|who| who.parse().expect("a name")).collect();
     if entitlement != PAIR {
@@ -98,8 +96,8 @@ fn steps(entitlement: &str) -> Vec<Step> {
     vec![step("first", APPROVERS[0]), step("second", APPROVERS[1])]
 }
 
-/// Pipelines get it at once, agents and people with approval, others not at all; what is for emergencies, people and at
-/// once. What it is asked is in the ledger.
+/// Allows pipelines at once, agents and people with approval, and other classes never. Allows break-glass to people
+/// only, at once. Records every evaluated request in the ledger.
 pub(crate) struct ClassPolicy {
     pub(crate) deployment: Deployment,
     pub(crate) rules: Arc<Mutex<Rules>>,
@@ -123,7 +121,7 @@ impl Evaluator for ClassPolicy {
             renews: request.ask.renews,
             schedule: caller.proof.schedule().cloned(),
         };
-        // Where it is only rehearsed nobody asks for anything.
+        // A rehearsal is not a request.
         if request.id != GrantId::NONE {
             locked(&self.ledger).judge(request.id, asked);
         }
@@ -172,6 +170,6 @@ impl Evaluator for ClassPolicy {
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {
-        Ok(vec!["anybody-apart".to_owned()])
+        Ok(vec!["independent-approver".to_owned()])
     }
 }

@@ -10,7 +10,7 @@ use crate::run::{Outcome, play};
 use crate::stories::Story;
 use crate::world::{CALL_S, Model, SKEW_S};
 
-/// How late a call can land: until the time-out of a call that was begun in the last moment.
+/// How late a call can land: until the time-out of a call that began at the last moment.
 const LANDS_LATE: [Fault; 2] = [Fault::LandsLate(3), Fault::LandsLate(CALL_S)];
 
 /// Every fault that is tried at every call.
@@ -23,36 +23,35 @@ pub fn faults() -> Vec<Fault> {
 /// How often each fault fired, by port call.
 pub type Table = BTreeMap<&'static str, BTreeMap<&'static str, u64>>;
 
-/// What went wrong, and how to have it again.
+/// A failure, and how to reproduce it.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    /// The use case, and what was put into it.
+    /// The use case and its faults.
     pub again: String,
-    /// What did not hold.
+    /// The failed claims.
     pub findings: Vec<Finding>,
 }
 
-/// What many runs came to.
+/// The results of many runs.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Runs in which the fault fired.
     pub n_runs: u64,
-    /// Runs in which the call was reached, and cannot have the fault.
-    pub n_unfit: u64,
-    /// Port calls of the use cases.
+    /// Runs in which the call was reached and does not allow the fault.
+    pub n_not_applicable: u64,
+    /// The number of port calls of the use cases.
     pub n_calls: u64,
-    /// Which faults fired where.
+    /// The faults that fired, by port call.
     pub table: Table,
-    /// What was not asserted, and how often.
+    /// The properties that were not asserted, with counts.
     pub not_asserted: BTreeMap<&'static str, u64>,
-    /// How often each claim was held against something.
+    /// The number of checks of each claim.
     pub held: BTreeMap<crate::observer::Claim, u64>,
-    /// What went wrong.
     pub failures: Vec<Failure>,
 }
 
 impl Tally {
-    /// Adds what one run came to.
+    /// Adds the outcome of one run.
     pub fn add(&mut self, outcome: Outcome, again: impl FnOnce() -> String) {
         self.n_runs += 1;
         for fired in &outcome.fired {
@@ -69,10 +68,10 @@ impl Tally {
         }
     }
 
-    /// Adds what others came to.
+    /// Adds the results of other runs.
     pub fn merge(&mut self, other: Self) {
         self.n_runs += other.n_runs;
-        self.n_unfit += other.n_unfit;
+        self.n_not_applicable += other.n_not_applicable;
         self.n_calls += other.n_calls;
         for (call, by_fault) in other.table {
             for (fault, n) in by_fault {
@@ -89,14 +88,14 @@ impl Tally {
     }
 }
 
-/// How many ways there are in which clocks are apart and indexes lag.
+/// The number of combinations of clock differences and index lags.
 const MODELS: u64 = 12;
 
-/// How the clocks of a run are apart: by the number of the call, so that every call is met under several.
+/// The clock differences of a run, by the number of the call, so that every call is tested under several.
 #[must_use]
 pub fn model(number: u64) -> Model {
     let skew = i64::from(SKEW_S) * 1_000;
-    // Any two of them, and AWS's, are apart by the skew at the most.
+    // Any two clocks, including AWS's, differ by at most the skew.
     let ahead_ms = match number % 4 {
         0 => [0; 5],
         1 => [skew, 0, skew, 0, skew],
@@ -106,37 +105,37 @@ pub fn model(number: u64) -> Model {
     Model { ahead_ms, index_lag_s: u32::try_from(number % 3).unwrap_or(0), ..Model::default() }
 }
 
-/// Plays `story` with each fault at each of its port calls for which `wanted` says so.
+/// Plays `story` with each selected fault at each of its port calls.
 ///
 /// # Panics
 ///
-/// If a call was not reached, or a planned fault did not fire though the call can have it: then the runs prove nothing.
+/// If a call was not reached, or if an applicable planned fault did not fire: then the runs prove nothing.
 #[must_use]
-pub fn every_fault(story: &Story, mut wanted: impl FnMut(u64, Fault) -> bool) -> Tally {
+pub fn every_fault(story: &Story, mut is_selected: impl FnMut(u64, Fault) -> bool) -> Tally {
     let mut tally = Tally::default();
     let clean = play(&Model::default(), &story.ops, |_| {});
     let missing = story.missing(&clean);
     assert!(
         missing.is_empty(),
-        "{}: without a fault not {missing:?}, but {:?} {:?}",
+        "{}: without a fault, {missing:?} did not occur: {:?} {:?}",
         story.name,
         clean.ends,
-        clean.told
+        clean.events
     );
     tally.n_calls = clean.n_calls;
     let reached: Vec<_> = (0..MODELS).map(|n| play(&model(n), &story.ops, |_| {}).n_calls).collect();
     for number in 1..=clean.n_calls {
-        // Under other clocks a use case may make fewer calls: those are met under true ones.
+        // Under other clocks a use case may make fewer calls. Calls beyond those are tested under the default model.
         let n_reached = reached[usize::try_from(number % MODELS).unwrap_or(0)];
         let model = if number <= n_reached { model(number) } else { Model::default() };
         for fault in faults() {
-            if !wanted(number, fault) {
+            if !is_selected(number, fault) {
                 continue;
             }
             let mut outcome = play(&model, &story.ops, |world| world.faults.plan(number, fault));
             let missing = if story.always { story.missing(&outcome) } else { Vec::new() };
             if !missing.is_empty() {
-                let what = format!("it came not to {missing:?}, but to {:?} {:?}", outcome.ends, outcome.told);
+                let what = format!("{missing:?} did not occur: {:?} {:?}", outcome.ends, outcome.events);
                 outcome.findings.push(Finding { claim: Claim::NothingStuck, what });
             }
             let again = || format!("{}: call {number} with {fault:?}", story.name);
@@ -147,11 +146,11 @@ pub fn every_fault(story: &Story, mut wanted: impl FnMut(u64, Fault) -> bool) ->
                 }
                 None => {
                     assert!(
-                        outcome.unfit.contains(&(number, fault)),
-                        "{}: it can have it, and it did not fire",
+                        outcome.not_applicable.contains(&(number, fault)),
+                        "{}: the fault is applicable and did not fire",
                         again()
                     );
-                    tally.n_unfit += 1;
+                    tally.n_not_applicable += 1;
                 }
             }
         }
@@ -159,14 +158,14 @@ pub fn every_fault(story: &Story, mut wanted: impl FnMut(u64, Fault) -> bool) ->
     tally
 }
 
-/// Whether chance picks this call and fault, once in `times`.
+/// Whether the random sample includes this call and fault, once in `times`.
 #[must_use]
 pub fn is_sampled(seed: u64, number: u64, fault: Fault, times: usize) -> bool {
-    let place = faults().iter().position(|one| *one == fault).unwrap_or_default();
-    Chance::new(seed, number.wrapping_mul(64) + place as u64).one_in(times)
+    let index = faults().iter().position(|one| *one == fault).unwrap_or_default();
+    Chance::new(seed, number.wrapping_mul(64) + index as u64).one_in(times)
 }
 
-/// Plays `story` with `n` pairs of faults that chance draws.
+/// Plays `story` with `n` random pairs of faults.
 #[must_use]
 pub fn pairs(story: &Story, n: u64, seed: u64) -> Tally {
     let mut tally = Tally::default();

@@ -1,4 +1,4 @@
-//! The use cases, each as a list of what happens: what single faults are put into.
+//! The use cases, each as a list of operations. Single faults are injected into them.
 
 mod others;
 mod people;
@@ -11,25 +11,25 @@ use crate::world::SKEW_S;
 /// A use case.
 #[derive(Clone, Debug)]
 pub struct Story {
-    /// Its name.
     pub name: &'static str,
-    /// What happens.
+    /// The operations.
     pub ops: Vec<Op>,
-    /// What its grants come to, where nothing fails: for each of these one whose last state's debug form holds it.
-    pub comes_to: Vec<&'static str>,
-    /// What evidence and drills tell then.
-    pub tells: Vec<&'static str>,
-    /// Whether it comes to all of that whatever single fault there is.
+    /// The expected final states: for each text, some grant's final state contains it in its debug form, without a
+    /// fault.
+    pub ends_in: Vec<&'static str>,
+    /// The expected events of evidence and drills, without a fault.
+    pub events: Vec<&'static str>,
+    /// Whether all of that is expected under every single fault too.
     pub always: bool,
 }
 
 impl Story {
-    /// What should have come of it and did not.
+    /// The expected states and events that did not occur.
     #[must_use]
     pub fn missing(&self, outcome: &Outcome) -> Vec<&'static str> {
         let unreached = |what: &&&str| !outcome.ends.iter().any(|end| end.contains(**what));
-        let untold = |what: &&&str| !outcome.told.contains(**what);
-        self.comes_to.iter().filter(unreached).chain(self.tells.iter().filter(untold)).copied().collect()
+        let not_recorded = |what: &&&str| !outcome.events.contains(**what);
+        self.ends_in.iter().filter(unreached).chain(self.events.iter().filter(not_recorded)).copied().collect()
     }
 }
 
@@ -38,7 +38,7 @@ fn ask(who: &'static str, what: &'static str) -> Op {
 }
 
 const REAP: Op = Op::Reap { other: false };
-/// Until the clock of whoever issues shows what the clock of whoever decided did.
+/// Waits until the issuer's clock shows the instant of the decision.
 const LATER: Op = Op::Wait { seconds: SKEW_S + 1 };
 const NTH: Op = Op::Vend { nth: 0 };
 
@@ -46,16 +46,15 @@ fn ticks(n: u32) -> Op {
     Op::Ticks { n }
 }
 
-/// One that comes to all of it under every single fault.
-fn story(name: &'static str, ops: Vec<Op>, comes_to: &[&'static str], tells: &[&'static str]) -> Story {
-    Story { name, ops, comes_to: comes_to.to_vec(), tells: tells.to_vec(), always: true }
+/// A use case with the same result under every single fault.
+fn story(name: &'static str, ops: Vec<Op>, ends_in: &[&'static str], events: &[&'static str]) -> Story {
+    Story { name, ops, ends_in: ends_in.to_vec(), events: events.to_vec(), always: true }
 }
 
-/// Every use case.
 #[must_use]
 pub fn stories() -> Vec<Story> {
     let story =
-        |name, ops: Vec<Op>, comes_to| Story { name, ops, comes_to: vec![comes_to], tells: Vec::new(), always: false };
+        |name, ops: Vec<Op>, ends_in| Story { name, ops, ends_in: vec![ends_in], events: Vec::new(), always: false };
     let wait = |seconds| Op::Wait { seconds };
     let mut stories = vec![
         story(
@@ -79,12 +78,12 @@ pub fn stories() -> Vec<Story> {
             "Denied",
         ),
         story(
-            "a session that may touch IAM",
+            "a session with IAM rights",
             vec![REAP, ask("bot", "glass"), NTH, wait(50), REAP, wait(20), ticks(2)],
             "Observed",
         ),
         story(
-            "a secret is rotated twice once nobody can read it",
+            "a secret is rotated twice after no session can read it",
             vec![REAP, ask("bot", "vault"), NTH, Op::Release { nth: 0 }, Op::Wake { nth: 0 }, ticks(12)],
             "Released",
         ),
@@ -133,7 +132,7 @@ pub fn stories() -> Vec<Story> {
             "Killed",
         ),
         story(
-            "what is not used yet is withdrawn",
+            "unused grants are withdrawn",
             vec![
                 REAP,
                 ask("bot", "deploy"),
@@ -145,7 +144,7 @@ pub fn stories() -> Vec<Story> {
             "Withdrawn",
         ),
         story(
-            "what nobody starts lapses",
+            "grants that are not started lapse",
             vec![REAP, ask("bot", "deploy"), ask("agent", "batch"), wait(110), ticks(2)],
             "Lapsed",
         ),
@@ -164,12 +163,12 @@ pub fn stories() -> Vec<Story> {
             "Leaver",
         ),
         story(
-            "somebody edits what was put",
+            "somebody edits an inline policy",
             vec![REAP, ask("bot", "batch"), Op::Issue, Op::EditPolicy { nth: 0, gone: false }, wait(101), ticks(3)],
             "Observed",
         ),
         story(
-            "somebody takes the boundary away",
+            "somebody removes the boundary",
             vec![
                 REAP,
                 ask("bot", "sync"),
@@ -182,15 +181,15 @@ pub fn stories() -> Vec<Story> {
                 ticks(4),
                 Op::Boundary { stands: true },
             ],
-            "Unfit",
+            "PreflightFailed",
         ),
         story(
-            "somebody takes the reserved deny away",
+            "somebody removes the reserved deny",
             vec![REAP, ask("bot", "deploy"), NTH, Op::Release { nth: 0 }, REAP, Op::EditDeny { gone: true }, ticks(4)],
             "Observed",
         ),
         story(
-            "an older table brings back what was released",
+            "a restored table brings back a released grant",
             vec![
                 REAP,
                 ask("bot", "deploy"),
@@ -207,7 +206,7 @@ pub fn stories() -> Vec<Story> {
             "Drift",
         ),
         story(
-            "an older table does not know what was attached",
+            "a restored table does not know an attachment",
             vec![
                 REAP,
                 ask("bot", "batch"),
@@ -224,7 +223,7 @@ pub fn stories() -> Vec<Story> {
             "Withdrawn",
         ),
         story(
-            "the table is emptied, confirmed, and goes on",
+            "the table is emptied, confirmed, and used again",
             vec![
                 REAP,
                 ask("bot", "batch"),
@@ -244,7 +243,7 @@ pub fn stories() -> Vec<Story> {
             "ByConstruction",
         ),
         story(
-            "only the fuse knows of it",
+            "only the TTL backstop wakes the reaper",
             vec![REAP, ask("bot", "batch"), Op::Issue, wait(405), Op::Expire, ticks(3)],
             "Ended",
         ),

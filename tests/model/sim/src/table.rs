@@ -1,4 +1,4 @@
-//! What fired where, as a table.
+//! The fired faults as a table.
 
 use brevet_engine::fake::Fault;
 
@@ -18,7 +18,7 @@ pub fn lines(table: &Table) -> Vec<String> {
     for (call, by_fault) in table {
         let cell = |name: &&str| match by_fault.get(*name) {
             Some(n) => format!("{n:>0$}", width(name)),
-            // The call cannot have it.
+            // The call does not allow this fault.
             None => format!("{:>1$}", "-", width(name)),
         };
         let cells: Vec<_> = names.iter().map(cell).collect();

@@ -1,14 +1,14 @@
-//! The world: every use case of the engine over one model of AWS, each function with a clock of its own.
+//! The world: every use case of the engine over one model of AWS. Each function has its own clock.
 
 mod drilling;
-mod echoing;
 mod seams;
+mod standby;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use brevet_domain::heart::Tolerance;
+use brevet_domain::reaper_health::IssuancePolicy;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 use brevet_engine::acknowledge::Acknowledging;
@@ -17,83 +17,87 @@ use brevet_engine::catalogue::Catalogue;
 use brevet_engine::decide::Decider;
 use brevet_engine::drill::Driller;
 use brevet_engine::fake::{
-    Direct, Faults, ManualClock, MemoryCanary, MemoryEchoes, MemoryEstate, MemoryPrincipals, MemoryRoles,
-    MemorySecrets, MemoryStore, MemorySts, SeqIds, SkewedClock, Snapshot, ToldUses, TwoHands, Watched, poll_once,
+    Direct, Faults, ManualClock, MemoryAccountListing, MemoryCanary, MemoryPrincipals, MemoryRoles, MemorySecrets,
+    MemoryStandbyTicks, MemoryStore, MemorySts, RecordedUses, SeqIds, SkewedClock, Snapshot, TwoHands, Watched,
+    poll_once,
 };
 use brevet_engine::intake::Intake;
 use brevet_engine::issue::Issuer;
 use brevet_engine::port::{Clock, ProofVerifier};
-use brevet_engine::reap::{self, Attachments, Drills, Kills, Reaper, Sweep};
+use brevet_engine::reap::{self, Attachments, Drills, KillSwitchPorts, Reaper, Sweep};
 use brevet_engine::revoke::KillSwitch;
 
 use crate::catalogue::{self, APPROVERS, BATCH, Leaver, SECRET};
 use crate::ledger::{Ledger, Stop};
 use crate::policy::{ClassPolicy, Rules, TextProofs, locked};
 
-pub use echoing::Echoing;
 pub use seams::{Fakes, Seams};
+pub use standby::StandbySettings;
 
 /// When each world begins: on the hour.
 pub const STARTS_AT_S: i64 = 1_795_348_800;
-/// How far two clocks may be apart, in seconds.
+/// The largest difference between two clocks, in seconds.
 pub const SKEW_S: u32 = 12;
 /// How long an absence must last, in seconds.
 pub const QUIET_S: u32 = 10;
 /// The longest that a call may take, in seconds.
 pub const CALL_S: u32 = 8;
-/// How far apart the ticks of the schedule are, in seconds.
+/// The time between ticks of the schedule, in seconds.
 pub const TICK_S: u32 = 15;
-/// How old the last good pass may be, in seconds.
-pub const HEART_MAX_S: u32 = 60;
-/// How long an end may take until its grant is overdue, in seconds.
+/// The largest age of the last successful pass, in seconds.
+pub const HEARTBEAT_MAX_S: u32 = 60;
+/// The longest time to end a grant before it is overdue, in seconds.
 pub const OVERDUE_S: u32 = 120;
-/// All of them.
 pub const BOUNDS: Bounds = Bounds { skew_s: SKEW_S, quiet_s: QUIET_S, call_s: CALL_S };
-/// What issuing puts up with.
-pub const TOLERANCE: Tolerance =
-    Tolerance { max_age_s: HEART_MAX_S, overdue_s: OVERDUE_S, max_overdue: 5, while_overdue: false, is_canary: false };
-/// By how much AWS enforces later than it is configured, in seconds, at the most.
+/// The conditions under which the functions issue.
+pub const ISSUANCE_POLICY: IssuancePolicy = IssuancePolicy {
+    max_age_s: HEARTBEAT_MAX_S,
+    overdue_s: OVERDUE_S,
+    max_overdue: 5,
+    while_overdue: false,
+    is_canary: false,
+};
+/// AWS's largest enforcement lag, in seconds.
 pub const ENFORCEMENT_LAG_S: u32 = 4;
 
-/// Something under way: it is polled until it is over, or has died.
+/// Work in progress. It is polled until it is done or has crashed.
 pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What polling came to.
+/// The result of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is over.
     Done,
-    /// It waits to be polled again.
+    /// It waits for the next poll.
     Waiting,
-    /// It died at a planned crash, and is never to be polled again.
+    /// It crashed at a planned fault, and must not be polled again.
     Crashed,
 }
 
-/// Which function's clock.
+/// A function with its own clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
-    /// Takes requests in.
+    /// Accepts requests.
     Intake,
     /// Decides.
     Evaluate,
     /// Vends and attaches.
     Issue,
-    /// Ends.
+    /// Ends grants.
     Reap,
-    /// Ends, in another process.
+    /// Ends grants, in another process.
     OtherReap,
 }
 
-/// What the model is like.
+/// The settings of a model.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// By how much each function's clock is ahead of AWS's, in milliseconds.
     pub ahead_ms: [i64; 5],
-    /// By how much the table's indexes lag, in seconds.
+    /// The lag of the table's indexes, in seconds.
     pub index_lag_s: u32,
-    /// By how much AWS enforces later than it is configured, in seconds, at the most.
+    /// AWS's largest enforcement lag, in seconds.
     pub enforcement_lag_s: u32,
-    /// What the ports are replaced with, to see that the observer turns red.
+    /// Replaces ports in a control run, which must make the observer fail.
     pub seams: fn(Fakes) -> Seams,
 }
 
@@ -103,7 +107,6 @@ impl Default for Model {
     }
 }
 
-/// Everything there is.
 pub struct World {
     /// The fault plan.
     pub faults: Arc<Faults>,
@@ -111,57 +114,45 @@ pub struct World {
     pub clock: Arc<ManualClock>,
     /// The functions' clocks, in the order of [`Function`].
     pub clocks: [Arc<SkewedClock>; 5],
-    /// The table.
     pub store: Arc<MemoryStore>,
-    /// STS.
     pub sts: Arc<MemorySts>,
-    /// Session roles.
     pub roles: Arc<MemoryRoles>,
-    /// Attachment principals.
     pub principals: Arc<MemoryPrincipals>,
-    /// Secrets.
     pub secrets: Arc<MemorySecrets>,
     /// The names of this installation.
     pub deployment: Deployment,
     /// The catalogue in force.
     pub rules: Arc<Mutex<Rules>>,
-    /// What is known outside.
+    /// The knowledge of the outside world.
     pub ledger: Arc<Mutex<Ledger>>,
-    /// Takes requests in.
     pub intake: Arc<Intake>,
-    /// Decides and counts votes.
     pub decider: Arc<Decider>,
-    /// Places and lifts blocks.
     pub kill_switch: Arc<KillSwitch>,
-    /// Acknowledges what is overdue.
     pub acknowledging: Arc<Acknowledging>,
-    /// Drills; another one after a crash, which takes its credentials with it.
+    /// The drill process. A crash replaces it, which loses its credentials.
     pub driller: Arc<Driller>,
-    /// What it works with.
+    /// The ports of the drill.
     drill_ports: brevet_engine::drill::Ports,
-    /// What the drill sees.
+    /// The answers to the drill's probes.
     pub canary: Arc<MemoryCanary>,
-    /// Vends.
     pub issuer: Arc<Issuer>,
-    /// Attaches.
     pub activator: Arc<Activator>,
-    /// Two processes that end.
+    /// The two reaper processes.
     pub reapers: [Arc<Reaper>; 2],
-    /// What the first of them works with.
+    /// The ports of the first reaper.
     reaper_ports: reap::Ports,
-    /// One more, which its echoes call.
-    pub echoing: Echoing,
-    /// What the model is like.
+    /// A third reaper, which standby ticks call.
+    pub standby: StandbySettings,
     pub model: Model,
-    /// What was answered late and goes on later.
+    /// Calls whose answer is delayed. They continue later.
     pub parked: Vec<Work>,
-    /// A backup of the table, and of when.
+    /// A backup of the table, and its instant.
     pub backup: Option<(Snapshot, Timestamp)>,
-    /// How many keys were used.
+    /// The number of idempotency keys used.
     pub n_keys: usize,
     /// When the last pass began.
     pub last_pass_at: Timestamp,
-    /// How many faults had fired when that was last looked at.
+    /// The number of fired faults that the ledger has taken into account.
     pub n_fired: usize,
 }
 
@@ -172,7 +163,7 @@ impl std::fmt::Debug for World {
 }
 
 impl World {
-    /// A world in which nothing has happened yet, like `model`.
+    /// A new world like `model`.
     #[must_use]
     pub fn new(model: Model) -> Self {
         let faults = Arc::new(Faults::none());
@@ -197,9 +188,9 @@ impl World {
         let session_roles =
             ["deploy", "glass"].map(|target| deployment.session_role_arn(&target.parse().expect("a name")));
         let roles_of = (Arc::clone(&roles), session_roles.into());
-        let estate = MemoryEstate::new(Arc::clone(&principals), roles_of, Arc::clone(&faults));
+        let listing = MemoryAccountListing::new(Arc::clone(&principals), roles_of, Arc::clone(&faults));
         let fakes = Fakes {
-            estate: Arc::new(estate),
+            listing: Arc::new(listing),
             clock: clock.clone(),
             store: store.clone(),
             sts: sts.clone(),
@@ -207,9 +198,9 @@ impl World {
             principals: principals.clone(),
             secrets: secrets.clone(),
             canary: canary.clone(),
-            echoes: Arc::new(MemoryEchoes::new(echoing::HELD_BACK_S, Arc::clone(&faults))),
+            standby_ticks: Arc::new(MemoryStandbyTicks::new(standby::HELD_BACK_S, Arc::clone(&faults))),
         };
-        let echoes = Arc::clone(&fakes.echoes);
+        let standby_ticks = Arc::clone(&fakes.standby_ticks);
         let seams = (model.seams)(fakes);
         let clocks = model.ahead_ms.map(|ahead_ms| Arc::new(SkewedClock::new(Arc::clone(&clock), ahead_ms)));
         let [intake_clock, evaluate_clock, issue_clock, reap_clock, other_clock] = clocks.clone();
@@ -229,7 +220,7 @@ impl World {
             Arc::clone(&proofs),
             Arc::new(policy),
             (seams.reader.clone(), store.clone(), seams.delegations.clone(), seams.reviews.clone()),
-            Arc::new(ToldUses::default()),
+            Arc::new(RecordedUses::default()),
             (seams.store.clone(), ids.clone()),
             deployment.clone(),
             BOUNDS,
@@ -247,7 +238,7 @@ impl World {
             reader: seams.reader.clone(),
             evaluator: Arc::new(Direct(Arc::clone(&decider), evaluate_clock)),
             ids: ids.clone(),
-            tolerance: TOLERANCE,
+            issuance_policy: ISSUANCE_POLICY,
         };
         let issuer = Issuer::new(
             proofs,
@@ -255,7 +246,7 @@ impl World {
             (seams.store.clone(), ids.clone()),
             sts.clone(),
             issue_clock.clone(),
-            TOLERANCE,
+            ISSUANCE_POLICY,
         );
         principals.add(BATCH, Some(&deployment.boundary_arn()));
         let activation = activate::Ports {
@@ -266,28 +257,28 @@ impl World {
             due: store.clone(),
             principals: seams.principals.clone(),
             provisioner: principals.clone(),
-            counts: store.clone(),
+            holders: store.clone(),
             clock: issue_clock,
             ids: ids.clone(),
         };
-        let activator = Activator::new(activation, deployment.clone(), TOLERANCE, 600);
-        let sweep = Sweep { estate: seams.estate.clone(), findings: store.clone() };
+        let activator = Activator::new(activation, deployment.clone(), ISSUANCE_POLICY, 600);
+        let sweep = Sweep { listing: seams.listing.clone(), findings: store.clone() };
         let ports = |clock: Arc<SkewedClock>| reap::Ports {
             reader: seams.reader.clone(),
             store: seams.store.clone(),
             due: store.clone(),
             deny: store.clone(),
             reviews: store.clone(),
-            kills: Kills { reader: store.clone(), progress: store.clone() },
+            kill_switch: KillSwitchPorts { reader: store.clone(), progress: store.clone() },
             sweep: sweep.clone(),
             service: seams.service.clone(),
-            heart: store.clone(),
+            reaper_health: store.clone(),
             drills: Drills::none(store.clone()),
             roles: seams.roles.clone(),
             attachments: Attachments {
                 principals: seams.principals.clone(),
                 deprovisioner: seams.deprovisioner.clone(),
-                counts: store.clone(),
+                holders: store.clone(),
             },
             rotator: seams.rotator.clone(),
             catalogue: bundles(),
@@ -296,7 +287,7 @@ impl World {
         };
         let reaper_ports = ports(Arc::clone(&reap_clock));
         let reaper = |holder: &str, clock: Arc<SkewedClock>| {
-            Arc::new(Reaper::new(ports(clock), deployment.clone(), holder.to_owned(), (BOUNDS, 600), TOLERANCE))
+            Arc::new(Reaper::new(ports(clock), deployment.clone(), holder.to_owned(), (BOUNDS, 600), ISSUANCE_POLICY))
         };
         let reapers = [reaper("one", reap_clock), reaper("two", other_clock)];
         let last_pass_at = clock.now();
@@ -323,7 +314,7 @@ impl World {
             activator: Arc::new(activator),
             reapers,
             reaper_ports,
-            echoing: Echoing { port: seams.echoes, echoes, reaper: None },
+            standby: StandbySettings { port: seams.standby_ticks, standby_ticks, reaper: None },
             model,
             parked: Vec::new(),
             backup: None,
@@ -333,11 +324,11 @@ impl World {
         }
     }
 
-    /// One more process that ends, with the first one's ports, whose passes take `budget_s` seconds.
+    /// Another reaper process with the first one's ports. Its passes take at most `budget_s` seconds.
     #[must_use]
     pub fn reaper_of(&self, holder: &str, budget_s: u32) -> Reaper {
         let (ports, deployment) = (self.reaper_ports.clone(), self.deployment.clone());
-        Reaper::new(ports, deployment, holder.to_owned(), (BOUNDS, budget_s), TOLERANCE)
+        Reaper::new(ports, deployment, holder.to_owned(), (BOUNDS, budget_s), ISSUANCE_POLICY)
     }
 
     /// The true time.
@@ -365,7 +356,7 @@ impl World {
         }
     }
 
-    /// Polls something once: by itself it goes on to its end; step by step it makes one port call.
+    /// Polls `work` once. It runs to its end, or, step by step, makes one port call.
     pub fn poll(&self, work: &mut Work) -> Fate {
         let n_crashed = self.faults.n_crashed();
         match poll_once(work.as_mut()) {
@@ -375,7 +366,7 @@ impl World {
         }
     }
 
-    /// Starts something, and parks it if it is answered late.
+    /// Starts `work`, and parks it if its answer is delayed.
     pub fn start(&mut self, mut work: Work) -> Fate {
         let fate = self.poll(&mut work);
         if fate == Fate::Waiting {
@@ -384,7 +375,7 @@ impl World {
         fate
     }
 
-    /// Makes a call and waits for its answer; nothing if it died or is answered late.
+    /// Makes a call and waits for its answer. `None` if it crashed or its answer is delayed.
     pub fn call<T: Send + 'static>(&mut self, call: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let answer = Arc::new(Mutex::new(None));
         let slot = Arc::clone(&answer);

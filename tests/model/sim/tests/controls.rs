@@ -1,4 +1,4 @@
-//! Each claim of the observer turns red once the protection behind it is gone, or a bug is planted in the model.
+//! Each claim of the observer fails once its protection is removed or a bug is planted in the model.
 
 use brevet_sim::controls::{Control, controls};
 use brevet_sim::observer::Claim;
@@ -14,7 +14,7 @@ fn red(control: &Control) -> Vec<Claim> {
 }
 
 #[test]
-fn every_control_turns_red_where_it_should_and_is_green_without_its_bug() {
+fn every_control_fails_its_claim_and_passes_without_its_bug() {
     for control in controls() {
         let without = play(&Model::default(), &control.ops, |_| {});
         assert_eq!(without.findings, [], "{}: without the bug", control.name);
@@ -29,5 +29,5 @@ fn every_claim_has_a_control() {
     let controls = controls();
     let uncontrolled: Vec<_> =
         Claim::ALL.iter().filter(|claim| !controls.iter().any(|control| control.turns_red == **claim)).collect();
-    assert!(uncontrolled.is_empty(), "nothing shows that these can turn red: {uncontrolled:?}");
+    assert!(uncontrolled.is_empty(), "no control shows that these claims can fail: {uncontrolled:?}");
 }

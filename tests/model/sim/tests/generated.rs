@@ -1,4 +1,4 @@
-//! Generated lists of what happens, by the seed of the run.
+//! Generated lists of operations, by the seed of the run.
 
 use brevet_chance::seed_or;
 use brevet_sim::generate::{draw, generated};
@@ -6,7 +6,7 @@ use brevet_sim::generate::{draw, generated};
 const SEED: u64 = 20_261_122;
 
 #[test]
-fn generated_lists_leave_every_invariant_standing() {
+fn generated_lists_keep_every_invariant() {
     let tally = generated(seed_or(SEED), 0, 250, 1);
     assert!(tally.failures.is_empty(), "{:#?}", tally.failures);
     println!("{} lists, {} port calls; not asserted: {:?}", tally.n_runs, tally.n_calls, tally.not_asserted);
@@ -15,7 +15,7 @@ fn generated_lists_leave_every_invariant_standing() {
 }
 
 #[test]
-fn a_run_is_the_same_list_whenever_it_is_drawn() {
+fn run_draws_the_same_list_each_time() {
     assert_eq!(draw(SEED, 7).ops, draw(SEED, 7).ops);
     assert_ne!(draw(SEED, 7).ops, draw(SEED, 8).ops);
 }

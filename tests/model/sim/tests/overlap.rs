@@ -1,17 +1,17 @@
-//! Grants that overlap on one principal: whatever the order, each end ends exactly what it should.
+//! Grants that overlap on one principal: in every order, the end of each removes exactly its own access.
 
 use brevet_chance::{Chance, seed_or};
 use brevet_domain::grant::{Proof, State};
 use brevet_sim::observer::{Claim, Observer};
 use brevet_sim::op::Op;
-use brevet_sim::run::{settle, tell};
+use brevet_sim::run::{play_ops, settle};
 use brevet_sim::world::{Model, World};
 
 const SEED: u64 = 20_261_122;
 const RUNS: u64 = 150;
 
-/// Up to four grants of the managed and the inline policy of one role: asked for, made, given back and reaped in any order,
-/// at once and one after the other.
+/// Up to four grants of the managed and the inline policy of one role: requested, attached, released and reaped in any
+/// order, concurrently and in sequence.
 fn drawn(chance: &mut Chance) -> Vec<Op> {
     let mut ops = vec![Op::Reap { other: false }];
     for _ in 0..*chance.pick(&[2, 3, 4]) {
@@ -34,7 +34,7 @@ fn drawn(chance: &mut Chance) -> Vec<Op> {
 }
 
 #[test]
-fn overlapping_grants_end_exactly_what_they_should_in_any_order() {
+fn overlapping_grants_end_only_their_own_access_in_any_order() {
     let seed = seed_or(SEED);
     let (mut n_handed, mut n_kept, mut n_ended) = (0, 0, 0);
     for run in 0..RUNS {
@@ -42,7 +42,7 @@ fn overlapping_grants_end_exactly_what_they_should_in_any_order() {
         let ops = drawn(&mut chance);
         let mut world = World::new(Model::default());
         let mut observer = Observer::default();
-        tell(&mut world, &mut observer, &ops);
+        play_ops(&mut world, &mut observer, &ops);
         settle(&mut world, &mut observer);
         assert_eq!(observer.findings, [], "run {run}: {ops:#?}");
         n_kept += observer.held.get(&Claim::HolderKeeps).copied().unwrap_or_default();
@@ -53,6 +53,6 @@ fn overlapping_grants_end_exactly_what_they_should_in_any_order() {
             n_handed += u32::from(matches!(proof, Proof::HandedOver { .. }));
         }
     }
-    println!("{RUNS} runs: {n_ended} ended, {n_handed} of them handed over; {n_kept} times a holder was looked at");
+    println!("{RUNS} runs: {n_ended} ended, {n_handed} of them handed over; {n_kept} checks of a holder");
     assert!(n_ended > 200 && n_handed > 20 && n_kept > 500, "{n_ended} {n_handed} {n_kept}");
 }

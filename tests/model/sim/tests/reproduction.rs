@@ -1,4 +1,4 @@
-//! Each bug that the simulation found, as the list of what happened.
+//! Each bug that the simulation found, as a list of operations.
 
 use brevet_sim::catalogue::Leaver;
 use brevet_sim::op::Op;
@@ -13,10 +13,10 @@ fn holds(model: &Model, ops: &[Op]) {
 
 const REAP: Op = Op::Reap { other: false };
 
-/// The quiet period between two absences was reckoned by two clocks: where the second reader's was ahead of the first's
-/// by more than it, both readings could be made at once, before AWS enforced what they showed.
+/// Bug: the quiet period between two absences was computed by two clocks. If the second reader's clock was ahead by
+/// more than the period, both readings could be made at once, before AWS enforced what they showed.
 #[test]
-fn two_reapers_whose_clocks_are_apart_read_an_absence_twice_at_once() {
+fn reapers_with_different_clocks_wait_between_absence_readings() {
     let behind = -i64::from(SKEW_S) * 1_000;
     let model = Model { ahead_ms: [0, 0, 0, behind, 0], ..Model::default() };
     let begin = [REAP, Op::Ask { who: "bot", what: "batch" }, Op::Issue, Op::Ticks { n: 3 }];
@@ -24,22 +24,22 @@ fn two_reapers_whose_clocks_are_apart_read_an_absence_twice_at_once() {
     holds(&model, &[&begin[..], &end[..]].concat());
 }
 
-/// A session was read denied, somebody took the deny away, and the reaper put it again: reading that at once was counted
-/// as the second time, though AWS may not have enforced it yet.
+/// Bug: a session was read as denied, somebody removed the deny, and the reaper put it again. An immediate reading
+/// then counted as the second one, though AWS might not enforce the deny yet.
 #[test]
-fn a_deny_that_had_to_be_put_again_is_not_read_as_the_second_absence() {
+fn deny_that_was_put_again_does_not_count_as_the_second_reading() {
     let begin = [REAP, Op::Ask { who: "bot", what: "deploy" }, Op::Vend { nth: 0 }, Op::Release { nth: 0 }, REAP];
     let end = [Op::EditDeny { gone: true }, Op::Wait { seconds: 100 }, REAP];
     holds(&Model::default(), &[&begin[..], &end[..]].concat());
 }
 
-/// The one walk over every live grant that looks for leavers went by an index that did not show the newest yet.
+/// Bug: the full scan of live grants for leavers used an index that did not show the newest grants yet.
 #[test]
-fn a_leaver_whose_grant_the_index_does_not_show_yet_is_found() {
+fn leaver_is_found_when_the_index_lags() {
     let model = Model { index_lag_s: 5, ..Model::default() };
     let begin = [REAP, Op::Ask { who: "bot", what: "deploy" }, Op::Vend { nth: 0 }];
     let leave = [Op::Redeploy { without: Some(Leaver::Person("bot")) }];
-    // One process alone ticks: another one would begin with a walk of its own.
+    // Only one process ticks: another one would start with its own scan.
     let ticks = [REAP, Op::Wait { seconds: TICK_S }].repeat(12);
     holds(&model, &[&begin[..], &leave[..], &ticks[..]].concat());
 }

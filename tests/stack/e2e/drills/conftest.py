@@ -1,6 +1,6 @@
-"""Everything here that is waited for begins with the suite's first test, and is looked at when it is over.
+"""Starts everything that takes long with the suite's first test; the tests check it once it is over.
 
-What needs to be issued comes first. Then the drill begins: until it has passed, nothing is issued but its canaries.
+Grants are issued first. Then the drill begins: until it has passed, only its canaries are issued.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ DRILL = "test_drill"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What the drill shows is looked at last: the others do their work meanwhile."""
+    """Sorts the drill's tests behind the others, which run while the drill is under way, and reconciliation last."""
     items.sort(key=lambda item: item.path.stem in (DRILL, "test_reconcile"))
     items.sort(key=lambda item: item.path.stem == "test_reconcile")
 
 
 @pytest.fixture(scope="session")
 def begun(request: pytest.FixtureRequest, world: World, tasks: Tasks) -> Iterator[dict[str, Future[Any]]]:
-    """What each file's `begin` comes to, by the file's name."""
+    """The result of each file's `begin`, by the file's name."""
     modules: dict[str, ModuleType] = {
         item.path.stem: item.module
         for item in request.session.items

@@ -1,4 +1,4 @@
-"""Grants where the drill may have stopped all issuing for now: a caller who is refused asks again until it goes on."""
+"""Grants while the drill may have stopped issuing: a refused caller retries until issuing resumes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from observer.patience import PATIENCE_S, until
 from observer.world import Case, World
 
 TERM_S = 300
-# Until a drill that failed has passed again, on a slow machine.
-GOES_ON_S = 2 * PATIENCE_S
+# The time until a failed drill has passed again, on a slow machine.
+RESUMES_WITHIN_S = 2 * PATIENCE_S
 
 
 def answered(world: World, case: Case, status: int, within_s: float = PATIENCE_S) -> tuple[str, Answer]:
-    """What a fetch of a fresh grant is answered, once that has this status; with the grant."""
+    """Fetches credentials of a fresh grant until the answer has this status; returns the grant and the answer."""
     grants = [world.approved(case, term_s=TERM_S)]
 
     def fetch() -> Answer | None:
         answer = world.fetch(case, grants[-1])
         if answer.status in (409, 410):
-            # Nobody fetched it in time.
+            # The grant lapsed before it could be fetched.
             grants.append(world.approved(case, term_s=TERM_S))
         return answer if answer.status == status else None
 
@@ -28,8 +28,8 @@ def answered(world: World, case: Case, status: int, within_s: float = PATIENCE_S
 
 
 def in_use(world: World, case: Case) -> tuple[str, Session]:
-    """A grant that is used, once grants are issued; its id and its session."""
-    grant, answer = answered(world, case, 200, within_s=GOES_ON_S)
+    """Gets a grant and uses it, once issuing is open; returns its id and its session."""
+    grant, answer = answered(world, case, 200, within_s=RESUMES_WITHIN_S)
     session = Session.vended(answer.body)
     world.await_use(case, session, "allowed")
     return grant, session

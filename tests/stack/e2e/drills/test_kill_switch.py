@@ -1,4 +1,4 @@
-"""The kill switch: what one identity holds ends at once and provably, what others hold goes on; then it is lifted."""
+"""The kill switch: one identity's grants end at once with proof, others' grants go on; then the block is lifted."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def show(world: World, by: str = PLACED_BY) -> Answer:
 
 
 def begin(world: World, tasks: Tasks) -> dict[str, Any]:
-    """Two live sessions and an attachment of one identity, one session of another; and that they go on by themselves."""
+    """Gets two live sessions and an attachment of one identity and a session of another, and checks that they go on."""
     first, second = in_use(world, PIPELINE), in_use(world, PIPELINE)
     hold = tasks.ask(attachments.KILLED).await_active()
     other = in_use(world, AGENT)
-    # The control: the reaper makes its passes, and without a block nothing ends.
+    # The control: without a block the reaper's passes end nothing.
     await_passes(3)
     for _, session in (first, second):
         world.await_use(PIPELINE, session, "allowed")
@@ -51,13 +51,13 @@ def begin(world: World, tasks: Tasks) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def held(begun: dict[str, Future[Any]]) -> dict[str, Any]:
-    """What is held while nothing is stopped."""
+    """The grants in use before the block."""
     return begun["test_kill_switch"].result()
 
 
 @pytest.fixture(scope="module")
 def refused(world: World, held: dict[str, Any]) -> tuple[list[tuple[int, Answer]], set[str]]:
-    """What those were answered who may not stop anything, each with the status that is due; and what is new in the table."""
+    """The answers to callers who may not use the kill switch, each with its expected status, and the new items."""
     before = {item["pk"] for item in store.items()}
     answers = [
         (status, answer)
@@ -70,28 +70,28 @@ def refused(world: World, held: dict[str, Any]) -> tuple[list[tuple[int, Answer]
         ]
         for answer in (place(world, token), place(world, token, {"all": True}), lift(world, token))
     ]
-    # Nothing was placed that somebody else could lift.
+    # No block exists that another approver could lift.
     answers.append((403, lift(world, world.vote_token(LIFTED_BY))))
     return answers, {item["pk"] for item in store.items()} - before
 
 
 @pytest.fixture(scope="module")
 def placed(world: World, held: dict[str, Any], refused: object) -> Iterator[dict[str, Any]]:
-    """What was seen from the block to the proof that it left nothing."""
+    """Records answers from the block until the proof that no covered grant is left."""
     try:
         found: dict[str, Any] = {"placed": place(world, world.vote_token(PLACED_BY))}
         found["again"] = place(world, world.vote_token(LIFTED_BY), reason="me too")
-        # Nothing is vended or decided from here on.
+        # From here on nothing is vended or approved for the identity.
         grant, _ = held["sessions"][0]
         found |= {"fetched": world.fetch(PIPELINE, grant), "asked": world.ask(PIPELINE)}
-        # Real calls: those that were let through are not any more.
+        # Real calls that were allowed before are now denied.
         for _, session in held["sessions"]:
             world.await_use(PIPELINE, session, "denied")
         held["hold"].await_use("denied")
         _, other_session = held["other"]
         found["other"] = AGENT.use(other_session)
-        # Proved zero, and measured.
-        found["zero"] = until(lambda: zero(show(world)), "it is proved that nothing is left", every_s=1)
+        # The progress proves and measures that no grant is left.
+        found["zero"] = until(lambda: zero(show(world)), "the progress proves that no grant is left", every_s=1)
         yield found
     finally:
         if show(world).body.get("standing"):
@@ -99,19 +99,19 @@ def placed(world: World, held: dict[str, Any], refused: object) -> Iterator[dict
 
 
 def zero(answer: Answer) -> dict[str, Any] | None:
-    """How the end of everything went, once it is proved."""
+    """The progress of the block, once it proves that no grant is left."""
     progress = answer.body["progress"]
     return progress if progress and progress["zero_at"] else None
 
 
 @pytest.fixture(scope="module")
 def lifted(world: World, placed: dict[str, Any]) -> dict[str, Answer]:
-    """The answers to the one who placed the block and wants to lift it, and to another one."""
+    """The answers to two lifts of the block: by the person who placed it, and by another."""
     own = lift(world, world.vote_token(PLACED_BY))
     return {"own": own, "other": lift(world, world.vote_token(LIFTED_BY))}
 
 
-def test_a_machine_a_bystander_and_a_token_of_another_kind_stop_nothing(
+def test_kill_switch_refuses_machines_bystanders_and_other_tokens(
     refused: tuple[list[tuple[int, Answer]], set[str]],
 ) -> None:
     answers, created = refused
@@ -120,14 +120,14 @@ def test_a_machine_a_bystander_and_a_token_of_another_kind_stop_nothing(
     assert not [pk for pk in created if pk.startswith(("REVOCATION#", "BLOCK#identity", "BLOCK#all"))]
 
 
-def test_what_the_identity_holds_ends_and_what_another_holds_goes_on(
+def test_kill_switch_ends_the_identitys_grants_and_no_others(
     world: World, held: dict[str, Any], placed: dict[str, Any]
 ) -> None:
     answer: Answer = placed["placed"]
     assert answer.status == 200, str(answer)
     assert (answer.body["key"], answer.body["standing"], answer.body["latest"]["by"]) == (KEY, True, PLACED_BY)
     placed_at = instant(answer.body["latest"]["at"])
-    # Again is the same.
+    # A second identical block returns the first.
     assert placed["again"].body["latest"] == answer.body["latest"]
     fetched, asked = placed["fetched"], placed["asked"]
     assert (fetched.status, fetched.body["code"]) in ((410, "blocked"), (410, "grant_over"), (409, "not_active")), str(fetched)
@@ -144,17 +144,17 @@ def test_what_the_identity_holds_ends_and_what_another_holds_goes_on(
         assert "allowed" in uses.before(placed_at) and uses.since(instant(end["verified_at"])) <= {"denied"}, uses
     hold: Hold = held["hold"]
     hold.ended("killed")
-    # What is not covered was never touched.
+    # The other identity's grant is untouched.
     other_grant, other_session = held["other"]
     assert placed["other"].outcome == "allowed", str(placed["other"])
     assert world.show(AGENT, other_grant)["state"] == "Active"
     assert AGENT.use(other_session).outcome == "allowed"
 
 
-def test_another_one_lifts_it_and_a_new_request_works(
+def test_block_is_lifted_only_by_another_person_and_requests_work_again(
     world: World, held: dict[str, Any], lifted: dict[str, Answer]
 ) -> None:
-    assert lifted["own"].status == 403, "their own"
+    assert lifted["own"].status == 403, "nobody may lift a block that they placed"
     answer = lifted["other"]
     assert (answer.status, answer.body["standing"]) == (200, False), str(answer)
     history = show(world).body["history"]
@@ -163,7 +163,7 @@ def test_another_one_lifts_it_and_a_new_request_works(
     listed = world.api.call("GET", "/v1/revocations", world.vote_token(PLACED_BY)).body["revocations"]
     assert KEY in [one["key"] for one in listed]
     grant, session = held["sessions"][0]
-    assert world.show(PIPELINE, grant)["state"] == "Ended", "what was ended stays ended"
+    assert world.show(PIPELINE, grant)["state"] == "Ended", "ended grants must stay ended"
     assert PIPELINE.use(session).outcome == "denied"
     _, fresh = in_use(world, PIPELINE)
     assert PIPELINE.use(fresh).outcome == "allowed"

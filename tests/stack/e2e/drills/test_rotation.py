@@ -1,9 +1,9 @@
-"""Secrets that a grant could read are rotated once its end is proved, visibly, and never in the way of the end.
+"""Secrets that a grant could read are rotated after its end is proved; the rotation never delays the end.
 
-Locally nothing rotates: LocalStack runs no rotation function, and refuses `RotateSecret` of a secret without one. So each
-first call is seen to fail, and its failure to be recorded. Then the test does what the function would have: it makes the version that the
-call's token names the current one. Rotations that are under way, and two of them in turn, are shown over the fakes and a
-stub of Secrets Manager alone.
+LocalStack runs no rotation function, and refuses `RotateSecret` for a secret without one. So each first call fails, and
+the failure is recorded. Then the test does the rotation function's work: it makes the version named by the call's token
+the current one. Rotations under way, and two rotations in turn, are tested only with the fakes and a stub of Secrets
+Manager.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ TERM_S = 300
 
 
 def await_rotation(world: World, grant: str, what: str, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The one rotation of a grant, once it `fits`."""
+    """Waits until the only rotation of a grant `fits`; returns that rotation."""
 
-    def look() -> dict[str, Any] | None:
+    def fitting() -> dict[str, Any] | None:
         rotations = world.show(AGENT, grant).get("rotations")
         return rotations[0] if rotations and fits(rotations[0]) else None
 
-    return until(look, f"the rotation after {grant} {what}", every_s=1)
+    return until(fitting, f"the rotation after {grant} {what}", every_s=1)
 
 
 def recorded(world: World, grant: str, event: str) -> list[dict[str, Any]]:
@@ -40,13 +40,13 @@ def recorded(world: World, grant: str, event: str) -> list[dict[str, Any]]:
 
 
 def begin(world: World, _tasks: Tasks) -> str:
-    """A grant that was used and given back, and has ended."""
+    """Uses and releases a grant and waits for its end; returns its id."""
     grant = world.approved(AGENT, term_s=TERM_S)
     assert AGENT.use(world.session(AGENT, grant)).outcome == "allowed"
     active = world.show(AGENT, grant)
     assert "rotations" not in active and [one["times"] for one in active["rotate"]] == [1]
     assert world.release(AGENT, grant).status == 202
-    # Before its deadline as any other end, although no rotation works here.
+    # The grant ends before its deadline, although its rotation fails.
     ended = world.await_state(AGENT, grant, "Ended")
     assert instant(ended["end"]["verified_at"]) < instant(active["deadline"])
     return grant
@@ -54,12 +54,12 @@ def begin(world: World, _tasks: Tasks) -> str:
 
 @pytest.fixture(scope="module")
 def troubled(world: World, begun: dict[str, Future[str]]) -> tuple[str, dict[str, Any]]:
-    """A grant that has ended, whose rotation was asked for and refused."""
+    """An ended grant and its rotation, which was refused."""
     grant = begun["test_rotation"].result()
     return grant, await_rotation(world, grant, "was refused", lambda one: "last_problem" in one)
 
 
-def test_a_rotation_that_fails_is_recorded_and_tried_again(world: World, troubled: tuple[str, dict[str, Any]]) -> None:
+def test_failed_rotation_is_recorded_and_retried(world: World, troubled: tuple[str, dict[str, Any]]) -> None:
     grant, one = troubled
     assert one["secret"].endswith(f":secret:{targets.SECRET}-??????")
     assert (one["done"], one["times"]) == (0, 1) and one["attempts"] >= 1
@@ -68,13 +68,13 @@ def test_a_rotation_that_fails_is_recorded_and_tried_again(world: World, trouble
     assert first["state"] == "Ended"
 
 
-def test_it_is_done_once_the_version_that_it_asked_for_is_the_current_one(world: World, troubled: tuple[str, Any]) -> None:
+def test_rotation_is_done_once_its_version_is_current(world: World, troubled: tuple[str, Any]) -> None:
     grant, _ = troubled
     secrets = Session.admin().client("secretsmanager")
     current: set[str] = set()
 
     def is_done(one: dict[str, Any]) -> bool:
-        # Meanwhile it may have been asked for again.
+        # The reaper may have called again meanwhile, with a new token.
         token = recorded(world, grant, "RotationRecorded")[-1]["detail"]["token"]
         if one["done"] == 0 and token not in current:
             secrets.put_secret_value(

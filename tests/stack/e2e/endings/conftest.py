@@ -1,4 +1,4 @@
-"""What takes a minute here begins at once, and several tests look at what was recorded of it."""
+"""The outage takes a minute and begins at once; several tests check its record."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pytest
 from observer.world import World
 
 from attachments import Tasks
-from stillness import Course, Stillness
+from stillness import Outage, Stillness
 
 
 @pytest.fixture(scope="session")
 def stillness(world: World, tasks: Tasks) -> Stillness:
-    """A while in which nobody ends anything. It is over, and everything runs again, when a test gets to see it."""
-    return Course(world, tasks).run()
+    """The record of an outage of issue, reap and every driver. Everything runs again when a test gets it."""
+    return Outage(world, tasks).run()

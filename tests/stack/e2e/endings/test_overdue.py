@@ -1,6 +1,6 @@
-"""An end that AWS refuses for too long stops new access on its own role, and nowhere else; it goes on by itself.
+"""An overdue end, whose removal AWS refuses, stops new access on its own role only; issuing resumes by itself.
 
-The functions take an end for overdue sooner than the template says, so that nobody has to wait three minutes.
+The functions use a shorter overdue limit than the template's, so that no test waits three minutes.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ from observer.world import AGENT, ONCALL, Case, World, instant
 from lives import LONG_S, deny_of, ended_early, in_use
 from faulting import PUT_DENY, await_free
 
-# With so little patience first, and with more if the machine is too slow to show that an end is not overdue at once.
+# The overdue limits to try. A longer one follows if the machine is too slow to fetch before the end is overdue.
 OVERDUE_S = (20, 60, 180)
 FUNCTIONS = ("intake", "evaluate", "issue", "reap")
-IN_CHARGE = "omar"
+RESPONSIBLE = "omar"
 
 
 def fetched_until(world: World, grant: str, status: int, case: Case = AGENT) -> Answer:
-    """What a fetch is answered, once that has this status."""
+    """Fetches until the answer has this status; returns that answer."""
     found: list[Answer] = []
 
-    def is_so() -> bool:
+    def has_status() -> bool:
         found[:] = [world.fetch(case, grant)]
         return found[0].status == status
 
-    until(is_so, f"a fetch is answered {status}")
+    until(has_status, f"a fetch is answered {status}")
     return found[0]
 
 
 def under_way() -> set[str]:
-    """The grants that may come to an end by themselves meanwhile."""
+    """The grants that may end by themselves meanwhile."""
     grants = store.snapshot().grants
     return {grant for grant, body in grants.items() if body["state"]["name"] in ("activating", "active", "revoking")}
 
 
 def refuse(world: World, overdue_s: int) -> dict[str, Any] | None:
-    """What is seen while the deny of a released grant is refused, and then no more.
+    """Records answers while AWS refuses the deny of a released grant, and after it no longer refuses.
 
-    Nothing, if no fetch was answered before the end was overdue.
+    Returns None if no fetch was answered before the end was overdue.
     """
     grant, session = in_use(world, AGENT)
-    # One is in use all the while; of the others the term begins with the first fetch that is answered.
+    # One grant is in use throughout; the terms of the others begin with their first vend.
     waiting, later, elsewhere = (world.approved(case, term_s=LONG_S) for case in (AGENT, AGENT, ONCALL))
     rule = {"id": "deny-refused", "kind": "refuse", "times": 10_000, **deny_of(AGENT, grant), **PUT_DENY}
     found: dict[str, Any] = {"grant": grant, "session": session}
     with gate.faults(rule):
         assert world.release(AGENT, grant).status == 202
-        # The control: refused, but not for long enough.
+        # The control: the end is refused, but not yet overdue.
         found["early"] = world.fetch(AGENT, waiting)
         answered_at = time.time()
         world.await_state(AGENT, grant, "Revoking")
@@ -65,13 +65,13 @@ def refuse(world: World, overdue_s: int) -> dict[str, Any] | None:
             found["health"] = world.api.health()
             found["all elsewhere"] = world.fetch(ONCALL, elsewhere)
             found["machine"] = world.api.acknowledge(world.vote_token(AGENT.identity), grant)
-            found["asking"] = world.api.acknowledge(world.token(IN_CHARGE), grant)
-            found["acknowledged"] = world.api.acknowledge(world.vote_token(IN_CHARGE), grant)
+            found["asking"] = world.api.acknowledge(world.token(RESPONSIBLE), grant)
+            found["acknowledged"] = world.api.acknowledge(world.vote_token(RESPONSIBLE), grant)
             found["elsewhere"] = fetched_until(world, elsewhere, 200, case=ONCALL)
             found["own"] = world.fetch(AGENT, later)
             found["health after"] = world.api.health()
             found["state"] = world.show(AGENT, grant)
-    # Nobody resets anything.
+    # Issuing resumes without any reset.
     found["recovered"] = fetched_until(world, later, 200)
     found["end"] = ended_early(world, AGENT, grant, session)
     found["health at last"] = world.api.health()
@@ -82,10 +82,10 @@ def refuse(world: World, overdue_s: int) -> dict[str, Any] | None:
 
 @pytest.fixture(scope="module")
 def stuck(world: World) -> dict[str, Any]:
-    """What was seen while an end took longer than it may, and one overdue grant that nobody knew of was too many."""
+    """The answers while one end is overdue and unacknowledged, with `BREVET_MAX_OVERDUE` set to 0."""
     await_free(AGENT.role)
     for overdue_s in OVERDUE_S:
-        until(lambda: not under_way(), "every grant that others used has ended")
+        until(lambda: not under_way(), "every other grant has ended")
         with runner.settings(*FUNCTIONS, BREVET_OVERDUE_S=str(overdue_s), BREVET_MAX_OVERDUE="0"):
             world.await_ready()
             found = refuse(world, overdue_s)
@@ -95,7 +95,7 @@ def stuck(world: World) -> dict[str, Any]:
     raise AssertionError(f"no fetch was answered within {OVERDUE_S[-1]} s after a release")
 
 
-def test_one_overdue_grant_too_many_stops_everything_and_says_so(stuck: dict[str, Any]) -> None:
+def test_too_many_overdue_grants_stop_all_issuing_with_a_reason(stuck: dict[str, Any]) -> None:
     assert stuck["early"].status == 200, str(stuck["early"])
     for answer in (stuck["all"], stuck["all elsewhere"]):
         assert (answer.status, answer.problem) == (503, "issuing-stopped"), str(answer)
@@ -107,21 +107,21 @@ def test_one_overdue_grant_too_many_stops_everything_and_says_so(stuck: dict[str
     assert "grt_" not in str(health.body)
 
 
-def test_once_somebody_in_charge_knows_it_stops_its_own_role_alone(stuck: dict[str, Any]) -> None:
+def test_acknowledged_overdue_grant_stops_only_its_own_role(stuck: dict[str, Any]) -> None:
     assert (stuck["machine"].status, stuck["asking"].status) == (403, 401)
     assert stuck["acknowledged"].status == 200, str(stuck["acknowledged"])
-    assert stuck["acknowledged"].body["acknowledged"]["by"] == IN_CHARGE
+    assert stuck["acknowledged"].body["acknowledged"]["by"] == RESPONSIBLE
     assert stuck["elsewhere"].status == 200
     own = stuck["own"]
     assert (own.status, own.problem, own.body["code"]) == (503, "issuing-stopped", "principal_overdue"), str(own)
-    # It is the caller's own grant that stands in the way.
+    # The detail may name the overdue grant, since it is the caller's own.
     assert stuck["grant"] in own.body["detail"]
     health = stuck["health after"]
     assert (health.status, health.body["n_overdue"], health.body["n_unacknowledged"]) == (200, 1, 0), str(health)
-    assert (stuck["state"]["state"], stuck["state"]["revoking"]["acknowledged"]["by"]) == ("Revoking", IN_CHARGE)
+    assert (stuck["state"]["state"], stuck["state"]["revoking"]["acknowledged"]["by"]) == ("Revoking", RESPONSIBLE)
 
 
-def test_it_goes_on_by_itself_once_the_end_is_proved(stuck: dict[str, Any]) -> None:
+def test_issuing_resumes_once_the_overdue_end_is_proved(stuck: dict[str, Any]) -> None:
     assert stuck["recovered"].status == 200
     events = [entry["event"] for entry in store.snapshot().evidence[stuck["grant"]]]
     assert events.count("OverdueAcknowledged") == 1

@@ -1,4 +1,4 @@
-"""The schedule stands still: the reaper's standby ticks end a managed policy, which carries no limit; without them it stays."""
+"""The schedule is off: standby ticks end a managed attachment, which has no time limit; without them it stays."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from observer.world import instant
 from stillness import Stillness
 
 
-def test_standby_ticks_end_what_no_schedule_does_and_without_them_it_stays(stillness: Stillness) -> None:
+def test_standby_tick_ends_a_managed_attachment_when_the_schedule_is_off(stillness: Stillness) -> None:
     hold, tries = stillness.holds["standby"], stillness.held("standby")
-    # The observer turns red where the protection is gone.
+    # The control: without standby ticks the observer sees the access allowed.
     assert tries.between(hold.deadline(), stillness.standby_at) == {"allowed"}
     assert stillness.stood["standby"] and stillness.states["standby"] == "Active"
     assert "tick" not in stillness.on_meanwhile
@@ -18,10 +18,10 @@ def test_standby_ticks_end_what_no_schedule_does_and_without_them_it_stays(still
     assert stillness.standby_at < instant(end["verified_at"]) < stillness.stream_at
     assert tries.since(instant(end["verified_at"])) == {"denied"}
     (passed,) = (one for one in store.snapshot().evidence[hold.grant] if one["event"] == "DeadlinePassed")
-    assert passed["detail"]["with"] == {"found_by": "echo"}, "its evidence says what led to its end"
+    assert passed["detail"]["with"] == {"found_by": "standby_tick"}, "evidence must name the standby tick"
 
 
-def test_issuing_goes_on_by_standby_ticks_while_the_schedule_stands_still(stillness: Stillness) -> None:
+def test_standby_tick_keeps_issuing_open_when_the_schedule_is_off(stillness: Stillness) -> None:
     assert "tick" not in stillness.on_meanwhile
     assert len(set(stillness.heartbeats)) >= 4
     assert (stillness.health, stillness.issued) == (200, 200)

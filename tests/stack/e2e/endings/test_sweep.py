@@ -1,6 +1,7 @@
-"""The sweep: what stands in AWS under this installation's names without a grant goes; and a table that nobody confirmed.
+"""The sweep removes policies under our names that no grant explains; with an unconfirmed table nothing is issued.
 
-The administrator plays what left it there: an older table, or a hand. Each protection has its control beside it.
+The administrator attaches the unexplained policies, as a lost table or a manual change would. Each protection has its
+control beside it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from attachments import OUT, POLICY, ROLES, TASK, Tasks, standing
 
 NOBODY = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 STRAY = f"brevet-dev-{NOBODY}"
-# Names that are nearly ours.
+# Names that resemble ours but belong to others.
 FOREIGN = (f"brevet-dev-2-{NOBODY}", f"brevet-prod-{NOBODY}", "brevet-dev-nightly", "standing")
 ALLOW = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{OUT}/*"}
 HARMLESS = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{OUT}/none"}
@@ -39,14 +40,14 @@ def iam() -> Any:
 
 
 def acts_on(policy: str) -> list[str]:
-    """What the findings say was done about a policy, in order."""
+    """The recorded acts of the findings about a policy, in order."""
     found = store.snapshot().findings
-    return [one["act"] for one in found if policy in (one["place"].get("policy_name"), one["place"].get("policy_arn"))]
+    return [one["action"] for one in found if policy in (one["target"].get("policy_name"), one["target"].get("policy_arn"))]
 
 
 @contextmanager
 def reap_without(sid: str) -> Iterator[None]:
-    """Reap's role lacks one statement."""
+    """In the block reap's role lacks one statement."""
     held = {"RoleName": "brevet-dev-reap", "PolicyName": "attachments"}
     kept = iam().get_role_policy(**held)["PolicyDocument"]
     rest = {**kept, "Statement": [one for one in kept["Statement"] if one["Sid"] != sid]}
@@ -61,12 +62,12 @@ def reap_without(sid: str) -> Iterator[None]:
 
 
 def refused_lists(since: int) -> int:
-    """How often the reaper was refused what its sweep begins with, since the call of that number."""
+    """The number of denied `ListRoles` calls of the reaper (the sweep's first call) since call number `since`."""
     calls = [call for call in gate.log(since, whole_within_s=0) if made_by("reap", call)]
     return sum((call["operation"], call["decision"]) == ("ListRoles", "denied") for call in calls)
 
 
-def test_a_policy_that_no_grant_explains_goes_and_without_the_sweep_it_stays() -> None:
+def test_sweep_removes_a_policy_that_no_grant_explains() -> None:
     task = Session.assumed(f"{ROLES}/brevet-dev-swept", TASK)
     use = lambda: task.put_object(OUT, "stray/part").outcome  # noqa: E731
     try:
@@ -75,34 +76,34 @@ def test_a_policy_that_no_grant_explains_goes_and_without_the_sweep_it_stays() -
         assert use() == "denied"
         with reap_without("List"):
             put(STRAY, ALLOW)
-            # The observer turns red where the protection is gone.
+            # The control: without the sweep the policy stays and the access is allowed.
             since = gate.last()
             until(lambda: refused_lists(since) >= 3, "three passes without a sweep")
             assert use() == "allowed" and acts_on(STRAY) == []
         until(lambda: use() == "denied", "the task is denied")
         until(lambda: acts_on(STRAY) == ["removal_recorded", "gone_observed"], "both findings")
-        assert standing("swept") == set(FOREIGN), "nothing of another name is touched"
+        assert standing("swept") == set(FOREIGN), "the sweep must not touch policies with other names"
     finally:
         for name in standing("swept"):
             iam().delete_role_policy(RoleName="brevet-dev-swept", PolicyName=name)
 
 
-def test_what_is_attached_already_is_refused_and_swept(world: World, tasks: Tasks) -> None:
+def test_sweep_removes_an_unexplained_managed_policy_that_preflight_refused(world: World, tasks: Tasks) -> None:
     with runner.left_alone("reap"):
         iam().attach_role_policy(RoleName="brevet-dev-taken", PolicyArn=POLICY)
         hold = tasks.ask("taken")
         view = hold.await_state("Lapsed")
         hold.over = True
-        assert "not fit" in view["reason"], view
+        assert "preflight" in view["reason"], view
         _, entries = world.api.evidence(world.token(hold.case.identity), hold.grant)
         refused = next(entry for entry in entries if entry["event"] == "PreflightRefused")
-        assert "attached already, and no grant explains it" in json.dumps(refused), refused
-        # The control: with nobody to sweep, it stands and allows.
+        assert "already attached, and no grant explains it" in json.dumps(refused), refused
+        # The control: without a sweep the policy stays attached and allows the call.
         assert standing("taken") == {POLICY} and hold.use().outcome == "allowed"
     hold.await_use("denied")
     assert standing("taken") == set()
     until(lambda: "gone_observed" in acts_on(POLICY), "the finding")
-    # Nobody can attach it until a detaching that is late cannot land any more; then it goes as ever.
+    # A new attachment waits until a late detach can no longer land; then it works as usual.
     hold = tasks.ask("taken").await_active()
     hold.release()
     hold.ended("released")
@@ -110,11 +111,11 @@ def test_what_is_attached_already_is_refused_and_swept(world: World, tasks: Task
 
 @pytest.fixture
 def another_table() -> Iterator[None]:
-    """The word that stands in the table is about another one, as in a table that was restored."""
+    """The confirmation item names another table, as in a restored table."""
     key = {"pk": {"S": "TABLE#confirmed"}, "sk": {"S": "-"}}
     kept = admin().get_item(TableName=TABLE, Key=key, ConsistentRead=True)["Item"]
-    word = json.loads(kept["body"]["S"])
-    other = {**word, "table": word["table"] + "0"}
+    confirmation = json.loads(kept["body"]["S"])
+    other = {**confirmation, "table": confirmation["table"] + "0"}
     try:
         admin().put_item(TableName=TABLE, Item={**kept, "body": {"S": json.dumps(other)}})
         yield
@@ -122,7 +123,7 @@ def another_table() -> Iterator[None]:
         admin().put_item(TableName=TABLE, Item=kept)
 
 
-def test_over_a_table_that_nobody_confirmed_nothing_is_issued(world: World, request: pytest.FixtureRequest) -> None:
+def test_issuing_stops_when_the_table_is_not_confirmed(world: World, request: pytest.FixtureRequest) -> None:
     grant = world.approved(PIPELINE)
     request.getfixturevalue("another_table")
     answer = world.fetch(PIPELINE, grant)
@@ -131,7 +132,7 @@ def test_over_a_table_that_nobody_confirmed_nothing_is_issued(world: World, requ
     assert "AssumeRole" not in [entry["event"] for entry in store.snapshot().evidence[grant]]
 
 
-def test_over_the_confirmed_one_it_is_again(world: World) -> None:
+def test_issuing_works_with_the_confirmed_table(world: World) -> None:
     grant = world.approved(PIPELINE)
     assert world.fetch(PIPELINE, grant).status == 200
     world.release(PIPELINE, grant)

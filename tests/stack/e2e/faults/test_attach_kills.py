@@ -1,4 +1,4 @@
-"""Issue and reap die at the worst instants of an attachment. Nobody cleans up after them but the next tick."""
+"""Issue and reap crash at critical points of an attachment; only the next tick cleans up after them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from faulting import await_strike, restart, strike
 PUT, ATTACH, DELETE, DETACH = "PutRolePolicy", "AttachRolePolicy", "DeleteRolePolicy", "DetachRolePolicy"
 READ, LIST = "GetRolePolicy", "ListAttachedRolePolicies"
 
-# Where issue dies: principal, and the fault.
+# The crash points of issue: principal, and fault.
 ISSUE_DIES = {
     "before its put": ("kills", {"kind": "kill_before", "operation": PUT}),
     "after its put": ("kills", {"kind": "kill_after", "operation": PUT}),
-    # The call was on its way, and arrives without its caller.
+    # The call is delayed, and reaches AWS after its caller has crashed.
     "before its put lands": ("kills", {"kind": "delay", "ms": 8_000, "operation": PUT}),
     "before its second write": ("kills", {}),
     "before its attaching": ("attach-before", {"kind": "kill_before", "operation": ATTACH}),
     "after its attaching": ("attach-after", {"kind": "kill_after", "operation": ATTACH}),
 }
-# What it was about to ask of AWS was never asked.
+# In these cases the call never reached AWS.
 NEVER_THERE = ("before its put", "before its attaching")
 
 REAP_DIES = {
@@ -43,7 +43,7 @@ def pid_of(function: str) -> int:
 
 
 def kill_issue(tasks: Tasks, name: str) -> Hold:
-    """A grant at whose activation issue dies, as it says."""
+    """Requests a grant at whose activation issue crashes at the named point."""
     principal, fault = ISSUE_DIES[name]
     rule, pid = f"issue {name}", pid_of("issue")
     if fault:
@@ -52,7 +52,7 @@ def kill_issue(tasks: Tasks, name: str) -> Hold:
     else:
         with runner.left_alone("issue"):
             hold = tasks.ask(principal)
-            # The first write records the attempt, the second what was seen.
+            # The first transaction records the attempt, the second the reading.
             gate.arm({"id": rule, "kind": "kill_before", "pid": pid, "service": "dynamodb", "nth": 2,
                       "operation": "TransactWriteItems", "principal": "brevet-dev-issue",
                       "pk_prefix": f"GRANT#{hold.grant}"})  # fmt: skip
@@ -62,13 +62,13 @@ def kill_issue(tasks: Tasks, name: str) -> Hold:
 
 
 def kill_reap(hold: Hold, name: str) -> None:
-    """Gives a grant back; reap dies at its removal, as it says."""
+    """Releases a grant at whose removal reap crashes at the named point."""
     principal, fault = REAP_DIES[name]
     rule, pid = f"reap {name}", pid_of("reap")
-    # A list is about the role, every other call about this grant's own policy too.
+    # A list call names only the role; every other call also names this grant's policy.
     policy = {} if fault["operation"] == LIST else {"policy": hold.policy}
     if "between" in name:
-        with runner.left_alone("reap", "tick", "echo"):
+        with runner.left_alone("reap", "tick", "standby"):
             hold.release()
             hold.await_revoking("first_absence")
             strike(rule, principal, "reap", pid=pid, **fault, **policy)
@@ -82,7 +82,7 @@ def kill_reap(hold: Hold, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def orphans(tasks: Tasks) -> dict[str, Hold]:
-    """What dead functions left behind; all of it is settled by whoever runs next, at the same time."""
+    """The grants that crashed functions left unfinished; later passes finish all of them at the same time."""
     gate.disarm()
     found = {name: tasks.ask(principal) for name, (principal, _) in REAP_DIES.items()}
     for hold in found.values():
@@ -99,26 +99,26 @@ def orphans(tasks: Tasks) -> dict[str, Hold]:
 
 
 @pytest.mark.parametrize("name", NEVER_THERE)
-def test_what_a_dead_issue_never_asked_for_is_proved_not_to_be_there(orphans: dict[str, Hold], name: str) -> None:
+def test_attachment_that_a_crashed_issue_never_put_is_proved_absent(orphans: dict[str, Hold], name: str) -> None:
     hold = orphans[name]
     hold.ended("activation_failed")
     assert not hold.allowed() and "PresenceObserved" not in hold.events()
 
 
 @pytest.mark.parametrize("name", [name for name in ISSUE_DIES if name not in NEVER_THERE])
-def test_what_a_dead_issue_left_behind_is_found_and_ends(orphans: dict[str, Hold], name: str) -> None:
+def test_attachment_that_a_crashed_issue_left_is_found_and_ends(orphans: dict[str, Hold], name: str) -> None:
     hold = orphans[name]
     hold.ended("released")
-    assert hold.events().count("ActivationRecorded") == 1, "what may have happened is read, not done again"
+    assert hold.events().count("ActivationRecorded") == 1, "a possible put must be read back, not repeated"
     assert hold.allowed()
 
 
 @pytest.mark.parametrize("name", REAP_DIES)
-def test_what_a_dead_reaper_had_begun_is_ended_by_the_next(orphans: dict[str, Hold], name: str) -> None:
+def test_removal_that_a_crashed_reaper_began_is_finished_by_the_next_pass(orphans: dict[str, Hold], name: str) -> None:
     hold = orphans[name]
     end = hold.ended("released")
     assert end["ended_by"] == "removal"
 
 
-def test_nobody_is_counted_on_any_principal_when_all_is_over(orphans: dict[str, Hold], tasks: Tasks) -> None:
-    tasks.nobody_holds([hold.principal for hold in orphans.values() if hold.principal in MANAGED])
+def test_principals_have_no_holders_after_all_grants_ended(orphans: dict[str, Hold], tasks: Tasks) -> None:
+    tasks.no_holders_on([hold.principal for hold in orphans.values() if hold.principal in MANAGED])

@@ -1,4 +1,4 @@
-"""One fault at a time between the functions and AWS, each seen to happen: access ends all the same, with its proof."""
+"""One fault at a time between the functions and AWS; each must fire, and access still ends with its proof."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def answers(world: World, grant: str) -> list[str]:
     return [vend["answer"]["kind"] for vend in world.show(PIPELINE, grant)["vends"]["last"]]
 
 
-def test_a_lost_answer_of_assume_role_is_tried_again(world: World) -> None:
+def test_assume_role_is_retried_after_a_lost_answer(world: World) -> None:
     grant = world.approved(PIPELINE, term_s=TERM_S)
     with gate.faults({"id": "vend-lost-once", "kind": "drop_after", **ASSUME}):
         session = world.session(PIPELINE, grant)
@@ -40,7 +40,7 @@ def test_a_vend_whose_answer_stays_lost_is_recorded_and_unknown(world: World) ->
     session = world.session(PIPELINE, grant)
     assert answers(world, grant) == ["awaited", "issued"]
     assert PIPELINE.use(session).outcome == "allowed"
-    # Also what may have been vended is ended: its end is looked at once the suite is done.
+    # The possibly vended credentials are ended too; `test_reconcile.py` checks that end.
     assert world.release(PIPELINE, grant).status == 202
 
 
@@ -67,7 +67,7 @@ def test_a_lost_evaluation_is_resumed_by_the_same_key(world: World, kind: str) -
     rule = {"service": "lambda", "operation": "Invoke", "principal": "brevet-dev-intake", "times": ATTEMPTS}
     with gate.faults({"id": f"evaluation-{kind}", "kind": kind, **rule}):
         first = world.ask(PIPELINE, key=key, term_s=TERM_S)
-    # Unknown is not failed: if the evaluator did decide, the store tells.
+    # A lost answer is unknown, not failed: the table shows whether the evaluator decided.
     assert first.status in ((503,) if kind == "drop_before" else (201, 503)), str(first)
     again = world.ask(PIPELINE, key=key, term_s=TERM_S)
     assert again.status == 201, str(again)
@@ -112,9 +112,10 @@ DENY_FAULTS = [
 
 @pytest.fixture(scope="module")
 def released(world: World) -> dict[str, tuple[Any, str, Session]]:
-    """One grant for each fault of the early end: the fault strikes, and the reaper is left to go on by itself.
+    """One released grant for each fault of the early end. The fault fires, and the reaper goes on by itself.
 
-    Injected one after the other, on roles in turn, so that the ends overlap and each fault hits its own.
+    The faults are injected one after the other on alternating roles, so that the ends overlap and each fault hits its
+    own grant.
     """
     found: dict[str, tuple[Any, str, Session]] = {}
     cases = (AGENT, ONCALL, PIPELINE)
@@ -138,19 +139,19 @@ def released(world: World) -> dict[str, tuple[Any, str, Session]]:
 
 
 @pytest.mark.parametrize("name", [name for name, _ in DENY_FAULTS])
-def test_an_early_end_goes_through_in_spite_of(world: World, released: dict[str, Any], name: str) -> None:
+def test_early_end_is_proved_in_spite_of(world: World, released: dict[str, Any], name: str) -> None:
     case, grant, session = released[name]
     ended_early(world, case, grant, session)
 
 
-def test_while_the_deny_cannot_be_read_back_the_grant_stays_revoking(world: World) -> None:
-    """No quiet end: as long as nothing is seen, nothing is said to have ended, however often it fails."""
+def test_grant_stays_revoking_while_its_deny_cannot_be_read_back(world: World) -> None:
+    """No quiet end: without a reading the grant does not end, however often the reading fails."""
     await_free(AGENT.role)
     rule = {"id": "unreadable", "kind": "refuse", "times": 1000, "resource": AGENT.role, **READ_DENY}
     with gate.faults(rule):
         since = gate.last()
         grant, session = early_release(world, AGENT, term_s=TERM_S)
-        # Had the readings worked, two of them that lie so far apart would have proved the end.
+        # Two successful readings this far apart would have proved the end.
         apart_s = int(runner.setting("reap", "BREVET_QUIET_S")) + int(runner.setting("reap", "BREVET_SKEW_S"))
 
         def has_failed_for_long() -> bool:
@@ -159,6 +160,6 @@ def test_while_the_deny_cannot_be_read_back_the_grant_stays_revoking(world: Worl
             tried = [call["at"] for call in gate.log(since, whole_within_s=0) if call["fault"]]
             return len(tried) >= 3 and later(tried[0], 3 * apart_s) < tried[-1] and "last_problem" in view.get("revoking", {})
 
-        until(has_failed_for_long, "the deny is tried to be read three times and more, for long enough")
+        until(has_failed_for_long, "at least three failed readings of the deny, over a long enough time")
         assert world.show(AGENT, grant)["state"] == "Revoking"
     ended_early(world, AGENT, grant, session)

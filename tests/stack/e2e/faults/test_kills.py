@@ -1,4 +1,4 @@
-"""Functions that die at the worst instant, and two that run at once. Nobody cleans up after them but the next tick."""
+"""Functions that crash at critical points, and two reapers at once; only the next tick cleans up after them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AFTER_THE_END = {"RemovalRecorded", "RotationRecorded", "RotationObserved", "Rot
 
 
 def released_into_a_kill(world: World, case: Case, kind: str) -> tuple[Case, str, Session]:
-    """A released grant whose reaper dies at its write of the deny, before or after AWS got it."""
+    """Releases a grant whose reaper crashes at its write of the deny, before or after AWS got the write."""
     await_free(case.role)
     (pid,) = runner.pids("reap")
     grant, session = in_use(world, case, term_s=TERM_S)
@@ -33,7 +33,7 @@ def released_into_a_kill(world: World, case: Case, kind: str) -> tuple[Case, str
 
 @pytest.fixture(scope="module")
 def orphans(world: World) -> dict[str, tuple[Case, str, Session]]:
-    """What dead reapers left behind; their ends overlap."""
+    """The grants that crashed reapers left unfinished; their ends overlap."""
     cases = {"kill_before": AGENT, "kill_after": ONCALL}
     return {kind: released_into_a_kill(world, case, kind) for kind, case in cases.items()}
 
@@ -47,7 +47,7 @@ def test_issue_killed_between_record_and_call_leaves_nothing_open(world: World, 
     restart("issue")
     view = world.show(PIPELINE, grant)
     assert (view["state"], [v["answer"]["kind"] for v in view["vends"]["last"]]) == ("Active", ["awaited"])
-    # What was recorded bounds whatever may have come of it: the next vend gets the same deadline.
+    # The recorded deadline bounds a possible vend: the next vend gets the same deadline.
     fetched = world.fetch(PIPELINE, grant)
     assert fetched.status == 200, str(fetched)
     assert instant(fetched.body["Expiration"]) <= instant(view["deadline"])
@@ -56,7 +56,7 @@ def test_issue_killed_between_record_and_call_leaves_nothing_open(world: World, 
 
 
 @pytest.mark.parametrize("kind", ["kill_before", "kill_after"])
-def test_reap_killed_at_its_deny_is_followed_by_the_next_tick(
+def test_early_end_is_proved_by_the_next_tick_after_reap_was_killed_at_its_deny(
     world: World, orphans: dict[str, tuple[Case, str, Session]], kind: str
 ) -> None:
     case, grant, session = orphans[kind]
@@ -84,7 +84,7 @@ def test_two_reapers_at_once_end_each_grant_once(world: World, two_reapers: None
     snapshot = store.snapshot()
     for _, grant, _ in released:
         entries = snapshot.evidence[grant]
-        # Entries may follow an end (its session leaves the reserved deny, its secrets are rotated), but it ends once.
+        # Entries may follow the end (removal from the reserved deny, rotations), but the grant ends only once.
         first = next(n for n, entry in enumerate(entries) if entry["state"] == "Ended")
         assert {entry["state"] for entry in entries[first:]} == {"Ended"}
         assert {entry["event"] for entry in entries[first + 1 :]} <= AFTER_THE_END, entries

@@ -1,4 +1,4 @@
-"""What takes a minute begins with the suite's first test, and is looked at when it is over."""
+"""Starts the grants that take a minute with the suite's first test, and checks them once they are over."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from scheduled import Scheduled
 
 @pytest.fixture(scope="session")
 def scheduled(world: World, catalogue: Path) -> Scheduled:
-    """A window that the catalogue declares, from the suite's first bundle on."""
+    """A scheduled window in the catalogue, from the suite's first bundle on."""
     return Scheduled(world, catalogue)
 
 
 @pytest.fixture(autouse=True)
 def begun(scheduled: Scheduled, lives: Lives) -> None:
-    """Grants run to their ends while the other tests of this folder do their work. `lives` publishes the schedule.
+    """Starts the background grants of this folder; `lives` publishes the schedule.
 
-    All of them are there before the first test, so that tests that look for new records do not see these.
+    All of them exist before the first test, so that tests that check for new records do not see them.
     """
     scheduled.hold()

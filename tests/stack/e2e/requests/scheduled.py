@@ -1,4 +1,4 @@
-"""A window that this run's catalogue declares, and the batch that tries its call before, during and after its grant."""
+"""A scheduled window in this run's catalogue, and the batch that makes its call before, during and after its grant."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from observer.world import Case, World, instant, sleep_until
 
 from attachments import OUT, ROLES, TASK, Hold
 
-# The window stays open for as long as any test looks.
+# The window stays open for longer than the suite runs.
 ID, PRINCIPAL, RUN, TERM_S, WINDOW_S = "night", "night", "night-run", 60, 3_600
 CASE = Case("nightly-batch", {}, PRINCIPAL, "", "")
 CALL = ("s3:PutObject", f"arn:aws:s3:::{OUT}/{RUN}/part-1")
 
 
 def granted() -> dict[str, dict[str, Any]]:
-    """The grants on the principal of the schedule, by id. Nobody else asks for it."""
+    """The grants on the schedule's principal, by id. Only the schedule uses this principal."""
     return {grant: body for grant, body in store.snapshot().grants.items() if body["entitlement"] == f"on-{PRINCIPAL}"}
 
 
 class Scheduled:
-    """Declares the schedule in the folder of the catalogue, and follows the grant that comes of it once that is published."""
+    """Adds the schedule to the catalogue's folder, and follows its grant once the catalogue is published."""
 
     def __init__(self, world: World, catalogue: Path) -> None:
         self._world = world
@@ -72,14 +72,14 @@ class Scheduled:
         return tries.judged(tries.calls(), self._task.access_key, *CALL)
 
     def hold(self) -> Hold:
-        """The grant, once its access is there."""
+        """The grant, once its access is attached."""
         return self._hold.result()
 
     def judged(self) -> Judged:
-        """What the gate made of the batch's calls, once the grant has ended."""
+        """The gate's decisions on the batch's calls, once the grant has ended."""
         return self._judged.result()
 
     def at(self, event: str) -> float:
-        """When the grant's evidence says that `event` happened first."""
+        """The time of the first `event` in the grant's evidence."""
         chain = store.snapshot().evidence[self.hold().grant]
         return instant(next(entry["at"] for entry in chain if entry["event"] == event))

@@ -1,4 +1,4 @@
-"""Approval: by whom it must be, for what was seen, in time. Nothing is issued before it."""
+"""Approval: by an eligible approver, for the digest shown, and in time. Nothing is issued before it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def awaited(world: World) -> Iterator[dict[str, Any]]:
     try:
         yield answer.body
     finally:
-        # A person may have no more than a few at once.
+        # The release stays below the limit of concurrent grants.
         world.release(ONCALL, answer.body["id"])
 
 
@@ -30,7 +30,7 @@ def still_awaited(world: World, grant: str) -> bool:
     return world.show(ONCALL, grant)["state"] == "ApprovalAwaited" and int(decision.get("n_votes", 0)) == 0
 
 
-def test_nothing_is_issued_before_approval_and_something_after(world: World, awaited: dict[str, Any]) -> None:
+def test_credentials_are_issued_only_after_approval(world: World, awaited: dict[str, Any]) -> None:
     early = world.fetch(ONCALL, awaited["id"])
     assert (early.status, early.problem) == (409, "conflict"), str(early)
     assert world.approve(awaited).body["state"] == "Approved"
@@ -38,15 +38,15 @@ def test_nothing_is_issued_before_approval_and_something_after(world: World, awa
     assert ONCALL.use(session).outcome == "allowed"
 
 
-def test_nobody_approves_their_own(world: World, awaited: dict[str, Any]) -> None:
+def test_requester_cannot_approve_their_own_request(world: World, awaited: dict[str, Any]) -> None:
     answer = world.approve(awaited, by=ONCALL.identity)
     assert (answer.status, answer.problem) == (403, "forbidden"), str(answer)
-    # By its own rule, which holds whatever policy says.
+    # A built-in rule, which holds whatever the policies say.
     assert answer.body["code"] == "approver_is_requester"
     assert still_awaited(world, awaited["id"])
 
 
-def test_the_sponsor_of_the_requester_does_not_approve(world: World) -> None:
+def test_sponsor_cannot_approve_the_requesters_request(world: World) -> None:
     asked = world.ask(AGENT, ticket=None)
     assert asked.body["state"] == "ApprovalAwaited", str(asked)
     answer = world.approve(asked.body, by="rui")
@@ -57,13 +57,13 @@ def test_the_sponsor_of_the_requester_does_not_approve(world: World) -> None:
     assert world.approve(asked.body, by=APPROVER).body["state"] == "Approved"
 
 
-def test_a_bystander_does_not_approve(world: World, awaited: dict[str, Any]) -> None:
+def test_bystander_cannot_approve(world: World, awaited: dict[str, Any]) -> None:
     answer = world.approve(awaited, by=BYSTANDER)
     assert (answer.status, answer.problem) == (404, "not-found"), str(answer)
     assert still_awaited(world, awaited["id"])
 
 
-def test_another_digest_is_a_conflict(world: World, awaited: dict[str, Any]) -> None:
+def test_vote_for_another_digest_is_a_conflict(world: World, awaited: dict[str, Any]) -> None:
     for digest in ("0" * 64, awaited["bundle"]):
         answer = world.approve({**awaited, "digest": digest})
         assert (answer.status, answer.problem) == (409, "conflict"), str(answer)
@@ -83,9 +83,9 @@ def test_another_digest_is_a_conflict(world: World, awaited: dict[str, Any]) -> 
     ],
     ids=str,
 )
-def test_a_ballot_must_be_right(world: World, awaited: dict[str, Any], body: Any) -> None:
+def test_malformed_ballot_is_rejected(world: World, awaited: dict[str, Any], body: Any) -> None:
     answer = world.api.call("POST", f"/v1/grants/{awaited['id']}/approvals", world.vote_token(APPROVER), body)
-    assert answer.status in (400, 422) and answer.problem in ("malformed", "unfit"), str(answer)
+    assert answer.status in (400, 422) and answer.problem in ("malformed", "invalid"), str(answer)
     assert still_awaited(world, awaited["id"])
 
 

@@ -1,4 +1,4 @@
-"""Requests that cannot be right: the right status, a problem that says why, and nothing stored."""
+"""Invalid requests: the right status, a problem that says why, and no stored record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def version(text: Any) -> str:
 
 MALFORMED = {
     "no JSON": "{",
-    "nothing": "",
+    "empty body": "",
     "an array": "[]",
     "a text": '"deploy-release"',
     "two documents": json.dumps(GOOD) + "{}",
@@ -41,27 +41,27 @@ MALFORMED = {
     "nested too deep": changed(parameters={}).replace("{}", '{"version":' + "[" * 500 + "]" * 500 + "}"),
     "broken UTF-8": b'{"entitlement":"\xff\xfe"}',
 }
-UNFIT = {
+INVALID = {
     "unknown entitlement": changed(entitlement="deploy-everything"),
-    "entitlement that is no name": changed(entitlement="../../admin"),
+    "entitlement that is not a name": changed(entitlement="../../admin"),
     "term of zero": changed(term_s=0),
     "term as fraction": changed(term_s=60.5),
     "negative term": changed(term_s=-60),
-    "term below the least": changed(term_s=59),
+    "term below the minimum": changed(term_s=59),
     "term above the entitlement's limit": changed(term_s=601),
     "term above every limit": changed(term_s=43_201),
-    "term beyond numbers": changed(term_s=10**18),
+    "term beyond the number range": changed(term_s=10**18),
     "parameter outside its pattern": version("latest"),
     "parameter with a wildcard": version("v1.*.2"),
     "parameter that is a wildcard": version("*"),
     "parameter with a question mark": version("v1.4.?"),
     "parameter with a policy variable": version("${aws:username}"),
-    "parameter that climbs": version("v1.4.2/../v1.4.3"),
-    "parameter with a line end": version("v1.4.2\n"),
+    "parameter with a parent path": version("v1.4.2/../v1.4.3"),
+    "parameter with a line break": version("v1.4.2\n"),
     "parameter that is too long": version("v1.4." + "2" * 64),
     "parameter that is empty": version(""),
     "parameter missing": changed(parameters={}),
-    "parameter that is not the entitlement's": changed(parameters={"version": "v1.4.2", "bucket": "acme-release-notes"}),
+    "parameter that the entitlement does not have": changed(parameters={"version": "v1.4.2", "bucket": "acme-release-notes"}),
     "ticket with spaces": changed(ticket="INC 4711; drop"),
     "ticket that is empty": changed(ticket=""),
     "justification that is too long": changed(justification="x" * 1001),
@@ -73,12 +73,12 @@ def refused(world: World, raw: str | bytes, status: set[int], problems: set[str]
     answer = world.api.ask(world.token(PIPELINE.identity), raw=raw, **more)
     assert answer.status in status and answer.problem in problems, f"expected {status} {problems}, saw {answer}"
     assert answer.body["detail"] and answer.body["code"]
-    assert records() == before, "a refused request left something behind"
+    assert records() == before, "a refused request must store no record"
     return answer.body["detail"]
 
 
-def test_the_good_request_is_granted_and_stored(world: World) -> None:
-    """The control of every row below: the same request without its fault."""
+def test_valid_request_is_granted_and_stored(world: World) -> None:
+    """The control of every case below: the same request without its mistake."""
     before = records()
     answer = world.api.ask(world.token(PIPELINE.identity), raw=json.dumps(GOOD))
     assert answer.status == 201, str(answer)
@@ -88,24 +88,24 @@ def test_the_good_request_is_granted_and_stored(world: World) -> None:
 
 
 @pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED.keys())
-def test_what_cannot_be_read_is_malformed(world: World, raw: str | bytes) -> None:
+def test_unreadable_request_is_malformed(world: World, raw: str | bytes) -> None:
     refused(world, raw, {400}, {"malformed"})
 
 
-@pytest.mark.parametrize("raw", UNFIT.values(), ids=UNFIT.keys())
-def test_what_does_not_fit_is_refused(world: World, raw: str) -> None:
-    # A number that is no term at all may be refused as unreadable or as unfit.
-    refused(world, raw, {400, 422}, {"unfit", "malformed"})
+@pytest.mark.parametrize("raw", INVALID.values(), ids=INVALID.keys())
+def test_invalid_request_is_refused(world: World, raw: str) -> None:
+    # A number that cannot be a term may be refused as malformed or as invalid.
+    refused(world, raw, {400, 422}, {"invalid", "malformed"})
 
 
 @pytest.mark.parametrize(("field", "expected"), [("term_s", "60"), ("parameters", "version"), ("entitlement", "deploy-everything")])
-def test_the_problem_names_what_is_wrong(world: World, field: str, expected: str) -> None:
+def test_problem_detail_names_the_wrong_value(world: World, field: str, expected: str) -> None:
     wrong = {"term_s": 0, "parameters": {"version": "latest"}, "entitlement": "deploy-everything"}
-    detail = refused(world, changed(**{field: wrong[field]}), {400, 422}, {"unfit", "malformed"})
+    detail = refused(world, changed(**{field: wrong[field]}), {400, 422}, {"invalid", "malformed"})
     assert expected in detail
 
 
-def test_a_body_that_is_too_large_is_refused(world: World) -> None:
+def test_too_large_body_is_refused(world: World) -> None:
     for size in (17_000, 2_000_000):
         refused(world, changed(justification="x" * size), {413}, {"too-large"})
 
@@ -115,11 +115,11 @@ def test_another_media_type_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "with space", "x" * 65, "ümlaut".encode().decode("latin-1"), "a/b"])
-def test_an_idempotency_key_must_be_one(world: World, key: str) -> None:
+def test_malformed_idempotency_key_is_refused(world: World, key: str) -> None:
     refused(world, json.dumps(GOOD), {400}, {"malformed"}, headers={"Idempotency-Key": key.encode("latin-1")})
 
 
-def test_an_idempotency_key_is_required(world: World) -> None:
+def test_missing_idempotency_key_is_refused(world: World) -> None:
     before = records()
     answer = world.api.call("POST", "/v1/grants", world.token(PIPELINE.identity), raw=json.dumps(GOOD))
     assert (answer.status, answer.problem) == (400, "malformed"), str(answer)
@@ -127,15 +127,15 @@ def test_an_idempotency_key_is_required(world: World) -> None:
 
 
 @pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "sort=up", "limit=5&limit=6", "cursor=%00", "cursor=made-up"])
-def test_a_query_must_be_right(world: World, query: str) -> None:
+def test_invalid_query_is_refused(world: World, query: str) -> None:
     answer = world.api.call("GET", f"/v1/grants?{query}", world.token(PIPELINE.identity))
-    expected = (422, "unfit") if query.startswith("cursor") else (400, "malformed")
+    expected = (422, "invalid") if query.startswith("cursor") else (400, "malformed")
     assert (answer.status, answer.problem) == expected, str(answer)
 
 
 @pytest.mark.parametrize("grant", ["x", "grt_", "grt_01ARZ3NDEKTSV4RRFFQ69G5FA", "GRT_01ARZ3NDEKTSV4RRFFQ69G5FAV", "grt_..%2f..", "%00"])
 @pytest.mark.parametrize("route", [("GET", ""), ("GET", "/evidence"), ("POST", "/release"), ("POST", "/credentials"), ("POST", "/approvals")])
-def test_an_id_that_is_no_id_is_malformed(world: World, route: tuple[str, str], grant: str) -> None:
+def test_malformed_grant_id_is_refused(world: World, route: tuple[str, str], grant: str) -> None:
     method, tail = route
     body = {"approve": True, "digest": "0" * 64} if tail == "/approvals" else None
     token = world.credentials_token("ana") if tail == "/credentials" else world.token("ana")
@@ -146,25 +146,25 @@ def test_an_id_that_is_no_id_is_malformed(world: World, route: tuple[str, str], 
     assert records() == before
 
 
-def test_a_grant_that_does_not_exist_is_not_found(world: World) -> None:
+def test_unknown_grant_is_not_found(world: World) -> None:
     answer = world.api.show(world.token("ana"), "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV")
     assert (answer.status, answer.problem) == (404, "not-found"), str(answer)
 
 
-def test_a_route_that_does_not_exist_is_not_found(world: World) -> None:
+def test_unknown_route_is_not_found(world: World) -> None:
     assert world.api.call("POST", "/v1/admin", world.token("ana")).status == 404
     assert world.api.call("DELETE", "/v1/grants", world.token("ana")).status == 404
 
 
-def test_a_required_ticket_is_required(world: World) -> None:
+def test_missing_ticket_is_refused(world: World) -> None:
     before = records()
     answer = world.ask(ONCALL, ticket=None)
-    assert (answer.status, answer.problem) == (422, "unfit"), str(answer)
+    assert (answer.status, answer.problem) == (422, "invalid"), str(answer)
     assert records() == before
 
 
-def test_policy_denies_what_no_rule_allows(world: World) -> None:
-    """A registered identity asks for somebody else's entitlement: denied, recorded as such, and good for nothing."""
+def test_policy_denies_a_request_that_no_rule_allows(world: World) -> None:
+    """A request for another identity's entitlement is denied and recorded, and vends no credentials."""
     answer = world.api.ask(world.token(AGENT.identity), GOOD)
     assert (answer.status, answer.problem) == (403, "denied"), str(answer)
     grant = answer.body["grant"]

@@ -1,4 +1,4 @@
-"""Proofs that do not hold, on every route that takes one: refused, and nothing stored."""
+"""Invalid tokens on every route that takes one: each is refused, and nothing is stored."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _foreign_issuer(world: World, who: str, audience: str) -> str:
 
 
 def _other_issuers_key(world: World, who: str, audience: str) -> str:
-    """Signed by a trusted issuer, in the name of another one."""
+    """A token signed by a trusted issuer in the name of another one."""
     return world.forge.keys["agents" if who != AGENT.identity else "okta"].sign(world.forge.claims(who, audience))
 
 
@@ -34,7 +34,7 @@ def _critical(world: World, who: str, audience: str) -> str:
 
 
 def _own_jwk(world: World, who: str, audience: str) -> str:
-    """Brings its own key along in the header."""
+    """A token that carries its own key in the header."""
     key = Key(world.forge.key_of(who).algorithm, "mine")
     return key.sign(world.forge.claims(who, audience), {"jwk": key.jwk})
 
@@ -67,7 +67,7 @@ BAD: dict[str, Mint] = {
 
 
 def routes(world: World, grant: str) -> dict[str, tuple[str, Callable[[str], object]]]:
-    """Each route with the audience that it wants and a call that a good token would get through."""
+    """Each route with its audience and a call that succeeds with a valid token."""
     body = PIPELINE.body
     return {
         "ask": (world.ask_audience, lambda token: world.api.ask(token, body)),
@@ -89,22 +89,21 @@ ROUTES = ("ask", "list", "show", "evidence", "release", "approve", "credentials"
 
 
 @pytest.mark.parametrize("kind", BAD.keys())
-def test_a_bad_token_is_refused_on_every_route(world: World, grant: str, kind: str) -> None:
-    ways = routes(world, grant)
+def test_invalid_token_is_refused_on_every_route(world: World, grant: str, kind: str) -> None:
     before = records()
-    for route, (audience, call) in ways.items():
+    for route, (audience, call) in routes(world, grant).items():
         answer = call(BAD[kind](world, PIPELINE.identity, audience))
         assert (answer.status, answer.problem) == (401, "unauthenticated"), f"{route}: {answer}"
         assert answer.headers.get("WWW-Authenticate", "").startswith("Bearer"), route
-    assert records() == before, "a refused token left something behind"
+    assert records() == before, "a refused token must store no record"
     assert world.show(PIPELINE, grant)["state"] == "Approved"
 
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_token_for_another_audience_is_refused(world: World, grant: str, route: str) -> None:
-    wanted, call = routes(world, grant)[route]
+    right_audience, call = routes(world, grant)[route]
     before = records()
-    for audience in {world.ask_audience, world.vote_audience, world.credentials_audience} - {wanted}:
+    for audience in {world.ask_audience, world.vote_audience, world.credentials_audience} - {right_audience}:
         answer = call(world.forge.token(PIPELINE.identity, audience))
         assert (answer.status, answer.problem) == (401, "unauthenticated"), f"{audience}: {answer}"
     assert records() == before
@@ -121,8 +120,8 @@ def test_a_call_without_a_bearer_token_is_refused(world: World, header: str | No
 
 
 @pytest.mark.parametrize("claim", ["repository_id", "environment", "job_workflow_ref"])
-def test_a_good_token_of_nobody_registered_is_refused(world: World, grant: str, claim: str) -> None:
-    """Rightly signed by the issuer, for another repository, environment or workflow."""
+def test_valid_token_of_an_unregistered_identity_is_refused(world: World, grant: str, claim: str) -> None:
+    """A token with the issuer's valid signature for another repository, environment or workflow."""
     before = records()
     for audience, call in routes(world, grant).values():
         answer = call(world.forge.token(PIPELINE.identity, audience, **{claim: "another"}))
@@ -130,10 +129,10 @@ def test_a_good_token_of_nobody_registered_is_refused(world: World, grant: str, 
     assert records() == before
 
 
-def test_a_good_token_gets_through_on_every_route(world: World) -> None:
-    """The control: the same calls with the token that each route wants, on a grant that they use up."""
+def test_valid_token_is_accepted_on_every_route(world: World) -> None:
+    """The control: the same calls with a valid token for each route, on a grant that they use up."""
     for route, (audience, call) in routes(world, world.approved(PIPELINE)).items():
         answer = call(world.forge.token(PIPELINE.identity, audience))
-        # A pipeline is known on the approvals route, and then may not vote; a released grant vends nothing more.
+        # The approvals route recognises the pipeline, which may not vote; a released grant vends nothing.
         expected = {"ask": {201}, "approve": {403}, "release": {202}, "credentials": {410}}.get(route, {200})
         assert answer.status in expected, f"{route}: {answer}"

@@ -1,4 +1,4 @@
-"""Delegation: what is asked on a human's behalf rests on what that human stored, and ends with it."""
+"""Delegation: a grant on a human's behalf requires that human's stored delegation, and ends with it."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def delegated(world: World) -> Iterator[dict[str, Any]]:
         end(world)
 
 
-def test_without_a_stored_delegation_nothing_is_had_on_anybodys_behalf(world: World) -> None:
+def test_request_on_behalf_is_denied_without_a_stored_delegation(world: World) -> None:
     answer = world.ask(AGENT, **ASK)
     assert (answer.status, answer.problem) == (403, "denied"), str(answer)
     assert "store a delegation beforehand" in answer.body["detail"]
 
 
-def test_only_a_human_delegates_with_a_token_that_intake_never_sees(world: World) -> None:
+def test_delegation_needs_a_human_and_a_vote_token(world: World) -> None:
     for token, status in (
         (world.token(HUMAN), 401),
         (world.credentials_token(HUMAN), 401),
@@ -64,7 +64,7 @@ def test_only_a_human_delegates_with_a_token_that_intake_never_sees(world: World
     assert delegate(world, world.vote_token(HUMAN), to="lea").status == 422
 
 
-def test_both_must_be_allowed_and_people_decide_and_the_human_does_not(
+def test_delegated_request_needs_approval_by_somebody_other_than_the_delegator(
     world: World, delegated: dict[str, Any]
 ) -> None:
     asked = world.ask(AGENT, **ASK)
@@ -77,7 +77,7 @@ def test_both_must_be_allowed_and_people_decide_and_the_human_does_not(
     assert world.release(AGENT, asked.body["id"]).status == 202
 
 
-def test_the_end_of_a_delegation_ends_what_rests_on_it(world: World, delegated: dict[str, Any]) -> None:
+def test_end_of_a_delegation_revokes_its_grants(world: World, delegated: dict[str, Any]) -> None:
     asked = world.ask(AGENT, **ASK)
     assert world.approve(asked.body, by="lea").body["state"] == "Approved"
     grant = asked.body["id"]

@@ -29,25 +29,25 @@ def test_the_same_key_with_another_body_is_a_conflict(world: World) -> None:
     assert world.show(PIPELINE, first.body["id"])["request"]["parameters"] == PIPELINE.body["parameters"]
 
 
-def test_a_key_belongs_to_its_caller(world: World) -> None:
+def test_idempotency_key_belongs_to_its_caller(world: World) -> None:
     key = new_key()
     one, other = world.ask(PIPELINE, key=key), world.ask(AGENT, key=key)
     assert (one.status, other.status) == (201, 201), f"{one} {other}"
     assert one.body["id"] != other.body["id"]
 
 
-def test_eight_at_once_with_one_key_make_one_grant(world: World) -> None:
+def test_concurrent_requests_with_one_key_make_one_grant(world: World) -> None:
     key = new_key()
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: world.ask(PIPELINE, key=key), range(8)))
     ids = {answer.body["id"] for answer in answers if answer.status == 201}
     assert len(ids) == 1, [str(answer) for answer in answers]
-    # Whoever lost a race is told to ask again, and never that something else happened.
+    # A request that lost the race is asked to retry; no other answer is allowed.
     assert {answer.status for answer in answers} <= {201, 202, 503}, [str(answer) for answer in answers]
 
 
-def test_two_first_vends_at_once_share_one_deadline(world: World) -> None:
-    """One decision, one activation: the loser takes the deadline that was stored, or is told to ask again."""
+def test_concurrent_first_vends_share_one_deadline(world: World) -> None:
+    """One decision, one activation: the loser takes the stored deadline, or is asked to retry."""
     grant = world.approved(PIPELINE)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: world.fetch(PIPELINE, grant), range(4)))

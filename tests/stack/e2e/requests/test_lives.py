@@ -1,4 +1,4 @@
-"""The five cases from request to proof of ending, on real calls: S3, DynamoDB, Secrets Manager."""
+"""The five cases from request to proof of ending, with real calls to S3, DynamoDB and Secrets Manager."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ def test_access_lasts_until_the_deadline_and_its_end_is_proved(lives: Lives, cas
 
 
 @pytest.mark.parametrize("case", [PIPELINE, AGENT, ONCALL], ids=lambda case: case.identity)
-def test_the_session_reaches_what_was_granted_and_no_neighbour(world: World, case: Case) -> None:
+def test_session_reaches_the_granted_resource_and_no_neighbour(world: World, case: Case) -> None:
     grant, session = in_use(world, case)
     assert case.use_neighbour(session).outcome == "denied"
     assert world.release(case, grant).status == 202
-    # The control: the session role without a session policy does reach the neighbour, so the policy is what narrows.
+    # The control: without a session policy the session role reaches the neighbour, so the session policy is what denies
+    # it.
     base = Session.assumed(runner.role_arn(case.role), "base.control")
     assert case.use(base).outcome == "allowed"
     assert case.use_neighbour(base).outcome == "allowed"
@@ -57,7 +58,7 @@ def test_of_two_overlapping_managed_grants_the_first_hands_over_and_the_last_det
     assert (end["cause"], end["proof"]["kind"], end["ended_by"]) == ("deadline", "handed_over", "hand_over")
     assert end["proof"]["holders"] == [second.grant]
     assert end["effective"] == {"outcome": "not_allowed", "but_by": [second.grant]}
-    # The access stays for the second until its own end.
+    # The second grant keeps the access until its own end.
     assert second.granted.between(first.ended_at, second.deadline) == {"allowed"}
     assert second.granted.since(second.ended_at) == {"denied"}
     end = second.ended["end"]
@@ -65,7 +66,7 @@ def test_of_two_overlapping_managed_grants_the_first_hands_over_and_the_last_det
     assert end["effective"] == {"outcome": "not_allowed"}
     for life in (first, second):
         assert life.neighbour.since(0) == {"denied"} and life.own.since(0) == {"allowed"}
-    # Two attached it, one detached it. A caller that got no answer may have called again.
+    # Two grants attached it, and one detached it. Calls without an answer are left out, since they may be repeated.
     role = runner.role_arn(VENDOR.role)
     writes = [
         call["operation"]
@@ -78,7 +79,7 @@ def test_of_two_overlapping_managed_grants_the_first_hands_over_and_the_last_det
 
 @pytest.fixture(scope="module")
 def released(world: World) -> dict[str, tuple[str, Session]]:
-    """A grant of each case that was given back while its deadline was far ahead."""
+    """A grant of each case, released long before its deadline."""
     return {case.role: early_release(world, case) for case in (AGENT, ONCALL)}
 
 
@@ -89,7 +90,7 @@ def test_a_release_ends_access_before_the_deadline(world: World, released: dict[
     view = ended_early(world, case, grant, session)
     judged = tries.uses(tries.calls(), case, session.access_key)
     assert judged.between(instant(view["end"]["verified_at"]), deadline_of(grant)) == {"denied"}
-    # Another grant on the same role goes on: only this session was ended.
+    # Another grant on the same role is not affected: only this session was ended.
     other, session = in_use(world, case)
     assert world.release(case, other).status == 202
 
@@ -105,7 +106,7 @@ def test_a_grant_released_before_use_is_withdrawn(world: World) -> None:
 def test_credentials_can_be_fetched_again_under_the_same_deadline(world: World) -> None:
     grant = world.approved(PIPELINE, term_s=LONG_S)
     first = world.fetch(PIPELINE, grant)
-    # Long enough for another deadline, had the second one of its own.
+    # Long enough for the deadlines to differ, if the second vend had its own.
     time.sleep(1.1)
     second = world.fetch(PIPELINE, grant)
     assert (first.status, second.status) == (200, 200)

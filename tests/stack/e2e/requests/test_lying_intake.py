@@ -1,7 +1,7 @@
-"""An intake that lies, with exactly intake's rights: its execution role's own credentials, through the gate.
+"""A compromised intake with exactly intake's rights: the credentials of its execution role, through the gate.
 
-It obtains nothing. Each write that is refused to it is also made by the administrator, on keys that belong to
-nothing: so it is the rights that stop intake, and not the call that is wrong.
+It obtains nothing. The administrator repeats each denied write on unused keys, which shows that intake's rights stop
+the call and not a mistake in it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from lives import LONG_S, Lives
 from intake import ask_record, forget, invoke, put, records
 
 NOBODY = "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV"
-# What only others may write: decisions, grants and their evidence, activations, holdings, kills, denies, the heart, the bundle.
+# Items that only other functions may write: decisions, grants, evidence, activations, sponsors, blocks, denies,
+# holders, backstops, the heartbeat, the bundle, revocations and their progress.
 FORBIDDEN = [
     ("DECISION#{}", "-"), ("GRANT#{}", "META"), ("GRANT#{}", "EVD#000001"), ("ACT#{}", "-"), ("SPONSOR#{}", "HOLDINGS"),
-    ("BLOCK#all", "-"), ("BLOCK#identity/{}", "-"), ("DENY#{}", "-"), ("COUNT#{}", "-"), ("FUSE#{}", "-"),
-    ("HEART#reap", "-"), ("BUNDLE#current", "-"), ("REVOCATION#latest", "all"), ("PROGRESS#all", "-"),
+    ("BLOCK#all", "-"), ("BLOCK#identity/{}", "-"), ("DENY#{}", "-"), ("HOLDERS#{}", "-"), ("BACKSTOP#{}", "-"),
+    ("HEARTBEAT#reap", "-"), ("BUNDLE#current", "-"), ("REVOCATION#latest", "all"), ("PROGRESS#all", "-"),
 ]  # fmt: skip
 
 
@@ -47,7 +48,7 @@ def new_id() -> str:
 
 
 @pytest.mark.parametrize(("pk", "sk"), FORBIDDEN, ids=[pk.split("#")[0] + "#" + sk for pk, sk in FORBIDDEN])
-def test_it_writes_no_record_but_its_own(liar: Session, admin: Session, pk: str, sk: str) -> None:
+def test_lying_intake_cannot_write_others_records(liar: Session, admin: Session, pk: str, sk: str) -> None:
     key, scratch = pk.format(NOBODY), pk.split("#")[0] + "#scratch"
     seen = put(liar, key, sk)
     assert seen.outcome == "denied", str(seen)
@@ -56,8 +57,8 @@ def test_it_writes_no_record_but_its_own(liar: Session, admin: Session, pk: str,
     assert control.outcome == "allowed", str(control)
 
 
-def test_it_writes_what_is_its_own(liar: Session, admin: Session) -> None:
-    """The other control: the same session, the same call, on the keys that intake may write."""
+def test_lying_intake_writes_its_own_records(liar: Session, admin: Session) -> None:
+    """The other control: the same session and call on the keys that intake may write."""
     for pk in ("REQUEST#scratch", "IDEM#scratch", "BLOCK#grant/scratch"):
         seen = put(liar, pk, "-")
         assert seen.outcome == "allowed", str(seen)
@@ -65,7 +66,7 @@ def test_it_writes_what_is_its_own(liar: Session, admin: Session) -> None:
 
 
 @pytest.mark.parametrize("kind", ["update", "delete", "transaction", "scan", "batch"])
-def test_no_other_call_writes_either(liar: Session, admin: Session, kind: str) -> None:
+def test_lying_intake_cannot_write_by_other_calls(liar: Session, admin: Session, kind: str) -> None:
     def call(session: Session, name: str) -> Seen:
         client, key = session.client("dynamodb"), {"pk": {"S": f"GRANT#{name}"}, "sk": {"S": "META"}}
         calls = {
@@ -93,21 +94,21 @@ def test_no_other_call_writes_either(liar: Session, admin: Session, kind: str) -
     assert control.outcome == "allowed", str(control)
 
 
-def test_it_rewinds_no_ended_grant(world: World, lives: Lives, liar: Session) -> None:
+def test_lying_intake_cannot_rewind_an_ended_grant(world: World, lives: Lives, liar: Session) -> None:
     grant, active = lives.given_back, lives.when_active
     world.await_state(PIPELINE, grant, "Ended")
     ended = next(i for i in store.items() if i["pk"] == f"GRANT#{grant}" and i["sk"] == "META")
     rewound = {"body": {"S": active["body"]}, "state": {"S": "Active"}, "version": {"N": str(ended["version"] + 1)}}
     assert put(liar, f"GRANT#{grant}", "META", **rewound).outcome == "denied"
     assert world.show(PIPELINE, grant)["state"] == "Ended"
-    # A block that is written over cannot be taken away either, so nothing is vended even to a grant that reads Active.
+    # The release mark cannot be deleted either, so even a grant that reads Active would vend nothing.
     seen = liar.probe("DeleteItem", lambda: forget(liar, f"BLOCK#grant/{grant}", "-"))
     assert seen.outcome == "denied", str(seen)
     fetched = world.fetch(PIPELINE, grant)
     assert (fetched.status, fetched.problem) == (410, "over"), str(fetched)
 
 
-def test_it_assumes_no_session_role(liar: Session, admin: Session) -> None:
+def test_lying_intake_cannot_assume_session_roles(liar: Session, admin: Session) -> None:
     for role in ("release-deploy", "agent-secret", "oncall-read"):
         def call(session: Session, role: str = role) -> Seen:
             client, arn = session.client("sts"), runner.role_arn(role)
@@ -117,7 +118,7 @@ def test_it_assumes_no_session_role(liar: Session, admin: Session) -> None:
         assert call(admin).outcome == "allowed", role
 
 
-def test_it_changes_no_role(liar: Session, admin: Session) -> None:
+def test_lying_intake_cannot_change_roles(liar: Session, admin: Session) -> None:
     document = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]})
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     admin.client("iam").create_role(RoleName="scratch", AssumeRolePolicyDocument=trust)
@@ -131,11 +132,11 @@ def test_it_changes_no_role(liar: Session, admin: Session) -> None:
     assert call(admin, "scratch").outcome == "allowed"
 
 
-def test_it_invokes_nobody_but_the_evaluator(liar: Session) -> None:
+def test_lying_intake_invokes_only_the_evaluator(liar: Session) -> None:
     for function in ("issue", "reap", "intake"):
         seen, _ = invoke(liar, function, {})
         assert seen.outcome == "denied", str(seen)
-    # The control: the same session and call on the one function that it may invoke.
+    # The control: the same session and call on the only function that intake may invoke.
     seen, answer = invoke(liar, "evaluate", {"evaluate": {"id": NOBODY, "proof": "nothing"}})
     assert seen.outcome == "allowed", str(seen)
     assert "decided" not in json.dumps(answer).lower() or "problem" in json.dumps(answer).lower(), answer
@@ -157,8 +158,8 @@ def test_a_forged_request_without_a_proof_is_not_decided(world: World, liar: Ses
     assert store.keys(f"DECISION#{grant}", f"GRANT#{grant}") == set()
 
 
-def test_a_captured_token_asks_for_its_own_identity_only(world: World, liar: Session) -> None:
-    """A token that intake saw decides a forged request for whom it names, and for nobody else."""
+def test_captured_token_requests_only_for_its_own_identity(world: World, liar: Session) -> None:
+    """A token that intake saw proves only its own identity for a forged request."""
     captured = world.token(PIPELINE.identity)
     grant = new_id()
     body = {"entitlement": "read-orders-table", "parameters": {}, "ticket": "INC-1"}
@@ -175,12 +176,12 @@ def test_a_captured_token_fetches_no_credentials(world: World) -> None:
     fetched = world.api.credentials(captured, grant)
     assert (fetched.status, fetched.problem) == (401, "unauthenticated"), str(fetched)
     assert store.keys(f"ACT#{grant}") == set()
-    # The control: the holder's token for credentials, which intake never sees.
+    # The control: the holder's credentials token, which intake never sees.
     assert world.fetch(PIPELINE, grant).status == 200
 
 
 def test_a_captured_token_does_not_vote(world: World, liar: Session) -> None:
-    """Intake may invoke the evaluator, also with what looks like a vote: the token it holds is not for voting."""
+    """Intake may invoke the evaluator with a forged vote, but it never holds a token for voting."""
     asked = world.ask(ONCALL).body
     captured = world.token(APPROVER)
     ballot = {"approve": True, "digest": asked["digest"]}
@@ -188,7 +189,7 @@ def test_a_captured_token_does_not_vote(world: World, liar: Session) -> None:
     seen, answer = invoke(liar, "evaluate", event)
     assert seen.outcome == "allowed" and answer["statusCode"] == 401, f"{seen} {answer}"
     assert world.show(ONCALL, asked["id"])["state"] == "ApprovalAwaited"
-    # The control: the same event with a token for voting, which intake never sees, counts.
+    # The control: the same event counts with a token for voting, which intake never sees.
     _, answer = invoke(liar, "evaluate", vote_event(asked["id"], world.vote_token(APPROVER), ballot))
     assert answer["statusCode"] == 200, answer
     assert world.show(ONCALL, asked["id"])["state"] == "Approved"
@@ -227,7 +228,7 @@ def test_a_request_changed_after_its_decision_changes_nothing(world: World, liar
 
 
 def test_a_replayed_request_of_an_ended_grant_gives_nothing(world: World, liar: Session) -> None:
-    """One decision, one activation: asking the evaluator again for a grant that is over brings nothing back."""
+    """One decision, one activation: a repeated evaluation does not revive a grant that is over."""
     token = world.token(PIPELINE.identity)
     asked = world.api.ask(token, PIPELINE.body)
     grant = asked.body["id"]

@@ -1,4 +1,4 @@
-"""Somebody else's grant looks like no grant at all, and stays as it is."""
+"""Another identity's grant looks like an unknown grant and stays unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def grant(world: World) -> str:
 
 
 @pytest.mark.parametrize("who", STRANGERS)
-def test_a_stranger_sees_no_grant(world: World, grant: str, who: str) -> None:
+def test_foreign_grant_is_not_found(world: World, grant: str, who: str) -> None:
     api = world.api
     answers = {
         "show": api.show(world.token(who), grant),
@@ -29,14 +29,15 @@ def test_a_stranger_sees_no_grant(world: World, grant: str, who: str) -> None:
     assert world.show(PIPELINE, grant)["state"] == "Approved"
 
 
-def test_a_stranger_and_nobody_get_the_same_answer(world: World, grant: str) -> None:
-    nobody = "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV"
-    seen = world.api.show(world.token("ana"), grant).body
-    unseen = world.api.show(world.token("ana"), nobody).body
-    assert {**seen, "detail": seen["detail"].replace(grant, nobody), "grant": None} == {**unseen, "grant": None}
+def test_foreign_and_unknown_grants_get_the_same_answer(world: World, grant: str) -> None:
+    unknown = "grt_01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    foreign_answer = world.api.show(world.token("ana"), grant).body
+    unknown_answer = world.api.show(world.token("ana"), unknown).body
+    detail = foreign_answer["detail"].replace(grant, unknown)
+    assert {**foreign_answer, "detail": detail, "grant": None} == {**unknown_answer, "grant": None}
 
 
-def test_a_list_holds_only_ones_own(world: World, grant: str) -> None:
+def test_list_contains_only_the_callers_grants(world: World, grant: str) -> None:
     def listed(who: str) -> set[str]:
         return {one["id"] for one in world.api.call("GET", "/v1/grants?limit=100", world.token(who)).body["grants"]}
 
@@ -52,7 +53,7 @@ def test_another_task_of_the_same_identity_gets_no_credentials(world: World) -> 
     assert own.status == 200, str(own)
 
 
-def test_the_owner_sees_and_releases_but_gets_no_credentials(world: World) -> None:
+def test_owner_reads_and_releases_but_gets_no_credentials(world: World) -> None:
     grant = world.approved(PIPELINE)
     assert world.api.show(world.token("dana"), grant).status == 200
     fetched = world.api.credentials(world.credentials_token("dana"), grant)

@@ -1,4 +1,4 @@
-"""Renewal: a grant of its own that names the one before, which keeps its deadline."""
+"""Renewal: a new grant that names the one it renews; the first keeps its deadline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from observer.world import PIPELINE, World
 
 from lives import in_use
 
-# The end of the first is waited for, and the second must last that long.
+# Long enough for the second grant to outlast the end of the first.
 TERM_S = 600
 
 
@@ -16,7 +16,7 @@ def renew(world: World, grant: str, term_s: int = TERM_S, by: str = PIPELINE.ide
     return world.api.call("POST", f"/v1/grants/{grant}/renew", world.token(by), {"term_s": term_s}, headers=headers)
 
 
-def test_a_renewal_is_a_new_grant_and_the_first_keeps_its_deadline(world: World) -> None:
+def test_renewal_is_a_new_grant_and_the_first_keeps_its_deadline(world: World) -> None:
     first, _ = in_use(world, PIPELINE, term_s=TERM_S)
     deadline = world.show(PIPELINE, first)["deadline"]
     answer = renew(world, first)
@@ -27,14 +27,14 @@ def test_a_renewal_is_a_new_grant_and_the_first_keeps_its_deadline(world: World)
     assert world.show(PIPELINE, first)["deadline"] == deadline
     assert world.release(PIPELINE, first).status == 202
     world.await_state(PIPELINE, first, "Ended")
-    assert PIPELINE.use(session).outcome == "allowed", "the end of the first is not the end of the second"
+    assert PIPELINE.use(session).outcome == "allowed", "the end of the first grant must not end the second"
     again = renew(world, second)
     assert (again.status, again.problem) == (403, "denied"), str(again)
     assert "at most 1 are possible" in again.body["detail"]
     assert world.release(PIPELINE, second).status == 202
 
 
-def test_nobody_renews_what_is_not_theirs_or_not_in_use(world: World) -> None:
+def test_renewal_is_refused_for_an_unused_or_foreign_grant(world: World) -> None:
     grant = world.approved(PIPELINE)
     early = renew(world, grant)
     assert (early.status, early.problem) == (403, "denied"), str(early)

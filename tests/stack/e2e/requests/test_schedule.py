@@ -1,4 +1,4 @@
-"""A window that the catalogue declares: granted once, for what it declares, also if others name it, and its end is proved."""
+"""A scheduled window of the catalogue: it is granted exactly once, as declared, and its end is proved."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from scheduled import CASE, ID, PRINCIPAL, TERM_S, Scheduled, granted
 
 
 def name(session: Session) -> Any:
-    """What the evaluator answers to an event that names the schedule."""
+    """Invokes the evaluator with an event that names the schedule; returns its answer."""
     seen, answer = invoke(session, "evaluate", {"schedule": {"id": ID}})
     assert seen.outcome == "allowed", str(seen)
     return answer
 
 
-def fails(session: Session, schedule: dict[str, Any], why: str) -> None:
-    """Asserts that the evaluator fails an event that names `schedule`, and says `why` in its log."""
+def assert_fails(session: Session, schedule: dict[str, Any], reason: str) -> None:
+    """Asserts that the evaluator fails on an event that names `schedule` and logs `reason`."""
     log = runner.LOGS / "fn-evaluate.log"
     before = len(log.read_text())
     seen, _ = invoke(session, "evaluate", {"schedule": schedule})
     # The local runtime answers a function's failure with a 500.
     assert (seen.outcome, seen.code) == ("other", "500"), str(seen)
-    assert why in log.read_text()[before:]
+    assert reason in log.read_text()[before:]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def liar(world: World) -> Session:
     return Session.assumed(runner.role_arn("intake"), "brevet-dev-intake")
 
 
-def test_nobody_asked_and_the_access_is_there(scheduled: Scheduled) -> None:
+def test_schedule_grants_access_without_a_request(scheduled: Scheduled) -> None:
     hold, judged = scheduled.hold(), scheduled.judged()
     assert judged.before(scheduled.at("ActivationRecorded")) == {"denied"}
     assert judged.between(scheduled.at("PresenceObserved"), hold.deadline()) == {"allowed"}
@@ -50,20 +50,20 @@ def test_nobody_asked_and_the_access_is_there(scheduled: Scheduled) -> None:
     assert instant(proof["opens_at"]) <= instant(decided["at"]) < instant(proof["closes_at"])
 
 
-def test_naming_it_again_and_again_gets_no_second_grant(scheduled: Scheduled, liar: Session) -> None:
-    """Also an intake that lies: it may invoke the evaluator with any event."""
+def test_schedule_named_repeatedly_gets_no_second_grant(scheduled: Scheduled, liar: Session) -> None:
+    """A compromised intake may invoke the evaluator with any event."""
     grant = scheduled.hold().grant
     before = granted()
     for _ in range(3):
         runner.stack("tick", "once", "evaluate")
         assert name(liar) == {"schedule": "standing", "grant": grant}
     for more in ({"term_s": 43_200}, {"identity": "release-pipeline"}, {"now": "2026-01-01T00:00:00Z"}):
-        fails(liar, {"id": ID, **more}, "UnexpectedEvent")
-    fails(liar, {"id": "no-such"}, "no schedule `no-such`")
+        assert_fails(liar, {"id": ID, **more}, "UnexpectedEvent")
+    assert_fails(liar, {"id": "no-such"}, "no schedule `no-such`")
     assert {one: body["entitlement"] for one, body in granted().items()} == {grant: before[grant]["entitlement"]}
 
 
-def test_a_request_stored_under_its_id_changes_nothing(scheduled: Scheduled, world: World, liar: Session) -> None:
+def test_request_stored_under_a_scheduled_grants_id_changes_nothing(scheduled: Scheduled, world: World, liar: Session) -> None:
     hold = scheduled.hold()
     body = {"entitlement": f"on-{PRINCIPAL}", "parameters": {"run": "another"}, "term_s": 1_800}
     try:
@@ -77,12 +77,12 @@ def test_a_request_stored_under_its_id_changes_nothing(scheduled: Scheduled, wor
         )
 
 
-def test_it_ends_as_declared_and_is_not_granted_again(scheduled: Scheduled, liar: Session) -> None:
+def test_scheduled_grant_ends_at_its_deadline_and_is_not_repeated(scheduled: Scheduled, liar: Session) -> None:
     hold, judged = scheduled.hold(), scheduled.judged()
     assert judged.since(hold.deadline()) == {"denied"}
     assert hold.ended("deadline")["ended_by"] == "time_limit"
     assert hold.deadline() <= scheduled.at("ActivationRecorded") + TERM_S
-    # The window is still open, and what it was worth is spent.
+    # The window is still open, but its one grant is used up.
     assert time.time() < instant(store.snapshot().evidence[hold.grant][0]["detail"]["proof"]["closes_at"])
     runner.stack("tick", "once", "evaluate")
     assert name(liar) == {"schedule": "standing", "grant": hold.grant}

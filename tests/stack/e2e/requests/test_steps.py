@@ -1,4 +1,4 @@
-"""Approval in steps: in their order, each by somebody else, with what a step wants its people to have shown."""
+"""Approval in steps: in their order, each by a different person, with what a step wants its people to have shown."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from observer.world import ARCHIVE, World
 
 TEAM, SECURITY = "lea", "omar"
 FRESH_S = 3_600
-# Its end is waited for, before its deadline.
+# Long enough for the release to end the grant before its deadline.
 TERM_S = 600
 
 
@@ -32,7 +32,7 @@ def awaited(world: World) -> Iterator[dict[str, Any]]:
 
 
 def approved_by(grant: dict[str, Any]) -> dict[str, list[str]]:
-    """Who has said yes in each step, as the grant's view tells it."""
+    """The approvers of each step, from the grant's view."""
     return {step["name"]: step["approved_by"] for step in grant["approval"]["steps"]}
 
 
@@ -42,14 +42,14 @@ def refused(answer: Answer, status: int, code: str, *advice: str) -> None:
     assert not missing, f"{missing} not in {answer.body['detail']}"
 
 
-def team_said_yes(world: World, grant: dict[str, Any]) -> dict[str, Any]:
+def team_approves(world: World, grant: dict[str, Any]) -> dict[str, Any]:
     voted = world.approve(grant, by=TEAM)
     assert (voted.status, voted.body["state"]) == (200, "ApprovalAwaited"), str(voted)
     assert approved_by(voted.body) == {"team": [TEAM], "security": []}
     return voted.body
 
 
-def test_the_steps_are_shown_with_what_they_want(awaited: dict[str, Any]) -> None:
+def test_approval_steps_are_shown_with_their_requirements(awaited: dict[str, Any]) -> None:
     team, security = awaited["approval"]["steps"]
     assert team == {"name": "team", "needed": 1, "approved_by": [], "approvers": [TEAM]}
     assert security == {
@@ -57,33 +57,33 @@ def test_the_steps_are_shown_with_what_they_want(awaited: dict[str, Any]) -> Non
     }  # fmt: skip
 
 
-def test_a_vote_out_of_turn_is_refused_however_well_its_voter_signed_in(world: World, awaited: dict[str, Any]) -> None:
+def test_approval_of_a_later_step_is_refused_until_the_first_is_done(world: World, awaited: dict[str, Any]) -> None:
     early = world.approve(awaited, by=SECURITY, **Forge.signed_in("pwd", "mfa"))
-    refused(early, 409, "step_not_open", "step `team` comes first and still lacks 1", "vote in step `security`")
+    refused(early, 409, "step_not_open", "step `team` comes first and still needs 1 more", "vote in step `security`")
     assert approved_by(world.show(ARCHIVE, awaited["id"])) == {"team": [], "security": []}
-    # A no takes away only: whoever may say yes in a later step need not wait with it.
+    # A refusal needs no order: an approver of a later step may refuse at once.
     assert world.approve(awaited, by=SECURITY, approve=False).body["state"] == "Denied"
 
 
-def test_security_shows_two_factors_and_a_recent_sign_in(world: World, awaited: dict[str, Any]) -> None:
-    team_said_yes(world, awaited)
+def test_security_step_requires_two_factors_and_a_recent_sign_in(world: World, awaited: dict[str, Any]) -> None:
+    team_approves(world, awaited)
     for claims in ({}, Forge.signed_in("pwd"), Forge.signed_in(), {"amr": "mfa"}, {"amr": ["mfa", 7]}, {"acr": "mfa"}):
         answer = world.approve(awaited, by=SECURITY, **claims)
         refused(answer, 403, "mfa_needed", "step `security`", "sign in again with a second factor")
     old = world.approve(awaited, by=SECURITY, **Forge.signed_in("mfa", ago_s=FRESH_S + 60))
-    refused(old, 403, "sign_in_too_old", f"at most {FRESH_S} s ago", "tells of 3", "sign in again")
-    # A sign-in that is to come, or is told in another form, is none.
+    refused(old, 403, "sign_in_too_old", f"at most {FRESH_S} s ago", "shows one 3", "sign in again")
+    # A missing `auth_time`, one in the future, or one in another form does not count as a sign-in.
     for time in (None, Forge.signed_in(ago_s=-600)["auth_time"], "now"):
         answer = world.approve(awaited, by=SECURITY, amr=["mfa"], auth_time=time)
-        refused(answer, 403, "sign_in_too_old", "does not say when", "sign in again")
+        refused(answer, 403, "sign_in_too_old", "does not show when", "sign in again")
     assert approved_by(world.show(ARCHIVE, awaited["id"])) == {"team": [TEAM], "security": []}
     early = world.fetch(ARCHIVE, awaited["id"])
     assert (early.status, early.problem) == (409, "conflict"), str(early)
 
 
-def test_both_steps_give_it_and_each_vote_is_kept_with_how_it_was_signed_in(world: World, awaited: dict[str, Any]) -> None:
+def test_grant_is_approved_by_both_steps_and_records_each_sign_in(world: World, awaited: dict[str, Any]) -> None:
     grant = awaited["id"]
-    team_said_yes(world, awaited)
+    team_approves(world, awaited)
     how = Forge.signed_in("pwd", "mfa", ago_s=FRESH_S - 60)
     voted = world.approve(awaited, by=SECURITY, **how)
     assert (voted.status, voted.body["state"]) == (200, "Approved"), str(voted)
@@ -107,7 +107,7 @@ def test_both_steps_give_it_and_each_vote_is_kept_with_how_it_was_signed_in(worl
 
 @pytest.fixture
 def in_both_steps(world: World, catalogue: Path, tmp_path: Path) -> Iterator[None]:
-    """A catalogue in which whoever speaks for the team may take the step of security, too."""
+    """A catalogue in which the team's approver may also approve the step `security`."""
     both = tmp_path / "catalogue"
     shutil.copytree(catalogue, both)
     file = both / "entitlements" / f"{ARCHIVE.body['entitlement']}.yaml"
@@ -121,10 +121,10 @@ def in_both_steps(world: World, catalogue: Path, tmp_path: Path) -> Iterator[Non
         runner.stack("publish", str(catalogue))
 
 
-def test_one_person_counts_once(world: World, in_both_steps: None, awaited: dict[str, Any]) -> None:
+def test_approver_counts_in_one_step_only(world: World, in_both_steps: None, awaited: dict[str, Any]) -> None:
     security = awaited["approval"]["steps"][1]
     assert security["approvers"] == [TEAM, SECURITY]
-    team_said_yes(world, awaited)
+    team_approves(world, awaited)
     again = world.approve(awaited, by=TEAM, **Forge.signed_in("mfa"))
     assert (again.status, again.body["state"]) == (200, "ApprovalAwaited"), str(again)
     assert approved_by(again.body) == {"team": [TEAM], "security": []}

@@ -1,4 +1,4 @@
-//! The kill switch, and who knows of what is overdue.
+//! Tests of the kill switch and of acknowledging overdue grants.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn revocations(method: &str, path: &str, token: &str) -> HttpCall {
 }
 
 #[test]
-fn a_person_stops_sees_and_another_lifts() {
+fn block_is_placed_read_and_lifted_by_another_person() {
     let world = World::new();
     let placed = answer(&world, revocations("POST", "", "approvals.omar").body(KILL));
     assert_eq!(
@@ -23,12 +23,12 @@ fn a_person_stops_sees_and_another_lifts() {
     let denied = world.decided("ask.bot");
     assert_eq!(state(&world, denied), "Denied");
     let again = answer(&world, revocations("POST", "", "approvals.omar").body(KILL));
-    assert_eq!(again.2, placed.2, "a block that stands answers as it stands");
+    assert_eq!(again.2, placed.2, "a repeated request answers the block that is in force");
     let lift = revocations("POST", "/{id}/lift", "approvals.ana").id("identity:bot").body(r#"{"reason":"changed"}"#);
     let lifted = answer(&world, lift);
     assert_eq!((lifted.0, lifted.2["standing"].as_bool()), (200, Some(false)));
-    let (status, _, one) = answer(&world, revocations("GET", "/{id}", "approvals.omar").id("identity:bot"));
-    assert_eq!((status, one["history"].as_array().unwrap().len()), (200, 2), "{one}");
+    let (status, _, block) = answer(&world, revocations("GET", "/{id}", "approvals.omar").id("identity:bot"));
+    assert_eq!((status, block["history"].as_array().unwrap().len()), (200, 2), "{block}");
     let (_, _, list) = answer(&world, revocations("GET", "", "approvals.ana").query("limit", "1"));
     assert_eq!((list["revocations"].as_array().unwrap().len(), list["next"].is_null()), (1, true));
     let live = world.decided("ask.bot");
@@ -36,7 +36,7 @@ fn a_person_stops_sees_and_another_lifts() {
 }
 
 #[test]
-fn every_bad_hand_on_the_kill_switch_is_refused_and_nothing_is_stored() {
+fn evaluate_refuses_every_bad_kill_switch_call_without_storing_it() {
     let world = World::new();
     let post = |token: &str, body: &str| revocations("POST", "", token).body(body);
     let before = world.stored();
@@ -75,8 +75,8 @@ fn acknowledge(token: &str, id: impl ToString) -> HttpCall {
     HttpCall::to(ACKNOWLEDGE).token(token).id(&id.to_string()).body(KNOWN)
 }
 
-/// A grant of bot that should have been over for `seconds`.
-fn ending(world: &World, seconds: u32) -> GrantId {
+/// Stores a revoking grant of `bot` that should have ended `seconds` ago.
+fn revoking(world: &World, seconds: u32) -> GrantId {
     let id = world.decided("ask.bot");
     let grant = world.store.snapshot().grants().find(|grant| grant.id == id).cloned().unwrap();
     let since = world.clock.now().minus(seconds);
@@ -91,9 +91,9 @@ fn ending(world: &World, seconds: u32) -> GrantId {
 }
 
 #[test]
-fn somebody_in_charge_acknowledges_an_overdue_grant_and_once_is_enough() {
+fn overdue_grant_is_acknowledged_once_by_an_authorized_person() {
     let world = World::new();
-    let id = ending(&world, 181);
+    let id = revoking(&world, 181);
     let (status, _, body) = answer(&world, acknowledge("approvals.omar", id));
     assert_eq!((status, body["state"].as_str()), (200, Some("Revoking")), "{body}");
     assert_eq!(body["acknowledged"]["by"], "omar");
@@ -105,9 +105,9 @@ fn somebody_in_charge_acknowledges_an_overdue_grant_and_once_is_enough() {
 }
 
 #[test]
-fn whoever_may_not_acknowledges_nothing_and_nothing_is_stored() {
+fn evaluate_refuses_every_bad_acknowledgement_without_storing_it() {
     let world = World::new();
-    let (id, early) = (ending(&world, 181), ending(&world, 180));
+    let (id, early) = (revoking(&world, 181), revoking(&world, 180));
     let before = world.stored();
     for (call, status, code) in [
         (HttpCall::to(ACKNOWLEDGE).id(&id.to_string()).body(KNOWN), 401, "token_missing"),

@@ -1,8 +1,8 @@
-//! How a grant ends: what begins its removal, what is learned meanwhile, and which proof closes it.
+//! The end of a grant: the events that start its removal, the readings during it, and the proof that closes it.
 
 use super::Next;
 use super::TransitionError::TooEarly;
-use crate::grant::state::{Acknowledged, EndCause, EndedBy, Proof, Revoking, Sighting, State};
+use crate::grant::state::{Acknowledged, EndCause, EndedBy, Proof, Reading, Revoking, State};
 use crate::grant::vends::Vends;
 use crate::grant::{Delivery, Event, Grant};
 use crate::id::IdentityId;
@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "each catch-all arm refuses; the golden table shows what it caught")]
 impl Grant {
-    /// Deadline, block or drift: removal begins. Whatever the cause, it never takes back what is already known.
+    /// Starts the removal after a deadline, block or drift. It keeps everything that is already known.
     pub(super) fn revoke(
         &self,
         event: &Event,
@@ -20,8 +20,8 @@ impl Grant {
         fence: Timestamp,
         vends: &Vends,
     ) -> Next {
-        // Where a session's end is read from the reserved deny, a write of it without this grant's entry, begun
-        // before the entry was stored, may still land until then.
+        // The end of a session may be read from the reserved deny. Until `landed`, a write that began before this
+        // grant's entry was stored may still replace the deny with a document that lacks the entry.
         let session = matches!(self.delivery, Delivery::Session { .. });
         let landed = if session { now.plus(self.bounds.landing_s()) } else { fence };
         let (cause, by, later) = match event {
@@ -36,7 +36,7 @@ impl Grant {
         Ok(Some(revoking(cause, by, now, deadline, fence.max(later), vends.clone())))
     }
 
-    // INVARIANT: no way leads out of `Revoking` but a proof of ending, however many attempts fail.
+    // INVARIANT: only a proof of ending leads out of `Revoking`, however many attempts fail.
     pub(super) fn while_revoking(&self, event: &Event, now: Timestamp, at: &Revoking) -> Next {
         let changed = |next: Revoking| Ok(Some(State::Revoking(Box::new(next))));
         match event {
@@ -47,18 +47,18 @@ impl Grant {
                 changed(Revoking { vends, ..at.clone() })
             }
             Event::RemovalRecorded { next_at, .. } => {
-                // A detaching that lands late would take away what a later grant attached: its own fence holds as well.
+                // A late detach would remove the attachment of a later grant, so the fence of this call counts too.
                 let managed = matches!(self.delivery, Delivery::Managed { .. });
                 let fence = if managed { at.fence.max(self.bounds.fence(now)) } else { at.fence };
                 let attempts = at.attempts.saturating_add(1);
-                // What has to be removed was there: an absence that was seen before counts no more.
+                // The policy was present, or no removal would be needed: an absence read earlier no longer counts.
                 let (first_absence, effective) = (None, None);
                 changed(Revoking { attempts, fence, first_absence, effective, next_at: *next_at, ..at.clone() })
             }
             Event::RemovalTroubled { problem, next_at } => {
                 changed(Revoking { last_problem: Some(problem.clone()), next_at: *next_at, ..at.clone() })
             }
-            // It lets others be issued: not for its holder to say.
+            // An acknowledgement lets other grants be issued, so the holder and the sponsor may not give it.
             Event::OverdueAcknowledged { by } if self.belongs_to(by) => Err(self.refuse(event)),
             Event::OverdueAcknowledged { .. } if at.acknowledged.is_some() => Ok(None),
             Event::OverdueAcknowledged { by } => {
@@ -69,7 +69,7 @@ impl Grant {
             Event::PresenceObserved(_) | Event::DriftObserved(_) => {
                 changed(Revoking { first_absence: None, effective: None, ..at.clone() })
             }
-            // Where others hold the same policy there will be no absence to wait for.
+            // While other grants hold the same managed policy, no absence will come.
             Event::EffectiveAccessChecked(found)
                 if at.first_absence.is_some() || matches!(self.delivery, Delivery::Managed { .. }) =>
             {
@@ -82,7 +82,8 @@ impl Grant {
                 if !managed || holders.is_empty() || holders.contains(&self.id) {
                     return Err(self.refuse(event));
                 }
-                // What this grant called could land after the others are gone: then nobody would be left to detach it.
+                // A call of this grant could take effect after the other holders left: then nobody would detach the
+                // policy.
                 if seen.at < at.fence {
                     return Err(TooEarly { event: event.name(), not_before: at.fence });
                 }
@@ -93,15 +94,15 @@ impl Grant {
         }
     }
 
-    /// INVARIANT: two absences, the second after the fence and a quiet period after the first.
-    fn absent(&self, event: &Event, now: Timestamp, at: &Revoking, seen: &Sighting) -> Next {
+    /// INVARIANT: the proof needs two absences: the second after the fence, and a quiet period after the first.
+    fn absent(&self, event: &Event, now: Timestamp, at: &Revoking, seen: &Reading) -> Next {
         if seen.at > now {
             return Err(TooEarly { event: event.name(), not_before: seen.at });
         }
         let quiet = self.bounds.quiet_for_s();
         let Some(first) = &at.first_absence else {
             let next_at = at.fence.max(seen.at.plus(quiet));
-            // A check made while others still held it says nothing of what is left once it is gone.
+            // A check that was made while other grants held the policy says nothing about access after its removal.
             return Ok(Some(State::Revoking(Box::new(Revoking {
                 first_absence: Some(seen.clone()),
                 effective: None,
@@ -119,7 +120,7 @@ impl Grant {
         Ok(Some(ended(at, proof, now, ended_by)))
     }
 
-    /// INVARIANT: by construction only where nothing issued can outlive the deadline, and by AWS's own clock.
+    /// INVARIANT: proof by construction needs that no credential can outlive the deadline, and AWS's own clock past it.
     fn past_deadline(
         &self,
         event: &Event,
@@ -142,17 +143,19 @@ impl Grant {
     pub(super) fn when_ended(&self, event: &Event) -> Next {
         match (event, &self.state) {
             (Event::Stopped { .. } | Event::DeadlinePassed | Event::DeadlineProved { .. }, _) => Ok(None),
-            // INVARIANT: a use is reviewed once, when all of it is known, and by nobody whose use it was.
+            // INVARIANT: a use is reviewed once, after the end, and neither by its holder nor by the sponsor.
             (Event::Reviewed { by, .. }, ended)
                 if self.review == Some(Review::Awaited) && *by != self.identity && *by != self.sponsor =>
             {
                 Ok(Some(ended.clone()))
             }
             (Event::Reviewed { by, outcome }, _) => match &self.review {
-                Some(Review::Done { by: who, outcome: what, .. }) if who == by && what == outcome => Ok(None),
+                Some(Review::Done { by: reviewer, outcome: given, .. }) if reviewer == by && given == outcome => {
+                    Ok(None)
+                }
                 Some(Review::Awaited | Review::Done { .. }) | None => Err(self.refuse(event)),
             },
-            // A removed entry leaves the reserved deny, or the document is put again: told, but nothing of the end changes.
+            // An entry left the reserved deny, or the document was put again: recorded, but the end does not change.
             (Event::RemovalRecorded { .. }, ended) => Ok(Some(ended.clone())),
             (Event::EffectiveAccessChecked(found), State::Ended { cause, proof, verified_at, ended_by, .. }) => {
                 Ok(Some(State::Ended {

@@ -10,33 +10,33 @@ use super::samples::{events, starts};
 const HEAD: &str = "\
 # Every state and every event
 
-What `Grant::apply` answers. Written by its test; do not edit. After a change that is meant:
+The results of `Grant::apply`. Its test writes this file; do not edit it. After an intended change:
 
     UPDATE_GOLDEN=1 cargo test -p brevet-domain
 
 Instants are seconds after noon; `82-` is one millisecond before +82; `now` is when the event is applied. The term is 60 s, the skew 2 s, the quiet
-period 10 s, and a call that begins now has landed 10 s later. Approvals and starts are due at +600, deadlines at +80.
+period 10 s, and a call that begins now takes effect within 10 s. Approvals and starts are due at +600, deadlines at +80.
 ";
 
-/// An instant, marked so that [`Told`] can find it.
+/// An instant, marked so that [`OutcomeText`] finds it.
 fn rel(at: Timestamp) -> String {
     format!("\u{1}{}\u{1}", at.as_millis())
 }
 
-/// An outcome in which each instant may still be told in several ways: `+82`, `now+10`.
-struct Told {
+/// An outcome in which each instant may still be written in two forms: `+82`, `now+10`.
+struct OutcomeText {
     words: Vec<String>,
     instants: Vec<Vec<String>>,
 }
 
-impl Told {
+impl OutcomeText {
     fn new(marked: &str, now: Timestamp) -> Self {
         let seconds = |millis: i64| match (millis / 1000, millis % 1000) {
             (seconds, 0) => format!("+{seconds}"),
             (seconds, millis) => format!("+{seconds}.{:03}", millis.abs()),
         };
         let parts: Vec<_> = marked.split('\u{1}').collect();
-        let ways = |text: &&str| {
+        let forms = |text: &&str| {
             let at: i64 = text.parse().unwrap();
             let noon = super::samples::at(0).as_millis();
             let since = at - now.as_millis();
@@ -45,15 +45,15 @@ impl Told {
         };
         Self {
             words: parts.iter().step_by(2).map(ToString::to_string).collect(),
-            instants: parts.iter().skip(1).step_by(2).map(ways).collect(),
+            instants: parts.iter().skip(1).step_by(2).map(forms).collect(),
         }
     }
 
-    /// What tells both, if they differ in nothing but how instants can be told.
+    /// The text that holds for both outcomes, if they differ only in the forms of their instants.
     fn both(&self, other: &Self) -> Option<Self> {
         let common = |(mine, others): (&Vec<String>, &Vec<String>)| {
-            let ways: Vec<_> = mine.iter().filter(|way| others.contains(way)).cloned().collect();
-            (!ways.is_empty()).then_some(ways)
+            let forms: Vec<_> = mine.iter().filter(|form| others.contains(form)).cloned().collect();
+            (!forms.is_empty()).then_some(forms)
         };
         let same = self.words == other.words && self.instants.len() == other.instants.len();
         let instants = self.instants.iter().zip(&other.instants).map(common).collect::<Option<_>>()?;
@@ -62,7 +62,7 @@ impl Told {
 
     fn text(&self) -> String {
         let mut instants =
-            self.instants.iter().map(|ways| ways.iter().find(|way| *way == "now").unwrap_or(&ways[0]).as_str());
+            self.instants.iter().map(|forms| forms.iter().find(|form| *form == "now").unwrap_or(&forms[0]).as_str());
         self.words.iter().flat_map(|word| [word.as_str(), instants.next().unwrap_or("")]).collect()
     }
 }
@@ -80,13 +80,13 @@ fn vends(vends: &Vends) -> String {
     if answers.is_empty() { "no vends".to_owned() } else { format!("vends {}", answers.join(" ")) }
 }
 
-/// What is known in a state, in one line.
+/// The data of a state, in one line.
 fn facts(state: &State) -> String {
     match state {
         State::Denied { by, .. } => format!("by {by:?}"),
         State::ApprovalAwaited { deadline, steps, .. } => {
-            let far = steps.iter().map(|one| format!("{} of {} {}", one.approved_by.len(), one.needed, one.step));
-            format!("{} until {}", far.collect::<Vec<_>>().join(", "), rel(*deadline))
+            let votes = steps.iter().map(|step| format!("{} of {} {}", step.approved_by.len(), step.needed, step.step));
+            format!("{} until {}", votes.collect::<Vec<_>>().join(", "), rel(*deadline))
         }
         State::Lapsed { cause, .. } => format!("{cause:?}"),
         State::Withdrawn { cause, .. } => format!("{cause:?}"),
@@ -98,22 +98,22 @@ fn facts(state: &State) -> String {
             format!("attempt {attempt}, before {before:?}, deadline {}, fence {}{retry}", rel(*deadline), rel(*fence))
         }
         State::Active { deadline, fence, vends: v, look_at, .. } => {
-            let look = look_at.map_or_else(String::new, |at| format!(", look at {}", rel(at)));
-            format!("deadline {}, fence {}, {}{look}", rel(*deadline), rel(*fence), vends(v))
+            let next = look_at.map_or_else(String::new, |at| format!(", next at {}", rel(at)));
+            format!("deadline {}, fence {}, {}{next}", rel(*deadline), rel(*fence), vends(v))
         }
         State::Revoking(at) => {
             let first = at
                 .first_absence
                 .as_ref()
-                .map_or_else(|| "not seen absent".to_owned(), |s| format!("absent at {}", rel(s.at)));
+                .map_or_else(|| "not read as absent".to_owned(), |s| format!("absent at {}", rel(s.at)));
             let checked = at.effective.as_ref().map_or_else(String::new, |e| format!(", checked {e:?}"));
             let problem = if at.last_problem.is_some() { ", a problem" } else { "" };
-            let known = at
+            let acknowledged = at
                 .acknowledged
                 .as_ref()
-                .map_or_else(String::new, |known| format!(", acknowledged at {}", rel(known.at)));
+                .map_or_else(String::new, |acknowledged| format!(", acknowledged at {}", rel(acknowledged.at)));
             format!(
-                "{:?}, deadline {}, fence {}, {first}, {} attempts{problem}, look at {}, {}{checked}{known}",
+                "{:?}, deadline {}, fence {}, {first}, {} attempts{problem}, next at {}, {}{checked}{acknowledged}",
                 at.cause,
                 rel(at.deadline),
                 rel(at.fence),
@@ -138,15 +138,15 @@ fn facts(state: &State) -> String {
     }
 }
 
-/// How far its rotations have come; nothing where it names none.
+/// The progress of the rotations; empty if the grant names none.
 fn rotations(grant: &Grant) -> String {
-    let told = |one: &SecretRotation| {
-        let asked = one.asked.map_or_else(String::new, |asked| format!(", asked until {}", rel(asked.fence)));
-        let next = one.next_at.map_or_else(String::new, |at| format!(", look at {}", rel(at)));
-        let problem = if one.last_problem.is_some() { ", a problem" } else { "" };
-        format!("; rotated {} of {}, {} calls{asked}{next}{problem}", one.done, one.times, one.attempts)
+    let progress = |rotation: &SecretRotation| {
+        let asked = rotation.asked.map_or_else(String::new, |asked| format!(", asked until {}", rel(asked.fence)));
+        let next = rotation.next_at.map_or_else(String::new, |at| format!(", next at {}", rel(at)));
+        let problem = if rotation.last_problem.is_some() { ", a problem" } else { "" };
+        format!("; rotated {} of {}, {} calls{asked}{next}{problem}", rotation.done, rotation.times, rotation.attempts)
     };
-    grant.rotations.iter().map(told).collect()
+    grant.rotations.iter().map(progress).collect()
 }
 
 fn outcome(before: &Grant, event: &Event, now: Timestamp) -> String {
@@ -160,12 +160,12 @@ fn outcome(before: &Grant, event: &Event, now: Timestamp) -> String {
             "not allowed".to_owned()
         }
         Err(error) => {
-            // An instant in the message is told as the table tells all others.
+            // An instant in the message is written like all others in the table.
             let text: Vec<_> = error
                 .to_string()
                 .split(' ')
                 .map(|word| {
-                    let bare = word.trim_end_matches(',');
+                    let bare = word.trim_end_matches([',', ':']);
                     bare.parse::<Timestamp>().map_or_else(|_| word.to_owned(), |at| word.replace(bare, &rel(at)))
                 })
                 .collect();
@@ -192,7 +192,7 @@ fn section(text: &mut String, title: &str, grant: &Grant, seconds: &[u32]) {
         text,
         "\n## {}: {title}\n\n{}\n\n| event | at | outcome |\n|---|---|---|",
         grant.state.name(),
-        Told::new(&format!("{}{}", facts(&grant.state), rotations(grant)), grant.created_at).text()
+        OutcomeText::new(&format!("{}{}", facts(&grant.state), rotations(grant)), grant.created_at).text()
     )
     .unwrap();
     let instants = instants(seconds);
@@ -208,12 +208,13 @@ fn section(text: &mut String, title: &str, grant: &Grant, seconds: &[u32]) {
             "" => format!("`{}`", sample.name()),
             variant => format!("`{}`, {variant}", sample.name()),
         };
-        let mut told = instants.iter().zip(&outcomes).map(|((at, now), text)| (at, Told::new(text, *now))).peekable();
-        while let Some((first, mut tale)) = told.next() {
+        let texts = instants.iter().zip(&outcomes).map(|((at, now), text)| (at, OutcomeText::new(text, *now)));
+        let mut texts = texts.peekable();
+        while let Some((first, mut merged)) = texts.next() {
             let mut last = first;
-            while let Some((at, both)) = told.peek().and_then(|(at, next)| Some((*at, tale.both(next)?))) {
-                (last, tale) = (at, both);
-                told.next();
+            while let Some((at, both)) = texts.peek().and_then(|(at, next)| Some((*at, merged.both(next)?))) {
+                (last, merged) = (at, both);
+                texts.next();
             }
             let ends = (*first == instants[0].0, *last == instants[instants.len() - 1].0);
             let when = match ends {
@@ -221,7 +222,7 @@ fn section(text: &mut String, title: &str, grant: &Grant, seconds: &[u32]) {
                 _ if first == last => first.clone(),
                 _ => format!("{first} … {last}"),
             };
-            writeln!(text, "| {name} | {when} | {} |", tale.text()).unwrap();
+            writeln!(text, "| {name} | {when} | {} |", merged.text()).unwrap();
         }
     }
     let never: Vec<_> = never
@@ -249,16 +250,16 @@ fn golden_table_of_every_state_and_event() {
         assert_eq!(
             kept,
             now,
-            "line {} of {path:?}; if the change is meant: UPDATE_GOLDEN=1 cargo test -p brevet-domain",
+            "line {} of {path:?}; if the change is intended: UPDATE_GOLDEN=1 cargo test -p brevet-domain",
             n + 1
         );
     }
-    assert_eq!(kept, text, "if the change is meant: UPDATE_GOLDEN=1 cargo test -p brevet-domain");
+    assert_eq!(kept, text, "if the change is intended: UPDATE_GOLDEN=1 cargo test -p brevet-domain");
 }
 
-/// A new state or event does not compile until it is counted here, and fails until the table shows it.
+/// A new state or event does not compile until it has a number here, and the test fails until the table shows it.
 #[test]
-fn golden_table_leaves_out_no_state_and_no_event() {
+fn golden_table_contains_every_state_and_event() {
     fn state_number(state: &State) -> usize {
         match state {
             State::Denied { .. } => 0,

@@ -1,6 +1,6 @@
-//! The invariants that a grant alone can show, over random lives.
+//! The invariants that a single grant can show, over random lives.
 //!
-//! Each is judged from the events that happened, not from what `apply` noted about them.
+//! The tests judge by the events that happened, not by the data that `apply` stored about them.
 
 use std::collections::BTreeSet;
 
@@ -29,20 +29,20 @@ fn fence(state: &State) -> Option<Timestamp> {
     }
 }
 
-/// The instants until which a call may land, as the start and every event that was taken said.
+/// The latest fence in the starting state and in every event that was applied.
 fn latest_fence(moments: &[Moment]) -> Option<Timestamp> {
-    let told = moments.iter().filter(|m| m.after().is_some()).filter_map(|m| match &m.event {
+    let fences = moments.iter().filter(|m| m.after().is_some()).filter_map(|m| match &m.event {
         Event::VendRecorded(vend) => Some(vend.fence),
         Event::ActivationRecorded { fence, .. } => Some(*fence),
-        // That of the reserved deny, which ends sessions alone.
+        // The fence of the reserved deny, which ends only sessions.
         Event::Stopped { fence, .. } if matches!(m.before.delivery, Delivery::Session { .. }) => Some(*fence),
         _ => None,
     });
-    told.chain(fence(&moments[0].before.state)).max()
+    fences.chain(fence(&moments[0].before.state)).max()
 }
 
-/// The reading of absence that stands: the first since the last one that showed something there.
-fn standing_absence(start: &State, moments: &[Moment]) -> Option<Sighting> {
+/// The first reading of absence since the last reading of presence or the last removal.
+fn standing_absence(start: &State, moments: &[Moment]) -> Option<Reading> {
     let start = match start {
         State::Revoking(at) => at.first_absence.clone(),
         _ => None,
@@ -58,7 +58,7 @@ fn standing_absence(start: &State, moments: &[Moment]) -> Option<Sighting> {
     })
 }
 
-/// Checks every change of every life; the moments up to and with the change are given.
+/// Runs `check` for every change of every life, with the moments up to and including the change.
 fn for_every_change(check: impl Fn(&[Moment], &Grant, &Grant)) {
     let mut runner =
         TestRunner::new(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() });
@@ -74,7 +74,7 @@ fn for_every_change(check: impl Fn(&[Moment], &Grant, &Grant)) {
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// The event of the change.
+/// The event of the last moment.
 fn event(moments: &[Moment]) -> &Event {
     &moments[moments.len() - 1].event
 }
@@ -90,16 +90,16 @@ fn random_lives_reach_every_state_and_every_proof() {
     for _ in 0..1_000 {
         let life = lives().new_tree(&mut runner).unwrap().current();
         for after in live(&life).iter().filter_map(Moment::after) {
-            let how = match &after.state {
+            let name = match &after.state {
                 State::Ended { proof: Proof::Observed { .. }, .. } => "observed",
                 State::Ended { proof: Proof::ByConstruction { .. }, .. } => "by construction",
                 State::Ended { proof: Proof::HandedOver { .. }, .. } => "handed over",
                 other => other.name(),
             };
-            reached.insert(how);
+            reached.insert(name);
         }
     }
-    let wanted = [
+    let expected = [
         "Activating",
         "Active",
         "Approved",
@@ -112,11 +112,11 @@ fn random_lives_reach_every_state_and_every_proof() {
         "by construction",
         "handed over",
     ];
-    assert_eq!(reached, wanted.into());
+    assert_eq!(reached, expected.into());
 }
 
 #[test]
-fn invariant_01_recorded_first_with_deadline_fence_and_what_stood_before() {
+fn invariant_01_activation_records_deadline_fence_and_previous_state_first() {
     for_every_change(|moments, before, after| {
         if let (State::Approved { start_by, .. }, Some(deadline)) = (&before.state, deadline(&after.state)) {
             let now = now(moments);
@@ -129,7 +129,7 @@ fn invariant_01_recorded_first_with_deadline_fence_and_what_stood_before() {
 }
 
 #[test]
-fn invariant_02_no_quiet_end() {
+fn invariant_02_grant_that_touched_aws_leaves_revoking_only_with_a_proof() {
     for_every_change(|_, before, after| {
         if matches!(before.state, State::Activating { .. } | State::Active { .. } | State::Revoking(_)) {
             assert!(matches!(
@@ -144,7 +144,7 @@ fn invariant_02_no_quiet_end() {
 }
 
 #[test]
-fn invariant_02_a_removal_may_fail_any_number_of_times() {
+fn invariant_02_grant_stays_revoking_however_often_a_removal_fails() {
     let revoking = |(_, grant, _): (_, Grant, _)| matches!(grant.state, State::Revoking(_)).then_some(grant);
     let mut grant = super::samples::starts().into_iter().find_map(revoking).unwrap();
     for n in 1..=2_000 {
@@ -173,17 +173,17 @@ fn invariant_02_a_removal_may_fail_any_number_of_times() {
 }
 
 #[test]
-fn invariant_03_no_absence_seen_before_the_fence_ends_a_grant() {
+fn invariant_03_absence_read_before_the_fence_never_ends_a_grant() {
     for_every_change(|moments, before, after| {
         let ended = (before.state.is_terminal(), &after.state);
         let (false, State::Ended { proof: Proof::Observed { first, second }, .. }) = ended else {
             return;
         };
         let fence = latest_fence(moments).unwrap();
-        assert!(second.at >= fence, "seen at {}, fence {fence}", second.at);
+        assert!(second.at >= fence, "read at {}, fence {fence}", second.at);
         assert!(second.at >= first.at.plus(after.bounds.quiet_s + after.bounds.skew_s));
         assert!(second.at <= now(moments));
-        // The absence that stood before this reading.
+        // The first absence must be the one that stood before this reading.
         let (_, earlier) = moments.split_last().unwrap();
         let standing = standing_absence(&moments[0].before.state, earlier);
         assert_eq!(Some(first), standing.as_ref());
@@ -192,7 +192,7 @@ fn invariant_03_no_absence_seen_before_the_fence_ends_a_grant() {
 }
 
 #[test]
-fn invariant_03_a_fence_never_moves_back() {
+fn invariant_03_fence_never_moves_back() {
     for_every_change(|_, before, after| {
         if let (Some(before), Some(after)) = (fence(&before.state), fence(&after.state)) {
             assert!(after >= before, "from {before} to {after}");
@@ -201,7 +201,7 @@ fn invariant_03_a_fence_never_moves_back() {
 }
 
 #[test]
-fn invariant_03_a_session_read_from_the_reserved_deny_waits_for_older_writes_of_it() {
+fn invariant_03_session_end_waits_for_older_writes_of_the_reserved_deny() {
     for_every_change(|moments, before, after| {
         if let (Delivery::Session { .. }, State::Active { .. }, State::Revoking(at)) =
             (&before.delivery, &before.state, &after.state)
@@ -213,28 +213,28 @@ fn invariant_03_a_session_read_from_the_reserved_deny_waits_for_older_writes_of_
 }
 
 #[test]
-fn invariant_04_every_change_is_one_version_and_touches_nothing_else() {
+fn invariant_04_change_raises_the_version_by_one_and_changes_only_its_own_fields() {
     for_every_change(|moments, before, after| {
-        let mut wanted = Grant { version: before.version + 1, state: after.state.clone(), ..before.clone() };
+        let mut expected = Grant { version: before.version + 1, state: after.state.clone(), ..before.clone() };
         if let Event::Reviewed { by, outcome } = event(moments) {
-            assert_eq!(before.review, Some(Review::Awaited), "a use is reviewed once");
-            wanted.review = Some(Review::Done { by: by.clone(), at: now(moments), outcome: *outcome });
+            assert_eq!(before.review, Some(Review::Awaited), "a use is reviewed only once");
+            expected.review = Some(Review::Done { by: by.clone(), at: now(moments), outcome: *outcome });
         }
         match event(moments) {
-            // Beside its plan, no event changes anything but rotations after the end: `rotating` tells how.
-            Event::PlanChanged { rotate, .. } => wanted.rotations = rotate.iter().map(SecretRotation::of).collect(),
+            // Only a new plan and, after the end, a rotation event change rotations; `rotating` tests the latter.
+            Event::PlanChanged { rotate, .. } => expected.rotations = rotate.iter().map(SecretRotation::of).collect(),
             Event::RotationRecorded { .. } | Event::RotationObserved { .. } | Event::RotationTroubled { .. } => {
                 assert!(before.state == after.state && matches!(before.state, State::Ended { .. }));
-                wanted.rotations = after.rotations.clone();
+                expected.rotations = after.rotations.clone();
             }
             _ => {}
         }
-        assert_eq!(after, &wanted);
+        assert_eq!(after, &expected);
     });
 }
 
 #[test]
-fn invariant_05_by_construction_only_where_aws_ended_it() {
+fn invariant_05_proof_by_construction_requires_that_aws_ended_the_access() {
     for_every_change(|moments, before, after| {
         let ended = (before.state.is_terminal(), &after.state);
         let (false, State::Ended { proof: Proof::ByConstruction { deadline: proved, aws_date, .. }, ended_by, .. }) =
@@ -251,7 +251,7 @@ fn invariant_05_by_construction_only_where_aws_ended_it() {
 }
 
 #[test]
-fn invariant_05_what_carries_no_time_limit_is_never_said_to_be_ended_by_one() {
+fn invariant_05_managed_policy_is_never_recorded_as_ended_by_its_time_limit() {
     for_every_change(|_, before, after| {
         if let (Delivery::Managed { .. }, State::Ended { ended_by, .. }) = (&before.delivery, &after.state) {
             assert!(*ended_by != EndedBy::TimeLimit);
@@ -260,7 +260,7 @@ fn invariant_05_what_carries_no_time_limit_is_never_said_to_be_ended_by_one() {
 }
 
 #[test]
-fn invariant_10_never_extended() {
+fn invariant_10_deadline_is_never_extended() {
     for_every_change(|moments, before, after| {
         if let (Some(before), Some(after)) = (deadline(&before.state), deadline(&after.state)) {
             assert_eq!(before, after);
@@ -276,7 +276,7 @@ fn invariant_10_never_extended() {
 }
 
 #[test]
-fn a_terminal_grant_only_takes_notes() {
+fn terminal_grant_accepts_only_notes() {
     for_every_change(|moments, before, after| {
         if before.state.is_terminal() {
             assert!(matches!(
@@ -300,7 +300,7 @@ fn a_terminal_grant_only_takes_notes() {
 }
 
 #[test]
-fn a_grant_is_looked_at_again_until_it_is_terminal_and_kept_long_after() {
+fn grant_is_due_until_terminal_and_kept_for_the_retention_period() {
     for_every_change(|moments, _, after| {
         let rotates = after.pending_rotations().next().is_some();
         assert_eq!(after.due_at().is_some(), rotates || !after.state.is_terminal());
@@ -312,7 +312,7 @@ fn a_grant_is_looked_at_again_until_it_is_terminal_and_kept_long_after() {
 }
 
 #[test]
-fn a_grant_is_looked_at_no_later_than_its_deadline() {
+fn grant_is_due_no_later_than_its_deadline() {
     for_every_change(|_, _, after| {
         if let (State::Activating { deadline, .. } | State::Active { deadline, .. }, Some(at)) =
             (&after.state, after.due_at())
@@ -323,7 +323,7 @@ fn a_grant_is_looked_at_no_later_than_its_deadline() {
 }
 
 #[test]
-fn every_vend_is_counted_and_outlived_by_what_is_remembered() {
+fn vends_count_every_vend_and_cover_every_credential_lifetime() {
     for_every_change(|moments, before, after| {
         let vends = |state: &State| match state {
             State::Active { vends, .. } => vends.clone(),
@@ -345,7 +345,7 @@ fn every_vend_is_counted_and_outlived_by_what_is_remembered() {
 }
 
 #[test]
-fn stored_and_read_back_a_grant_is_the_same() {
+fn grant_round_trips_through_json() {
     for_every_change(|_, _, after| {
         let text = serde_json::to_string(after).unwrap();
         assert_eq!(&serde_json::from_str::<Grant>(&text).unwrap(), after);

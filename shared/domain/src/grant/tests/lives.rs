@@ -1,11 +1,11 @@
-//! Random lives: lists of events from any start, at any time, fitting and unfitting alike.
+//! Random lives: lists of events from any start, at any time, whether the grant accepts them or not.
 
 use proptest::prelude::*;
 
 use super::super::*;
 use super::samples::{at, events, failed, grant_id, issued, new_vend, person, right_deadline, seen, starts};
 
-/// One step of a life: `wait_ms` pass, then this happens.
+/// One step of a life: `wait_ms` pass, then `happening` follows.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
     wait_ms: i64,
@@ -14,23 +14,23 @@ pub(super) struct Step {
 
 #[derive(Clone, Debug)]
 enum Happening {
-    /// The sample event of this number, made to fit the grant as it then is.
-    Fitting(usize),
+    /// The sample event of this number, built for the grant's current state.
+    Sample(usize),
     /// An answer to the vend of this number.
     Answer(u32),
     /// A vend with this deadline and fence, in seconds after noon.
     Vend(u32, u32),
-    /// A stop, with the instant until which a call may still land.
+    /// A stop, with the instant until which a call may still take effect.
     Stop(u32),
     /// A reading of this age in seconds (the future if negative): present, altered or absent.
     Read(i64, u8),
     /// AWS's date at this many seconds after noon.
     Proved(u32),
-    /// What this grant handed its access to.
+    /// A hand-over to the grant of this number.
     HandedOver(u128),
 }
 
-/// What one event did, or did not do.
+/// One event and its result.
 #[derive(Clone, Debug)]
 pub(super) struct Moment {
     pub(super) before: Grant,
@@ -59,7 +59,7 @@ pub(super) fn lives() -> impl Strategy<Value = (usize, Vec<Step>)> {
     ];
     let n_events = events(&starts()[0].1, at(0)).len();
     let happening = prop_oneof![
-        6 => (0..n_events).prop_map(Happening::Fitting),
+        6 => (0..n_events).prop_map(Happening::Sample),
         1 => (0_u32..14).prop_map(Happening::Answer),
         2 => (0_u32..700, 0_u32..100).prop_map(|(deadline, fence)| Happening::Vend(deadline, fence)),
         1 => (0_u32..700).prop_map(Happening::Stop),
@@ -71,7 +71,7 @@ pub(super) fn lives() -> impl Strategy<Value = (usize, Vec<Step>)> {
     (0..starts().len(), proptest::collection::vec(step, 1..40))
 }
 
-/// Lives that life, moment by moment.
+/// Applies the steps of one life and returns its moments.
 pub(super) fn live((start, steps): &(usize, Vec<Step>)) -> Vec<Moment> {
     let (_, mut grant, seconds) = starts().swap_remove(*start);
     let mut now = at(seconds[0]);
@@ -91,7 +91,7 @@ pub(super) fn live((start, steps): &(usize, Vec<Step>)) -> Vec<Moment> {
 
 fn happen(happening: &Happening, grant: &Grant, now: Timestamp) -> Event {
     match happening {
-        Happening::Fitting(n) => events(grant, now).swap_remove(*n).1,
+        Happening::Sample(n) => events(grant, now).swap_remove(*n).1,
         Happening::Answer(seq) => {
             Event::VendAnswered { seq: *seq, answer: if seq % 2 == 0 { issued() } else { failed() } }
         }

@@ -1,4 +1,4 @@
-//! Secrets that are rotated at the end: when, how often, and what keeps the grant on the list.
+//! Tests of secret rotation after the end: when, how often, and how long the grant stays on the to-do list.
 
 use super::super::*;
 use super::samples::*;
@@ -11,7 +11,7 @@ fn after(grant: &Grant, event: &Event, now: Timestamp) -> Grant {
 }
 
 #[test]
-fn a_secret_is_due_at_the_end_and_keeps_the_record_until_it_was_rotated_as_often_as_wanted() {
+fn secret_is_due_at_the_end_and_keeps_the_record_until_all_rotations_are_done() {
     let mut grant = to_rotate();
     assert_eq!((grant.due_at(), grant.due_role(), grant.drop_at()), (Some(at(83)), DueRole::Rotate, None));
     for second in [100, 200] {
@@ -23,13 +23,13 @@ fn a_secret_is_due_at_the_end_and_keeps_the_record_until_it_was_rotated_as_often
     }
     assert_eq!((grant.due_at(), grant.rotating_for_s(at(300))), (None, None));
     assert_eq!(grant.drop_at(), Some(at(83).plus(RETENTION_S)));
-    assert_eq!(grant.state, to_rotate().state, "nothing of the end changes");
+    assert_eq!(grant.state, to_rotate().state, "a rotation does not change the end");
     let more = grant.apply(&call(next_token(&grant), at(400)), at(400));
     assert!(matches!(more, Err(TransitionError::NotAllowed { .. })), "{more:?}");
 }
 
 #[test]
-fn nothing_is_rotated_while_the_secret_can_still_be_read() {
+fn rotation_is_refused_before_the_end_is_proved() {
     for state in [active(By::Session), revoking_since(By::Session, Some(at(55)))] {
         let grant = Grant { state, ..to_rotate() };
         let early = grant.apply(&call(next_token(&grant), at(79)), at(79));
@@ -39,7 +39,7 @@ fn nothing_is_rotated_while_the_secret_can_still_be_read() {
 }
 
 #[test]
-fn what_ended_untouched_rotates_nothing() {
+fn grant_that_touched_nothing_rotates_no_secret() {
     for state in [denied(), lapsed(), withdrawn()] {
         let grant = Grant { state, ..to_rotate() };
         assert_eq!((grant.due_at(), grant.pending_rotations().count()), (None, 0));
@@ -48,7 +48,7 @@ fn what_ended_untouched_rotates_nothing() {
 }
 
 #[test]
-fn no_problem_ends_a_rotation_however_many_there_are() {
+fn rotation_stays_pending_however_many_problems_occur() {
     let mut grant = asked_to_rotate();
     for n in 0..1_000 {
         let now = at(200).plus(n);
@@ -61,7 +61,7 @@ fn no_problem_ends_a_rotation_however_many_there_are() {
 }
 
 #[test]
-fn what_may_still_land_is_not_looked_for_before_its_fence() {
+fn rotation_call_is_not_read_or_repeated_before_its_fence() {
     let grant = asked_to_rotate();
     assert_eq!(after(&grant, &not_rotated(at(95)), at(91)).due_at(), Some(at(108)));
     let again = grant.apply(&call(next_token(&grant), at(107)), at(107));
@@ -69,32 +69,32 @@ fn what_may_still_land_is_not_looked_for_before_its_fence() {
 }
 
 #[test]
-fn a_grant_that_ends_a_second_time_rotates_by_another_name() {
+fn grant_that_ends_a_second_time_rotates_with_another_token() {
     let first = to_rotate();
     let mut second = first.clone();
     if let State::Ended { verified_at, .. } = &mut second.state {
         *verified_at = verified_at.plus(600);
     }
-    assert_ne!(next_token(&first), next_token(&second), "what an older table brought back was rotated before it ended");
+    assert_ne!(next_token(&first), next_token(&second), "a rotation before the second end must not count after it");
 }
 
 #[test]
-fn each_call_has_a_name_of_its_own_that_secrets_manager_takes() {
+fn each_rotation_call_has_its_own_token_of_valid_length() {
     let mut grant = to_rotate();
-    let mut names = std::collections::BTreeSet::new();
+    let mut tokens = std::collections::BTreeSet::new();
     for n in 0..4 {
         let now = at(100 + 100 * n);
         let token = next_token(&grant);
         assert_eq!((token, token.to_string().len()), (next_token(&grant), 64));
-        assert!(names.insert(token));
+        assert!(tokens.insert(token));
         grant = after(&grant, &call(token, now), now);
     }
     let other = Grant { id: grant_id(2), ..to_rotate() };
-    assert!(names.insert(next_token(&other)), "another grant rotates the same secret by another name");
+    assert!(tokens.insert(next_token(&other)), "another grant rotates the same secret with another token");
 }
 
 #[test]
-fn a_plan_that_changed_names_its_own_secrets() {
+fn changed_plan_replaces_the_secrets_to_rotate() {
     let grant = Grant { rotations: Vec::new(), ..grant(By::Session, awaited(&[])) };
     let changed = events(&grant, at(1)).into_iter().find(|(_, event)| event.name() == "PlanChanged").unwrap().1;
     assert_eq!(after(&grant, &changed, at(1)).rotations, [SecretRotation::of(&twice())]);

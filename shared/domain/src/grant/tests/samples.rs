@@ -1,4 +1,4 @@
-//! A grant in each state, and each event as it looks to a given grant at a given instant.
+//! Sample grants in every state, and sample events for a given grant at a given instant.
 
 use ulid::Ulid;
 
@@ -10,12 +10,12 @@ use crate::review::{Review, ReviewOutcome};
 /// The bounds of every sample, in seconds.
 pub(super) const BOUNDS: Bounds = Bounds { skew_s: 2, quiet_s: 10, call_s: 8 };
 
-/// `seconds` after noon; every instant of a sample is told so.
+/// `seconds` after noon; every instant of a sample is written this way.
 pub(super) fn at(seconds: u32) -> Timestamp {
     Timestamp::from_seconds(1_795_348_800).plus(seconds)
 }
 
-/// A digest that is one hex digit over and over: cheaper than one that is computed.
+/// A digest of one repeated hex digit: cheaper than a computed one.
 fn digest(hex: char) -> Digest {
     hex.to_string().repeat(64).parse().unwrap()
 }
@@ -28,11 +28,11 @@ pub(super) fn grant_id(n: u128) -> GrantId {
     GrantId::from_ulid(Ulid(n))
 }
 
-pub(super) fn seen(at: Timestamp) -> Sighting {
-    Sighting { at, request_id: "read".to_owned() }
+pub(super) fn seen(at: Timestamp) -> Reading {
+    Reading { at, request_id: "read".to_owned() }
 }
 
-/// How a sample's access reaches its holder.
+/// The delivery of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
     Session,
@@ -67,7 +67,7 @@ impl By {
     }
 }
 
-/// A grant of 60 s, delivered `by`, in `state`.
+/// A grant of 60 s with delivery `by`, in `state`.
 pub(super) fn grant(by: By, state: State) -> Grant {
     Grant {
         id: grant_id(1),
@@ -100,12 +100,12 @@ fn awaited_in(steps: Vec<Tally>) -> State {
     State::ApprovalAwaited { deadline: at(600), steps, start_within_s: 300 }
 }
 
-/// Two approvals are needed until 600 s after noon, and `approved_by` have said yes.
+/// Two approvals are needed until 600 s after noon; `approved_by` have approved.
 pub(super) fn awaited(approved_by: &[&str]) -> State {
     awaited_in(vec![tally("team", 2, approved_by)])
 }
 
-/// One of the team is needed and then one of security, and `team` have said yes.
+/// One approval of the team is needed and then one of security; `team` have approved.
 pub(super) fn awaited_in_steps(team: &[&str]) -> State {
     awaited_in(vec![tally("team", 1, team), tally("security", 1, &[])])
 }
@@ -115,7 +115,7 @@ pub(super) fn approved() -> State {
     State::Approved { starts_at: at(10), start_by: at(600) }
 }
 
-/// A first attempt, made 19 s after noon, of what ends at 80 s and might be started until 600 s.
+/// A first attempt, made 19 s after noon. The deadline is 80 s; the latest start is 600 s.
 pub(super) fn activating(before: Before) -> State {
     State::Activating {
         deadline: at(80),
@@ -128,7 +128,7 @@ pub(super) fn activating(before: Before) -> State {
     }
 }
 
-/// The same, once that attempt is known not to have been made: the next may be made from 30 s on.
+/// The same, after that attempt is known not to have been made: the next may be made from 30 s on.
 pub(super) fn to_be_retried() -> State {
     let State::Activating { deadline, start_by, fence, attempt, plan_digest, before, .. } = activating(Before::Absent)
     else {
@@ -155,7 +155,7 @@ fn vends_of(by: By) -> Vends {
     }
 }
 
-/// Active from 20 s to 80 s after noon; no call lands after 40 s.
+/// Active from 20 s to 80 s after noon; no call takes effect after 40 s.
 pub(super) fn active(by: By) -> State {
     let attached = matches!(by, By::Inline | By::Managed);
     State::Active {
@@ -168,7 +168,7 @@ pub(super) fn active(by: By) -> State {
     }
 }
 
-/// Released 50 s after noon, to be seen gone from 70 s on; absent already at `first_absence`.
+/// Released 50 s after noon, with its fence at 70 s; first read as absent at `first_absence`.
 pub(super) fn revoking_since(by: By, first_absence: Option<Timestamp>) -> State {
     State::Revoking(Box::new(Revoking {
         cause: EndCause::Released,
@@ -186,14 +186,14 @@ pub(super) fn revoking_since(by: By, first_absence: Option<Timestamp>) -> State 
     }))
 }
 
-/// The same, which lea knows to be overdue.
+/// The same, acknowledged as overdue by lea.
 fn acknowledged(state: State) -> State {
     let State::Revoking(mut revoking) = state else { panic!() };
     revoking.acknowledged = Some(Acknowledged { by: person("lea"), at: at(60) });
     State::Revoking(revoking)
 }
 
-/// Ended by its deadline, not yet checked for what else is allowed.
+/// Ended by its deadline, effective permissions not checked yet.
 pub(super) fn over() -> State {
     State::Ended {
         cause: EndCause::Deadline,
@@ -216,12 +216,12 @@ pub(super) fn withdrawn() -> State {
     State::Withdrawn { cause: EndCause::Released, by: Some(person("release-pipeline")), at: at(5) }
 }
 
-/// A break-glass grant that was not reviewed yet.
+/// A break-glass grant that is not reviewed yet.
 fn used(state: State) -> Grant {
     Grant { review: Some(Review::Awaited), ..grant(By::IamSession, state) }
 }
 
-/// One that was, 90 s after noon.
+/// A break-glass grant that was reviewed 90 s after noon.
 fn reviewed() -> Grant {
     let review = Review::Done { by: person("lea"), at: at(90), outcome: ReviewOutcome::Justified };
     Grant { review: Some(review), ..used(over()) }
@@ -230,41 +230,41 @@ fn reviewed() -> Grant {
 /// The secret that samples rotate.
 pub(super) const SECRET: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:prod/db-??????";
 
-/// Whose two users take turns: it is rotated twice.
+/// Two rotations of the secret, whose two users alternate.
 pub(super) fn twice() -> Rotation {
     Rotation { secret: SECRET.to_owned(), times: 2 }
 }
 
-/// Ended, with a secret to rotate twice, of which nothing has begun.
+/// Ended, with a secret to rotate twice; no rotation has begun.
 pub(super) fn to_rotate() -> Grant {
     Grant { rotations: vec![SecretRotation::of(&twice())], ..grant(By::Session, over()) }
 }
 
-/// The same, once its first rotation was asked for 90 s after noon.
+/// The same, after its first rotation was requested 90 s after noon.
 pub(super) fn asked_to_rotate() -> Grant {
     let mut grant = to_rotate();
     let token = next_token(&grant);
-    let one = &mut grant.rotations[0];
-    one.asked = Some(AskedRotation { token, fence: at(108) });
-    (one.attempts, one.next_at) = (1, Some(at(108)));
+    let rotation = &mut grant.rotations[0];
+    rotation.asked = Some(AskedRotation { token, fence: at(108) });
+    (rotation.attempts, rotation.next_at) = (1, Some(at(108)));
     grant
 }
 
-/// The same, once both are done.
+/// The same, after both rotations are done.
 fn rotated() -> Grant {
     let mut grant = to_rotate();
     (grant.rotations[0].done, grant.rotations[0].attempts) = (2, 2);
     grant
 }
 
-/// The token that the next call for `grant` has.
+/// The token of the next call for `grant`.
 pub(super) fn next_token(grant: &Grant) -> Digest {
-    grant.rotations.first().map_or(digest('1'), |one| grant.next_token(one))
+    grant.rotations.first().map_or(digest('1'), |rotation| grant.next_token(rotation))
 }
 
-/// The token of the call that was recorded last.
+/// The token of the last recorded call.
 pub(super) fn asked_token(grant: &Grant) -> Digest {
-    grant.rotations.first().and_then(|one| one.asked).map_or(digest('2'), |asked| asked.token)
+    grant.rotations.first().and_then(|rotation| rotation.asked).map_or(digest('2'), |asked| asked.token)
 }
 
 pub(super) fn call(token: Digest, now: Timestamp) -> Event {
@@ -315,7 +315,7 @@ fn plan_changed(grant: &Grant) -> Event {
     Event::PlanChanged { decision_digest, delivery, rotate: vec![twice()], steps, start_within_s: 600 }
 }
 
-/// Every event, in every variant that is told apart, as it looks to `grant` at `now`.
+/// Every event in every relevant variant, built for `grant` at `now`.
 pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)> {
     let given = |by, step: &str| Event::ApprovalGiven { by: person(by), step: step.parse().unwrap() };
     let answer = |seq, answer| Event::VendAnswered { seq, answer };
@@ -379,22 +379,22 @@ pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)
         ("not allowed", Event::EffectiveAccessChecked(EffectiveAccess::NotAllowed { but_by: Vec::new() })),
         ("a new call", call(next_token(grant), now)),
         ("the same call again", call(asked_token(grant), now)),
-        ("a call by another name", call(digest('3'), now)),
-        ("by the call's name", done(asked_token(grant), now)),
-        ("by another name", done(digest('3'), now)),
+        ("a call with another token", call(digest('3'), now)),
+        ("with the call's token", done(asked_token(grant), now)),
+        ("with another token", done(digest('3'), now)),
         ("read in the future", done(asked_token(grant), now.plus(1))),
         ("", not_rotated(now.plus(5))),
     ]
 }
 
-/// One grant per state and, where it matters, per delivery; with the instants at which its events are tried,
-/// in seconds after noon. Each instant but the first is also tried one millisecond earlier.
+/// One grant per state and, where it matters, per delivery, with the instants at which its events are applied,
+/// in seconds after noon. Events are also applied one millisecond before each instant but the first.
 pub(super) fn starts() -> Vec<(&'static str, Grant, Vec<u32>)> {
     use By::{IamSession, Inline, Managed, Session};
     let ends = || vec![50, 70, 80, 82];
     let again = || vec![52, 65, 70, 80, 82];
     vec![
-        ("nobody has approved", grant(Session, awaited(&[])), vec![0, 600]),
+        ("no approvals", grant(Session, awaited(&[])), vec![0, 600]),
         ("one of two has approved", grant(Session, awaited(&["anna"])), vec![0, 600]),
         ("two steps", grant(Session, awaited_in_steps(&[])), vec![0, 600]),
         ("the first of two steps is met", grant(Session, awaited_in_steps(&["anna"])), vec![0, 600]),
@@ -409,17 +409,17 @@ pub(super) fn starts() -> Vec<(&'static str, Grant, Vec<u32>)> {
         ("inline", grant(Inline, active(Inline)), vec![20, 60, 80]),
         ("managed", grant(Managed, active(Managed)), vec![20, 60, 80]),
         ("session", grant(Session, revoking_since(Session, None)), ends()),
-        ("session seen absent at +55", grant(Session, revoking_since(Session, Some(at(55)))), again()),
+        ("session, absent at +55", grant(Session, revoking_since(Session, Some(at(55)))), again()),
         ("break-glass session", grant(IamSession, revoking_since(IamSession, None)), ends()),
         (
-            "break-glass session seen absent at +85",
+            "break-glass session, absent at +85",
             grant(IamSession, revoking_since(IamSession, Some(at(85)))),
             vec![85, 97],
         ),
         ("inline", grant(Inline, revoking_since(Inline, None)), ends()),
-        ("inline seen absent at +55", grant(Inline, revoking_since(Inline, Some(at(55)))), again()),
+        ("inline, absent at +55", grant(Inline, revoking_since(Inline, Some(at(55)))), again()),
         ("managed", grant(Managed, revoking_since(Managed, None)), ends()),
-        ("managed seen absent at +85", grant(Managed, revoking_since(Managed, Some(at(85)))), vec![85, 97]),
+        ("managed, absent at +85", grant(Managed, revoking_since(Managed, Some(at(85)))), vec![85, 97]),
         ("inline, acknowledged", grant(Inline, acknowledged(revoking_since(Inline, None))), ends()),
         ("by policy", grant(Session, denied()), vec![0, 600]),
         ("not started", grant(Session, lapsed()), vec![600, 700]),

@@ -1,4 +1,4 @@
-//! What an inline attachment renders to: every Allow is limited by itself, whatever the catalogue and the parameters say.
+//! Tests of rendered attachments: every Allow carries its own limit, whatever the catalogue and the parameters say.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -81,14 +81,14 @@ fn document(plan: &AttachmentPlan) -> Value {
 }
 
 #[test]
-fn an_inline_attachment_renders_to_this() {
+fn inline_attachment_renders_the_expected_document() {
     let entitlement = entitlement(inline(BATCH, Holder::Shared), vec![statement("s3:PutObject", Conditions::new())]);
     let template = template(&entitlement, "berlin").unwrap();
     let plan = template.attachment(deadline(), term(), 60).unwrap();
     let AttachmentPlan::Inline { principal_arn, policy_name, .. } = &plan else { panic!() };
     assert_eq!(principal_arn, "arn:aws:iam::000000000000:role/legacy/batch");
     assert_eq!(policy_name, "brevet-dev-00000000000000000000000001");
-    let wanted = json!({
+    let expected = json!({
         "Version": "2012-10-17",
         "Statement": [{
             "Effect": "Allow", "Action": ["s3:PutObject"], "Resource": ["arn:aws:s3:::orders/berlin/*"],
@@ -98,7 +98,7 @@ fn an_inline_attachment_renders_to_this() {
             },
         }],
     });
-    assert_eq!(document(&plan), wanted);
+    assert_eq!(document(&plan), expected);
     assert_eq!(
         plan.digest(),
         template.attachment(deadline(), term(), 60).unwrap().digest(),
@@ -109,12 +109,12 @@ fn an_inline_attachment_renders_to_this() {
 }
 
 #[test]
-fn what_is_not_tried_once_it_must_be_gone_is_counted() {
+fn probes_count_the_pairs_that_are_not_tried() {
     let probes = |actions: &[&str], resources: &[&str]| {
         let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
-        let one = Statement { actions: texts(actions), resources: texts(resources), conditions: Conditions::new() };
-        let two = statement("s3:PutObject", Conditions::new());
-        template(&entitlement(inline(BATCH, Holder::Shared), vec![one, two]), "berlin").unwrap().probes()
+        let first = Statement { actions: texts(actions), resources: texts(resources), conditions: Conditions::new() };
+        let second = statement("s3:PutObject", Conditions::new());
+        template(&entitlement(inline(BATCH, Holder::Shared), vec![first, second]), "berlin").unwrap().probes()
     };
     let whole = probes(&["s3:GetObject"], &["arn:aws:s3:::a/*", "arn:aws:s3:::b/*"]);
     let resources: Vec<_> = whole.tried.iter().map(|probe| probe.resource.as_str()).collect();
@@ -128,7 +128,7 @@ fn what_is_not_tried_once_it_must_be_gone_is_counted() {
 }
 
 #[test]
-fn a_managed_attachment_names_a_policy_of_this_deployment() {
+fn managed_attachment_names_a_policy_of_this_deployment() {
     let policy = "third-party-sync".parse().unwrap();
     let delivery = Delivery::Managed { principal_arn: BATCH.to_owned(), policy, holder: Holder::Shared };
     let plan = template(&entitlement(delivery, Vec::new()), "a").unwrap().attachment(deadline(), term(), 60).unwrap();
@@ -138,7 +138,7 @@ fn a_managed_attachment_names_a_policy_of_this_deployment() {
 
 proptest! {
     #[test]
-    fn invariant_5_every_allow_of_an_attachment_carries_its_own_limits(
+    fn invariant_05_every_allow_of_an_attachment_carries_its_own_limits(
         n in 1_usize..5, shop in "[A-Za-z0-9_.:/=+@,-]{1,40}", term_s in 60_i64..43_200, skew_s in 0_u32..120,
         operator in prop_oneof![Just("StringEquals"), Just("DateLessThan"), Just("DateGreaterThanEquals")],
     ) {
@@ -149,23 +149,23 @@ proptest! {
         let document = document(&plan);
         let statements = document["Statement"].as_array().unwrap();
         prop_assert_eq!(statements.len(), n);
-        for one in statements {
+        for statement in statements {
             let limit = |operator: &str| -> Timestamp {
-                let values = one["Condition"][operator]["aws:CurrentTime"].as_array().unwrap();
+                let values = statement["Condition"][operator]["aws:CurrentTime"].as_array().unwrap();
                 assert_eq!(values.len(), 1, "values of one key are alternatives");
                 values[0].as_str().unwrap().parse().unwrap()
             };
-            prop_assert_eq!(&one["Effect"], "Allow");
+            prop_assert_eq!(&statement["Effect"], "Allow");
             prop_assert_eq!(limit("DateLessThan"), deadline());
             let start = deadline().minus(u32::try_from(term_s).unwrap());
             prop_assert_eq!(limit("DateGreaterThanEquals"), start.minus(skew_s));
-            prop_assert_eq!(&one["Condition"][operator]["aws:TokenIssueTime"][0], "2020-01-01T00:00:00Z");
+            prop_assert_eq!(&statement["Condition"][operator]["aws:TokenIssueTime"][0], "2020-01-01T00:00:00Z");
         }
     }
 }
 
 #[test]
-fn a_statement_with_a_time_limit_of_its_own_is_refused() {
+fn attached_statement_with_its_own_time_limit_is_refused() {
     for (operator, key) in [
         ("DateLessThan", "aws:CurrentTime"),
         ("DateLessThanIfExists", "AWS:currenttime"),
@@ -180,7 +180,7 @@ fn a_statement_with_a_time_limit_of_its_own_is_refused() {
 }
 
 #[test]
-fn what_could_outlive_the_grant_is_never_attached() {
+fn attached_statement_with_iam_or_sts_actions_is_refused() {
     for action in ["iam:PassRole", "STS:AssumeRole", "*", "*:Get*", "?ts:AssumeRole"] {
         let statements = vec![statement(action, Conditions::new())];
         let template = template(&entitlement(inline(BATCH, Holder::Shared), statements), "a").unwrap();
@@ -190,7 +190,7 @@ fn what_could_outlive_the_grant_is_never_attached() {
 }
 
 #[test]
-fn only_roles_of_this_account_outside_our_path_are_attached_to() {
+fn attachment_principal_must_be_a_role_of_this_account_outside_reserved_paths() {
     for arn in [
         "arn:aws:iam::111111111111:role/legacy/batch",
         "arn:aws:iam::${account}:role/brevet/dev/session/brevet-dev-orders",
@@ -207,7 +207,7 @@ fn only_roles_of_this_account_outside_our_path_are_attached_to() {
 }
 
 #[test]
-fn a_principal_with_a_single_holder_is_elevated_for_nobody_else() {
+fn attachment_is_refused_when_another_identity_is_the_single_holder() {
     let of = |holder: &str| inline(BATCH, Holder::Single(holder.parse().unwrap()));
     assert!(template(&entitlement(of("batch-job"), Vec::new()), "a").is_ok());
     let error = template(&entitlement(of("other-job"), Vec::new()), "a").unwrap_err();
@@ -215,7 +215,7 @@ fn a_principal_with_a_single_holder_is_elevated_for_nobody_else() {
 }
 
 #[test]
-fn a_policy_that_outgrows_the_inline_quota_is_refused() {
+fn inline_policy_over_the_quota_is_refused() {
     let mut long = statement("s3:PutObject", Conditions::new());
     long.resources = vec!["r".repeat(MAX_ROLE_INLINE)];
     let template = template(&entitlement(inline(BATCH, Holder::Shared), vec![long]), "a").unwrap();
@@ -223,7 +223,7 @@ fn a_policy_that_outgrows_the_inline_quota_is_refused() {
 }
 
 #[test]
-fn templates_of_all_deliveries_are_told_apart_when_read_back() {
+fn templates_of_all_deliveries_round_trip_through_json() {
     let policy = "sync".parse().unwrap();
     let managed = Delivery::Managed { principal_arn: BATCH.to_owned(), policy, holder: Holder::Shared };
     for delivery in [inline(BATCH, Holder::Shared), managed] {

@@ -1,11 +1,10 @@
-//! The ports of the table, each read or write of which can meet a fault.
+//! The ports of the store fake. Every read and write can have a fault.
 
 use async_trait::async_trait;
 use brevet_domain::block::{Block, BlockScope};
 use brevet_domain::bundle::BundleText;
 use brevet_domain::canonical::Digest;
 use brevet_domain::confirmation::Confirmation;
-use brevet_domain::count::Count;
 use brevet_domain::decision::Decision;
 use brevet_domain::delegation::Delegation;
 use brevet_domain::deny::DenyEntry;
@@ -14,26 +13,27 @@ use brevet_domain::duties::Holdings;
 use brevet_domain::evidence::Entry;
 use brevet_domain::finding::Finding;
 use brevet_domain::grant::{DueRole, Grant};
-use brevet_domain::heart::Heart;
+use brevet_domain::holders::AttachmentHolders;
 use brevet_domain::id::{GrantId, IdentityId};
+use brevet_domain::reaper_health::ReaperHealth;
 use brevet_domain::request::Request;
 use brevet_domain::review::AwaitedReview;
 use brevet_domain::revocation::{Progress, Revocation, WideScope};
 use brevet_domain::time::Timestamp;
 
 use super::MemoryStore;
-use crate::fake::faults::{Manner, Nature};
+use crate::fake::faults::{CallKind, CallMode};
+use crate::fake::index_view::{DuePosition, IndexView, due_position};
 use crate::fake::locked;
-use crate::fake::shown::{DuePlace, Shown, due_place};
 use crate::fake::tables::Snapshot;
 use crate::port::{
-    Activation, Also, BundleSource, Commit, Counts, Delegations, DenyStore, DrillReader, DrillStore, Due, DueList,
-    DuePage, Findings, GrantPage, GrantReader, GrantStore, HeartStore, HoldingsReader, InService, KeyClaim, Mark,
-    PortError, PortResult, ProgressStore, RequestStore, ReviewPage, ReviewReader, RevocationPage, RevocationReader,
-    RevocationStore,
+    Activation, AttachmentHoldersReader, BundleSource, Commit, Delegations, DenyStore, DrillReader, DrillStore, Due,
+    DueList, DuePage, Findings, GrantPage, GrantReader, GrantStore, HoldingsReader, InService, KeyClaim, Mark,
+    PortError, PortResult, ProgressStore, ReaperHealthStore, RequestStore, ReviewPage, ReviewReader, RevocationPage,
+    RevocationReader, RevocationStore, TransactionItem,
 };
 
-/// A page of `all`, and the cursor of the next: the place where it starts.
+/// One page of `all` and the cursor of the next, which is its start index.
 fn page<T>(all: Vec<T>, cursor: Option<&str>, limit: u32) -> PortResult<(Vec<T>, Option<String>)> {
     let start = match cursor {
         None => 0,
@@ -47,27 +47,28 @@ fn page<T>(all: Vec<T>, cursor: Option<&str>, limit: u32) -> PortResult<(Vec<T>,
     Ok((lines, next))
 }
 
-/// Where the next page of the to-do list starts: behind `last`, wherever that has gone meanwhile.
+/// The cursor of the next due page: it starts after `last`, even if `last` has left the list.
 fn due_cursor(last: &Due) -> String {
-    let (next_at, is_mark, id) = due_place(last);
+    let (next_at, is_mark, id) = due_position(last);
     format!("{}|{}|{id}", next_at.as_millis(), u8::from(is_mark))
 }
 
-fn due_start(cursor: &str) -> PortResult<DuePlace> {
+fn due_start(cursor: &str) -> PortResult<DuePosition> {
     let mut parts = cursor.split('|');
-    let mut place = || {
+    let mut position = || {
         let next_at = Timestamp::from_millis(parts.next()?.parse().ok()?);
         Some((next_at, parts.next()? == "1", parts.next()?.parse().ok()?))
     };
-    let foreign = || PortError::Refused { operation: "due", source: "the cursor is none that was handed out".into() };
-    place().ok_or_else(foreign)
+    let foreign =
+        || PortError::Refused { operation: "due", source: "invalid cursor: pass `next` unchanged, or omit it".into() };
+    position().ok_or_else(foreign)
 }
 
 #[async_trait]
 impl RequestStore for MemoryStore {
     async fn claim_key(&self, claim: &KeyClaim) -> PortResult<KeyClaim> {
         let write = |held: &mut Snapshot| Ok(held.claim_key(claim));
-        self.write("claim_key", Nature::Write, write).await
+        self.write("claim_key", CallKind::Write, write).await
     }
 
     async fn put_request(&self, request: &Request) -> PortResult<Request> {
@@ -75,7 +76,7 @@ impl RequestStore for MemoryStore {
             let standing = held.requests.entry(request.id);
             Ok(standing.or_insert_with(|| request.clone()).clone())
         };
-        self.write("put_request", Nature::Write, write).await
+        self.write("put_request", CallKind::Write, write).await
     }
 
     async fn put_mark(&self, mark: &Mark) -> PortResult<()> {
@@ -83,7 +84,7 @@ impl RequestStore for MemoryStore {
             held.put_mark(mark);
             Ok(())
         };
-        self.write("put_mark", Nature::Write, write).await
+        self.write("put_mark", CallKind::Write, write).await
     }
 }
 
@@ -122,12 +123,12 @@ impl GrantReader for MemoryStore {
         self.read("blocks", read).await
     }
 
-    async fn heart(&self) -> PortResult<Option<Heart>> {
-        self.read("heart", |held| Ok(held.heart.clone())).await
+    async fn reaper_health(&self) -> PortResult<Option<ReaperHealth>> {
+        self.read("reaper_health", |held| Ok(held.reaper_health.clone())).await
     }
 
     async fn grants_of(&self, identity: &IdentityId, cursor: Option<&str>, limit: u32) -> PortResult<GrantPage> {
-        let read = |held: &Shown| {
+        let read = |held: &IndexView| {
             let (grants, next) = page(held.grants_of(identity), cursor, limit)?;
             Ok(GrantPage { grants, next })
         };
@@ -137,9 +138,15 @@ impl GrantReader for MemoryStore {
 
 #[async_trait]
 impl GrantStore for MemoryStore {
-    async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry, also: &[Also]) -> PortResult<()> {
+    async fn create(
+        &self,
+        decision: &Decision,
+        grant: &Grant,
+        entry: &Entry,
+        items: &[TransactionItem],
+    ) -> PortResult<()> {
         let write = |held: &mut Snapshot| {
-            held.create(decision, grant, entry, also).map_err(|_| PortError::Conflict { operation: "create" })
+            held.create(decision, grant, entry, items).map_err(|_| PortError::Conflict { operation: "create" })
         };
         self.write_evidence("create", entry.body.id, write).await
     }
@@ -160,7 +167,7 @@ impl DueList for MemoryStore {
         cursor: Option<&str>,
         limit: u32,
     ) -> PortResult<DuePage> {
-        let read = |held: &Shown| {
+        let read = |held: &IndexView| {
             let mut lines = held.due(role, shard, now, cursor.map(due_start).transpose()?);
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
             let is_last = lines.len() <= limit;
@@ -176,7 +183,7 @@ impl DueList for MemoryStore {
             held.marks.remove(&id);
             Ok(())
         };
-        self.write("clear_mark", Nature::Write, write).await
+        self.write("clear_mark", CallKind::Write, write).await
     }
 }
 
@@ -196,7 +203,7 @@ impl DenyStore for MemoryStore {
 
     async fn lease(&self, role_arn: &str, holder: &str, now: Timestamp, until: Timestamp) -> PortResult<bool> {
         let write = |held: &mut Snapshot| Ok(held.lease(role_arn, holder, now, until));
-        self.write("lease", Nature::Write, write).await
+        self.write("lease", CallKind::Write, write).await
     }
 
     async fn end_lease(&self, role_arn: &str, holder: &str) -> PortResult<()> {
@@ -204,7 +211,7 @@ impl DenyStore for MemoryStore {
             held.end_lease(role_arn, holder);
             Ok(())
         };
-        self.write("end_lease", Nature::Write, write).await
+        self.write("end_lease", CallKind::Write, write).await
     }
 
     async fn drop_entry(&self, entry: &DenyEntry) -> PortResult<()> {
@@ -212,13 +219,13 @@ impl DenyStore for MemoryStore {
             held.drop_entry(entry);
             Ok(())
         };
-        self.write("drop_entry", Nature::Write, write).await
+        self.write("drop_entry", CallKind::Write, write).await
     }
 }
 
 #[async_trait]
-impl Counts for MemoryStore {
-    async fn count(&self, principal_arn: &str, policy_arn: &str) -> PortResult<Count> {
+impl AttachmentHoldersReader for MemoryStore {
+    async fn count(&self, principal_arn: &str, policy_arn: &str) -> PortResult<AttachmentHolders> {
         self.read("count", |held| Ok(held.count(principal_arn, policy_arn))).await
     }
 }
@@ -258,7 +265,7 @@ impl RevocationReader for MemoryStore {
 impl RevocationStore for MemoryStore {
     async fn revoke(&self, new: &Revocation) -> PortResult<()> {
         let write = |held: &mut Snapshot| held.revoke(new).map_err(|_| PortError::Conflict { operation: "revoke" });
-        self.write("revoke", Nature::GrantWrite, write).await
+        self.write("revoke", CallKind::GrantWrite, write).await
     }
 }
 
@@ -269,7 +276,7 @@ impl ProgressStore for MemoryStore {
             held.put_progress(progress);
             Ok(())
         };
-        self.write("put_progress", Nature::Write, write).await
+        self.write("put_progress", CallKind::Write, write).await
     }
 }
 
@@ -287,7 +294,7 @@ impl Delegations for MemoryStore {
         let write = |table: &mut Snapshot| {
             table.delegate(new, ends, held).map_err(|_| PortError::Conflict { operation: "delegate" })
         };
-        self.write("delegate", Nature::GrantWrite, write).await
+        self.write("delegate", CallKind::GrantWrite, write).await
     }
 }
 
@@ -302,8 +309,8 @@ impl ReviewReader for MemoryStore {
     }
 
     async fn reviews(&self, cursor: Option<&str>, limit: u32) -> PortResult<ReviewPage> {
-        let read = |shown: &Shown| {
-            let (grants, next) = page(shown.reviews.clone(), cursor, limit)?;
+        let read = |view: &IndexView| {
+            let (grants, next) = page(view.reviews.clone(), cursor, limit)?;
             Ok(ReviewPage { grants, next })
         };
         self.read_index("reviews", read).await
@@ -313,8 +320,8 @@ impl ReviewReader for MemoryStore {
 #[async_trait]
 impl InService for MemoryStore {
     async fn table(&self) -> PortResult<String> {
-        let act = |_: Manner| Ok(locked(&self.held).identity());
-        self.faults.call("table", Nature::Read, act).await
+        let act = |_: CallMode| Ok(locked(&self.held).identity());
+        self.faults.call("table", CallKind::Read, act).await
     }
 
     async fn confirmation(&self) -> PortResult<Option<Confirmation>> {
@@ -328,9 +335,9 @@ impl Findings for MemoryStore {
         self.read("last_finding", |held| Ok(held.findings.last().cloned())).await
     }
 
-    async fn add_finding(&self, finding: &Finding, count: Option<&Count>) -> PortResult<()> {
+    async fn add_finding(&self, finding: &Finding, holders: Option<&AttachmentHolders>) -> PortResult<()> {
         let write = |held: &mut Snapshot| {
-            held.add_finding(finding, count).map_err(|_| PortError::Conflict { operation: "add_finding" })
+            held.add_finding(finding, holders).map_err(|_| PortError::Conflict { operation: "add_finding" })
         };
         self.write_evidence("add_finding", finding.id, write).await
     }
@@ -358,11 +365,13 @@ impl DrillStore for MemoryStore {
 }
 
 #[async_trait]
-impl HeartStore for MemoryStore {
-    async fn beat(&self, heart: &Heart, before: Option<u64>) -> PortResult<()> {
-        let write =
-            |held: &mut Snapshot| held.beat(heart, before).map_err(|_| PortError::Conflict { operation: "beat" });
-        self.write("beat", Nature::GrantWrite, write).await
+impl ReaperHealthStore for MemoryStore {
+    async fn record_heartbeat(&self, reaper_health: &ReaperHealth, before: Option<u64>) -> PortResult<()> {
+        let write = |held: &mut Snapshot| {
+            held.record_heartbeat(reaper_health, before)
+                .map_err(|_| PortError::Conflict { operation: "record_heartbeat" })
+        };
+        self.write("record_heartbeat", CallKind::GrantWrite, write).await
     }
 }
 
@@ -376,8 +385,8 @@ impl BundleSource for MemoryStore {
         let read = |held: &Snapshot| {
             let stored = held.bundles.get(&digest);
             let all = stored.map(|b| b.parts.clone()).unwrap_or_default();
-            let wanted = |name: &str| parts.is_none_or(|names| names.contains(&name));
-            let parts = all.into_iter().filter(|(name, _)| wanted(name)).collect();
+            let is_requested = |name: &str| parts.is_none_or(|names| names.contains(&name));
+            let parts = all.into_iter().filter(|(name, _)| is_requested(name)).collect();
             Ok(BundleText { digest, parts })
         };
         self.read("bundle", read).await

@@ -1,4 +1,4 @@
-//! Who is registered in the small world, and what can be asked for.
+//! The identities and entitlements of the test world.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ fn identity(id: &str, class: IdentityClass, owner: &str) -> (String, Identity) {
     (id.to_owned(), identity)
 }
 
-/// Everybody who is registered.
+/// All registered identities.
 pub(in crate::tests) fn people() -> BTreeMap<String, Identity> {
     BTreeMap::from([
         identity("bot", IdentityClass::Pipeline, "dana"),
@@ -68,10 +68,10 @@ pub(in crate::tests) fn entitlement() -> Entitlement {
     }
 }
 
-/// The role that the legacy batch job runs under.
+/// The role of the legacy batch job.
 pub(in crate::tests) const BATCH: &str = "arn:aws:iam::000000000000:role/legacy/batch";
 
-/// Session, inline and managed.
+/// One entitlement for each delivery: session, inline and managed.
 pub(in crate::tests) fn entitlements() -> Vec<Entitlement> {
     let principal_arn = BATCH.to_owned();
     let inline = Delivery::Inline { principal_arn: principal_arn.clone(), holder: Holder::Shared };
@@ -99,7 +99,7 @@ pub(in crate::tests) fn publish(store: &MemoryStore, people: &BTreeMap<String, I
     publish_with(store, people, entitlements())
 }
 
-/// The same, with these entitlements alone.
+/// Publishes a bundle with these entitlements only.
 pub(in crate::tests) fn publish_with(
     store: &MemoryStore,
     people: &BTreeMap<String, Identity>,

@@ -1,4 +1,4 @@
-//! Who is believed and what is allowed in the small world: stand-ins of the ports that say so.
+//! Stand-ins for the proof verifier and the policy evaluator of the test world.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -28,19 +28,19 @@ impl ProofVerifier for TextProofs {
         let refused =
             |code, unregistered| ProofRefused { code, message: code.to_owned(), unavailable: false, unregistered };
         let mut words = proof.expose().split(' ');
-        let (who, made_for, task) = (words.next().unwrap(), words.next().unwrap(), words.next());
-        let wanted = match audience {
+        let (subject, made_for, task) = (words.next().unwrap(), words.next().unwrap(), words.next());
+        let expected = match audience {
             Audience::Ask => "ask",
             Audience::Approvals => "approve",
             Audience::Credentials => "credentials",
         };
-        if made_for != wanted {
+        if made_for != expected {
             return Err(refused("token_audience", false));
         }
-        let identity = self.0.get(who).cloned().ok_or_else(|| refused("identity_unregistered", true))?;
+        let identity = self.0.get(subject).cloned().ok_or_else(|| refused("identity_unregistered", true))?;
         let proof = ProofSummary::Token {
             issuer: "okta".parse().unwrap(),
-            subject: who.to_owned(),
+            subject: subject.to_owned(),
             token_digest: Digest::of_bytes(proof.expose().as_bytes()),
             issued_at: now,
             expires_at: now.plus(300),
@@ -50,30 +50,29 @@ impl ProofVerifier for TextProofs {
     }
 }
 
-/// Pipelines get it at once, agents with one approval, others not at all. Omar and lea approve.
+/// Allows pipelines at once and agents with one approval, and denies everybody else. Omar and lea approve.
 pub(super) struct ClassPolicy(pub(super) Deployment, pub(super) Arc<Mutex<Rules>>);
 
-/// What [`ClassPolicy`] says, as far as a test may change it: as another bundle would.
+/// The decisions of [`ClassPolicy`]. A test changes them as a new bundle would.
 pub(in crate::tests) struct Rules {
     pub(in crate::tests) bundle: Digest,
     pub(in crate::tests) entitlements: Vec<Entitlement>,
     pub(in crate::tests) registered: BTreeMap<String, Identity>,
     pub(in crate::tests) schedules: Schedules,
-    /// Who may approve.
     pub(in crate::tests) approvers: Vec<&'static str>,
-    /// How many must.
+    /// The number of approvals required.
     pub(in crate::tests) count: u8,
-    /// Whether people get it as agents do.
+    /// Whether humans and workloads may request with approval, as agents may.
     pub(in crate::tests) humans_with_approval: bool,
-    /// Which steps, where they are not a single one of these.
+    /// The approval steps, if not a single step of `count` and `approvers`.
     pub(in crate::tests) steps: Option<Vec<Step>>,
-    /// Secrets to rotate at the end of anything.
+    /// Secrets to rotate when any grant ends.
     pub(in crate::tests) rotate: Vec<Rotation>,
-    /// How often in a row anything may be renewed.
+    /// The number of times in a row that any grant may be renewed.
     pub(in crate::tests) max_renewals: u32,
-    /// What must not be held beside anything.
+    /// The separation-of-duties rules of every entitlement.
     pub(in crate::tests) duties: Duties,
-    /// Why nobody may have anything, if so.
+    /// The reason to deny every request, if set.
     pub(in crate::tests) denied: Option<String>,
 }
 
@@ -81,7 +80,7 @@ pub(in crate::tests) struct Rules {
 impl Evaluator for ClassPolicy {
     async fn decide(&self, caller: &Caller, request: &Request, now: Timestamp) -> Result<Verdict, EvaluatorError> {
         let rules = self.1.lock().unwrap();
-        let entitlement = rules.entitlements.iter().find(|one| one.id == request.ask.entitlement).cloned();
+        let entitlement = rules.entitlements.iter().find(|known| known.id == request.ask.entitlement).cloned();
         let entitlement =
             entitlement.ok_or_else(|| EvaluatorError::UnknownEntitlement(request.ask.entitlement.clone()))?;
         let outcome = match caller.identity.class {
@@ -93,7 +92,7 @@ impl Evaluator for ClassPolicy {
             }
             IdentityClass::Human | IdentityClass::Workload | IdentityClass::Agent => Outcome::NeedsApproval {
                 steps: rules.steps.clone().unwrap_or_else(|| {
-                    let approvers = rules.approvers.iter().map(|who| who.parse().unwrap()).collect();
+                    let approvers = rules.approvers.iter().map(|name| name.parse().unwrap()).collect();
                     vec![Step::single(rules.count, approvers)]
                 }),
                 deadline: now.plus(600),
@@ -140,8 +139,8 @@ impl Evaluator for ClassPolicy {
         _: Timestamp,
     ) -> Result<Option<BreakGlassUse>, EvaluatorError> {
         let rules = self.1.lock().unwrap();
-        let one = rules.entitlements.iter().find(|one| one.id == *entitlement);
-        Ok(one.and_then(Entitlement::break_glass_use))
+        let found = rules.entitlements.iter().find(|known| known.id == *entitlement);
+        Ok(found.and_then(Entitlement::break_glass_use))
     }
 
     async fn may_approve(&self, _: &Caller, _: &Decision, _: Timestamp) -> Result<Vec<String>, EvaluatorError> {

@@ -1,4 +1,4 @@
-//! Whose proof a good token is.
+//! The identity that a valid token proves.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn ask_with_rule(rule: Value, claims: &Value) -> Result<Caller, ProofError> {
 }
 
 #[test]
-fn a_good_token_of_nobody_registered_is_refused() {
+fn a_valid_token_without_a_registered_identity_is_refused() {
     for changes in [
         json!({"environment": "staging"}),
         json!({"environment": null}),
@@ -29,7 +29,7 @@ fn a_good_token_of_nobody_registered_is_refused() {
         json!({"repository_id": 4712}),
         json!({"repository_id": 4711.0}),
     ] {
-        refused(ask(&claims_with(&changes)), "identity_unregistered", "registered with an owner");
+        refused(ask(&claims_with(&changes)), "identity_unregistered", "register one with an owner");
     }
     refused(ask_among(&[], &claims()), "identity_unregistered", "`example`");
 }
@@ -41,13 +41,13 @@ fn a_rule_of_another_issuer_is_not_met() {
 }
 
 #[test]
-fn a_rule_without_claims_is_met_by_nobody() {
+fn a_rule_without_claims_is_never_met() {
     let rule = rule_with(&json!({"claims": {}}));
     refused(ask_with_rule(rule, &claims()), "identity_unregistered", "`example`");
 }
 
 #[test]
-fn a_token_that_fits_two_identities_proves_neither() {
+fn a_token_that_matches_two_identities_proves_neither() {
     let wide = json!([rule_with(&json!({"claims": {"environment": "production"}}))]);
     let both = [("shop", json!([rule()])), ("wide", wide.clone())];
     refused(ask_among(&both, &claims()), "identity_ambiguous", "`shop`, `wide`");
@@ -64,7 +64,7 @@ fn numbers_and_booleans_are_compared_by_their_json_text() {
 }
 
 #[test]
-fn numbers_too_large_to_tell_apart_match_nothing() {
+fn numbers_too_large_to_distinguish_match_no_rule() {
     // The first two texts read as the same floating-point number, whose JSON text is the third.
     let float = json!(18_446_744_073_709_551_617.0_f64).to_string();
     let mut claims = claims().to_string();
@@ -78,7 +78,7 @@ fn numbers_too_large_to_tell_apart_match_nothing() {
 }
 
 #[test]
-fn nested_claims_are_named_by_pointer_and_request_tags_are_never_believed() {
+fn nested_claims_are_named_by_pointer_and_request_tags_are_never_trusted() {
     let claims = claims_with(&json!({"https://sts.amazonaws.com/": {
         "aws_account": "111122223333",
         "request_tags": {"team": "payments", "task": "T-1"},
@@ -95,12 +95,12 @@ fn nested_claims_are_named_by_pointer_and_request_tags_are_never_believed() {
 }
 
 #[test]
-fn a_task_that_the_rule_names_must_be_there_and_be_usable() {
-    refused(ask(&claims_with(&json!({"run_id": null}))), "task_missing", "needs its claim `run_id`");
+fn a_task_that_the_rule_names_must_be_present_and_valid() {
+    refused(ask(&claims_with(&json!({"run_id": null}))), "task_missing", "requires the claim `run_id`");
     refused(ask(&claims_with(&json!({"run_id": {"id": 1}}))), "task_missing", "`run_id`");
-    for unfit in [json!(""), json!("a*b"), json!("x".repeat(257)), json!("é")] {
-        let error = ask(&claims_with(&json!({"run_id": unfit}))).unwrap_err();
-        assert_eq!(error.code(), "task_unfit");
+    for invalid in [json!(""), json!("a*b"), json!("x".repeat(257)), json!("é")] {
+        let error = ask(&claims_with(&json!({"run_id": invalid}))).unwrap_err();
+        assert_eq!(error.code(), "invalid_task");
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert!(source.contains("1 to 256 characters"), "{source}");
     }
@@ -109,13 +109,13 @@ fn a_task_that_the_rule_names_must_be_there_and_be_usable() {
 }
 
 #[test]
-fn an_identity_without_tasks_has_none_whatever_the_token_says() {
+fn an_identity_without_tasks_ignores_the_tokens_task() {
     let rule = json!({"issuer": "example", "claims": {"environment": "production"}});
     assert_eq!(ask_with_rule(rule, &claims()).unwrap().task, None);
 }
 
 #[test]
-fn two_rules_of_one_identity_may_fit_if_they_agree_on_the_task() {
+fn two_rules_of_one_identity_may_match_if_they_agree_on_the_task() {
     let wide = |task: Value| json!({"issuer": "example", "claims": {"environment": "production"}, "task": task});
     let agree = [("one", json!([rule(), wide(json!("run_id"))]))];
     assert_eq!(ask_among(&agree, &claims()).unwrap().task.unwrap().as_str(), "9001");

@@ -1,4 +1,4 @@
-//! Whose key signed a token, and how.
+//! The key and the algorithm of a token's signature.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn a_signature_by_another_key_is_refused() {
 }
 
 #[test]
-fn a_key_that_the_token_brings_along_is_not_used() {
+fn a_key_in_the_tokens_header_is_not_used() {
     let forger = Signer::p256("es256");
     let mut header = forger.header();
     header["jwk"] = forger.jwk();
@@ -68,7 +68,7 @@ fn hmac_with_the_public_key_as_secret_is_refused() {
 }
 
 #[test]
-fn algorithms_that_are_not_the_issuers_are_refused() {
+fn algorithms_outside_the_issuers_list_are_refused() {
     for alg in ["RS384", "RS512", "PS256", "ES512", "EdDSA", "es256", "x"] {
         let header = json!({"alg": alg, "kid": "rs256"}).to_string();
         let token = RS256.sign(&header, &claims().to_string());
@@ -80,7 +80,7 @@ fn algorithms_that_are_not_the_issuers_are_refused() {
 }
 
 #[test]
-fn a_key_serves_its_own_algorithm_alone() {
+fn a_key_serves_only_its_own_algorithm() {
     for (alg, kid) in [("RS256", "es256"), ("ES384", "es256"), ("ES256", "rs256")] {
         let header = json!({"alg": alg, "kid": kid}).to_string();
         let token = ES256.sign(&header, &claims().to_string());

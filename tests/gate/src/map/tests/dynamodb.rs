@@ -1,11 +1,11 @@
-//! DynamoDB: which leading keys and attributes items, queries, batches and transactions ask with.
+//! DynamoDB: the leading keys and attributes in the checks of items, queries, batches and transactions.
 
 use super::*;
 
 const TABLE_ARN: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/brevet-dev";
 
 #[test]
-fn a_put_asks_with_its_leading_key_and_attributes() {
+fn put_is_checked_with_its_leading_key_and_attributes() {
     let call = dynamodb(
         "PutItem",
         &json!({ "TableName": "brevet-dev",
@@ -23,12 +23,12 @@ fn a_put_asks_with_its_leading_key_and_attributes() {
 }
 
 #[test]
-fn a_transaction_asks_for_each_of_its_items() {
+fn transaction_is_checked_for_each_of_its_items() {
     let key = |pk: &str| json!({ "pk": { "S": pk }, "sk": { "S": "-" } });
     let call = dynamodb("TransactWriteItems", &json!({ "ClientRequestToken": "t", "TransactItems": [
         { "Put": { "TableName": "brevet-dev", "Item": key("ACT#1") } },
         { "Update": { "TableName": "brevet-dev", "Key": key("GRANT#1"), "UpdateExpression": "SET #v = :v" } },
-        { "Delete": { "TableName": "brevet-dev", "Key": key("FUSE#1") } },
+        { "Delete": { "TableName": "brevet-dev", "Key": key("BACKSTOP#1") } },
         { "ConditionCheck": { "TableName": "brevet-dev", "Key": key("BLOCK#all"), "ConditionExpression": "attribute_not_exists(pk)" } },
     ] })).unwrap();
     assert_eq!(
@@ -40,14 +40,14 @@ fn a_transaction_asks_for_each_of_its_items() {
             ("dynamodb:ConditionCheckItem", TABLE_ARN)
         ]
     );
-    assert_eq!(call.keys, ["ACT#1", "GRANT#1", "FUSE#1", "BLOCK#all"]);
+    assert_eq!(call.keys, ["ACT#1", "GRANT#1", "BACKSTOP#1", "BLOCK#all"]);
     assert_eq!(call.checks[0].context["dynamodb:EnclosingOperation"], ["TransactWriteItems"]);
     assert_eq!(call.n_items, 4);
     assert_eq!(call.wrote.unwrap()["items"].as_array().unwrap().len(), 4);
 }
 
 #[test]
-fn a_transaction_with_an_unknown_part_is_unmapped() {
+fn transaction_with_an_unknown_part_is_unmapped() {
     let refused = dynamodb(
         "TransactWriteItems",
         &json!({ "TransactItems": [
@@ -57,7 +57,7 @@ fn a_transaction_with_an_unknown_part_is_unmapped() {
 }
 
 #[test]
-fn a_query_asks_about_the_key_it_fixes_on_the_table_or_its_index() {
+fn query_is_checked_with_the_key_it_fixes_on_the_table_or_its_index() {
     let query = |index: Option<&str>, condition: &str| {
         let mut body = json!({ "TableName": "brevet-dev", "KeyConditionExpression": condition,
             "ExpressionAttributeNames": { "#k": "due_pk" }, "ExpressionAttributeValues": { ":k": { "S": "reap#0" }, ":t": { "S": "x" } } });
@@ -76,13 +76,13 @@ fn a_query_asks_about_the_key_it_fixes_on_the_table_or_its_index() {
 }
 
 #[test]
-fn a_batch_asks_once_with_all_its_leading_keys() {
+fn batch_is_checked_once_with_all_its_leading_keys() {
     let call = dynamodb(
         "BatchGetItem",
         &json!({ "RequestItems": { "brevet-dev": { "Keys": [
-        { "pk": { "S": "BLOCK#a" }, "sk": { "S": "-" } }, { "pk": { "S": "HEART#reap" }, "sk": { "S": "-" } } ] } } }),
+        { "pk": { "S": "BLOCK#a" }, "sk": { "S": "-" } }, { "pk": { "S": "HEARTBEAT#reap" }, "sk": { "S": "-" } } ] } } }),
     )
     .unwrap();
     assert_eq!(asked(&call), [("dynamodb:BatchGetItem", TABLE_ARN)]);
-    assert_eq!(call.checks[0].context["dynamodb:LeadingKeys"], ["BLOCK#a", "HEART#reap"]);
+    assert_eq!(call.checks[0].context["dynamodb:LeadingKeys"], ["BLOCK#a", "HEARTBEAT#reap"]);
 }

@@ -1,9 +1,9 @@
-//! IAM: what calls about a role or a managed policy ask with, what is told of them, and which are over a quota.
+//! IAM: the checks of calls about a role or a managed policy, their entries in the call log, and the quotas.
 
 use super::*;
 
 #[test]
-fn iam_writes_ask_with_the_role_s_boundary_and_the_policy() {
+fn iam_write_is_checked_with_the_role_s_boundary_and_the_policy() {
     let put = form(Service::Iam, "Action=PutRolePolicy&RoleName=brevet-dev-deploy&PolicyName=p&PolicyDocument=%7B%7D")
         .unwrap();
     assert_eq!(asked(&put), [("iam:PutRolePolicy", ROLE_ARN)]);
@@ -17,7 +17,7 @@ fn iam_writes_ask_with_the_role_s_boundary_and_the_policy() {
 }
 
 #[test]
-fn taking_away_asks_with_what_the_role_has_now() {
+fn removal_is_checked_with_the_role_s_present_boundary() {
     const BOUNDARY: &str = "arn:aws:iam::000000000000:policy/boundary";
     for (operation, more) in [
         ("PutRolePolicy", "&PolicyName=p&PolicyDocument=%7B%7D"),
@@ -40,21 +40,21 @@ fn taking_away_asks_with_what_the_role_has_now() {
         Arc::get_mut(role).unwrap().boundary = None;
         assert!(!ask(&facts).checks[0].context.contains_key("iam:PermissionsBoundary"), "{operation}");
     }
-    let put = "Action=PutRolePermissionsBoundary&RoleName=brevet-dev-deploy&PermissionsBoundary=arn%3Anew";
+    let put = "Action=PutRolePermissionsBoundary&RoleName=brevet-dev-deploy&PermissionsBoundary=arn%3Aother";
     let put = form(Service::Iam, put).unwrap();
-    assert_eq!(put.checks[0].context["iam:PermissionsBoundary"], ["arn:new"], "the one that is to be");
-    assert_eq!(put.wrote.unwrap()["boundary_arn"], "arn:new");
+    assert_eq!(put.checks[0].context["iam:PermissionsBoundary"], ["arn:other"], "the new boundary");
+    assert_eq!(put.wrote.unwrap()["boundary_arn"], "arn:other");
 }
 
 #[test]
-fn what_is_written_is_told_without_the_document() {
+fn call_log_records_a_write_without_its_document() {
     let document = r#"{"Statement":[],"Version":"2012-10-17"}"#;
     let encoded = crate::inbound::encode(document, b"");
     let put = form(
         Service::Iam,
         &format!("Action=PutRolePolicy&RoleName=brevet-dev-deploy&PolicyName=p&PolicyDocument={encoded}"),
     );
-    // Of the text as it was sent: `printf %s … | sha256sum`.
+    // The digest is of the text as sent: `printf %s … | sha256sum`.
     let digest = "a48803b796029b4ad945f4aec0d1641ad8dcabcb95df2ec87594ffcb95d0eeb8";
     let put = put.unwrap();
     assert_eq!(put.policy.as_deref(), Some("p"));
@@ -71,7 +71,7 @@ fn what_is_written_is_told_without_the_document() {
 }
 
 #[test]
-fn an_eleventh_managed_policy_is_rejected_as_aws_does() {
+fn eleventh_managed_policy_is_rejected() {
     let attach = |n_attached: usize, name: &str| {
         let mut facts = facts();
         let role = facts.roles.get_mut("brevet-dev-deploy").unwrap().as_mut().unwrap();
@@ -84,11 +84,11 @@ fn an_eleventh_managed_policy_is_rejected_as_aws_does() {
     };
     assert_eq!(attach(9, "arn:new"), None);
     assert_eq!(attach(10, "arn:new"), Some("LimitExceeded"));
-    assert_eq!(attach(10, "arn:3"), None, "it is attached");
+    assert_eq!(attach(10, "arn:3"), None, "it is already attached");
 }
 
 #[test]
-fn inline_policies_beyond_the_quota_are_rejected_as_aws_does() {
+fn inline_policies_beyond_the_quota_are_rejected() {
     let put = |name: &str, length: usize| {
         let body = format!(
             "Action=PutRolePolicy&RoleName=brevet-dev-deploy&PolicyName={name}&PolicyDocument={}",
@@ -102,7 +102,7 @@ fn inline_policies_beyond_the_quota_are_rejected_as_aws_does() {
 }
 
 #[test]
-fn simulating_a_principal_is_asked_on_that_role() {
+fn simulation_is_checked_on_the_simulated_role() {
     let source = ROLE_ARN.replace(':', "%3A").replace('/', "%2F");
     let call = form(Service::Iam, &format!("Action=SimulatePrincipalPolicy&PolicySourceArn={source}")).unwrap();
     assert_eq!(asked(&call), [("iam:SimulatePrincipalPolicy", ROLE_ARN)]);

@@ -1,9 +1,9 @@
-//! Lambda: which function an `Invoke` asks about.
+//! Lambda: the function that `Invoke` is checked on.
 
 use super::*;
 
 #[test]
-fn invoking_asks_about_the_function() {
+fn invoke_is_checked_on_its_function() {
     let arn = "arn:aws:lambda:us-east-1:000000000000:function:brevet-dev-evaluate";
     for name in ["brevet-dev-evaluate", &arn.replace(':', "%3A")] {
         let uri = format!("/2015-03-31/functions/{name}/invocations");

@@ -1,4 +1,4 @@
-//! S3: objects and buckets in both styles, and what is refused as unmapped.
+//! S3: objects and buckets in both styles, and the calls that are refused as unmapped.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn s3(method: Method, uri: &str, headers: &[(&'static str, &str)]) -> Result<Cal
 }
 
 #[test]
-fn objects_are_named_in_both_styles() {
+fn object_is_found_in_both_addressing_styles() {
     let object = [("s3:GetObject", "arn:aws:s3:::releases/app/1 2.tgz")];
     let path_style = s3(Method::GET, "/releases/app/1%202.tgz?x-id=GetObject", &[]).unwrap();
     assert_eq!(asked(&path_style), object);
@@ -20,7 +20,7 @@ fn objects_are_named_in_both_styles() {
 }
 
 #[test]
-fn listing_asks_with_its_prefix() {
+fn listing_is_checked_with_its_prefix() {
     let list = s3(Method::GET, "/releases?list-type=2&prefix=app%2F&max-keys=5", &[]).unwrap();
     assert_eq!(asked(&list), [("s3:ListBucket", "arn:aws:s3:::releases")]);
     assert_eq!(list.checks[0].context["s3:prefix"], ["app/"]);
@@ -28,7 +28,7 @@ fn listing_asks_with_its_prefix() {
 }
 
 #[test]
-fn s3_calls_that_need_more_are_unmapped() {
+fn s3_call_that_needs_a_further_permission_is_unmapped() {
     assert!(s3(Method::GET, "/releases/a?versionId=1", &[]).is_err());
     assert!(s3(Method::PUT, "/releases?policy", &[]).is_err());
     assert!(s3(Method::PUT, "/releases/a", &[("x-amz-copy-source", "other/x")]).is_err());

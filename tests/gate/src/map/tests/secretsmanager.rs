@@ -1,9 +1,9 @@
-//! Secrets Manager: which secret is asked about, and what a rotation would change.
+//! Secrets Manager: the secret that a call is checked on, and the settings that a rotation changes.
 
 use super::*;
 
 #[test]
-fn secrets_are_asked_about_by_arn() {
+fn secret_is_checked_by_its_arn() {
     let get = |body: Value| {
         let headers = [("x-amz-target", "secretsmanager.GetSecretValue")];
         mapped(Service::SecretsManager, &call(Method::POST, "/", &headers, &body.to_string()))
@@ -17,7 +17,7 @@ fn secrets_are_asked_about_by_arn() {
 }
 
 #[test]
-fn a_rotation_is_asked_about_with_what_it_would_change_of_its_set_up() {
+fn rotation_is_checked_with_the_settings_it_changes() {
     let rotate = |body: Value| {
         let headers = [("x-amz-target", "secretsmanager.RotateSecret")];
         mapped(Service::SecretsManager, &call(Method::POST, "/", &headers, &body.to_string())).unwrap()

@@ -1,16 +1,16 @@
-//! STS: what `AssumeRole` brings, and what `GetWebIdentityToken` says to whom.
+//! STS: the checks of `AssumeRole` and of `GetWebIdentityToken`.
 
 use super::*;
 
 #[test]
-fn who_am_i_needs_no_permission() {
+fn get_caller_identity_needs_no_permission() {
     assert!(form(Service::Sts, "Action=GetCallerIdentity").unwrap().checks.is_empty());
 }
 
 const ASSUME: &str = "Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A000000000000%3Arole%2Fbrevet%2Fdev%2Fsession%2Fbrevet-dev-deploy&RoleSessionName=dev.01J";
 
 #[test]
-fn assuming_a_role_asks_for_what_it_brings() {
+fn assume_role_is_checked_with_its_tags_and_source_identity() {
     let plain = form(Service::Sts, ASSUME).unwrap();
     assert_eq!(asked(&plain), [("sts:AssumeRole", ROLE_ARN)]);
     let full = form(
@@ -38,9 +38,9 @@ fn assuming_a_role_asks_for_what_it_brings() {
 }
 
 #[test]
-fn who_one_is_is_said_to_somebody_and_has_no_resource() {
-    let told = "Action=GetWebIdentityToken&Audience.member.1=brevet&Audience.member.2=other&SigningAlgorithm=RS256";
-    let call = form(Service::Sts, &format!("{told}&DurationSeconds=300")).unwrap();
+fn web_identity_token_is_checked_with_its_audiences_and_has_no_resource() {
+    let body = "Action=GetWebIdentityToken&Audience.member.1=brevet&Audience.member.2=other&SigningAlgorithm=RS256";
+    let call = form(Service::Sts, &format!("{body}&DurationSeconds=300")).unwrap();
     assert_eq!(asked(&call), [("sts:GetWebIdentityToken", "*")]);
     let context = &call.checks[0].context;
     assert_eq!(context["sts:IdentityTokenAudience"], ["brevet", "other"]);
@@ -48,11 +48,11 @@ fn who_one_is_is_said_to_somebody_and_has_no_resource() {
         (&context["sts:SigningAlgorithm"][0], &context["sts:DurationSeconds"][0]),
         (&"RS256".into(), &"300".into())
     );
-    assert!(form(Service::Sts, &format!("{told}&Tags.member.1.Key=a&Tags.member.1.Value=b")).is_err());
+    assert!(form(Service::Sts, &format!("{body}&Tags.member.1.Key=a&Tags.member.1.Value=b")).is_err());
 }
 
 #[test]
-fn a_role_in_another_path_trusts_nobody() {
+fn role_in_another_path_trusts_no_caller() {
     let other = ASSUME.replace("session", "elsewhere");
     let call = form(Service::Sts, &other).unwrap();
     let trust = call.checks[0].resource_policy.as_ref().unwrap();
@@ -60,7 +60,7 @@ fn a_role_in_another_path_trusts_nobody() {
 }
 
 #[test]
-fn what_aws_would_reject_in_assume_role_is_said() {
+fn assume_role_is_rejected_as_aws_does() {
     let long = format!("{ASSUME}&Policy=%7B%22a%22%3A%22{}%22%7D", "x".repeat(2_048));
     assert_eq!(form(Service::Sts, &long).unwrap().invalid.unwrap().0, "ValidationError");
     let broken = format!("{ASSUME}&Policy=%7B");

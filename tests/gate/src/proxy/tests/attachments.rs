@@ -1,4 +1,4 @@
-//! What attaching and detaching ask of the gate: boundaries, late landings, the simulator, and what faults do to them.
+//! Attaching and detaching through the gate: boundaries, late landings, the simulator, and faults.
 
 use std::time::Duration;
 
@@ -37,13 +37,13 @@ impl Stand {
         self.send(WORKER, "iam", None, body).await
     }
 
-    /// Sets a managed policy past the gate, which is told.
+    /// Sets a managed policy behind the gate, and drops the gate's cache.
     fn manage(&self, arn: &str, policy: Value) {
         self.behind.managed.lock().unwrap().insert(arn.to_owned(), policy);
         self.gate.live.iam_changes();
     }
 
-    /// Sets the role's inline policy `p` past the gate, which is told.
+    /// Sets the role's inline policy `p` behind the gate, and drops the gate's cache.
     fn holds(&self, policy: Value) {
         *self.behind.policy.lock().unwrap() = policy;
         self.gate.live.iam_changes();
@@ -59,8 +59,8 @@ impl Stand {
 }
 
 #[tokio::test]
-async fn a_boundary_bounds_inline_and_attached_policies_as_they_stand() {
-    let Some(stand) = stand("a_boundary_bounds_inline_and_attached_policies_as_they_stand").await else {
+async fn boundary_limits_inline_and_attached_policies() {
+    let Some(stand) = stand("boundary_limits_inline_and_attached_policies").await else {
         return;
     };
     stand.holds(allow(&json!("dynamodb:GetItem"), TABLE));
@@ -75,12 +75,12 @@ async fn a_boundary_bounds_inline_and_attached_policies_as_they_stand() {
     assert_eq!(stand.entries().last().unwrap().denied_by.as_deref(), Some("permissions boundary"));
 
     stand.manage(BOUNDARY, allow(&json!("dynamodb:*"), "*"));
-    assert!(stand.may("GetItem").await, "its document as it stands now");
+    assert!(stand.may("GetItem").await, "the boundary's new document is enforced");
 }
 
 #[tokio::test]
-async fn an_attached_policy_ends_at_its_time() {
-    let Some(stand) = stand("an_attached_policy_ends_at_its_time").await else {
+async fn attached_policy_ends_at_its_time_limit() {
+    let Some(stand) = stand("attached_policy_ends_at_its_time_limit").await else {
         return;
     };
     stand.holds(allow(&json!("dynamodb:GetItem"), TABLE));
@@ -91,8 +91,8 @@ async fn an_attached_policy_ends_at_its_time() {
 }
 
 #[tokio::test]
-async fn attaching_needs_the_boundary_on_the_role_and_the_policy_under_its_path() {
-    let Some(stand) = stand("attaching_needs_the_boundary_on_the_role_and_the_policy_under_its_path").await else {
+async fn attach_requires_the_boundary_and_a_policy_under_the_path() {
+    let Some(stand) = stand("attach_requires_the_boundary_and_a_policy_under_the_path").await else {
         return;
     };
     let bounded = json!({ "iam:PermissionsBoundary": BOUNDARY });
@@ -115,7 +115,7 @@ async fn attaching_needs_the_boundary_on_the_role_and_the_policy_under_its_path(
     }
     let outside = stand.iam(&attach("arn:aws:iam::aws:policy/AdministratorAccess")).await.unwrap();
     assert!(error(&outside).contains("is not authorized to perform: iam:AttachRolePolicy"), "{}", error(&outside));
-    assert_eq!(stand.behind.operations(), ["PutRolePolicy", "AttachRolePolicy"], "what was allowed, and no more");
+    assert_eq!(stand.behind.operations(), ["PutRolePolicy", "AttachRolePolicy"], "only the allowed calls");
     let entries = stand.entries();
     let wrote: Vec<_> =
         entries.iter().filter(|entry| entry.forwarded).map(|entry| entry.wrote.clone().unwrap()).collect();
@@ -125,8 +125,8 @@ async fn attaching_needs_the_boundary_on_the_role_and_the_policy_under_its_path(
 }
 
 #[tokio::test]
-async fn a_held_write_lands_although_its_caller_hung_up() {
-    let Some(stand) = stand("a_held_write_lands_although_its_caller_hung_up").await else {
+async fn delayed_write_lands_after_its_caller_hung_up() {
+    let Some(stand) = stand("delayed_write_lands_after_its_caller_hung_up").await else {
         return;
     };
     stand.holds(allow(&json!(["iam:*", "dynamodb:GetItem"]), "*"));
@@ -135,13 +135,13 @@ async fn a_held_write_lands_although_its_caller_hung_up() {
         "principal": ":assumed-role/worker/", "policy": "brevet-dev-1" }));
     let body = put("brevet-dev-1", &until("dynamodb:PutItem", FUTURE));
     let gave_up = tokio::time::timeout(Duration::from_millis(400), stand.iam(&body)).await;
-    assert!(gave_up.is_err(), "the caller gave up before");
+    assert!(gave_up.is_err(), "the caller gave up before the call landed");
     let may = stand.may("PutItem").await;
     assert!(!may && !stand.behind.operations().contains(&"PutRolePolicy".to_owned()), "nothing has landed");
-    assert_eq!(stand.gate.record.since(0).n_in_flight, 1, "the log tells that one is under way");
+    assert_eq!(stand.gate.record.since(0).n_in_flight, 1, "the log counts one call in flight");
 
     tokio::time::sleep(Duration::from_millis(2200)).await;
-    assert!(stand.may("PutItem").await, "it landed, and counts");
+    assert!(stand.may("PutItem").await, "it landed, and is enforced");
     assert_eq!(stand.gate.record.since(0).n_in_flight, 0);
     let held = stand.puts().remove(0);
     assert_eq!((held.forwarded, held.answered, held.decision), (true, false, Decision::Allowed));
@@ -152,12 +152,12 @@ async fn a_held_write_lands_although_its_caller_hung_up() {
 
     let other = put("brevet-dev-2", &until("dynamodb:PutItem", FUTURE));
     assert_eq!(stand.iam(&other).await.unwrap().status(), StatusCode::OK);
-    assert!(stand.puts()[1].answered, "whoever stays is answered");
+    assert!(stand.puts()[1].answered, "a caller that stays connected is answered");
 }
 
 #[tokio::test]
-async fn the_write_of_a_dead_caller_lands_later() {
-    let Some(stand) = stand("the_write_of_a_dead_caller_lands_later").await else {
+async fn delayed_write_of_a_killed_caller_lands() {
+    let Some(stand) = stand("delayed_write_of_a_killed_caller_lands").await else {
         return;
     };
     stand.holds(allow(&json!("iam:*"), "*"));
@@ -176,8 +176,8 @@ async fn the_write_of_a_dead_caller_lands_later() {
 }
 
 #[tokio::test]
-async fn a_held_write_is_judged_by_the_role_that_it_finds() {
-    let Some(stand) = stand("a_held_write_is_judged_by_the_role_that_it_finds").await else {
+async fn delayed_write_is_decided_by_the_role_at_its_arrival() {
+    let Some(stand) = stand("delayed_write_is_decided_by_the_role_at_its_arrival").await else {
         return;
     };
     stand.manage(BOUNDARY, allow(&json!("*"), "*"));
@@ -190,7 +190,7 @@ async fn a_held_write_is_judged_by_the_role_that_it_finds() {
         stand.behind.managed.lock().unwrap().clear();
         stand.gate.live.iam_changes();
     });
-    assert!(error(&held.unwrap()).contains("AccessDenied"), "the boundary went meanwhile");
+    assert!(error(&held.unwrap()).contains("AccessDenied"), "the boundary was removed meanwhile");
     assert_eq!(stand.puts()[0].landed_at, None);
     assert_eq!(stand.iam(&body).await.unwrap().status(), StatusCode::FORBIDDEN);
     stand.manage(BOUNDARY, allow(&json!("*"), "*"));
@@ -198,8 +198,8 @@ async fn a_held_write_is_judged_by_the_role_that_it_finds() {
 }
 
 #[tokio::test]
-async fn faults_hit_one_operation_of_one_caller_on_one_policy() {
-    let Some(stand) = stand("faults_hit_one_operation_of_one_caller_on_one_policy").await else {
+async fn fault_fires_for_its_operation_caller_and_policy_only() {
+    let Some(stand) = stand("fault_fires_for_its_operation_caller_and_policy_only").await else {
         return;
     };
     stand.holds(allow(&json!("iam:*"), "*"));
@@ -226,7 +226,7 @@ async fn faults_hit_one_operation_of_one_caller_on_one_policy() {
         stand.fault(rule);
         let document = encode(&until("s3:GetObject", FUTURE).to_string(), b"");
         let form = |more: &str| format!("Action={operation}&RoleName=worker{more}").replace("DOC", &document);
-        // Another caller, another policy, and the first call: none is hit.
+        // The fault does not fire for another caller, for another policy, or at the first call.
         assert_eq!(stand.send(BOOTSTRAP, "iam", None, &form(mine)).await.unwrap().status(), StatusCode::OK);
         if mine != other {
             assert_eq!(stand.iam(&form(other)).await.unwrap().status(), StatusCode::OK, "{operation}");
@@ -244,8 +244,8 @@ async fn faults_hit_one_operation_of_one_caller_on_one_policy() {
 }
 
 #[tokio::test]
-async fn the_simulator_is_enforced_logged_and_answered_here() {
-    let Some(stand) = stand("the_simulator_is_enforced_logged_and_answered_here").await else {
+async fn simulation_is_enforced_logged_and_answered_by_the_gate() {
+    let Some(stand) = stand("simulation_is_enforced_logged_and_answered_by_the_gate").await else {
         return;
     };
     let decision = async |body: &str| {
@@ -276,8 +276,8 @@ async fn the_simulator_is_enforced_logged_and_answered_here() {
     let allowed = &entries[1];
     assert_eq!((allowed.decision, allowed.forwarded, allowed.answered), (Decision::Allowed, false, true));
     assert_eq!(allowed.request_id.as_deref(), Some("gate-00000002"));
-    let told = json!([{ "action": "dynamodb:PutItem", "resource": TABLE, "decision": "allowed" }]);
-    assert_eq!(allowed.simulated, Some(told));
+    let simulated = json!([{ "action": "dynamodb:PutItem", "resource": TABLE, "decision": "allowed" }]);
+    assert_eq!(allowed.simulated, Some(simulated));
     assert_eq!((entries[4].decision, entries[4].error_code.as_deref()), (Decision::Invalid, Some("ValidationError")));
     let asked: Vec<_> = entries.iter().map(|entry| entry.actions[0].resource.as_str()).collect();
     assert_eq!(asked, [ROLE; 8]);
@@ -289,8 +289,8 @@ async fn the_simulator_is_enforced_logged_and_answered_here() {
 }
 
 #[tokio::test]
-async fn a_policy_without_its_time_limit_turns_a_control_red() {
-    let Some(stand) = stand("a_policy_without_its_time_limit_turns_a_control_red").await else {
+async fn policy_without_its_time_limit_still_grants_access() {
+    let Some(stand) = stand("policy_without_its_time_limit_still_grants_access").await else {
         return;
     };
     stand.holds(allow(&json!("iam:*"), "*"));
@@ -302,7 +302,7 @@ async fn a_policy_without_its_time_limit_turns_a_control_red() {
     stand.fault(json!({ "id": "strip", "kind": "strip_time_limit", "principal": "worker" }));
     stand.iam(&grant).await.unwrap();
     assert!(stand.may("PutItem").await, "no limit is enforced");
-    assert_eq!(stand.behind.inline.lock().unwrap()["brevet-dev-1"], ended, "but it reads back as it was sent");
+    assert_eq!(stand.behind.inline.lock().unwrap()["brevet-dev-1"], ended, "it reads back as sent");
     let wrote = stand.puts().remove(1).wrote.unwrap();
     assert_ne!(wrote["document_sha256"], wrote["enforced_document_sha256"]);
     assert_eq!(wrote["enforced_document_sha256"].as_str().unwrap().len(), 64);

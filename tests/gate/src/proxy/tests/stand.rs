@@ -1,10 +1,10 @@
-//! A gate with what is behind it, and the calls that are sent to it.
+//! A gate with a small upstream, and the calls that tests send to it.
 
 use super::*;
 use crate::config::{BOOTSTRAP_KEY, BOOTSTRAP_SECRET};
 use crate::decide::tests::modules;
 use crate::fault::Rule;
-use crate::map::Place;
+use crate::map::CallLocation;
 use crate::serve;
 use http::Request;
 use http_body_util::BodyExt;
@@ -21,16 +21,16 @@ use tokio::net::TcpListener;
 
 static N_GATES: AtomicU32 = AtomicU32::new(0);
 
-/// Stands for `LocalStack` and DynamoDB Local: one role, one table, and it does whatever it is told.
+/// Stands for `LocalStack` and DynamoDB Local: one role and one table. It enforces nothing.
 #[derive(Debug)]
 pub(super) struct Behind {
     /// The role's inline policy `p`.
     pub(super) policy: Mutex<Value>,
-    /// Its other inline policies.
+    /// The role's other inline policies.
     pub(super) inline: Mutex<BTreeMap<String, Value>>,
-    /// Managed policies by ARN; those whose path is `/boundary/` are its boundary, the others are attached to it.
+    /// Managed policies by ARN. One with path `/boundary/` is the role's boundary; the others are attached to it.
     pub(super) managed: Mutex<BTreeMap<String, Value>>,
-    /// What was forwarded to it: `operation` and body. The gate's own reads are left out.
+    /// The forwarded calls: `operation` and body. The gate's own reads are left out.
     pub(super) calls: Mutex<Vec<(String, String)>>,
 }
 
@@ -175,7 +175,7 @@ async fn start_behind() -> (Arc<Behind>, SocketAddr) {
     (behind, at)
 }
 
-/// A gate that listens, with what is behind it and one session (see [`caller::session`]).
+/// A gate that listens, its upstream, and one session (see [`caller::session`]).
 pub(super) struct Stand {
     pub(super) gate: Arc<Gate>,
     pub(super) behind: Arc<Behind>,
@@ -189,7 +189,8 @@ impl Drop for Stand {
     }
 }
 
-/// A gate with the real decider; nothing, said aloud, if this run has no evaluator.
+/// A gate with the real decider. `None` if this run has no evaluator; the function then prints that the test is
+/// skipped.
 pub(super) async fn stand(test: &str) -> Option<Stand> {
     let modules = modules(test)?;
     let (behind, upstream_at) = start_behind().await;
@@ -206,8 +207,11 @@ pub(super) async fn stand(test: &str) -> Option<Stand> {
         log: log.clone(),
         modules: modules.clone(),
     };
-    let place =
-        Place { partition: "aws".to_owned(), region: "us-east-1".to_owned(), account: "000000000000".to_owned() };
+    let place = CallLocation {
+        partition: "aws".to_owned(),
+        region: "us-east-1".to_owned(),
+        account: "000000000000".to_owned(),
+    };
     let upstream = Upstream::new();
     let gate = Arc::new(Gate {
         decider: Decider::start(&modules).unwrap(),
@@ -225,7 +229,7 @@ pub(super) async fn stand(test: &str) -> Option<Stand> {
     Some(Stand { gate, behind, at, log })
 }
 
-/// Who signs a call.
+/// The signer of a call.
 #[derive(Clone, Copy)]
 pub(super) struct As<'a> {
     pub(super) key: &'a str,
@@ -239,7 +243,7 @@ pub(super) const WORKER: As<'_> = As { key: "ASIAONE", secret: "secret", token: 
 pub(super) const BOOTSTRAP: As<'_> = As { key: BOOTSTRAP_KEY, secret: BOOTSTRAP_SECRET, token: None };
 
 impl Stand {
-    /// A call, signed now.
+    /// Sends a call, signed now.
     pub(super) async fn send(
         &self,
         by: As<'_>,
@@ -273,11 +277,11 @@ impl Stand {
             body: Bytes::copy_from_slice(body.as_bytes()),
         };
         let call = sigv4::sign(call, by.key, by.secret, service, at);
-        // A client of its own: a connection that was closed must not be tried again.
+        // Each call has its own client: a client would retry on a closed connection.
         Upstream::new().forward(self.at, &call).await.map_err(|error| error.to_string())
     }
 
-    /// `operation` on the item with key `pk`.
+    /// Calls `operation` on the item with key `pk`.
     pub(super) async fn item(&self, by: As<'_>, operation: &str, pk: &str) -> Result<Response<Bytes>, String> {
         let target = format!("DynamoDB_20120810.{operation}");
         let part = if operation == "PutItem" { "Item" } else { "Key" };
@@ -285,7 +289,7 @@ impl Stand {
         self.send(by, "dynamodb", Some(&target), &body).await
     }
 
-    /// Has a session `name` vended, held to `policy`.
+    /// Assumes the role in a session called `name` with session policy `policy`.
     pub(super) async fn assume(&self, name: &str, policy: &Value) -> Result<Response<Bytes>, String> {
         let body = format!(
             "Action=AssumeRole&Version=2011-06-15&RoleArn={ROLE}&RoleSessionName={name}&Policy={}",
@@ -294,13 +298,12 @@ impl Stand {
         self.send(WORKER, "sts", None, &body).await
     }
 
-    /// Sets a fault.
     pub(super) fn fault(&self, rule: Value) {
         let rule: Rule = serde_json::from_value(rule).unwrap();
         self.gate.faults.add(vec![rule]).unwrap();
     }
 
-    /// What the gate has logged.
+    /// The gate's log.
     pub(super) fn entries(&self) -> Vec<Entry> {
         self.gate.record.since(0).entries
     }

@@ -1,6 +1,6 @@
-//! Catalogues: any text as any file of one compiles or is refused at its place, in bounded time.
+//! Catalogues: any text as any file of a catalogue compiles, or is refused with its location, in bounded time.
 //!
-//! A file that is not UTF-8 is refused before the compiler sees it, so what is mutated here is text.
+//! The compiler gets only UTF-8: other files are refused before. So the mutations are of text.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,31 +11,31 @@ use brevet_domain::entitlement::{Delivery, Entitlement};
 use brevet_policy::Bundle;
 use brevet_policy::catalogue::{CatalogueError, Compiled, Sources, compile};
 
-use super::{must, oracle, told};
+use super::{error_text, must, oracle};
 use crate::harness::{Target, Verdict, Worker};
 use crate::mutate;
 
-/// One file by itself: the readers of YAML and Cedar, many times.
+/// One file alone: many runs of the YAML and Cedar parsers.
 pub(crate) const FILES: Target = Target {
     name: "files",
-    holds: "any text as one file of a catalogue is refused at its place, or read; never a panic, in bounded time",
+    holds: "any text as one file of a catalogue is read, or refused with its location; never a panic, in bounded time",
     full: 600_000,
     short: 1_000,
     reaches: &["refused"],
     start: || Ok(Box::new(Catalogue { alone: true, ..Catalogue::new()? })),
 };
 
-/// The example with one or two files changed: everything behind the readers as well.
+/// The example catalogue with one or two changed files: also everything after the parsers.
 pub(crate) const CATALOGUES: Target = Target {
     name: "catalogues",
-    holds: "the example with any change compiles to a bundle that loads, or is refused at its place; no lint is passed by",
+    holds: "the changed example compiles to a bundle that loads, or is refused with its location; no lint is bypassed",
     full: 40_000,
     short: 24,
     reaches: &["refused", "compiled"],
     start: || Ok(Box::new(Catalogue::new()?)),
 };
 
-/// What can be made of these must be break-glass.
+/// Actions that allow escalation: an entitlement with one of them must be break-glass.
 const ESCALATIONS: [&str; 6] = [
     "iam:CreateAccessKey",
     "iam:PutRolePolicy",
@@ -132,7 +132,7 @@ const WORDS: [&str; 84] = [
     "if true then false else ",
 ];
 
-/// YAML that would grow without end if its aliases were followed.
+/// YAML whose aliases would expand without end.
 const BOMB: &str = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
 d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
 g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: &h [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n";
@@ -143,21 +143,21 @@ struct Catalogue {
     alone: bool,
 }
 
-/// Where the example catalogue is: cargo says it as this starts, since checkouts may share a target folder.
+/// The folder of the example catalogue. It is read at run time, because checkouts may share a target folder.
 fn folder() -> Result<PathBuf, String> {
     let package =
-        std::env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set: start this with cargo")?;
+        std::env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set; start this with `cargo run`")?;
     Ok(Path::new(&package).join("../../../infra/catalogue"))
 }
 
 /// The files of the example catalogue.
 fn example() -> Result<BTreeMap<String, String>, String> {
-    Sources::read(&folder()?).map(|sources| sources.0).map_err(told)
+    Sources::read(&folder()?).map(|sources| sources.0).map_err(error_text)
 }
 
 /// The entitlements of the example catalogue.
 pub(crate) fn example_entitlements() -> Result<Vec<Entitlement>, String> {
-    let bundle = Bundle::load(&compile(&Sources(example()?)).map_err(told)?.bundle).map_err(told)?;
+    let bundle = Bundle::load(&compile(&Sources(example()?)).map_err(error_text)?.bundle).map_err(error_text)?;
     Ok(bundle.entitlements().cloned().collect())
 }
 
@@ -165,7 +165,7 @@ impl Catalogue {
     fn new() -> Result<Self, String> {
         let mut example = example()?;
         if let Ok(readme) = fs::read_to_string(folder()?.join("README.md")) {
-            // Its blocks tell every key there is.
+            // Its code blocks contain every key.
             example.insert("README.md".to_owned(), readme);
         }
         let names = example.keys().filter(|name| *name != "README.md").cloned().collect();
@@ -204,7 +204,7 @@ impl Worker for Catalogue {
             Ok(compiled) => {
                 let again = if chance.one_in(8) { Some(compile(&sources)) } else { None };
                 let same = again.is_none_or(|again| again.is_ok_and(|again| again.bundle == compiled.bundle));
-                must(same, || "compiled again to something else".to_owned())
+                must(same, || "a second compilation gave another bundle".to_owned())
                     .and_then(|()| sound(&compiled))
                     .map(|()| "compiled")
             }
@@ -219,7 +219,7 @@ impl Worker for Catalogue {
     }
 }
 
-/// What a refusal tells: at least one thing, each at a place that is there.
+/// Checks a refusal: it has at least one finding, and each finding has a location that exists.
 fn refused(error: &CatalogueError, sources: &Sources) -> Result<(), String> {
     must(!error.findings.is_empty(), || "refused without a reason".to_owned())?;
     for finding in &error.findings {
@@ -228,7 +228,7 @@ fn refused(error: &CatalogueError, sources: &Sources) -> Result<(), String> {
         must((finding.line == 0) == (finding.column == 0), shown)?;
         if finding.line > 0 {
             let text = sources.0.get(&finding.file).ok_or_else(shown)?;
-            // YAML also ends lines with a lone carriage return.
+            // YAML also ends a line at a lone carriage return.
             let n_lines = text.matches(['\n', '\r']).count() as u64 + 1;
             must(finding.line <= n_lines + 1, shown)?;
         }
@@ -236,12 +236,12 @@ fn refused(error: &CatalogueError, sources: &Sources) -> Result<(), String> {
     Ok(())
 }
 
-/// What compiled can be used, and holds nothing that the compiler must refuse.
+/// Checks a compiled bundle: it loads, and contains nothing that the compiler must refuse.
 fn sound(compiled: &Compiled) -> Result<(), String> {
-    let bundle = Bundle::load(&compiled.bundle).map_err(|error| format!("a bundle that does not load: {error}"))?;
-    let index = compiled.bundle.index().map_err(told)?;
+    let bundle = Bundle::load(&compiled.bundle).map_err(|error| format!("the bundle does not load: {error}"))?;
+    let index = compiled.bundle.index().map_err(error_text)?;
     for entitlement in bundle.entitlements() {
-        let shown = || format!("compiled, and should not have: {entitlement:?}");
+        let shown = || format!("it compiled and should have been refused: {entitlement:?}");
         must(entitlement.approval.count >= 1 && !entitlement.statements.is_empty(), shown)?;
         must(index.identities.contains_key(&entitlement.owner), shown)?;
         if let Delivery::Session { credential_s, .. } = &entitlement.delivery {

@@ -1,4 +1,4 @@
-//! Evidence: whatever is done to a chain, or to what names its end, is found.
+//! Evidence: verification finds every change to a chain or to its recorded head.
 
 use brevet_chance::Chance;
 use brevet_domain::canonical::Digest;
@@ -8,21 +8,20 @@ use brevet_domain::time::Timestamp;
 use serde_json::{Value, json};
 use ulid::Ulid;
 
-use super::{must, told};
+use super::{error_text, must};
 use crate::harness::{Target, Verdict, Worker};
 use crate::mutate;
 
-/// The target.
 pub(crate) const TARGET: Target = Target {
     name: "chains",
-    holds: "a changed evidence chain is found; an unchanged one verifies",
+    holds: "a changed evidence chain does not verify; an unchanged one does",
     full: 1_000_000,
     short: 2_000,
     reaches: &["found", "unread", "unchanged"],
     start: || Ok(Box::new(Chains::new()?)),
 };
 
-/// Chains of two grants.
+/// Valid chains of two grants.
 struct Chains {
     chains: Vec<(GrantId, Head, Vec<Entry>)>,
     as_json: Vec<Value>,
@@ -33,7 +32,7 @@ const EVENTS: [&str; 5] = ["Approved", "VendRecorded", "VendAnswered", "RemovalR
 impl Chains {
     fn new() -> Result<Self, String> {
         let chains: Vec<_> = (1..=8).map(|n| chain(1 + n % 2, n)).collect::<Result<_, _>>()?;
-        let as_json = chains.iter().map(|(_, _, entries)| serde_json::to_value(entries).map_err(told));
+        let as_json = chains.iter().map(|(_, _, entries)| serde_json::to_value(entries).map_err(error_text));
         Ok(Self { as_json: as_json.collect::<Result<_, _>>()?, chains })
     }
 }
@@ -54,7 +53,7 @@ fn chain(grant: u128, n_entries: u128) -> Result<(GrantId, Head, Vec<Entry>), St
             detail: json!({"operation": "iam:PutRolePolicy", "vend": n as u64, "seen": {"at": null, "by": ["a", true]}}),
             prev: head.hash,
         })
-        .map_err(told)?;
+        .map_err(error_text)?;
         head = entry.head();
         entries.push(entry);
     }
@@ -68,7 +67,7 @@ impl Worker for Chains {
         let (mut grant, mut head) = (*grant, *head);
         let mut changed = entries.clone();
         match chance.below(8) {
-            // What the store holds, changed there.
+            // A change in the stored JSON.
             0..=3 => {
                 let mut value = self.as_json[at].clone();
                 mutate::json(chance, &mut value, &self.as_json);
@@ -84,7 +83,7 @@ impl Worker for Chains {
                     Err(_) => return Ok("unread"),
                 }
             }
-            // Somebody who can seal: from the change on, every entry is chained anew.
+            // An attacker who can seal: from the change on, every entry is chained and hashed again.
             5 => reseal(chance, &mut changed)?,
             6 => {
                 let (_, _, others) = chance.pick(&self.chains);
@@ -105,7 +104,7 @@ impl Worker for Chains {
         let verdict = verify(grant, head, &changed);
         must(verdict.is_ok() == same, || {
             let chain = serde_json::to_string(&changed).unwrap_or_default();
-            format!("same: {same}, but it is told: {verdict:?}; grant {grant}, head {head:?}, chain {chain}")
+            format!("same: {same}, but the verdict is {verdict:?}; grant {grant}, head {head:?}, chain {chain}")
         })?;
         Ok(if same { "unchanged" } else { "found" })
     }
@@ -125,15 +124,15 @@ fn reseal(chance: &mut Chance, entries: &mut [Entry]) -> Result<(), String> {
             }
         }
         body.prev = prev.unwrap_or(body.prev);
-        *entry = Entry::seal(body).map_err(told)?;
+        *entry = Entry::seal(body).map_err(error_text)?;
         prev = Some(entry.hash);
     }
     Ok(())
 }
 
-/// Whether two chains tell the same, number by number: `1` and `1.0` are one number, and nothing else is taken for it.
+/// Whether two chains have the same content. Numbers are compared by value: `1` and `1.0` are the same number.
 fn same(one: &[Entry], other: &[Entry]) -> Result<bool, String> {
-    let value = |entries: &[Entry]| serde_json::to_value(entries).map_err(told);
+    let value = |entries: &[Entry]| serde_json::to_value(entries).map_err(error_text);
     Ok(alike(&value(one)?, &value(other)?))
 }
 

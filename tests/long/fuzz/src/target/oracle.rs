@@ -1,8 +1,8 @@
-//! Readings of our own, that share no code with what is tested: dates, wildcards, filled-in texts.
+//! Independent implementations that share no code with the tested one: dates, wildcards, filled-in templates.
 
 use std::collections::BTreeMap;
 
-/// Seconds since 1970 of `YYYY-MM-DDThh:mm:ssZ`, counted by the calendar.
+/// Seconds since 1970 of `YYYY-MM-DDThh:mm:ssZ`, computed by the calendar.
 pub(super) fn seconds(text: &str) -> Option<i64> {
     let digits = |from: usize, n: usize| text.get(from..from + n)?.parse::<i64>().ok();
     let marks = [(4, '-'), (7, '-'), (10, 'T'), (13, ':'), (16, ':'), (19, 'Z')];
@@ -17,13 +17,13 @@ pub(super) fn seconds(text: &str) -> Option<i64> {
     Some(days * 86_400 + digits(11, 2)? * 3600 + digits(14, 2)? * 60 + digits(17, 2)?)
 }
 
-/// How many days each month of `year` has.
+/// The number of days of each month of `year`.
 fn months(year: i64) -> [i64; 12] {
     let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     [31, if is_leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 }
 
-/// Whether `text` is a day of the calendar, written `YYYY-MM-DD`.
+/// Whether `text` is a calendar day in the form `YYYY-MM-DD`.
 pub(super) fn is_day(text: &str) -> bool {
     let shape = |(at, byte): (usize, u8)| if [4, 7].contains(&at) { byte == b'-' } else { byte.is_ascii_digit() };
     if text.len() != 10 || !text.bytes().enumerate().all(shape) {
@@ -35,7 +35,7 @@ pub(super) fn is_day(text: &str) -> bool {
     year > 0 && (1..=12).contains(&month) && (1..=months(year)[month as usize - 1]).contains(&day)
 }
 
-/// The whole number that `text` is in its one form, counted digit by digit; none for another form.
+/// The whole number in `text`, computed digit by digit; `None` unless it has the canonical form.
 pub(super) fn number(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let plain = (1..=18).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -46,8 +46,8 @@ pub(super) fn number(text: &str) -> Option<i64> {
     Some(if text.starts_with('-') { -size } else { size })
 }
 
-/// Whether `text` is `pattern` with each `${name}` replaced by its value, and each value is plain: it adds no
-/// wildcard, no variable and nothing that ends a JSON string.
+/// Whether `text` is `pattern` with each `${name}` replaced by its value, and each value is plain: without a wildcard,
+/// a variable, or a character that ends a JSON string.
 pub(super) fn fills(pattern: &str, text: &str, values: &BTreeMap<String, String>) -> bool {
     let (mut pattern, mut text) = (pattern, text);
     loop {
@@ -73,7 +73,7 @@ fn plain(value: &str) -> bool {
         && value.bytes().all(|byte| (0x21..0x7f).contains(&byte) && !b"*?$\\\"{}[]<>%&'()|;`!#^~".contains(&byte))
 }
 
-/// Whether IAM's `pattern` covers `text`, whatever the case: `*` is any text, `?` any one character.
+/// Whether IAM's `pattern` covers `text`, ignoring case: `*` matches any text, `?` any one character.
 pub(super) fn covers(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.to_ascii_lowercase(), text.to_ascii_lowercase());
     let (pattern, text): (Vec<_>, Vec<_>) = (pattern.chars().collect(), text.chars().collect());
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_counted_by_the_calendar() {
+    fn seconds_are_computed_by_the_calendar() {
         assert_eq!(seconds("1970-01-01T00:00:00Z"), Some(0));
         assert_eq!(seconds("2026-11-22T12:00:00Z"), Some(1_795_348_800));
         assert_eq!(seconds("2000-03-01T00:00:01Z"), Some(951_868_801));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_more_than_its_pattern_is_seen() {
+    fn text_that_exceeds_its_pattern_is_rejected() {
         let values = |value: &str| BTreeMap::from([("a".to_owned(), value.to_owned())]);
         assert!(fills("x/${a}/*", "x/b:c/*", &values("b:c")));
         assert!(!fills("x/${a}/*", "x/*/*", &values("*")));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_cover_as_iam_says() {
+    fn wildcards_cover_as_in_iam() {
         assert!(
             covers("IAM:*", "iam:CreateUser") && covers("*", "iam:CreateUser") && covers("i?m:C*r", "iam:CreateUser")
         );

@@ -1,6 +1,6 @@
-//! Rendering: whatever the parameters, what AWS is asked for grants no more than its entitlement.
+//! Rendering: for any parameters, the rendered policy grants no more than its entitlement.
 //!
-//! The policy is read here as JSON and compared with the entitlement, text by text, without the code that wrote it.
+//! The policy is read as JSON and compared with the entitlement, text by text, without the rendering code.
 
 mod drawn;
 mod rendered;
@@ -19,16 +19,15 @@ use ulid::Ulid;
 
 use self::drawn::{CLASSES, PATTERNS, value};
 use self::rendered::Rendered;
-use super::{catalogue, must, oracle, told};
+use super::{catalogue, error_text, must, oracle};
 use crate::harness::{Target, Verdict, Worker};
 
-/// The target.
 pub(crate) const TARGET: Target = Target {
     name: "rendering",
-    holds: "whatever the parameters, a rendered policy grants no more than its entitlement, and not for longer",
+    holds: "for any parameters, a rendered policy grants no more than its entitlement, and not for longer",
     full: 3_000_000,
     short: 8_000,
-    reaches: &["session", "inline", "managed", "no value", "unfit", "not rendered"],
+    reaches: &["session", "inline", "managed", "unsafe value", "rejected", "not rendered"],
     start: || Ok(Box::new(Rendering::new()?)),
 };
 
@@ -41,7 +40,7 @@ impl Rendering {
     fn new() -> Result<Self, String> {
         let deployment = json!({"id": "dev", "account": "000000000000", "partition": "aws", "region": "us-east-1"});
         Ok(Self {
-            deployment: serde_json::from_value(deployment).map_err(told)?,
+            deployment: serde_json::from_value(deployment).map_err(error_text)?,
             entitlements: catalogue::example_entitlements()?,
         })
     }
@@ -50,7 +49,8 @@ impl Rendering {
 impl Worker for Rendering {
     fn run(&mut self, chance: &mut Chance) -> Verdict {
         let entitlement = self.entitlement(chance)?;
-        // 1. As they come in: what a parameter may never be is refused here, whatever its pattern says.
+        // 1. Parameters as they arrive: a value that no parameter may have is rejected here, whatever the pattern
+        // allows.
         let names: Vec<String> = entitlement.parameters.keys().cloned().collect();
         let mut texts: BTreeMap<String, String> = names.into_iter().map(|name| (name, value(chance))).collect();
         if chance.one_in(8) {
@@ -58,47 +58,47 @@ impl Worker for Rendering {
             texts.insert(forged.to_owned(), value(chance));
         }
         let Ok(parameters) = serde_json::from_value::<BTreeMap<String, ParameterValue>>(json!(texts)) else {
-            return Ok("no value");
+            return Ok("unsafe value");
         };
-        let term = Term::from_seconds(60 + chance.below(7200) as i64).map_err(told)?;
+        let term = Term::from_seconds(60 + chance.below(7200) as i64).map_err(error_text)?;
         let class = *chance.pick(&CLASSES);
         let ask = json!({
             "entitlement": entitlement.id, "parameters": parameters, "term_s": term, "ticket": "INC-7",
             "justification": "order 4711 was charged twice",
         });
-        let fits = entitlement.check(class, &serde_json::from_value(ask).map_err(told)?).is_ok();
+        let fits = entitlement.check(class, &serde_json::from_value(ask).map_err(error_text)?).is_ok();
         must(fits == should_fit(&entitlement, class, &texts, term), || {
             format!("fits: {fits}: {texts:?} for {entitlement:?}")
         })?;
-        // 2. Rendered even where they do not fit, unless others were given as well.
+        // 2. Half of the rejected parameters are rendered all the same.
         if !fits && chance.one_in(2) {
-            return Ok("unfit");
+            return Ok("rejected");
         }
         let deadline = Timestamp::from_millis((chance.number() % 253_402_300_799_999) as i64);
         let render =
             Rendered { deployment: &self.deployment, entitlement: &entitlement, texts: &texts, deadline, term };
-        let task = Task::try_from("run 17".to_owned()).map_err(told)?;
-        let identity = if chance.one_in(2) { "nightly-batch" } else { "acme-sync" }.parse().map_err(told)?;
+        let task = Task::try_from("run 17".to_owned()).map_err(error_text)?;
+        let identity = if chance.one_in(2) { "nightly-batch" } else { "acme-sync" }.parse().map_err(error_text)?;
         let grant = GrantId::from_ulid(Ulid(u128::from(chance.number())));
         let template =
             PlanTemplate::for_grant(&self.deployment, &entitlement, &parameters, &identity, Some(&task), grant);
         let Ok(template) = template else {
             return Ok("not rendered");
         };
-        // 3. As it is stored between decision and issuing.
-        let stored = serde_json::to_string(&template).map_err(told)?;
-        let template: PlanTemplate = serde_json::from_str(&stored).map_err(told)?;
+        // 3. The template as it is stored between decision and issue.
+        let stored = serde_json::to_string(&template).map_err(error_text)?;
+        let template: PlanTemplate = serde_json::from_str(&stored).map_err(error_text)?;
         let read = match &template {
             PlanTemplate::Session(_) => {
                 let now = deadline.minus(chance.below(8000) as u32);
                 let Ok(plan) = template.render(deadline, now) else {
                     return Ok("not rendered");
                 };
-                let wanted = plan.role_arn == "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-orders"
+                let is_role = plan.role_arn == "arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-orders"
                     || plan.role_arn.starts_with("arn:aws:iam::000000000000:role/brevet/dev/session/brevet-dev-");
                 let lives = plan.duration_s >= MIN_CREDENTIAL_S
                     && u64::from(plan.duration_s) <= deadline.seconds_since(now).max(u64::from(MIN_CREDENTIAL_S));
-                must(wanted && lives && plan.policy.len() <= MAX_SESSION_POLICY, || format!("{plan:?}"))?;
+                must(is_role && lives && plan.policy.len() <= MAX_SESSION_POLICY, || format!("{plan:?}"))?;
                 render.session(&plan.policy).map(|()| "session").map_err(|why| format!("{why}: {}", plan.policy))
             }
             PlanTemplate::Inline(_) | PlanTemplate::Managed(_) => {
@@ -124,9 +124,9 @@ impl Worker for Rendering {
     }
 }
 
-/// Whether these parameters fit, by the meanings told by hand.
+/// Whether the entitlement should accept these parameters, by the hand-written meanings.
 fn should_fit(entitlement: &Entitlement, class: IdentityClass, texts: &BTreeMap<String, String>, term: Term) -> bool {
-    // Those of the example that are not among `PATTERNS`.
+    // The patterns of the example catalogue that are not in `PATTERNS`.
     let batch = |text: &str| {
         let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         (1..=40).contains(&text.len())
@@ -147,7 +147,7 @@ fn should_fit(entitlement: &Entitlement, class: IdentityClass, texts: &BTreeMap<
                 }
                 Parameter::Integer { min, max } => oracle::number(text).is_some_and(|n| (*min..=*max).contains(&n)),
                 Parameter::Enum { values } => values.iter().any(|value| value.as_str() == text),
-                // In this form, later days are greater texts.
+                // In this form, a later day is a greater text.
                 Parameter::Date { min, max } => {
                     oracle::is_day(text)
                         && min.as_ref().is_none_or(|min| *text >= min.to_string())

@@ -1,32 +1,32 @@
-//! Requests: any bytes as a body, any text as a query, path or header. What is read is what is there; nothing is told back.
+//! Requests: any bytes as a body, any text as a query, path or header. The code reads exactly the given values, and no
+//! error repeats a value.
 
 use std::collections::BTreeMap;
 
 use brevet_api::problem::Problem;
 use brevet_api::read::{
-    BadInput, MAX_BODY_BYTES, RawBody, ask, ballot, evidence_query, grant_id, idempotency_key, list_query, no_query,
-    nothing,
+    BadInput, MAX_BODY_BYTES, RawBody, ask, ballot, evidence_query, grant_id, idempotency_key, list_query, no_body,
+    no_query,
 };
 use brevet_chance::Chance;
 use serde_json::{Map, Value};
 
-use super::{must, told};
+use super::{error_text, must};
 use crate::harness::{Target, Verdict, Worker};
 use crate::mutate;
 
-/// The target.
 pub(crate) const TARGET: Target = Target {
     name: "requests",
-    holds: "bodies, queries, ids and headers are read as they are there, or refused without telling a value back",
+    holds: "bodies, queries, ids and headers are read exactly, or refused without repeating a value",
     full: 4_000_000,
     short: 20_000,
-    reaches: &["ask read", "ballot read", "nothing read", "query read", "id read", "key read", "refused"],
+    reaches: &["ask read", "ballot read", "empty body read", "query read", "id read", "key read", "refused"],
     start: || Ok(Box::new(Requests)),
 };
 
 struct Requests;
 
-/// Looks like a token: no answer may hold it.
+/// Looks like a token: no answer may contain it.
 const SECRET: &str = "eyJhbGciOiJFUzI1NiJ9.c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA.c2ln";
 
 const BODIES: [&str; 9] = [
@@ -100,9 +100,9 @@ fn body(chance: &mut Chance) -> Verdict {
                 must(taken, shown)?;
                 let body = object(&bytes)?;
                 let text = |name: &str| body.get(name).and_then(Value::as_str);
-                let mut told: Map<String, Value> = Map::new();
-                told.insert("entitlement".to_owned(), ask.entitlement.as_str().into());
-                told.insert("term_s".to_owned(), ask.term_s.as_seconds().into());
+                let mut expected: Map<String, Value> = Map::new();
+                expected.insert("entitlement".to_owned(), ask.entitlement.as_str().into());
+                expected.insert("term_s".to_owned(), ask.term_s.as_seconds().into());
                 let parameters = ask.parameters.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
                 let parameters: Map<String, Value> = parameters.collect();
                 for value in ask.parameters.values() {
@@ -113,11 +113,11 @@ fn body(chance: &mut Chance) -> Verdict {
                 must(ask.ticket.as_ref().map(|ticket| ticket.as_str()) == text("ticket"), shown)?;
                 must(ask.justification.as_ref().map(|why| why.as_str()) == text("justification"), shown)?;
                 if !parameters.is_empty() || body.contains_key("parameters") {
-                    told.insert("parameters".to_owned(), parameters.into());
+                    expected.insert("parameters".to_owned(), parameters.into());
                 }
                 let mut rest = body.clone();
                 rest.retain(|name, _| !["ticket", "justification"].contains(&name.as_str()));
-                must(rest == told, shown)?;
+                must(rest == expected, shown)?;
                 Ok("ask read")
             }
             Err(bad) => refused(bad, &bytes),
@@ -133,11 +133,11 @@ fn body(chance: &mut Chance) -> Verdict {
             }
             Err(bad) => refused(bad, &bytes),
         },
-        _ => match nothing(raw) {
+        _ => match no_body(raw) {
             Ok(()) => {
                 let text = bytes.iter().filter(|byte| !byte.is_ascii_whitespace()).copied().collect::<Vec<_>>();
                 must(taken && (text.is_empty() || text == b"{}"), shown)?;
-                Ok("nothing read")
+                Ok("empty body read")
             }
             Err(bad) => refused(bad, &bytes),
         },
@@ -146,7 +146,8 @@ fn body(chance: &mut Chance) -> Verdict {
 
 fn object(bytes: &[u8]) -> Result<Map<String, Value>, String> {
     let shown = || String::from_utf8_lossy(bytes).into_owned();
-    serde_json::from_slice(bytes).map_err(|error| format!("read, but no JSON object ({error}): {}", shown()))
+    serde_json::from_slice(bytes)
+        .map_err(|error| format!("it was read, and is not a JSON object ({error}): {}", shown()))
 }
 
 fn refused(bad: BadInput, input: &[u8]) -> Verdict {
@@ -154,7 +155,7 @@ fn refused(bad: BadInput, input: &[u8]) -> Verdict {
     must(!bad.detail.is_empty() && bad.detail.chars().count() < 600, shown)?;
     must(!bad.detail.contains(SECRET), shown)?;
     must([400, 413, 415, 422].contains(&bad.kind.status()), shown)?;
-    serde_json::to_string(&Problem::from(bad)).map_err(told)?;
+    serde_json::to_string(&Problem::from(bad)).map_err(error_text)?;
     Ok("refused")
 }
 
@@ -200,7 +201,7 @@ fn texts(chance: &mut Chance) -> Verdict {
     let crockford = |byte: u8| b"0123456789ABCDEFGHJKMNPQRSTVWXYZ".contains(&byte);
     if chance.one_in(2) {
         let ulid = text.strip_prefix("grt_").filter(|ulid| ulid.len() == 26 && ulid.bytes().all(crockford));
-        // 26 letters of five bits are two more than an id has.
+        // 26 letters of five bits have two bits more than an id.
         let right = ulid.is_some_and(|ulid| ulid.as_bytes()[0] <= b'7');
         let read = grant_id(Some(&text));
         must(read.is_ok() == right, || format!("{text:?}: {read:?}"))?;

@@ -1,4 +1,4 @@
-//! Stored items, changed where they lie: each is an error or a value, and no event on any grant goes wrong.
+//! Stored items, changed in the store: each reads as an error or a value, and no event moves any grant wrongly.
 
 use std::collections::BTreeSet;
 
@@ -11,17 +11,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::{must, told};
+use super::{error_text, must};
 use crate::harness::{Target, Verdict, Worker};
 use crate::mutate;
 
-/// The target.
 pub(crate) const TARGET: Target = Target {
     name: "stored",
     holds: "a stored grant, event, decision or request reads as an error or a value; no event moves a grant wrongly",
     full: 2_500_000,
     short: 5_000,
-    reaches: &["moved", "refused", "told already", "unread", "permitted", "not permitted", "request read"],
+    reaches: &["moved", "refused", "already applied", "unread", "permitted", "not permitted", "request read"],
     start: || Ok(Box::new(Stored::new()?)),
 };
 
@@ -34,7 +33,7 @@ struct Stored {
 
 impl Stored {
     fn new() -> Result<Self, String> {
-        let list = |text| serde_json::from_str(text).map_err(told);
+        let list = |text| serde_json::from_str(text).map_err(error_text);
         let proof = json!({
             "kind": "token", "issuer": "okta", "subject": "00u-lea", "token_digest": "0".repeat(64),
             "issued_at": "2026-11-22T12:00:00.000Z", "expires_at": "2026-11-22T12:05:00.000Z",
@@ -64,7 +63,8 @@ impl Stored {
             },
             "votes": [],
         });
-        let digest = serde_json::from_value::<Decision>(decision.clone()).map_err(told)?.digest().map_err(told)?;
+        let digest =
+            serde_json::from_value::<Decision>(decision.clone()).map_err(error_text)?.digest().map_err(error_text)?;
         let undecided = decision.clone();
         decision["votes"] = json!([
             {"by": "lea", "approve": true, "at": "2026-11-22T12:10:00.000Z", "digest": digest.to_string(), "proof": proof},
@@ -80,7 +80,7 @@ impl Stored {
     }
 }
 
-/// What a store holds, changed: often not at all.
+/// A stored item with random changes, often none.
 fn changed<T: DeserializeOwned>(chance: &mut Chance, from: &[Value], others: &[Value]) -> Option<T> {
     let mut value = chance.pick(from).clone();
     match chance.below(16) {
@@ -94,11 +94,11 @@ fn changed<T: DeserializeOwned>(chance: &mut Chance, from: &[Value], others: &[V
     serde_json::from_value(value).ok()
 }
 
-/// What was read is written and read again as the same.
+/// Checks that the item is the same after writing and reading.
 fn kept<T: Serialize + DeserializeOwned + PartialEq>(item: &T) -> Result<(), String> {
-    let text = serde_json::to_string(item).map_err(told)?;
-    let again: T = serde_json::from_str(&text).map_err(|error| format!("not read again ({error}): {text}"))?;
-    must(again == *item, || format!("read again as another: {text}"))
+    let text = serde_json::to_string(item).map_err(error_text)?;
+    let again: T = serde_json::from_str(&text).map_err(|error| format!("it does not read again ({error}): {text}"))?;
+    must(again == *item, || format!("it reads again as another value: {text}"))
 }
 
 impl Worker for Stored {
@@ -136,7 +136,7 @@ impl Stored {
             0 => Timestamp::from_millis(chance.number() as i64),
             _ => Timestamp::from_seconds(1_795_348_800).plus(chance.below(700) as u32),
         };
-        let _ = (grant.digest().map_err(told)?, grant.due_at(), grant.due_role(), grant.drop_at());
+        let _ = (grant.digest().map_err(error_text)?, grant.due_at(), grant.due_role(), grant.drop_at());
         let _ = grant.deadline_if_activated(now);
         let shown = || {
             let json = |value| serde_json::to_string(&value).unwrap_or_default();
@@ -146,28 +146,28 @@ impl Stored {
         must(applied == grant.apply(&event, now), shown)?;
         let next = match applied {
             Err(error) => return must(!error.to_string().is_empty(), shown).map(|()| "refused"),
-            Ok(Applied::NoOp) => return Ok("told already"),
+            Ok(Applied::NoOp) => return Ok("already applied"),
             Ok(Applied::Changed(next)) => next,
         };
         kept(next.as_ref())?;
         let rest = Grant { state: grant.state.clone(), version: grant.version, ..next.as_ref().clone() };
         must(rest == grant && next.version == grant.version.saturating_add(1), shown)?;
-        // Nothing that is over begins again, and only a proof ends what was begun.
+        // A final state never changes, and a grant that was begun ends only by a proof.
         must(!grant.state.is_terminal() || next.state.name() == grant.state.name(), shown)?;
         let begun = matches!(grant.state.name(), "Activating" | "Active" | "Revoking");
         must(!begun || matches!(next.state.name(), "Activating" | "Active" | "Revoking" | "Ended"), shown)?;
         let revoking = grant.state.name() == "Revoking";
         must(!revoking || matches!(next.state.name(), "Revoking" | "Ended"), shown)?;
-        // A deadline, once fixed, stays; one that is fixed now is the term's.
+        // A fixed deadline never moves. A deadline that is fixed now follows from the term.
         if let Some(deadline) = deadline(&next.state) {
-            let wanted = super::stored::deadline(&grant.state).unwrap_or_else(|| grant.deadline_if_activated(now));
-            must(deadline == wanted, shown)?;
+            let expected = super::stored::deadline(&grant.state).unwrap_or_else(|| grant.deadline_if_activated(now));
+            must(deadline == expected, shown)?;
         }
         Ok("moved")
     }
 }
 
-/// When access must be gone, where there may be any.
+/// The instant when access must be gone, if the state may have access.
 fn deadline(state: &State) -> Option<Timestamp> {
     match state {
         State::Activating { deadline, .. } | State::Active { deadline, .. } => Some(*deadline),
@@ -181,29 +181,31 @@ fn deadline(state: &State) -> Option<Timestamp> {
     }
 }
 
-/// Counts the votes in another way than the domain does.
+/// Counts the votes independently of the domain.
 fn permits(decision: &Decision) -> Verdict {
-    let digest = decision.digest().map_err(told)?;
-    let wanted = match &decision.terms.outcome {
+    let digest = decision.digest().map_err(error_text)?;
+    let expected = match &decision.terms.outcome {
         Outcome::Allow => true,
         Outcome::Deny { .. } => false,
         Outcome::NeedsApproval { steps, deadline } => {
-            // Which step comes next, how many have said yes in it, and who has in any.
-            let (mut at, mut n_yes, mut said) = (0_usize, 0_usize, BTreeSet::new());
+            // The index of the next step, the approvals in it, and the approvers of all steps.
+            let (mut at, mut n_yes, mut approvers) = (0_usize, 0_usize, BTreeSet::new());
             let mut refused = false;
             for vote in &decision.votes {
                 refused |= !vote.approve;
                 let terms = &decision.terms;
                 let own = [Some(&terms.identity), Some(&terms.sponsor), terms.on_behalf_of()].contains(&Some(&vote.by));
                 let valid = vote.approve && vote.digest == digest && vote.at < *deadline && !own;
-                let Some(step) = steps.get(at).filter(|_| valid && !said.contains(vote.by.as_str())) else { continue };
+                let Some(step) = steps.get(at).filter(|_| valid && !approvers.contains(vote.by.as_str())) else {
+                    continue;
+                };
                 let auth = vote.proof.auth();
                 let age_ms = auth.and_then(|auth| auth.auth_time).map(|then| vote.at.as_millis() - then.as_millis());
                 let old = step.auth_within_s.is_some_and(|s| age_ms.is_none_or(|ms| ms >= (i64::from(s) + 1) * 1000));
                 if !step.approvers.contains(&vote.by) || (step.mfa && !auth.is_some_and(|auth| auth.mfa)) || old {
                     continue;
                 }
-                said.insert(vote.by.as_str());
+                approvers.insert(vote.by.as_str());
                 n_yes += 1;
                 if n_yes >= usize::from(step.count.max(1)) {
                     (at, n_yes) = (at + 1, 0);
@@ -213,6 +215,6 @@ fn permits(decision: &Decision) -> Verdict {
         }
     };
     let shown = || serde_json::to_string(decision).unwrap_or_default();
-    must(decision.permits() == wanted, shown)?;
-    Ok(if wanted { "permitted" } else { "not permitted" })
+    must(decision.permits() == expected, shown)?;
+    Ok(if expected { "permitted" } else { "not permitted" })
 }

@@ -1,6 +1,6 @@
-//! Tokens: accepted exactly where they are whole, true, for this use and of this time; whatever else is sent is refused.
+//! Tokens: accepted only if complete, validly signed, for this use, and valid now. Everything else is refused.
 //!
-//! Keys are made anew each time, so a failure tells the token, the claims and what was wanted.
+//! Each start makes new keys, so a failure prints the token, the claims and the expected verdict.
 
 use std::sync::Arc;
 
@@ -19,14 +19,13 @@ use brevet_identity::{Audiences, KeyError, KeySource, MAX_LIFE_S, MAX_TOKEN_BYTE
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{must, told};
+use super::{error_text, must};
 use crate::harness::{Target, Verdict, Worker};
 use crate::mutate;
 
-/// The target.
 pub(crate) const TARGET: Target = Target {
     name: "tokens",
-    holds: "no text is accepted as a token but a true one, whole, for this use and of this time",
+    holds: "only a complete, validly signed token for this use and valid now is accepted",
     full: 1_200_000,
     short: 1_500,
     reaches: &["accepted", "refused", "header read", "header refused", "token_signature", "token_malformed"],
@@ -60,7 +59,7 @@ const WORDS: [&str; 16] = [
     "\n",
 ];
 
-/// A key endpoint that nobody answers at: all keys stand in the index.
+/// A key endpoint that never answers. All keys are in the index.
 struct NoKeys;
 
 #[async_trait]
@@ -84,8 +83,8 @@ struct Tokens {
     signers: [(&'static str, Value, Signer); 2],
     stranger: Signer,
     secret: hmac::Key,
-    /// True tokens, the use of each, and its claims.
-    truths: Vec<(String, usize, Value)>,
+    /// Valid tokens, with the use and the claims of each.
+    valid_tokens: Vec<(String, usize, Value)>,
     headers: Vec<Value>,
 }
 
@@ -94,7 +93,7 @@ fn b64(bytes: impl AsRef<[u8]>) -> String {
 }
 
 fn elliptic() -> Result<EcdsaKeyPair, String> {
-    EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(told)
+    EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(error_text)
 }
 
 fn claims(iss: &str, aud: &str) -> Value {
@@ -106,7 +105,7 @@ fn claims(iss: &str, aud: &str) -> Value {
 
 impl Tokens {
     fn new() -> Result<Self, String> {
-        let (pair, rsa) = (elliptic()?, RsaKeyPair::generate(KeySize::Rsa2048).map_err(told)?);
+        let (pair, rsa) = (elliptic()?, RsaKeyPair::generate(KeySize::Rsa2048).map_err(error_text)?);
         let point = pair.public_key().as_ref().to_vec();
         let (x, y) = (b64(&point[1..33]), b64(&point[33..]));
         let (n, e) = (
@@ -153,21 +152,25 @@ impl Tokens {
             json!({"alg": "ES256", "kid": "k1", "jwk": {"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}, "jku": "https://x.example"}),
         ];
         let mut tokens = Self {
-            runtime: Builder::new_current_thread().build().map_err(told)?,
+            runtime: Builder::new_current_thread().build().map_err(error_text)?,
             verifier: Verifier::new(audiences, LEEWAY_S as u32, Arc::new(NoKeys)),
-            index: serde_json::from_value(index).map_err(told)?,
+            index: serde_json::from_value(index).map_err(error_text)?,
             random: SystemRandom::new(),
             signers,
             stranger: Signer::Elliptic(elliptic()?),
-            // The public key as a secret: what a verifier that takes the header's word would use.
+            // The public key as an HMAC secret: a verifier that trusts the header's algorithm would use it.
             secret: hmac::Key::new(hmac::HMAC_SHA256, &point),
-            truths: Vec::new(),
+            valid_tokens: Vec::new(),
             headers,
         };
         for (iss, header, signer) in &tokens.signers {
             for (which, (_, aud)) in USES.iter().enumerate() {
                 let claims = claims(iss, aud);
-                tokens.truths.push((tokens.sign(signer, &header.to_string(), &claims.to_string())?, which, claims));
+                tokens.valid_tokens.push((
+                    tokens.sign(signer, &header.to_string(), &claims.to_string())?,
+                    which,
+                    claims,
+                ));
             }
         }
         Ok(tokens)
@@ -176,27 +179,29 @@ impl Tokens {
     fn sign(&self, signer: &Signer, header: &str, claims: &str) -> Result<String, String> {
         let message = format!("{}.{}", b64(header), b64(claims));
         let signature = match signer {
-            Signer::Elliptic(pair) => pair.sign(&self.random, message.as_bytes()).map_err(told)?.as_ref().to_vec(),
+            Signer::Elliptic(pair) => {
+                pair.sign(&self.random, message.as_bytes()).map_err(error_text)?.as_ref().to_vec()
+            }
             Signer::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &self.random, message.as_bytes(), &mut signature).map_err(told)?;
+                pair.sign(&RSA_PKCS1_SHA256, &self.random, message.as_bytes(), &mut signature).map_err(error_text)?;
                 signature
             }
         };
         Ok(format!("{message}.{}", b64(signature)))
     }
 
-    /// A text that is none of the true tokens, but for chance.
-    fn untrue(&self, chance: &mut Chance) -> Result<String, String> {
-        let (text, _, claims) = chance.pick(&self.truths);
+    /// A text that is not a valid token, except by chance.
+    fn invalid(&self, chance: &mut Chance) -> Result<String, String> {
+        let (text, _, claims) = chance.pick(&self.valid_tokens);
         let parts: Vec<&str> = text.split('.').collect();
         match chance.below(8) {
-            // Its letters.
+            // Mutated characters.
             0..=2 => {
-                let others: Vec<&[u8]> = self.truths.iter().map(|(text, _, _)| text.as_bytes()).collect();
+                let others: Vec<&[u8]> = self.valid_tokens.iter().map(|(text, _, _)| text.as_bytes()).collect();
                 Ok(mutate::text(chance, text, &others, &WORDS))
             }
-            // One letter of its signature: there is one form of each signature's text.
+            // One character of the signature: each signature has one encoding.
             3 => {
                 let (rest, signature) = text.rsplit_once('.').ok_or("no signature")?;
                 let mut signature = signature.as_bytes().to_vec();
@@ -204,7 +209,7 @@ impl Tokens {
                 signature[at] = *chance.pick(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
                 Ok(format!("{rest}.{}", String::from_utf8_lossy(&signature)))
             }
-            // Its claims or header, under the signature of what they were.
+            // Changed claims or header, with the original signature.
             4 => {
                 let (mut header, mut claims) = (chance.pick(&self.headers).clone(), claims.clone());
                 if chance.one_in(2) {
@@ -214,13 +219,14 @@ impl Tokens {
                 }
                 Ok(format!("{}.{}.{}", b64(header.to_string()), b64(claims.to_string()), parts[2]))
             }
-            // Parts of several.
+            // Parts of several tokens.
             5 => {
-                let (other, third) = (&chance.pick(&self.truths).0, &chance.pick(&self.truths).0);
+                let (other, third) = (&chance.pick(&self.valid_tokens).0, &chance.pick(&self.valid_tokens).0);
                 let part = |text: &str, n: usize| text.split('.').nth(n).unwrap_or("").to_owned();
                 Ok(format!("{}.{}.{}", parts[0], part(other, 1), part(third, 2)))
             }
-            // True in form, by a key that is not the issuer's: a stranger's, the public key as a secret, or none.
+            // Well-formed, but not signed with the issuer's key: signed with another key or the public key as a
+            // secret, or unsigned.
             6 => {
                 let header = chance.pick(&self.headers).to_string();
                 self.sign(&self.stranger, &header, &claims.to_string())
@@ -248,10 +254,10 @@ impl Worker for Tokens {
             _ => NOW_S,
         };
         let in_time = NOW_S - 10 <= now + LEEWAY_S && now < NOW_S + 300 + LEEWAY_S;
-        let (text, wanted) = match chance.below(16) {
+        let (text, expected) = match chance.below(16) {
             0 => return self.header(chance),
             1..=3 => {
-                // The issuer's own signature, over claims of any kind.
+                // Any claims, signed by the issuer.
                 let (iss, header, signer) = chance.pick(&self.signers);
                 let mut claims = claims(iss, aud);
                 mutate::json(
@@ -259,29 +265,32 @@ impl Worker for Tokens {
                     &mut claims,
                     &[json!([USES[0].1, USES[1].1]), json!([aud, "other"]), json!(NOW_S)],
                 );
-                let wanted = acceptable(&claims, aud, now, &["https://elliptic.example", "https://rsa.example"], iss);
+                let expected = acceptable(&claims, aud, now, &["https://elliptic.example", "https://rsa.example"], iss);
                 let text = self.sign(signer, &header.to_string(), &claims.to_string())?;
                 let read = text.len() <= MAX_TOKEN_BYTES;
-                (text, wanted && read)
+                (text, expected && read)
             }
             4 => {
-                let (text, which, _) = chance.pick(&self.truths);
+                let (text, which, _) = chance.pick(&self.valid_tokens);
                 (text.clone(), USES[*which].1 == aud && in_time)
             }
             _ => {
-                let text = self.untrue(chance)?;
-                let wanted = self.truths.iter().any(|(truth, which, _)| *truth == text && USES[*which].1 == aud);
-                (text, wanted && in_time)
+                let text = self.invalid(chance)?;
+                let expected =
+                    self.valid_tokens.iter().any(|(truth, which, _)| *truth == text && USES[*which].1 == aud);
+                (text, expected && in_time)
             }
         };
         let verdict =
             self.runtime.block_on(self.verifier.verify(&text, audience, &self.index, Timestamp::from_seconds(now)));
-        must(verdict.is_ok() == wanted, || format!("wanted {wanted} for {aud} at {now}, but {verdict:?}: {text}"))?;
+        must(verdict.is_ok() == expected, || {
+            format!("expected {expected} for {aud} at {now}, got {verdict:?}: {text}")
+        })?;
         match verdict {
             Ok(caller) => must(caller.identity.id.as_str() == "release-pipeline" && caller.task.is_some(), || text)
                 .map(|()| "accepted"),
             Err(error) => {
-                // No part of what was sent is told back whole.
+                // No error repeats the whole token.
                 must(!text.contains('.') || !error.to_string().contains(&text), || text.clone())?;
                 Ok(match error.code() {
                     code @ ("token_signature" | "token_malformed") => code,
@@ -293,9 +302,9 @@ impl Worker for Tokens {
 }
 
 impl Tokens {
-    /// The header that carries the token.
+    /// Checks the header that carries the token.
     fn header(&self, chance: &mut Chance) -> Verdict {
-        let start = format!("Bearer {}", chance.pick(&self.truths).0);
+        let start = format!("Bearer {}", chance.pick(&self.valid_tokens).0);
         let text = if chance.one_in(4) { start } else { mutate::text(chance, &start, &[], &WORDS) };
         let mut words = text.split(' ');
         let (scheme, token, rest) = (words.next().unwrap_or(""), words.next().unwrap_or(""), words.next());
@@ -310,7 +319,7 @@ impl Tokens {
     }
 }
 
-/// Whether claims that their issuer signed prove the pipeline, for `aud`, at `now`; reckoned here by hand.
+/// Whether claims signed by their issuer prove the pipeline for `aud` at `now`, computed independently.
 fn acceptable(claims: &Value, aud: &str, now: i64, known: &[&str], signed_by: &str) -> bool {
     let iss = claims.get("iss").and_then(Value::as_str);
     let named: Option<Vec<&str>> = match claims.get("aud") {

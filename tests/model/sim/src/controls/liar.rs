@@ -1,4 +1,4 @@
-//! A port that lies in one way, over fakes that do not.
+//! A port that lies in one way, over honest fakes.
 
 use std::sync::Arc;
 
@@ -11,65 +11,65 @@ use brevet_domain::delegation::{Delegation, Scope};
 use brevet_domain::drill::Outcome as Probed;
 use brevet_domain::evidence::Entry;
 use brevet_domain::grant::{EffectiveAccess, Grant, State};
-use brevet_domain::heart::Heart;
 use brevet_domain::id::{GrantId, IdentityId};
 use brevet_domain::identity::Task;
 use brevet_domain::plan::Probe;
+use brevet_domain::reaper_health::ReaperHealth;
 use brevet_domain::request::Request;
 use brevet_domain::review::AwaitedReview;
 use brevet_domain::time::Timestamp;
 use brevet_engine::port::{
-    Activation, Also, As, Canary, Clock, Commit, Delegations, Deprovisioner, Echoes, Estate, GrantPage, GrantReader,
-    GrantStore, InService, Mark, Place, PlaceReading, PortResult, Principal, Principals, ReviewPage, ReviewReader,
-    Roles, Rotator, Standing, VersionReading, VersionStage,
+    AccountListing, Activation, AttachmentTarget, Canary, Clock, Commit, Delegations, Deprovisioner, GrantPage,
+    GrantReader, GrantStore, InService, Mark, PortResult, Principal, Principals, ProbeIdentity, ReviewPage,
+    ReviewReader, Roles, Rotator, StandbyTicks, Standing, TargetReading, TransactionItem, VersionReading, VersionStage,
 };
 
 use crate::world::{Fakes, STARTS_AT_S, Seams};
 
-/// How a port lies.
+/// The way in which a port lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lie {
-    /// A vend is said to be recorded, and is not.
+    /// A vend is reported as recorded, and is not recorded.
     ForgetsVends,
-    /// Evidence is written other than it was sealed.
+    /// The stored evidence differs from the sealed evidence.
     AltersEvidence,
-    /// A credential gets into the record.
+    /// A credential is stored with the grant.
     KeepsCredential,
-    /// What needs approval is stored as allowed.
+    /// A decision that needs approval is stored as allowed.
     AllowsAll,
-    /// Fuses are not put out.
-    KeepsFuses,
-    /// Nothing is ever blocked.
+    /// TTL backstops are not deleted.
+    KeepsBackstops,
+    /// Reads show no block.
     SeesNoBlock,
-    /// The heart always beats.
+    /// The heartbeat is always fresh.
     AlwaysBeats,
-    /// The heart always beats, and every end has only just become due.
+    /// The heartbeat is always fresh, and every end has only just become due.
     SeesNothingOverdue,
-    /// A stored deadline is a minute later each time that it is read.
+    /// A stored deadline moves by a minute at each read.
     MovesDeadline,
-    /// Nothing stands on any principal.
+    /// Reads show no attachment on any principal.
     SeesNothingStanding,
-    /// A removal is said to be made, and is not.
+    /// A removal is reported as done, and is not made.
     RemovesNothing,
-    /// Every table is said to be in service.
+    /// Every table is reported as in service.
     ConfirmsAny,
-    /// There are no roles to sweep.
+    /// The account listing shows no roles to sweep.
     ListsNoRoles,
-    /// What stands on a principal is seen, and taken away right then.
+    /// A read shows an attachment and then removes it.
     TakesAway,
-    /// What was delegated is said to be more.
+    /// Reads show a delegation of more entitlements.
     WidensDelegations,
-    /// What was delegated is said to be for longer.
+    /// Reads show a delegation that lasts longer.
     ProlongsDelegations,
-    /// Renewals are stored as if they carried nothing on.
+    /// A renewal is stored without the grant that it renews.
     ForgetsRows,
-    /// No use is said to await its review.
+    /// Reads show no awaited review.
     AwaitsNoReview,
-    /// After five minutes the canary is said to be denied.
+    /// From five minutes on, the canary's probes are answered as denied.
     DeniesProbes,
-    /// An echo is said to be left, and is not.
-    LosesEchoes,
-    /// Every rotation is said to be done, and none is made.
+    /// A standby tick is reported as left, and is not left.
+    LosesStandbyTicks,
+    /// Every rotation is reported as done, and none is made.
     RotatesNothing,
 }
 
@@ -87,9 +87,9 @@ pub(super) fn lying(fakes: Fakes, lie: Lie) -> Seams {
         delegations: liar.clone(),
         reviews: liar.clone(),
         canary: liar.clone(),
-        echoes: liar.clone(),
+        standby_ticks: liar.clone(),
         service: liar.clone(),
-        estate: liar,
+        listing: liar,
     }
 }
 
@@ -138,10 +138,10 @@ impl GrantReader for Liar {
         Ok(if self.1 == Lie::SeesNoBlock { Vec::new() } else { found })
     }
 
-    async fn heart(&self) -> PortResult<Option<Heart>> {
-        let found = self.0.store.heart().await?;
+    async fn reaper_health(&self) -> PortResult<Option<ReaperHealth>> {
+        let found = self.0.store.reaper_health().await?;
         Ok(if matches!(self.1, Lie::AlwaysBeats | Lie::SeesNothingOverdue) {
-            Some(Heart::first(self.0.clock.now()))
+            Some(ReaperHealth::first(self.0.clock.now()))
         } else {
             found
         })
@@ -154,7 +154,13 @@ impl GrantReader for Liar {
 
 #[async_trait]
 impl GrantStore for Liar {
-    async fn create(&self, decision: &Decision, grant: &Grant, entry: &Entry, also: &[Also]) -> PortResult<()> {
+    async fn create(
+        &self,
+        decision: &Decision,
+        grant: &Grant,
+        entry: &Entry,
+        items: &[TransactionItem],
+    ) -> PortResult<()> {
         let (mut decision, mut grant) = (decision.clone(), grant.clone());
         if let (Lie::AllowsAll, State::ApprovalAwaited { deadline, start_within_s, .. }) = (self.1, &grant.state) {
             let (starts_at, start_by) = (grant.created_at, deadline.plus(*start_within_s));
@@ -166,7 +172,7 @@ impl GrantStore for Liar {
             decision.terms.renewal = None;
             grant.decision_digest = decision.digest().expect("a digest");
         }
-        self.0.store.create(&decision, &grant, entry, also).await
+        self.0.store.create(&decision, &grant, entry, items).await
     }
 
     async fn commit(&self, commit: &Commit) -> PortResult<()> {
@@ -180,8 +186,8 @@ impl GrantStore for Liar {
         if self.1 == Lie::KeepsCredential {
             commit.after.task = Task::try_from("secret of somebody".to_owned()).ok();
         }
-        if self.1 == Lie::KeepsFuses {
-            commit.also.retain(|also| !matches!(also, Also::PutOut(_)));
+        if self.1 == Lie::KeepsBackstops {
+            commit.items.retain(|items| !matches!(items, TransactionItem::RemoveBackstop(_)));
         }
         self.0.store.commit(&commit).await
     }
@@ -201,14 +207,14 @@ impl InService for Liar {
 }
 
 #[async_trait]
-impl Estate for Liar {
+impl AccountListing for Liar {
     async fn roles(&self) -> PortResult<Roles> {
-        let found = self.0.estate.roles().await?;
+        let found = self.0.listing.roles().await?;
         Ok(if self.1 == Lie::ListsNoRoles { Roles::default() } else { found })
     }
 
     async fn standing(&self, principal_arn: &str) -> PortResult<Standing> {
-        self.0.estate.standing(principal_arn).await
+        self.0.listing.standing(principal_arn).await
     }
 }
 
@@ -218,20 +224,20 @@ impl Principals for Liar {
         self.0.principals.principal(principal_arn).await
     }
 
-    async fn read(&self, place: &Place) -> PortResult<PlaceReading> {
-        let found = self.0.principals.read(place).await?;
+    async fn read(&self, target: &AttachmentTarget) -> PortResult<TargetReading> {
+        let found = self.0.principals.read(target).await?;
         if self.1 == Lie::TakesAway {
-            self.0.principals.tamper(place, None);
+            self.0.principals.tamper(target, None);
         }
         let standing = if self.1 == Lie::SeesNothingStanding { None } else { found.standing };
-        Ok(PlaceReading { standing, ..found })
+        Ok(TargetReading { standing, ..found })
     }
 }
 
 #[async_trait]
 impl Deprovisioner for Liar {
-    async fn remove(&self, place: &Place) -> PortResult<()> {
-        if self.1 == Lie::RemovesNothing { Ok(()) } else { self.0.principals.remove(place).await }
+    async fn remove(&self, target: &AttachmentTarget) -> PortResult<()> {
+        if self.1 == Lie::RemovesNothing { Ok(()) } else { self.0.principals.remove(target).await }
     }
 
     async fn effective(&self, principal_arn: &str, probes: &[Probe], now: Timestamp) -> PortResult<EffectiveAccess> {
@@ -290,7 +296,7 @@ impl ReviewReader for Liar {
 
 #[async_trait]
 impl Canary for Liar {
-    async fn probe(&self, by: As<'_>) -> (Probed, Option<String>) {
+    async fn probe(&self, by: ProbeIdentity<'_>) -> (Probed, Option<String>) {
         let (outcome, id) = self.0.canary.probe(by).await;
         let is_late = self.0.clock.now() >= Timestamp::from_seconds(STARTS_AT_S + 300);
         (if self.1 == Lie::DeniesProbes && is_late { Probed::Denied } else { outcome }, id)
@@ -298,8 +304,8 @@ impl Canary for Liar {
 }
 
 #[async_trait]
-impl Echoes for Liar {
-    async fn leave_echo(&self, at: Timestamp) -> PortResult<()> {
-        if self.1 == Lie::LosesEchoes { Ok(()) } else { self.0.echoes.leave_echo(at).await }
+impl StandbyTicks for Liar {
+    async fn put_standby_tick(&self, at: Timestamp) -> PortResult<()> {
+        if self.1 == Lie::LosesStandbyTicks { Ok(()) } else { self.0.standby_ticks.put_standby_tick(at).await }
     }
 }

@@ -1,11 +1,10 @@
-//! The small cases: what happens first, and what then runs at once.
+//! The small cases: operations that happen first, and runners that then run concurrently.
 
 use super::{Case, Runner};
 use crate::catalogue::term_s;
 use crate::op::{Op, Scope};
 use crate::world::{CALL_S, SKEW_S};
 
-/// The small cases.
 #[must_use]
 pub fn cases() -> Vec<Case> {
     use Runner::{Issue, OtherReap, Reap, Release, Time, Vend};
@@ -32,12 +31,12 @@ pub fn cases() -> Vec<Case> {
     vec![
         whole("a first vend, and a pass over it", vec![REAP, ask("bot", "deploy")], vec![Vend(0), Reap(0)]),
         whole(
-            "a first vend of what is released, and a pass over it",
+            "a first vend of a released grant, and a pass over it",
             vec![REAP, ask("bot", "deploy"), release(0)],
             vec![Vend(0), Reap(0)],
         ),
         whole(
-            "a first vend of what is killed, and a pass over it",
+            "a first vend of a killed grant, and a pass over it",
             vec![REAP, ask("bot", "deploy"), kill],
             vec![Vend(0), Reap(0)],
         ),
@@ -62,24 +61,24 @@ pub fn cases() -> Vec<Case> {
         Case {
             apart_s: SKEW_S,
             ..whole(
-                "a first vend as its time to start is over, and a pass over it",
+                "a first vend just after `start_by`, and a pass over it",
                 vec![REAP, ask("bot", "deploy"), wait(110), REAP, wait(11)],
                 vec![Vend(0), Reap(0)],
             )
         },
         whole(
-            "another vend of what is released, and a pass over it",
+            "another vend of a released grant, and a pass over it",
             and(vended(), &[release(0)]),
             vec![Vend(0), Reap(0)],
         ),
-        whole("another vend of what is killed, and a pass over it", and(vended(), &[kill]), vec![Vend(0), Reap(0)]),
+        whole("another vend of a killed grant, and a pass over it", and(vended(), &[kill]), vec![Vend(0), Reap(0)]),
         whole(
-            "issue puts an inline policy that is released, and a pass over it",
+            "issue puts the inline policy of a released grant, and a pass over it",
             vec![REAP, ask("bot", "batch"), release(0)],
             vec![Issue(0), Reap(0)],
         ),
         whole(
-            "issue attaches a managed policy that is released, and a pass over it",
+            "issue attaches the managed policy of a released grant, and a pass over it",
             vec![REAP, ask("bot", "sync"), release(0)],
             vec![Issue(0), Reap(0)],
         ),
@@ -104,11 +103,11 @@ pub fn cases() -> Vec<Case> {
             vec![Issue(0), Reap(0), Release(0)],
         ),
         case(
-            "issue puts an inline policy that was killed, and time goes by",
+            "issue puts the inline policy of a killed grant, and time passes",
             vec![REAP, ask("bot", "batch"), Op::Kill { nth: 0, scope: Scope::All }],
             vec![Issue(0), Reap(0), Time(CALL_S + 1)],
         ),
-        case("two of issue attach one grant", vec![REAP, ask("bot", "batch")], vec![Issue(0), Issue(0)]),
+        case("two issue processes attach one grant", vec![REAP, ask("bot", "batch")], vec![Issue(0), Issue(0)]),
         case(
             "a first vend while it is released and reaped",
             vec![REAP, ask("bot", "deploy")],
@@ -129,9 +128,9 @@ pub fn cases() -> Vec<Case> {
             vec![Issue(1), Reap(0)],
         ),
         case("two holders of a managed policy leave at once", two_holders(), vec![Reap(0), OtherReap(1)]),
-        case("one pass looks at two holders of a managed policy together", two_holders(), vec![Reap(0), Reap(1)]),
+        case("one pass reconciles two holders of a managed policy together", two_holders(), vec![Reap(0), Reap(1)]),
         case(
-            "two reapers end a managed policy, and time goes by",
+            "two reapers end a managed policy, and time passes",
             and(on("sync"), &[release(0)]),
             vec![Reap(0), OtherReap(0), Time(CALL_S + 1)],
         ),

@@ -1,45 +1,47 @@
-//! What is claimed of every run.
+//! The claims on every run.
 
-/// What is claimed, and held against AWS.
+/// A claim that the observer checks against AWS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Claim {
     /// Invariant 1.
     RecordedFirst,
     /// Invariant 2: every end has a proof, and AWS confirms it.
     ProofConfirmed,
-    /// Invariant 2: what has ended stays so.
+    /// Invariant 2: an ended grant stays ended.
     StaysEnded,
-    /// Invariant 2: nothing is stuck, and nothing is left behind.
+    /// Invariant 2: no grant is stuck, and nothing is left behind.
     NothingStuck,
     /// Invariant 4.
     EvidenceVerifies,
-    /// Invariant 5 and 10: over at the latest when the term is, where the policy carries its limit.
+    /// Invariant 5 and 10: access whose policy carries a limit is over at the end of its term.
     OverAtItsLimit,
-    /// Bounded by ticks: over within two minutes of an undisturbed schedule.
+    /// Bounded by ticks: access is over within two minutes of an undisturbed schedule.
     OverWithinTicks,
     /// Invariant 6.
     NoCredentialStored,
-    /// Invariants 7, 9 and 11: what nobody could have allowed is not there.
+    /// Invariants 7, 9 and 11: no access exists that could not have been allowed.
     AllowedByDecision,
     /// Invariant 12.
-    NotWithoutHeart,
-    /// A block holds from when it stands.
+    NotWithoutHeartbeat,
+    /// A block takes effect from its placement on.
     NotUnderBlock,
     /// Invariant 14: one decision, one activation.
     OneActivation,
-    /// Whoever holds something keeps it until it ends: nobody else's end takes it away.
+    /// A holder keeps access until its own grant ends. The end of another grant does not remove it.
     HolderKeeps,
-    /// What lives is on a list, what is over is not; TTL drops only what is over.
+    /// Live grants are listed, ended ones are not. TTL deletes only what is over.
     OnTheList,
-    /// What its holder could read is another secret by now, as often as asked, each begun once nothing could read any more.
+    /// A secret that the holder could read was rotated as often as the entitlement says, each time after no session
+    /// could read it.
     RotatedSinceItsEnd,
-    /// A window of a schedule is worth one grant, which begins while it is open.
+    /// A window of a schedule gives one grant, which begins while the window is open.
     OnceAWindow,
-    /// Whoever used break-glass gets nothing ordinary until somebody reviews it, and no review is on record that nobody made.
+    /// After a use of break-glass its holder gets nothing ordinary until a review. No review is recorded that was not
+    /// made.
     ReviewedFirst,
-    /// Invariant 12: nothing new on a principal where an end has been due for too long.
+    /// Invariant 12: nothing new begins on a principal where an end has been due for too long.
     NotWhileOverdue,
-    /// A drill says that it passed, or that access outlived its end, only where that is what AWS answered it.
+    /// A drill reports that it passed, or that access outlived its end, only if AWS answered so.
     DrilledAsSeen,
 }
 
@@ -55,7 +57,7 @@ impl Claim {
         Self::OverWithinTicks,
         Self::NoCredentialStored,
         Self::AllowedByDecision,
-        Self::NotWithoutHeart,
+        Self::NotWithoutHeartbeat,
         Self::NotUnderBlock,
         Self::OneActivation,
         Self::HolderKeeps,

@@ -1,4 +1,4 @@
-//! What must hold of the records at any time, and of everything once all must be over.
+//! The checks of the records at any time, and of everything once every grant must be over.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::policy::locked;
 use crate::world::World;
 
 impl Observer {
-    /// What must hold of the records at any time: chains, lists, credentials.
+    /// Checks the records at any time: chains, lists, credentials.
     pub fn audit(&mut self, world: &World) {
         let held = world.store.snapshot();
         for grant in held.grants() {
@@ -27,28 +27,28 @@ impl Observer {
             let bound = entries.last().map(|entry| entry.body.grant_digest) == grant.digest().ok();
             let counted = grant.version == grant.evidence.seq;
             self.hold(Claim::EvidenceVerifies, bound && counted, || {
-                format!("{id}: its last entry is of another state")
+                format!("{id}: its last evidence entry is for another state")
             });
-            // What has secrets to rotate is on their list until they are.
+            // A grant with secrets to rotate is listed until they are rotated.
             let over = grant.state.is_terminal() && grant.pending_rotations().next().is_none();
-            // A use that awaits its review is kept until it was looked at.
+            // A use that awaits its review is kept until the review.
             let kept = !over || grant.awaits_review();
             let listed = grant.due_at().is_none() == over && grant.drop_at().is_none() == kept;
             self.hold(Claim::OnTheList, listed, || {
-                format!("{id} is {} and not where it should be", grant.state.name())
+                format!("{id} is {}, and its index entries do not fit that", grant.state.name())
             });
         }
         self.drills(world, &held);
         for grant in held.grants().filter(|grant| matches!(grant.review, Some(Review::Done { .. }))) {
             let tried = locked(&world.ledger).reviewed.contains_key(&grant.id);
-            self.hold(Claim::ReviewedFirst, tried, || format!("{} is said to be reviewed, and nobody did", grant.id));
+            self.hold(Claim::ReviewedFirst, tried, || format!("{} is recorded as reviewed without a review", grant.id));
         }
         for scope in held.zeros() {
             let covered = |grant: &&Grant| WideScope::covering(grant).any(|one| one == *scope);
             let alive = held.grants().filter(covered).find(|grant| !grant.state.is_terminal());
             self.hold(Claim::ProofConfirmed, alive.is_none(), || {
                 format!(
-                    "nothing is said to live under the block on {scope}, and {:?} does",
+                    "the pass under the block on {scope} is recorded as complete, and {:?} is still live",
                     alive.map(|grant| grant.id)
                 )
             });
@@ -60,19 +60,19 @@ impl Observer {
             before = Digest::of(finding).expect("a form");
         }
         let over: BTreeSet<_> = held.grants().filter(|grant| grant.state.is_terminal()).map(|grant| grant.id).collect();
-        for id in held.fuses() {
-            self.hold(Claim::OnTheList, !over.contains(&id), || format!("the fuse of {id} outlived it"));
+        for id in held.backstops() {
+            self.hold(Claim::OnTheList, !over.contains(&id), || format!("the TTL backstop of {id} outlived the grant"));
         }
-        for count in held.counts() {
+        for count in held.holders() {
             let live = count.holders.iter().all(|id| !over.contains(id));
-            self.hold(Claim::OnTheList, live, || format!("{count:?} counts one who is over"));
+            self.hold(Claim::OnTheList, live, || format!("{count:?} counts a holder whose grant is over"));
         }
         let text = format!("{held:?}");
         let kept = ["secret of", "token of", "secret-of", "token-of"].iter().any(|word| text.contains(word));
         self.hold(Claim::NoCredentialStored, !kept, || "a credential is in the table".to_owned());
     }
 
-    /// Once everything must be over: whether it is, and nothing is left behind.
+    /// Once every grant must be over: checks that it is, and that nothing is left behind.
     pub fn finale(&mut self, world: &World) {
         self.audit(world);
         let held = world.store.snapshot();
@@ -97,7 +97,7 @@ impl Observer {
         self.hold(Claim::NothingStuck, clean.is_empty(), || clean.join(", "));
     }
 
-    /// Whoever could read the secret has it still: it must have been rotated since, as often as its entitlement says.
+    /// A reader of the secret still knows it. It must have been rotated since, as often as the entitlement says.
     fn rotated(&mut self, world: &World, held: &Snapshot) {
         let (secret, times) = SECRET;
         let rotations = world.secrets.done();
@@ -117,17 +117,17 @@ impl Observer {
     }
 }
 
-/// What is left in the table or on the session roles that should be gone.
+/// What should be gone from the table or the session roles, and is not.
 fn clean(world: &World, held: &Snapshot) -> Vec<String> {
     let mut left = Vec::new();
     if held.denies().count() > 0 {
-        left.push("early ends are left over".to_owned());
+        left.push("deny entries are left over".to_owned());
     }
-    if held.fuses().count() > 0 {
-        left.push("fuses are left over".to_owned());
+    if held.backstops().count() > 0 {
+        left.push("TTL backstops are left over".to_owned());
     }
-    if held.counts().any(|count| !count.holders.is_empty()) {
-        left.push("somebody is still counted".to_owned());
+    if held.holders().any(|count| !count.holders.is_empty()) {
+        left.push("a holder of a managed policy is still counted".to_owned());
     }
     if let Some(grant) = held.grants().find(|grant| held.has_mark(grant.id)) {
         left.push(format!("the mark of {} is left over", grant.id));

@@ -1,21 +1,21 @@
-//! Whether AWS confirms a proof of ending: by what it shows, and remembers of its readings.
+//! Whether AWS confirms a proof of ending, by its present state and its log of readings.
 
 use brevet_domain::grant::{Grant, Proof};
 use brevet_domain::time::Timestamp;
 use brevet_engine::fake::is_denied;
-use brevet_engine::port::Place;
+use brevet_engine::port::AttachmentTarget;
 
 use crate::world::World;
 
-/// What is wrong with a proof, by what AWS shows and remembers of its readings.
+/// The reason why AWS's state or log of readings does not confirm the proof, if any.
 pub(super) fn confirm(world: &World, grant: &Grant, proof: &Proof, acts: bool) -> Option<String> {
     if acts {
         return Some("its session may still act".to_owned());
     }
-    let place = Place::of(grant);
-    match (proof, &place) {
+    let target = AttachmentTarget::of(grant);
+    match (proof, &target) {
         (Proof::ByConstruction { deadline, aws_date, .. }, None) => {
-            (*aws_date <= *deadline || world.now() < *deadline).then(|| "its deadline has not come".to_owned())
+            (*aws_date <= *deadline || world.now() < *deadline).then(|| "its deadline has not passed".to_owned())
         }
         (Proof::ByConstruction { .. }, Some(_)) => Some("an attachment does not end by construction".to_owned()),
         (Proof::Observed { first, second }, None) => {
@@ -30,37 +30,38 @@ pub(super) fn confirm(world: &World, grant: &Grant, proof: &Proof, acts: bool) -
             };
             apart(world, shown(&first.request_id), shown(&second.request_id))
         }
-        (Proof::Observed { first, second }, Some(place)) => {
+        (Proof::Observed { first, second }, Some(target)) => {
             let reads = world.principals.reads();
             let shown = |id: &str| {
-                let read = reads.iter().find(|read| read.request_id == id && read.place == *place)?;
+                let read = reads.iter().find(|read| read.request_id == id && read.target == *target)?;
                 read.standing.is_none().then_some(read.at)
             };
             let (first, second) = (shown(&first.request_id), shown(&second.request_id));
             let since = world.principals.landed().iter().any(|write| {
-                write.place == *place && write.put.is_some() && second.is_some_and(|second| write.at >= second)
+                write.target == *target && write.put.is_some() && second.is_some_and(|second| write.at >= second)
             });
-            // Another grant may have the same managed policy attached again by now.
-            let shared = since && matches!(place, Place::Managed { .. });
-            if !shared && world.principals.may_allow(place, world.model.enforcement_lag_s) {
-                return Some("what it got may still be enforced".to_owned());
+            // Another grant may have had the same managed policy attached again.
+            let shared = since && matches!(target, AttachmentTarget::Managed { .. });
+            if !shared && world.principals.may_allow(target, world.model.enforcement_lag_s) {
+                return Some("its policy may still be enforced".to_owned());
             }
             apart(world, first, second)
         }
-        (Proof::HandedOver { holders, seen }, Some(place @ Place::Managed { .. })) => {
+        (Proof::HandedOver { holders, seen }, Some(target @ AttachmentTarget::Managed { .. })) => {
             let read = world.principals.reads().into_iter().find(|read| read.request_id == seen.request_id);
-            let present = read.is_some_and(|read| read.place == *place && read.standing.is_some());
-            (holders.is_empty() || !present).then(|| "nobody holds it, or it was not there".to_owned())
+            let present = read.is_some_and(|read| read.target == *target && read.standing.is_some());
+            (holders.is_empty() || !present)
+                .then(|| "it has no other holder, or the reading did not show it".to_owned())
         }
         (Proof::HandedOver { .. }, _) => Some("only a managed policy is handed over".to_owned()),
     }
 }
 
-/// Two readings, and between them longer than AWS may take to enforce what is configured.
+/// Checks two readings that are further apart than AWS's enforcement lag.
 fn apart(world: &World, first: Option<Timestamp>, second: Option<Timestamp>) -> Option<String> {
     let (Some(first), Some(second)) = (first, second) else {
-        return Some("AWS knows of no such readings".to_owned());
+        return Some("AWS has no such readings in its log".to_owned());
     };
     let enforced = first.plus(world.model.enforcement_lag_s);
-    (second < enforced).then(|| format!("it was read at {first} and {second}: AWS may enforce later than that"))
+    (second < enforced).then(|| format!("it was read at {first} and {second}, within AWS's enforcement lag"))
 }

@@ -1,11 +1,11 @@
-//! What people do beside voting: stop and let go on, delegate, review, acknowledge.
+//! The actions of people other than voting: block and lift, delegate, review, acknowledge.
 
 use std::sync::Arc;
 
 use brevet_domain::block::BlockScope;
 use brevet_domain::delegation::Scope as Delegated;
 use brevet_domain::review::{Note, ReviewOutcome};
-use brevet_domain::revocation::{Act, Reason, WideScope};
+use brevet_domain::revocation::{Reason, RevocationAction, WideScope};
 use brevet_engine::decide::ReviewBallot;
 use brevet_engine::port::RawProof;
 
@@ -16,15 +16,15 @@ use crate::policy::locked;
 use crate::world::{Function, World};
 
 impl World {
-    /// A stop counts from when it was answered as placed: until then nobody may rely on it.
+    /// A stop counts from its answer on: before that nobody may rely on it.
     pub(super) fn kill(&mut self, nth: usize, scope: Scope) {
         let Some(scope) = self.scope(nth, scope) else { return };
-        if self.act_on(Act::Placed, &scope) {
+        if self.act_on(RevocationAction::Placed, &scope) {
             locked(&self.ledger).stop(Stop::Block(scope.as_block().clone()), self.now());
         }
     }
 
-    /// A lift counts from when it is tried: nobody may rely on the block any more.
+    /// A lift counts from its attempt on: from then on nobody may rely on the block.
     pub(super) fn lift(&mut self) {
         let wide = |stop: &Stop| match stop {
             Stop::Block(scope) => WideScope::try_from(scope.clone()).ok(),
@@ -33,23 +33,23 @@ impl World {
         let standing: Vec<_> = locked(&self.ledger).stops.iter().filter_map(|(stop, _)| wide(stop)).collect();
         for scope in standing {
             forget(&mut locked(&self.ledger), &scope);
-            self.act_on(Act::Lifted, &scope);
+            self.act_on(RevocationAction::Lifted, &scope);
         }
     }
 
-    /// One approver places, the other one lifts. Whether it was answered as done.
-    fn act_on(&mut self, act: Act, scope: &WideScope) -> bool {
+    /// One approver places, the other one lifts. Returns whether the call was answered as done.
+    fn act_on(&mut self, act: RevocationAction, scope: &WideScope) -> bool {
         let [placer, lifter] = APPROVERS;
-        let who = if act == Act::Placed { placer } else { lifter };
-        let answer = self.insist(|world| {
+        let who = if act == RevocationAction::Placed { placer } else { lifter };
+        let answer = self.retry(|world| {
             let (switch, now) = (Arc::clone(&world.kill_switch), world.now_of(Function::Evaluate));
             let (proof, scope, ledger) =
                 (RawProof::new(format!("{who} approve")), scope.clone(), Arc::clone(&world.ledger));
             let reason = Reason::try_from(format!("{who} has seen something")).expect("a reason");
             async move {
                 let answer = switch.act(&proof, act, &scope, &reason, now).await;
-                // One that was held up may have lifted what was placed again meanwhile.
-                if act == Act::Lifted {
+                // A delayed lift may have lifted a block that was placed again meanwhile.
+                if act == RevocationAction::Lifted {
                     forget(&mut locked(&ledger), &scope);
                 }
                 answer
@@ -73,7 +73,7 @@ impl World {
         WideScope::try_from(scope).ok()
     }
 
-    /// What is delegated counts from when it is tried, and what is not any more from when that was answered as stored.
+    /// A delegation counts from its attempt on. The end of a delegation counts from its answer on.
     pub(super) fn delegate(&mut self, by: &str, to: &str, what: &'static [&'static str], for_s: u32) {
         let until = self.now_of(Function::Evaluate).plus(for_s);
         let (human, machine) = (by.parse().expect("a name"), to.parse::<brevet_domain::id::IdentityId>());
@@ -87,7 +87,7 @@ impl World {
         let mut ledger = locked(&self.ledger);
         ledger.given.push(Given { by: human, to: machine.clone(), what, until });
         drop(ledger);
-        let answer = self.insist(|world| {
+        let answer = self.retry(|world| {
             let (decider, now) = (Arc::clone(&world.decider), world.now_of(Function::Evaluate));
             let (proof, to, scope) = (RawProof::new(format!("{by} approve")), machine.clone(), scope.clone());
             async move { decider.delegate(&proof, &to, scope, now).await }
@@ -100,13 +100,13 @@ impl World {
         }
     }
 
-    /// A review counts from when it is tried: from then on something ordinary may be had again.
+    /// A review counts from its attempt on: from then on ordinary access may be granted again.
     pub(super) fn review(&mut self, nth: usize, by: &str) {
         let Some(id) = self.nth(nth) else { return };
         let Some(digest) = self.grant(id).map(|grant| grant.decision_digest) else { return };
         let at = self.now();
         locked(&self.ledger).reviewed.entry(id).or_insert(at);
-        self.insist(|world| {
+        self.retry(|world| {
             let (decider, now) = (Arc::clone(&world.decider), world.now_of(Function::Evaluate));
             let proof = RawProof::new(format!("{by} approve"));
             let note = Note::try_from("nobody answered".to_owned()).expect("a note");
@@ -117,7 +117,7 @@ impl World {
 
     pub(super) fn acknowledge(&mut self, nth: usize, by: &str) {
         let Some(id) = self.nth(nth) else { return };
-        self.insist(|world| {
+        self.retry(|world| {
             let (acknowledging, now) = (Arc::clone(&world.acknowledging), world.now_of(Function::Evaluate));
             let proof = RawProof::new(format!("{by} approve"));
             let reason = Reason::try_from("the provider knows".to_owned()).expect("a reason");

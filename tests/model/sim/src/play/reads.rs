@@ -1,4 +1,4 @@
-//! What only shows something. Nothing may change by it, and what is shown is what is stored.
+//! The read-only calls. They must change nothing, and must show the stored state.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use brevet_engine::refusal::Refusal;
 use serde_json::json;
 
 use crate::catalogue::{APPROVERS, term_s};
-use crate::world::{Function, TOLERANCE, World};
+use crate::world::{Function, ISSUANCE_POLICY, World};
 
-/// How much of a list is read.
+/// The page size of list calls.
 const PAGE: u32 = 10;
 
 impl World {
-    /// The holder of a grant looks at all that they can see, then an approver does.
+    /// The holder of a grant reads everything that they may read, then an approver does.
     pub(super) fn read_all(&mut self, nth: usize) {
         let Some((id, proof)) = self.holder(nth, "ask") else { return };
         let (intake, decider, switch) =
@@ -27,24 +27,28 @@ impl World {
 
         let (show, who) = (Arc::clone(&intake), proof.clone());
         if let Some(Ok(report)) = self.call(async move { show.show(&who, id, at).await }) {
-            assert_eq!(report.grant, stored, "what is shown of {id}");
+            assert_eq!(report.grant, stored, "the shown grant {id} differs from the stored one");
         }
         let (list, who) = (Arc::clone(&intake), proof.clone());
         if let Some(Ok(page)) = self.call(async move { list.list(&who, None, PAGE, at).await }) {
-            assert!(page.grants.iter().all(|one| self.grant(one.id).is_some()), "what is listed is there");
+            assert!(page.grants.iter().all(|one| self.grant(one.id).is_some()), "a listed grant is not stored");
         }
         let (evidence, who) = (Arc::clone(&intake), proof.clone());
         if let Some(Ok((head, entries))) = self.call(async move { evidence.evidence(&who, id, 0, PAGE, at).await }) {
             assert_eq!(
                 Some(head),
                 stored.as_ref().map(|grant| grant.evidence),
-                "what is shown of the evidence of {id}"
+                "the shown evidence of {id} differs from the stored one"
             );
-            assert_eq!(entries, self.store.snapshot().evidence_of(id), "what is shown of the evidence of {id}");
+            assert_eq!(
+                entries,
+                self.store.snapshot().evidence_of(id),
+                "the shown evidence of {id} differs from the stored one"
+            );
         }
         self.call(async move { intake.health(at).await });
         let (rehearsal, who, ask) = (Arc::clone(&decider), proof, an_ask());
-        self.call(async move { rehearsal.rehearse(&who, ask, TOLERANCE, later).await });
+        self.call(async move { rehearsal.rehearse(&who, ask, ISSUANCE_POLICY, later).await });
 
         let by = RawProof::new(format!("{} approve", APPROVERS[0]));
         let (delegations, who) = (Arc::clone(&decider), by.clone());
@@ -55,7 +59,7 @@ impl World {
         self.call(async move { listed.list(&who, None, PAGE, later).await });
         let all = WideScope::try_from(BlockScope::All).expect("a wide scope");
         self.call(async move { switch.read(&by, &all, later).await.map_err(|refusal: Refusal| refusal.kind) });
-        assert_eq!(format!("{:?}", self.store.snapshot()), before, "what only shows something changed the table");
+        assert_eq!(format!("{:?}", self.store.snapshot()), before, "a read-only call changed the table");
     }
 }
 

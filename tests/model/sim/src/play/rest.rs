@@ -1,11 +1,10 @@
-//! What is asked for otherwise than by its holder for themselves and anew: on a human's behalf, once more, by the
-//! catalogue, and by the drill.
+//! Requests other than a holder's own new request: on a human's behalf, renewals, schedules, and the drill.
 
 use std::sync::Arc;
 
 use brevet_domain::drill::Drilled;
 use brevet_domain::request::Ask;
-use brevet_engine::intake::Anew;
+use brevet_engine::intake::RenewalChanges;
 use brevet_engine::port::RawProof;
 use serde_json::json;
 
@@ -13,11 +12,11 @@ use crate::catalogue::term_s;
 use crate::policy::locked;
 use crate::world::{Function, World};
 
-/// How far apart the ticks of the drill are, in seconds.
+/// The time between the drill's ticks, in seconds.
 const DRILL_EVERY_S: u32 = 60;
 
-/// How long one look at all schedules may take, in seconds.
-const LOOK_S: u32 = 8;
+/// The time budget of one pass over the schedules, in seconds.
+const SCHEDULE_PASS_S: u32 = 8;
 
 impl World {
     pub(super) fn ask_for(&mut self, who: &str, what: &str, of: &str) {
@@ -32,20 +31,20 @@ impl World {
         let key = format!("key-{}", self.n_keys);
         let asked: Ask = serde_json::from_value(json!({ "entitlement": "any", "parameters": {}, "term_s": term_s }))
             .expect("a request");
-        self.insist(|world| {
+        self.retry(|world| {
             let (intake, now) = (Arc::clone(&world.intake), world.now_of(Function::Intake));
             let (proof, key): (RawProof, _) = (proof.clone(), key.clone());
-            let anew = Anew { term_s: asked.term_s, ticket: None, justification: None };
-            async move { intake.renew(&proof, &key, id, anew, now).await }
+            let changes = RenewalChanges { term_s: asked.term_s, ticket: None, justification: None };
+            async move { intake.renew(&proof, &key, id, changes, now).await }
         });
     }
 
-    pub(super) fn look_at_schedules(&mut self) {
+    pub(super) fn run_schedules(&mut self) {
         let (decider, clock) = (Arc::clone(&self.decider), Arc::clone(&self.clocks[Function::Evaluate as usize]));
-        self.call(async move { decider.look_at_schedules(&*clock, LOOK_S).await });
+        self.call(async move { decider.decide_open_windows(&*clock, SCHEDULE_PASS_S).await });
     }
 
-    /// A process that died has lost the credentials that it held.
+    /// A crashed process loses the credentials that it held.
     pub(super) fn drill(&mut self) {
         let n_crashed = self.faults.n_crashed();
         let driller = Arc::clone(&self.driller);

@@ -1,24 +1,24 @@
-//! What nobody asks for anew: schedules, renewals, the drill.
+//! Use cases without a new request: schedules, renewals, standby ticks, reads, the drill.
 
 use super::{LATER, NTH, REAP, Story, ask, story, ticks};
 use crate::op::{Op, Scope};
 
-const LOOK: Op = Op::LookAtSchedules;
-/// Two runs, in ticks of the drill: a process that died has lost what the first one needed.
+const RUN_SCHEDULES: Op = Op::RunSchedules;
+/// Two drill runs, in ticks of the drill: a crashed process has lost the credentials that the first run needs.
 const TWO_RUNS: u32 = 24;
 
 pub(super) fn stories() -> Vec<Story> {
     let wait = |seconds| Op::Wait { seconds };
     vec![
         story(
-            "the catalogue asks once a window",
+            "a schedule requests once a window",
             vec![
                 ticks(2),
-                LOOK,
+                RUN_SCHEDULES,
                 wait(15),
                 REAP,
                 REAP,
-                LOOK,
+                RUN_SCHEDULES,
                 LATER,
                 Op::Vend { nth: 0 },
                 Op::Vend { nth: 1 },
@@ -26,22 +26,22 @@ pub(super) fn stories() -> Vec<Story> {
                 wait(30),
                 REAP,
                 REAP,
-                LOOK,
+                RUN_SCHEDULES,
                 Op::Issue,
                 ticks(2),
-                LOOK,
+                RUN_SCHEDULES,
                 ticks(2),
                 wait(200),
                 REAP,
                 REAP,
-                LOOK,
+                RUN_SCHEDULES,
                 Op::Issue,
             ],
             &["ByConstruction", "TimeLimit"],
             &[],
         ),
         story(
-            "a session is renewed, and no row is too long",
+            "a session is renewed, and one renewal too many is denied",
             vec![
                 ticks(2),
                 ask("bot", "deploy"),
@@ -63,7 +63,7 @@ pub(super) fn stories() -> Vec<Story> {
             &["ByConstruction", "Denied"],
             &[],
         ),
-        // What is not active yet, since a fault put it off, is not renewed.
+        // A fault can delay the activation, and a grant that is not active is not renewed.
         Story {
             always: false,
             ..story(
@@ -73,24 +73,24 @@ pub(super) fn stories() -> Vec<Story> {
                 &[],
             )
         },
-        // Attaching may be refused. What was attached must be gone while echoes alone come.
+        // Attaching may be refused. An attached policy must be gone while only standby ticks arrive.
         Story {
             always: false,
             ..story(
-                "the schedule stands still, and an echo ends a managed policy",
-                vec![ticks(2), ask("bot", "sync"), LATER, Op::Issue, Op::Echoes { seconds: 300 }],
+                "a standby tick ends a managed policy without the schedule",
+                vec![ticks(2), ask("bot", "sync"), LATER, Op::Issue, Op::StandbyTicks { seconds: 300 }],
                 &["Removal"],
                 &[],
             )
         },
         story(
-            "the schedule stands still, and an echo ends what was given back",
-            vec![ticks(2), ask("bot", "deploy"), LATER, NTH, Op::Release { nth: 0 }, Op::Echoes { seconds: 60 }],
+            "a standby tick ends a released session without the schedule",
+            vec![ticks(2), ask("bot", "deploy"), LATER, NTH, Op::Release { nth: 0 }, Op::StandbyTicks { seconds: 60 }],
             &["Released"],
             &[],
         ),
         story(
-            "what is only looked at stays as it is",
+            "read-only calls change nothing",
             vec![
                 ticks(2),
                 ask("bot", "deploy"),

@@ -1,4 +1,4 @@
-//! What people do: stop and let go on, delegate, vote in steps, review, acknowledge.
+//! Use cases of people: block and lift, delegate, vote in steps, review, acknowledge.
 
 use super::{LATER, NTH, REAP, Story, ask, story, ticks};
 use crate::catalogue::{PAIR, RESCUE};
@@ -24,7 +24,7 @@ pub(super) fn stories() -> Vec<Story> {
     let wait = |seconds| Op::Wait { seconds };
     vec![
         story(
-            "a kill is lifted, and what is asked anew is had",
+            "a kill is lifted, and a new request is granted",
             vec![
                 ticks(2),
                 ask("bot", "deploy"),
@@ -111,13 +111,13 @@ pub(super) fn stories() -> Vec<Story> {
             &[],
         ),
         story(
-            "two say yes, each in their step",
+            "two approve, each in their step",
             vec![ticks(2), ask("agent", PAIR), yes(0, "lea"), yes(0, "omar"), yes(0, "lea"), LATER, NTH, ticks(1)],
             &["ByConstruction"],
             &[],
         ),
         story(
-            "one says yes and the next says no",
+            "one approves and the next refuses",
             vec![
                 ticks(2),
                 ask("agent", PAIR),
@@ -131,13 +131,13 @@ pub(super) fn stories() -> Vec<Story> {
             &["ApprovalGiven", "ApprovalRefused"],
         ),
         story(
-            "what awaits a person is given back",
+            "a request that awaits approval is withdrawn",
             vec![ticks(2), ask("agent", "deploy"), Op::Release { nth: 0 }, yes(0, "omar"), ticks(2)],
             &["Withdrawn"],
             &[],
         ),
         story(
-            "break-glass is used, and nothing ordinary had until its review",
+            "break-glass is used, and ordinary access waits for its review",
             vec![
                 ticks(2),
                 ask("omar", RESCUE),
@@ -161,7 +161,7 @@ pub(super) fn stories() -> Vec<Story> {
         Story {
             always: false,
             ..story(
-                "somebody acknowledges what is overdue",
+                "a person acknowledges an overdue grant",
                 vec![
                     ticks(2),
                     ask("bot", "batch"),

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use brevet_engine::fake::{
-    ManualClock, MemoryCanary, MemoryEchoes, MemoryEstate, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore,
-    MemorySts,
+    ManualClock, MemoryAccountListing, MemoryCanary, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStandbyTicks,
+    MemoryStore, MemorySts,
 };
 use brevet_engine::port::{
-    Canary, Delegations, Deprovisioner, Echoes, Estate, GrantReader, GrantStore, InService, Principals, ReviewReader,
-    Rotator, SessionRoles,
+    AccountListing, Canary, Delegations, Deprovisioner, GrantReader, GrantStore, InService, Principals, ReviewReader,
+    Rotator, SessionRoles, StandbyTicks,
 };
 
 /// The fakes of the model.
@@ -16,22 +16,16 @@ use brevet_engine::port::{
 pub struct Fakes {
     /// AWS's clock.
     pub clock: Arc<ManualClock>,
-    /// The table.
     pub store: Arc<MemoryStore>,
-    /// STS.
     pub sts: Arc<MemorySts>,
-    /// Session roles.
     pub roles: Arc<MemoryRoles>,
-    /// Attachment principals.
     pub principals: Arc<MemoryPrincipals>,
-    /// What IAM lists.
-    pub estate: Arc<MemoryEstate>,
-    /// Secrets.
+    /// IAM's account listing.
+    pub listing: Arc<MemoryAccountListing>,
     pub secrets: Arc<MemorySecrets>,
-    /// The canary.
     pub canary: Arc<MemoryCanary>,
-    /// Echoes that come back.
-    pub echoes: Arc<MemoryEchoes>,
+    /// The queue of standby ticks.
+    pub standby_ticks: Arc<MemoryStandbyTicks>,
 }
 
 /// The ports that a control run replaces.
@@ -41,26 +35,25 @@ pub struct Seams {
     pub reader: Arc<dyn GrantReader>,
     /// Changes of grants.
     pub store: Arc<dyn GrantStore>,
-    /// Reads principals.
+    /// Reads of principals.
     pub principals: Arc<dyn Principals>,
-    /// Removes from them.
+    /// Removals from principals.
     pub deprovisioner: Arc<dyn Deprovisioner>,
     /// The reserved deny.
     pub roles: Arc<dyn SessionRoles>,
-    /// Which table this is.
+    /// The identity of the table.
     pub service: Arc<dyn InService>,
-    /// What IAM lists.
-    pub estate: Arc<dyn Estate>,
-    /// Rotates secrets.
+    /// IAM's account listing.
+    pub listing: Arc<dyn AccountListing>,
+    /// Rotations of secrets.
     pub rotator: Arc<dyn Rotator>,
-    /// What people let others ask for.
     pub delegations: Arc<dyn Delegations>,
-    /// Which uses of break-glass await a review.
+    /// The uses of break-glass that await a review.
     pub reviews: Arc<dyn ReviewReader>,
     /// The call that only a canary grant allows.
     pub canary: Arc<dyn Canary>,
-    /// Where the reaper leaves its echoes.
-    pub echoes: Arc<dyn Echoes>,
+    /// The queue in which the reaper leaves standby ticks.
+    pub standby_ticks: Arc<dyn StandbyTicks>,
 }
 
 impl Seams {
@@ -73,12 +66,12 @@ impl Seams {
             delegations: fakes.store.clone(),
             reviews: fakes.store.clone(),
             canary: fakes.canary,
-            echoes: fakes.echoes,
+            standby_ticks: fakes.standby_ticks,
             store: fakes.store,
             principals: fakes.principals.clone(),
             deprovisioner: fakes.principals,
             roles: fakes.roles,
-            estate: fakes.estate,
+            listing: fakes.listing,
             rotator: fakes.secrets,
         }
     }

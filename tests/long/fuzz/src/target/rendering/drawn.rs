@@ -1,4 +1,4 @@
-//! What is drawn: an entitlement, and texts for its parameters.
+//! Random inputs: an entitlement, and texts for its parameters.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,12 +9,12 @@ use serde_json::json;
 
 use super::Rendering;
 use crate::mutate;
-use crate::target::told;
+use crate::target::error_text;
 
-/// A pattern, and what it means, said again by hand.
+/// A pattern, with a hand-written equivalent.
 type Meaning = (&'static str, fn(&str) -> bool);
 
-/// The patterns of parameters that are made up.
+/// The patterns of generated parameters.
 pub(super) const PATTERNS: [Meaning; 6] = [
     (".+", |_| true),
     (".*", |_| true),
@@ -34,7 +34,7 @@ pub(super) const PATTERNS: [Meaning; 6] = [
     ("prod/[^/]+", |text| text.strip_prefix("prod/").is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))),
 ];
 
-/// The classes of those who ask.
+/// The classes of requesters.
 pub(super) const CLASSES: [IdentityClass; 4] =
     [IdentityClass::Human, IdentityClass::Pipeline, IdentityClass::Workload, IdentityClass::Agent];
 
@@ -125,13 +125,14 @@ const KEYS: [&str; 7] = [
 ];
 
 impl Rendering {
-    /// One of the example, or one that is made up.
+    /// An entitlement of the example catalogue, or a generated one.
     pub(super) fn entitlement(&self, chance: &mut Chance) -> Result<Entitlement, String> {
         let mut entitlement = chance.pick(&self.entitlements).clone();
         if chance.one_in(4) {
             return Ok(entitlement);
         }
-        let holder = if chance.one_in(4) { Holder::Single("somebody".parse().map_err(told)?) } else { Holder::Shared };
+        let holder =
+            if chance.one_in(4) { Holder::Single("somebody".parse().map_err(error_text)?) } else { Holder::Shared };
         let principals = [
             "arn:${partition}:iam::${account}:role/brevet/${deployment}/attachment/brevet-${deployment}-x",
             "arn:${partition}:iam::${account}:role/app",
@@ -142,17 +143,17 @@ impl Rendering {
         let principal_arn = if chance.one_in(4) { *chance.pick(&principals) } else { principals[0] }.to_owned();
         entitlement.delivery = match chance.below(5) {
             0..=2 => Delivery::Session {
-                target: "orders".parse().map_err(told)?,
+                target: "orders".parse().map_err(error_text)?,
                 credential_s: 900 + chance.below(2701) as u32,
                 iam_allowed: chance.one_in(8),
             },
             3 => Delivery::Inline { principal_arn, holder },
-            _ => Delivery::Managed { principal_arn, policy: "x-y".parse().map_err(told)?, holder },
+            _ => Delivery::Managed { principal_arn, policy: "x-y".parse().map_err(error_text)?, holder },
         };
         entitlement.approval = Approval::by(1, 600);
         entitlement.parameters =
             BTreeMap::from([("a".to_owned(), parameter(chance)?), ("b".to_owned(), parameter(chance)?)]);
-        // Rarely one that cannot be filled in.
+        // A few contain a placeholder that cannot be filled.
         let pieces = if chance.one_in(8) { &PIECES[..] } else { &PIECES[..15] };
         let actions = if chance.one_in(3) { &ACTIONS[..] } else { &ACTIONS[..6] };
         let text = |chance: &mut Chance| (0..=chance.below(5)).map(|_| *chance.pick(pieces)).collect::<String>();
@@ -177,9 +178,10 @@ impl Rendering {
     }
 }
 
-/// A parameter of any type.
+/// A parameter of a random type.
 fn parameter(chance: &mut Chance) -> Result<Parameter, String> {
-    let day = |chance: &mut Chance| chance.pick(&["2026-01-01", "2026-11-22", "2027-12-31"]).parse().map_err(told);
+    let day =
+        |chance: &mut Chance| chance.pick(&["2026-01-01", "2026-11-22", "2027-12-31"]).parse().map_err(error_text);
     Ok(match chance.below(6) {
         0 => {
             let min = chance.below(20) as i64 - 10;
@@ -188,7 +190,7 @@ fn parameter(chance: &mut Chance) -> Result<Parameter, String> {
         1 => {
             let values: BTreeSet<_> =
                 (0..=chance.below(3)).map(|_| *chance.pick(&["a", "bc", "v1.2.3", "prod/x"])).collect();
-            Parameter::Enum { values: serde_json::from_value(json!(values)).map_err(told)? }
+            Parameter::Enum { values: serde_json::from_value(json!(values)).map_err(error_text)? }
         }
         2 => Parameter::Date {
             min: if chance.one_in(2) { Some(day(chance)?) } else { None },
@@ -201,7 +203,7 @@ fn parameter(chance: &mut Chance) -> Result<Parameter, String> {
     })
 }
 
-/// Any text that somebody might send as a parameter.
+/// Any text that a requester might send as a parameter.
 pub(super) fn value(chance: &mut Chance) -> String {
     const SAFE: [char; 12] = ['a', 'z', 'A', '0', '9', '_', '.', ':', '/', '=', '+', '-'];
     match chance.below(10) {

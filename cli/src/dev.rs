@@ -69,7 +69,7 @@ pub(crate) fn token(asked: &Token) -> Result<String, String> {
     let index = index(&folder.join("catalogue"))?;
     let (identity, rule, issuer) = known(&index, &asked.identity)?;
     let key = key(&folder.join("keys").join(format!("{}.pem", issuer.id)), algorithm(issuer)?)?;
-    let mut header = Header::new(algorithm(issuer)?);
+    let mut header = header(algorithm(issuer)?);
     header.kid = Some(kid(issuer)?);
     let claims = claims(&Signing { identity, rule, issuer, audience: &audience, asked }, now());
     jsonwebtoken::encode(&header, &claims, &key).map_err(|error| format!("the token cannot be signed: {error}"))
@@ -104,13 +104,16 @@ fn known<'a>(index: &'a Index, name: &str) -> Result<(&'a Identity, &'a ProofRul
     Ok((identity, rule, issuer.ok_or_else(|| format!("`{name}` has a proof of an unknown issuer"))?))
 }
 
-fn algorithm(issuer: &Issuer) -> Result<Algorithm, String> {
-    match issuer.algorithms.first() {
-        Some(TokenAlgorithm::RS256) => Ok(Algorithm::RS256),
-        Some(TokenAlgorithm::ES256) => Ok(Algorithm::ES256),
-        Some(TokenAlgorithm::ES384) => Ok(Algorithm::ES384),
-        None => Err(format!("issuer `{}` has no algorithm", issuer.id)),
-    }
+fn algorithm(issuer: &Issuer) -> Result<TokenAlgorithm, String> {
+    issuer.algorithms.first().copied().ok_or_else(|| format!("issuer `{}` has no algorithm", issuer.id))
+}
+
+fn header(algorithm: TokenAlgorithm) -> Header {
+    Header::new(match algorithm {
+        TokenAlgorithm::RS256 => Algorithm::RS256,
+        TokenAlgorithm::ES256 => Algorithm::ES256,
+        TokenAlgorithm::ES384 => Algorithm::ES384,
+    })
 }
 
 /// The id of the issuer's key. A local issuer publishes one key, inside the catalogue.
@@ -123,11 +126,11 @@ fn kid(issuer: &Issuer) -> Result<String, String> {
         .ok_or_else(|| format!("issuer `{}` is not local: the catalogue names no key of it", issuer.id))
 }
 
-fn key(file: &Path, algorithm: Algorithm) -> Result<EncodingKey, String> {
+fn key(file: &Path, algorithm: TokenAlgorithm) -> Result<EncodingKey, String> {
     let pem = read(file)?;
     let key = match algorithm {
-        Algorithm::RS256 => EncodingKey::from_rsa_pem(pem.as_bytes()),
-        _ => EncodingKey::from_ec_pem(pem.as_bytes()),
+        TokenAlgorithm::RS256 => EncodingKey::from_rsa_pem(pem.as_bytes()),
+        TokenAlgorithm::ES256 | TokenAlgorithm::ES384 => EncodingKey::from_ec_pem(pem.as_bytes()),
     };
     key.map_err(|error| format!("{}: {error}; start the local stack again with `make down up`", file.display()))
 }

@@ -41,7 +41,7 @@ def succeeded(call: Call) -> bool:
 
 def reading_of(entry: Entry) -> dict[str, Any]:
     """The reading that an entry records."""
-    return entry["detail"]["seen"] if entry["event"] == "HandedOver" else entry["detail"]
+    return entry["detail"]["reading"] if entry["event"] == "HandedOver" else entry["detail"]
 
 
 class Attachments(Comparison):
@@ -255,7 +255,7 @@ class Attachments(Comparison):
 
     def handed_over(self, grant: str, target: Target, body: dict[str, Any], proof: dict[str, Any]) -> None:
         recorded = [e["detail"] for e in self.entries(grant, "HandedOver")]
-        if [proof["holders"], proof["seen"]] not in [[one["holders"], one["seen"]] for one in recorded]:
+        if [proof["holders"], proof["reading"]] not in [[one["holders"], one["reading"]] for one in recorded]:
             self.find(f"{grant}: the proof hands over to {proof['holders']}, which no entry records")
         for holder in proof["holders"]:
             holder_target, _ = self.grants().get(holder, (None, None))

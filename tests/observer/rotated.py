@@ -44,13 +44,13 @@ class Rotations(Comparison):
             for entry in observed:
                 self.report.counts["rotations observed"] += 1
                 detail = entry["detail"]
-                call = reads.get(detail["seen"]["request_id"])
+                call = reads.get(detail["reading"]["request_id"])
                 if call is None:
                     self.find(f"{grant}: entry {entry['seq']} names a reading that the log does not contain")
                 elif (
                     call["upstream_status"] != 200
                     or not fnmatchcase(call["actions"][0]["resource"], detail["secret"])
-                    or not detail["seen"]["at"] <= call["at"] <= later(entry["at"], 1)
+                    or not detail["reading"]["at"] <= call["at"] <= later(entry["at"], 1)
                 ):
                     self.find(f"{grant}: call {call['n']} does not support entry {entry['seq']}, which names it")
             for secret, done in counted.items():

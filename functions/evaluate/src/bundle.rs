@@ -15,7 +15,7 @@ use brevet_domain::revocation::{Right, WideScope};
 use brevet_domain::settings::Deployment;
 use brevet_domain::time::Timestamp;
 use brevet_engine::catalogue::{Catalogue, InForce, Kept};
-use brevet_engine::offers::OfferJudge;
+use brevet_engine::evaluate::offers::OfferJudge;
 use brevet_engine::port::{Evaluator, EvaluatorError, PortError, PortResult, RevocationPolicy};
 use brevet_policy::{Bundle, DecideError, PolicyError};
 

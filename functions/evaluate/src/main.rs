@@ -7,11 +7,11 @@ mod handler;
 use std::sync::Arc;
 
 use brevet_aws::{DynamoStore, config};
-use brevet_engine::acknowledge::Acknowledging;
 use brevet_engine::catalogue::Catalogue;
-use brevet_engine::decide::Decider;
-use brevet_engine::offers::Offers;
-use brevet_engine::revoke::KillSwitch;
+use brevet_engine::evaluate::acknowledge::Acknowledging;
+use brevet_engine::evaluate::decide::Decider;
+use brevet_engine::evaluate::offers::Offers;
+use brevet_engine::evaluate::revoke::KillSwitch;
 use brevet_identity::{HttpKeySource, Verifier};
 use brevet_lambda::clock::{RandomIds, SystemClock};
 use brevet_lambda::config::Settings;

@@ -2,8 +2,8 @@
 
 use brevet_api::answer::ProcessCredentials;
 use brevet_api::read;
-use brevet_engine::activate::{ActivateReport, Activator};
-use brevet_engine::issue::{IssuedCredentials, Issuer};
+use brevet_engine::issue::attachment::{ActivateReport, Activator};
+use brevet_engine::issue::credentials::{IssuedCredentials, Issuer};
 use brevet_engine::port::Credentials;
 use brevet_lambda::answer::{Answer, Failure, finish, no_route};
 use brevet_lambda::event::{Incoming, UnexpectedEvent};

@@ -5,9 +5,9 @@ mod handler;
 use std::sync::Arc;
 
 use brevet_aws::{DynamoStore, IamPrincipals, IamProvisioner, StsVendor, config};
-use brevet_engine::activate::{Activator, Ports};
 use brevet_engine::catalogue::Catalogue;
-use brevet_engine::issue::Issuer;
+use brevet_engine::issue::attachment::{Activator, Ports};
+use brevet_engine::issue::credentials::Issuer;
 use brevet_identity::{HttpKeySource, Verifier};
 use brevet_lambda::clock::{RandomIds, SystemClock};
 use brevet_lambda::config::Settings;

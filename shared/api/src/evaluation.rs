@@ -9,7 +9,7 @@ use brevet_domain::entitlement::{Delivery, Entitlement, JustificationRule, Outli
 use brevet_domain::id::{EntitlementId, EnvironmentName, IdentityId};
 use brevet_domain::identity::{Caller, IdentityClass, Task};
 use brevet_domain::nearest::Nearest;
-use brevet_domain::offer::{DeliveryOption, Offer};
+use brevet_domain::offer::{Offer, OfferOption};
 use brevet_domain::plan::Preview;
 use brevet_domain::reaper_health::IssuanceGate;
 use brevet_domain::time::{Term, Timestamp};
@@ -122,7 +122,7 @@ pub struct EntitlementLine {
     /// How long after approval a grant can be started, in seconds.
     pub start_within_s: u32,
     /// The options for obtaining the entitlement, at least one.
-    pub ways: Vec<DeliveryOptionView>,
+    pub options: Vec<OfferOptionView>,
     /// The number of grants that the caller may hold at once, over all entitlements.
     pub max_live: NonZeroU32,
     /// The number of times in a row that a grant may be renewed.
@@ -144,7 +144,7 @@ pub struct ParameterView {
 
 /// One option for obtaining an entitlement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DeliveryOptionView {
+pub struct OfferOptionView {
     /// Whether this option requires a ticket.
     pub needs_ticket: bool,
     /// The maximum term.
@@ -167,7 +167,7 @@ impl EntitlementLine {
     /// Shows `offer`, evaluated at `now`.
     #[must_use]
     pub fn of(offer: Offer, now: Timestamp) -> Self {
-        let Offer { entitlement, ways, class_limits } = offer;
+        let Offer { entitlement, options, class_limits } = offer;
         let Entitlement { id, owner, description, parameters, ticket, justification, start_within_s, .. } = entitlement;
         let view = |(name, form): (String, Parameter)| {
             let must = form.to_string();
@@ -189,7 +189,7 @@ impl EntitlementLine {
             ticket,
             justification,
             start_within_s,
-            ways: ways.into_iter().map(|way| DeliveryOptionView::of(way, now)).collect(),
+            options: options.into_iter().map(|option| OfferOptionView::of(option, now)).collect(),
             max_live: class_limits.max_live,
             max_renewals: class_limits.max_renewals,
             outlives: entitlement.outlives,
@@ -197,14 +197,14 @@ impl EntitlementLine {
     }
 }
 
-impl DeliveryOptionView {
-    fn of(way: DeliveryOption, now: Timestamp) -> Self {
-        let approval = match way.outcome {
+impl OfferOptionView {
+    fn of(option: OfferOption, now: Timestamp) -> Self {
+        let approval = match option.outcome {
             Outcome::Allow | Outcome::Deny { .. } => None,
             Outcome::NeedsApproval { steps, deadline } => {
                 Some(NeededApproval { steps, within_s: deadline.seconds_since(now) })
             }
         };
-        Self { needs_ticket: way.needs_ticket, max_term_s: way.max_term, approval }
+        Self { needs_ticket: option.needs_ticket, max_term_s: option.max_term, approval }
     }
 }

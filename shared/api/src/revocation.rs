@@ -43,7 +43,7 @@ pub struct ProgressView {
     /// The number of covered grants that were live in the last complete walk over all live grants.
     pub n_alive: u64,
     /// When that walk ended.
-    pub walked_at: Timestamp,
+    pub checked_at: Timestamp,
     /// When all covered grants were proved ended; null until then.
     pub zero_at: Option<Timestamp>,
     /// The seconds from placing the block to that proof.
@@ -72,7 +72,7 @@ impl RevocationView {
     pub fn of(latest: &Revocation, progress: Option<&Progress>, history: &[Revocation]) -> Self {
         let progress = progress.map(|progress| ProgressView {
             n_alive: progress.n_alive,
-            walked_at: progress.walked_at,
+            checked_at: progress.checked_at,
             zero_at: progress.zero_at,
             zero_after_s: progress.zero_after_s,
         });

@@ -186,7 +186,7 @@ pub enum ProofSummary {
         issued_at: Timestamp,
         expires_at: Timestamp,
         /// The bearer's sign-in.
-        #[serde(default, skip_serializing_if = "AuthContext::is_unsaid")]
+        #[serde(default, skip_serializing_if = "AuthContext::is_empty")]
         auth: AuthContext,
     },
     /// A window that the catalogue declares, without any token.
@@ -226,7 +226,7 @@ impl AuthContext {
 
     /// Whether the token shows nothing about the sign-in.
     #[must_use]
-    pub fn is_unsaid(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }

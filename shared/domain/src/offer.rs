@@ -10,14 +10,14 @@ use crate::time::Term;
 pub struct Offer {
     pub entitlement: Entitlement,
     /// The ways to request it, at least one. Those without a ticket and without approval come first.
-    pub ways: Vec<DeliveryOption>,
+    pub options: Vec<OfferOption>,
     /// The class limits of the identity.
     pub class_limits: ClassLimits,
 }
 
 /// One way to request an entitlement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeliveryOption {
+pub struct OfferOption {
     /// Whether the request must name a ticket.
     pub needs_ticket: bool,
     /// The longest term that was found to pass this way.

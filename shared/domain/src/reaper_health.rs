@@ -75,7 +75,7 @@ pub struct Late {
     pub grants: Vec<LateGrant>,
     /// The overdue grants beyond that number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub beyond: Option<OverdueOverflow>,
+    pub overflow: Option<OverdueOverflow>,
 }
 
 /// A grant with a late end.
@@ -132,14 +132,14 @@ impl Late {
         let n = grants.len().min(Self::MAX);
         let left_out = grants.split_off(n).into_iter().next().filter(|first| is_overdue(first.since, now, overdue_s));
         let before = before.filter(|before| now < before.until);
-        let beyond = match left_out {
+        let overflow = match left_out {
             None => before,
             Some(first) => {
                 let since = before.map_or(first.since, |before| before.since.min(first.since));
                 Some(OverdueOverflow { since, until: now.plus(OverdueOverflow::COUNTS_S) })
             }
         };
-        Self { grants, beyond }
+        Self { grants, overflow }
     }
 
     /// The grants that are overdue at `now`, ordered by their due instants.

@@ -316,7 +316,7 @@ pub struct Progress {
     /// The start of the last complete pass over every live grant.
     pub began_at: Timestamp,
     /// The end of that pass.
-    pub walked_at: Timestamp,
+    pub checked_at: Timestamp,
     /// The number of covered grants that were live then: not ended, or ended without a proof.
     pub n_alive: u64,
     /// The instant at which it was proved that no covered grant is live.
@@ -343,7 +343,7 @@ impl Progress {
             version: placed.version,
             seen_at,
             began_at,
-            walked_at: ended_at,
+            checked_at: ended_at,
             n_alive,
             zero_at,
             zero_after_s: zero_at.map(|at| at.seconds_since(placed.at)),

@@ -166,8 +166,8 @@ fn stories() -> impl Strategy<Value = (Vec<Step>, Vec<usize>)> {
     });
     // A person has one vote.
     let votes = prop::collection::vec(0..6_usize, 0..12).prop_map(|votes| {
-        let mut seen = BTreeSet::new();
-        votes.into_iter().filter(|n| seen.insert(*n)).collect()
+        let mut reading = BTreeSet::new();
+        votes.into_iter().filter(|n| reading.insert(*n)).collect()
     });
     (steps, votes)
 }

@@ -19,6 +19,7 @@
 
 mod in_force;
 mod kept;
+mod left;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,6 +28,7 @@ use brevet_domain::time::Timestamp;
 
 pub use in_force::InForce;
 pub use kept::Kept;
+pub(crate) use left::has_left;
 
 use crate::port::{BundleLapse, BundleSource, BundleWatch, PortError, PortResult};
 

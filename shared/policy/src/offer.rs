@@ -5,7 +5,7 @@ use brevet_domain::decision::Outcome;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::EntitlementId;
 use brevet_domain::identity::Caller;
-use brevet_domain::offer::{DeliveryOption, Offer};
+use brevet_domain::offer::{Offer, OfferOption};
 use brevet_domain::rule;
 use brevet_domain::time::{Term, Timestamp};
 
@@ -35,7 +35,7 @@ impl Bundle {
         }
         let declared = Declared::of(self.policies(&entitlement.id).policies());
         let terms: Vec<Term> = self.terms(identity, entitlement, &declared).into_iter().rev().take(MAX_TERMS).collect();
-        let mut ways: Vec<DeliveryOption> = Vec::new();
+        let mut options: Vec<OfferOption> = Vec::new();
         for has_ticket in [false, true] {
             let reads_ticket = declared.names("hasTicket");
             if (entitlement.ticket.required && !has_ticket)
@@ -52,32 +52,32 @@ impl Bundle {
                 is_renewal: false,
                 now,
             };
-            for way in self.ways(caller, entitlement, &terms, &facts) {
+            for option in self.options(caller, entitlement, &terms, &facts) {
                 // An option with a ticket is left out if the same one works without.
-                let known = |one: &DeliveryOption| one.outcome == way.outcome && one.max_term >= way.max_term;
-                if !ways.iter().any(known) {
-                    ways.push(way);
+                let known = |one: &OfferOption| one.outcome == option.outcome && one.max_term >= option.max_term;
+                if !options.iter().any(known) {
+                    options.push(option);
                 }
             }
         }
         let class_limits = self.class_limits_for(identity, None);
-        (!ways.is_empty()).then(|| Offer { entitlement: entitlement.clone(), ways, class_limits })
+        (!options.is_empty()).then(|| Offer { entitlement: entitlement.clone(), options, class_limits })
     }
 
     /// The longest of `terms` that passes and, if it needs approval, the longest that needs none.
-    fn ways(&self, caller: &Caller, entitlement: &Entitlement, terms: &[Term], facts: &Facts) -> Vec<DeliveryOption> {
-        let way = |max_term: Term, outcome| DeliveryOption { needs_ticket: facts.has_ticket, max_term, outcome };
+    fn options(&self, caller: &Caller, entitlement: &Entitlement, terms: &[Term], facts: &Facts) -> Vec<OfferOption> {
+        let option = |max_term: Term, outcome| OfferOption { needs_ticket: facts.has_ticket, max_term, outcome };
         let at = |term: Term| Facts { term_s: term.as_seconds(), ..facts.clone() };
         let mut n_approver_searches = 0_usize;
         for (n, term) in terms.iter().enumerate() {
             let (outcome, determining) = self.judge(&caller.identity, entitlement, &at(*term));
             match outcome {
-                Outcome::Allow => return vec![way(*term, Outcome::Allow)],
+                Outcome::Allow => return vec![option(*term, Outcome::Allow)],
                 Outcome::NeedsApproval { .. } => {
                     let mut shorter = terms.iter().skip(n.saturating_add(1));
                     let alone = shorter.find(|term| self.goes_alone(caller, entitlement, &at(**term)));
-                    let alone = alone.map(|term| way(*term, Outcome::Allow));
-                    return alone.into_iter().chain([way(*term, outcome)]).collect();
+                    let alone = alone.map(|term| option(*term, Outcome::Allow));
+                    return alone.into_iter().chain([option(*term, outcome)]).collect();
                 }
                 Outcome::Deny { .. } if determining.iter().any(|by| by == rule::APPROVERS) => {
                     n_approver_searches = n_approver_searches.saturating_add(1);

@@ -239,3 +239,23 @@ fn tests_do_not_compile_in_the_path_of_their_checkout() {
     let found: Vec<_> = files.filter(|path| fs::read_to_string(path).unwrap().contains(word)).collect();
     assert!(found.is_empty(), "read the variable CARGO_MANIFEST_DIR as the test runs instead: {found:?}");
 }
+
+/// A folder of the engine is what one function does. What two functions share lies outside the folders.
+#[test]
+fn engine_folder_of_a_function_imports_from_no_other_functions_folder() {
+    let engine = root().join("shared/engine/src");
+    let functions = ["intake", "evaluate", "issue", "reap", "drill"];
+    let mut found = Vec::new();
+    for function in functions {
+        let files = sources(&engine.join(function));
+        assert!(!files.is_empty(), "{function} has no files");
+        for path in files {
+            let text = fs::read_to_string(&path).unwrap();
+            let others = functions.into_iter().filter(|other| *other != function);
+            found.extend(
+                others.filter(|other| text.contains(&format!("crate::{other}::"))).map(|other| (path.clone(), other)),
+            );
+        }
+    }
+    assert!(found.is_empty(), "a folder is a function, which is an IAM role: move what both need out of it: {found:?}");
+}

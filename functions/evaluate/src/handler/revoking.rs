@@ -4,7 +4,7 @@ use brevet_api::answer::OverdueAnswer;
 use brevet_api::read;
 use brevet_api::revocation::{RevocationList, RevocationView};
 use brevet_domain::revocation::RevocationAction;
-use brevet_engine::revoke::KnownBlock;
+use brevet_engine::evaluate::revoke::KnownBlock;
 use brevet_lambda::answer::{Answer, Failure};
 use brevet_lambda::http::Call;
 

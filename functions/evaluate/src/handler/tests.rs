@@ -191,7 +191,7 @@ fn entitlement_list_shows_what_the_caller_may_request() {
         "parameters": {"version": {"type": "text", "pattern": "v[0-9]+", "max_length": 8,
             "must": "match `v[0-9]+` and have at most 8 characters"}},
         "ticket": {"required": false}, "justification": {"need": "optional", "min_length": 0},
-        "ways": [{"needs_ticket": false, "max_term_s": 1200}], "max_live": 50, "max_renewals": 1,
+        "options": [{"needs_ticket": false, "max_term_s": 1200}], "max_live": 50, "max_renewals": 1,
     });
     assert_eq!(*line, expected);
     assert_eq!(answer(&world, list("ask.ana")).2, json!({"entitlements": [], "next": null}));

@@ -299,7 +299,7 @@ fn renewal_is_a_new_grant_with_its_own_location() {
         fence: now,
         vends: Vends::default(),
         plan_digest: None,
-        look_at: None,
+        next_check_at: None,
     };
     world.store.overwrite(grant);
     let other = of_grant("POST /v1/grants/{id}/renew", "ask.bot", &first).header("idempotency-key", "other");

@@ -3,8 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::{Arc, Once};
 
-use brevet_engine::activate::Ports;
 use brevet_engine::fake::{Fault, run};
+use brevet_engine::issue::attachment::Ports;
 use brevet_engine::port::GrantReader;
 use brevet_lambda::testing::{HttpCall, World, split_answer};
 use lambda_runtime::Context;

@@ -237,12 +237,12 @@ fn hand_over_proof_names_the_remaining_holders() {
     let holder = "grt_01BX5ZZKBKACTAV9WEVGEMMVRZ";
     let reading = json!({"at": at(98), "request_id": "r-9"});
     let state = json!({
-        "name": "ended", "cause": "deadline", "proof": {"kind": "handed_over", "holders": [holder], "seen": reading},
+        "name": "ended", "cause": "deadline", "proof": {"kind": "handed_over", "holders": [holder], "reading": reading},
         "verified_at": at(99), "ended_by": "hand_over", "effective": {"outcome": "not_allowed"},
     });
     let view = attached(true, state);
     assert_eq!(view["end"]["proof"]["holders"], json!([holder]));
-    assert_eq!(view["end"]["proof"]["seen"]["request_id"], "r-9");
+    assert_eq!(view["end"]["proof"]["reading"]["request_id"], "r-9");
     assert_eq!(
         (&view["end"]["ended_by"], &view["end"]["effective"]["outcome"]),
         (&json!("hand_over"), &json!("not_allowed"))

@@ -57,7 +57,7 @@ fn write_of(item: &TransactionItem) -> PortResult<Write> {
 
 #[async_trait]
 impl AttachmentHoldersReader for DynamoStore {
-    async fn count(&self, principal_arn: &str, policy_arn: &str) -> PortResult<AttachmentHolders> {
+    async fn holders_of(&self, principal_arn: &str, policy_arn: &str) -> PortResult<AttachmentHolders> {
         let stored = self.read(Key::holders(principal_arn, policy_arn)).await?;
         Ok(stored.unwrap_or_else(|| AttachmentHolders::nobody(principal_arn, policy_arn)))
     }

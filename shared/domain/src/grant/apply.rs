@@ -210,7 +210,7 @@ impl Grant {
                 fence: *fence,
                 vends: Vends::default(),
                 plan_digest: Some(*plan_digest),
-                look_at: Some(self.next_reading_at(now)),
+                next_check_at: Some(self.next_reading_at(now)),
             })),
             Event::ActivationFailed { .. } => {
                 Ok(Some(revoking(EndCause::ActivationFailed, None, now, *deadline, *fence, Vends::default())))
@@ -223,7 +223,7 @@ impl Grant {
     }
 
     fn while_active(&self, event: &Event, now: Timestamp) -> Next {
-        let State::Active { activated_at, deadline, fence, vends, plan_digest, look_at } = &self.state else {
+        let State::Active { activated_at, deadline, fence, vends, plan_digest, next_check_at } = &self.state else {
             return Err(self.refuse(event));
         };
         let session = matches!(self.delivery, Delivery::Session { .. });
@@ -234,16 +234,16 @@ impl Grant {
             Event::VendAnswered { seq, answer } => {
                 let vends = vends.answer(*seq, answer).ok_or_else(|| self.refuse(event))?;
                 let (activated_at, deadline, fence) = (*activated_at, *deadline, *fence);
-                Ok(Some(State::Active { activated_at, deadline, fence, vends, plan_digest: None, look_at: None }))
+                Ok(Some(State::Active { activated_at, deadline, fence, vends, plan_digest: None, next_check_at: None }))
             }
-            Event::PresenceObserved(_) if !session && look_at.is_some_and(|at| now < at) => Ok(None),
+            Event::PresenceObserved(_) if !session && next_check_at.is_some_and(|at| now < at) => Ok(None),
             Event::PresenceObserved(_) if !session => Ok(Some(State::Active {
                 activated_at: *activated_at,
                 deadline: *deadline,
                 fence: *fence,
                 vends: vends.clone(),
                 plan_digest: *plan_digest,
-                look_at: Some(self.next_reading_at(now)),
+                next_check_at: Some(self.next_reading_at(now)),
             })),
             Event::DeadlinePassed | Event::Stopped { .. } | Event::DriftObserved(_) => {
                 self.revoke(event, now, *deadline, *fence, vends)
@@ -272,5 +272,5 @@ fn active_after(
         return Err(OtherDeadline { vend: vend.deadline, grant: deadline });
     }
     let (fence, vends) = (fence.max(vend.fence), vends.record(vend, now));
-    Ok(Some(State::Active { activated_at, deadline, fence, vends, plan_digest: None, look_at: None }))
+    Ok(Some(State::Active { activated_at, deadline, fence, vends, plan_digest: None, next_check_at: None }))
 }

@@ -133,7 +133,7 @@ pub enum Event {
     HandedOver {
         holders: Vec<GrantId>,
         /// The reading that showed the policy present.
-        seen: Reading,
+        reading: Reading,
     },
     /// The effective permissions were checked after the end.
     EffectiveAccessChecked(EffectiveAccess),
@@ -155,7 +155,7 @@ pub enum Event {
         secret: String,
         /// The idempotency token of the call that asked for the rotation.
         token: Digest,
-        seen: Reading,
+        reading: Reading,
     },
     /// A rotation failed or is not done yet.
     RotationTroubled {

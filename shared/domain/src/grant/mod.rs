@@ -241,7 +241,7 @@ impl Grant {
                 Some(if self.due_role() == DueRole::Issue { *starts_at } else { *start_by })
             }
             State::Activating { deadline, fence, retry_at, .. } => Some(retry_at.unwrap_or(*fence).min(*deadline)),
-            State::Active { deadline, look_at, .. } => Some(look_at.unwrap_or(*deadline).min(*deadline)),
+            State::Active { deadline, next_check_at, .. } => Some(next_check_at.unwrap_or(*deadline).min(*deadline)),
             State::Revoking(revoking) => Some(revoking.next_at),
         }
     }

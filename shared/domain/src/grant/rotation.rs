@@ -139,8 +139,8 @@ impl Grant {
                     rotation.last_problem = Some(problem.clone());
                 }
             }
-            Event::RotationObserved { seen, .. } if seen.at > now => {
-                return Err(TooEarly { event: event.name(), not_before: seen.at });
+            Event::RotationObserved { reading, .. } if reading.at > now => {
+                return Err(TooEarly { event: event.name(), not_before: reading.at });
             }
             Event::RotationObserved { token, .. } if rotation.asked.is_some_and(|asked| asked.token == *token) => {
                 rotation.done = rotation.done.saturating_add(1);

@@ -74,7 +74,7 @@ pub enum State {
         plan_digest: Option<Digest>,
         /// The instant of the next reading of the attachment; absent for a session.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        look_at: Option<Timestamp>,
+        next_check_at: Option<Timestamp>,
     },
     /// Removal is in progress. Only a proof of ending leads out of this state.
     Revoking(Box<Revoking>),
@@ -225,7 +225,7 @@ pub enum Proof {
     HandedOver {
         holders: Vec<GrantId>,
         /// The reading that showed the policy present.
-        seen: Reading,
+        reading: Reading,
     },
 }
 

@@ -74,8 +74,9 @@ impl ReaperHealth {
         let overdue_s = policy.overdue_s;
         let awaited: Vec<&LateGrant> = self.late.overdue(now, overdue_s).filter(|late| !late.acknowledged).collect();
         let first_excess = usize::try_from(policy.max_overdue).ok().and_then(|most| awaited.get(most));
-        let beyond = self.late.beyond.filter(|beyond| is_overdue(beyond.since, now, overdue_s));
-        let since = first_excess.map(|late| late.since).into_iter().chain(beyond.map(|beyond| beyond.since)).min()?;
+        let overflow = self.late.overflow.filter(|overflow| is_overdue(overflow.since, now, overdue_s));
+        let since =
+            first_excess.map(|late| late.since).into_iter().chain(overflow.map(|overflow| overflow.since)).min()?;
         Some(Stop::TooManyOverdue { n: awaited.len(), since: since.plus(overdue_s) })
     }
 

@@ -108,12 +108,12 @@ fn overflow_of_overdue_grants_stops_everything_until_all_were_read_again() {
     let everything = IssuanceGate::Closed(Stop::TooManyOverdue { n: Late::MAX, since: at(180) });
     assert_eq!(judge(&full, 200), everything);
     // All fifty have ended. The overflow may have been postponed and still counts.
-    let after = Late::of(Vec::new(), full.beyond, at(379), 180);
+    let after = Late::of(Vec::new(), full.overflow, at(379), 180);
     assert_eq!(judge(&after, 379), IssuanceGate::Closed(Stop::TooManyOverdue { n: 0, since: at(180) }));
-    let over = Late::of(Vec::new(), after.beyond, at(380), 180);
-    assert_eq!((over.beyond, judge(&over, 380)), (None, IssuanceGate::Open));
+    let over = Late::of(Vec::new(), after.overflow, at(380), 180);
+    assert_eq!((over.overflow, judge(&over, 380)), (None, IssuanceGate::Open));
     // Grants that are only late do not stop issuing, however many there are.
-    assert_eq!(Late::of(many, None, at(180), 180).beyond, None);
+    assert_eq!(Late::of(many, None, at(180), 180).overflow, None);
 }
 
 #[test]

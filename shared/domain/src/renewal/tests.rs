@@ -73,7 +73,7 @@ fn active() -> State {
         fence: at(20),
         vends: Vends::default(),
         plan_digest: None,
-        look_at: None,
+        next_check_at: None,
     }
 }
 

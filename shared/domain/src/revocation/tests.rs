@@ -84,7 +84,7 @@ fn zero_is_proved_only_by_a_pass_after_every_decision_in_flight() {
     let zero = Progress::after(&placed, pass(42, 0), Some(&early));
     assert_eq!((zero.zero_at, zero.zero_after_s), (Some(at(43)), Some(33)));
     let later = Progress::after(&placed, pass(100, 0), Some(&zero));
-    assert_eq!((later.zero_at, later.walked_at), (Some(at(43)), at(101)), "the first proof counts");
+    assert_eq!((later.zero_at, later.checked_at), (Some(at(43)), at(101)), "the first proof counts");
     let again = Progress::after(&placed, pass(200, 2), Some(&later));
     assert_eq!((again.zero_at, again.zero_after_s), (None, None), "a live grant revokes the proof");
     let other = Revocation { version: 3, at: at(300), ..placed };

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use super::samples::{at, decided, proof_of, template};
 use super::store::{Ports, is_conflict};
-use crate::decide::Decider;
+use crate::evaluate::decide::Decider;
 use crate::fake::RecordedUses;
 use crate::port::{
     Commit, Evaluator, EvaluatorError, GrantStore, PortError, PortResult, ProofRefused, ProofVerifier, RawProof,

@@ -40,10 +40,10 @@ pub async fn finding_and_holders_are_written_together_or_not_at_all(ports: &Port
     let last = ports.findings.last_finding().await.unwrap();
     let (finding, swept) = (next(last.as_ref(), ports), nobody.swept(at(30)));
     ports.findings.add_finding(&finding, Some(&swept)).await.unwrap();
-    assert_eq!(ports.holders.count(&principal, "policy").await.unwrap(), swept);
+    assert_eq!(ports.holders.holders_of(&principal, "policy").await.unwrap(), swept);
     // The holders record was read before the other write.
     let late = next(Some(&finding), ports);
     is_conflict(ports.findings.add_finding(&late, Some(&nobody.swept(at(60)))).await);
     assert_eq!(ports.findings.last_finding().await.unwrap(), Some(finding));
-    assert_eq!(ports.holders.count(&principal, "policy").await.unwrap(), swept);
+    assert_eq!(ports.holders.holders_of(&principal, "policy").await.unwrap(), swept);
 }

@@ -23,18 +23,21 @@ fn with(grant: &Grant, item: TransactionItem, ports: &Ports) -> Commit {
 /// A managed attachment without a record has no holders.
 pub async fn managed_attachment_without_a_record_has_no_holders(ports: &Ports) {
     let principal = principal(ports);
-    assert_eq!(ports.holders.count(&principal, POLICY).await.unwrap(), AttachmentHolders::nobody(&principal, POLICY));
+    assert_eq!(
+        ports.holders.holders_of(&principal, POLICY).await.unwrap(),
+        AttachmentHolders::nobody(&principal, POLICY)
+    );
 }
 
 /// Holders change with their grant in one write. A write based on an older record changes nothing.
 pub async fn holders_change_with_a_grant_or_not_at_all(ports: &Ports) {
     let principal = principal(ports);
     let (first, second) = (ports.created("olga", at(0)).await, ports.created("olga", at(0)).await);
-    let nobody = ports.holders.count(&principal, POLICY).await.unwrap();
+    let nobody = ports.holders.holders_of(&principal, POLICY).await.unwrap();
     let joined = nobody.join(first.id, at(0)).unwrap();
     let first_join = with(&first, TransactionItem::Holders(joined.clone()), ports);
     ports.grants.commit(&first_join).await.unwrap();
-    assert_eq!(ports.holders.count(&principal, POLICY).await.unwrap(), joined);
+    assert_eq!(ports.holders.holders_of(&principal, POLICY).await.unwrap(), joined);
     // The record was read before the first grant joined.
     is_conflict(
         ports
@@ -42,14 +45,14 @@ pub async fn holders_change_with_a_grant_or_not_at_all(ports: &Ports) {
             .commit(&with(&second, TransactionItem::Holders(nobody.join(second.id, at(0)).unwrap()), ports))
             .await,
     );
-    assert_eq!(ports.holders.count(&principal, POLICY).await.unwrap(), joined);
+    assert_eq!(ports.holders.holders_of(&principal, POLICY).await.unwrap(), joined);
     assert_eq!(ports.reader.grant(second.id).await.unwrap(), Some(second.clone()));
     assert_eq!(ports.reader.evidence(second.id, second.evidence.seq, 10).await.unwrap(), []);
     let both = joined.join(second.id, at(0)).unwrap();
     ports.grants.commit(&with(&second, TransactionItem::Holders(both.clone()), ports)).await.unwrap();
     let left = both.leave(first.id);
     ports.grants.commit(&with(&first_join.after, TransactionItem::Holders(left.clone()), ports)).await.unwrap();
-    assert_eq!(ports.holders.count(&principal, POLICY).await.unwrap(), left);
+    assert_eq!(ports.holders.holders_of(&principal, POLICY).await.unwrap(), left);
 }
 
 /// Every one of many concurrent joins is recorded.
@@ -62,7 +65,7 @@ pub async fn concurrent_joins_are_all_recorded(ports: &Ports) {
             let grant = ports.created("olga", at(0)).await;
             // One of the grants that read the same record succeeds, so each round leaves fewer.
             for _ in 0..1_000 {
-                let holders = ports.holders.count(&principal, POLICY).await.unwrap();
+                let holders = ports.holders.holders_of(&principal, POLICY).await.unwrap();
                 let joined = TransactionItem::Holders(holders.join(grant.id, at(0)).unwrap());
                 if ports.grants.commit(&with(&grant, joined, &ports)).await.is_ok() {
                     break;
@@ -72,7 +75,7 @@ pub async fn concurrent_joins_are_all_recorded(ports: &Ports) {
         });
     }
     let joined: std::collections::BTreeSet<GrantId> = joins.join_all().await.into_iter().collect();
-    let record = ports.holders.count(&principal, POLICY).await.unwrap();
+    let record = ports.holders.holders_of(&principal, POLICY).await.unwrap();
     assert_eq!((record.holders, record.version), (joined, 12));
 }
 

@@ -98,7 +98,7 @@ pub async fn earlier_progress_does_not_overwrite_a_later_one(ports: &Ports) {
         version: 1,
         seen_at: at(0),
         began_at: at(began),
-        walked_at: at(began).plus(3),
+        checked_at: at(began).plus(3),
         n_alive,
         zero_at: (n_alive == 0).then(|| at(began).plus(3)),
         zero_after_s: (n_alive == 0).then_some(7),

@@ -48,8 +48,8 @@ fn late_heartbeat(seconds: u32) -> ReaperHealth {
         since: at(1),
         acknowledged: false,
     };
-    let beyond = Some(OverdueOverflow { since: at(2), until: at(200) });
-    ReaperHealth { late: Late { grants: vec![named, unread], beyond }, ..ReaperHealth::first(at(seconds)) }
+    let overflow = Some(OverdueOverflow { since: at(2), until: at(200) });
+    ReaperHealth { late: Late { grants: vec![named, unread], overflow }, ..ReaperHealth::first(at(seconds)) }
 }
 
 /// The table's identity is stable, and the stored confirmation is read back.

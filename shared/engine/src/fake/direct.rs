@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use brevet_domain::id::GrantId;
 
-use crate::decide::Decider;
+use crate::evaluate::decide::Decider;
 use crate::port::{Clock, EvaluateAnswer, EvaluateCall, PortResult, RawProof};
 
 /// An evaluator with a clock of its own, called as intake calls it.

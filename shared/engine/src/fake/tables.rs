@@ -179,7 +179,7 @@ impl Snapshot {
                 self.decisions.get(&decision.id).is_some_and(|stored| stored.votes.len() == *votes_before)
             }
             TransactionItem::Holders(holders) => {
-                let stored = self.count(&holders.principal_arn, &holders.policy_arn);
+                let stored = self.holders_of(&holders.principal_arn, &holders.policy_arn);
                 stored.version.checked_add(1) == Some(holders.version)
             }
             TransactionItem::Holdings(holdings) => {
@@ -199,7 +199,7 @@ impl Snapshot {
         }
     }
 
-    pub(super) fn count(&self, principal_arn: &str, policy_arn: &str) -> AttachmentHolders {
+    pub(super) fn holders_of(&self, principal_arn: &str, policy_arn: &str) -> AttachmentHolders {
         let slot = (principal_arn.to_owned(), policy_arn.to_owned());
         self.holders.get(&slot).cloned().unwrap_or_else(|| AttachmentHolders::nobody(principal_arn, policy_arn))
     }

@@ -217,7 +217,7 @@ pub trait GrantStore: Send + Sync {
 #[async_trait]
 pub trait AttachmentHoldersReader: Send + Sync {
     /// The holders of `policy_arn` on `principal_arn`; [`AttachmentHolders::nobody`] if nothing is stored.
-    async fn count(&self, principal_arn: &str, policy_arn: &str) -> PortResult<AttachmentHolders>;
+    async fn holders_of(&self, principal_arn: &str, policy_arn: &str) -> PortResult<AttachmentHolders>;
 }
 
 /// Reads what the identities of each sponsor hold. Only [`TransactionItem::Holdings`] changes it.

@@ -25,8 +25,8 @@ impl Reaper {
     /// Watches an active attachment, or continues removing one. Returns the grant after that.
     pub(super) async fn settle_attachment(&self, grant: Grant, report: &mut PassReport) -> Result<Grant, StepError> {
         let Some(target) = self.own_target(&grant) else { return Ok(grant) };
-        let grant = if let State::Active { look_at, .. } = &grant.state {
-            if look_at.is_some_and(|at| self.ports.clock.now() < at) {
+        let grant = if let State::Active { next_check_at, .. } = &grant.state {
+            if next_check_at.is_some_and(|at| self.ports.clock.now() < at) {
                 return Ok(grant);
             }
             self.watch(grant, &target, report).await?
@@ -112,7 +112,7 @@ impl Reaper {
             return self.leave(grant, &Event::AbsenceObserved(seen), holders.as_ref(), now, report).await;
         }
         if !others.is_empty() {
-            let event = Event::HandedOver { holders: others, seen: reading_at(&reading, asked_at) };
+            let event = Event::HandedOver { holders: others, reading: reading_at(&reading, asked_at) };
             return self.leave(grant, &event, holders.as_ref(), now, report).await;
         }
         // A call took effect after the first absence, so that absence does not count any more.
@@ -160,7 +160,7 @@ impl Reaper {
     /// write fails.
     async fn holders(&self, grant: &Grant, target: &AttachmentTarget) -> Result<Option<AttachmentHolders>, StepError> {
         let AttachmentTarget::Managed { principal_arn, policy_arn } = target else { return Ok(None) };
-        let mut holders = self.ports.attachments.holders.count(principal_arn, policy_arn).await?;
+        let mut holders = self.ports.attachments.holders.holders_of(principal_arn, policy_arn).await?;
         for id in holders.others(grant.id) {
             let holder = self.ports.reader.grant(id).await?;
             if holder.is_none_or(|holder| {

@@ -11,13 +11,12 @@ use std::sync::Arc;
 use brevet_domain::canonical::Digest;
 use brevet_domain::grant::{EndCause, Event, Grant};
 use brevet_domain::id::GrantId;
-use brevet_domain::identity::IdentityClass;
 use brevet_domain::time::Timestamp;
 use futures_util::stream::StreamExt as _;
 
 use super::{AT_ONCE, PassContext, PassReport, Reaper, Work};
-use crate::catalogue::InForce;
-use crate::port::{PortError, PortResult};
+use crate::catalogue::{InForce, has_left};
+use crate::port::PortError;
 
 /// After how long every live grant is reconciled again, in seconds: far longer than an index lags.
 const REPEAT_S: u32 = 60;
@@ -82,24 +81,6 @@ impl Reaper {
             pass.seen = seen;
         }
     }
-}
-
-/// Whether the grant's identity, sponsor, human or entitlement has left the catalogue or changed its class.
-///
-/// # Errors
-///
-/// [`PortError`] if the part that would list its entitlement cannot be read.
-pub(crate) async fn has_left(grant: &Grant, bundle: &InForce) -> PortResult<bool> {
-    let index = bundle.index();
-    let same_class = |id| index.identities.get(id).is_some_and(|identity| identity.class == grant.class);
-    let is_human = |id| index.identities.get(id).is_some_and(|identity| identity.class == IdentityClass::Human);
-    if !grant.on_behalf_of.as_ref().is_none_or(is_human) {
-        return Ok(true);
-    }
-    if !same_class(&grant.identity) || !index.identities.contains_key(&grant.sponsor) {
-        return Ok(true);
-    }
-    bundle.lists(&grant.entitlement).await.map(|listed| !listed)
 }
 
 impl Reaper {

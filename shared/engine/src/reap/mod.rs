@@ -6,7 +6,7 @@
 mod attachment;
 mod drills;
 mod kill_switch;
-pub(crate) mod leavers;
+mod leavers;
 mod lists;
 mod overdue;
 mod ports;

@@ -65,7 +65,10 @@ impl Reaper {
     fn assume_overflow(&self) -> Late {
         let now = self.ports.clock.now();
         let since = now.minus(self.issuance_policy.overdue_s.saturating_add(1));
-        Late { grants: Vec::new(), beyond: Some(OverdueOverflow { since, until: now.plus(OverdueOverflow::COUNTS_S) }) }
+        Late {
+            grants: Vec::new(),
+            overflow: Some(OverdueOverflow { since, until: now.plus(OverdueOverflow::COUNTS_S) }),
+        }
     }
 
     /// The late grants now: those that this pass found, and those of `before` that it did not reach.
@@ -97,7 +100,7 @@ impl Reaper {
             }
         }
         late.retain(|late| now.seconds_since(late.since) >= u64::from(self.issuance_policy.late_s()));
-        Late::of(late, before.beyond, now, self.issuance_policy.overdue_s)
+        Late::of(late, before.overflow, now, self.issuance_policy.overdue_s)
     }
 
     /// Grant `id`, if its end is late: by its own record, or because a block covers it and its end has not begun.

@@ -72,8 +72,8 @@ impl Reaper {
         };
         let (token, again) = match reading.stage {
             VersionStage::Current => {
-                let seen = Reading { at: asked_at, request_id: reading.request_id };
-                let event = Event::RotationObserved { secret: secret.to_owned(), token, seen };
+                let reading = Reading { at: asked_at, request_id: reading.request_id };
+                let event = Event::RotationObserved { secret: secret.to_owned(), token, reading };
                 let grant = self.advance(grant, &event, Vec::new(), self.ports.clock.now(), report).await?;
                 report.n_rotated = report.n_rotated.saturating_add(1);
                 // With alternating users, the second rotation begins only after the first is done.

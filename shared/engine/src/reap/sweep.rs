@@ -147,7 +147,7 @@ impl Reaper {
             return Ok((!held).then(|| (FindingReason::not_held(id, grant.as_ref()), None)));
         }
         let AttachmentTarget::Managed { principal_arn, policy_arn } = target else { return Ok(None) };
-        let holders = self.ports.attachments.holders.count(principal_arn, policy_arn).await?;
+        let holders = self.ports.attachments.holders.holders_of(principal_arn, policy_arn).await?;
         let mut is_held = false;
         for id in &holders.holders {
             is_held |= self.ports.reader.grant(*id).await?.is_some_and(|grant| explains(target, &grant, work));

@@ -15,7 +15,7 @@ use super::world::{
     ISSUANCE_POLICY, Rules, TICK_S, World, ask_for, entitlement, entitlements, id_of, people, proof, publish_with,
     refused,
 };
-use crate::decide::{ReviewBallot, Reviews};
+use crate::evaluate::decide::{ReviewBallot, Reviews};
 use crate::fake::run;
 use crate::port::{Clock, GrantReader, ReviewReader};
 use crate::records::GrantRecords;

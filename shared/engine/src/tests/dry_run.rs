@@ -8,7 +8,7 @@ use brevet_domain::reaper_health::{IssuanceGate, Stop};
 use brevet_domain::rule;
 
 use super::world::{ISSUANCE_POLICY, TERM_S, World, ask, ask_for, id_of, proof};
-use crate::decide::Rehearsal;
+use crate::evaluate::decide::Rehearsal;
 use crate::fake::{Fault, run};
 use crate::port::{Clock, GrantReader};
 use crate::refusal::{Refusal, RefusalKind};

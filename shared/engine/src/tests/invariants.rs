@@ -5,7 +5,7 @@ use brevet_domain::grant::{Proof, State, VendAnswer};
 use brevet_domain::reaper_health::ReaperHealth;
 
 use super::world::{TERM_S, World, active, approved, id_of, proof, refused};
-use crate::decide::Ballot;
+use crate::evaluate::decide::Ballot;
 use crate::fake::{Fault, run};
 use crate::port::{Clock, ReaperHealthStore};
 use crate::refusal::RefusalKind;

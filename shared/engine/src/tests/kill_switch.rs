@@ -7,10 +7,10 @@ use brevet_domain::revocation::{IN_FLIGHT_S, Progress, Reason, RevocationAction,
 
 use super::attachments::submit_for;
 use super::world::{TICK_S, World, active, approved, ask_for, id_of, proof, refused};
+use crate::evaluate::revoke::KnownBlock;
 use crate::fake::{Fault, run};
 use crate::port::{Clock, RevocationReader};
 use crate::refusal::{Refusal, RefusalKind};
-use crate::revoke::KnownBlock;
 
 fn reason() -> Reason {
     Reason::try_from("a laptop was stolen".to_owned()).unwrap()

@@ -8,13 +8,13 @@ use brevet_domain::decision::Outcome;
 use brevet_domain::entitlement::Entitlement;
 use brevet_domain::id::EntitlementId;
 use brevet_domain::identity::{Caller, IdentityClass};
-use brevet_domain::offer::{DeliveryOption, Offer};
+use brevet_domain::offer::{Offer, OfferOption};
 use brevet_domain::time::{Term, Timestamp};
 
 use super::world::{World, entitlement, people, proof, publish_with};
 use crate::catalogue::{Catalogue, InForce};
+use crate::evaluate::offers::{MAX_BUCKETS, MAX_JUDGED, OfferJudge, OfferPage, Offers};
 use crate::fake::{Fault, Watched, run};
-use crate::offers::{MAX_BUCKETS, MAX_JUDGED, OfferJudge, OfferPage, Offers};
 use crate::port::{Clock, PortError, PortResult};
 use crate::refusal::{Refusal, RefusalKind};
 
@@ -27,10 +27,10 @@ impl OfferJudge for Tenths {
         if id.as_str().ends_with("bad") {
             return Err(PortError::Unreadable { operation: "bundle:Load", what: "no Cedar".to_owned() });
         }
-        let option = DeliveryOption { needs_ticket: false, max_term: Term::SHORTEST, outcome: Outcome::Allow };
+        let option = OfferOption { needs_ticket: false, max_term: Term::SHORTEST, outcome: Outcome::Allow };
         let entitlement = Entitlement { id: id.clone(), ..entitlement() };
         let class_limits = ClassLimits::built_in(IdentityClass::Pipeline);
-        Ok(id.as_str().ends_with('0').then(|| Offer { entitlement, ways: vec![option], class_limits }))
+        Ok(id.as_str().ends_with('0').then(|| Offer { entitlement, options: vec![option], class_limits }))
     }
 }
 

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::world::{TERM_S, World, ask, proof, refused};
-use crate::decide::{ScheduleOutcome, SchedulePass};
+use crate::evaluate::decide::{ScheduleOutcome, SchedulePass};
 use crate::fake::{Fault, run};
 use crate::port::{Clock, RequestStore};
 use crate::refusal::{Refusal, RefusalKind};

@@ -16,21 +16,21 @@ use brevet_domain::request::Ask;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
 
-use crate::acknowledge::Acknowledging;
-use crate::activate::{self, ActivateReport, Activator};
 use crate::catalogue::Catalogue;
-use crate::decide::{Ballot, Decider};
+use crate::evaluate::acknowledge::Acknowledging;
+use crate::evaluate::decide::{Ballot, Decider};
+use crate::evaluate::revoke::KillSwitch;
 use crate::fake::{
     Direct, Faults, ManualClock, MemoryAccountListing, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore,
     MemorySts, RecordedUses, Rotated, SeqIds, TwoHands, Watched, run,
 };
 use crate::intake::Intake;
-use crate::issue::{IssuedCredentials, Issuer};
+use crate::issue::attachment::{ActivateReport, Activator};
+use crate::issue::credentials::{IssuedCredentials, Issuer};
 use crate::port::{AttachmentTarget, Clock, GrantStore, IdSource, PortResult, ProofVerifier};
 use crate::reap::{Attachments, Drills, KillSwitchPorts, PassReport, Ports, Reaper, Sweep};
 use crate::records::GrantRecords;
 use crate::refusal::{Refusal, RefusalKind};
-use crate::revoke::KillSwitch;
 
 pub(super) use self::catalogue::{
     BATCH, ask, ask_for, entitlement, entitlements, people, proof, publish, publish_with,
@@ -66,7 +66,7 @@ pub(super) struct World {
     pub(super) activator: Activator,
     pub(super) other_activator: Activator,
     pub(super) reaper: Reaper,
-    activate_ports: activate::Ports,
+    activate_ports: crate::issue::attachment::Ports,
     reap_ports: Ports,
     bounds: Bounds,
     pub(super) other_reaper: Reaper,
@@ -144,7 +144,7 @@ impl World {
             ISSUANCE_POLICY,
         );
         principals.add(BATCH, Some(&deployment.boundary_arn()));
-        let activate_ports = activate::Ports {
+        let activate_ports = crate::issue::attachment::Ports {
             reader: store.clone(),
             catalogue: catalogue(),
             service: store.clone(),
@@ -157,7 +157,7 @@ impl World {
             ids: ids.clone(),
         };
         let activator = || {
-            let ports = activate::Ports { catalogue: catalogue(), ..activate_ports.clone() };
+            let ports = crate::issue::attachment::Ports { catalogue: catalogue(), ..activate_ports.clone() };
             Activator::new(ports, deployment.clone(), ISSUANCE_POLICY, 600)
         };
         let (activator, other_activator) = (activator(), activator());

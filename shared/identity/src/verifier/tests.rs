@@ -287,13 +287,13 @@ fn the_proof_keeps_the_sign_in_by_the_rule_of_its_issuer() {
 fn a_sign_in_after_the_issue_of_the_token_is_ignored() {
     // The token was issued ten seconds ago.
     assert_eq!(signed_in(&known(), &claims_with(&json!({"auth_time": NOW_S - 10}))).auth_time, Some(at(-10)));
-    assert!(signed_in(&known(), &claims_with(&json!({"auth_time": NOW_S - 9}))).is_unsaid());
+    assert!(signed_in(&known(), &claims_with(&json!({"auth_time": NOW_S - 9}))).is_empty());
 }
 
 #[test]
 fn malformed_sign_in_claims_do_not_refuse_the_token() {
     let claims = claims_with(&json!({"amr": "mfa", "acr": 7, "auth_time": "yesterday"}));
-    assert!(signed_in(&known(), &claims).is_unsaid());
+    assert!(signed_in(&known(), &claims).is_empty());
 }
 
 #[test]

@@ -19,9 +19,10 @@ use brevet_domain::review::BreakGlassUse;
 use brevet_domain::revocation::{Right, WideScope};
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
-use brevet_engine::acknowledge::Acknowledging;
 use brevet_engine::catalogue::Catalogue;
-use brevet_engine::decide::Decider;
+use brevet_engine::evaluate::acknowledge::Acknowledging;
+use brevet_engine::evaluate::decide::Decider;
+use brevet_engine::evaluate::revoke::KillSwitch;
 use brevet_engine::fake::{
     Direct, Faults, ManualClock, MemoryPrincipals, MemoryRoles, MemorySecrets, MemoryStore, MemorySts, RecordedUses,
     SeqIds, Watched, bundle_of, run,
@@ -30,7 +31,6 @@ use brevet_engine::port::{
     Clock, Evaluator, EvaluatorError, IdSource, ProofRefused, ProofVerifier, RawProof, ReaperHealthStore,
     RevocationPolicy,
 };
-use brevet_engine::revoke::KillSwitch;
 use serde_json::json;
 
 /// Accepts unsigned text as proof: the audience (`ask`, `approvals`, `credentials`), a dot, and the identity.
@@ -355,7 +355,7 @@ impl World {
             since: now.minus(Self::ISSUANCE_POLICY.overdue_s.saturating_add(1)),
             acknowledged: false,
         };
-        let late = Late { grants: (0..n).map(late).collect(), beyond: None };
+        let late = Late { grants: (0..n).map(late).collect(), overflow: None };
         run(self.store.record_heartbeat(&ReaperHealth { late, ..ReaperHealth::first(now) }, None)).unwrap().unwrap();
     }
 

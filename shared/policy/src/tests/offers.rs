@@ -3,21 +3,21 @@
 use std::fmt::Write;
 
 use brevet_domain::decision::Outcome;
-use brevet_domain::offer::DeliveryOption;
+use brevet_domain::offer::OfferOption;
 
 use super::*;
 
-fn in_words(way: &DeliveryOption) -> String {
-    let ticket = if way.needs_ticket { " with a ticket" } else { "" };
-    let who = match &way.outcome {
+fn in_words(option: &OfferOption) -> String {
+    let ticket = if option.needs_ticket { " with a ticket" } else { "" };
+    let who = match &option.outcome {
         Outcome::Allow => "alone".to_owned(),
         Outcome::NeedsApproval { steps, deadline } => {
             let steps: Vec<_> = steps.iter().map(crate::steps::in_words).collect();
             format!("with {} within {} s", steps.join(", then "), deadline.seconds_since(now()))
         }
-        Outcome::Deny { .. } => panic!("an offer cannot be a denial: {way:?}"),
+        Outcome::Deny { .. } => panic!("an offer cannot be a denial: {option:?}"),
     };
-    format!("up to {} s {who}{ticket}", way.max_term.as_seconds())
+    format!("up to {} s {who}{ticket}", option.max_term.as_seconds())
 }
 
 /// The offers to `who`. Each option is decided, and the outcome must be the offered one.
@@ -26,13 +26,14 @@ fn offered(bundle: &Bundle, who: &str, task: Option<&str>) -> String {
     let mut table = String::new();
     for entitlement in bundle.entitlements().map(|one| &one.id) {
         let Some(offer) = bundle.offer(&caller, entitlement, now()) else { continue };
-        for way in &offer.ways {
-            let request = request(entitlement.as_str(), way.max_term.as_seconds(), way.needs_ticket.then_some("INC-1"));
+        for option in &offer.options {
+            let request =
+                request(entitlement.as_str(), option.max_term.as_seconds(), option.needs_ticket.then_some("INC-1"));
             let verdict = bundle.decide(&caller, &request, &deployment(), now()).unwrap();
-            assert_eq!(verdict.outcome, way.outcome, "{who} {entitlement} {way:?}");
+            assert_eq!(verdict.outcome, option.outcome, "{who} {entitlement} {option:?}");
         }
-        let ways: Vec<_> = offer.ways.iter().map(in_words).collect();
-        writeln!(table, "{who} · {entitlement} · {}", ways.join("; ")).unwrap();
+        let options: Vec<_> = offer.options.iter().map(in_words).collect();
+        writeln!(table, "{who} · {entitlement} · {}", options.join("; ")).unwrap();
     }
     table
 }

@@ -56,8 +56,8 @@ impl Pattern {
     pub fn attach(&self, n: u64, deadline: Timestamp) -> GrantId {
         let (id, arn) = (id(1, n), format!("arn:aws:iam::000000000000:role/legacy/batch-{}", n / PER_PRINCIPAL));
         let mut grant = self.copy(&self.active, id, &arn);
-        let State::Active { deadline: ends_at, look_at, .. } = &mut grant.state else { panic!("not live") };
-        (*ends_at, *look_at) = (deadline, None);
+        let State::Active { deadline: ends_at, next_check_at, .. } = &mut grant.state else { panic!("not live") };
+        (*ends_at, *next_check_at) = (deadline, None);
         if n.is_multiple_of(PER_PRINCIPAL) {
             self.world.principals.add(&arn, Some(&self.world.deployment.boundary_arn()));
         }

@@ -119,7 +119,7 @@ fn touches(call: &str) -> Touches {
         "entries" => reads(DENIES),
         "drop_entry" => writes(DENIES | INDEX),
         "lease" | "end_lease" => writes(LEASES),
-        "count" => reads(HOLDERS),
+        "holders_of" => reads(HOLDERS),
         // Bundles and requests do not change while the runners run.
         "current" | "bundle" | "request" => reads(0),
         "principal" | "read" | "effective" => reads(PRINCIPALS),

@@ -11,7 +11,7 @@ use brevet_domain::grant::{EndCause, Grant};
 use brevet_domain::id::GrantId;
 use brevet_domain::request::Ask;
 use brevet_domain::time::Timestamp;
-use brevet_engine::decide::Ballot;
+use brevet_engine::evaluate::decide::Ballot;
 use brevet_engine::fake::{Fault, Snapshot};
 use brevet_engine::port::{AttachmentTarget, Clock, Mark, RawProof, RequestStore};
 use brevet_engine::reap::{FoundBy, Reaper};

@@ -11,21 +11,21 @@ use std::task::Poll;
 use brevet_domain::reaper_health::IssuancePolicy;
 use brevet_domain::settings::{Bounds, Deployment};
 use brevet_domain::time::Timestamp;
-use brevet_engine::acknowledge::Acknowledging;
-use brevet_engine::activate::{self, Activator};
 use brevet_engine::catalogue::Catalogue;
-use brevet_engine::decide::Decider;
 use brevet_engine::drill::Driller;
+use brevet_engine::evaluate::acknowledge::Acknowledging;
+use brevet_engine::evaluate::decide::Decider;
+use brevet_engine::evaluate::revoke::KillSwitch;
 use brevet_engine::fake::{
     Direct, Faults, ManualClock, MemoryAccountListing, MemoryCanary, MemoryPrincipals, MemoryRoles, MemorySecrets,
     MemoryStandbyTicks, MemoryStore, MemorySts, RecordedUses, SeqIds, SkewedClock, Snapshot, TwoHands, Watched,
     poll_once,
 };
 use brevet_engine::intake::Intake;
-use brevet_engine::issue::Issuer;
+use brevet_engine::issue::attachment::Activator;
+use brevet_engine::issue::credentials::Issuer;
 use brevet_engine::port::{Clock, ProofVerifier};
 use brevet_engine::reap::{self, Attachments, Drills, KillSwitchPorts, Reaper, Sweep};
-use brevet_engine::revoke::KillSwitch;
 
 use crate::catalogue::{self, APPROVERS, BATCH, Leaver, SECRET};
 use crate::ledger::{Ledger, Stop};
@@ -249,7 +249,7 @@ impl World {
             ISSUANCE_POLICY,
         );
         principals.add(BATCH, Some(&deployment.boundary_arn()));
-        let activation = activate::Ports {
+        let activation = brevet_engine::issue::attachment::Ports {
             reader: seams.reader.clone(),
             catalogue: bundles(),
             service: seams.service.clone(),

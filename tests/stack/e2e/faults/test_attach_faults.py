@@ -33,9 +33,9 @@ def make_reading_due(hold: Hold) -> None:
     item = client.get_item(TableName="brevet-dev", Key=key, ConsistentRead=True)["Item"]
     now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
     body = json.loads(item["body"]["S"])
-    if body["state"]["look_at"] <= now:
+    if body["state"]["next_check_at"] <= now:
         return
-    body["state"]["look_at"] = now
+    body["state"]["next_check_at"] = now
     client.put_item(
         TableName="brevet-dev",
         Item={**item, "next_at": {"S": now}, "body": {"S": json.dumps(body)}},

@@ -50,7 +50,7 @@ def delegated(world: World) -> Iterator[dict[str, Any]]:
 def test_request_on_behalf_is_denied_without_a_stored_delegation(world: World) -> None:
     answer = world.ask(AGENT, **ASK)
     assert (answer.status, answer.problem) == (403, "denied"), str(answer)
-    assert "store a delegation beforehand" in answer.body["detail"]
+    assert "must store a delegation first" in answer.body["detail"]
 
 
 def test_delegation_needs_a_human_and_a_vote_token(world: World) -> None:

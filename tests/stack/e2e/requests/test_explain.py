@@ -115,14 +115,14 @@ def test_entitlement_list_shows_what_the_caller_may_request(world: World) -> Non
     pipeline = entitlements(world, PIPELINE.identity)
     assert "deploy-release" in pipeline and not {"read-secret", "read-orders-table"} & set(pipeline)
     one = pipeline["deploy-release"]
-    assert one["ways"] == [{"needs_ticket": False, "max_term_s": 600}]
+    assert one["options"] == [{"needs_ticket": False, "max_term_s": 600}]
     assert one["parameters"]["version"]["must"].startswith("match `v")
-    ways = entitlements(world, ONCALL.identity)["read-orders-table"]["ways"]
-    assert len(ways) == 1 and ways[0]["needs_ticket"]
-    (step,) = ways[0]["approval"]["steps"]
+    options = entitlements(world, ONCALL.identity)["read-orders-table"]["options"]
+    assert len(options) == 1 and options[0]["needs_ticket"]
+    (step,) = options[0]["approval"]["steps"]
     assert (step["count"], step["approvers"]) == (1, ["lea", "omar"])
     # The listed maximum term can be requested, and one second more cannot.
-    longest = ways[0]["max_term_s"]
+    longest = options[0]["max_term_s"]
     assert rehearse(world, ONCALL, term_s=longest).body["outcome"] == "needs_approval"
     assert rehearse(world, ONCALL, term_s=longest + 1).status == 422
     assert "deploy-release" not in entitlements(world, BYSTANDER)

@@ -30,7 +30,7 @@ def test_renewal_is_a_new_grant_and_the_first_keeps_its_deadline(world: World) -
     assert PIPELINE.use(session).outcome == "allowed", "the end of the first grant must not end the second"
     again = renew(world, second)
     assert (again.status, again.problem) == (403, "denied"), str(again)
-    assert "at most 1 are possible" in again.body["detail"]
+    assert "at most 1 are allowed" in again.body["detail"]
     assert world.release(PIPELINE, second).status == 202
 
 

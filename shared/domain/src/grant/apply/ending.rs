@@ -75,19 +75,19 @@ impl Grant {
             {
                 changed(Revoking { effective: Some(found.clone()), ..at.clone() })
             }
-            Event::AbsenceObserved(seen) => self.absent(event, now, at, seen),
+            Event::AbsenceObserved(reading) => self.absent(event, now, at, reading),
             Event::DeadlineProved { aws_date, request_id } => self.past_deadline(event, now, at, *aws_date, request_id),
-            Event::HandedOver { holders, seen } => {
+            Event::HandedOver { holders, reading } => {
                 let managed = matches!(self.delivery, Delivery::Managed { .. });
                 if !managed || holders.is_empty() || holders.contains(&self.id) {
                     return Err(self.refuse(event));
                 }
                 // A call of this grant could take effect after the other holders left: then nobody would detach the
                 // policy.
-                if seen.at < at.fence {
+                if reading.at < at.fence {
                     return Err(TooEarly { event: event.name(), not_before: at.fence });
                 }
-                let proof = Proof::HandedOver { holders: holders.clone(), seen: seen.clone() };
+                let proof = Proof::HandedOver { holders: holders.clone(), reading: reading.clone() };
                 Ok(Some(ended(at, proof, now, EndedBy::HandOver)))
             }
             _ => Err(self.refuse(event)),
@@ -95,28 +95,28 @@ impl Grant {
     }
 
     /// INVARIANT: the proof needs two absences: the second after the fence, and a quiet period after the first.
-    fn absent(&self, event: &Event, now: Timestamp, at: &Revoking, seen: &Reading) -> Next {
-        if seen.at > now {
-            return Err(TooEarly { event: event.name(), not_before: seen.at });
+    fn absent(&self, event: &Event, now: Timestamp, at: &Revoking, reading: &Reading) -> Next {
+        if reading.at > now {
+            return Err(TooEarly { event: event.name(), not_before: reading.at });
         }
         let quiet = self.bounds.quiet_for_s();
         let Some(first) = &at.first_absence else {
-            let next_at = at.fence.max(seen.at.plus(quiet));
+            let next_at = at.fence.max(reading.at.plus(quiet));
             // A check that was made while other grants held the policy says nothing about access after its removal.
             return Ok(Some(State::Revoking(Box::new(Revoking {
-                first_absence: Some(seen.clone()),
+                first_absence: Some(reading.clone()),
                 effective: None,
                 next_at,
                 ..at.clone()
             }))));
         };
-        if seen.at < at.fence || seen.at < first.at.plus(quiet) {
+        if reading.at < at.fence || reading.at < first.at.plus(quiet) {
             return Ok(None);
         }
         // A managed policy carries no time limit.
         let managed = matches!(self.delivery, Delivery::Managed { .. });
         let ended_by = if first.at < at.deadline || managed { EndedBy::Removal } else { EndedBy::TimeLimit };
-        let proof = Proof::Observed { first: first.clone(), second: seen.clone() };
+        let proof = Proof::Observed { first: first.clone(), second: reading.clone() };
         Ok(Some(ended(at, proof, now, ended_by)))
     }
 

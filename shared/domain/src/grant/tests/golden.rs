@@ -97,8 +97,8 @@ fn facts(state: &State) -> String {
             let retry = retry_at.map_or_else(String::new, |at| format!(", next attempt from {}", rel(at)));
             format!("attempt {attempt}, before {before:?}, deadline {}, fence {}{retry}", rel(*deadline), rel(*fence))
         }
-        State::Active { deadline, fence, vends: v, look_at, .. } => {
-            let next = look_at.map_or_else(String::new, |at| format!(", next at {}", rel(at)));
+        State::Active { deadline, fence, vends: v, next_check_at, .. } => {
+            let next = next_check_at.map_or_else(String::new, |at| format!(", next at {}", rel(at)));
             format!("deadline {}, fence {}, {}{next}", rel(*deadline), rel(*fence), vends(v))
         }
         State::Revoking(at) => {

@@ -51,8 +51,8 @@ fn standing_absence(start: &State, moments: &[Moment]) -> Option<Reading> {
         (State::Revoking(_), Event::PresenceObserved(_) | Event::DriftObserved(_) | Event::RemovalRecorded { .. }) => {
             None
         }
-        (State::Revoking(_), Event::AbsenceObserved(seen)) if seen.at <= m.now => {
-            standing.or_else(|| Some(seen.clone()))
+        (State::Revoking(_), Event::AbsenceObserved(reading)) if reading.at <= m.now => {
+            standing.or_else(|| Some(reading.clone()))
         }
         _ => standing,
     })
@@ -187,7 +187,7 @@ fn invariant_03_absence_read_before_the_fence_never_ends_a_grant() {
         let (_, earlier) = moments.split_last().unwrap();
         let standing = standing_absence(&moments[0].before.state, earlier);
         assert_eq!(Some(first), standing.as_ref());
-        assert!(matches!(event(moments), Event::AbsenceObserved(seen) if seen == second));
+        assert!(matches!(event(moments), Event::AbsenceObserved(reading) if reading == second));
     });
 }
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::*;
-use super::samples::{at, events, failed, grant_id, issued, new_vend, person, right_deadline, seen, starts};
+use super::samples::{at, events, failed, grant_id, issued, new_vend, person, reading, right_deadline, starts};
 
 /// One step of a life: `wait_ms` pass, then `happening` follows.
 #[derive(Clone, Debug)]
@@ -107,14 +107,14 @@ fn happen(happening: &Happening, grant: &Grant, now: Timestamp) -> Event {
             Event::Stopped { cause: EndCause::Revoked, by: Some(person("olga")), fence: at(*fence) }
         }
         Happening::Read(age_s, what) => {
-            let seen = seen(Timestamp::from_millis(now.as_millis() - age_s * 1000));
+            let reading = reading(Timestamp::from_millis(now.as_millis() - age_s * 1000));
             match what {
-                0 => Event::PresenceObserved(seen),
-                1 => Event::DriftObserved(seen),
-                _ => Event::AbsenceObserved(seen),
+                0 => Event::PresenceObserved(reading),
+                1 => Event::DriftObserved(reading),
+                _ => Event::AbsenceObserved(reading),
             }
         }
         Happening::Proved(date) => Event::DeadlineProved { aws_date: at(*date), request_id: "read".to_owned() },
-        Happening::HandedOver(to) => Event::HandedOver { holders: vec![grant_id(*to)], seen: seen(now) },
+        Happening::HandedOver(to) => Event::HandedOver { holders: vec![grant_id(*to)], reading: reading(now) },
     }
 }

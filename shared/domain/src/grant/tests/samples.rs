@@ -28,7 +28,7 @@ pub(super) fn grant_id(n: u128) -> GrantId {
     GrantId::from_ulid(Ulid(n))
 }
 
-pub(super) fn seen(at: Timestamp) -> Reading {
+pub(super) fn reading(at: Timestamp) -> Reading {
     Reading { at, request_id: "read".to_owned() }
 }
 
@@ -164,7 +164,7 @@ pub(super) fn active(by: By) -> State {
         fence: at(40),
         vends: vends_of(by),
         plan_digest: attached.then(|| digest('a')),
-        look_at: attached.then(|| at(60)),
+        next_check_at: attached.then(|| at(60)),
     }
 }
 
@@ -178,7 +178,7 @@ pub(super) fn revoking_since(by: By, first_absence: Option<Timestamp>) -> State 
         fence: at(70),
         attempts: 1,
         last_problem: None,
-        first_absence: first_absence.map(seen),
+        first_absence: first_absence.map(reading),
         next_at: at(52),
         vends: vends_of(by),
         effective: None,
@@ -273,7 +273,7 @@ pub(super) fn call(token: Digest, now: Timestamp) -> Event {
 }
 
 pub(super) fn done(token: Digest, at: Timestamp) -> Event {
-    Event::RotationObserved { secret: SECRET.to_owned(), token, seen: seen(at) }
+    Event::RotationObserved { secret: SECRET.to_owned(), token, reading: reading(at) }
 }
 
 pub(super) fn not_rotated(next_at: Timestamp) -> Event {
@@ -322,7 +322,7 @@ pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)
     let proved = |aws_date| Event::DeadlineProved { aws_date, request_id: "read".to_owned() };
     let handed = |holders: &[u128]| Event::HandedOver {
         holders: holders.iter().map(|n| grant_id(*n)).collect(),
-        seen: seen(now),
+        reading: reading(now),
     };
     let removal = Event::RemovalRecorded {
         operation: "iam:PutRolePolicy".to_owned(),
@@ -363,14 +363,14 @@ pub(super) fn events(grant: &Grant, now: Timestamp) -> Vec<(&'static str, Event)
         ("", Event::PreflightRefused { problem: "no boundary".to_owned().into() }),
         ("", Event::AttemptNotDone { problem: "throttled".to_owned().into(), next_at: now.plus(5) }),
         ("", Event::ActivationFailed { problem: "refused".to_owned().into() }),
-        ("", Event::PresenceObserved(seen(now))),
-        ("", Event::DriftObserved(seen(now))),
+        ("", Event::PresenceObserved(reading(now))),
+        ("", Event::DriftObserved(reading(now))),
         ("", removal),
         ("", troubled),
         ("by somebody else", Event::OverdueAcknowledged { by: person("lea") }),
         ("by its sponsor", Event::OverdueAcknowledged { by: grant.sponsor.clone() }),
-        ("read now", Event::AbsenceObserved(seen(now))),
-        ("read in the future", Event::AbsenceObserved(seen(now.plus(1)))),
+        ("read now", Event::AbsenceObserved(reading(now))),
+        ("read in the future", Event::AbsenceObserved(reading(now.plus(1)))),
         ("AWS's date past the deadline", proved(at(83))),
         ("AWS's date at the deadline", proved(at(80))),
         ("to another grant", handed(&[2])),

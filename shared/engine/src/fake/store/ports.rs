@@ -225,8 +225,8 @@ impl DenyStore for MemoryStore {
 
 #[async_trait]
 impl AttachmentHoldersReader for MemoryStore {
-    async fn count(&self, principal_arn: &str, policy_arn: &str) -> PortResult<AttachmentHolders> {
-        self.read("count", |held| Ok(held.count(principal_arn, policy_arn))).await
+    async fn holders_of(&self, principal_arn: &str, policy_arn: &str) -> PortResult<AttachmentHolders> {
+        self.read("holders_of", |held| Ok(held.holders_of(principal_arn, policy_arn))).await
     }
 }
 

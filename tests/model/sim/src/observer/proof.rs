@@ -47,8 +47,8 @@ pub(super) fn confirm(world: &World, grant: &Grant, proof: &Proof, acts: bool) -
             }
             apart(world, first, second)
         }
-        (Proof::HandedOver { holders, seen }, Some(target @ AttachmentTarget::Managed { .. })) => {
-            let read = world.principals.reads().into_iter().find(|read| read.request_id == seen.request_id);
+        (Proof::HandedOver { holders, reading }, Some(target @ AttachmentTarget::Managed { .. })) => {
+            let read = world.principals.reads().into_iter().find(|read| read.request_id == reading.request_id);
             let present = read.is_some_and(|read| read.target == *target && read.standing.is_some());
             (holders.is_empty() || !present)
                 .then(|| "it has no other holder, or the reading did not show it".to_owned())

@@ -6,7 +6,7 @@ use brevet_domain::block::BlockScope;
 use brevet_domain::delegation::Scope as Delegated;
 use brevet_domain::review::{Note, ReviewOutcome};
 use brevet_domain::revocation::{Reason, RevocationAction, WideScope};
-use brevet_engine::decide::ReviewBallot;
+use brevet_engine::evaluate::decide::ReviewBallot;
 use brevet_engine::port::RawProof;
 
 use crate::catalogue::APPROVERS;

@@ -14,7 +14,7 @@ use brevet_domain::time::Timestamp;
 use serde::Serialize;
 
 use crate::catalogue::Catalogue;
-use crate::checks::{Checks, Permitted};
+use crate::issue::checks::{Checks, Permitted};
 use crate::journal::{Journal, StepError};
 use crate::port::{
     Activation, AttachmentHoldersReader, AttachmentStatus, AttachmentTarget, Clock, DueList, GrantReader, GrantStore,
@@ -313,7 +313,7 @@ impl Activator {
         let inline = principal.inline.keys().filter_map(|name| self.deployment.grant_of_policy(name));
         let mut ids: BTreeSet<GrantId> = inline.collect();
         for policy_arn in principal.attached.iter().filter(|arn| self.deployment.is_managed(arn)) {
-            ids.extend(self.ports.holders.count(principal_arn, policy_arn).await?.holders);
+            ids.extend(self.ports.holders.holders_of(principal_arn, policy_arn).await?.holders);
         }
         for id in ids.into_iter().filter(|id| *id != grant.id) {
             let Some(other) = self.ports.reader.grant(id).await? else { continue };
@@ -326,7 +326,7 @@ impl Activator {
 
     async fn holders(&self, target: &AttachmentTarget) -> Result<Option<AttachmentHolders>, Left> {
         let AttachmentTarget::Managed { principal_arn, policy_arn } = target else { return Ok(None) };
-        Ok(Some(self.ports.holders.count(principal_arn, policy_arn).await?))
+        Ok(Some(self.ports.holders.holders_of(principal_arn, policy_arn).await?))
     }
 }
 

@@ -11,11 +11,10 @@ use brevet_domain::plan::PlanTemplate;
 use brevet_domain::reaper_health::{IssuanceGate, IssuancePolicy, ReaperHealth, Stop};
 use brevet_domain::time::Timestamp;
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, has_left};
+use crate::issue::stopped;
 use crate::port::{GrantReader, InService, in_service};
-use crate::reap::leavers::has_left;
 use crate::refusal::{Refusal, RefusalKind};
-use crate::stopped;
 
 /// What a decision permits.
 pub(crate) struct Permitted {

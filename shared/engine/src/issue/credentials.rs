@@ -10,7 +10,7 @@ use brevet_domain::reaper_health::IssuancePolicy;
 use brevet_domain::time::Timestamp;
 
 use crate::catalogue::Catalogue;
-use crate::checks::{Checks, Permitted, tampered};
+use crate::issue::checks::{Checks, Permitted, tampered};
 use crate::journal::{Journal, StepError};
 use crate::port::{
     Activation, Clock, Credentials, GrantReader, GrantStore, IdSource, InService, PortError, ProofVerifier, RawProof,

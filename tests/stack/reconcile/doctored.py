@@ -178,7 +178,7 @@ def _foreign_removal(seen: Doctored) -> None:
 def _unread(kind: str, event: str) -> Callable[[Doctored], None]:
     def change(seen: Doctored) -> None:
         grant, entry = seen.entry(kind, event)
-        (entry["detail"].get("seen") or entry["detail"])["request_id"] = "nobody-made-this-call"
+        (entry["detail"].get("reading") or entry["detail"])["request_id"] = "nobody-made-this-call"
         seen.reseal(grant)
 
     return change

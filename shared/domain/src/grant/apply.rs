@@ -157,7 +157,7 @@ impl Grant {
                 before: *before,
                 retry_at: None,
             })),
-            // Nothing was touched. The requester learns it now and not at the latest start.
+            // Nothing was touched. The grant lapses now, so the requester need not wait until `start_by`.
             Event::PreflightRefused { .. } if !session => {
                 Ok(Some(State::Lapsed { cause: LapseCause::PreflightFailed, at: now }))
             }

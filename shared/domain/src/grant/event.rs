@@ -1,4 +1,5 @@
-//! What can happen to a grant. Names are in the past tense: an event records an act or a reading, it asks for nothing.
+//! What can happen to a grant. Names are in the past tense: an event records an act or a reading. It is never a
+//! command.
 
 use serde::{Deserialize, Serialize};
 

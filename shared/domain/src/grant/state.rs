@@ -33,7 +33,7 @@ pub enum State {
         /// The instant at which this was recorded.
         at: Timestamp,
     },
-    /// Taken back before activation. Terminal.
+    /// Withdrawn before activation. Terminal.
     Withdrawn { cause: EndCause, by: Option<IdentityId>, at: Timestamp },
     /// Allowed, not yet started.
     Approved {

@@ -11,7 +11,7 @@ use super::{PassReport, Reaper};
 use crate::journal::StepError;
 use crate::port::{AttachmentStatus, AttachmentTarget, PortError, PortResult, TargetReading, TransactionItem};
 
-/// How often a removal is tried while its recorded claim holds. Each try has the adapter's own attempts.
+/// The most tries of a removal before its recorded claim expires. Each try has the adapter's own attempts.
 const TRIES: u32 = 5;
 /// The shortest wait after a removal that failed, in seconds.
 const RETRY_S: u32 = 5;
@@ -38,8 +38,8 @@ impl Reaper {
 
     /// The target at which the grant may be attached. A writer of grants must not be able to name another policy of the
     /// principal for removal. So an inline policy is removed only under the name that follows from the grant's id, and
-    /// a managed one only if its name is this installation's. A grant that names another stays overdue, and stops its
-    /// principal.
+    /// a managed one only if its name is this installation's. A grant that names a foreign managed policy stays overdue
+    /// and stops its principal. For a grant that names a foreign inline policy, the reaper removes the grant's own.
     fn own_target(&self, grant: &Grant) -> Option<AttachmentTarget> {
         let target = AttachmentTarget::of(grant)?;
         let (principal_arn, named) = match target {
@@ -53,8 +53,8 @@ impl Reaper {
         };
         let policy_name = self.deployment.inline_policy_name(grant.id);
         if named != policy_name {
-            tracing::error!(grant.id = %grant.id, named, "a grant names a policy that is not its own: it is not \
-                removed");
+            tracing::error!(grant.id = %grant.id, named, "a grant names a policy that is not its own: only \
+                its own is removed");
         }
         Some(AttachmentTarget::Inline { principal_arn, policy_name })
     }
@@ -140,8 +140,8 @@ impl Reaper {
         self.advance(grant, &event, Vec::new(), now, report).await
     }
 
-    /// Retries a removal that was surely not done, most likely because of throttling, while the claim holds. Postponed,
-    /// it would wait for a tick, and IAM's rate limit would go unused meanwhile. No try starts after `until`.
+    /// Retries a removal that was surely not done, most likely because of throttling, while the claim holds. If
+    /// the retry waited for the next tick, IAM's rate limit would go unused. No try starts after `until`.
     async fn remove_with_retries(&self, target: &AttachmentTarget, until: Timestamp) -> PortResult<()> {
         let mut removed = self.ports.attachments.deprovisioner.remove(target).await;
         for _ in 1..TRIES {
@@ -155,8 +155,8 @@ impl Reaper {
 
     /// The holders of the policy on the principal; nothing for an inline policy, which belongs to one grant.
     ///
-    /// A holder counts only while its own record is live and names this target: a policy handed over to a grant that
-    /// has ended would never be detached. A grant that ends after this reading changes the holders, and this step's
+    /// A holder counts only if its own record is live and names this target. Otherwise a policy could be handed over to
+    /// a grant that has ended, and nobody would detach it. A grant that ends after this reading changes the holders, and this step's
     /// write fails.
     async fn holders(&self, grant: &Grant, target: &AttachmentTarget) -> Result<Option<AttachmentHolders>, StepError> {
         let AttachmentTarget::Managed { principal_arn, policy_arn } = target else { return Ok(None) };
@@ -278,7 +278,7 @@ impl Reaper {
         self.advance(grant, &Event::EffectiveAccessChecked(found), Vec::new(), now, report).await
     }
 
-    /// Leaves out what other live grants allow: that is no residual access.
+    /// Leaves out policies of other live grants: they are not residual access.
     async fn but_for_grants(&self, grant: &Grant, found: EffectiveAccess, others: &[GrantId]) -> EffectiveAccess {
         let EffectiveAccess::Residual { policies } = found else { return found };
         let (mut by_grants, mut standing) = (BTreeSet::new(), Vec::new());

@@ -1,7 +1,8 @@
 //! The kill switch: grants that a standing block covers end at the next tick, not only when they are due.
 //!
 //! While blocks stand, each pass checks every live grant, or continues where the last one ran out of time. A pass over
-//! all of them counts the covered grants that are still alive; a count of zero proves that none is.
+//! all of them counts the covered grants that are still alive; a count of zero proves that every covered grant
+//! has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;

@@ -1,7 +1,7 @@
 //! Leavers: when an identity, sponsor or entitlement is removed from the catalogue, its grants end on the next reaper
 //! run.
 //!
-//! Otherwise a grant is reconciled only when it is due. The next pass reconciles every live grant after a change of the
+//! Apart from this check, the reaper reconciles a grant only when it is due. The next pass reconciles every live grant after a change of the
 //! bundle or the table, and after the start of this process. A minute later another pass repeats that, because the
 //! index that lists live grants lags. Issue checks grants that are newer than that.
 
@@ -48,8 +48,8 @@ impl Reaper {
         current.inspect_err(unread).ok()
     }
 
-    /// Reconciles every live grant if the bundle or the table has changed since that was last done. The next pass does
-    /// what this one has no time for. None of it is due, so the pass still counts as good.
+    /// Reconciles every live grant if the bundle or the table has changed since the last full check. The next pass
+    /// continues where this one ran out of time. These grants are not due, so the pass still counts as good.
     pub(super) async fn run_catalogue_pass(&self, context: PassContext<'_>, work: &mut Work, report: &mut PassReport) {
         let confirmed_at = self.confirmed_at();
         let Some(under) = context.bundle.map(|bundle| (bundle.digest(), confirmed_at)) else { return };

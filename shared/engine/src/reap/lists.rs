@@ -16,9 +16,9 @@ pub(super) struct Lists<'a> {
     reaper: &'a Reaper,
     /// The purpose, as logs name it.
     purpose: &'static str,
-    /// The run covers what is due by then.
+    /// The run covers grants that are due by this instant.
     due_by: Timestamp,
-    /// From then on no grant is started: the next tick goes on.
+    /// From this instant the run starts no grant, and the next tick continues.
     until: Timestamp,
     /// The lists that are not read to their end; the first one is being read.
     lists: VecDeque<(DueRole, u8)>,
@@ -91,7 +91,7 @@ impl Reaper {
 }
 
 /// Grants that this process has reconciled and that are due again. Under load, a grant's quiet period is over long
-/// before its list comes round to it. The lists contain all of these grants too, so losing the queue loses nothing.
+/// before the pass reaches its list again. The lists contain all of these grants too, so losing the queue loses nothing.
 #[derive(Debug, Default)]
 pub(super) struct RetryQueue(Mutex<BTreeSet<(Timestamp, GrantId)>>);
 
@@ -134,7 +134,7 @@ impl<'a> Lists<'a> {
             let (role, shard) = self.lists.front().copied()?;
             // Checked for each page too: reading pages without new grants takes time as well.
             if self.reaper.ports.clock.now() >= self.until {
-                tracing::warn!(shard, "there was no time for everything with {}: the next tick goes on", self.purpose);
+                tracing::warn!(shard, "the pass ran out of time for {}: the next tick continues", self.purpose);
                 self.is_whole = false;
                 self.lists.clear();
                 return None;

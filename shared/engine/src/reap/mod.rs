@@ -59,7 +59,7 @@ const RECORDED_AT_ONCE: usize = AT_ONCE / ROLES_AT_ONCE;
 /// For how long a pass starts new grants, in seconds, of the minute until the next tick.
 ///
 /// So the reaper works nearly all of the time when there is more to do than fits into a pass. Grants under way at the
-/// end take a few more calls, and roles are settled after them: the function's time-out leaves as much again for both.
+/// end take a few more calls, and roles are settled after them: the function's timeout leaves another minute for both.
 /// A tick that comes meanwhile waits, since a concurrent pass would waste calls.
 pub const PASS_BUDGET_S: u32 = 56;
 
@@ -98,7 +98,7 @@ struct PassContext<'a> {
     /// The bundle in force; if it cannot be read, no grant counts as having left the catalogue.
     bundle: Option<&'a InForce>,
     started: Timestamp,
-    /// The way that led to the pass.
+    /// The trigger of the pass.
     found_by: FoundBy,
 }
 
@@ -117,7 +117,7 @@ struct StepOutcome {
     retry_at: Option<Timestamp>,
 }
 
-/// What a pass has reconciled, and what remains to be done in it.
+/// The work of one pass: reconciled grants, and what is left to do.
 #[derive(Default)]
 struct Work {
     /// Grants whose sessions are to be ended early, by session role.
@@ -287,7 +287,7 @@ impl Reaper {
         for role in swept.roles.into_keys() {
             work.roles.entry(role).or_default();
         }
-        // In this order: of a grant that both reports name, the lists may have recorded the end. The sweep ends none.
+        // The order matters: only the due lists record ends, so their report overrides the sweep's for a grant in both.
         let is_whole = of_due.good;
         report.add(of_sweep);
         report.add(of_due);

@@ -36,8 +36,8 @@ impl Reaper {
                     let (late, drills) = before.map(|before| (before.late, before.drills)).unwrap_or_default();
                     (late, Some(number), drills)
                 }
-                // INVARIANT: fail closed. Its late grants are unknown until every one of them must have been found
-                // again.
+                // INVARIANT: fail closed. The late grants of an unreadable record are unknown: there are too many until
+                // passes must have found each of them again.
                 Err(PortError::Unreadable { what, .. }) => {
                     tracing::error!(problem = what, "the last health record is unreadable: issuing stops for a while");
                     (self.assume_overflow(), None, Vec::new())
@@ -76,7 +76,7 @@ impl Reaper {
         let found = report.late.values().flatten();
         let (mut late, unread): (Vec<LateGrant>, Vec<_>) = found.cloned().partition(|late| late.principal.is_some());
         let mut to_read: BTreeMap<GrantId, LateGrant> = unread.into_iter().map(|late| (late.grant, late)).collect();
-        // The last record knows more of a grant than that its step failed.
+        // The last record has the grant's principal, which a failed step does not have.
         let known = before.grants.into_iter();
         to_read.extend(known.map(|known| (known.grant, known)));
         let is_recorded = |id: &GrantId| {

@@ -1,4 +1,4 @@
-//! The report of a reaper pass, and the way that led to what it ended.
+//! The report of a reaper pass, and the trigger that found each grant.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -44,7 +44,7 @@ pub struct PassReport {
     /// Early ends that are denied by issue time: their session names do not fit their role's quota, or every session
     /// issued on it until then is void. Other holders of such a role with older credentials must fetch new ones.
     pub n_denied_by_time: u32,
-    /// The age of what is most overdue, in seconds: a line that was not reconciled, or an end that is not proved.
+    /// The age of the most overdue line or end, in seconds: a line not reconciled, or an end not proved.
     pub oldest_overdue_s: u64,
     /// Uses of break-glass that await their review, up to a page; absent if they could not be read.
     pub n_unreviewed: Option<u32>,
@@ -63,8 +63,8 @@ pub struct PassReport {
     pub n_rotated: u32,
     /// Steps of a rotation that found it not done, or failed; each is retried.
     pub n_unrotated: u32,
-    /// The age of the oldest pending rotation that was read, in seconds from the end of its grant; absent if there was
-    /// none and some list could not be read.
+    /// The age of the oldest pending rotation that was read, in seconds from the end of its grant. Absent if none
+    /// was read and a list was unreadable.
     pub oldest_rotation_s: Option<u64>,
     /// Standing blocks of the kill switch.
     pub n_blocks: u32,

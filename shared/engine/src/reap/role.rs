@@ -1,4 +1,5 @@
-//! The reserved deny of one session role: put when an early end needs it, read back, and cleared when entries leave.
+//! The reserved deny of one session role. The reaper writes it for an early end, reads it back, and removes entries
+//! that are no longer needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -127,8 +128,7 @@ impl Reaper {
         Ok(DenyReadAt { reading, asked_at, answered_at: self.ports.clock.now() })
     }
 
-    /// The entries that the document must name: their sessions may be alive, or their ends are not proved and the proof
-    /// needs the document to name them.
+    /// The entries that stay in the document: the session may be alive, or the proof of its end needs the entry.
     async fn required_entries<'e>(&self, entries: &'e [DenyEntry], now: Timestamp) -> Vec<&'e DenyEntry> {
         let is_over = |entry: &DenyEntry| entry.leave_at <= now;
         let over: Vec<GrantId> = entries.iter().filter(|entry| is_over(entry)).map(|entry| entry.grant).collect();

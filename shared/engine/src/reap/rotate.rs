@@ -1,8 +1,8 @@
 //! Secrets that ended grants name: rotated once the grant can no longer read them, and observed to be rotated.
 //!
 //! Rotations come last in a pass and have a list of their own, so that their failures neither hold up a removal nor
-//! make a pass a bad one. There is no attempt limit. A rotation counts only by its own version: the version of one that
-//! was already under way at the grant's end may have been read before that.
+//! make a pass a bad one. There is no attempt limit. A rotation counts only by its own version: the holder may
+//! have read a version from a rotation that began before the grant's end.
 
 use brevet_domain::canonical::Digest;
 use brevet_domain::grant::{Event, Grant, Problem, Reading, SecretRotation};

@@ -8,8 +8,8 @@ use super::{Reaper, locked};
 use crate::port::in_service;
 
 impl Reaper {
-    /// Reads whether the table is the one in service, and returns it. A pass over another table is not good, however
-    /// well it went: blocks and ends since the backup are not on record.
+    /// Reads and returns whether the table is the one in service. A pass over another table never counts as good: blocks
+    /// and ends since the backup are not on record.
     pub(super) async fn check_table_confirmation(&self) -> bool {
         let confirmed = match in_service(&*self.ports.service).await {
             Ok(Ok(confirmation)) => Some(confirmation),

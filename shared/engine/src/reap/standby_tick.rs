@@ -29,7 +29,7 @@ pub struct ReaperWithStandby {
     /// A standby tick makes a pass if the last one began at least so many seconds ago: longer than the schedule's
     /// period.
     after_s: u32,
-    /// When the last pass of this process began. A process without one makes a pass.
+    /// When the last pass of this process began. In a new process, the first standby tick makes a pass.
     began: Mutex<Option<Timestamp>>,
 }
 

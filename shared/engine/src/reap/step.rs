@@ -91,7 +91,7 @@ impl Reaper {
         Ok(GrantStep { early, is_sure, retry_at })
     }
 
-    /// The event that time, a block, a departure or a restored table calls for and that the grant has not recorded.
+    /// The next event because of a deadline, a block, a leaver or a restored table, unless the grant has recorded it.
     fn due_event(
         &self,
         grant: &Grant,

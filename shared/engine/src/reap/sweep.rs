@@ -134,7 +134,8 @@ impl Reaper {
         Ok(())
     }
 
-    /// Why no live grant explains `target`, with the recorded holders under which it is removed; nothing if one does.
+    /// Why no live grant explains `target`, with the recorded holders under which it is removed. `None` if a live
+    /// grant explains it.
     async fn unexplained(
         &self,
         target: &AttachmentTarget,
@@ -198,8 +199,7 @@ impl Reaper {
         Err(raced)
     }
 
-    /// Has a role settled if it has a reserved deny, whether or not the table has entries for it, or if it needs one
-    /// because of the table's confirmation. A grant that is live in the table although AWS denies its session was ended
+    /// Queues a role for settling if it has a reserved deny, or if the table's confirmation requires one. A grant that is live in the table although AWS denies its session was ended
     /// before: the table lost that, and the grant ends again.
     async fn sweep_session_role(&self, role_arn: &str, work: &mut Work, report: &mut PassReport) -> PortResult<()> {
         let reading = self.ports.roles.read_deny(role_arn, &self.deployment.deny_policy_name()).await?;

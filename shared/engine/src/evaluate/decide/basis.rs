@@ -1,4 +1,4 @@
-//! The basis of a request beside policy: a delegation that its human stored before, or a grant that it renews.
+//! What a request needs besides policy: a delegation that its human stored before, or a grant that it renews.
 
 use brevet_domain::decision::{Outcome, Verdict};
 use brevet_domain::delegation::{Delegated, Delegation, DelegationError, Use};
@@ -24,7 +24,7 @@ pub(super) struct DecisionBasis {
     given: Option<Delegation>,
 }
 
-/// The times to which a basis must hold.
+/// The instants at which a delegation or renewal is checked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AsOf {
     /// How long approvers may still take, in seconds.

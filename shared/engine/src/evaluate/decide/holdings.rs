@@ -28,7 +28,7 @@ pub(super) fn waits_s(verdict: &Verdict, now: Timestamp) -> u32 {
 }
 
 impl Decider {
-    /// Adds this grant to the holdings of the sponsor and of the human on whose behalf it is. The verdict becomes a
+    /// Adds this grant to the holdings of the sponsor and of the human on whose behalf it is requested. The verdict becomes a
     /// denial if it must not be held beside what they hold.
     ///
     /// At quorum, the grant's earlier entry is replaced, so that it does not exclude itself.
@@ -89,7 +89,7 @@ impl Decider {
     ) -> Result<Result<Holdings, DutiesError>, Refusal> {
         let mut holdings = self.holdings.holdings(of).await?;
         holdings.held.retain(|holding| holding.grant != new.grant);
-        // A grant that stands in the way may have ended meanwhile; a few that are probably over are tidied up on the
+        // A grant that stands in the way may have ended meanwhile; a few that are probably over are removed on the
         // way.
         let mut to_read = holdings.in_the_way(new, &verdict.duties);
         to_read.truncate(MAX_READ);

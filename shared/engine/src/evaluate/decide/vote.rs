@@ -155,7 +155,7 @@ impl Decider {
         };
         self.apply_blocks(&caller, &request, &mut verdict).await?;
         if terms.delegation.is_some() {
-            // The first decision cut it to the delegation then. The delegation itself denies if it allows less now.
+            // The first decision shortened it to the delegation's end. The delegation itself denies if it allows less now.
             verdict.start_within_s = verdict.start_within_s.min(terms.start_within_s);
         }
         let as_of = AsOf { waits_s: 0, decided_at: terms.decided_at };
@@ -165,7 +165,7 @@ impl Decider {
         let taken = self.take(&caller, &request, &mut verdict, as_of, now).await?;
         let needed = match &verdict.outcome {
             Outcome::Deny { reason } => return Ok(Redecided::Against(reason.clone(), verdict.determining)),
-            // A request that no longer needs approval has enough of it.
+            // The new bundle needs no approval, so the votes suffice.
             Outcome::Allow => None,
             Outcome::NeedsApproval { steps, .. } => Some(steps.clone()),
         };

@@ -139,7 +139,10 @@ def main() -> int:
             runner.stack("down", show=True)
     if keep and runner.is_up():
         # The run's own issuers die with it. These stay.
-        runner.stack("dev", show=True)
+        try:
+            runner.stack("dev", show=True)
+        except runner.RunnerFailed as failed:
+            failures.append(str(failed))
     if failures:
         print("\ndemo FAILED:", *failures, sep="\n  ")
         return 1
